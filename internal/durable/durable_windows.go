@@ -1,0 +1,45 @@
+package durable
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/windows"
+)
+
+// SyncDir does nothing on Windows: NTFS logs the changes of names itself,
+// and MOVEFILE_WRITE_THROUGH waits for that log where it matters.
+func SyncDir(string) error { return nil }
+
+func renameNoReplace(oldpath, newpath string) error {
+	from, err := windows.UTF16PtrFromString(oldpath)
+	if err != nil {
+		return err
+	}
+	to, err := windows.UTF16PtrFromString(newpath)
+	if err != nil {
+		return err
+	}
+	if err := windows.MoveFileEx(from, to, windows.MOVEFILE_WRITE_THROUGH); err != nil {
+		return &os.LinkError{Op: "rename", Old: oldpath, New: newpath, Err: err}
+	}
+	return nil
+}
+
+func volumeOf(path string) (Volume, error) {
+	p, err := windows.UTF16PtrFromString(path)
+	if err != nil {
+		return Volume{}, err
+	}
+	var free uint64
+	if err := windows.GetDiskFreeSpaceEx(p, &free, nil, nil); err != nil {
+		return Volume{}, &os.PathError{Op: "free space", Path: path, Err: err}
+	}
+	var root [windows.MAX_PATH + 1]uint16
+	id := strings.ToUpper(filepath.VolumeName(path))
+	if err := windows.GetVolumePathName(p, &root[0], uint32(len(root))); err == nil {
+		id = strings.ToUpper(windows.UTF16ToString(root[:]))
+	}
+	return Volume{ID: id, Free: int64(min(free, 1<<62))}, nil
+}
