@@ -1,0 +1,8 @@
+//go:build !linux
+
+package realtest
+
+import "errors"
+
+// StartPostgres knows only Linux.
+func StartPostgres() (*Cluster, error) { return nil, errors.ErrUnsupported }
