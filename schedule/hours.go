@@ -1,0 +1,368 @@
+package schedule
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Hours are the support's working hours (R13), on working days, half open: at
+// Open there is support, at Close there is none any more. The zero Hours are the
+// regulation's: Monday to Friday, 10:00 to 19:00 Moscow time, by the Russian
+// production calendar.
+//
+// Hours are a value without state of their own; all methods are safe for
+// concurrent use, take times in any zone and return them in that of the hours.
+type Hours struct {
+	// Open and Close are times of day, as the time since midnight by the clock.
+	// If Close is not later than Open, it is the next day's: 22h to 6h is a
+	// night, 8h to 8h is a whole day, and so is 0 to 24h. Zero for both means
+	// 10h to 19h.
+	Open, Close time.Duration
+
+	Zone     *time.Location // nil means Moscow, UTC+3
+	Workdays Workdays       // nil means [Russia]
+
+	// WorkingSaturdays counts the weekends that a decree makes working. They do
+	// not count unless this is set, since R13 says Monday to Friday.
+	WorkingSaturdays bool
+
+	// FullShortDays keeps the hours as they are on days that law makes an hour
+	// shorter. Otherwise they end an hour earlier on those days.
+	FullShortDays bool
+}
+
+// A Window is a span of time, [Start, End).
+type Window struct {
+	Start, End time.Time
+}
+
+// Next returns the window that is open at t, cut to begin with t, or the first
+// one after t. Windows that touch, as those of 24 hours do, are one. Its error
+// wraps [ErrBeyondData] where the calendar ends, and [ErrNever] if no day within
+// 400 days is a working one.
+func (h Hours) Next(t time.Time) (Window, error) {
+	var r hours
+	if err := h.resolve(&r); err != nil {
+		return Window{}, err
+	}
+	ns, err := instant(t)
+	if err != nil {
+		return Window{}, err
+	}
+	start, end, err := r.next(ns)
+	if err != nil {
+		return Window{}, err
+	}
+	first := r.time(start)
+	return Window{first, first.Add(time.Duration(end - start))}, nil
+}
+
+// Contains reports whether there is support at t.
+func (h Hours) Contains(t time.Time) (bool, error) {
+	var r hours
+	if err := h.resolve(&r); err != nil {
+		return false, err
+	}
+	ns, err := instant(t)
+	if err != nil {
+		return false, err
+	}
+	return r.contain(ns)
+}
+
+// Between returns how much support time lies in [from, to). It is negative if to
+// is before from.
+func (h Hours) Between(from, to time.Time) (time.Duration, error) {
+	var r hours
+	if err := h.resolve(&r); err != nil {
+		return 0, err
+	}
+	a, err := instant(from)
+	if err != nil {
+		return 0, err
+	}
+	b, err := instant(to)
+	if err != nil {
+		return 0, err
+	}
+	if b < a {
+		d, err := r.between(b, a)
+		return -d, err
+	}
+	return r.between(a, b)
+}
+
+// Add returns the moment at which d of support time has passed since t: 2h after
+// Friday 18:00 is Monday 11:00. A d of zero gives the next moment with support. Of
+// two moments that a night lies between, it is the earlier one.
+func (h Hours) Add(t time.Time, d time.Duration) (time.Time, error) {
+	if d < 0 {
+		return time.Time{}, errors.New("cannot add negative support time: swap the order and use Between")
+	}
+	var r hours
+	if err := h.resolve(&r); err != nil {
+		return time.Time{}, err
+	}
+	ns, err := instant(t)
+	if err != nil {
+		return time.Time{}, err
+	}
+	for {
+		start, end, err := r.next(ns)
+		if err != nil {
+			return time.Time{}, err
+		}
+		if left := end - start; int64(d) > left {
+			d -= time.Duration(left)
+			ns = end
+			continue
+		}
+		return r.time(start + int64(d)), nil
+	}
+}
+
+// Inside, a moment is a number of nanoseconds since 1970. Beyond these bounds,
+// in the years 1684 and 2255, no calendar has data, and numbers could overflow.
+const bound = 9_000_000_000
+
+func instant(t time.Time) (int64, error) {
+	sec := t.Unix()
+	if sec < -bound || sec > bound {
+		return 0, fmt.Errorf("the year %d is %w of any calendar", t.Year(), ErrBeyondData)
+	}
+	return sec*second + int64(t.Nanosecond()), nil
+}
+
+// hours is Hours with what is left out filled in.
+type hours struct {
+	open, close int64 // since midnight; close may be on the next day
+	cut         int64 // what a short day lacks
+	saturdays   bool
+	zone        *time.Location
+	fixed       bool // whether zone is Moscow, where sums will do
+	days        Workdays
+	ru          *Production // days, if it is that
+	set         bits        // ru's support days
+}
+
+// resolve fills r in; it is not returned since it is large.
+func (h *Hours) resolve(r *hours) error {
+	r.open, r.close, r.cut, r.saturdays = int64(h.Open), int64(h.Close), hour, h.WorkingSaturdays
+	if r.open == 0 && r.close == 0 {
+		r.open, r.close = 10*hour, 19*hour
+	}
+	if r.open < 0 || r.open >= day || r.close < 0 || r.close > day {
+		return fmt.Errorf("hours from %v to %v make no sense: use times of day, as the time since midnight", h.Open, h.Close)
+	}
+	if r.close <= r.open {
+		r.close += day
+	}
+	if h.FullShortDays {
+		r.cut = 0
+	}
+	r.zone = h.Zone
+	if r.zone == nil || r.zone == moscow {
+		r.zone, r.fixed = moscow, true
+	}
+	r.days = h.Workdays
+	if r.days == nil {
+		r.ru = Russia()
+		r.days = r.ru
+	} else {
+		r.ru, _ = r.days.(*Production)
+	}
+	if r.ru != nil {
+		r.set = r.ru.week
+		if r.saturdays {
+			r.set = r.ru.all
+		}
+	}
+	return nil
+}
+
+func (r *hours) time(ns int64) time.Time {
+	sec := floorDiv(ns, second)
+	return time.Unix(sec, ns-sec*second).In(r.zone)
+}
+
+// date returns the date of a moment in the hours' zone.
+func (r *hours) date(ns int64) Date {
+	if r.fixed {
+		return Date{int32(floorDiv(ns+3*hour, day)) + daysToUnix + 1} //nolint:gosec // an int64 of nanoseconds is 300 years
+	}
+	return DateOf(r.time(ns))
+}
+
+// clock returns the moment at which the clocks in the zone show a time on a day,
+// which is given as the time since midnight and may be on the next day.
+func (r *hours) clock(d Date, t int64) int64 {
+	if r.fixed {
+		return (int64(d.n)-daysToUnix-1)*day - 3*hour + t
+	}
+	return clockIn(d, t, r.zone)
+}
+
+func clockIn(d Date, t int64, zone *time.Location) int64 {
+	at := clock(d, t, zone)
+	return at.Unix()*second + int64(at.Nanosecond())
+}
+
+func clock(d Date, t int64, zone *time.Location) time.Time {
+	const minute = int64(time.Minute)
+	y, m, dd := d.Date()
+	return time.Date(y, m, dd, int(t/hour), int(t%hour/minute), int(t%minute/second), int(t%second), zone)
+}
+
+// window returns the hours of a support day.
+func (r *hours) window(d Date, short bool) (open, close int64) {
+	open, close = r.clock(d, r.open), r.clock(d, r.close)
+	if short {
+		close -= r.cut
+	}
+	return open, max(open, close)
+}
+
+// counts reports whether a kind of day is one of support.
+func (r *hours) counts(k Kind) bool { return k == Workday || k == WorkingWeekend && r.saturdays }
+
+// support reports whether d is a support day, and a short one.
+func (r *hours) support(d Date) (support, short bool, err error) {
+	if r.ru != nil {
+		i := r.ru.index(d)
+		if i < 0 || i >= len(r.ru.kinds) {
+			return false, false, r.ru.beyond(d)
+		}
+		return r.set.has(i), r.ru.short.has(i), nil
+	}
+	a, err := r.days.Day(d)
+	if err == nil && a.Kind == Unknown {
+		err = fmt.Errorf("%v is %w of the calendar given", d, ErrBeyondData)
+	}
+	return r.counts(a.Kind), a.Short, err
+}
+
+// far is how many days a search goes on for something to turn up.
+const far = 400
+
+// supportDay returns the first support day that is not before d.
+func (r *hours) supportDay(d Date) (Date, bool, error) {
+	if r.ru != nil {
+		i := r.ru.index(d)
+		if i < 0 || i >= len(r.ru.kinds) {
+			return d, false, r.ru.beyond(d)
+		}
+		if i = r.set.next(i); i < 0 {
+			return d, false, r.ru.beyond(r.ru.last.AddDays(1))
+		}
+		return r.ru.first.AddDays(i), r.ru.short.has(i), nil
+	}
+	for end := d.AddDays(far); d.n < end.n; d.n++ {
+		support, short, err := r.support(d)
+		if support || err != nil {
+			return d, short, err
+		}
+	}
+	return d, false, fmt.Errorf("no working day in %d days before %v: %w; check the calendar given", far, d, ErrNever)
+}
+
+// earliest returns the first day whose hours may still be open at t.
+func (r *hours) earliest(t int64) Date {
+	d := r.date(t)
+	if r.close > day {
+		if yesterday := d.AddDays(-1); r.clock(yesterday, r.close) > t {
+			return yesterday
+		}
+	}
+	return d
+}
+
+// next returns the first span from t on in which there is support.
+func (r *hours) next(t int64) (start, end int64, err error) {
+	d := r.earliest(t)
+	for tries := 0; ; tries++ {
+		var short bool
+		d, short, err = r.supportDay(d)
+		if err != nil {
+			return 0, 0, err
+		}
+		start, end = r.window(d, short)
+		if end > t && end > start {
+			break
+		}
+		if tries > far {
+			return 0, 0, fmt.Errorf("no working day has an hour left after it was shortened: %w; check the hours", ErrNever)
+		}
+		d.n++
+	}
+	if r.close-r.open < day-hour { // no chance to touch the next, even if a clock is put forward
+		return max(start, t), end, nil
+	}
+	for range far {
+		d.n++
+		support, short, err := r.support(d)
+		if err != nil || !support {
+			// Where the data end, what is known of this window stays true.
+			break
+		}
+		open, close := r.window(d, short)
+		if open > end || close <= open {
+			break
+		}
+		end = max(end, close)
+	}
+	return max(start, t), end, nil //nolint:nilerr // see the break
+}
+
+func (r *hours) contain(t int64) (bool, error) {
+	for d, last := r.earliest(t), r.date(t); d.n <= last.n; d.n++ {
+		support, short, err := r.support(d)
+		if err != nil {
+			return false, err
+		}
+		if open, close := r.window(d, short); support && open <= t && t < close {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// between returns the support time in [from, to). Days that lie inside wholly
+// are counted, not visited, where that is possible.
+func (r *hours) between(from, to int64) (time.Duration, error) {
+	if from == to {
+		return 0, nil
+	}
+	var sum int64
+	first, last := r.earliest(from), r.date(to-1)
+	// Windows that end on the day they begin on may be cut by from or to on the
+	// first and the last day; others on the two first and the two last ones.
+	edge := int32(1)
+	if r.close > day {
+		edge = 2
+	}
+	quick := r.fixed && r.ru != nil && r.close-r.open > r.cut
+	for d := first; d.n <= last.n; d.n++ {
+		if inner := int(last.n - edge - d.n + 1); quick && d.n == first.n+edge && inner > 0 {
+			i := r.ru.index(d)
+			if i < 0 || i+inner > len(r.ru.kinds) {
+				return 0, r.ru.beyond(d.AddDays(inner))
+			}
+			days := int64(r.set.count(i, i+inner))
+			short := int64(r.set.countBoth(r.ru.short, i, i+inner))
+			sum += days*(r.close-r.open) - short*r.cut
+			d = d.AddDays(inner)
+		}
+		support, short, err := r.support(d)
+		if err != nil {
+			return 0, err
+		}
+		if !support {
+			continue
+		}
+		if open, close := r.window(d, short); open < to && close > from {
+			sum += min(close, to) - max(open, from)
+		}
+	}
+	return time.Duration(sum), nil
+}
