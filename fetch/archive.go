@@ -1,0 +1,247 @@
+package fetch
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aspupdate/aspupdate/internal/durable"
+	"github.com/aspupdate/aspupdate/version"
+)
+
+// An Archive is a folder of versions: each installer that was ever fetched,
+// because the vendor's server keeps no history (R10). What makes a rollback
+// possible is here.
+//
+//	<Dir>/<distribution>/<version>/<variant>-<hash>/<installer>
+//	                                               /manifest.json
+//
+// An installer that is there never changes and is never replaced: the same
+// version with other contents, a re-release, lies beside the first. It may be
+// read and run by the archive's owner alone. Any number of processes may read
+// while one writes; writers wait for one another.
+//
+// Only Dir is required.
+type Archive struct {
+	// Dir is made when it is first needed, for its owner alone. It must not
+	// lie inside a folder that an update replaces.
+	Dir string
+
+	Retry   Retry            // of broken transfers
+	Now     func() time.Time // nil means time.Now
+	Observe func(Event)      // nil means silence
+}
+
+// A Key names what is archived.
+type Key struct {
+	Distribution string
+	Version      version.Version
+	Variant      version.Variant
+	// SHA256 is in lower-case hexadecimal digits; when looking, empty means
+	// whichever was archived last.
+	SHA256 string
+}
+
+func (k Key) String() string {
+	s := fmt.Sprintf("/%s/%s/%s", show(k.Distribution), k.Version, k.Variant)
+	if k.SHA256 != "" {
+		s += " (SHA-256 " + k.SHA256[:min(len(k.SHA256), 12)] + ")"
+	}
+	return s
+}
+
+func (k Key) check() error {
+	if err := checkName(k.Distribution); err != nil {
+		return err
+	}
+	switch {
+	case k.Version.IsZero():
+		return errors.New("no version given")
+	case k.Variant != version.Setup && k.Variant != version.FullSetup:
+		return errors.New("no variant given: Setup or FullSetup")
+	}
+	return nil
+}
+
+// An Item is one archived installer.
+type Item struct {
+	Key
+	Path string // of the installer, absolute; its name and extension are the vendor's
+	Size int64  // bytes
+
+	Source   string    // where it came from: a URL without secrets, or a file
+	Modified time.Time // UTC; what the server told; zero where it did not
+	Archived time.Time // UTC
+	Vouched  Vouched
+
+	// Reused reports that this call found it in the archive, hashed it again
+	// and downloaded nothing.
+	Reused bool
+	// Others are the hashes of the same version and variant with other
+	// contents: re-releases of one another (R13).
+	Others []string
+}
+
+// Get returns one archived installer. Its bytes are not read: see
+// [Archive.Verify]. A version that is not there is [ErrNotArchived], and the
+// error says what to ask the vendor's support for.
+func (a Archive) Get(k Key) (Item, error) {
+	if err := k.check(); err != nil {
+		return Item{}, &Error{Op: "get", Name: k.String(), Err: err}
+	}
+	items, err := a.items(filepath.Join(k.Distribution, k.Version.String()))
+	var hit []Item
+	for _, it := range items {
+		if it.Distribution == k.Distribution && it.Variant == k.Variant && (k.SHA256 == "" || strings.EqualFold(k.SHA256, it.SHA256)) {
+			hit = append(hit, it)
+		}
+	}
+	if len(hit) == 0 {
+		return Item{}, &Error{Op: "get", Name: k.String(), Reason: ErrNotArchived, Err: err,
+			Hint: fmt.Sprintf("ask the vendor's support for %s of %s, version %s, and import the file", k.Variant, show(k.Distribution), k.Version)}
+	}
+	return slices.MaxFunc(hit, func(x, y Item) int { return x.Archived.Compare(y.Archived) }), nil
+}
+
+// List returns all that is archived: by distribution, then the newest
+// version first, then by variant, then what was archived last first. What
+// cannot be read is told by the error, beside the items that can.
+func (a Archive) List() ([]Item, error) {
+	var all []Item
+	var errs []error
+	for _, dist := range a.folders(".") {
+		for _, v := range a.folders(dist) {
+			items, err := a.items(filepath.Join(dist, v))
+			all, errs = append(all, items...), append(errs, err)
+		}
+	}
+	slices.SortFunc(all, func(x, y Item) int {
+		return cmp.Or(cmp.Compare(x.Distribution, y.Distribution), y.Version.Compare(x.Version),
+			cmp.Compare(x.Variant, y.Variant), y.Archived.Compare(x.Archived), cmp.Compare(x.SHA256, y.SHA256))
+	})
+	return all, errors.Join(errs...)
+}
+
+// Verify reads an archived installer back from disk and compares its hash.
+// A file that is not what it was is [ErrMismatch].
+func (a Archive) Verify(ctx context.Context, it Item) error {
+	sum, size, err := hashFile(ctx, it.Path)
+	if err != nil {
+		return &Error{Op: "verify", Name: it.String(), Err: err}
+	}
+	if sum != it.SHA256 || size != it.Size {
+		return &Error{Op: "verify", Name: it.String(), Reason: ErrMismatch,
+			Err:  fmt.Errorf("archived with SHA-256 %s and %d bytes, now %s and %d bytes", it.SHA256, it.Size, sum, size),
+			Hint: "check the disk, and fetch or import the version again"}
+	}
+	return nil
+}
+
+// folders returns the names of the visible folders below Dir/rel.
+func (a Archive) folders(rel string) []string {
+	entries, err := os.ReadDir(filepath.Join(a.Dir, rel))
+	if err != nil {
+		return nil // not made yet, or told by whoever needs it
+	}
+	var names []string
+	for _, e := range entries {
+		if e.IsDir() && !strings.HasPrefix(e.Name(), ".") {
+			names = append(names, e.Name())
+		}
+	}
+	return names
+}
+
+// items reads the manifests of one version's folder.
+func (a Archive) items(rel string) ([]Item, error) {
+	var items []Item
+	var errs []error
+	base, err := filepath.Abs(a.Dir)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range a.folders(rel) {
+		it, err := readManifest(filepath.Join(base, rel, name))
+		if err != nil {
+			errs = append(errs, &Error{Op: "read archive", Name: filepath.Join(rel, name), Err: err, Hint: "the folder was left as it is"})
+			continue
+		}
+		items = append(items, it)
+	}
+	for i := range items {
+		for _, other := range items {
+			if other.Variant == items[i].Variant && other.SHA256 != items[i].SHA256 {
+				items[i].Others = append(items[i].Others, other.SHA256)
+			}
+		}
+	}
+	return items, errors.Join(errs...)
+}
+
+// itemDir is where an item lies, relative to Dir. Half of the hash keeps
+// paths short enough for installers; the manifest has all of it.
+func itemDir(k Key) string {
+	return filepath.Join(k.Distribution, k.Version.String(), k.Variant.String()+"-"+k.SHA256[:32])
+}
+
+// space refuses to start what cannot end well.
+func (a Archive) space(need int64) error {
+	const reserve = 1 << 20 // manifests, folders, journals
+	vol, err := durable.VolumeOf(a.Dir)
+	if err != nil {
+		return err
+	}
+	if need > vol.Free-reserve {
+		return &Error{Op: "archive", Name: a.Dir, Reason: ErrNoSpace, Err: fmt.Errorf("%d bytes needed, %d free", need, max(vol.Free-reserve, 0)),
+			Hint: "free some space and run again: a download goes on where it stopped"}
+	}
+	return nil
+}
+
+// diskError gives a full disk its reason.
+func (a Archive) diskError(err error) error {
+	if isNoSpace(err) {
+		return &Error{Op: "archive", Name: a.Dir, Reason: ErrNoSpace, Err: err,
+			Hint: "free some space and run again: a download goes on where it stopped"}
+	}
+	return err
+}
+
+func hashFile(ctx context.Context, name string) (sum string, size int64, err error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return "", 0, err
+	}
+	defer func() { _ = f.Close() }()
+	if fi, err := f.Stat(); err != nil || !fi.Mode().IsRegular() {
+		return "", 0, cmp.Or[error](err, &fs.PathError{Op: "hash", Path: name, Err: errors.New("not a regular file")})
+	}
+	h := sha256.New()
+	size, err = io.Copy(h, withContext(ctx, f))
+	return hex.EncodeToString(h.Sum(nil)), size, err
+}
+
+// withContext makes reads fail once ctx is done.
+func withContext(ctx context.Context, r io.Reader) io.Reader { return &ctxReader{ctx, r} }
+
+type ctxReader struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (r *ctxReader) Read(p []byte) (int, error) {
+	if r.ctx.Err() != nil {
+		return 0, context.Cause(r.ctx)
+	}
+	return r.r.Read(p)
+}

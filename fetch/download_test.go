@@ -1,0 +1,355 @@
+package fetch_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/aspupdate/aspupdate/fetch"
+	"github.com/aspupdate/aspupdate/fetch/fetchtest"
+	"github.com/aspupdate/aspupdate/internal/realtest"
+	"github.com/aspupdate/aspupdate/version"
+)
+
+const size = 300_000
+
+// Every fault, once at 1, 50 and 99 % of the file: the next transfer heals it.
+func TestFaultsAreHealedByResuming(t *testing.T) {
+	for name, fault := range map[string]fetchtest.Fault{
+		"cut, then 226":          {},
+		"cut, then 426":          {Reply: "426 broken"},
+		"cut, then 451":          {Reply: "451 disk error"},
+		"cut, then silence":      {Stall: true},
+		"cut, then no more":      {Drop: true},
+		"reset":                  {Reset: true, Reply: "426 broken"},
+		"reset, then a lying ok": {Reset: true},
+	} {
+		for _, percent := range []int64{1, 50, 99} {
+			t.Run(fmt.Sprintf("%s at %d", name, percent), func(t *testing.T) {
+				t.Parallel()
+				x := newSetup(t, size)
+				if fault.Stall {
+					x.src.Idle = silence
+				}
+				x.s.OnTransfer(func(tr fetchtest.Transfer) fetchtest.Fault {
+					if tr.N > 1 {
+						return fetchtest.Fault{}
+					}
+					f := fault
+					f.Cut = size * percent / 100
+					return f
+				})
+				it, err := x.blind(t.Context())
+				x.good(t, it, err)
+				require.NotEmpty(t, x.events.of(fetch.EventRetry))
+				if fault.Reset {
+					return // a reset takes away what was on its way
+				}
+				require.LessOrEqual(t, x.s.Sent(), int64(size+2*64<<10), "what came is not asked for again, but for the overlap")
+			})
+		}
+	}
+}
+
+// The same faults for ever: an error, never a wrong file.
+func TestFaultsThatStayAreErrors(t *testing.T) {
+	for name, fault := range map[string]fetchtest.Fault{
+		"truncated, then 226":   {Cut: 1000},
+		"nothing comes":         {Cut: -1},
+		"too much":              {Extra: []byte("extra")},
+		"too much by far":       {Extra: make([]byte, 3<<20)},
+		"silence":               {Cut: 1000, Stall: true},
+		"stall before the data": {Cut: -1, Stall: true},
+		"refused":               {Cut: -1, Reply: "451 disk error"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			x := newSetup(t, size)
+			if fault.Stall {
+				x.src.Idle = silence
+			}
+			x.s.OnTransfer(func(tr fetchtest.Transfer) fetchtest.Fault {
+				f := fault
+				if f.Cut > 0 && tr.Offset > 0 {
+					f.Cut = -1 // no progress
+				}
+				return f
+			})
+			_, err := x.blind(t.Context())
+			require.ErrorIs(t, err, fetch.ErrUnreachable)
+			x.empty(t)
+		})
+	}
+}
+
+func TestIgnoredRESTIsNoticed(t *testing.T) {
+	x := newSetup(t, size)
+	x.s.OnTransfer(func(tr fetchtest.Transfer) fetchtest.Fault {
+		f := fetchtest.Fault{IgnoreREST: true}
+		if tr.N == 1 {
+			f.Cut = size / 2
+		}
+		return f
+	})
+	it, err := x.blind(t.Context())
+	x.good(t, it, err)
+}
+
+// A file that repeats itself fits wherever one looks: only the count of bytes
+// shows that the server ignored the offset.
+func TestIgnoredRESTIsNoticedInRepetitiveFiles(t *testing.T) {
+	x := newSetup(t, size)
+	x.data = make([]byte, size)
+	x.s.Put(setupPath, x.data, released)
+	x.s.OnTransfer(func(tr fetchtest.Transfer) fetchtest.Fault {
+		f := fetchtest.Fault{IgnoreREST: true}
+		if tr.N == 1 {
+			f.Cut = size / 2
+		}
+		return f
+	})
+	it, err := x.blind(t.Context())
+	x.good(t, it, err)
+}
+
+func TestNoConfirmationOfTheEnd(t *testing.T) {
+	for name, fault := range map[string]fetchtest.Fault{
+		"426 after everything": {Reply: "426 broken"},
+		"dropped":              {Drop: true},
+		"silence":              {Stall: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			x := newSetup(t, size)
+			if fault.Stall {
+				x.src.Idle = silence
+			}
+			x.s.OnTransfer(func(fetchtest.Transfer) fetchtest.Fault { return fault })
+			_, err := x.blind(t.Context())
+			require.ErrorIs(t, err, fetch.ErrUnreachable, "nobody says that it is whole")
+			x.empty(t)
+			it, err := x.fetch(t.Context())
+			x.good(t, it, err)
+		})
+		t.Run(name+" once", func(t *testing.T) {
+			t.Parallel()
+			x := newSetup(t, size)
+			if fault.Stall {
+				x.src.Idle = silence
+			}
+			x.s.OnTransfer(func(tr fetchtest.Transfer) fetchtest.Fault {
+				if tr.N == 1 {
+					return fault
+				}
+				return fetchtest.Fault{}
+			})
+			it, err := x.blind(t.Context())
+			x.good(t, it, err)
+			require.LessOrEqual(t, x.s.Sent(), int64(size+64<<10))
+		})
+	}
+}
+
+func TestAFileThatChangesInMidDownload(t *testing.T) {
+	other := payload(size + 1)
+	for name, change := range map[string]func(x *setup){
+		"its size":              func(x *setup) { x.s.Put(setupPath, other, released) },
+		"its time":              func(x *setup) { x.s.Put(setupPath, other[:size], released.Add(time.Hour)) },
+		"it grows while read":   func(x *setup) { x.s.Put(setupPath, append(x.data[:size:size], 1), released) },
+		"it vanishes":           func(x *setup) { x.s.Remove(setupPath) },
+		"same bytes, new time":  func(x *setup) { x.s.Put(setupPath, x.data, released.Add(time.Hour)) },
+		"replaced by a version": func(x *setup) { x.s.Remove(setupPath); x.s.Put("/asp/7.12.200/Setup.exe", other, released) },
+	} {
+		for _, cut := range []int64{0, size / 2} {
+			t.Run(fmt.Sprintf("%s, cut at %d", name, cut), func(t *testing.T) {
+				x := newSetup(t, size)
+				x.s.OnTransfer(func(tr fetchtest.Transfer) fetchtest.Fault {
+					if tr.N > 1 {
+						return fetchtest.Fault{}
+					}
+					return fetchtest.Fault{Cut: cut, After: func() { change(x) }}
+				})
+				_, err := x.blind(t.Context())
+				require.ErrorIs(t, err, fetch.ErrChanged)
+				x.empty(t)
+			})
+		}
+	}
+}
+
+func TestAReleaseThatChangedSinceItWasFound(t *testing.T) {
+	x := newSetup(t, size)
+	x.s.Put(setupPath, x.data[:size-1], released)
+	_, err := x.fetch(t.Context())
+	require.ErrorIs(t, err, fetch.ErrChanged)
+	require.Zero(t, x.s.Transfers())
+	x.s.Remove(setupPath)
+	_, err = x.fetch(t.Context())
+	require.ErrorIs(t, err, fetch.ErrNotFound)
+}
+
+// stop cancels the download once half of the file is there.
+func stop(t *testing.T, x *setup) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	x.s.OnTransfer(func(fetchtest.Transfer) fetchtest.Fault {
+		return fetchtest.Fault{Cut: size / 2, Stall: true, After: func() { time.AfterFunc(50*time.Millisecond, cancel) }}
+	})
+	_, err := x.blind(ctx)
+	require.ErrorIs(t, err, context.Canceled)
+	x.empty(t)
+	noneLeft(t, x.s)
+	x.s.OnTransfer(nil)
+}
+
+func TestALaterCallGoesOnWhereTheLastOneStopped(t *testing.T) {
+	x := newSetup(t, size)
+	stop(t, x)
+	before := x.s.Sent()
+	it, err := x.blind(t.Context())
+	x.good(t, it, err)
+	require.NotEmpty(t, x.events.of(fetch.EventResumed))
+	require.LessOrEqual(t, x.s.Sent()-before, int64(size/2+64<<10))
+}
+
+func TestAPartialFileOfAnotherReleaseIsNotGoneOnWith(t *testing.T) {
+	for name, other := range map[string]struct {
+		data []byte
+		mod  time.Time
+	}{
+		"other time": {payload(size), released.Add(time.Hour)},
+		"other size": {payload(size + 5), released},
+	} {
+		t.Run(name, func(t *testing.T) {
+			x := newSetup(t, size)
+			stop(t, x)
+			x.data = other.data
+			x.s.Put(setupPath, x.data, other.mod)
+			x.rel = latest(t, x.src)
+			it, err := x.blind(t.Context())
+			x.good(t, it, err)
+			require.Empty(t, x.events.of(fetch.EventResumed))
+		})
+	}
+}
+
+// Size and time can stay while the bytes change: the overlap shows it.
+func TestAPartialFileThatDoesNotFitIsStartedAgain(t *testing.T) {
+	x := newSetup(t, size)
+	stop(t, x)
+	x.data = bytes.Repeat([]byte("other"), size/5)
+	x.s.Put(setupPath, x.data, released)
+	it, err := x.blind(t.Context())
+	x.good(t, it, err)
+	require.NotEmpty(t, x.events.of(fetch.EventRestarted))
+}
+
+func TestADamagedPartialFileIsNotGoneOnWith(t *testing.T) {
+	for name, damage := range map[string]func(t *testing.T, payload, journal string){
+		"a hole":               func(t *testing.T, p, _ string) { patch(t, p, 10) },
+		"a torn journal":       func(t *testing.T, _, j string) { require.NoError(t, os.Truncate(j, 20)) },
+		"shorter than it says": func(t *testing.T, p, _ string) { require.NoError(t, os.Truncate(p, 1000)) },
+		"no journal":           func(t *testing.T, _, j string) { require.NoError(t, os.Remove(j)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			x := newSetup(t, size)
+			stop(t, x)
+			dir := filepath.Join(x.archive.Dir, "asp", "7.12.100", ".partial-Setup")
+			damage(t, filepath.Join(dir, "data", "payload"), filepath.Join(dir, "journal.json"))
+			it, err := x.blind(t.Context())
+			x.good(t, it, err)
+		})
+	}
+}
+
+// patch changes one byte of a file.
+func patch(t *testing.T, name string, at int64) {
+	t.Helper()
+	require.NoError(t, os.Chmod(name, 0o600))
+	f, err := os.OpenFile(name, os.O_RDWR, 0)
+	require.NoError(t, err)
+	b := make([]byte, 1)
+	_, err = f.ReadAt(b, at)
+	require.NoError(t, err)
+	b[0]++
+	_, err = f.WriteAt(b, at)
+	require.NoError(t, err)
+	require.NoError(t, f.Close())
+}
+
+func TestFullDiskIsSeenBeforeTheDownload(t *testing.T) {
+	x := newSetup(t, size)
+	x.s.OnCommand(func(verb, _ string) string { return map[string]string{"SIZE": "213 9000000000000000000"}[verb] })
+	x.rel.Files[0].Size = 9_000_000_000_000_000_000
+	_, err := x.fetch(t.Context())
+	require.ErrorIs(t, err, fetch.ErrNoSpace)
+	require.Zero(t, x.s.Transfers())
+}
+
+func TestProgressIsTold(t *testing.T) {
+	x := newSetup(t, size)
+	it, err := x.fetch(t.Context())
+	x.good(t, it, err)
+	told := x.events.of(fetch.EventProgress)
+	require.NotEmpty(t, told)
+	require.Equal(t, int64(size), told[len(told)-1].Done)
+	require.Equal(t, int64(size), told[len(told)-1].Total)
+	require.Equal(t, "7.12.100", told[0].Key.Version.String())
+}
+
+func TestEmptyFile(t *testing.T) {
+	x := newSetup(t, 0)
+	it, err := x.fetch(t.Context())
+	x.good(t, it, err)
+}
+
+// A source without Stat, and without anything that this package knows.
+type plain struct{ fetch.Source }
+
+func TestAnySourceWillDo(t *testing.T) {
+	x := newSetup(t, size)
+	it, err := x.archive.Fetch(t.Context(), plain{x.src}, x.rel, version.Setup, fetch.PinnedSHA256(sum(x.data)))
+	x.good(t, it, err)
+	require.Equal(t, setupPath, it.Source)
+}
+
+func TestFetchFromVSFTPD(t *testing.T) {
+	root := t.TempDir()
+	data := payload(3 << 20)
+	put(t, root, "Опека/7.12.100/Setup.exe", data)
+	put(t, root, "Опека/7.12.100/FullSetup.exe", data[:1<<20])
+	s := realtest.VSFTPD(t, root)
+	src := fetch.FTP{Addr: s.Addr, User: s.User, Password: s.Password, Idle: 10 * time.Second, Retry: soon}
+	rel, err := fetch.Finder{}.Latest(t.Context(), src, "Опека", version.FullSetup)
+	require.NoError(t, err)
+	archive := fetch.Archive{Dir: t.TempDir(), Retry: soon}
+
+	// Stopped on the way, and gone on with.
+	ctx, cancel := context.WithCancel(t.Context())
+	slow := archive
+	slow.Observe = func(e fetch.Event) {
+		if e.Kind == fetch.EventProgress {
+			cancel()
+		}
+	}
+	_, err = slow.Fetch(ctx, src, rel, version.Setup, fetch.Unauthenticated("a test"))
+	require.ErrorIs(t, err, context.Canceled)
+
+	full, err := archive.Fetch(t.Context(), src, rel, version.FullSetup, fetch.PerVariant(map[version.Variant]fetch.Verifier{
+		version.Setup: fetch.PinnedSHA256(sum(data)), version.FullSetup: fetch.PinnedSHA256(sum(data[:1<<20])),
+	}))
+	require.NoError(t, err)
+	require.NoError(t, archive.Verify(t.Context(), full))
+	setup, err := archive.Get(fetch.Key{Distribution: "Опека", Version: rel.Version, Variant: version.Setup})
+	require.NoError(t, err)
+	require.NoError(t, archive.Verify(t.Context(), setup))
+	require.Equal(t, sum(data), setup.SHA256)
+	require.NotContains(t, setup.Source, s.Password)
+	require.True(t, setup.Modified.Equal(released))
+}

@@ -1,0 +1,46 @@
+package fetch
+
+import "time"
+
+// EventKind says what happened.
+type EventKind string
+
+// The kinds of events, with the fields of [Event] that they fill besides Key.
+const (
+	EventSkipped    EventKind = "skipped"    // something on the server was passed over: Skipped
+	EventIncomplete EventKind = "incomplete" // a newer joint release is not whole yet: Missing
+	EventRetry      EventKind = "retry"      // will be tried again after Wait: Err, Try
+	EventResumed    EventKind = "resumed"    // a download goes on at Done
+	EventRestarted  EventKind = "restarted"  // a partial file was of no use, from the start again: Err
+	EventProgress   EventKind = "progress"   // Done of Total bytes, Rate, Left; at most four a second
+	EventReused     EventKind = "reused"     // the archive has it already: Item
+	EventArchived   EventKind = "archived"   // verified and published in the archive: Item
+	EventRerelease  EventKind = "rerelease"  // the version was archived before with other contents: Item
+	EventDamaged    EventKind = "damaged"    // an archived file no longer has its hash and was moved aside: Path, Err
+)
+
+// An Event tells what goes on, for people and for logs. It holds no secret.
+type Event struct {
+	Kind EventKind
+	Key  Key    // of what; parts that are not known yet are zero
+	Path string // on the server, or in the archive
+
+	Done, Total int64         // bytes
+	Rate        float64       // bytes per second in this run; 0: not known yet
+	Left        time.Duration // time left at that rate; 0: not known yet
+
+	Try     int           // the attempt that failed, from 1 on
+	Wait    time.Duration // until the next one
+	Err     error
+	Skipped Skipped
+	Missing []Missing
+	Item    Item
+}
+
+// observe gives an event to whoever wants it. Observers are called one after
+// another by the goroutine that does the work: they should return quickly.
+func observe(to func(Event), e Event) {
+	if to != nil {
+		to(e)
+	}
+}

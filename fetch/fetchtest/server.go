@@ -1,0 +1,268 @@
+package fetchtest
+
+import (
+	"bytes"
+	"cmp"
+	"crypto/tls"
+	"net"
+	"path"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// A Server is an FTP server on loopback that serves files from memory, and
+// goes wrong where it is told to. Its fields are set before the first client
+// connects; its methods may be called at any time by any goroutine.
+type Server struct {
+	Addr     string // host:port
+	User     string // empty: any
+	Password string // empty: any
+
+	// Features are the answer to FEAT; nil means those that are there: SIZE,
+	// MDTM, REST STREAM, MLST, EPSV and UTF8. MLSD is answered if MLST is
+	// among them.
+	Features []string
+	// TLS, if set, allows AUTH TLS and protects data connections after it.
+	// With Implicit, TLS starts with the first byte.
+	TLS      *tls.Config
+	Implicit bool
+
+	l    net.Listener
+	done sync.WaitGroup
+
+	mu         sync.Mutex
+	files      map[string]file
+	onCommand  func(verb, arg string) string
+	onList     func(dir string) []string
+	onTransfer func(Transfer) Fault
+	said       []string
+	transfers  int
+	sent       int64
+	conns      map[net.Conn]bool
+	resumed    int
+}
+
+type file struct {
+	data []byte
+	mod  time.Time
+}
+
+// A Transfer is one RETR.
+type Transfer struct {
+	N      int // its number since the server started, from 1 on
+	Path   string
+	Offset int64 // what REST asked for
+}
+
+// A Fault is how a transfer goes wrong. The zero value is a transfer that
+// goes well.
+type Fault struct {
+	Cut        int64  // stop after so many bytes of this transfer; 0: never; negative: before the first
+	Stall      bool   // then say nothing more, with all connections open
+	Reset      bool   // then reset the data connection
+	Drop       bool   // then close the control connection without a word
+	Reply      string // what ends the transfer; empty means "226 done"
+	IgnoreREST bool   // send from the start whatever was asked for
+	Extra      []byte // sent after the file
+	Data       []byte // sent instead of the file's
+	Before     func() // called before the first byte
+	After      func() // called after the last one
+}
+
+// Listen starts an empty server.
+func Listen() (*Server, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{Addr: l.Addr().String(), l: l, files: map[string]file{}, conns: map[net.Conn]bool{}}
+	s.done.Go(s.accept)
+	return s, nil
+}
+
+// New starts an empty server that ends with the test.
+func New(t testing.TB) *Server {
+	t.Helper()
+	s, err := Listen()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	return s
+}
+
+// Close ends the server and waits for its goroutines.
+func (s *Server) Close() {
+	_ = s.l.Close()
+	s.mu.Lock()
+	for c := range s.conns {
+		_ = c.Close()
+	}
+	s.conns = nil
+	s.mu.Unlock()
+	s.done.Wait()
+}
+
+// Put makes or replaces a file and the folders on the way to it.
+func (s *Server) Put(name string, data []byte, mod time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.files[path.Join("/", name)] = file{data, mod}
+}
+
+// Remove removes a file. Folders are there while there is a file in them.
+func (s *Server) Remove(name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.files, path.Join("/", name))
+}
+
+// OnCommand is asked for a reply to each command, and by an empty verb for
+// the greeting. Empty means the usual reply, "hang" means none ever.
+func (s *Server) OnCommand(f func(verb, arg string) string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.onCommand = f
+}
+
+// OnList is asked for the raw lines of each listing; nil means the usual ones.
+func (s *Server) OnList(f func(dir string) []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.onList = f
+}
+
+// OnTransfer is asked how each transfer goes wrong.
+func (s *Server) OnTransfer(f func(Transfer) Fault) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.onTransfer = f
+}
+
+// Commands returns all commands so far, with PASS's argument left out.
+func (s *Server) Commands() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.said)
+}
+
+// Sent returns how many bytes of files were sent so far.
+func (s *Server) Sent() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.sent
+}
+
+// Transfers returns how many files were asked for so far.
+func (s *Server) Transfers() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.transfers
+}
+
+// Open returns how many connections are open.
+func (s *Server) Open() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.conns)
+}
+
+// Resumed returns how many data connections resumed a TLS session.
+func (s *Server) Resumed() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.resumed
+}
+
+func (s *Server) accept() {
+	for {
+		c, err := s.l.Accept()
+		if err != nil {
+			return
+		}
+		if !s.track(c, true) {
+			return
+		}
+		s.done.Go(func() {
+			defer s.track(c, false)
+			newClient(s, c).serve()
+		})
+	}
+}
+
+// track remembers an open connection, or closes and forgets it.
+func (s *Server) track(c net.Conn, open bool) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !open || s.conns == nil {
+		_ = c.Close()
+		delete(s.conns, c)
+		return false
+	}
+	s.conns[c] = true
+	return true
+}
+
+func (s *Server) lookup(name string) (file, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f, ok := s.files[name]
+	return f, ok
+}
+
+// entries returns a folder's names in order, and whether it is there.
+// Folders have no file.
+func (s *Server) entries(dir string) (names []string, is map[string]*file, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	prefix := strings.TrimSuffix(dir, "/") + "/"
+	is = map[string]*file{}
+	for name, f := range s.files {
+		rest, below := strings.CutPrefix(name, prefix)
+		if !below {
+			continue
+		}
+		first, _, deeper := strings.Cut(rest, "/")
+		is[first] = &f
+		if deeper {
+			is[first] = nil
+		}
+	}
+	for name := range is {
+		names = append(names, name)
+	}
+	slices.SortFunc(names, cmp.Compare[string])
+	return names, is, dir == "/" || len(names) > 0
+}
+
+func (s *Server) features() []string {
+	if s.Features != nil {
+		return s.Features
+	}
+	return []string{"SIZE", "MDTM", "REST STREAM", "MLST type*;size*;modify*;", "EPSV", "UTF8"}
+}
+
+// body returns what a listing says.
+func (s *Server) body(dir string, mlsd bool) []byte {
+	s.mu.Lock()
+	on := s.onList
+	s.mu.Unlock()
+	var lines []string
+	if on != nil {
+		lines = on(dir)
+	}
+	if lines == nil {
+		names, is, _ := s.entries(dir)
+		for _, name := range names {
+			lines = append(lines, line(name, is[name], mlsd))
+		}
+	}
+	var b bytes.Buffer
+	for _, l := range lines {
+		b.WriteString(l + "\r\n")
+	}
+	return b.Bytes()
+}

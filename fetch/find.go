@@ -1,0 +1,147 @@
+package fetch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aspupdate/aspupdate/version"
+)
+
+// DefaultSettle is how long a release must have stood still on the server
+// unless told otherwise.
+const DefaultSettle = 10 * time.Minute
+
+// A Finder looks for releases on a server. The zero value is ready to use:
+// the usual layouts, no betas, ten minutes of settling.
+type Finder struct {
+	Layout Layout
+
+	// Betas includes beta versions (R7).
+	Betas bool
+
+	// Accept, if set, is asked about every version: false passes it over
+	// (R7: versions for another region).
+	Accept func(distribution string, v version.Version) bool
+
+	// Settle is how long size and time of everything in a release must have
+	// stood still, so that an upload that goes on is not offered. Zero means
+	// [DefaultSettle], negative means no waiting.
+	Settle time.Duration
+
+	Now     func() time.Time // nil means time.Now
+	Observe func(Event)      // nil means silence
+}
+
+// Found is what a look at one distribution saw.
+type Found struct {
+	Distribution string
+	Releases     []Release // newest number first; a listing's date plays no part in the order
+	Skipped      []Skipped
+}
+
+// Find returns every release of a distribution that may be offered, and what
+// it passed over. A distribution without any release is no error here; one
+// that is not on the server is [ErrUnknownDistribution].
+func (f Finder) Find(ctx context.Context, src Source, distribution string) (Found, error) {
+	look := look{f: f, src: src, found: Found{Distribution: distribution}, drafts: map[version.Version]*draft{}}
+	patterns, err := f.Layout.compile()
+	if err != nil {
+		return Found{}, err
+	}
+	dir, err := f.Layout.folder(distribution)
+	if err != nil {
+		return Found{}, err
+	}
+	var trails []trail
+	for _, p := range patterns {
+		trails = append(trails, trail{rest: p})
+	}
+	if err := look.folder(ctx, dir, trails); err != nil {
+		if errors.Is(err, ErrNotFound) {
+			return Found{}, f.unknown(ctx, src, distribution, err)
+		}
+		return Found{}, err
+	}
+	if err := look.finish(ctx); err != nil {
+		return Found{}, err
+	}
+	for _, s := range look.found.Skipped {
+		observe(f.Observe, Event{Kind: EventSkipped, Key: Key{Distribution: distribution, Version: s.Version}, Path: s.Path, Skipped: s})
+	}
+	return look.found, nil
+}
+
+// Latest returns the newest release of a distribution that has the wanted
+// variant (R3, R8); for FullSetup, Setup too. None is [ErrNothing].
+func (f Finder) Latest(ctx context.Context, src Source, distribution string, want version.Variant) (Release, error) {
+	found, err := f.Find(ctx, src, distribution)
+	if err != nil {
+		return Release{}, err
+	}
+	for _, r := range found.Releases {
+		if r.has(want) {
+			return r, nil
+		}
+		f.lacks(r, want)
+	}
+	return Release{}, &Error{Op: "find", Name: distribution, Reason: ErrNothing, Err: found.summary(want),
+		Hint: "look again later, or ask the vendor's support when the release is due"}
+}
+
+// lacks reports a release without the variant that is wanted.
+func (f Finder) lacks(r Release, want version.Variant) {
+	s := Skipped{Path: r.Files[0].Path, Why: SkipVariant, Version: r.Version}
+	observe(f.Observe, Event{Kind: EventSkipped, Key: Key{Distribution: r.Distribution, Version: r.Version, Variant: want}, Path: s.Path, Skipped: s})
+}
+
+// summary says in a few words why nothing is offered.
+func (f Found) summary(want version.Variant) error {
+	var parts []string
+	for _, r := range f.Releases {
+		parts = append(parts, fmt.Sprintf("%s has no %s", r.Version, want))
+	}
+	for _, s := range f.Skipped {
+		parts = append(parts, s.String())
+	}
+	const enough = 4
+	if len(parts) == 0 {
+		return errors.New("the folder holds nothing")
+	}
+	if more := len(parts) - enough; more > 0 {
+		parts = append(parts[:enough], fmt.Sprintf("and %d more", more))
+	}
+	return errors.New(strings.Join(parts, "; "))
+}
+
+// unknown names the distributions that are there, so that a typing error is
+// seen at once.
+func (f Finder) unknown(ctx context.Context, src Source, distribution string, cause error) error {
+	e := &Error{Op: "find", Name: distribution, Reason: ErrUnknownDistribution, Hint: "check its spelling"}
+	if c, ok := errors.AsType[*Error](cause); ok {
+		e.Code = c.Code
+	}
+	entries, err := src.List(ctx, path.Join("/", f.Layout.Root))
+	if err != nil {
+		return e // the hint is a courtesy
+	}
+	var names []string
+	for _, entry := range entries {
+		if entry.Kind == KindFolder && isSafe(entry.Name) {
+			names = append(names, entry.Name)
+		}
+	}
+	slices.Sort(names)
+	const enough = 10
+	if len(names) > enough {
+		names = append(names[:enough], "…")
+	}
+	if len(names) > 0 {
+		e.Hint = "the server has " + strings.Join(names, ", ")
+	}
+	return e
+}

@@ -1,0 +1,181 @@
+package fetch
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/url"
+	"path"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// TLS says how an [FTP] connection is protected.
+type TLS uint8
+
+// The modes. Without TLS anybody on the way can read the password and
+// replace the files.
+const (
+	TLSNone     TLS = iota
+	TLSExplicit     // AUTH TLS after the greeting, port 21
+	TLSImplicit     // TLS from the first byte, port 990
+)
+
+// DefaultIdle is how long a server may be silent unless told otherwise.
+const DefaultIdle = 30 * time.Second
+
+// FTP is a [Source] over FTP. Only Addr is required. It is a value without
+// state: each operation opens a connection of its own and closes it, so that
+// a connection on which something failed is never used again.
+//
+// Printing or logging it shows no password.
+type FTP struct {
+	Addr     string // host or host:port; the port defaults to 21, or 990 for implicit TLS
+	User     string // empty means "anonymous"
+	Password string `json:"-"`
+
+	TLS TLS
+	// TLSConfig adds roots, a pinned certificate or the like; nil means the
+	// system's roots. ServerName and the session cache are always set by this
+	// package: servers demand that data connections resume the control
+	// connection's session.
+	TLSConfig *tls.Config `json:"-"`
+
+	// Idle is how long the server may be silent, on any connection, before
+	// it counts as gone. Zero means [DefaultIdle].
+	Idle  time.Duration
+	Retry Retry // of connecting, logging in and asking
+
+	Observe func(Event) `json:"-"` // told about retries; nil means silence
+}
+
+// The interfaces that FTP implements.
+var (
+	_ Source  = FTP{}
+	_ Stater  = FTP{}
+	_ Locator = FTP{}
+)
+
+// String returns the server's URL, without user and password.
+func (f FTP) String() string { return f.URL("/") }
+
+// GoString is String: %#v shows no password either.
+func (f FTP) GoString() string { return "fetch.FTP{" + f.String() + "}" }
+
+// LogValue is String for log/slog.
+func (f FTP) LogValue() slog.Value { return slog.StringValue(f.String()) }
+
+// URL returns the URL of a path on the server, without user and password.
+func (f FTP) URL(name string) string {
+	u := url.URL{Scheme: "ftp", Host: f.Addr, Path: path.Join("/", name)}
+	if f.TLS != TLSNone {
+		u.Scheme = "ftps"
+	}
+	return u.String()
+}
+
+// address returns host and port apart.
+func (f FTP) address() (host, port string, err error) {
+	port = "21"
+	if f.TLS == TLSImplicit {
+		port = "990"
+	}
+	host = f.Addr
+	if h, p, err := net.SplitHostPort(f.Addr); err == nil {
+		host, port = h, cmp.Or(p, port)
+	}
+	host = strings.Trim(host, "[]")
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 || host == "" || strings.ContainsAny(host, "/@ ") {
+		return "", "", fmt.Errorf("%q is no address: write host or host:port", show(f.Addr))
+	}
+	return host, port, nil
+}
+
+func (f FTP) idle() time.Duration { return cmp.Or(f.Idle, DefaultIdle) }
+
+// List lists a folder, by MLSD where the server has it, else by LIST. It
+// changes into the folder first: some servers list a missing folder as an
+// empty one, and take a name like "-a" for an option.
+func (f FTP) List(ctx context.Context, dir string) ([]Entry, error) {
+	var entries []Entry
+	err := f.with(ctx, "list", dir, func(s *session) (err error) {
+		entries, err = s.list(dir)
+		return err
+	})
+	return entries, err
+}
+
+// Stat asks for size and time of one file, by SIZE and MDTM where the server
+// answers them, else by listing the folder.
+func (f FTP) Stat(ctx context.Context, name string) (Entry, error) {
+	var e Entry
+	err := f.with(ctx, "stat", name, func(s *session) (err error) {
+		e, err = s.stat(name)
+		return err
+	})
+	return e, err
+}
+
+// Open reads a file from an offset on. The connection lives until Close.
+func (f FTP) Open(ctx context.Context, name string, offset int64) (io.ReadCloser, error) {
+	var r io.ReadCloser
+	err := f.attempts(ctx, "open", name, func(o options) (*session, error) {
+		s, err := f.dial(ctx, o)
+		if err != nil {
+			return s, err
+		}
+		resp, err := s.open(name, offset)
+		if err != nil {
+			s.end()
+			return s, err
+		}
+		r = &transfer{ctx: ctx, s: s, r: resp, name: name, scrub: f.scrub}
+		return s, nil
+	})
+	return r, err
+}
+
+// with runs op on a connection of its own, and again where that may help.
+func (f FTP) with(ctx context.Context, op, name string, run func(*session) error) error {
+	return f.attempts(ctx, op, name, func(o options) (s *session, err error) {
+		if s, err = f.dial(ctx, o); err != nil {
+			return s, err
+		}
+		defer s.end()
+		if err = run(s); err == nil {
+			s.quit()
+		}
+		return s, err
+	})
+}
+
+// attempts makes each try with what was learnt in the ones before, and turns
+// what went wrong into an *Error.
+func (f FTP) attempts(ctx context.Context, op, name string, run func(options) (*session, error)) error {
+	var o options
+	tell := func(try int, wait time.Duration, err error) {
+		observe(f.Observe, Event{Kind: EventRetry, Path: name, Try: try, Wait: wait, Err: err})
+	}
+	err := f.Retry.do(ctx, tell, func() error {
+		for {
+			s, err := run(o)
+			if err == nil {
+				return nil
+			}
+			if next, better := o.after(s); better && ctx.Err() == nil {
+				o = next // another dialect of the same server, not another try
+				continue
+			}
+			return f.explain(ctx, s, op, name, err)
+		}
+	})
+	if err != nil {
+		return wrap(op, f.URL(name), err)
+	}
+	return nil
+}

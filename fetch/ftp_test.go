@@ -1,0 +1,333 @@
+package fetch_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/aspupdate/aspupdate/fetch"
+	"github.com/aspupdate/aspupdate/fetch/fetchtest"
+	"github.com/aspupdate/aspupdate/internal/realtest"
+)
+
+func TestFTPIsASource(t *testing.T) {
+	for name, features := range map[string][]string{
+		"MLSD":      nil,
+		"LIST":      {"SIZE", "MDTM", "REST STREAM"},
+		"bare":      {},
+		"PASV only": {"SIZE", "MDTM", "REST STREAM", "UTF8"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			fetchtest.TestSource(t, func(t *testing.T, files map[string][]byte) fetch.Source {
+				s := fetchtest.New(t)
+				s.Features = features
+				if name == "PASV only" {
+					s.OnCommand(func(verb, _ string) string {
+						return map[string]string{"EPSV": "500 what?"}[verb]
+					})
+				}
+				for path, data := range files {
+					s.Put(path, data, released)
+				}
+				return client(s)
+			})
+		})
+	}
+}
+
+func TestFTPOnVSFTPD(t *testing.T) {
+	fetchtest.TestSource(t, func(t *testing.T, files map[string][]byte) fetch.Source {
+		root := t.TempDir()
+		for path, data := range files {
+			put(t, root, path, data)
+		}
+		s := realtest.VSFTPD(t, root)
+		return fetch.FTP{Addr: s.Addr, User: s.User, Password: s.Password, Idle: 10 * time.Second, Retry: soon}
+	})
+}
+
+// put writes a file that vsftpd's user can read.
+func put(t *testing.T, root, path string, data []byte) {
+	t.Helper()
+	full := filepath.Join(root, path)
+	require.NoError(t, os.MkdirAll(filepath.Dir(full), 0o755))
+	require.NoError(t, os.WriteFile(full, data, 0o644))
+	require.NoError(t, os.Chtimes(full, released, released))
+}
+
+func TestFTPWrongCredentialsOnVSFTPD(t *testing.T) {
+	s := realtest.VSFTPD(t, t.TempDir())
+	src := fetch.FTP{Addr: s.Addr, User: s.User, Password: "not-it", Retry: soon}
+	_, err := src.List(t.Context(), "/")
+	require.ErrorIs(t, err, fetch.ErrCredentials)
+	require.NotContains(t, err.Error(), "not-it")
+	e, ok := errors.AsType[*fetch.Error](err)
+	require.True(t, ok)
+	require.Equal(t, 530, e.Code)
+	require.False(t, e.Temporary)
+}
+
+func TestFTPErrors(t *testing.T) {
+	reply := func(verb, text string) func(*fetchtest.Server) {
+		return func(s *fetchtest.Server) {
+			s.OnCommand(func(v, _ string) string {
+				if v == verb {
+					return text
+				}
+				return ""
+			})
+		}
+	}
+	for _, c := range []struct {
+		name   string
+		script func(*fetchtest.Server)
+		want   error
+		code   int
+		tries  int // sessions
+	}{
+		{"wrong password", func(s *fetchtest.Server) { s.Password = "other" }, fetch.ErrCredentials, 530, 1},
+		{"wrong user", reply("USER", "530 who?"), fetch.ErrCredentials, 530, 1},
+		{"too many users", reply("USER", "530 Sorry, too many users"), fetch.ErrUnreachable, 530, 3},
+		{"421 as greeting", reply("", "421 come back later"), fetch.ErrUnreachable, 421, 3},
+		{"421 in the login", reply("PASS", "421 closing"), fetch.ErrUnreachable, 421, 3},
+		{"425", reply("MLSD", "425 no data connection"), fetch.ErrUnreachable, 425, 3},
+		{"426", reply("MLSD", "426 broken"), fetch.ErrUnreachable, 426, 3},
+		{"450", reply("CWD", "450 busy"), fetch.ErrUnreachable, 450, 3},
+		{"451", reply("MLSD", "451 local error"), fetch.ErrUnreachable, 451, 3},
+		{"550", reply("CWD", "550 gone"), fetch.ErrNotFound, 550, 1},
+		{"a code of nobody's", reply("CWD", "522 what"), fetch.ErrUnreachable, 522, 1},
+		{"PASV that makes the library panic", func(s *fetchtest.Server) {
+			s.OnCommand(func(v, _ string) string {
+				return map[string]string{"EPSV": "500 no", "PASV": "227 )1,2,3,4,5,6("}[v]
+			})
+		}, fetch.ErrUnreachable, 0, 1},
+		{"EPSV that makes no sense", reply("EPSV", "229 |||||||"), nil, 0, 1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := fetchtest.New(t)
+			s.Put(setupPath, []byte("x"), released)
+			src := client(s)
+			src.Password = "mine"
+			c.script(s)
+			sessions := 0
+			src.Observe = func(fetch.Event) { sessions++ }
+			_, err := src.List(t.Context(), "/asp")
+			if c.want == nil {
+				require.NoError(t, err)
+				return
+			}
+			require.ErrorIs(t, err, c.want)
+			e, ok := errors.AsType[*fetch.Error](err)
+			require.True(t, ok)
+			require.Equal(t, c.code, e.Code)
+			require.Equal(t, c.tries, sessions+1)
+			require.Equal(t, c.tries > 1, e.Temporary)
+			noneLeft(t, s)
+		})
+	}
+}
+
+func TestFTPRetriesOnlyWhatIsTemporary(t *testing.T) {
+	for text, want := range map[string]int{"421 later": 3, "450 busy": 3, "550 gone": 1, "530 no": 1} {
+		s := fetchtest.New(t)
+		asked := 0
+		s.OnCommand(func(verb, _ string) string {
+			if verb == "CWD" {
+				asked++
+				return text
+			}
+			return ""
+		})
+		_, err := client(s).List(t.Context(), "/asp")
+		require.Error(t, err)
+		require.Equal(t, want, asked, text)
+	}
+}
+
+func TestFTPServerDown(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	addr := l.Addr().String()
+	require.NoError(t, l.Close())
+	var ev events
+	_, err = fetch.FTP{Addr: addr, Password: "secret-word", Retry: soon, Observe: ev.observe}.List(t.Context(), "/")
+	require.ErrorIs(t, err, fetch.ErrUnreachable)
+	require.Len(t, ev.of(fetch.EventRetry), 2)
+	require.NotContains(t, err.Error(), "secret-word")
+}
+
+func TestFTPSilentServerEndsAfterIdle(t *testing.T) {
+	for _, verb := range []string{"", "USER", "FEAT", "CWD", "EPSV", "MLSD"} {
+		t.Run("at "+verb, func(t *testing.T) {
+			t.Parallel()
+			s := fetchtest.New(t)
+			s.Put(setupPath, []byte("x"), released)
+			s.OnCommand(func(v, _ string) string {
+				if v == verb {
+					return "hang"
+				}
+				return ""
+			})
+			src := client(s)
+			src.Idle, src.Retry.Tries = silence, 1
+			began := time.Now()
+			_, err := src.List(t.Context(), "/asp")
+			require.ErrorIs(t, err, fetch.ErrUnreachable)
+			require.Less(t, time.Since(began), 10*time.Second)
+		})
+	}
+}
+
+func TestFTPCancelEndsWhatWaits(t *testing.T) {
+	s := fetchtest.New(t)
+	s.Put(setupPath, payload(1<<20), released)
+	s.OnTransfer(func(fetchtest.Transfer) fetchtest.Fault { return fetchtest.Fault{Cut: 1000, Stall: true} })
+	src := client(s)
+	src.Idle = time.Minute
+	ctx, cancel := context.WithCancel(t.Context())
+	r, err := src.Open(ctx, setupPath, 0)
+	require.NoError(t, err)
+	time.AfterFunc(50*time.Millisecond, cancel)
+	began := time.Now()
+	_, err = io.Copy(io.Discard, r)
+	require.ErrorIs(t, err, context.Canceled)
+	require.Error(t, r.Close())
+	require.Less(t, time.Since(began), 10*time.Second)
+	noneLeft(t, s)
+}
+
+func TestFTPServerThatRefusesUTF8(t *testing.T) {
+	for _, text := range []string{"500 what?", "502 no", "530 log in first", "501 bad", "504 bad", "202 always on"} {
+		s := fetchtest.New(t)
+		s.Put(setupPath, []byte("x"), released)
+		s.OnCommand(func(verb, _ string) string { return map[string]string{"OPTS": text}[verb] })
+		entries, err := client(s).List(t.Context(), "/asp/7.12.100")
+		require.NoError(t, err, text)
+		require.Len(t, entries, 1)
+	}
+}
+
+func TestFTPFallsBackToPASV(t *testing.T) {
+	s := fetchtest.New(t)
+	s.Put(setupPath, []byte("x"), released)
+	closed := realtest.FreePort(t)
+	s.OnCommand(func(verb, _ string) string {
+		if verb == "EPSV" {
+			return fmt.Sprintf("229 Entering (|||%d|)", closed)
+		}
+		return ""
+	})
+	entries, err := client(s).List(t.Context(), "/asp/7.12.100")
+	require.NoError(t, err)
+	require.Len(t, entries, 1)
+}
+
+func TestFTPNamesPassUntouched(t *testing.T) {
+	cp1251 := "\xce\xef\xe5\xea\xe0" // Опека
+	s := fetchtest.New(t)
+	s.Put("/"+cp1251+"/file", []byte("x"), released)
+	entries, err := client(s).List(t.Context(), "/"+cp1251)
+	require.NoError(t, err)
+	require.Len(t, entries, 1)
+	entries, err = client(s).List(t.Context(), "/")
+	require.NoError(t, err)
+	require.Equal(t, cp1251, entries[0].Name)
+}
+
+func TestFTPRefusesLineBreaks(t *testing.T) {
+	s := fetchtest.New(t)
+	_, err := client(s).List(t.Context(), "/a\r\nDELE b")
+	require.ErrorIs(t, err, fetch.ErrUnsafeName)
+	for _, c := range s.Commands() {
+		require.False(t, strings.HasPrefix(c, "DELE"), c)
+	}
+}
+
+func TestFTPListingThatWasCut(t *testing.T) {
+	s := fetchtest.New(t)
+	lines := make([]string, 10_000)
+	for i := range lines {
+		lines[i] = fmt.Sprintf("type=file;size=1;modify=20191204200000; f%d", i)
+	}
+	s.Put(setupPath, nil, released)
+	s.OnList(func(string) []string { return lines })
+	_, err := client(s).List(t.Context(), "/asp")
+	require.ErrorContains(t, err, "cut the listing short")
+	lines = lines[:9_999]
+	entries, err := client(s).List(t.Context(), "/asp")
+	require.NoError(t, err)
+	require.Len(t, entries, 9_999)
+}
+
+func TestFTPServerThatTalksWithoutEnd(t *testing.T) {
+	s := fetchtest.New(t)
+	s.Put(setupPath, nil, released)
+	line := "type=file;size=1; " + strings.Repeat("x", 60_000)
+	lines := slices.Repeat([]string{line}, 300)
+	s.OnList(func(string) []string { return lines })
+	_, err := client(s).List(t.Context(), "/asp")
+	require.ErrorContains(t, err, "talks without end")
+}
+
+func TestFTPStatFallsBackToTheListing(t *testing.T) {
+	for verb, text := range map[string]string{"SIZE": "213   5  ", "MDTM": "500 what?"} {
+		s := fetchtest.New(t)
+		s.Put(setupPath, []byte("12345"), released)
+		s.OnCommand(func(v, _ string) string { return map[string]string{verb: text}[v] })
+		e, err := client(s).Stat(t.Context(), setupPath)
+		require.NoError(t, err, verb)
+		require.Equal(t, int64(5), e.Size, verb)
+		require.True(t, e.Time.Equal(released), "%s: %v", verb, e.Time)
+	}
+}
+
+func TestFTPShowsNoPassword(t *testing.T) {
+	const secret = "hunter2-correct"
+	src := fetch.FTP{Addr: "ftp.example.org", User: "site", Password: secret}
+	var log bytes.Buffer
+	slog.New(slog.NewTextHandler(&log, nil)).Info("source", "src", src, "ptr", &src)
+	js, err := json.Marshal(src)
+	require.NoError(t, err)
+	type holder struct{ Src fetch.FTP }
+	for _, text := range []string{
+		src.String(), fmt.Sprint(src), fmt.Sprintf("%v %+v %#v %s", src, src, src, src), fmt.Sprintf("%+v %#v", &src, &src),
+		fmt.Sprintf("%+v %#v", holder{src}, holder{src}), log.String(), string(js), src.URL("/a b"),
+	} {
+		require.NotContains(t, text, secret)
+	}
+	require.Equal(t, "ftp://ftp.example.org/a%20b", src.URL("/a b"))
+
+	// A server can repeat it in any reply.
+	s := fetchtest.New(t)
+	s.Password = "another"
+	down := client(s)
+	down.Password = secret
+	_, err = down.List(t.Context(), "/")
+	require.ErrorIs(t, err, fetch.ErrCredentials)
+	for e := err; e != nil; e = errors.Unwrap(e) {
+		require.NotContains(t, fmt.Sprintf("%v %+v %#v", e, e, e), secret)
+	}
+	for _, c := range s.Commands() {
+		require.NotContains(t, c, secret)
+	}
+}
+
+func TestFTPBadAddress(t *testing.T) {
+	for _, addr := range []string{"", ":21", "ftp://host", "user@host", "a b"} {
+		_, err := fetch.FTP{Addr: addr}.List(t.Context(), "/")
+		require.ErrorContains(t, err, "write host or host:port", addr)
+	}
+}

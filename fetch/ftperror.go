@@ -1,0 +1,87 @@
+package fetch
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+
+	"github.com/jlaffaye/ftp"
+)
+
+// explain makes an *Error of what ended a session. What is temporary is
+// decided here, by code and by kind, and nowhere else.
+func (f FTP) explain(ctx context.Context, s *session, op, name string, err error) error {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e
+	}
+	if ctx.Err() != nil {
+		return &Error{Op: op, Name: f.URL(name), Err: context.Cause(ctx)}
+	}
+	e := &Error{Op: op, Name: f.URL(name), Reason: ErrUnreachable, Code: refused(err)}
+	if e.Code == 0 && s.phase == phaseLogin && s.said.code >= 400 && !lost(err) && !isCertificate(err) {
+		e.Code = s.said.code // the library keeps only the text of some refusals
+	}
+	if e.Code != 0 {
+		e.Err = fmt.Errorf("the server says %d %s", e.Code, f.scrub(s.said.text))
+		f.explainCode(s, e)
+		return e
+	}
+	switch dns := (*net.DNSError)(nil); {
+	case errors.Is(err, ftp.ErrInvalidCommand):
+		e.Reason, e.Err = ErrUnsafeName, errors.New("a name, the user or the password holds a line break")
+	case isCertificate(err):
+		e.Err, e.Hint = err, "check the server's name, or give its certificate's root"
+	case errors.As(err, &dns) && dns.IsNotFound:
+		e.Err, e.Hint = err, "check the server's name"
+	case s.limit.spent():
+		e.Err = errTalk
+	case lost(err):
+		e.Err, e.Temporary, e.Hint = err, true, "check the network, or try later"
+	default:
+		e.Err = errors.New(f.scrub(err.Error()))
+	}
+	return e
+}
+
+// explainCode decides by the reply code.
+func (f FTP) explainCode(s *session, e *Error) {
+	crowded := strings.Contains(strings.ToLower(s.said.text), "too many")
+	switch {
+	case e.Code/100 == 4 || e.Code == 530 && crowded:
+		// 421, 425, 426, 450, 451 and their like; some servers say
+		// "530 too many users" for 421.
+		e.Temporary, e.Hint = true, "try later"
+	case s.said.verb == "AUTH" || s.said.verb == "PBSZ" || s.said.verb == "PROT":
+		e.Hint = "the server does not offer this TLS mode"
+	case e.Code == 530 || e.Code == 532 || s.phase == phaseLogin && (s.said.verb == "USER" || s.said.verb == "PASS"):
+		e.Reason, e.Hint = ErrCredentials, "check user and password"
+	case s.phase == phaseWork && (e.Code == 550 || e.Code == 553):
+		e.Reason = ErrNotFound
+	}
+}
+
+func isCertificate(err error) bool {
+	_, wrong := errors.AsType[*tls.CertificateVerificationError](err)
+	_, plain := errors.AsType[tls.RecordHeaderError](err)
+	return wrong || plain
+}
+
+// scrub makes a server's words fit to be shown: a server can repeat the
+// password in what it says.
+func (f FTP) scrub(text string) string {
+	if f.Password != "" {
+		text = strings.ReplaceAll(text, f.Password, "xxxxx")
+	}
+	return show(text)
+}
+
+// guard turns a panic of the library, on a reply that it did not expect,
+// into an error.
+func guard(err *error) {
+	if r := recover(); r != nil {
+		*err = fmt.Errorf("the server's reply cannot be read: %v", r)
+	}
+}

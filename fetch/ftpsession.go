@@ -1,0 +1,320 @@
+package fetch
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/textproto"
+	"path"
+	"sync"
+	"time"
+
+	"github.com/jlaffaye/ftp"
+)
+
+// options are what a server turned out not to bear. They are learnt from a
+// failure and tried at once with a new connection.
+type options struct {
+	noUTF8 bool // refuses OPTS UTF8
+	noEPSV bool // answers EPSV, and then the data connection fails
+}
+
+// after returns what to try next after a failed session, if there is
+// something that was not tried.
+func (o options) after(s *session) (options, bool) {
+	switch {
+	case s == nil:
+	case s.phase == phaseLogin && s.said.verb == "OPTS" && !o.noUTF8:
+		o.noUTF8 = true
+		return o, true
+	case s.dataRefused && s.said.epsv && !o.noEPSV:
+		o.noEPSV = true
+		return o, true
+	}
+	return o, false
+}
+
+// phase is how far a session came: replies mean other things in each.
+type phase uint8
+
+const (
+	phaseConnect phase = iota
+	phaseLogin
+	phaseWork
+)
+
+// A session is one control connection and its data connections. The library
+// sets no deadlines and cannot be canceled; both happen below it, on the
+// connections.
+type session struct {
+	conn  *ftp.ServerConn
+	phase phase
+	said  transcript
+	limit *countdown // of bytes on the control connection and in listings
+
+	dataRefused bool // a data connection could not be made
+
+	mu     sync.Mutex
+	conns  []net.Conn
+	ended  bool
+	cancel func() bool // stops waiting for the context
+}
+
+// dial connects and logs in. The session is returned with an error too, for
+// what is known of it.
+func (f FTP) dial(ctx context.Context, o options) (s *session, err error) {
+	s = &session{limit: &countdown{left: maxTalk}}
+	defer func() {
+		if err != nil {
+			s.end()
+		}
+	}()
+	defer guard(&err)
+	host, port, err := f.address()
+	if err != nil {
+		return s, &Error{Op: "connect", Name: f.String(), Err: err}
+	}
+	if ctx.Err() != nil {
+		return s, context.Cause(ctx)
+	}
+	s.mu.Lock()
+	s.cancel = context.AfterFunc(ctx, s.end)
+	s.mu.Unlock()
+	d := dialer{ctx: ctx, s: s, idle: f.idle(), mode: f.TLS, config: f.tlsConfig(host)}
+	opts := []ftp.DialOption{
+		ftp.DialWithDialFunc(d.dial),
+		ftp.DialWithDebugOutput(&s.said),
+		ftp.DialWithDisabledUTF8(o.noUTF8),
+		ftp.DialWithDisabledEPSV(o.noEPSV),
+	}
+	switch f.TLS {
+	case TLSNone:
+	case TLSExplicit:
+		opts = append(opts, ftp.DialWithExplicitTLS(d.config))
+	case TLSImplicit:
+		opts = append(opts, ftp.DialWithTLS(d.config))
+	}
+	if s.conn, err = ftp.Dial(net.JoinHostPort(host, port), opts...); err != nil {
+		return s, err
+	}
+	s.phase = phaseLogin
+	user, password := f.User, f.Password
+	if user == "" {
+		user = "anonymous"
+		if password == "" {
+			password = "anonymous"
+		}
+	}
+	if err := s.conn.Login(user, password); err != nil {
+		return s, err
+	}
+	s.phase = phaseWork
+	return s, nil
+}
+
+// tlsConfig gives each control connection a session cache of its own: one
+// that is shared makes servers refuse the data connections of the others.
+func (f FTP) tlsConfig(host string) *tls.Config {
+	if f.TLS == TLSNone {
+		return nil
+	}
+	c := f.TLSConfig.Clone()
+	if c == nil {
+		c = &tls.Config{MinVersion: tls.VersionTLS12}
+	}
+	if c.ServerName == "" {
+		c.ServerName = host
+	}
+	c.ClientSessionCache = tls.NewLRUClientSessionCache(4)
+	return c
+}
+
+// end closes all connections at once. It may be called at any time, by any
+// goroutine, and again.
+func (s *session) end() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ended = true
+	for _, c := range s.conns {
+		_ = c.Close()
+	}
+	s.conns = nil
+	if s.cancel != nil {
+		s.cancel()
+	}
+}
+
+// quit says goodbye and does not wait for the answer.
+func (s *session) quit() { _ = s.conn.Quit() }
+
+// add remembers a connection to close, or closes it if the session has ended.
+func (s *session) add(c net.Conn) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended {
+		_ = c.Close()
+		return net.ErrClosed
+	}
+	s.conns = append(s.conns, c)
+	return nil
+}
+
+func (s *session) open(name string, offset int64) (r *ftp.Response, err error) {
+	defer guard(&err)
+	return s.conn.RetrFrom(name, uint64(max(offset, 0)))
+}
+
+func (s *session) list(dir string) (entries []Entry, err error) {
+	defer guard(&err)
+	if err := s.conn.ChangeDir(dir); err != nil {
+		return nil, err
+	}
+	s.said.startListing()
+	parsed, err := s.conn.List("")
+	raw := s.said.endListing()
+	if err != nil {
+		return nil, err
+	}
+	if s.said.cut || len(raw) == suspicious {
+		return nil, &Error{Op: "list", Name: dir, Code: s.said.code, Err: fmt.Errorf("the server cut the listing short after %d lines", len(raw)),
+			Hint: "ask the vendor to clear the folder, or to raise the server's limit"}
+	}
+	if s.said.listing == "MLSD" {
+		return parseMLSD(raw), nil
+	}
+	return matchLIST(raw, parsed), nil
+}
+
+func (s *session) stat(name string) (e Entry, err error) {
+	defer guard(&err)
+	e = Entry{Name: path.Base(name), Kind: KindFile, Size: -1}
+	size, serr := s.conn.FileSize(name)
+	if serr == nil {
+		e.Size = size
+	} else if refused(serr) == 550 {
+		return e, serr
+	}
+	t, terr := s.conn.GetTime(name)
+	if terr == nil {
+		e.Time = t.UTC().Truncate(time.Second)
+	}
+	if serr == nil && terr == nil {
+		return e, nil
+	}
+	for _, err := range []error{serr, terr} {
+		if err != nil && lost(err) {
+			return e, err
+		}
+	}
+	// What SIZE or MDTM do not tell, the listing may.
+	entries, err := s.list(path.Dir(name))
+	if err != nil {
+		return e, err
+	}
+	for _, l := range entries {
+		if l.Name != e.Name || l.Kind != KindFile {
+			continue
+		}
+		if serr != nil {
+			e.Size = l.Size
+		}
+		if terr != nil {
+			e.Time = l.Time
+		}
+		return e, nil
+	}
+	return e, &textproto.Error{Code: 550, Msg: "not in its folder's listing"}
+}
+
+// refused returns the reply code of a refusal, or 0.
+func refused(err error) int {
+	if e, ok := errors.AsType[*textproto.Error](err); ok {
+		return e.Code
+	}
+	return 0
+}
+
+// lost reports whether err is about the connection, and not an answer to
+// what was asked.
+func lost(err error) bool {
+	_, timeout := errors.AsType[net.Error](err)
+	_, protocol := errors.AsType[textproto.ProtocolError](err)
+	return timeout || protocol || refused(err) == 421 || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed)
+}
+
+// A transfer is an open file. See [Source] for what Close promises.
+type transfer struct {
+	ctx   context.Context //nolint:containedctx // Open's: it governs the reading too
+	s     *session
+	r     *ftp.Response
+	name  string
+	scrub func(string) string
+	end   error // what ended the data; io.EOF if all seems to be well
+	once  sync.Once
+	res   error
+}
+
+func (t *transfer) Read(p []byte) (int, error) {
+	if t.end != nil {
+		return 0, t.end
+	}
+	n, err := t.r.Read(p)
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		// TLS without its goodbye: many servers do so. Whether the data was
+		// cut is then for the confirmation on the control connection, and for
+		// the count of bytes.
+		err = io.EOF
+	}
+	if err != nil && t.ctx.Err() != nil {
+		err = context.Cause(t.ctx)
+	}
+	t.end = err
+	return n, err
+}
+
+func (t *transfer) Close() error {
+	t.once.Do(func() {
+		defer t.s.end()
+		if !errors.Is(t.end, io.EOF) {
+			// The server would be waited for, and its 426 tells nothing.
+			t.res = &Error{Op: "read", Name: t.name, Err: errors.New("closed before the end"), Temporary: true}
+			return
+		}
+		if err := t.r.Close(); err != nil {
+			t.res = &Error{Op: "read", Name: t.name, Reason: ErrUnreachable, Code: refused(err), Temporary: true,
+				Err: errors.New("no confirmation of the end: " + t.scrub(err.Error()))}
+			return
+		}
+		t.s.quit()
+	})
+	return t.res
+}
+
+// maxTalk bounds what a hostile server can make us read besides files.
+const maxTalk = 16 << 20
+
+var errTalk = errors.New("the server talks without end")
+
+// A countdown of bytes.
+type countdown struct {
+	mu   sync.Mutex
+	left int64
+}
+
+func (c *countdown) take(n int) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.left -= int64(n); c.left < 0 {
+		return errTalk
+	}
+	return nil
+}
+
+func (c *countdown) spent() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.left < 0
+}

@@ -1,0 +1,99 @@
+package fetch
+
+import (
+	"bytes"
+	"strconv"
+	"strings"
+)
+
+// A transcript follows what is said on a control connection. It is the
+// library's debug output: commands, replies, and the data of listings, all
+// in one stream. It keeps verbs and the last reply; never an argument, which
+// could be the password.
+type transcript struct {
+	verb    string // of the last command
+	code    int    // of the last reply
+	text    string // of the last reply
+	listing string // the verb of the last listing
+	epsv    bool   // EPSV was answered
+	cut     bool   // a reply to a listing spoke of truncation
+
+	raw  []byte // what a listing's data connection gave; nil outside listings
+	skip int    // bytes of it that are still to come by in the stream
+	line []byte // an unfinished line
+}
+
+// Write takes a piece of the library's debug output.
+func (t *transcript) Write(p []byte) (int, error) {
+	n := len(p)
+	if t.skip > 0 { // the piece that data saw a moment ago
+		t.skip = max(0, t.skip-n)
+		return n, nil
+	}
+	for len(p) > 0 {
+		i := bytes.IndexByte(p, '\n')
+		if i < 0 {
+			const longest = 4 << 10
+			t.line = append(t.line, p[:min(len(p), max(0, longest-len(t.line)))]...)
+			break
+		}
+		t.line = append(t.line, p[:i]...)
+		t.said(strings.TrimRight(string(t.line), "\r"))
+		clear(t.line) // it may have held the password
+		t.line = t.line[:0]
+		p = p[i+1:]
+	}
+	return n, nil
+}
+
+func (t *transcript) said(line string) {
+	if len(line) >= 3 {
+		if code, err := strconv.Atoi(line[:3]); err == nil && code >= 100 {
+			t.reply(code, line[3:])
+			return
+		}
+	}
+	verb, _, _ := strings.Cut(line, " ")
+	if len(verb) < 3 || len(verb) > 4 || strings.ToUpper(verb) != verb {
+		return // a line from the middle of a long reply
+	}
+	if verb == "QUIT" {
+		return // the library's own farewell: what matters is what came before
+	}
+	t.verb = verb
+	if verb == "MLSD" || verb == "LIST" {
+		t.listing = verb
+	}
+}
+
+func (t *transcript) reply(code int, text string) {
+	if t.listing == t.verb && strings.Contains(strings.ToLower(text), "truncated") {
+		t.cut = true
+	}
+	if strings.HasPrefix(text, "-") {
+		return // more to come
+	}
+	t.code, t.text = code, strings.TrimSpace(text)
+	t.epsv = t.epsv || code == 229
+}
+
+// data takes what a listing's data connection gave.
+func (t *transcript) data(p []byte) {
+	t.raw = append(t.raw, p...)
+	t.skip = len(p)
+}
+
+func (t *transcript) startListing() { t.raw, t.skip, t.cut = []byte{}, 0, false }
+
+// endListing returns the lines of the listing, byte for byte.
+func (t *transcript) endListing() []string {
+	raw := string(t.raw)
+	t.raw = nil
+	var lines []string
+	for line := range strings.SplitSeq(raw, "\n") {
+		if line = strings.TrimSuffix(line, "\r"); line != "" {
+			lines = append(lines, line)
+		}
+	}
+	return lines
+}

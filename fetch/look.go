@@ -1,0 +1,226 @@
+package fetch
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aspupdate/aspupdate/version"
+)
+
+// Extensions of files that lie beside an installer and are none.
+var companions = []string{
+	".md5", ".sha1", ".sha512", ".sig", ".asc", ".p7s", ".txt", ".md", ".pdf", ".doc", ".docx", ".rtf", ".odt", ".htm", ".html", ".log",
+}
+
+// Extensions under which uploads run.
+var uploading = []string{".part", ".partial", ".filepart", ".tmp", ".temp", ".crdownload", ".upload"}
+
+// maxFolders bounds what a hostile server can make us list.
+const maxFolders = 2000
+
+var errTooManyFolders = errors.New("more folders than any release needs")
+
+// A look is one run of Find.
+type look struct {
+	f       Finder
+	src     Source
+	found   Found
+	drafts  map[version.Version]*draft
+	folders int
+}
+
+// A draft collects what belongs to one version until all of it was seen.
+type draft struct {
+	files    map[version.Variant][]File
+	sidecars map[string]string // path without .sha256 -> path
+	settling []Skipped
+}
+
+// A trail is a pattern on the way down: what is known, and what must follow.
+type trail struct {
+	match
+	rest pattern
+}
+
+// folder lists one folder and sorts its entries.
+func (l *look) folder(ctx context.Context, dir string, trails []trail) error {
+	if l.folders++; l.folders > maxFolders {
+		return &Error{Op: "find", Name: l.found.Distribution, Hint: "set Layout.Patterns to the forms that the vendor uses",
+			Err: errTooManyFolders}
+	}
+	entries, err := l.src.List(ctx, dir)
+	switch {
+	case l.folders > 1 && errors.Is(err, ErrNotFound): // gone since it was listed
+		l.skip(dir, SkipSettling, trails[0].version)
+		return nil
+	case err != nil:
+		return err
+	}
+	slices.SortFunc(entries, func(a, b Entry) int { return cmp.Compare(a.Name, b.Name) })
+	for _, e := range entries {
+		if err := l.entry(ctx, dir, e, trails); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l *look) entry(ctx context.Context, dir string, e Entry, trails []trail) error {
+	switch {
+	case e.Kind == KindUnreadable:
+		l.skip(e.Name, SkipUnreadable, version.Version{})
+		return nil
+	case !isSafe(e.Name):
+		l.skip(dir+"/"+e.Name, SkipUnsafe, version.Version{})
+		return nil
+	}
+	full := path.Join(dir, e.Name)
+	stem := strings.TrimSuffix(e.Name, sidecar)
+	if ext := path.Ext(stem); slices.Contains(uploading, strings.ToLower(ext)) {
+		stem = strings.TrimSuffix(stem, ext)
+	}
+	var deeper []trail
+	for _, t := range trails {
+		m, ok := t.name(t.rest[0], stem)
+		switch {
+		case !ok:
+		case len(t.rest) == 1:
+			return l.candidate(ctx, full, e, m)
+		case stem == e.Name:
+			deeper = append(deeper, trail{m, t.rest[1:]})
+		}
+	}
+	switch {
+	case len(deeper) == 0 || e.Kind == KindFile:
+		l.skip(full, SkipName, version.Version{})
+	case e.Kind != KindFolder:
+		l.skip(full, SkipLink, version.Version{})
+	default:
+		return l.folder(ctx, full, deeper)
+	}
+	return nil
+}
+
+// candidate takes a file that is named like a variant of a version.
+func (l *look) candidate(ctx context.Context, full string, e Entry, m match) error {
+	switch {
+	case e.Kind == KindFolder:
+		l.skip(full, SkipTree, m.version)
+		return nil
+	case e.Kind != KindFile:
+		l.skip(full, SkipLink, m.version)
+		return nil
+	case slices.Contains(companions, m.ext):
+		l.skip(full, SkipName, m.version)
+		return nil
+	case m.version.IsBeta() && !l.f.Betas:
+		l.skip(full, SkipBeta, m.version)
+		return nil
+	case l.f.Accept != nil && !l.f.Accept(l.found.Distribution, m.version):
+		l.skip(full, SkipRefused, m.version)
+		return nil
+	}
+	d := l.drafts[m.version]
+	if d == nil {
+		d = &draft{files: map[version.Variant][]File{}, sidecars: map[string]string{}}
+		l.drafts[m.version] = d
+	}
+	if of, ok := strings.CutSuffix(full, sidecar); ok {
+		d.sidecars[of] = full
+		return nil
+	}
+	e, until, settled, err := l.settled(ctx, full, e)
+	if err != nil {
+		return err
+	}
+	if !settled || slices.Contains(uploading, strings.ToLower(path.Ext(full))) {
+		d.settling = append(d.settling, Skipped{Path: full, Why: SkipSettling, Version: m.version, Until: until})
+		return nil
+	}
+	if e.Size < 0 {
+		l.skip(full, SkipNoSize, m.version)
+		return nil
+	}
+	d.files[m.variant] = append(d.files[m.variant], File{Variant: m.variant, Path: full, Size: e.Size, Time: e.Time})
+	return nil
+}
+
+// zones is the most by which a listing in the server's local time can be
+// wrong: what lies further back has settled in any time zone.
+const zones = 26 * time.Hour
+
+// settled reports whether a file has stood still long enough. The time of a
+// listing may be local to the server and exact to the minute or the day, so
+// that what looks recent is asked for once more by Stat, which is exact.
+func (l *look) settled(ctx context.Context, full string, e Entry) (now Entry, until time.Time, ok bool, err error) {
+	settle := cmp.Or(l.f.Settle, DefaultSettle)
+	if settle < 0 {
+		return e, time.Time{}, true, nil
+	}
+	today := clock(l.f.Now)
+	if !e.Time.IsZero() && today.Sub(e.Time) > zones+settle {
+		return e, time.Time{}, true, nil
+	}
+	now = e
+	if _, can := l.src.(Stater); can {
+		now, err = stat(ctx, l.src, full)
+		switch {
+		case errors.Is(err, ErrNotFound): // gone since it was listed
+			return e, time.Time{}, false, nil
+		case err != nil:
+			return e, time.Time{}, false, err
+		}
+	}
+	if now.Time.IsZero() || now.Size != e.Size {
+		return now, time.Time{}, false, nil
+	}
+	until = now.Time.Add(settle)
+	return now, until, !today.Before(until), nil
+}
+
+func (l *look) skip(name string, why Why, v version.Version) {
+	l.found.Skipped = append(l.found.Skipped, Skipped{Path: name, Why: why, Version: v})
+}
+
+// finish makes releases of the drafts, newest first.
+func (l *look) finish(ctx context.Context) error {
+	versions := slices.SortedFunc(maps.Keys(l.drafts), func(a, b version.Version) int { return b.Compare(a) })
+	for _, v := range versions {
+		d := l.drafts[v]
+		if len(d.settling) > 0 {
+			// All of a release or nothing: its parts belong together (R3).
+			l.found.Skipped = append(l.found.Skipped, d.settling...)
+			continue
+		}
+		r := Release{Distribution: l.found.Distribution, Version: v}
+		for _, variant := range []version.Variant{version.Setup, version.FullSetup} {
+			files := d.files[variant]
+			if len(files) > 1 {
+				for _, f := range files {
+					l.skip(f.Path, SkipAmbiguous, v)
+				}
+			}
+			if len(files) == 1 {
+				files[0].Sidecar = d.sidecars[files[0].Path]
+				r.Files = append(r.Files, files[0])
+			}
+		}
+		if len(r.Files) > 0 {
+			l.found.Releases = append(l.found.Releases, r)
+		}
+	}
+	return ctx.Err()
+}
+
+func clock(now func() time.Time) time.Time {
+	if now == nil {
+		return time.Now()
+	}
+	return now()
+}

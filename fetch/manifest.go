@@ -1,0 +1,100 @@
+package fetch
+
+import (
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/aspupdate/aspupdate/version"
+)
+
+const (
+	manifestName   = "manifest.json"
+	manifestFormat = 1
+)
+
+// A manifest is the last file that is written beside an installer.
+type manifest struct {
+	Format       int             `json:"format"`
+	Distribution string          `json:"distribution"`
+	Version      version.Version `json:"version"`
+	Variant      version.Variant `json:"variant"`
+	File         string          `json:"file"`
+	Size         int64           `json:"size"`
+	SHA256       string          `json:"sha256"`
+	Source       string          `json:"source"`
+	Modified     time.Time       `json:"modified,omitzero"`
+	Archived     time.Time       `json:"archived"`
+	Vouched      Vouched         `json:"vouched"`
+}
+
+func manifestOf(it Item) manifest {
+	return manifest{
+		Format: manifestFormat, Distribution: it.Distribution, Version: it.Version, Variant: it.Variant,
+		File: filepath.Base(it.Path), Size: it.Size, SHA256: it.SHA256, Source: it.Source,
+		Modified: it.Modified, Archived: it.Archived, Vouched: it.Vouched,
+	}
+}
+
+func (m manifest) encode() ([]byte, error) {
+	b, err := json.MarshalIndent(m, "", "  ")
+	return append(b, '\n'), err
+}
+
+// readManifest reads the item in dir, and believes it only where it agrees
+// with where it lies and with what lies beside it.
+func readManifest(dir string) (Item, error) {
+	f, err := os.Open(filepath.Join(dir, manifestName))
+	if err != nil {
+		return Item{}, err
+	}
+	defer func() { _ = f.Close() }()
+	const enough = 1 << 20
+	var m manifest
+	if err := json.NewDecoder(io.LimitReader(f, enough)).Decode(&m); err != nil {
+		return Item{}, fmt.Errorf("%s is damaged: %w", manifestName, err)
+	}
+	if err := m.check(dir); err != nil {
+		return Item{}, fmt.Errorf("%s: %w", manifestName, err)
+	}
+	it := m.item(dir)
+	fi, err := os.Lstat(it.Path)
+	switch {
+	case err != nil:
+		return Item{}, err
+	case !fi.Mode().IsRegular() || fi.Size() != m.Size:
+		return Item{}, fmt.Errorf("%s is not the file of %d bytes that was archived", show(m.File), m.Size)
+	}
+	return it, nil
+}
+
+func (m manifest) check(dir string) error {
+	if m.Format > manifestFormat {
+		return fmt.Errorf("format %d is newer than this program: update the program", m.Format)
+	}
+	k := Key{m.Distribution, m.Version, m.Variant, m.SHA256}
+	if b, err := hex.DecodeString(m.SHA256); err != nil || len(b) != 32 || m.SHA256 != strings.ToLower(m.SHA256) {
+		return errors.New("no SHA-256")
+	}
+	if err := errors.Join(k.check(), checkName(m.File)); err != nil {
+		return err
+	}
+	if !strings.HasSuffix(filepath.Clean(dir), string(filepath.Separator)+itemDir(k)) {
+		return fmt.Errorf("it says %s, and lies elsewhere", k)
+	}
+	return nil
+}
+
+func (m manifest) item(dir string) Item {
+	return Item{
+		Key:  Key{m.Distribution, m.Version, m.Variant, m.SHA256},
+		Path: filepath.Join(dir, m.File), Size: m.Size,
+		Source: m.Source, Modified: m.Modified, Archived: m.Archived, Vouched: m.Vouched,
+	}
+}

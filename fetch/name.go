@@ -1,0 +1,74 @@
+package fetch
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// maxName leaves room for what the archive puts around a name, below the
+// 255 bytes that file systems allow.
+const maxName = 200
+
+// checkName reports why a name must not be given to a file system, ours or
+// the one of a Windows share: a path, a device, something that two systems
+// would spell differently. Names are refused rather than repaired, because
+// two repaired names could meet.
+func checkName(name string) error {
+	bad := func(why string) error {
+		return &Error{Op: "check name", Name: name, Reason: ErrUnsafeName, Err: errors.New(why)}
+	}
+	switch {
+	case name == "":
+		return bad("it is empty")
+	case len(name) > maxName:
+		return bad(fmt.Sprintf("it is longer than %d bytes", maxName))
+	case !utf8.ValidString(name):
+		return bad("it is not valid UTF-8")
+	case name == "." || name == "..":
+		return bad("it means a folder")
+	case strings.ContainsAny(name, `/\:*?"<>|`):
+		return bad("it holds a character that file systems give a meaning")
+	case strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }):
+		return bad("it holds a character that cannot be printed")
+	case strings.TrimRight(name, ". ") != name || strings.TrimLeft(name, " ") != name:
+		return bad("Windows drops dots and blanks around names")
+	case isDevice(name):
+		return bad("it is a device on Windows")
+	}
+	return nil
+}
+
+func isSafe(name string) bool { return checkName(name) == nil }
+
+// isDevice reports whether Windows takes name for a device: with any
+// extension, in any case, with blanks before the dot.
+func isDevice(name string) bool {
+	base, _, _ := strings.Cut(name, ".")
+	base = strings.ToUpper(strings.TrimRight(base, " "))
+	switch base {
+	case "CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$", "CLOCK$":
+		return true
+	}
+	port, ok := strings.CutPrefix(base, "COM")
+	if !ok {
+		port, ok = strings.CutPrefix(base, "LPT")
+	}
+	return ok && utf8.RuneCountInString(port) == 1 && strings.ContainsAny(port, "0123456789¹²³")
+}
+
+// show makes a hostile text fit for one line of a message.
+func show(s string) string {
+	const limit = 120
+	cut := ""
+	if len(s) > limit {
+		s, cut = s[:limit], "…"
+	}
+	if !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return strconv.Quote(s) + cut
+	}
+	return s + cut
+}

@@ -1,0 +1,79 @@
+package fetch
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/aspupdate/aspupdate/version"
+)
+
+// A Release is one version of one distribution, as it was seen on the server.
+type Release struct {
+	Distribution string
+	Version      version.Version
+	Files        []File // one for each variant that is there, Setup first
+}
+
+// A File is one variant of a release (R3).
+type File struct {
+	Variant version.Variant
+	Path    string // on the server
+	Size    int64  // bytes
+	Time    time.Time
+	Sidecar string // path of a file with its SHA-256 on the same server, or ""
+}
+
+// File returns the release's file of a variant.
+func (r Release) File(v version.Variant) (File, bool) {
+	for _, f := range r.Files {
+		if f.Variant == v {
+			return f, true
+		}
+	}
+	return File{}, false
+}
+
+// has reports whether what a caller who wants the variant needs is there: a
+// FullSetup is of no use without the Setup that a rollback installs (R3, R15).
+func (r Release) has(v version.Variant) bool {
+	_, setup := r.File(version.Setup)
+	_, ok := r.File(v)
+	return ok && setup
+}
+
+func (r Release) String() string { return fmt.Sprintf("/%s/%s", show(r.Distribution), r.Version) }
+
+// Why says why something was passed over.
+type Why string
+
+// The reasons for passing over. The first ones are about a name, and normal
+// for whatever else lies on a server; the others are about a release.
+const (
+	SkipName       Why = "not named like a release"
+	SkipUnsafe     Why = "unsafe name"
+	SkipUnreadable Why = "line of the listing not understood"
+	SkipLink       Why = "neither a file nor a folder"
+	SkipNoSize     Why = "its size is not told"
+	SkipTree       Why = "a variant that is a folder is not supported"
+	SkipAmbiguous  Why = "several files claim to be the same variant"
+	SkipBeta       Why = "a beta, and none was asked for"
+	SkipRefused    Why = "not accepted by the caller"
+	SkipSettling   Why = "still settling"
+	SkipVariant    Why = "without the variant that is wanted"
+)
+
+// Skipped is something on the server that was passed over, and why. It is
+// never an error.
+type Skipped struct {
+	Path    string // as the server spells it: hostile, print it with String
+	Why     Why
+	Version version.Version // zero if not known
+	Until   time.Time       // with SkipSettling: when it will have settled; zero if not known
+}
+
+func (s Skipped) String() string {
+	if !s.Until.IsZero() {
+		return fmt.Sprintf("%s: %s until %s", show(s.Path), s.Why, s.Until.UTC().Format(time.RFC3339))
+	}
+	return fmt.Sprintf("%s: %s", show(s.Path), s.Why)
+}
