@@ -1,0 +1,208 @@
+// Package backuptest holds the suite that every [backup.Target] passes, also
+// one of your own:
+//
+//	func TestTarget(t *testing.T) {
+//		backuptest.Test(t, func(t *testing.T) backuptest.Fixture { … })
+//	}
+package backuptest
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/aspupdate/aspupdate/backup"
+)
+
+// A Fixture is a target over live data that the test may do with as it likes.
+type Fixture struct {
+	Target backup.Target
+	// Change makes the live data another each time it is called, as an update would: it adds,
+	// alters and removes.
+	Change func(t *testing.T)
+	// State describes the live data, all that a backup promises to keep:
+	// two states are equal exactly if the data is.
+	State func(t *testing.T) string
+}
+
+// Test runs the suite; fixture is called for each part and makes data of its own.
+func Test(t *testing.T, fixture func(t *testing.T) Fixture) {
+	for _, c := range []struct {
+		name string
+		test func(*testing.T, suite)
+	}{
+		{"BackupChangesNothing", backupChangesNothing},
+		{"RestoreGivesTheOldStateBack", restoreGivesTheOldStateBack},
+		{"UndoGivesTheChangedStateBack", undoGivesTheChangedStateBack},
+		{"RestoreTwice", restoreTwice},
+		{"TidyLeavesTheLiveDataAlone", tidyLeavesTheLiveDataAlone},
+		{"TidiedSnapshotStillRestores", tidiedSnapshotStillRestores},
+		{"DamagedSnapshotIsRefused", damagedSnapshotIsRefused},
+		{"ForeignSnapshotIsRefused", foreignSnapshotIsRefused},
+		{"CanceledLeavesTheLiveDataAlone", canceledLeavesTheLiveDataAlone},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			c.test(t, suite{fixture(t), &backup.Store{Dir: filepath.Join(t.TempDir(), "store")}})
+		})
+	}
+}
+
+type suite struct {
+	Fixture
+	store *backup.Store
+}
+
+func (s suite) take(t *testing.T) string {
+	t.Helper()
+	snap, err := s.store.Take(t.Context(), "резервная копия", s.Target)
+	require.NoError(t, err)
+	require.NotEmpty(t, snap.Meta.Kind)
+	return snap.ID
+}
+
+func (s suite) restore(t *testing.T, id string) backup.Restored {
+	t.Helper()
+	r, err := s.store.Restore(t.Context(), id, s.Target)
+	require.NoError(t, err)
+	return r
+}
+
+func backupChangesNothing(t *testing.T, s suite) {
+	before := s.State(t)
+	id := s.take(t)
+	require.Equal(t, before, s.State(t))
+	require.NoError(t, s.store.Verify(t.Context(), id))
+	s.Change(t)
+	require.NotEqual(t, before, s.State(t), "the fixture's Change changes nothing that State shows")
+	require.NoError(t, s.store.Verify(t.Context(), id), "the snapshot is a copy, not a link")
+}
+
+func restoreGivesTheOldStateBack(t *testing.T, s suite) {
+	before := s.State(t)
+	id := s.take(t)
+	s.Change(t)
+	r := s.restore(t, id)
+	require.Equal(t, before, s.State(t))
+	require.NoError(t, s.store.Verify(t.Context(), id), "a restore leaves the snapshot as it is")
+	require.NoError(t, r.Discard(t.Context()))
+	require.NoError(t, r.Discard(t.Context()), "repeating is fine")
+	require.Equal(t, before, s.State(t))
+}
+
+func undoGivesTheChangedStateBack(t *testing.T, s suite) {
+	id := s.take(t)
+	s.Change(t)
+	changed := s.State(t)
+	r := s.restore(t, id)
+	require.NotEqual(t, changed, s.State(t))
+	require.NoError(t, r.Undo(t.Context()))
+	require.Equal(t, changed, s.State(t))
+	require.NoError(t, r.Undo(t.Context()), "repeating is fine")
+	require.Equal(t, changed, s.State(t))
+}
+
+func restoreTwice(t *testing.T, s suite) {
+	before := s.State(t)
+	id := s.take(t)
+	s.Change(t)
+	s.restore(t, id)
+	require.Equal(t, before, s.State(t))
+	s.Change(t)
+	changed := s.State(t)
+	second := s.restore(t, id)
+	require.Equal(t, before, s.State(t))
+	require.NoError(t, second.Undo(t.Context()))
+	require.Equal(t, changed, s.State(t), "undoes the second, not the first")
+}
+
+func tidyLeavesTheLiveDataAlone(t *testing.T, s suite) {
+	tidier, ok := s.Target.(backup.Tidier)
+	if !ok {
+		return // leaves nothing behind
+	}
+	id := s.take(t)
+	s.Change(t)
+	changed := s.State(t)
+	require.NoError(t, tidier.Tidy(t.Context()))
+	require.Equal(t, changed, s.State(t))
+	r := s.restore(t, id)
+	restored := s.State(t)
+	require.NoError(t, tidier.Tidy(t.Context()))
+	require.Equal(t, restored, s.State(t))
+	require.Error(t, r.Undo(t.Context()), "what was kept aside is gone, and Undo has to say so")
+	require.Equal(t, restored, s.State(t))
+}
+
+func tidiedSnapshotStillRestores(t *testing.T, s suite) {
+	before := s.State(t)
+	id := s.take(t)
+	s.Change(t)
+	if tidier, ok := s.Target.(backup.Tidier); ok {
+		require.NoError(t, tidier.Tidy(t.Context()))
+	}
+	s.restore(t, id)
+	require.Equal(t, before, s.State(t), "the snapshot alone is enough")
+}
+
+func damagedSnapshotIsRefused(t *testing.T, s suite) {
+	id := s.take(t)
+	s.Change(t)
+	changed := s.State(t)
+	dir, err := s.store.Path(id)
+	require.NoError(t, err)
+	err = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		whole, err := os.ReadFile(path)
+		require.NoError(t, err)
+		flipped := append([]byte(nil), whole...)
+		flipped[len(flipped)/2] ^= 1
+		for _, damaged := range [][]byte{flipped, whole[:len(whole)/2], {}} {
+			require.NoError(t, os.WriteFile(path, damaged, 0o600))
+			_, err := s.store.Restore(t.Context(), id, s.Target)
+			require.ErrorIs(t, err, backup.ErrDamaged)
+		}
+		return os.WriteFile(path, whole, 0o600)
+	})
+	require.NoError(t, err)
+	require.Equal(t, changed, s.State(t))
+}
+
+func foreignSnapshotIsRefused(t *testing.T, s suite) {
+	before := s.State(t)
+	_, err := s.Target.Restore(t.Context(), t.TempDir(), backup.Meta{Kind: "something else"})
+	require.ErrorIs(t, err, backup.ErrUnfit)
+	require.Equal(t, before, s.State(t))
+}
+
+func canceledLeavesTheLiveDataAlone(t *testing.T, s suite) {
+	before := s.State(t)
+	canceled, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := s.store.Take(canceled, "canceled", s.Target)
+	require.ErrorIs(t, err, context.Canceled)
+	_, err = s.Target.Backup(canceled, t.TempDir())
+	require.True(t, errors.Is(err, context.Canceled), "%v", err)
+	list, err := s.store.List()
+	require.NoError(t, err)
+	require.Empty(t, list)
+
+	id := s.take(t)
+	s.Change(t)
+	changed := s.State(t)
+	snap, err := s.store.Get(id)
+	require.NoError(t, err)
+	dir, err := s.store.Path(id)
+	require.NoError(t, err)
+	_, err = s.Target.Restore(canceled, dir, snap.Meta)
+	require.ErrorIs(t, err, context.Canceled)
+	require.Equal(t, changed, s.State(t))
+	s.restore(t, id)
+	require.Equal(t, before, s.State(t), "and a later one succeeds")
+}

@@ -1,0 +1,258 @@
+package files_test
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/aspupdate/aspupdate/backup"
+	"github.com/aspupdate/aspupdate/backup/backuptest"
+	"github.com/aspupdate/aspupdate/backup/files"
+)
+
+// fill makes a folder with what folders of applications have in them.
+func fill(t *testing.T, dir string) {
+	t.Helper()
+	write(t, filepath.Join(dir, "Опека и попечительство", "настройки.ini"), "база=опека\n", 0o640)
+	write(t, filepath.Join(dir, "bin", "server"), strings.Repeat("x", 100_000), 0o755)
+	write(t, filepath.Join(dir, "пусто.txt"), "", 0o600)
+	write(t, filepath.Join(dir, "readonly", "a"), "a", 0o444)
+	require.NoError(t, os.Mkdir(filepath.Join(dir, "empty"), 0o711))
+	if runtime.GOOS != "windows" {
+		write(t, filepath.Join(dir, "new\nline \"quoted\""), "odd", 0o600)
+		write(t, filepath.Join(dir, "\xee\xef\xe5\xea\xe0.cfg"), "a name in CP1251", 0o600)
+		write(t, filepath.Join(dir, strings.Repeat("д", 120)), "long", 0o600)
+		require.NoError(t, os.Symlink("bin/server", filepath.Join(dir, "current")))
+		require.NoError(t, os.Symlink("/nowhere/at/all", filepath.Join(dir, "dangling")))
+	}
+	long := time.Date(2019, 4, 1, 20, 0, 0, 123456700, time.UTC)
+	require.NoError(t, os.Chtimes(filepath.Join(dir, "bin", "server"), long, long))
+	require.NoError(t, os.Chtimes(filepath.Join(dir, "bin"), long, long))
+	require.NoError(t, os.Chmod(filepath.Join(dir, "readonly"), 0o555))
+	t.Cleanup(func() { openUp(filepath.Dir(dir)) })
+}
+
+// openUp lets the test's folder be removed by a user that is not root.
+func openUp(dir string) {
+	_ = filepath.WalkDir(dir, func(p string, d fs.DirEntry, _ error) error {
+		if d != nil && d.IsDir() {
+			_ = os.Chmod(p, 0o700)
+		}
+		return nil
+	})
+}
+
+func write(t *testing.T, path, text string, perm fs.FileMode) {
+	t.Helper()
+	require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
+	require.NoError(t, os.WriteFile(path, []byte(text), perm))
+}
+
+// state describes a folder: names, kinds, permissions, times, contents.
+func state(t *testing.T, dir string) string {
+	t.Helper()
+	var b strings.Builder
+	require.NoError(t, filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
+		require.NoError(t, err)
+		fi, err := d.Info()
+		require.NoError(t, err)
+		rel, err := filepath.Rel(dir, p)
+		require.NoError(t, err)
+		fmt.Fprintf(&b, "%q %v", rel, fi.Mode())
+		switch {
+		case fi.Mode()&fs.ModeSymlink != 0:
+			to, err := os.Readlink(p)
+			require.NoError(t, err)
+			fmt.Fprintf(&b, " -> %s", to)
+		case fi.IsDir():
+			fmt.Fprintf(&b, " %v", fi.ModTime().UnixNano())
+		default:
+			data, err := os.ReadFile(p)
+			require.NoError(t, err)
+			fmt.Fprintf(&b, " %v %x", fi.ModTime().UnixNano(), data)
+		}
+		b.WriteByte('\n')
+		return nil
+	}))
+	return b.String()
+}
+
+func change(t *testing.T, dir string) {
+	t.Helper()
+	write(t, filepath.Join(dir, "migrations", fmt.Sprint(time.Now().UnixNano())), "new", 0o600)
+	write(t, filepath.Join(dir, "Опека и попечительство", "настройки.ini"), "база=другая\n", 0o640)
+	require.NoError(t, os.RemoveAll(filepath.Join(dir, "empty")))
+	require.NoError(t, os.Chmod(filepath.Join(dir, "bin", "server"), 0o700))
+}
+
+func TestFolderIsATarget(t *testing.T) {
+	backuptest.Test(t, func(t *testing.T) backuptest.Fixture {
+		dir := filepath.Join(t.TempDir(), "программа")
+		fill(t, dir)
+		return backuptest.Fixture{
+			Target: &files.Folder{Path: dir},
+			Change: func(t *testing.T) { change(t, dir) },
+			State:  func(t *testing.T) string { return state(t, dir) },
+		}
+	})
+}
+
+// beside lists what lies beside the folder.
+func beside(t *testing.T, dir string) []string {
+	t.Helper()
+	entries, err := os.ReadDir(filepath.Dir(dir))
+	require.NoError(t, err)
+	var names []string
+	for _, e := range entries {
+		if e.Name() != filepath.Base(dir) && e.Name() != "store" {
+			names = append(names, e.Name())
+		}
+	}
+	return names
+}
+
+type world struct {
+	dir    string
+	target *files.Folder
+	store  *backup.Store
+	id     string
+	before string
+}
+
+func newWorld(t *testing.T) world {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "app")
+	fill(t, dir)
+	w := world{dir: dir, target: &files.Folder{Path: dir}, store: &backup.Store{Dir: filepath.Join(t.TempDir(), "store")}}
+	snap, err := w.store.Take(t.Context(), "app", w.target)
+	require.NoError(t, err)
+	w.id, w.before = snap.ID, state(t, dir)
+	return w
+}
+
+func TestR15OldIsKeptAsideUntilTold(t *testing.T) {
+	w := newWorld(t)
+	change(t, w.dir)
+	changed := state(t, w.dir)
+	r, err := w.store.Restore(t.Context(), w.id, w.target)
+	require.NoError(t, err)
+	kept := beside(t, w.dir)
+	require.Len(t, kept, 1)
+	require.Regexp(t, `^app\.aspupdate-old-[0-9a-f]{12}$`, kept[0])
+	require.Equal(t, changed, state(t, filepath.Join(filepath.Dir(w.dir), kept[0])))
+	_, err = w.store.Take(t.Context(), "another", w.target)
+	require.NoError(t, err)
+	require.Equal(t, kept, beside(t, w.dir), "a backup keeps what a restore kept")
+	require.NoError(t, r.Discard(t.Context()))
+	require.Empty(t, beside(t, w.dir))
+}
+
+// A run killed between two renames leaves nothing under the name: every
+// later call has to find that, and old or new is under the name again.
+func TestSwapKilledHalfWay(t *testing.T) {
+	for _, kind := range []string{"new", "undone"} {
+		for name, call := range map[string]func(*testing.T, world) error{
+			"tidy": func(t *testing.T, w world) error { return w.target.Tidy(t.Context()) },
+			"backup": func(t *testing.T, w world) error {
+				_, err := w.store.Take(t.Context(), "again", w.target)
+				return err
+			},
+			"restore": func(t *testing.T, w world) error {
+				r, err := w.store.Restore(t.Context(), w.id, w.target)
+				if err == nil {
+					err = r.Undo(t.Context())
+				}
+				return err
+			},
+		} {
+			t.Run(kind+" "+name, func(t *testing.T) {
+				w := newWorld(t)
+				change(t, w.dir)
+				changed := state(t, w.dir)
+				require.NoError(t, os.Rename(w.dir, w.dir+".aspupdate-old-0123456789ab"))
+				write(t, filepath.Join(w.dir+".aspupdate-"+kind+"-0123456789ab", "file"), "the other", 0o600)
+				require.NoError(t, call(t, w))
+				require.Equal(t, changed, state(t, w.dir))
+				require.Empty(t, beside(t, w.dir))
+			})
+		}
+	}
+}
+
+func TestRestoreWhereNothingIsLeft(t *testing.T) {
+	w := newWorld(t)
+	require.NoError(t, os.Rename(w.dir, w.dir+"-gone"))
+	r, err := w.store.Restore(t.Context(), w.id, w.target)
+	require.NoError(t, err)
+	require.Equal(t, w.before, state(t, w.dir))
+	require.NoError(t, r.Undo(t.Context()))
+	require.NoDirExists(t, w.dir)
+	require.Equal(t, []string{"app-gone"}, beside(t, w.dir))
+}
+
+func TestForeignNamesBesideStay(t *testing.T) {
+	w := newWorld(t)
+	for _, name := range []string{"app.aspupdate-old-", "app.aspupdate-old-mine", "app.aspupdate-new-0123456789abc", "app2.aspupdate-old-0123456789ab", "app.bak"} {
+		write(t, filepath.Join(filepath.Dir(w.dir), name, "f"), "foreign", 0o600)
+	}
+	before := beside(t, w.dir)
+	require.NoError(t, w.target.Tidy(t.Context()))
+	require.Equal(t, before, beside(t, w.dir))
+}
+
+func TestTidyKeepsTheOnlyCopy(t *testing.T) {
+	w := newWorld(t)
+	_, err := w.store.Restore(t.Context(), w.id, w.target)
+	require.NoError(t, err)
+	elsewhere := filepath.Join(t.TempDir(), "elsewhere")
+	require.NoError(t, os.Rename(w.dir, elsewhere))
+	t.Cleanup(func() { openUp(elsewhere) })
+	require.ErrorContains(t, w.target.Tidy(t.Context()), "is all that is left")
+	require.Len(t, beside(t, w.dir), 1)
+}
+
+func TestFolderRefuses(t *testing.T) {
+	w := newWorld(t)
+	take := func(path string, store string) error {
+		_, err := (&backup.Store{Dir: store}).Take(t.Context(), "x", &files.Folder{Path: path})
+		return err
+	}
+	out := t.TempDir()
+	require.ErrorContains(t, take("", out), "set Path")
+	require.ErrorContains(t, take(filepath.VolumeName(out)+string(filepath.Separator), out), "root of a volume")
+	require.Error(t, take(filepath.Join(w.dir, "not there"), out))
+	require.ErrorContains(t, take(filepath.Join(w.dir, "bin", "server"), out), "no folder")
+	require.ErrorContains(t, take(w.dir, filepath.Join(w.dir, "backups")), "move it elsewhere")
+	require.NoError(t, os.RemoveAll(filepath.Join(w.dir, "backups")))
+
+	other := filepath.Join(t.TempDir(), "other complex")
+	fill(t, other)
+	before := state(t, other)
+	_, err := w.store.Restore(t.Context(), w.id, &files.Folder{Path: other})
+	require.ErrorIs(t, err, backup.ErrUnfit, "one complex never replaces another")
+	require.Equal(t, before, state(t, other))
+	fresh := filepath.Join(t.TempDir(), "fresh")
+	t.Cleanup(func() { openUp(fresh) })
+	_, err = w.store.Restore(t.Context(), w.id, &files.Folder{Path: fresh})
+	require.NoError(t, err, "where nothing is, there is nothing to lose")
+	require.Equal(t, w.before, state(t, fresh))
+}
+
+func TestFolderNeeds(t *testing.T) {
+	w := newWorld(t)
+	needs, err := w.store.Needs(t.Context(), w.target)
+	require.NoError(t, err)
+	require.Len(t, needs, 3)
+	for _, n := range needs {
+		require.GreaterOrEqual(t, n.Bytes, int64(100_000))
+		require.NotEmpty(t, n.Path)
+	}
+	require.Equal(t, w.store.Dir, needs[0].Path)
+}

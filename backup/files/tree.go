@@ -1,0 +1,202 @@
+package files
+
+import (
+	"archive/tar"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+)
+
+// A tree is what scan found. The digest covers the names, kinds,
+// permissions, links, sizes and contents of everything in the order of a
+// walk, and so tells whether two trees are the same to an application.
+type tree struct {
+	items  int
+	bytes  int64
+	digest string
+}
+
+// scan reads a whole tree and writes it to tw unless that is nil.
+func scan(ctx context.Context, root string, tw *tar.Writer) (tree, error) {
+	var t tree
+	sum := sha256.New()
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err = errors.Join(err, ctx.Err()); err != nil {
+			return err
+		}
+		rel, err := filepath.Rel(root, path)
+		if err != nil {
+			return err
+		}
+		fi, err := d.Info()
+		if err != nil {
+			return err
+		}
+		if rel == "." && !fi.IsDir() {
+			return errors.New("it is no folder")
+		}
+		if fi.Mode()&fs.ModeSocket != 0 {
+			return nil
+		}
+		t.items++
+		n, err := scanItem(ctx, path, filepath.ToSlash(rel), fi, sum, tw)
+		t.bytes += n
+		return err
+	})
+	t.digest = hex.EncodeToString(sum.Sum(nil))
+	return t, err
+}
+
+func scanItem(ctx context.Context, path, rel string, fi fs.FileInfo, sum hash.Hash, tw *tar.Writer) (int64, error) {
+	link := ""
+	switch {
+	case fi.Mode()&fs.ModeSymlink != 0:
+		var err error
+		if link, err = os.Readlink(path); err != nil {
+			return 0, err
+		}
+		_, _ = fmt.Fprintf(sum, "link %q %q\n", rel, link)
+	case fi.IsDir():
+		_, _ = fmt.Fprintf(sum, "folder %q %v\n", rel, fi.Mode())
+	case fi.Mode().IsRegular():
+		_, _ = fmt.Fprintf(sum, "file %q %v %d\n", rel, fi.Mode(), fi.Size())
+	default:
+		return 0, fmt.Errorf("%s is neither a file, a folder nor a link: remove it or leave it out", path)
+	}
+	if tw != nil {
+		h, err := tar.FileInfoHeader(fi, link)
+		if err != nil {
+			return 0, err
+		}
+		// PAX carries any name, sizes and times in full. Names of users are
+		// left out: what counts on one machine is the number.
+		h.Name, h.Format, h.Uname, h.Gname = rel, tar.FormatPAX, "", ""
+		if err := tw.WriteHeader(h); err != nil {
+			return 0, fmt.Errorf("%s: %w", path, err)
+		}
+	}
+	if !fi.Mode().IsRegular() {
+		return 0, nil
+	}
+	return copyFile(ctx, path, fi, sum, tw)
+}
+
+// copyFile hashes a file and writes it to tw; one that changes meanwhile is an error.
+func copyFile(ctx context.Context, path string, fi fs.FileInfo, sum hash.Hash, tw *tar.Writer) (int64, error) {
+	in, err := os.Open(path)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = in.Close() }()
+	var out io.Writer = sum
+	if tw != nil {
+		out = io.MultiWriter(sum, tw)
+	}
+	n, err := io.CopyN(out, ctxReader{ctx, in}, fi.Size())
+	if err != nil && !errors.Is(err, io.EOF) {
+		return n, err
+	}
+	now, err := in.Stat()
+	if err != nil {
+		return n, err
+	}
+	if n != fi.Size() || now.Size() != n || !now.ModTime().Equal(fi.ModTime()) {
+		return n, fmt.Errorf("%s changed while it was read: stop the application first", path)
+	}
+	return n, nil
+}
+
+// extract unpacks into the folder dest, never outside it: not through "..",
+// not through a link that was unpacked before.
+func extract(ctx context.Context, tr *tar.Reader, dest string) error {
+	root, err := os.OpenRoot(dest)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = root.Close() }()
+	var folders []*tar.Header
+	for {
+		h, err := tr.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err == nil {
+			err = ctx.Err()
+		}
+		if err != nil {
+			return err
+		}
+		name := filepath.FromSlash(h.Name)
+		switch h.Typeflag {
+		case tar.TypeDir:
+			// Rights and times come last: a folder may forbid what is still to
+			// be written into it.
+			folders = append(folders, h)
+			if h.Name != "." && h.Name != "./" {
+				err = root.Mkdir(name, 0o700)
+			}
+		case tar.TypeSymlink:
+			if err = root.Symlink(h.Linkname, name); err == nil {
+				err = own(root, name, h)
+			}
+		case tar.TypeReg:
+			err = extractFile(ctx, root, name, h, tr)
+		default:
+			err = fmt.Errorf("kind %q is not one of ours", h.Typeflag)
+		}
+		if err != nil {
+			return fmt.Errorf("%q: %w", h.Name, err)
+		}
+	}
+	for _, h := range slices.Backward(folders) {
+		if err := finish(root, filepath.FromSlash(filepath.Clean(h.Name)), h); err != nil {
+			return fmt.Errorf("%q: %w", h.Name, err)
+		}
+	}
+	return nil
+}
+
+func extractFile(ctx context.Context, root *os.Root, name string, h *tar.Header, r io.Reader) error {
+	out, err := root.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, ctxReader{ctx, r})
+	if err = errors.Join(err, out.Close()); err != nil {
+		return err
+	}
+	return finish(root, name, h)
+}
+
+// finish gives a file or a folder its owner, its rights and its times, in
+// this order: a change of the owner takes the set-uid bit away.
+func finish(root *os.Root, name string, h *tar.Header) error {
+	if err := own(root, name, h); err != nil {
+		return err
+	}
+	if err := root.Chmod(name, h.FileInfo().Mode()&(fs.ModePerm|fs.ModeSetuid|fs.ModeSetgid|fs.ModeSticky)); err != nil {
+		return err
+	}
+	return root.Chtimes(name, h.ModTime, h.ModTime)
+}
+
+// ctxReader ends a long copy soon after ctx has ended.
+type ctxReader struct {
+	ctx context.Context //nolint:containedctx // lives as long as one copy
+	r   io.Reader
+}
+
+func (c ctxReader) Read(p []byte) (int, error) {
+	if err := c.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return c.r.Read(p)
+}

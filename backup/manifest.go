@@ -1,0 +1,182 @@
+package backup
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+)
+
+// A Snapshot is a sealed backup in a store, as its manifest tells it.
+type Snapshot struct {
+	ID      string    `json:"id"`      // unique, sorts by age, also the name of its folder
+	Name    string    `json:"name"`    // as given to Take
+	Started time.Time `json:"started"` // UTC
+	Sealed  time.Time `json:"sealed"`  // UTC
+	Meta    Meta      `json:"meta"`
+	Files   []File    `json:"files"` // sorted by path
+}
+
+// Bytes is the size of all the snapshot's files.
+func (s Snapshot) Bytes() int64 {
+	var n int64
+	for _, f := range s.Files {
+		n += f.Bytes
+	}
+	return n
+}
+
+// A File is one file of a snapshot.
+type File struct {
+	Path   string `json:"path"` // in the snapshot's data folder, slash-separated
+	Bytes  int64  `json:"bytes"`
+	SHA256 string `json:"sha256"` // lower-case hex
+}
+
+// A snapshot's folder holds these three and nothing else. The seal has the form
+// that sha256sum -c reads, so that an operator can check it by hand.
+const (
+	dataFolder   = "data"
+	manifestFile = "manifest.json"
+	sealFile     = "manifest.sha256"
+
+	format      = 1        // of the manifest
+	maxManifest = 64 << 20 // bytes; a larger file is not ours
+)
+
+type manifest struct {
+	Format int `json:"format"`
+	Snapshot
+}
+
+var sumForm = regexp.MustCompile(`^[0-9a-f]{64}$`)
+
+// encode returns the manifest and its seal.
+func encode(s Snapshot) (body, seal []byte, err error) {
+	body, err = json.MarshalIndent(manifest{format, s}, "", "  ")
+	if err != nil {
+		return nil, nil, err
+	}
+	body = append(body, '\n')
+	return body, sealOf(body), nil
+}
+
+func sealOf(body []byte) []byte {
+	sum := sha256.Sum256(body)
+	return []byte(hex.EncodeToString(sum[:]) + "  " + manifestFile + "\n")
+}
+
+// readManifest reads and checks the manifest of the snapshot in folder root,
+// which must be that of id.
+func readManifest(root *os.Root, id string) (Snapshot, error) {
+	body, err := readSmall(root, manifestFile)
+	if err != nil {
+		return Snapshot{}, err
+	}
+	seal, err := readSmall(root, sealFile)
+	if err != nil {
+		return Snapshot{}, err
+	}
+	if !bytes.Equal(seal, sealOf(body)) {
+		return Snapshot{}, damaged(manifestFile, "its SHA-256 is not the one in %s", sealFile)
+	}
+	return decode(body, id)
+}
+
+// decode reads a manifest whose bytes are what was sealed. They can still be
+// of a newer program, or made up: the paths are checked all the same.
+func decode(body []byte, id string) (Snapshot, error) {
+	var head struct {
+		Format int `json:"format"`
+	}
+	if err := json.Unmarshal(body, &head); err != nil {
+		return Snapshot{}, damaged(manifestFile, "%v", err)
+	}
+	if head.Format > format {
+		return Snapshot{}, &Error{File: manifestFile, Err: fmt.Errorf("%w: its format is %d and this program knows %d: use a newer program",
+			ErrUnfit, head.Format, format)}
+	}
+	var m manifest
+	dec := json.NewDecoder(bytes.NewReader(body))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&m); err != nil {
+		return Snapshot{}, damaged(manifestFile, "%v", err)
+	}
+	if m.Format != format || m.ID != id {
+		return Snapshot{}, damaged(manifestFile, "it is that of %q, format %d", m.ID, m.Format)
+	}
+	for i, f := range m.Files {
+		switch {
+		case !localPath(f.Path):
+			return Snapshot{}, damaged(manifestFile, "bad path %q", f.Path)
+		case i > 0 && m.Files[i-1].Path >= f.Path:
+			return Snapshot{}, damaged(manifestFile, "path %q is out of order", f.Path)
+		case f.Bytes < 0 || !sumForm.MatchString(f.SHA256):
+			return Snapshot{}, damaged(manifestFile, "bad size or sum of %q", f.Path)
+		}
+	}
+	return m.Snapshot, nil
+}
+
+func localPath(p string) bool {
+	return fs.ValidPath(p) && p != "." && !strings.Contains(p, `\`) && filepath.IsLocal(filepath.FromSlash(p))
+}
+
+func damaged(file, form string, args ...any) error {
+	return &Error{File: file, Err: fmt.Errorf("%w: %w", ErrDamaged, fmt.Errorf(form, args...))}
+}
+
+func readSmall(root *os.Root, name string) ([]byte, error) {
+	f, err := root.Open(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, damaged(name, "it is missing")
+	}
+	if err != nil {
+		return nil, &Error{File: name, Err: err}
+	}
+	defer func() { _ = f.Close() }()
+	dropCache(f)
+	data, err := io.ReadAll(io.LimitReader(f, maxManifest+1))
+	if err != nil {
+		return nil, &Error{File: name, Err: err}
+	}
+	if len(data) > maxManifest {
+		return nil, damaged(name, "it is larger than any manifest")
+	}
+	return data, nil
+}
+
+// inventory lists the regular files below the data folder, sorted, and
+// refuses whatever is no file and no folder.
+func inventory(root *os.Root) ([]File, error) {
+	var files []File
+	err := fs.WalkDir(root.FS(), dataFolder, func(p string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() {
+			return nil
+		}
+		if !d.Type().IsRegular() {
+			return fmt.Errorf("%s is neither a file nor a folder", p)
+		}
+		fi, err := d.Info()
+		if err != nil {
+			return err
+		}
+		files = append(files, File{Path: strings.TrimPrefix(p, dataFolder+"/"), Bytes: fi.Size()})
+		return nil
+	})
+	slices.SortFunc(files, func(a, b File) int { return strings.Compare(a.Path, b.Path) })
+	return files, err
+}

@@ -1,0 +1,222 @@
+package postgres
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/aspupdate/aspupdate/backup"
+	"github.com/aspupdate/aspupdate/internal/durable"
+)
+
+const (
+	kind     = "postgres"
+	dumpFile = "database.dump.zst"
+)
+
+// Check looks whether a backup could be made: the server answers, the role is
+// a superuser, the programs are there. It changes nothing.
+func (d *Database) Check(ctx context.Context) error {
+	s, err := d.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	if _, err := s.usable(ctx); err != nil {
+		return err
+	}
+	_, err = d.findTools(ctx, s.version)
+	return err
+}
+
+// usable returns the live database if it can be backed up.
+func (s *session) usable(ctx context.Context) (*dbInfo, error) {
+	live, err := s.live(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var prepared int
+	if err := s.QueryRow(ctx, "SELECT count(*) FROM pg_prepared_xacts WHERE database = $1", s.name).Scan(&prepared); err != nil {
+		return nil, err
+	}
+	_, swapping := live.settings[setSwapping]
+	switch {
+	case prepared > 0:
+		return nil, fmt.Errorf("%w: it has %d prepared transactions: commit them or roll them back", ErrBusy, prepared)
+	case !live.allow && !swapping:
+		return nil, fmt.Errorf("the database %q lets nobody in: ALTER DATABASE … ALLOW_CONNECTIONS true", s.name)
+	}
+	return live, nil
+}
+
+// Backup implements [backup.Target]. Sessions on the database make it fail
+// with ErrBusy: Close it first.
+func (d *Database) Backup(ctx context.Context, dir string) (backup.Meta, error) {
+	s, err := d.begin(ctx)
+	if err != nil {
+		return backup.Meta{}, fmt.Errorf("backing up: %w", err)
+	}
+	meta, err := s.backup(ctx, dir)
+	s.close()
+	if err != nil {
+		// The clone is half made: it goes.
+		return backup.Meta{}, errors.Join(fmt.Errorf("backing up the database %q: %w", s.name, err), d.settle(ctx))
+	}
+	return meta, nil
+}
+
+func (s *session) backup(ctx context.Context, dir string) (backup.Meta, error) {
+	live, err := s.usable(ctx)
+	if err != nil {
+		return backup.Meta{}, err
+	}
+	if err := s.outside(ctx, dir); err != nil {
+		return backup.Meta{}, err
+	}
+	t, err := s.d.findTools(ctx, s.version)
+	if err != nil {
+		return backup.Meta{}, err
+	}
+	f, err := s.describe(ctx, live)
+	if err != nil {
+		return backup.Meta{}, err
+	}
+	if f.Closed = live.closed(); f.Closed {
+		if f.Limit, err = strconv.Atoi(live.settings[setLimit]); err != nil {
+			return backup.Meta{}, fmt.Errorf("the setting %s is no number: %w", setLimit, err)
+		}
+	}
+	source := s.name
+	if !s.d.InPlace {
+		if source, err = s.clone(ctx, &f); err != nil {
+			return backup.Meta{}, err
+		}
+	}
+	meta := backup.Meta{
+		Kind:   kind,
+		Engine: "PostgreSQL " + f.Server,
+		Tools:  map[string]string{"pg_dump": t.version},
+	}
+	if meta.Sums, err = s.dump(ctx, t, source, dir, &f); err != nil {
+		return backup.Meta{}, err
+	}
+	if f.Clone != "" {
+		// From here on it is complete, and nobody can change it.
+		db := "ALTER DATABASE " + ident(f.Clone)
+		if _, err := s.drain(ctx, f.Clone); err != nil {
+			return backup.Meta{}, err
+		}
+		if err := s.together(ctx, db+" ALLOW_CONNECTIONS false", db+" SET "+setKind+" = "+literal(kindClone)); err != nil {
+			return backup.Meta{}, err
+		}
+	}
+	meta.Detail, err = json.Marshal(f)
+	return meta, err
+}
+
+// outside refuses a store inside the server's own folder.
+func (s *session) outside(ctx context.Context, dir string) error {
+	var data string
+	if err := s.QueryRow(ctx, "SHOW data_directory").Scan(&data); err != nil {
+		return err
+	}
+	if !isLocal(s.cfg.Host) || !readable(data) {
+		return nil
+	}
+	in, err := durable.Within(dir, data)
+	if err == nil && in {
+		err = fmt.Errorf("the store lies inside the server's folder %s: move it elsewhere", data)
+	}
+	return err
+}
+
+// clone copies the live database on the server.
+func (s *session) clone(ctx context.Context, f *Facts) (string, error) {
+	// Sessions that are just ending get five seconds from the server.
+	name := besideName(s.name, kindClone, newMark())
+	if _, err := s.Exec(ctx, s.copyStatement(name, s.name)); err != nil {
+		if sqlState(err) == codeInUse {
+			return "", fmt.Errorf("%w: close it first: %w", ErrBusy, err)
+		}
+		return "", fmt.Errorf("copying it on the server: %w", err)
+	}
+	i, err := s.find(ctx, name)
+	if err == nil && i == nil {
+		err = errors.New("the copy is gone")
+	}
+	if err != nil {
+		return "", err
+	}
+	f.Clone, f.CloneOID = name, i.oid
+	return name, nil
+}
+
+// copyStatement copies a database that nobody uses. It opens to superusers alone.
+func (s *session) copyStatement(name, template string) string {
+	sql := "CREATE DATABASE " + ident(name) + " TEMPLATE " + ident(template)
+	if s.version >= 150000 { // older servers know no other way
+		sql += " STRATEGY FILE_COPY"
+	}
+	return sql + " CONNECTION LIMIT 0"
+}
+
+// dump writes the dump of a database and reads its fingerprints, both from
+// one snapshot, and returns the sum of the file.
+func (s *session) dump(ctx context.Context, t tools, source, dir string, f *Facts) (map[string]string, error) {
+	conn, err := s.to(ctx, source)
+	if err != nil {
+		return nil, err
+	}
+	defer closeConn(conn)
+	tx, err := conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
+	if err != nil {
+		return nil, err
+	}
+	var snapshot string
+	if err := tx.QueryRow(ctx, "SELECT pg_export_snapshot()").Scan(&snapshot); err != nil {
+		return nil, err
+	}
+	out, err := os.OpenFile(filepath.Join(dir, dumpFile), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = out.Close() }()
+	stored, raw := sha256.New(), sha256.New()
+	pack, err := zstd.NewWriter(io.MultiWriter(out, stored))
+	if err != nil {
+		return nil, err
+	}
+	count := &counter{}
+	sink := &firstError{w: io.MultiWriter(pack, raw, count)}
+	cmd := s.command(ctx, source, t.dump, "--format=custom", "--compress=0", "--snapshot="+snapshot)
+	cmd.Stdout = sink
+	err = run(cmd)
+	if err = errors.Join(sink.err, err, ctx.Err(), pack.Close(), out.Sync(), out.Close()); err != nil {
+		return nil, err
+	}
+	f.DumpSHA256, f.DumpBytes = hex.EncodeToString(raw.Sum(nil)), count.n
+	if err := look(ctx, tx, s.version, f); err != nil {
+		return nil, err
+	}
+	if err := tx.Commit(ctx); err != nil {
+		return nil, err
+	}
+	return map[string]string{dumpFile: hex.EncodeToString(stored.Sum(nil))}, nil
+}
+
+type counter struct{ n int64 }
+
+func (c *counter) Write(p []byte) (int, error) {
+	c.n += int64(len(p))
+	return len(p), nil
+}

@@ -1,0 +1,56 @@
+package postgres
+
+import (
+	"errors"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/aspupdate/aspupdate/backup"
+)
+
+// Database is a database on a PostgreSQL server, a [backup.Target]. Its
+// methods may not run at the same time for one database; on the server a lock
+// keeps two programs from it.
+type Database struct {
+	// URI says where the database is and who the maintenance role is: a URI,
+	// key=value words, or a service, as libpq and pgx read them; what it leaves
+	// out comes from the PG* variables and the password file. The password
+	// never becomes part of a command line, an error or an event.
+	URI string
+	// Maintenance is the database to be connected to while this one is
+	// copied, renamed or dropped; "" means postgres.
+	Maintenance string
+	// Bin is the folder of pg_dump and pg_restore; "" means that they are
+	// looked for in the usual places and in PATH, and that those of the
+	// server's own major version are taken before newer ones. Older ones
+	// cannot read the server.
+	Bin string
+	// Drain is how long sessions that were told to end may take; 0 means 30 s.
+	Drain time.Duration
+	// InPlace dumps the database itself, without the clone, where the server
+	// has no room for one. A restore then takes as long as pg_restore.
+	InPlace bool
+
+	tracer pgx.QueryTracer // tests cut runs short at each statement
+}
+
+var (
+	_ backup.Target = (*Database)(nil)
+	_ backup.Tidier = (*Database)(nil)
+	_ backup.Sizer  = (*Database)(nil)
+)
+
+var (
+	// ErrRights says that the maintenance role is no superuser.
+	ErrRights = errors.New("the maintenance role may not do this")
+	// ErrBusy says that sessions of others use the database and did not go,
+	// or that another program is at work on it.
+	ErrBusy = errors.New("the database is in use")
+	// ErrMissing says that the server or this machine lacks something that is
+	// needed: a role, an extension, a program of the right version.
+	ErrMissing = errors.New("something is missing")
+	// ErrDiffers says that what was restored is not what was backed up. The
+	// live database was not touched.
+	ErrDiffers = errors.New("the restored database differs from the backup")
+)

@@ -1,0 +1,46 @@
+// Package postgres backs up and restores a PostgreSQL database, and keeps
+// its users out while that goes on.
+//
+//	db := &postgres.Database{URI: "postgres://maintenance@db.example/app?passfile=/etc/app/pgpass"}
+//	err := db.Close(ctx)                            // users out, the maintenance role comes in
+//	snap, err := store.Take(ctx, "before 7.13.100", db)
+//	…                                               // the update
+//	restored, err := store.Restore(ctx, snap.ID, db) // only on the way back
+//	err = db.Open(ctx)
+//	err = db.Tidy(ctx)                              // when it is over for good
+//
+// # How
+//
+// A backup copies the database on the server (the clone: file by file, a
+// second or two a gigabyte) and dumps the clone by pg_dump, compressed by
+// zstd. The dump is the backup that the regulation asks for (R9); the clone
+// stays until Tidy because a restore from it takes seconds. Beside the dump
+// the manifest keeps what pg_dump leaves out: owner, rights, settings,
+// comment and connection limit of the database, encoding and locale, the
+// roles it refers to, the extensions with their versions, and a count and a
+// checksum of the rows of every table.
+//
+// A restore never touches the live database: it makes another one beside it,
+// from the clone or else from the dump, gives it what pg_dump left out,
+// compares it with the manifest, and swaps the two by renaming, in one
+// transaction. The one that was live is kept aside under a name of its own.
+//
+// # The role
+//
+// URI names the database and a superuser, the maintenance role. CONNECTION
+// LIMIT 0 stops every other role, the database's owner included, and lets
+// superusers in: the installer and the health probe need such a role too
+// while the database is closed. Where the application itself connects as
+// a superuser the database cannot tell them apart: then only the
+// application's own fence keeps users out, and Close fails with ErrBusy
+// when the application keeps coming back.
+//
+// # What it leaves on the server
+//
+// Databases named <database>_aspupdate_<kind>_<mark> (clone, new or old),
+// never taken for ours by name alone, and settings of the database named
+// aspupdate.*, so that a killed run is put in order by the next call.
+//
+// Not kept by a backup: roles and their passwords, tablespaces, security
+// labels on the database, replication slots and subscriptions' state.
+package postgres

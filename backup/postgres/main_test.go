@@ -1,0 +1,214 @@
+package postgres
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+
+	"github.com/aspupdate/aspupdate/backup"
+	"github.com/aspupdate/aspupdate/internal/realtest"
+)
+
+// One server for all tests of this package: each has databases and roles of
+// its own names.
+var cluster = sync.OnceValues(realtest.StartPostgres)
+
+var started atomic.Bool
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if started.Load() {
+		if c, err := cluster(); err == nil {
+			c.Stop()
+		}
+	}
+	os.Exit(code)
+}
+
+func server(t *testing.T) *realtest.Cluster {
+	t.Helper()
+	started.Store(true)
+	c, err := cluster()
+	if err != nil {
+		realtest.Skip(t, "no PostgreSQL server: %v", err)
+	}
+	return c
+}
+
+// A world is a database of an application that has a role of its own.
+type world struct {
+	c        *realtest.Cluster
+	name     string // of the database
+	role     string // of its owner, the application
+	password string
+	db       *Database
+	store    *backup.Store
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	c := server(t)
+	mark := strings.ToLower(rand.Text()[:8])
+	w := &world{
+		c: c, name: `Опека "` + mark + `"'s`, role: `app '"` + mark, password: rand.Text(),
+		store: &backup.Store{Dir: filepath.Join(t.TempDir(), "store")},
+	}
+	w.db = &Database{URI: c.Admin(w.name), Bin: c.Bin}
+	w.admin(t, "postgres", "CREATE ROLE "+ident(w.role)+" LOGIN PASSWORD "+literal(w.password))
+	w.admin(t, "postgres", "CREATE ROLE "+ident("reader "+mark))
+	w.admin(t, "postgres", "CREATE DATABASE "+ident(w.name)+" OWNER "+ident(w.role))
+	w.admin(t, w.name, `
+		CREATE TABLE children (id serial PRIMARY KEY, name text NOT NULL, t jsonb, x float8, b bytea);
+		INSERT INTO children (name, t, x, b) SELECT 'Имя ' || g, jsonb_build_object('g', g), g / 3.0, decode(md5(g::text), 'hex') FROM generate_series(1, 500) g;
+		CREATE SCHEMA "Схема ""1""";
+		CREATE TABLE "Схема ""1"""."Таблица" (x int, "x y" text, UNIQUE (x));
+		INSERT INTO "Схема ""1"""."Таблица" VALUES (1, 'a'), (NULL, NULL);
+		CREATE TABLE empty ();
+		CREATE TABLE parts (k int, v text) PARTITION BY LIST (k);
+		CREATE TABLE parts1 PARTITION OF parts FOR VALUES IN (1);
+		INSERT INTO parts VALUES (1, 'one');
+		CREATE MATERIALIZED VIEW names AS SELECT name FROM children;
+		CREATE TYPE mood AS ENUM ('good', 'bad');
+		CREATE SEQUENCE never_used START 7;
+		SELECT lo_from_bytea(0, decode(repeat('00ff', 5000), 'hex'));
+		ALTER TABLE children OWNER TO `+ident(w.role)+`;
+		GRANT SELECT ON children TO `+ident("reader "+mark))
+	for _, sql := range []string{
+		"COMMENT ON DATABASE %s IS 'Дети ''и'' подопечные \\'",
+		"ALTER DATABASE %s SET search_path TO \"$user\", public, \"Схема \"\"1\"\"\"",
+		"ALTER DATABASE %s SET statement_timeout TO '90s'",
+		"ALTER DATABASE %s SET timezone TO 'Europe/Moscow'",
+		"ALTER DATABASE %s SET my.setting TO 'it''s a \\ value'",
+		"ALTER DATABASE %s CONNECTION LIMIT 17",
+		"REVOKE ALL ON DATABASE %s FROM PUBLIC",
+		"GRANT CONNECT ON DATABASE %s TO " + ident("reader "+mark) + " WITH GRANT OPTION",
+		"SET ROLE " + ident("reader "+mark) + "; GRANT CONNECT ON DATABASE %s TO pg_monitor; RESET ROLE",
+		"ALTER ROLE " + ident("reader "+mark) + " IN DATABASE %s SET work_mem TO '8MB'",
+	} {
+		w.admin(t, "postgres", fmt.Sprintf(sql, ident(w.name)))
+	}
+	t.Cleanup(func() { w.dropAll(t) })
+	return w
+}
+
+func (w *world) dropAll(t *testing.T) {
+	for _, name := range w.databases(t) {
+		w.admin(t, "postgres", "ALTER DATABASE "+ident(name)+" ALLOW_CONNECTIONS false")
+		w.admin(t, "postgres", "DROP DATABASE "+ident(name)+" WITH (FORCE)")
+	}
+}
+
+// databases lists the live database and what was made beside it.
+func (w *world) databases(t *testing.T) []string {
+	t.Helper()
+	conn := w.connect(t, w.c.Admin("postgres"))
+	defer closeConn(conn)
+	all, err := collect[struct{ Name string }](context.Background(), conn, "SELECT datname FROM pg_database ORDER BY 1")
+	require.NoError(t, err)
+	var names []string
+	for _, d := range all {
+		if d.Name == w.name || kindOf(w.name, d.Name) != "" {
+			names = append(names, d.Name)
+		}
+	}
+	return names
+}
+
+// kinds lists the kinds of the databases beside the live one.
+func (w *world) kinds(t *testing.T) []string {
+	t.Helper()
+	kinds := []string{}
+	for _, name := range w.databases(t) {
+		if name != w.name {
+			kinds = append(kinds, kindOf(w.name, name))
+		}
+	}
+	return kinds
+}
+
+func (w *world) connect(t *testing.T, uri string) *pgx.Conn {
+	t.Helper()
+	conn, err := pgx.Connect(context.Background(), uri)
+	require.NoError(t, err)
+	return conn
+}
+
+// admin runs statements as the superuser, in no transaction of ours.
+func (w *world) admin(t *testing.T, database, sql string) {
+	t.Helper()
+	conn := w.connect(t, w.c.Admin(database))
+	defer closeConn(conn)
+	_, err := conn.PgConn().Exec(context.Background(), sql).ReadAll()
+	require.NoError(t, err, sql)
+}
+
+// app connects as the application does.
+func (w *world) app(t *testing.T) (*pgx.Conn, error) {
+	t.Helper()
+	return pgx.Connect(context.Background(), w.c.URI(w.role, w.password, w.name))
+}
+
+var restrictLine = regexp.MustCompile(`(?m)^\\(un)?restrict .*$`) // random in each dump
+
+// state describes the database: its structure and data as pg_dump tells them, and what pg_dump leaves out.
+func (w *world) state(t *testing.T) string {
+	t.Helper()
+	ctx := context.Background()
+	conn := w.connect(t, w.c.Admin("postgres"))
+	defer closeConn(conn)
+	var outside string
+	require.NoError(t, conn.QueryRow(ctx, `SELECT concat_ws(' | ', datname, datdba::regrole, encoding, datcollate, datctype, datallowconn, dattablespace,
+		coalesce((SELECT string_agg(a::text, ',' ORDER BY a::text) FROM unnest(datacl) a), 'default'), shobj_description(oid, 'pg_database'),
+		(SELECT string_agg(setrole::regrole || ' ' || c, ',' ORDER BY setrole::regrole || c) FROM pg_db_role_setting, unnest(setconfig) c
+			WHERE setdatabase = d.oid AND c NOT LIKE 'aspupdate.connection_limit=%'),
+		coalesce((SELECT split_part(c, '=', 2)::int FROM pg_db_role_setting, unnest(setconfig) c
+			WHERE setdatabase = d.oid AND c LIKE 'aspupdate.connection_limit=%'), datconnlimit)) FROM pg_database d WHERE datname = $1`, w.name).Scan(&outside))
+	dump := exec.Command(filepath.Join(w.c.Bin, "pg_dump"), "--dbname="+conninfo("host", "127.0.0.1", "port", fmt.Sprint(w.c.Port), "user", "postgres", "dbname", w.name))
+	dump.Env = append(os.Environ(), "PGPASSWORD="+w.c.Password)
+	var stderr bytes.Buffer
+	dump.Stderr = &stderr
+	out, err := dump.Output()
+	require.NoError(t, err, stderr.String())
+	return outside + "\n" + restrictLine.ReplaceAllString(string(out), "")
+}
+
+// update does what an update of the application does to the database, and more.
+func (w *world) update(t *testing.T) {
+	t.Helper()
+	mark := "v" + strings.ToLower(rand.Text()[:8])
+	w.admin(t, w.name, `
+		CREATE TYPE `+mark+`_type AS ENUM ('a');
+		CREATE TABLE `+mark+` (id int PRIMARY KEY, child int REFERENCES children, k `+mark+`_type);
+		INSERT INTO `+mark+` SELECT 1, max(id), 'a' FROM children;
+		ALTER TABLE children ADD COLUMN `+mark+` int DEFAULT 5;
+		UPDATE children SET name = name || '!';
+		DELETE FROM "Схема ""1"""."Таблица";
+		DROP MATERIALIZED VIEW IF EXISTS names;
+		CREATE EXTENSION IF NOT EXISTS plpgsql;
+		SELECT nextval('never_used')`)
+	db := ident(w.name)
+	w.admin(t, "postgres", "ALTER DATABASE "+db+" SET my.setting TO '"+mark+"'")
+	w.admin(t, "postgres", "ALTER DATABASE "+db+" RESET statement_timeout")
+	w.admin(t, "postgres", "GRANT ALL ON DATABASE "+db+" TO PUBLIC")
+	w.admin(t, "postgres", "COMMENT ON DATABASE "+db+" IS '"+mark+"'")
+	w.admin(t, "postgres", "ALTER DATABASE "+db+" OWNER TO postgres")
+}
+
+func (w *world) take(t *testing.T) backup.Snapshot {
+	t.Helper()
+	snap, err := w.store.Take(t.Context(), "before", w.db)
+	require.NoError(t, err)
+	return snap
+}

@@ -1,0 +1,80 @@
+package postgres
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// The kinds of databases that are made beside the live one.
+const (
+	kindClone = "clone" // the quick way back, kept until Tidy
+	kindNew   = "new"   // being restored, or given up by Undo
+	kindOld   = "old"   // was live, kept aside until Discard or Tidy
+)
+
+// Settings of a database that carry our state. They survive renaming and
+// are written in one transaction with what they tell of.
+const (
+	setLimit    = "aspupdate.connection_limit" // of a closed database: what Open gives back
+	setKind     = "aspupdate.kind"             // of a complete database that is not the live one
+	setSwapping = "aspupdate.swapping"         // of the live one: it lets nobody in because a swap goes on
+	setPrefix   = "aspupdate."
+)
+
+const (
+	maxIdentifier = 63 // bytes, NAMEDATALEN - 1
+	hashLen       = 6  // hex digits
+	markLen       = 8  // hex digits
+)
+
+// besideName returns the name of a database of that kind beside db. Long names are
+// cut; the hash of the whole name keeps two that begin alike apart.
+func besideName(db, kind, mark string) string {
+	sum := sha256.Sum256([]byte(db))
+	suffix := "_aspupdate_" + kind + "_" + hex.EncodeToString(sum[:])[:hashLen] + mark
+	base := db
+	for len(base)+len(suffix) > maxIdentifier {
+		_, n := utf8.DecodeLastRuneInString(base)
+		base = base[:len(base)-n]
+	}
+	return base + suffix
+}
+
+// kindOf tells the kind of a database beside db by its name, "" for a foreign one.
+func kindOf(db, name string) string {
+	for _, kind := range []string{kindClone, kindNew, kindOld} {
+		if len(name) < markLen || !strings.Contains(name, "_aspupdate_"+kind+"_") {
+			continue
+		}
+		mark := name[len(name)-markLen:]
+		if _, err := hex.DecodeString(mark); err == nil && besideName(db, kind, mark) == name {
+			return kind
+		}
+	}
+	return ""
+}
+
+func newMark() string {
+	var r [markLen / 2]byte
+	_, _ = rand.Read(r[:])
+	return hex.EncodeToString(r[:])
+}
+
+// ident quotes names for use in SQL.
+func ident(parts ...string) string { return pgx.Identifier(parts).Sanitize() }
+
+// literal quotes a string for use in commands that take no parameters,
+// whatever standard_conforming_strings says.
+func literal(s string) string {
+	s = strings.ReplaceAll(s, "\x00", "")
+	q := "'" + strings.ReplaceAll(s, "'", "''") + "'"
+	if strings.Contains(q, `\`) {
+		return " E" + strings.ReplaceAll(q, `\`, `\\`)
+	}
+	return q
+}

@@ -1,0 +1,209 @@
+package postgres
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/aspupdate/aspupdate/backup"
+)
+
+// Restore implements [backup.Target]. What is restored has the owner, the
+// rights, the settings, the comment and the connection limit of the backup, and
+// is closed to users if the live database is. Who is connected to the live
+// database at the swap is disconnected.
+//
+// A backup of a database of another name is restored only where the server
+// has no database of this one's. The error wraps ErrMissing, ErrDiffers or
+// ErrBusy, and the live database is as it was.
+func (d *Database) Restore(ctx context.Context, dir string, m backup.Meta) (backup.Restored, error) {
+	f, err := ReadFacts(m)
+	if err != nil {
+		return nil, err
+	}
+	s, err := d.begin(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("restoring: %w", err)
+	}
+	r, err := s.restore(ctx, dir, f)
+	s.close()
+	if err == nil {
+		return r, nil
+	}
+	err = fmt.Errorf("restoring the database %q: %w", s.name, err)
+	if serr := d.settle(ctx); serr != nil {
+		return nil, errors.Join(err, serr)
+	}
+	if r != nil && r.happened(ctx) {
+		return r, nil // the answer to COMMIT was lost, not the swap
+	}
+	return nil, err
+}
+
+func (s *session) restore(ctx context.Context, dir string, f Facts) (*restored, error) {
+	live, err := s.find(ctx, s.name)
+	if err != nil {
+		return nil, err
+	}
+	if live != nil && f.Database != s.name {
+		return nil, fmt.Errorf("%w: it is of the database %q", backup.ErrUnfit, f.Database)
+	}
+	if err := s.preflight(ctx, f); err != nil {
+		return nil, err
+	}
+	name := besideName(s.name, kindNew, newMark())
+	if err := s.build(ctx, name, dir, f); err != nil {
+		return nil, err
+	}
+	fresh, err := s.find(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	if fresh == nil {
+		return nil, errors.New("the restored copy is gone")
+	}
+	r := &restored{d: s.d, fresh: fresh.oid}
+	closed := f.Closed
+	if live != nil {
+		r.old, closed = live.oid, live.closed()
+	}
+	// From here on the outcome can be in doubt: r goes along with the error.
+	return r, s.swap(ctx, swap{
+		live: live, aside: besideName(s.name, kindOld, newMark()), asideKind: kindOld,
+		arrives: name, closed: closed, limit: f.Limit,
+	})
+}
+
+// build makes the database name from the clone, or else from the dump, and
+// compares it with the backup.
+func (s *session) build(ctx context.Context, name, dir string, f Facts) error {
+	if s.cloneMatches(ctx, f) {
+		err := s.buildFrom(ctx, name, f, func() error {
+			_, err := s.Exec(ctx, s.copyStatement(name, f.Clone)+" OWNER "+ident(f.Owner))
+			return err
+		}, nil)
+		if !errors.Is(err, ErrDiffers) {
+			return err
+		}
+		// Somebody changed the clone: the dump is what counts.
+		if err := s.drop(ctx, name); err != nil {
+			return err
+		}
+	}
+	t, err := s.d.findTools(ctx, s.version)
+	if err != nil {
+		return err
+	}
+	return s.buildFrom(ctx, name, f, func() error {
+		_, err := s.Exec(ctx, createStatement(name, f))
+		return err
+	}, func() error { return s.load(ctx, t, name, filepath.Join(dir, dumpFile), f) })
+}
+
+func (s *session) buildFrom(ctx context.Context, name string, f Facts, create, load func() error) error {
+	if err := create(); err != nil {
+		return fmt.Errorf("making the copy beside: %w", err)
+	}
+	if err := s.together(ctx, "ALTER DATABASE "+ident(name)+" SET "+setKind+" = "+literal(kindNew)); err != nil {
+		return err
+	}
+	if load != nil {
+		if err := load(); err != nil {
+			return err
+		}
+	}
+	if err := s.apply(ctx, name, f); err != nil {
+		return err
+	}
+	return s.compare(ctx, name, f)
+}
+
+func (s *session) compare(ctx context.Context, name string, f Facts) error {
+	i, err := s.find(ctx, name)
+	if err != nil {
+		return err
+	}
+	got, err := s.describe(ctx, i)
+	if err != nil {
+		return err
+	}
+	conn, err := s.to(ctx, name)
+	if err != nil {
+		return err
+	}
+	defer closeConn(conn)
+	if err := look(ctx, conn, s.version, &got); err != nil {
+		return err
+	}
+	if diff := f.differences(got); len(diff) > 0 {
+		more := ""
+		if len(diff) > 5 {
+			more = fmt.Sprintf(" and %d more", len(diff)-5)
+			diff = diff[:5]
+		}
+		return fmt.Errorf("%w: %s%s", ErrDiffers, strings.Join(diff, "; "), more)
+	}
+	return nil
+}
+
+// cloneMatches reports whether the clone of that backup still is there, on the
+// same cluster, and was shut all the time.
+func (s *session) cloneMatches(ctx context.Context, f Facts) bool {
+	if f.Clone == "" || kindOf(s.name, f.Clone) != kindClone {
+		return false
+	}
+	i, err := s.findOID(ctx, f.CloneOID)
+	if err != nil || i == nil || i.name != f.Clone || i.allow || i.settings[setKind] != kindClone {
+		return false
+	}
+	var system string
+	err = s.QueryRow(ctx, "SELECT system_identifier::text FROM pg_control_system()").Scan(&system)
+	return err == nil && system == f.SystemID
+}
+
+// load restores the dump into the empty database name, all of it or nothing.
+func (s *session) load(ctx context.Context, t tools, name, file string, f Facts) error {
+	conn, err := s.to(ctx, name)
+	if err != nil {
+		return err
+	}
+	defer closeConn(conn)
+	if f.NoPublic {
+		if _, err := conn.Exec(ctx, "DROP SCHEMA public"); err != nil {
+			return err
+		}
+	}
+	in, err := os.Open(file)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = in.Close() }()
+	unpack, err := zstd.NewReader(in, zstd.WithDecoderMaxMemory(1<<30))
+	if err != nil {
+		return err
+	}
+	defer unpack.Close()
+	raw := sha256.New()
+	source := io.TeeReader(unpack, raw)
+	cmd := s.command(ctx, name, t.restore, "--single-transaction", "--exit-on-error")
+	cmd.Stdin = source
+	if err := run(cmd); err != nil {
+		return errors.Join(err, ctx.Err())
+	}
+	if _, err := io.Copy(io.Discard, source); err != nil {
+		return err
+	}
+	if sum := hex.EncodeToString(raw.Sum(nil)); sum != f.DumpSHA256 {
+		return fmt.Errorf("%w: the dump's SHA-256 is %s, backed up was %s", backup.ErrDamaged, sum, f.DumpSHA256)
+	}
+	_, err = conn.Exec(ctx, "ANALYZE") // pg_dump leaves the planner's statistics out
+	return err
+}

@@ -1,0 +1,174 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+)
+
+// A swap gives the live name to another database.
+type swap struct {
+	live      *dbInfo // nil where there is none
+	aside     string  // the name that it gets
+	asideKind string
+	arrives   string // the name of the one that takes its place
+	closed    bool   // whether that is closed to users
+	limit     int    // its connection limit when open
+}
+
+// swap first lets nobody in, then ends all sessions, then renames in
+// one transaction. Terminating without shutting loses the race against
+// clients that reconnect. A crash between leaves the mark by which recover
+// opens the live database again.
+func (s *session) swap(ctx context.Context, w swap) error {
+	var statements []string
+	if w.live != nil {
+		live, aside := "ALTER DATABASE "+ident(s.name), "ALTER DATABASE "+ident(w.aside)
+		if err := s.together(ctx, live+" SET "+setSwapping+" = 'yes'", live+" ALLOW_CONNECTIONS false"); err != nil {
+			return err
+		}
+		statements = append(statements,
+			live+" RENAME TO "+ident(w.aside),
+			aside+" RESET "+setSwapping,
+			aside+" SET "+setKind+" = "+literal(w.asideKind))
+	}
+	statements = append(statements, "ALTER DATABASE "+ident(w.arrives)+" RENAME TO "+ident(s.name))
+	statements = append(statements, fence(s.name, w.closed, w.limit)...)
+	statements = append(statements,
+		"ALTER DATABASE "+ident(s.name)+" RESET "+setKind,
+		"ALTER DATABASE "+ident(s.name)+" ALLOW_CONNECTIONS true")
+
+	deadline := time.Now().Add(s.d.drainTime())
+	for {
+		for _, name := range []string{s.name, w.arrives} {
+			if _, err := s.drain(ctx, name); err != nil {
+				return err
+			}
+		}
+		err := s.together(ctx, statements...)
+		if sqlState(err) != codeInUse {
+			return err
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("%w: sessions or prepared transactions stay: %w", ErrBusy, err)
+		}
+	}
+}
+
+// restored is what Restore returns. The databases are known by their numbers,
+// which renaming does not change.
+type restored struct {
+	d     *Database
+	fresh uint32 // what was restored
+	old   uint32 // what was live before, 0 if nothing was
+	done  bool
+}
+
+// happened reports whether the restored database has the live name.
+func (r *restored) happened(ctx context.Context) bool {
+	s, err := r.d.connect(context.WithoutCancel(ctx))
+	if err != nil {
+		return false
+	}
+	defer s.close()
+	live, err := s.find(context.WithoutCancel(ctx), s.name)
+	return err == nil && live != nil && live.oid == r.fresh
+}
+
+// Undo implements [backup.Restored]: the swap reversed. The database that
+// comes back is closed to users if the one that goes is.
+func (r *restored) Undo(ctx context.Context) error {
+	return r.finish(ctx, "undoing the restore", (*session).undo)
+}
+
+// Discard implements [backup.Restored].
+func (r *restored) Discard(ctx context.Context) error {
+	return r.finish(ctx, "discarding what was replaced", (*session).discard)
+}
+
+func (r *restored) finish(ctx context.Context, what string, do func(*session, context.Context, *restored) error) error {
+	if r.done {
+		return nil
+	}
+	s, err := r.d.begin(ctx)
+	if err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	err = do(s, ctx, r)
+	s.close()
+	if err != nil {
+		return errors.Join(fmt.Errorf("%s of the database %q: %w", what, s.name, err), r.d.settle(ctx))
+	}
+	r.done = true
+	return nil
+}
+
+func (s *session) undo(ctx context.Context, r *restored) error {
+	live, err := s.find(ctx, s.name)
+	if err != nil {
+		return err
+	}
+	if r.old == 0 {
+		return s.giveUp(ctx, live, r)
+	}
+	if live != nil && live.oid == r.old {
+		return nil // an Undo whose answer was lost
+	}
+	old, err := s.findOID(ctx, r.old)
+	if err != nil {
+		return err
+	}
+	if old == nil || old.settings[setKind] != kindOld {
+		return errors.New("what was live before is gone: nothing to go back to")
+	}
+	w := swap{
+		live: live, aside: besideName(s.name, kindNew, newMark()), asideKind: kindNew,
+		arrives: old.name, closed: old.closed(), limit: old.limit,
+	}
+	if live != nil {
+		w.closed = live.closed()
+	}
+	if old.closed() {
+		if w.limit, err = strconv.Atoi(old.settings[setLimit]); err != nil {
+			return fmt.Errorf("its setting %s is no number: %w", setLimit, err)
+		}
+	}
+	if err := s.swap(ctx, w); err != nil {
+		return err
+	}
+	return s.recover(ctx) // drops what was restored
+}
+
+// giveUp takes away what was restored where nothing was before.
+func (s *session) giveUp(ctx context.Context, live *dbInfo, r *restored) error {
+	if live == nil || live.oid != r.fresh {
+		return nil
+	}
+	aside := besideName(s.name, kindNew, newMark())
+	if err := s.empty(ctx, s.name); err != nil {
+		return err
+	}
+	err := s.together(ctx,
+		"ALTER DATABASE "+ident(s.name)+" RENAME TO "+ident(aside),
+		"ALTER DATABASE "+ident(aside)+" SET "+setKind+" = "+literal(kindNew))
+	if err != nil {
+		return err
+	}
+	return s.recover(ctx)
+}
+
+func (s *session) discard(ctx context.Context, r *restored) error {
+	if r.old == 0 {
+		return nil
+	}
+	old, err := s.findOID(ctx, r.old)
+	if err != nil || old == nil {
+		return err
+	}
+	if old.settings[setKind] != kindOld || kindOf(s.name, old.name) != kindOld {
+		return fmt.Errorf("%q is no longer what was kept aside: it stays", old.name)
+	}
+	return s.drop(ctx, old.name)
+}

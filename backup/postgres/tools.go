@@ -1,0 +1,211 @@
+package postgres
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// tools are pg_dump and pg_restore of one installation.
+type tools struct {
+	dump, restore string // paths
+	major         int
+	version       string // as pg_dump tells it
+}
+
+var versionForm = regexp.MustCompile(`\(PostgreSQL\) ([0-9]+)`)
+
+// findTools looks for programs that can read a server of that version
+// (server_version_num): those of its own major version, or else the oldest
+// newer ones, since what a newer pg_dump writes may not suit an older server.
+func (d *Database) findTools(ctx context.Context, server int) (tools, error) {
+	want := server / 10000
+	var best tools
+	var seen []string
+	for _, dir := range d.toolFolders() {
+		t := tools{dump: filepath.Join(dir, "pg_dump"+exe()), restore: filepath.Join(dir, "pg_restore"+exe())}
+		if _, err := os.Stat(t.restore); err != nil {
+			continue
+		}
+		out, err := exec.CommandContext(ctx, t.dump, "--version").Output()
+		if err != nil {
+			continue
+		}
+		t.version = strings.TrimSpace(string(out))
+		seen = append(seen, t.version+" in "+dir)
+		m := versionForm.FindSubmatch(out)
+		if m == nil {
+			continue
+		}
+		if t.major, err = strconv.Atoi(string(m[1])); err != nil || t.major < want {
+			continue
+		}
+		if best.dump == "" || t.major < best.major {
+			best = t
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		return tools{}, err
+	}
+	if best.dump == "" {
+		return tools{}, fmt.Errorf("%w: the server is PostgreSQL %d and needs pg_dump and pg_restore of that version or newer, found %q: install them or set Bin",
+			ErrMissing, want, seen)
+	}
+	return best, nil
+}
+
+// toolFolders are the folders to look in. A wrapper in PATH, as Debian has it,
+// comes after the real programs.
+func (d *Database) toolFolders() []string {
+	if d.Bin != "" {
+		return []string{d.Bin}
+	}
+	var dirs []string
+	for _, glob := range []string{"/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", `C:\Program Files\PostgreSQL\*\bin`} {
+		found, _ := filepath.Glob(glob) // the patterns are good
+		dirs = append(dirs, found...)
+	}
+	if path, err := exec.LookPath("pg_dump"); err == nil {
+		dirs = append(dirs, filepath.Dir(path))
+	}
+	return dirs
+}
+
+func exe() string {
+	if runtime.GOOS == "windows" {
+		return ".exe"
+	}
+	return ""
+}
+
+// command prepares a program that connects to a database of the session's
+// server. The password goes by the environment, which other users cannot see.
+func (s *session) command(ctx context.Context, database, program string, args ...string) *exec.Cmd {
+	args = append(args, "--no-password", "--dbname="+conninfo(
+		"host", s.cfg.Host, "port", strconv.Itoa(int(s.cfg.Port)), "user", s.cfg.User, "dbname", database))
+	cmd := exec.CommandContext(ctx, program, args...)
+	cmd.Env = append(os.Environ(), passedOn(s.d.URI)...)
+	cmd.Env = append(cmd.Env, "LC_ALL=C", "PGAPPNAME=aspupdate", "PGOPTIONS=", "PGHOSTADDR=")
+	if s.cfg.Password != "" {
+		cmd.Env = append(cmd.Env, "PGPASSWORD="+s.cfg.Password)
+	}
+	cmd.WaitDelay = 10 * time.Second
+	return cmd
+}
+
+// run runs a command; the error carries the end of what it complained of.
+func run(cmd *exec.Cmd) error {
+	stderr := &tail{max: 4 << 10}
+	cmd.Stderr = stderr
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("%s: %w: %s", filepath.Base(cmd.Path), err, strings.TrimSpace(stderr.String()))
+	}
+	return nil
+}
+
+// conninfo joins keys and values the way libpq reads them.
+func conninfo(pairs ...string) string {
+	var b strings.Builder
+	quote := strings.NewReplacer(`\`, `\\`, `'`, `\'`)
+	for pair := range slices.Chunk(pairs, 2) {
+		fmt.Fprintf(&b, "%s='%s' ", pair[0], quote.Replace(pair[1]))
+	}
+	return strings.TrimSpace(b.String())
+}
+
+// What a connection string can say that libpq also takes from the
+// environment and that pgx does not tell.
+var passOn = map[string]string{
+	"sslmode": "PGSSLMODE", "sslrootcert": "PGSSLROOTCERT", "sslcert": "PGSSLCERT", "sslkey": "PGSSLKEY",
+	"sslsni": "PGSSLSNI", "sslnegotiation": "PGSSLNEGOTIATION", "channel_binding": "PGCHANNELBINDING",
+	"ssl_min_protocol_version": "PGSSLMINPROTOCOLVERSION", "ssl_max_protocol_version": "PGSSLMAXPROTOCOLVERSION",
+	"connect_timeout": "PGCONNECT_TIMEOUT", "krbsrvname": "PGKRBSRVNAME",
+	"service": "PGSERVICE", "servicefile": "PGSERVICEFILE",
+}
+
+// passedOn returns those of a URI or of key=value words.
+func passedOn(conn string) []string {
+	var env []string
+	add := func(key, value string) {
+		if name := passOn[key]; name != "" {
+			env = append(env, name+"="+value)
+		}
+	}
+	if u, err := url.Parse(conn); err == nil && (u.Scheme == "postgres" || u.Scheme == "postgresql") {
+		for key, values := range u.Query() {
+			add(key, values[0])
+		}
+		return env
+	}
+	for conn != "" {
+		key, rest, ok := strings.Cut(conn, "=")
+		if !ok {
+			break
+		}
+		var value string
+		value, conn = cutValue(strings.TrimLeft(rest, " \t\r\n"))
+		add(strings.TrimSpace(key), value)
+	}
+	return env
+}
+
+// cutValue takes one value off words that pgx has found to be well formed.
+func cutValue(s string) (value, rest string) {
+	quoted := strings.HasPrefix(s, "'")
+	if quoted {
+		s = s[1:]
+	}
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		switch c := s[i]; {
+		case c == '\\' && i+1 < len(s):
+			i++
+			b.WriteByte(s[i])
+		case quoted && c == '\'', !quoted && strings.IndexByte(" \t\r\n", c) >= 0:
+			return b.String(), s[i+1:]
+		default:
+			b.WriteByte(c)
+		}
+	}
+	return b.String(), ""
+}
+
+// tail keeps the last bytes written to it.
+type tail struct {
+	max int
+	bytes.Buffer
+}
+
+func (t *tail) Write(p []byte) (int, error) {
+	n, err := t.Buffer.Write(p)
+	if over := t.Len() - t.max; over > 0 {
+		t.Next(over)
+	}
+	return n, err
+}
+
+// firstError remembers why writing failed: the program at the other end
+// only knows that its pipe broke.
+type firstError struct {
+	w   io.Writer
+	err error
+}
+
+func (f *firstError) Write(p []byte) (int, error) {
+	n, err := f.w.Write(p)
+	if err != nil && f.err == nil {
+		f.err = err
+	}
+	return n, err
+}

@@ -1,0 +1,184 @@
+package postgres
+
+import (
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+)
+
+// fakeTools are programs that answer --version and otherwise run the script.
+func fakeTools(t *testing.T, version, script string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for _, name := range []string{"pg_dump", "pg_restore"} {
+		text := "#!/bin/sh\nif [ \"$1\" = --version ]; then echo '" + name + " (PostgreSQL) " + version + "'; exit 0; fi\n" + script + "\n"
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o755))
+	}
+	return dir
+}
+
+func TestToolsMustKnowTheServer(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for name, bin := range map[string]string{
+		"none": t.TempDir(), "too old": fakeTools(t, "9.6.1", "exit 1"), "odd": fakeTools(t, "devel", "exit 1"),
+	} {
+		w.db.Bin = bin
+		require.ErrorIs(t, w.db.Check(t.Context()), ErrMissing, name)
+		_, err := w.store.Take(t.Context(), name, w.db)
+		require.ErrorIs(t, err, ErrMissing, name)
+	}
+	w.db.Bin = ""
+	require.NoError(t, w.db.Check(t.Context()))
+	require.Empty(t, w.kinds(t))
+}
+
+func TestFailedDumpLeavesNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.db.Bin = fakeTools(t, "99.1", "echo half a dump; echo 'pg_dump: error: it broke' >&2; exit 1")
+	_, err := w.store.Take(t.Context(), "x", w.db)
+	require.ErrorContains(t, err, "pg_dump: error: it broke")
+	require.Empty(t, w.kinds(t))
+	list, err := w.store.List()
+	require.NoError(t, err)
+	require.Empty(t, list)
+}
+
+// Everybody on the machine can read arguments (Must hold 9).
+func TestPasswordIsNoArgument(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS == "windows" {
+		return // the fake tools are shell scripts
+	}
+	w := newWorld(t)
+	seen := filepath.Join(t.TempDir(), "seen")
+	w.db.Bin = fakeTools(t, "99.1", `printf '%s\n' "$@" >`+seen+`; printf '%s' "$PGPASSWORD" >`+seen+`.env; exit 1`)
+	_, err := w.store.Take(t.Context(), "x", w.db)
+	require.Error(t, err)
+	require.NotContains(t, err.Error(), w.c.Password)
+	args, err := os.ReadFile(seen)
+	require.NoError(t, err)
+	require.Contains(t, string(args), "--dbname=host='127.0.0.1'")
+	require.NotContains(t, string(args), w.c.Password)
+	env, err := os.ReadFile(seen + ".env")
+	require.NoError(t, err)
+	require.Equal(t, w.c.Password, string(env))
+
+	for _, uri := range []string{w.c.URI("postgres", "wrong-secret", w.name), "postgres://u:wrong-secret@127.0.0.1:bad/x", "host=a password=wrong-secret port=bad"} {
+		err := (&Database{URI: uri}).Check(t.Context())
+		require.Error(t, err)
+		require.NotContains(t, err.Error(), "wrong-secret")
+	}
+}
+
+func TestConnectionByPasswordFileAndVariables(t *testing.T) {
+	w := newWorld(t)
+	file := filepath.Join(t.TempDir(), "pgpass")
+	require.NoError(t, os.WriteFile(file, []byte("127.0.0.1:*:*:postgres:"+w.c.Password+"\n"), 0o600))
+	service := filepath.Join(t.TempDir(), "services")
+	require.NoError(t, os.WriteFile(service, []byte("[asp]\nhost=127.0.0.1\nuser=postgres\ndbname=postgres\n"), 0o600))
+	t.Setenv("PGPASSFILE", file)
+	t.Setenv("PGSERVICEFILE", service)
+	t.Setenv("PGPORT", strconv.Itoa(w.c.Port))
+	t.Setenv("PGDATABASE", "postgres")
+	quoted := conninfo("service", "asp", "dbname", w.name, "sslmode", "disable", "port", strconv.Itoa(w.c.Port))
+	db := &Database{URI: quoted, Bin: w.c.Bin}
+	snap, err := w.store.Take(t.Context(), "x", db)
+	require.NoError(t, err)
+	f, err := ReadFacts(snap.Meta)
+	require.NoError(t, err)
+	require.Equal(t, w.name, f.Database)
+	require.NotContains(t, string(snap.Meta.Detail), w.c.Password)
+	w.update(t)
+	require.NoError(t, db.Tidy(t.Context()))
+	_, err = w.store.Restore(t.Context(), snap.ID, db)
+	require.NoError(t, err, "pg_restore takes the same way")
+}
+
+func TestConfigRefuses(t *testing.T) {
+	for uri, say := range map[string]string{
+		"postgres://a@h1,h2/app":                     "several servers",
+		"postgres://a@h1/postgres":                   "maintenance database",
+		"postgres://a@h1/" + strings.Repeat("x", 64): "longer than 63",
+	} {
+		_, err := (&Database{URI: uri}).config()
+		require.ErrorContains(t, err, say)
+	}
+	cfg, err := (&Database{URI: "postgres://a@h1/app?sslmode=prefer"}).config()
+	require.NoError(t, err)
+	require.Equal(t, "app", cfg.Database)
+}
+
+func TestNamesFitAndTellTheirKind(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		db := rapid.StringN(1, 40, maxIdentifier).Draw(t, "db")
+		other := rapid.StringN(1, 40, maxIdentifier).Draw(t, "other")
+		kind := rapid.SampledFrom([]string{kindClone, kindNew, kindOld}).Draw(t, "kind")
+		name := besideName(db, kind, newMark())
+		if len(name) > maxIdentifier || utf8.ValidString(db) && !utf8.ValidString(name) {
+			t.Fatalf("%q is no name", name)
+		}
+		if kindOf(db, name) != kind {
+			t.Fatalf("kindOf(%q, %q) = %q", db, name, kindOf(db, name))
+		}
+		if db != other && kindOf(other, name) != "" {
+			t.Fatalf("%q is taken for one of %q", name, other)
+		}
+		if kindOf(db, db) != "" {
+			t.Fatalf("%q is taken for one of ours", db)
+		}
+	})
+}
+
+func TestPassedOn(t *testing.T) {
+	for conn, want := range map[string][]string{
+		"postgres://u:p@h/db?sslmode=verify-full&application_name=x": {"PGSSLMODE=verify-full"},
+		`host=h password='a b sslmode=disable' sslmode = require`:    {"PGSSLMODE=require"},
+		`sslrootcert='C:\\a\'b.crt' dbname=x`:                        {`PGSSLROOTCERT=C:\a'b.crt`},
+		"service=asp":                                                {"PGSERVICE=asp"},
+		"":                                                           nil,
+	} {
+		require.Equal(t, want, passedOn(conn), conn)
+	}
+}
+
+func TestSettingStatement(t *testing.T) {
+	for _, c := range []struct {
+		st   Setting
+		want string
+	}{
+		{Setting{Name: "search_path", Value: `"$user", public, "a "", b"`}, `ALTER DATABASE "d" SET "search_path" TO '$user', 'public', 'a ", b'`},
+		{Setting{Name: "search_path", Value: `""`}, `ALTER DATABASE "d" SET "search_path" TO ''`},
+		{Setting{Name: "search_path"}, `ALTER DATABASE "d" SET "search_path" TO ''`},
+		{Setting{Name: "my.x", Value: `it's a \`}, `ALTER DATABASE "d" SET "my"."x" TO  E'it''s a \\'`},
+		{Setting{Role: `r"`, Name: "work_mem", Value: "8MB"}, `ALTER ROLE "r""" IN DATABASE "d" SET "work_mem" TO '8MB'`},
+	} {
+		require.Equal(t, c.want, settingStatement(`"d"`, c.st))
+	}
+}
+
+func FuzzParsers(f *testing.F) {
+	for _, s := range []string{`"$user", public`, `a='b\'`, "x = y z='", "postgres://h/?sslmode=", `"`} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		_ = splitList(s)
+		_ = passedOn(s)
+		if v, rest := cutValue(s); len(v)+len(rest) > len(s) {
+			t.Fatalf("%q grew to %q and %q", s, v, rest)
+		}
+		// What is quoted for libpq is read back as it was.
+		got := passedOn(conninfo("host", s, "sslmode", s))
+		if len(got) != 1 || got[0] != "PGSSLMODE="+s {
+			t.Fatalf("%q came back as %q", s, got)
+		}
+	})
+}

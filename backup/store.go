@@ -1,0 +1,226 @@
+package backup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gofrs/flock"
+
+	"github.com/aspupdate/aspupdate/internal/durable"
+)
+
+// A Store is a folder of snapshots. Its methods may be called at the same
+// time, by several processes too.
+type Store struct {
+	// Dir is made when it is missing. It lies outside everything that is backed
+	// up, and outside a database's own folder.
+	Dir string
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+	// Observe, if set, is told what is being done, in order, from the calling
+	// goroutine.
+	Observe func(Event)
+}
+
+// An Event says that a stage of Take, Verify or Restore begins.
+type Event struct {
+	Stage Stage
+	ID    string // of the snapshot
+	Name  string // as given to Take
+	Bytes int64  // of all files; 0 where not known yet
+	At    time.Time
+}
+
+// A Stage is what a Store is at.
+type Stage string
+
+// The stages, in the order in which they come.
+const (
+	StageBackup  Stage = "backup"  // the target writes
+	StageSeal    Stage = "seal"    // hashing, syncing, writing the manifest
+	StageVerify  Stage = "verify"  // reading every byte back
+	StageSealed  Stage = "sealed"  // the snapshot is there
+	StageRestore Stage = "restore" // the target restores
+)
+
+const (
+	tempPrefix = ".taking-"
+	lockFile   = ".lock"
+)
+
+func (s *Store) now() time.Time {
+	if s.Now != nil {
+		return s.Now().UTC()
+	}
+	return time.Now().UTC()
+}
+
+func (s *Store) tell(stage Stage, snap Snapshot) {
+	if s.Observe != nil {
+		s.Observe(Event{Stage: stage, ID: snap.ID, Name: snap.Name, Bytes: snap.Bytes(), At: s.now()})
+	}
+}
+
+// dir returns the absolute path of the store's folder.
+func (s *Store) dir() (string, error) {
+	if s.Dir == "" {
+		return "", errors.New("the store has no folder: set Dir")
+	}
+	return filepath.Abs(s.Dir)
+}
+
+// Get returns the snapshot of that ID once its manifest proved to be the one
+// that was sealed. The files are not read: see Verify.
+func (s *Store) Get(id string) (Snapshot, error) {
+	snap, err := s.get(id)
+	return snap, wrap("get", id, err)
+}
+
+func (s *Store) get(id string) (Snapshot, error) {
+	root, err := s.open(id)
+	if err != nil {
+		return Snapshot{}, err
+	}
+	defer func() { _ = root.Close() }()
+	return readManifest(root, id)
+}
+
+// open opens the folder of a snapshot. An ID that is none never becomes a path.
+func (s *Store) open(id string) (*os.Root, error) {
+	dir, err := s.dir()
+	if err != nil {
+		return nil, err
+	}
+	if !idForm.MatchString(id) {
+		return nil, ErrNotFound
+	}
+	root, err := os.OpenRoot(filepath.Join(dir, id))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, ErrNotFound
+	}
+	return root, err
+}
+
+// Path returns the folder that holds the snapshot's files as the target
+// wrote them, for a person or a tool to look at. It is not to be changed.
+func (s *Store) Path(id string) (string, error) {
+	dir, err := s.dir()
+	if err == nil && !idForm.MatchString(id) {
+		err = ErrNotFound
+	}
+	return filepath.Join(dir, id, dataFolder), wrap("path", id, err)
+}
+
+// List returns the snapshots, oldest first. Those whose manifest cannot be
+// read are left out and named in the error, which wraps ErrDamaged: the
+// rest is valid all the same. A store that is not there yet is empty.
+func (s *Store) List() ([]Snapshot, error) {
+	ids, err := s.ids()
+	if err != nil {
+		return nil, wrap("list", "", err)
+	}
+	var snaps []Snapshot
+	var errs []error
+	for _, id := range ids {
+		snap, err := s.get(id)
+		if errors.Is(err, ErrNotFound) {
+			continue // removed since
+		}
+		if err != nil {
+			errs = append(errs, wrap("list", id, err))
+			continue
+		}
+		snaps = append(snaps, snap)
+	}
+	return snaps, errors.Join(errs...)
+}
+
+// ids returns the names of the snapshots' folders, oldest first.
+func (s *Store) ids() ([]string, error) {
+	dir, err := s.dir()
+	if err != nil {
+		return nil, err
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	var ids []string
+	for _, e := range entries {
+		if e.IsDir() && idForm.MatchString(e.Name()) {
+			ids = append(ids, e.Name())
+		}
+	}
+	slices.Sort(ids)
+	return ids, nil
+}
+
+// Needs tells the room that the target needs, the snapshot's own in this
+// store included. A target that cannot tell yields nothing.
+func (s *Store) Needs(ctx context.Context, t Target) ([]Need, error) {
+	sizer, ok := t.(Sizer)
+	if !ok {
+		return nil, nil
+	}
+	dir, err := s.dir()
+	if err != nil {
+		return nil, err
+	}
+	needs, err := sizer.Needs(ctx)
+	for i := range needs {
+		if needs[i].For == ForSnapshot {
+			needs[i].Path = dir
+		}
+	}
+	return needs, err
+}
+
+// Tidy removes what killed runs of Take left unfinished. It never touches a
+// sealed snapshot, nor anything at all while another Take is running.
+func (s *Store) Tidy(ctx context.Context) error {
+	return wrap("tidy", "", s.tidy(ctx))
+}
+
+func (s *Store) tidy(ctx context.Context) error {
+	dir, err := s.dir()
+	if err != nil {
+		return err
+	}
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	entries = slices.DeleteFunc(entries, func(e fs.DirEntry) bool {
+		id, ok := strings.CutPrefix(e.Name(), tempPrefix)
+		return !ok || !idForm.MatchString(id)
+	})
+	if len(entries) == 0 {
+		return nil
+	}
+	// A running Take holds the lock shared; the kernel frees a dead one's.
+	lock := flock.New(filepath.Join(dir, lockFile), flock.SetPermissions(0o600))
+	ok, err := lock.TryLock()
+	if err != nil || !ok {
+		return err
+	}
+	defer func() { _ = lock.Close() }()
+	for _, e := range entries {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := os.RemoveAll(filepath.Join(dir, e.Name())); err != nil {
+			return fmt.Errorf("removing what a killed run left: %w", err)
+		}
+	}
+	return durable.SyncDir(dir)
+}

@@ -1,0 +1,324 @@
+package backup_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/gofrs/flock"
+	"github.com/stretchr/testify/require"
+
+	"github.com/aspupdate/aspupdate/backup"
+)
+
+// memory is a target whose live data is a few files in memory.
+type memory struct {
+	live  map[string]string
+	sums  map[string]string
+	fail  error
+	hook  func(dir string)
+	calls int
+}
+
+func (m *memory) Backup(ctx context.Context, dir string) (backup.Meta, error) {
+	for name, text := range m.live {
+		path := filepath.Join(dir, filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return backup.Meta{}, err
+		}
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			return backup.Meta{}, err
+		}
+	}
+	if m.hook != nil {
+		m.hook(dir)
+	}
+	return backup.Meta{Kind: "memory", Engine: "RAM", Detail: []byte(`{"a":1}`), Sums: m.sums}, errors.Join(m.fail, ctx.Err())
+}
+
+func (m *memory) Restore(_ context.Context, dir string, meta backup.Meta) (backup.Restored, error) {
+	m.calls++
+	if string(meta.Detail) != `{"a":1}` && !strings.Contains(string(meta.Detail), `"a": 1`) {
+		return nil, errors.New("detail came back as " + string(meta.Detail))
+	}
+	live := map[string]string{}
+	for name := range m.live {
+		data, err := os.ReadFile(filepath.Join(dir, filepath.FromSlash(name)))
+		if err != nil {
+			return nil, err
+		}
+		live[name] = string(data)
+	}
+	m.live = live
+	return nothing{}, nil
+}
+
+func (m *memory) Needs(context.Context) ([]backup.Need, error) {
+	return []backup.Need{{Bytes: 5, For: backup.ForSnapshot}, {Path: "/db", Bytes: 7, For: backup.ForClone}}, nil
+}
+
+type nothing struct{}
+
+func (nothing) Undo(context.Context) error    { return nil }
+func (nothing) Discard(context.Context) error { return nil }
+
+func newMemory() *memory {
+	return &memory{live: map[string]string{"a.txt": "hello", "папка/б.bin": strings.Repeat("\x00\xff", 900), "empty": ""}}
+}
+
+func newStore(t *testing.T) *backup.Store {
+	t.Helper()
+	return &backup.Store{Dir: filepath.Join(t.TempDir(), "store")}
+}
+
+// left lists everything in the store but the lock.
+func left(t *testing.T, s *backup.Store) []string {
+	t.Helper()
+	entries, err := os.ReadDir(s.Dir)
+	require.NoError(t, err)
+	names := []string{}
+	for _, e := range entries {
+		if e.Name() != ".lock" {
+			names = append(names, e.Name())
+		}
+	}
+	return names
+}
+
+func TestR9SnapshotIsSealedVerifiedAndPrivate(t *testing.T) {
+	s, m := newStore(t), newMemory()
+	var stages []backup.Stage
+	s.Observe = func(e backup.Event) { stages = append(stages, e.Stage) }
+	at := time.Date(2026, 1, 12, 10, 0, 0, 123456789, time.FixedZone("MSK", 3*3600))
+	s.Now = func() time.Time { return at }
+	snap, err := s.Take(t.Context(), "до 7.13.100", m)
+	require.NoError(t, err)
+	require.Equal(t, []backup.Stage{backup.StageBackup, backup.StageSeal, backup.StageVerify, backup.StageSealed}, stages)
+	require.Regexp(t, `^20260112-070000\.123456-[0-9a-f]{8}$`, snap.ID, "UTC")
+	require.Len(t, snap.Files, 3)
+	require.Equal(t, int64(5+1800), snap.Bytes())
+	require.Equal(t, []string{snap.ID}, left(t, s))
+
+	again := &backup.Store{Dir: s.Dir} // another process
+	got, err := again.Get(snap.ID)
+	require.NoError(t, err)
+	require.JSONEq(t, string(snap.Meta.Detail), string(got.Meta.Detail))
+	got.Meta.Detail = snap.Meta.Detail
+	require.Equal(t, snap, got)
+	require.NoError(t, again.Verify(t.Context(), snap.ID))
+
+	m.live["a.txt"] = "changed"
+	_, err = again.Restore(t.Context(), snap.ID, m)
+	require.NoError(t, err)
+	require.Equal(t, newMemory().live, m.live)
+
+	if runtime.GOOS != "windows" {
+		require.NoError(t, filepath.WalkDir(s.Dir, func(p string, d fs.DirEntry, err error) error {
+			require.NoError(t, err)
+			fi, err := d.Info()
+			require.NoError(t, err)
+			require.Zero(t, fi.Mode().Perm()&0o077, "%s is %v", p, fi.Mode())
+			return nil
+		}))
+	}
+}
+
+// One byte or one bit anywhere, the manifest and its seal included, and every
+// length: nothing passes, and nothing is restored.
+func TestEveryDamageIsCaught(t *testing.T) {
+	s, m := newStore(t), newMemory()
+	snap, err := s.Take(t.Context(), "x", m)
+	require.NoError(t, err)
+	root := filepath.Join(s.Dir, snap.ID)
+	rng := rand.New(rand.NewPCG(1, 2))
+	refused := func(t *testing.T, what string) {
+		t.Helper()
+		err := s.Verify(t.Context(), snap.ID)
+		require.ErrorIs(t, err, backup.ErrDamaged, what)
+		var e *backup.Error
+		require.ErrorAs(t, err, &e)
+		require.Equal(t, snap.ID, e.ID)
+	}
+	require.NoError(t, filepath.WalkDir(root, func(p string, d fs.DirEntry, err error) error {
+		require.NoError(t, err)
+		if d.IsDir() {
+			return nil
+		}
+		whole, err := os.ReadFile(p)
+		require.NoError(t, err)
+		put := func(data []byte) { require.NoError(t, os.WriteFile(p, data, 0o600)) }
+		for i := 0; i < min(250, 8*len(whole)); i++ {
+			bit := rng.IntN(8 * len(whole))
+			flipped := append([]byte(nil), whole...)
+			flipped[bit/8] ^= 1 << (bit % 8)
+			put(flipped)
+			refused(t, fmt.Sprintf("%s: bit %d", p, bit))
+		}
+		for i := range 100 {
+			if n := len(whole) * i / 100; n < len(whole) {
+				put(whole[:n])
+				refused(t, fmt.Sprintf("%s: cut to %d", p, n))
+			}
+		}
+		put(append(append([]byte(nil), whole...), 0))
+		refused(t, p+": longer")
+		require.NoError(t, os.Remove(p))
+		refused(t, p+": missing")
+		if runtime.GOOS != "windows" {
+			require.NoError(t, os.Symlink("/etc/hostname", p))
+			require.Error(t, s.Verify(t.Context(), snap.ID), "%s: a link", p)
+			require.NoError(t, os.Remove(p))
+		}
+		put(whole)
+		return nil
+	}))
+	for _, extra := range []string{"extra", "data/extra", "data/папка/extra"} {
+		p := filepath.Join(root, filepath.FromSlash(extra))
+		require.NoError(t, os.WriteFile(p, nil, 0o600))
+		refused(t, extra)
+		_, err := s.Restore(t.Context(), snap.ID, m)
+		require.ErrorIs(t, err, backup.ErrDamaged)
+		require.NoError(t, os.Remove(p))
+	}
+	require.Zero(t, m.calls, "the target is not asked")
+	require.NoError(t, s.Verify(t.Context(), snap.ID), "whole again")
+
+	// A snapshot under another's name is no snapshot of that name.
+	other := strings.Replace(snap.ID, snap.ID[:8], "20200101", 1)
+	require.NoError(t, os.Rename(root, filepath.Join(s.Dir, other)))
+	require.ErrorIs(t, s.Verify(t.Context(), other), backup.ErrDamaged)
+}
+
+func TestFailedBackupLeavesNoSnapshot(t *testing.T) {
+	full := &fs.PathError{Op: "write", Path: "dump", Err: syscall.ENOSPC}
+	for name, c := range map[string]struct {
+		m   *memory
+		say string
+	}{
+		"disk full":       {&memory{live: map[string]string{"half": "x"}, fail: full}, "take"},
+		"nothing written": {&memory{}, "wrote nothing"},
+		"sum of no file":  {&memory{live: map[string]string{"a": "x"}, sums: map[string]string{"b": strings.Repeat("0", 64)}}, "did not write"},
+		"not what was meant": {&memory{live: map[string]string{"a": "x"}, sums: map[string]string{"a": strings.Repeat("0", 64)}},
+			"damaged"},
+		"a sum that is none": {&memory{live: map[string]string{"a": "x"}, sums: map[string]string{"a": "zero"}}, "bad size or sum"},
+		"a link": {&memory{live: map[string]string{"a": "x"}, hook: func(dir string) { _ = os.Symlink("/etc/passwd", filepath.Join(dir, "l")) }},
+			"neither a file nor a folder"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if name == "a link" && runtime.GOOS == "windows" {
+				return // needs a privilege
+			}
+			s := newStore(t)
+			_, err := s.Take(t.Context(), "x", c.m)
+			require.ErrorContains(t, err, c.say)
+			require.Empty(t, left(t, s))
+			list, err := s.List()
+			require.NoError(t, err)
+			require.Empty(t, list)
+		})
+	}
+	s := newStore(t)
+	_, err := s.Take(t.Context(), "x", &memory{fail: full})
+	require.ErrorIs(t, err, syscall.ENOSPC)
+	ctx, cancel := context.WithCancel(t.Context())
+	_, err = s.Take(ctx, "canceled while it runs", &memory{live: map[string]string{"a": "x"}, hook: func(string) { cancel() }})
+	require.ErrorIs(t, err, context.Canceled)
+	require.Empty(t, left(t, s))
+}
+
+func TestIDsSortThoughTheClockGoesBack(t *testing.T) {
+	s := newStore(t)
+	now := time.Date(2026, 11, 24, 4, 0, 0, 0, time.UTC)
+	s.Now = func() time.Time { return now }
+	var ids []string
+	for i := range 6 {
+		now = now.Add(time.Duration(i%2) * -time.Hour)
+		snap, err := (&backup.Store{Dir: s.Dir, Now: s.Now}).Take(t.Context(), "x", newMemory())
+		require.NoError(t, err)
+		ids = append(ids, snap.ID)
+	}
+	list, err := s.List()
+	require.NoError(t, err)
+	require.Len(t, list, 6)
+	for i, snap := range list {
+		require.Equal(t, ids[i], snap.ID)
+	}
+}
+
+func TestHostileNamesAndIDs(t *testing.T) {
+	s := newStore(t)
+	for _, name := range []string{"", strings.Repeat("x", 201), "two\nlines", "bell\a", "\xff", "zero\x00"} {
+		_, err := s.Take(t.Context(), name, newMemory())
+		require.Error(t, err, "%q", name)
+	}
+	for _, name := range []string{"../../etc", "CON", "a/b\\c:d", "ПК «Опека»", "--help", " "} {
+		snap, err := s.Take(t.Context(), name, newMemory())
+		require.NoError(t, err, "%q", name)
+		require.Equal(t, name, snap.Name)
+	}
+	for _, id := range []string{"", ".", "..", "../store", ".lock", "/", "20260112-070000.123456-0123456g", "20260112-070000.123456-01234567/..", "20260112-070000.123456-01234567"} {
+		require.ErrorIs(t, s.Verify(t.Context(), id), backup.ErrNotFound, "%q", id)
+		_, err := s.Get(id)
+		require.ErrorIs(t, err, backup.ErrNotFound, "%q", id)
+		_, err = s.Restore(t.Context(), id, newMemory())
+		require.ErrorIs(t, err, backup.ErrNotFound, "%q", id)
+	}
+	_, err := s.Path("../x")
+	require.ErrorIs(t, err, backup.ErrNotFound)
+	_, err = (&backup.Store{}).Take(t.Context(), "x", newMemory())
+	require.ErrorContains(t, err, "set Dir")
+}
+
+func TestKilledRunIsNeverListedAndTidied(t *testing.T) {
+	s := newStore(t)
+	snap, err := s.Take(t.Context(), "x", newMemory())
+	require.NoError(t, err)
+	dead := filepath.Join(s.Dir, ".taking-20260112-070000.123456-01234567")
+	require.NoError(t, os.MkdirAll(filepath.Join(dead, "data"), 0o700))
+	foreign := filepath.Join(s.Dir, ".taking-notes")
+	require.NoError(t, os.WriteFile(foreign, nil, 0o600))
+	list, err := s.List()
+	require.NoError(t, err)
+	require.Len(t, list, 1)
+
+	lock := flock.New(filepath.Join(s.Dir, ".lock")) // another Take is running
+	require.NoError(t, lock.RLock())
+	require.NoError(t, s.Tidy(t.Context()))
+	require.DirExists(t, dead, "it could be that one's")
+	require.NoError(t, lock.Close())
+	require.NoError(t, s.Tidy(t.Context()))
+	require.NoDirExists(t, dead)
+	require.FileExists(t, foreign)
+	require.NoError(t, s.Verify(t.Context(), snap.ID))
+	require.NoError(t, newStore(t).Tidy(t.Context()), "no store yet")
+}
+
+func TestListNamesTheDamagedOnes(t *testing.T) {
+	s := newStore(t)
+	a, err := s.Take(t.Context(), "a", newMemory())
+	require.NoError(t, err)
+	b, err := s.Take(t.Context(), "b", newMemory())
+	require.NoError(t, err)
+	require.NoError(t, os.Remove(filepath.Join(s.Dir, a.ID, "manifest.sha256")))
+	list, err := s.List()
+	require.ErrorIs(t, err, backup.ErrDamaged)
+	require.ErrorContains(t, err, a.ID)
+	require.Len(t, list, 1)
+	require.Equal(t, b.ID, list[0].ID)
+}
+
+func TestNeedsFillsInTheStoresFolder(t *testing.T) {
+	s := newStore(t)
+	needs, err := s.Needs(t.Context(), newMemory())
+	require.NoError(t, err)
+	require.Equal(t, []backup.Need{{Path: s.Dir, Bytes: 5, For: backup.ForSnapshot}, {Path: "/db", Bytes: 7, For: backup.ForClone}}, needs)
+}
