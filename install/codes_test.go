@@ -1,0 +1,39 @@
+package install
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestCodes(t *testing.T) {
+	for _, c := range []struct {
+		kind Kind
+		code uint32
+		want Status
+	}{
+		{"", 0, OK}, {"", 1, Failed},
+		{Plain, 0, OK}, {Plain, 2, Failed}, {Plain, 3010, Failed}, {Plain, 0xC0000005, Failed},
+		{MSI, 0, OK}, {MSI, 3010, RebootNeeded}, {MSI, 1641, RebootNeeded}, {MSI, 1602, Canceled}, {MSI, 1603, Failed},
+		{MSI, 1618, Busy}, {MSI, 1619, Failed}, {MSI, 1620, Failed}, {MSI, 1622, Failed}, {MSI, 1638, Failed},
+		{MSI, 1639, Failed}, {MSI, 1, Failed}, {MSI, 194, Failed},
+	} {
+		codes, err := c.kind.Codes()
+		require.NoError(t, err)
+		v := codes.Verdict(c.code)
+		require.Equal(t, c.want, v.Status, "%s %d", c.kind, c.code)
+		require.NotEmpty(t, v.Meaning)
+		require.Equal(t, c.want == OK, v.Next == "", "%s %d: what to do is said after anything but a success", c.kind, c.code)
+	}
+	_, err := Kind("inno").Codes()
+	require.ErrorContains(t, err, `unknown kind of installer "inno"; use one of msi plain`)
+}
+
+func TestCodesAreTheCallersOwn(t *testing.T) {
+	a, err := MSI.Codes()
+	require.NoError(t, err)
+	a[1603] = Verdict{Status: OK}
+	b, err := MSI.Codes()
+	require.NoError(t, err)
+	require.Equal(t, Failed, b.Verdict(1603).Status)
+}

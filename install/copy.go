@@ -1,0 +1,86 @@
+package install
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// privatePrefix starts the names of the folders that hold private copies.
+const privatePrefix = "run-"
+
+// privateCopy copies the file at path into a new folder below state that
+// nobody else can enter, and returns the copy once it has the hash sum. The
+// hash is that of the bytes written, so nothing that happens to the original
+// meanwhile can slip in. The name stays: the extension decides how Windows
+// opens a file, and some installers look at their own name. When it fails the
+// folder is gone again.
+func privateCopy(ctx context.Context, state, id, path, sum string) (copied string, err error) {
+	// Looked at before it is opened, because opening a pipe would wait.
+	fi, err := os.Stat(path)
+	if err != nil {
+		return "", err
+	}
+	if !fi.Mode().IsRegular() {
+		return "", fmt.Errorf("%s is not a regular file; name the installer itself", path)
+	}
+	dir := filepath.Join(state, privatePrefix+id)
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return "", err
+	}
+	defer func() {
+		if err != nil {
+			_ = os.RemoveAll(dir)
+		}
+	}()
+	src, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = src.Close() }()
+	copied = filepath.Join(dir, filepath.Base(path))
+	dst, err := os.OpenFile(copied, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return "", err
+	}
+	hash := sha256.New()
+	_, err = io.Copy(io.MultiWriter(dst, hash), contextReader{ctx, src})
+	if err = errors.Join(err, dst.Close()); err != nil {
+		return "", err
+	}
+	if got := hex.EncodeToString(hash.Sum(nil)); got != sum {
+		return "", fmt.Errorf("%w: expected %s, found %s", ErrMismatch, sum, got)
+	}
+	return copied, os.Chmod(copied, 0o500) //nolint:gosec // it is a program
+}
+
+// removeCopies removes private copies that a process before this one left.
+// It runs under the lock and with no installer alive. What cannot be removed,
+// such as a program that Windows still holds open, is tried again next time.
+func removeCopies(state string) {
+	entries, _ := os.ReadDir(state)
+	for _, e := range entries {
+		if id, ok := strings.CutPrefix(e.Name(), privatePrefix); ok && validID(id) {
+			_ = os.RemoveAll(filepath.Join(state, e.Name()))
+		}
+	}
+}
+
+// contextReader makes a long copy end with its context.
+type contextReader struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (c contextReader) Read(p []byte) (int, error) {
+	if c.ctx.Err() != nil {
+		return 0, context.Cause(c.ctx)
+	}
+	return c.r.Read(p)
+}

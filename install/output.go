@@ -1,0 +1,92 @@
+package install
+
+import (
+	"errors"
+	"io"
+	"os"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+const (
+	tailLimit = 16 << 10 // bytes of output that an Outcome carries
+	lineLimit = 256      // bytes that a probe's answer may have
+)
+
+// openLog opens the file that an installer writes to by itself. It is no pipe
+// through this process: the installer would die of that when we do.
+func openLog(path string) (f *os.File, size int64, err error) {
+	f, err = os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		return nil, 0, err
+	}
+	size, err = f.Seek(0, io.SeekEnd)
+	if err != nil {
+		_ = f.Close()
+		return nil, 0, err
+	}
+	return f, size, nil
+}
+
+// readTail returns the end of what was written to the file from offset from
+// on. It is a convenience for people, so an unreadable file is an empty tail.
+func readTail(path string, from int64) string {
+	f, err := os.Open(path)
+	if err != nil {
+		return ""
+	}
+	defer func() { _ = f.Close() }()
+	size, err := f.Seek(0, io.SeekEnd)
+	if err != nil || size <= from {
+		return ""
+	}
+	from = max(from, size-tailLimit)
+	b := make([]byte, size-from)
+	n, _ := f.ReadAt(b, from)
+	return printable(b[:n])
+}
+
+// printable makes output fit to be shown: valid UTF-8, and no control
+// characters that could steer a terminal.
+func printable(b []byte) string {
+	// A tail may begin inside a character.
+	for i := 0; i < utf8.UTFMax && len(b) > 0 && !utf8.RuneStart(b[0]); i++ {
+		b = b[1:]
+	}
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) && r != '\n' && r != '\t' {
+			return -1
+		}
+		return r
+	}, strings.ToValidUTF8(string(b), "\uFFFD"))
+}
+
+// firstLine returns the first line of a probe's answer without the blanks
+// around it. The answer comes from a server: a line that is empty, too long
+// or not printable is an error, not a version.
+func firstLine(b []byte) (string, error) {
+	line, _, ended := strings.Cut(string(b), "\n")
+	if !ended && len(b) > lineLimit || len(line) > lineLimit {
+		return "", errors.New("the answer's first line is too long for a version; point the probe at the version alone")
+	}
+	line = strings.TrimSpace(line)
+	switch {
+	case line == "":
+		return "", errors.New("the answer's first line is empty; point the probe at the version")
+	case !utf8.ValidString(line) || strings.ContainsFunc(line, func(r rune) bool { return !unicode.IsPrint(r) }):
+		return "", errors.New("the answer's first line is not plain text; point the probe at the version")
+	}
+	return line, nil
+}
+
+// head keeps the first bytes written to it, one more than a line may have,
+// and lets the rest pass, so that the writer never blocks.
+type head struct{ b []byte }
+
+func (h *head) Write(p []byte) (int, error) {
+	if room := lineLimit + 1 - len(h.b); room > 0 {
+		h.b = append(h.b, p[:min(room, len(p))]...)
+	}
+	return len(p), nil
+}

@@ -1,0 +1,143 @@
+package install
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"time"
+)
+
+// A Probe takes one look at the application through the maintenance path.
+//
+// Version returns the version that is healthy now, or an error as long as
+// none is. It heeds ctx. An error that wraps [ErrFailed] says that waiting is
+// useless. Errors are shown to people and must hold no secret.
+type Probe interface {
+	Version(ctx context.Context) (string, error)
+}
+
+// ProbeFunc makes a [Probe] of a function.
+type ProbeFunc func(ctx context.Context) (string, error)
+
+// Version calls f.
+func (f ProbeFunc) Version(ctx context.Context) (string, error) { return f(ctx) }
+
+// probeTimeout bounds one look of the ready-made probes.
+const probeTimeout = 10 * time.Second
+
+// An HTTPProbe asks an HTTP(S) address for the version: the answer must have
+// the status 200, and the first line of its body, without blanks around it and
+// at most 256 bytes long, is the version. Redirects are refused: what answers
+// behind one, such as a login page, is not what was asked.
+type HTTPProbe struct {
+	URL     string
+	Header  http.Header   // sent along, for example an Authorization; never shown
+	Timeout time.Duration // of one look; zero is 10 s
+	// Transport is how to connect, for example with a private certificate
+	// authority; nil is [http.DefaultTransport].
+	Transport http.RoundTripper
+}
+
+// Version implements [Probe].
+func (p HTTPProbe) Version(ctx context.Context) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, orDefault(p.Timeout, probeTimeout))
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.URL, nil)
+	if err != nil || req.URL.Scheme != "http" && req.URL.Scheme != "https" || req.URL.Host == "" {
+		return "", fmt.Errorf("%w: the probe's URL is not a valid http or https address; correct it", ErrFailed)
+	}
+	// An address may carry a password or a token: shown is what leads there.
+	where := (&url.URL{Scheme: req.URL.Scheme, Host: req.URL.Host, Path: req.URL.Path}).String()
+	for name, values := range p.Header {
+		req.Header[http.CanonicalHeaderKey(name)] = values
+	}
+	if host := req.Header.Get("Host"); host != "" {
+		req.Host = host
+	}
+	req.Close = true // the application restarts: no connection is worth keeping
+	client := http.Client{
+		Transport:     p.Transport,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		if ue, ok := errors.AsType[*url.Error](err); ok {
+			err = ue.Err // without the address
+		}
+		return "", fmt.Errorf("%s does not answer: %w", where, err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode != http.StatusOK {
+		return "", fmt.Errorf("%s answers with status %d instead of 200", where, resp.StatusCode)
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, lineLimit+1))
+	if err != nil {
+		return "", fmt.Errorf("%s: the answer broke off: %w", where, err)
+	}
+	version, err := firstLine(body)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", where, err)
+	}
+	return version, nil
+}
+
+// A CommandProbe runs a program that prints the version: it must exit with 0,
+// and the first line of its standard output, without blanks around it and at
+// most 256 bytes long, is the version. Nothing that it started outlives the
+// look. Standard input is empty, standard error goes nowhere.
+type CommandProbe struct {
+	Path    string // as for [exec.Command]
+	Args    []string
+	Dir     string        // empty is this process's folder
+	Env     []string      // whole, as in [Command]; nil is [BaseEnv]
+	Timeout time.Duration // of one look; zero is 10 s
+}
+
+// Version implements [Probe].
+func (p CommandProbe) Version(ctx context.Context) (string, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, orDefault(p.Timeout, probeTimeout), context.DeadlineExceeded)
+	defer cancel()
+	env := p.Env
+	if env == nil {
+		env = BaseEnv()
+	}
+	var out head
+	t, err := launch(ctx, program{argv: append([]string{p.Path}, p.Args...), dir: p.Dir, env: env, id: newID(), stdout: &out})
+	if err != nil {
+		return "", fmt.Errorf("the probe %s could not be started: %w", p.Path, err)
+	}
+	defer t.close()
+	if err = t.release(); err == nil {
+		select {
+		case <-t.exited():
+		case <-ctx.Done():
+			err = context.Cause(ctx)
+		}
+	}
+	// Whatever it started ends with it. Only then has all output arrived.
+	if endErr := t.end(); endErr != nil {
+		return "", fmt.Errorf("the probe %s: %w", p.Path, errors.Join(err, endErr))
+	}
+	<-t.exited()
+	if err != nil {
+		return "", fmt.Errorf("the probe %s was ended: %w", p.Path, err)
+	}
+	if code, _, _ := t.result(); code != 0 {
+		return "", fmt.Errorf("the probe %s exited with code %d instead of 0", p.Path, code)
+	}
+	version, err := firstLine(out.b)
+	if err != nil {
+		return "", fmt.Errorf("the probe %s: %w", p.Path, err)
+	}
+	return version, nil
+}
+
+func orDefault(d, def time.Duration) time.Duration {
+	if d <= 0 {
+		return def
+	}
+	return d
+}

@@ -1,0 +1,150 @@
+package install
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestHTTPProbe(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		answer  http.HandlerFunc
+		version string
+		err     string
+	}{
+		{"healthy", func(w http.ResponseWriter, r *http.Request) {
+			require.Equal(t, http.MethodGet, r.Method)
+			require.Equal(t, "Bearer hunter2", r.Header.Get("Authorization"))
+			require.Equal(t, "asp.example", r.Host)
+			_, _ = w.Write([]byte(" 7.13.100\r\nmore"))
+		}, "7.13.100", ""},
+		{"R12 error", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) }, "", "status 503"},
+		{"R12 login refused", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) }, "", "status 403"},
+		{"other success", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }, "", "status 204"},
+		{"redirect", func(w http.ResponseWriter, r *http.Request) {
+			require.NotEqual(t, "/login", r.URL.Path, "a redirect was followed")
+			http.Redirect(w, r, "/login", http.StatusFound)
+		}, "", "status 302"},
+		{"endless line", func(w http.ResponseWriter, _ *http.Request) {
+			line := []byte(strings.Repeat("7", 1<<12))
+			for {
+				if _, err := w.Write(line); err != nil {
+					return
+				}
+			}
+		}, "", "too long"},
+		{"empty", func(http.ResponseWriter, *http.Request) {}, "", "empty"},
+		{"torn", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Length", "20")
+			_, _ = w.Write([]byte("7.13"))
+		}, "", "broke off"},
+		{"hanging", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, "", "does not answer"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			srv := httptest.NewServer(c.answer)
+			defer srv.Close()
+			p := HTTPProbe{
+				URL:    strings.Replace(srv.URL, "http://", "http://user:hunter2@", 1) + "/version?token=hunter2",
+				Header: http.Header{"authorization": {"Bearer hunter2"}, "Host": {"asp.example"}},
+			}
+			if c.name == "hanging" {
+				p.Timeout = 100 * time.Millisecond
+			}
+			got, err := p.Version(t.Context())
+			require.Equal(t, c.version, got)
+			if c.err == "" {
+				require.NoError(t, err)
+				return
+			}
+			require.ErrorContains(t, err, c.err)
+			require.ErrorContains(t, err, "/version", "the error says where")
+			require.NotContains(t, err.Error(), "hunter2")
+		})
+	}
+}
+
+func TestHTTPProbeOfNothing(t *testing.T) {
+	srv := httptest.NewServer(http.NotFoundHandler())
+	srv.Close()
+	_, err := HTTPProbe{URL: srv.URL + "/?token=hunter2"}.Version(t.Context())
+	require.ErrorContains(t, err, "does not answer")
+	require.NotContains(t, err.Error(), "hunter2")
+	for _, bad := range []string{"", "http://hunter2:%zz", "ftp://hunter2/", "hunter2/version", "http:///hunter2"} {
+		_, err = HTTPProbe{URL: bad}.Version(t.Context())
+		require.ErrorIs(t, err, ErrFailed, "no wait mends a URL")
+		require.NotContains(t, err.Error(), "hunter2")
+	}
+}
+
+func fakeProbe(t *testing.T, steps ...string) CommandProbe {
+	t.Helper()
+	exe, err := os.Executable()
+	require.NoError(t, err)
+	return CommandProbe{Path: exe, Args: steps, Env: fakeEnv("SECRET=hunter2"), Timeout: time.Minute}
+}
+
+func TestCommandProbe(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		steps   []string
+		version string
+		err     string
+	}{
+		{"healthy", []string{"complain=noise", "print= 7.13.100 ", "print=more", "flood=5000"}, "7.13.100", ""},
+		{"not healthy", []string{"print=7.13.100", "exit=3"}, "", "code 3 instead of 0"},
+		{"silent", nil, "", "empty"},
+		{"talkative", []string{"print=" + strings.Repeat("7", 300)}, "", "too long"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got, err := fakeProbe(t, c.steps...).Version(t.Context())
+			require.Equal(t, c.version, got)
+			if c.err == "" {
+				require.NoError(t, err)
+				return
+			}
+			require.ErrorContains(t, err, c.err)
+			require.NotContains(t, err.Error(), "hunter2")
+		})
+	}
+	_, err := CommandProbe{Path: filepath.Join(t.TempDir(), "none")}.Version(t.Context())
+	require.ErrorContains(t, err, "could not be started")
+}
+
+func TestCommandProbeLeavesNoProcess(t *testing.T) {
+	dir := t.TempDir()
+	// What it leaves holds its output open, and must not hold up the answer.
+	got, err := fakeProbe(t, "print=7.13.100", "daemon=", "pid="+filepath.Join(dir, "a"), "hang").Version(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, "7.13.100", got)
+	if _, err := os.Stat(filepath.Join(dir, "a")); err == nil {
+		requireDead(t, awaitPID(t, filepath.Join(dir, "a")))
+	}
+
+	steps := trees(dir)["grandchild in a session"]
+	ctx, cancel := context.WithCancelCause(t.Context())
+	why := errors.New("the operator said so")
+	done := make(chan error, 1)
+	probe := fakeProbe(t, steps...)
+	go func() {
+		_, err := probe.Version(ctx)
+		done <- err
+	}()
+	all := pids(t, steps)
+	cancel(why)
+	require.ErrorIs(t, <-done, why)
+	requireDead(t, all...)
+
+	probe = fakeProbe(t, "hang")
+	probe.Timeout = 100 * time.Millisecond
+	_, err = probe.Version(t.Context())
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+}

@@ -1,0 +1,112 @@
+package install
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/aspupdate/aspupdate/internal/durable"
+	"github.com/gofrs/flock"
+)
+
+const (
+	lockName     = "install.lock"
+	recordName   = "install.json"
+	recordFormat = 1
+)
+
+// record is what the next process needs to find an installer. It is written
+// before the start, and again with the process's number right after it: in
+// the moment between the two the installer is found by the run's id, which it
+// has in its environment (Linux) or in the name of its job (Windows).
+type record struct {
+	Format        int           `json:"format"`
+	ID            string        `json:"id"`
+	Path          string        `json:"path"` // as the caller named it
+	Copy          string        `json:"copy"` // what runs
+	SHA256        string        `json:"sha256"`
+	Log           string        `json:"log"`
+	Started       time.Time     `json:"started"`
+	Deadline      time.Duration `json:"deadline_ns"`
+	LeavesRunning bool          `json:"leaves_running,omitempty"`
+	PID           int           `json:"pid,omitempty"`   // 0: not known to have been started
+	Birth         string        `json:"birth,omitempty"` // when PID was started, in the system's terms: numbers are used again
+}
+
+func (r Runner) recordPath() string { return filepath.Join(r.State, recordName) }
+
+func (r Runner) writeRecord(rec record) error {
+	b, err := json.MarshalIndent(rec, "", "  ")
+	if err != nil {
+		return err
+	}
+	return durable.WriteFile(r.recordPath(), append(b, '\n'), 0o600)
+}
+
+// readRecord reports false if there is none. One that cannot be understood is
+// an error and stays where it is.
+func (r Runner) readRecord() (rec record, ok bool, err error) {
+	b, err := os.ReadFile(r.recordPath())
+	if errors.Is(err, fs.ErrNotExist) {
+		return record{}, false, nil
+	}
+	if err != nil {
+		return record{}, false, err
+	}
+	if err := json.Unmarshal(b, &rec); err != nil {
+		return record{}, false, fmt.Errorf("the record %s of an earlier run is damaged (%w); make sure by hand that no installer runs, then move it away", r.recordPath(), err)
+	}
+	if rec.Format != recordFormat || !validID(rec.ID) {
+		return record{}, false, fmt.Errorf("the record %s of an earlier run has format %d, this program knows %d; settle it with the program that wrote it", r.recordPath(), rec.Format, recordFormat)
+	}
+	return rec, true, nil
+}
+
+// removeRecord forgets a run that is over.
+func (r Runner) removeRecord() error {
+	if err := os.Remove(r.recordPath()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return durable.SyncDir(r.State)
+}
+
+// lock makes the state folder and takes it for this process. The kernel frees
+// it when we die, and the installer does not inherit it.
+func (r Runner) lock() (unlock func(), err error) {
+	if err := durable.MkdirAll(r.State, 0o700); err != nil {
+		return nil, err
+	}
+	fi, err := os.Stat(r.State)
+	if err != nil {
+		return nil, err
+	}
+	if openToOthers(fi) {
+		return nil, fmt.Errorf("everyone may write to the state folder %s, and so replace what is about to run; take that right away (chmod o-w)", r.State)
+	}
+	l := flock.New(filepath.Join(r.State, lockName), flock.SetPermissions(0o600))
+	got, err := l.TryLock()
+	if err != nil {
+		return nil, err
+	}
+	if !got {
+		return nil, fmt.Errorf("%w: another process runs or settles an installer in %s; wait for it to end", ErrUnsettled, r.State)
+	}
+	return func() { _ = l.Close() }, nil
+}
+
+// validID keeps a record from naming what is not ours.
+func validID(id string) bool {
+	if len(id) != 32 {
+		return false
+	}
+	for _, c := range id {
+		if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,129 @@
+package install
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// A Finding is what [Runner.Settle] found.
+type Finding string
+
+// The findings.
+const (
+	Nothing  Finding = "nothing"  // no run was pending
+	Gone     Finding = "gone"     // a run was pending, no process of it is left: it ended before, or never began
+	Finished Finding = "finished" // it was still at work and has come to its own end
+	Ended    Finding = "ended"    // it was past its deadline and was ended
+	Running  Finding = "running"  // it is still at work: the error says why it was left so
+)
+
+// A Settlement is what became of an installer that an earlier process left.
+type Settlement struct {
+	Found Finding
+	Path  string // the installer, as it was named then
+	// Outcome has the status NotRun if nothing was pending, TimedOut after
+	// Ended, and else Unknown: its exit code went to a process that is no
+	// more. Ask the probe.
+	Outcome Outcome
+}
+
+// Settle finds the installer that a process before this one left running,
+// waits for it to come to its own end, or ends it once the deadline that it
+// was started with has passed. It is the first thing to do after a start, and
+// does nothing where nothing is pending. When ctx ends first, the installer
+// goes on, stays recorded, and the error wraps the context's cause.
+func (r Runner) Settle(ctx context.Context) (Settlement, error) {
+	rec := record{}
+	fail := func(found Finding, err error, next string) (Settlement, error) {
+		s := Settlement{Found: found, Path: rec.Path}
+		if found != Nothing {
+			s.Outcome = Outcome{Status: Unknown, Next: nextProbe, Started: rec.Started, Log: rec.Log}
+		}
+		return s, &Error{Op: "settle", Path: rec.Path, Status: s.Outcome.Status, Log: rec.Log, Err: err, Next: next}
+	}
+	r, err := r.withState()
+	if err != nil {
+		return fail(Nothing, err, "")
+	}
+	unlock, err := r.lock()
+	if err != nil {
+		return fail(Nothing, err, "")
+	}
+	defer unlock()
+	rec, pending, err := r.readRecord()
+	if err != nil {
+		return fail(Nothing, err, "")
+	}
+	if !pending {
+		return Settlement{Found: Nothing}, nil
+	}
+	t, err := find(rec)
+	if err != nil {
+		return fail(Running, err, "it may still run; settle again")
+	}
+	defer t.close()
+	found, err := r.settle(ctx, rec, t)
+	if err != nil {
+		return fail(found, err, "it may still run; settle again, or end it by hand")
+	}
+	removeCopies(r.State)
+	if err := r.removeRecord(); err != nil {
+		return fail(found, err, "no process of it is left; make the state folder writable and settle again")
+	}
+	s := Settlement{Found: found, Path: rec.Path, Outcome: Outcome{
+		Status: Unknown, Meaning: "the process that started it is no more, and its exit code with it", Next: nextProbe,
+		Started: rec.Started, Log: rec.Log, Tail: readTail(rec.Log, 0),
+	}}
+	if found == Ended {
+		s.Outcome.Status, s.Outcome.Meaning = TimedOut, "ended past its deadline"
+	}
+	if found != Gone {
+		s.Outcome.Duration = r.now().Sub(rec.Started)
+		r.event(Event{Kind: EventEnded, Path: rec.Path, Log: rec.Log, Status: s.Outcome.Status, Elapsed: s.Outcome.Duration, Text: "the installer of an earlier run ended: " + s.Outcome.Meaning})
+	}
+	return s, nil
+}
+
+// errPastDeadline tells our own limit from the caller's.
+var errPastDeadline = errors.New("past its deadline")
+
+// settle waits for the tree of rec, or ends it when its time is up.
+func (r Runner) settle(ctx context.Context, rec record, t *tree) (Finding, error) {
+	count := t.count
+	if rec.LeavesRunning {
+		count = t.countRoot
+	}
+	n, err := count()
+	if err != nil {
+		return Running, err
+	}
+	if n == 0 {
+		return Gone, nil
+	}
+	if t.frozen() {
+		// It never ran, and nobody is left to let it run.
+		return Gone, t.end()
+	}
+	// A clock that was set back does not make the deadline longer.
+	left := min(rec.Started.Add(rec.Deadline).Sub(r.now()), rec.Deadline)
+	r.event(Event{
+		Kind: EventSettling, Path: rec.Path, PID: rec.PID, Log: rec.Log, Elapsed: r.now().Sub(rec.Started),
+		Text: fmt.Sprintf("an installer of an earlier run is still at work: waiting for it, at most %s", max(left, 0).Round(time.Second)),
+	})
+	wait, cancel := context.WithTimeoutCause(ctx, left, errPastDeadline)
+	defer cancel()
+	switch cause, err := waitGone(wait, count); {
+	case err != nil:
+		return Running, err
+	case cause == nil:
+		return Finished, nil
+	case !errors.Is(cause, errPastDeadline):
+		return Running, cause
+	}
+	if err := t.end(); err != nil {
+		return Running, err
+	}
+	return Ended, nil
+}

@@ -1,0 +1,164 @@
+package install
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// orphan starts an updater with an installer of the steps, waits until the
+// installer runs and is recorded, and kills the updater.
+func orphan(t *testing.T, steps ...string) (Runner, *[]Event) {
+	t.Helper()
+	r, events := newRunner(t)
+	f := fake(t)
+	cmd := exec.Command(f.Path, append([]string{r.State, f.Path, f.SHA256}, steps...)...)
+	cmd.Env = append(BaseEnv(), fakeRole+"=runner")
+	require.NoError(t, cmd.Start())
+	require.Eventually(t, func() bool {
+		rec, ok, err := r.readRecord()
+		return err == nil && ok && rec.PID != 0
+	}, 20*time.Second, 5*time.Millisecond)
+	// On Windows the installer is let go just after it was recorded.
+	pids(t, steps)
+	require.NoError(t, cmd.Process.Kill())
+	require.Error(t, cmd.Wait())
+	return r, events
+}
+
+func TestInstallerOutlivesItsRunnerAndIsFound(t *testing.T) {
+	dir := t.TempDir()
+	mark := filepath.Join(dir, "done")
+	r, events := orphan(t, "pid="+filepath.Join(dir, "a"), "print=before", "sleep=1s", "print=after", "complain=still here", "touch="+mark)
+
+	_, err := r.Run(t.Context(), fake(t))
+	require.ErrorIs(t, err, ErrUnsettled, "not a second one beside it")
+	require.NoFileExists(t, mark)
+
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	s, err := r.Settle(ctx)
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	require.Equal(t, Running, s.Found)
+
+	s, err = r.Settle(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, Finished, s.Found)
+	require.Equal(t, Unknown, s.Outcome.Status)
+	require.Contains(t, s.Outcome.Next, "ask the probe")
+	require.FileExists(t, mark)
+	require.Contains(t, s.Outcome.Tail, "after", "output goes on without us")
+	require.Contains(t, s.Outcome.Tail, "still here")
+	require.Equal(t, EventSettling, (*events)[0].Kind)
+	requireClean(t, r)
+
+	s, err = r.Settle(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, Settlement{Found: Nothing}, s)
+	_, err = r.Run(t.Context(), fake(t))
+	require.NoError(t, err)
+}
+
+func TestSettleEndsWhatIsPastItsDeadline(t *testing.T) {
+	dir := t.TempDir()
+	steps := trees(dir)["grandchild in a session"]
+	r, _ := orphan(t, steps...)
+	r.Now = func() time.Time { return time.Now().Add(DefaultDeadline + time.Minute) }
+	s, err := r.Settle(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, Ended, s.Found)
+	require.Equal(t, TimedOut, s.Outcome.Status)
+	requireDead(t, pids(t, steps)...)
+	requireClean(t, r)
+}
+
+func TestAClockSetBackDoesNotProlongTheDeadline(t *testing.T) {
+	dir := t.TempDir()
+	steps := trees(dir)["hanging"]
+	r, _ := orphan(t, steps...)
+	rec, _, err := r.readRecord()
+	require.NoError(t, err)
+	rec.Deadline = 100 * time.Millisecond
+	require.NoError(t, r.writeRecord(rec))
+	r.Now = func() time.Time { return rec.Started.Add(-24 * time.Hour) }
+	s, err := r.Settle(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, Ended, s.Found)
+	requireDead(t, pids(t, steps)...)
+}
+
+func TestSettleOfADeadInstallerIsUnknown(t *testing.T) {
+	dir := t.TempDir()
+	steps := []string{"pid=" + filepath.Join(dir, "a"), "sleep=100ms"}
+	r, _ := orphan(t, steps...)
+	pid := awaitPID(t, filepath.Join(dir, "a"))
+	require.Eventually(t, func() bool { return !alive(pid) }, 20*time.Second, 5*time.Millisecond)
+	s, err := r.Settle(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, Gone, s.Found)
+	require.Equal(t, Unknown, s.Outcome.Status)
+	requireClean(t, r)
+}
+
+// A process number that somebody else has by now is left alone.
+func TestSettleSparesWhoeverHasTheNumberNow(t *testing.T) {
+	r, _ := newRunner(t)
+	require.NoError(t, os.MkdirAll(r.State, 0o700))
+	dir := t.TempDir()
+	f := fake(t, "pid="+filepath.Join(dir, "a"), "hang")
+	stranger := exec.Command(f.Path, f.Args...)
+	stranger.Env = f.Env
+	require.NoError(t, stranger.Start())
+	defer func() { _, _ = stranger.Process.Kill(), stranger.Wait() }()
+	pid := awaitPID(t, filepath.Join(dir, "a"))
+	for _, birth := range []string{"", "nonsense", "another-boot/1", bornEarlier(pid)} {
+		for _, leaves := range []bool{false, true} {
+			require.NoError(t, r.writeRecord(record{
+				Format: recordFormat, ID: newID(), Path: "setup.exe", Started: time.Now().Add(-time.Hour), Deadline: time.Minute,
+				PID: pid, Birth: birth, LeavesRunning: leaves,
+			}))
+			s, err := r.Settle(t.Context())
+			require.NoError(t, err)
+			require.Equal(t, Gone, s.Found, birth)
+			require.Equal(t, Unknown, s.Outcome.Status)
+			require.True(t, alive(pid))
+			requireClean(t, r)
+		}
+	}
+}
+
+func TestADamagedOrNewerRecordBlocksAndStays(t *testing.T) {
+	for name, text := range map[string]string{
+		"damaged": `{"format": 1, "id": "`,
+		"newer":   `{"format": 2, "id": "00000000000000000000000000000000"}`,
+		"bad id":  `{"format": 1, "id": "../../etc"}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, _ := newRunner(t)
+			require.NoError(t, os.MkdirAll(r.State, 0o700))
+			require.NoError(t, os.WriteFile(r.recordPath(), []byte(text), 0o600))
+			_, err := r.Settle(t.Context())
+			require.Error(t, err)
+			_, err = r.Run(t.Context(), fake(t))
+			require.Error(t, err)
+			got, err := os.ReadFile(r.recordPath())
+			require.NoError(t, err)
+			require.Equal(t, text, string(got))
+		})
+	}
+}
+
+func TestCopiesOfACrashBeforeTheRecordAreSwept(t *testing.T) {
+	r, _ := newRunner(t)
+	left := filepath.Join(r.State, privatePrefix+newID())
+	require.NoError(t, os.MkdirAll(left, 0o700))
+	require.NoError(t, os.WriteFile(filepath.Join(left, "setup.exe"), []byte("x"), 0o500))
+	_, err := r.Run(t.Context(), fake(t))
+	require.NoError(t, err)
+	require.NoDirExists(t, left)
+}

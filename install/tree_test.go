@@ -1,0 +1,140 @@
+package install
+
+import (
+	"context"
+	"errors"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// trees are the ways in which installers leave processes behind. The steps of
+// each write their numbers to a, b and c.
+func trees(dir string) map[string][]string {
+	a, b, c := "pid="+filepath.Join(dir, "a"), "pid="+filepath.Join(dir, "b"), "pid="+filepath.Join(dir, "c")
+	return map[string][]string{
+		"hanging":                   {a, "hang"},
+		"deaf to signals":           {"stubborn", a, "hang"},
+		"child and grandchild":      {a, "child=wait", b, "child=wait", c, "hang"},
+		"grandchild in a session":   {a, "child=wait", b, "daemon=wait", c, "stubborn", "hang"},
+		"parent exits early":        {a, "child=0", b, "hang"},
+		"orphan in a session":       {a, "child=0", b, "daemon=0", c, "hang"},
+		"forgetful orphan":          {a, "child=0", b, "bare-child=0", c, "hang"},
+		"forgetful child's session": {a, "child=wait", b, "bare-daemon=wait", c, "hang"},
+	}
+}
+
+// pids waits for the processes that the steps announce.
+func pids(t *testing.T, steps []string) []int {
+	t.Helper()
+	var all []int
+	for _, s := range steps {
+		if len(s) > 4 && s[:4] == "pid=" {
+			all = append(all, awaitPID(t, s[4:]))
+		}
+	}
+	require.NotEmpty(t, all, "the steps announce no process")
+	return all
+}
+
+func TestCancelLeavesNoProcess(t *testing.T) {
+	why := errors.New("the operator said so")
+	dir := t.TempDir()
+	for name := range trees(dir) {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			steps := trees(dir)[name]
+			ctx, cancel := context.WithCancelCause(t.Context())
+			defer cancel(nil)
+			type result struct {
+				out Outcome
+				err error
+			}
+			done := make(chan result, 1)
+			r, _ := newRunner(t)
+			cmd := fake(t, steps...)
+			go func() {
+				out, err := r.Run(ctx, cmd)
+				done <- result{out, err}
+			}()
+			all := pids(t, steps)
+			cancel(why)
+			res := <-done
+			requireDead(t, all...)
+			require.ErrorIs(t, res.err, why)
+			require.Equal(t, Canceled, res.out.Status)
+			requireClean(t, r)
+		})
+	}
+}
+
+func TestR11DeadlineEndsTheWholeTree(t *testing.T) {
+	require.Greater(t, DefaultDeadline, 2*time.Hour+4*time.Minute, "the default is above R11's worst case")
+	dir := t.TempDir()
+	steps := trees(dir)["orphan in a session"]
+	r, _ := newRunner(t)
+	cmd := fake(t, steps...)
+	cmd.Deadline = time.Second
+	out, err := r.Run(t.Context(), cmd)
+	require.ErrorIs(t, err, ErrTimeout)
+	require.ErrorContains(t, err, "not done after 1s")
+	require.Equal(t, TimedOut, out.Status)
+	begun, err := filepath.Glob(filepath.Join(dir, "?")) // as far as they came on a slow machine
+	require.NoError(t, err)
+	for _, file := range begun {
+		requireDead(t, awaitPID(t, file))
+	}
+	requireClean(t, r)
+
+	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	defer cancel()
+	out, err = r.Run(ctx, fake(t, "hang"))
+	require.ErrorIs(t, err, ErrTimeout)
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	require.Equal(t, TimedOut, out.Status)
+}
+
+func TestARunLastsUntilItsLastProcessEnds(t *testing.T) {
+	dir := t.TempDir()
+	mark := filepath.Join(dir, "done")
+	r, events := newRunner(t)
+	out, err := r.Run(t.Context(), fake(t, "daemon=0", "sleep=300ms", "touch="+mark))
+	require.NoError(t, err)
+	require.Equal(t, OK, out.Status)
+	require.FileExists(t, mark)
+	require.Equal(t, EventLingering, (*events)[2].Kind, "what is waited for is told")
+}
+
+func TestWhatTheInstallerStartedMayLiveOnIfSaid(t *testing.T) {
+	dir := t.TempDir()
+	cmd := fake(t, "daemon=0", "pid="+filepath.Join(dir, "app"), "hang")
+	cmd.LeavesRunning = true
+	r, _ := newRunner(t)
+	out, err := r.Run(t.Context(), cmd)
+	require.NoError(t, err)
+	require.Equal(t, OK, out.Status)
+	pid := awaitPID(t, filepath.Join(dir, "app"))
+	require.True(t, alive(pid))
+	s, err := r.Settle(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, Nothing, s.Found)
+	require.True(t, alive(pid))
+}
+
+// The hazard that trees exist for (M): what os/exec kills is one process.
+func TestBareKillLeavesTheGrandchild(t *testing.T) {
+	dir := t.TempDir()
+	steps := trees(dir)["child and grandchild"]
+	f := fake(t, steps...)
+	cmd := exec.Command(f.Path, f.Args...)
+	cmd.Env = f.Env
+	require.NoError(t, cmd.Start())
+	all := pids(t, steps) // and ends them when the test is over
+	require.NoError(t, cmd.Process.Kill())
+	require.Error(t, cmd.Wait())
+	require.False(t, alive(all[0]))
+	require.True(t, alive(all[1]) && alive(all[2]))
+}

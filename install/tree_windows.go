@@ -1,0 +1,202 @@
+package install
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os/exec"
+	"strconv"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/windows"
+)
+
+// tree is the processes of one run: those of a job object, which every
+// process that the root starts belongs to. The job has no limits, so that it
+// lives on when this process dies. The root inherits a handle of it, which
+// keeps the job's name known to the next process.
+type tree struct {
+	job   windows.Handle
+	cmd   *exec.Cmd
+	root  int
+	born  string
+	ended chan struct{}
+	stuck bool // find: the root was never released
+}
+
+// launch starts p suspended and puts it into its job; release lets it run. It
+// returns a tree exactly if something was started.
+func launch(_ context.Context, p program) (*tree, error) {
+	job, err := openJob(p.id)
+	if err != nil {
+		return nil, err
+	}
+	cmd := p.command()
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		CreationFlags:              windows.CREATE_SUSPENDED | windows.CREATE_NEW_PROCESS_GROUP | windows.CREATE_NO_WINDOW,
+		AdditionalInheritedHandles: []syscall.Handle{syscall.Handle(job)},
+	}
+	err = windows.SetHandleInformation(job, windows.HANDLE_FLAG_INHERIT, windows.HANDLE_FLAG_INHERIT)
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		_ = windows.CloseHandle(job)
+		return nil, err
+	}
+	t := &tree{job: job, cmd: cmd, root: cmd.Process.Pid, ended: make(chan struct{})}
+	if err := t.adopt(); err != nil {
+		// It has not run a single instruction yet.
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		t.close()
+		return nil, err
+	}
+	go func() {
+		defer close(t.ended)
+		_ = cmd.Wait() // its result is in cmd.ProcessState
+	}()
+	return t, nil
+}
+
+// adopt puts the suspended root into the job.
+func (t *tree) adopt() error {
+	h, err := windows.OpenProcess(windows.PROCESS_SET_QUOTA|windows.PROCESS_TERMINATE|windows.PROCESS_QUERY_LIMITED_INFORMATION, false, uint32(t.root)) //nolint:gosec // a process number
+	if err != nil {
+		return err
+	}
+	defer func() { _ = windows.CloseHandle(h) }()
+	if t.born, err = birthOf(h); err != nil {
+		return err
+	}
+	return windows.AssignProcessToJobObject(t.job, h)
+}
+
+// release lets the suspended root run: its only thread is resumed.
+func (t *tree) release() error {
+	snap, err := windows.CreateToolhelp32Snapshot(windows.TH32CS_SNAPTHREAD, 0)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = windows.CloseHandle(snap) }()
+	entry := windows.ThreadEntry32{Size: uint32(unsafe.Sizeof(windows.ThreadEntry32{}))}
+	for err = windows.Thread32First(snap, &entry); err == nil; err = windows.Thread32Next(snap, &entry) {
+		if int(entry.OwnerProcessID) != t.root {
+			continue
+		}
+		thread, err := windows.OpenThread(windows.THREAD_SUSPEND_RESUME, false, entry.ThreadID)
+		if err != nil {
+			return err
+		}
+		_, err = windows.ResumeThread(thread)
+		return errors.Join(err, windows.CloseHandle(thread))
+	}
+	return fmt.Errorf("the thread of process %d was not found: %w", t.root, err)
+}
+
+// find returns the tree of a run that another process started. Where nothing
+// of it lives the job is a new, empty one.
+func find(rec record) (*tree, error) {
+	job, err := openJob(rec.ID)
+	if err != nil {
+		return nil, err
+	}
+	// The number is recorded before the root is released.
+	return &tree{job: job, root: rec.PID, born: rec.Birth, stuck: rec.PID == 0}, nil
+}
+
+func (t *tree) pid() int                { return t.root }
+func (t *tree) birth() string           { return t.born }
+func (t *tree) frozen() bool            { return t.stuck }
+func (t *tree) exited() <-chan struct{} { return t.ended }
+func (t *tree) close()                  { _ = windows.CloseHandle(t.job) }
+
+// result tells how the root ended; ok is false while it has not.
+func (t *tree) result() (code uint32, signaled, ok bool) {
+	select {
+	case <-t.ended:
+	default:
+		return 0, false, false
+	}
+	if t.cmd.ProcessState == nil {
+		return 0, false, false
+	}
+	return uint32(t.cmd.ProcessState.ExitCode()), false, true //nolint:gosec // 32 bits in any case
+}
+
+// accounting is JOBOBJECT_BASIC_ACCOUNTING_INFORMATION.
+type accounting struct {
+	times      [4]int64
+	faults     uint32
+	total      uint32
+	active     uint32
+	terminated uint32
+}
+
+// count tells how many processes of the tree are alive.
+func (t *tree) count() (int, error) {
+	var a accounting
+	err := windows.QueryInformationJobObject(t.job, windows.JobObjectBasicAccountingInformation,
+		uintptr(unsafe.Pointer(&a)), uint32(unsafe.Sizeof(a)), nil)
+	return int(a.active), err
+}
+
+// countRoot is 1 while the installer itself is alive. A number that another
+// process has by now is told by the time of its birth.
+func (t *tree) countRoot() (int, error) {
+	if t.root == 0 {
+		return t.count()
+	}
+	h, err := windows.OpenProcess(windows.PROCESS_QUERY_LIMITED_INFORMATION|windows.SYNCHRONIZE, false, uint32(t.root)) //nolint:gosec // a process number
+	if err != nil {
+		return 0, nil
+	}
+	defer func() { _ = windows.CloseHandle(h) }()
+	if born, err := birthOf(h); err != nil || born != t.born {
+		return 0, err
+	}
+	event, err := windows.WaitForSingleObject(h, 0)
+	if event == uint32(windows.WAIT_TIMEOUT) {
+		return 1, nil
+	}
+	return 0, err
+}
+
+// end kills all processes of the job.
+func (t *tree) end() error {
+	if err := windows.TerminateJobObject(t.job, 1); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), endLimit)
+	defer cancel()
+	cause, err := waitGone(ctx, t.count)
+	if cause != nil {
+		err = errors.New("processes of the installer do not end")
+	}
+	return err
+}
+
+// openJob makes the job of a run, or opens it where it exists. The name is
+// global, because a service and a person's session have names of their own.
+func openJob(id string) (windows.Handle, error) {
+	name, err := windows.UTF16PtrFromString(`Global\aspupdate-` + id)
+	if err != nil {
+		return 0, err
+	}
+	return windows.CreateJobObject(nil, name)
+}
+
+// birthOf tells when a process was started, in 100 ns since 1601.
+func birthOf(h windows.Handle) (string, error) {
+	var born, exit, kernel, user windows.Filetime
+	if err := windows.GetProcessTimes(h, &born, &exit, &kernel, &user); err != nil {
+		return "", err
+	}
+	return strconv.FormatUint(uint64(born.HighDateTime)<<32|uint64(born.LowDateTime), 10), nil
+}
+
+// openToOthers reports false: who may write to a folder is told by its access
+// list, which it has from the folder above.
+func openToOthers(fs.FileInfo) bool { return false }
