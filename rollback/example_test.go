@@ -1,0 +1,110 @@
+package rollback_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/aspupdate/aspupdate/rollback"
+)
+
+// A site is an installation in memory; a real one calls the packages backup
+// and install, or the integrator's own tools.
+type site struct {
+	version, data string
+	sealed        map[string]string
+	broken        string // a version that does not work
+}
+
+func (s *site) Close(context.Context) error { fmt.Println("users out"); return nil }
+func (s *site) Open(context.Context) error  { fmt.Println("users in"); return nil }
+
+func (s *site) Snapshot(context.Context) (string, error) {
+	s.sealed["backup-1"] = s.data
+	return "backup-1", nil
+}
+func (s *site) Verify(_ context.Context, ref string) error {
+	if _, ok := s.sealed[ref]; !ok {
+		return errors.New("no such backup")
+	}
+	return nil
+}
+func (s *site) Restore(_ context.Context, ref string) error {
+	s.data = s.sealed[ref]
+	fmt.Println("data restored")
+	return nil
+}
+
+func (s *site) Ready(context.Context, rollback.Release) error { return nil }
+func (s *site) Install(_ context.Context, r rollback.Release) error {
+	s.version, s.data = r.Version, "data of "+r.Version
+	fmt.Println("installed", r.Version)
+	return nil
+}
+func (s *site) Settle(context.Context) (bool, error) { return false, nil }
+
+func (s *site) look(context.Context) (string, error) {
+	if s.version == s.broken {
+		return "", errors.New("internal server error")
+	}
+	return s.version, nil
+}
+
+func Example() {
+	dir, err := os.MkdirTemp("", "state")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	s := &site{version: "7.12.100", data: "data of 7.12.100", sealed: map[string]string{}, broken: "7.12.200"}
+	u := &rollback.Update{
+		Dir: dir,
+		Parts: []rollback.Part{{
+			Name:      "ASP",
+			From:      rollback.Release{Version: "7.12.100", SHA256: "5f…", VouchedBy: "pinned hash"},
+			To:        rollback.Release{Version: "7.12.200", SHA256: "c3…", VouchedBy: "pinned hash"},
+			Installer: s,
+			Probe:     rollback.Poll(s.look, time.Millisecond),
+		}},
+		Data:      []rollback.Dataset{{Name: "database", Data: s}},
+		Fence:     s,
+		Window:    rollback.AnyTime("an example"),
+		Deadlines: rollback.Deadlines{Probe: 10 * time.Millisecond},
+	}
+	ctx := context.Background()
+	if _, err := u.Recover(ctx); err != nil { // at every start
+		fmt.Println(err)
+		return
+	}
+	plan, err := u.Plan(ctx)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	res, _ := u.Run(ctx, plan)
+	fmt.Println(res.Outcome, s.version, "with", s.data)
+	// Output:
+	// users out
+	// installed 7.12.200
+	// users out
+	// data restored
+	// installed 7.12.100
+	// users in
+	// rolled-back 7.12.100 with data of 7.12.100
+}
+
+func ExampleReadStatus() {
+	st, err := rollback.ReadStatus("state of an installation that was never updated")
+	fmt.Println(st.Pending == nil, len(st.Committed), err)
+	// Output: true 0 <nil>
+}
+
+func ExampleAnyTime() {
+	u := rollback.Update{Window: rollback.AnyTime("the support is on the phone")}
+	slot, err := u.Window.Next(context.Background(), time.Now())
+	fmt.Println(slot.LatestStart.IsZero(), err)
+	// Output: true <nil>
+}

@@ -1,0 +1,261 @@
+package rollback
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"github.com/aspupdate/aspupdate/internal/durable"
+)
+
+// journalHeader opens every journal; the number is the format's version.
+const (
+	journalMagic  = "aspupdate journal "
+	journalHeader = journalMagic + "1\n"
+	journalName   = "journal.log"
+	maxRecord     = 1 << 20 // a record is a few hundred bytes; more is damage
+)
+
+// A Journal is the append-only record of what was begun and what was done.
+//
+// It is a text file that a person can read: a header with the format's
+// version, then a line for each record,
+//
+//	<sequence> <length> <chain> <record as JSON>
+//
+// where length counts the bytes of the JSON and chain is the SHA-256 over
+// the chain before it, the sequence and the JSON. So no line can be changed,
+// left out or moved without notice. Every line is synced before Append
+// returns.
+//
+// A crash can tear the last line, because it is the only one not yet synced.
+// A torn line (without its end, or with bytes that never reached the disk)
+// is cut off when the journal is opened for writing. Anything else that does
+// not fit is damage: the file is left as it is and [ErrDamaged] returned.
+// A format newer than this package's is refused.
+//
+// A Journal has one writer, the holder of the [Lock]; readers use
+// [ReadJournal] and need no lock.
+type Journal struct {
+	f       *os.File
+	path    string
+	records []Record
+	chain   [sha256.Size]byte
+	size    int64
+	broken  error
+}
+
+// OpenJournal opens the journal in the state folder dir for writing, makes it
+// if there is none, and cuts a torn last line off. The caller holds the
+// [Lock] of dir.
+func OpenJournal(dir string) (*Journal, error) {
+	path := filepath.Join(dir, journalName)
+	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+		// Renamed into place with its header: an empty or shorter file is
+		// never a young journal, but a damaged one.
+		if err := durable.WriteFile(path, []byte(journalHeader), 0o600); err != nil {
+			return nil, fmt.Errorf("make the journal: %w", err)
+		}
+	}
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return nil, fmt.Errorf("open the journal: %w", err)
+	}
+	j := &Journal{f: f, path: path}
+	if err := j.load(); err != nil {
+		_ = f.Close()
+		return nil, err
+	}
+	return j, nil
+}
+
+// load reads the whole journal and cuts the torn tail off.
+func (j *Journal) load() error {
+	data, err := io.ReadAll(j.f)
+	if err != nil {
+		return fmt.Errorf("read the journal: %w", err)
+	}
+	recs, chain, good, err := parseJournal(data)
+	if err != nil {
+		return fmt.Errorf("%s: %w", j.path, err)
+	}
+	if good < int64(len(data)) {
+		if err := errors.Join(j.f.Truncate(good), j.f.Sync()); err != nil {
+			return fmt.Errorf("cut the torn end of the journal off: %w", err)
+		}
+	}
+	if _, err := j.f.Seek(good, io.SeekStart); err != nil {
+		return fmt.Errorf("read the journal: %w", err)
+	}
+	j.records, j.chain, j.size = recs, chain, good
+	return nil
+}
+
+// ReadJournal returns the records of the journal in dir and writes nothing.
+// No journal is no records. A torn last line is left out.
+func ReadJournal(dir string) ([]Record, error) {
+	path := filepath.Join(dir, journalName)
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the journal: %w", err)
+	}
+	recs, _, _, err := parseJournal(data)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return recs, nil
+}
+
+// Append writes the record and syncs it. After a failure the journal takes
+// no more records: what a failed sync left on the disk cannot be known, so
+// only a fresh [OpenJournal] may go on.
+func (j *Journal) Append(r Record) error {
+	if j.broken != nil {
+		return j.broken
+	}
+	body, err := json.Marshal(r)
+	if err != nil {
+		return fmt.Errorf("journal a record: %w", err)
+	}
+	if len(body) > maxRecord {
+		return fmt.Errorf("journal a record: %d bytes are too long", len(body))
+	}
+	chain := link(j.chain, len(j.records)+1, body)
+	line := encodeLine(len(j.records)+1, chain, body)
+	if _, err = j.f.Write(line); err == nil {
+		err = j.f.Sync()
+	}
+	if err != nil {
+		// Best effort: without it the next start cuts the torn line off.
+		_ = j.f.Truncate(j.size)
+		j.broken = fmt.Errorf("write the journal (make room or mend the disk, then recover): %w", err)
+		return j.broken
+	}
+	j.records, j.chain, j.size = append(j.records, r), chain, j.size+int64(len(line))
+	return nil
+}
+
+// Records returns what was read and appended. The caller must not change it.
+func (j *Journal) Records() []Record { return j.records }
+
+// Check re-reads the journal from the disk and fails unless it holds exactly
+// what this process believes.
+func (j *Journal) Check() error {
+	if j.broken != nil {
+		return j.broken
+	}
+	data, err := os.ReadFile(j.path)
+	if err != nil {
+		return fmt.Errorf("read the journal: %w", err)
+	}
+	recs, chain, good, err := parseJournal(data)
+	switch {
+	case err != nil:
+		return fmt.Errorf("%s: %w", j.path, err)
+	case chain != j.chain || len(recs) != len(j.records) || good != j.size:
+		return fmt.Errorf("%s: %w: it is not what this process wrote", j.path, ErrDamaged)
+	}
+	return nil
+}
+
+// Close closes the file.
+func (j *Journal) Close() error { return j.f.Close() }
+
+func link(prev [sha256.Size]byte, seq int, body []byte) [sha256.Size]byte {
+	h := sha256.New()
+	h.Write(prev[:])
+	h.Write(strconv.AppendInt(nil, int64(seq), 10))
+	h.Write([]byte{' '})
+	h.Write(body)
+	return [sha256.Size]byte(h.Sum(nil))
+}
+
+func encodeLine(seq int, chain [sha256.Size]byte, body []byte) []byte {
+	line := fmt.Appendf(nil, "%06d %04d %x ", seq, len(body), chain)
+	return append(append(line, body...), '\n')
+}
+
+// parseJournal returns the records, the chain after the last of them, and
+// the length of what holds them. What follows that length is a torn line.
+func parseJournal(data []byte) (recs []Record, chain [sha256.Size]byte, good int64, err error) {
+	fail := func(format string, args ...any) ([]Record, [sha256.Size]byte, int64, error) {
+		return nil, chain, 0, fmt.Errorf("%w: "+format+"; keep the file and ask for help", append([]any{ErrDamaged}, args...)...)
+	}
+	if !bytes.HasPrefix(data, []byte(journalHeader)) {
+		if v, ok := bytes.CutPrefix(data, []byte(journalMagic)); ok {
+			v, _, _ = bytes.Cut(v, []byte("\n"))
+			if n, err := strconv.Atoi(string(v)); err == nil && n > 1 {
+				return nil, chain, 0, fmt.Errorf("%w: its format %d is newer than this program knows; use the newer program", ErrDamaged, n)
+			}
+		}
+		return fail("the header is not a journal's")
+	}
+	rest := data[len(journalHeader):]
+	for len(rest) > 0 {
+		end := bytes.IndexByte(rest, '\n')
+		seq := len(recs) + 1
+		if end < 0 {
+			if _, _, err := parseLine(rest[:len(rest)-1], seq, chain); err == nil {
+				return fail("record %d: its end was overwritten", seq)
+			}
+			break // torn: its end never reached the disk
+		}
+		line, after := rest[:end], rest[end+1:]
+		rec, next, err := parseLine(line, seq, chain)
+		if err != nil {
+			if len(after) == 0 && hole(line) {
+				break // torn: a part of it never reached the disk
+			}
+			return fail("record %d: %v", seq, err)
+		}
+		recs, chain, rest = append(recs, rec), next, after
+	}
+	if len(rest) > maxRecord+128 {
+		return fail("%d bytes without a record at the end", len(rest))
+	}
+	return recs, chain, int64(len(data) - len(rest)), nil
+}
+
+// hole reports whether a line has a stretch of zeros, as a file system shows
+// for what was not written yet. A single zero can come of a flipped bit.
+func hole(line []byte) bool {
+	return len(line) > 0 && line[0] == 0 || bytes.Contains(line, make([]byte, 8))
+}
+
+func parseLine(line []byte, seq int, prev [sha256.Size]byte) (Record, [sha256.Size]byte, error) {
+	var zero [sha256.Size]byte
+	fields := bytes.SplitN(line, []byte(" "), 4)
+	if len(fields) != 4 {
+		return Record{}, zero, errors.New("fields are missing")
+	}
+	body := fields[3]
+	if n, err := strconv.Atoi(string(fields[0])); err != nil || n != seq {
+		return Record{}, zero, fmt.Errorf("the sequence number is %.20q", fields[0])
+	}
+	if n, err := strconv.Atoi(string(fields[1])); err != nil || n != len(body) {
+		return Record{}, zero, errors.New("the length is wrong")
+	}
+	chain := link(prev, seq, body)
+	if string(fields[2]) != hex.EncodeToString(chain[:]) {
+		return Record{}, zero, errors.New("the checksum is wrong")
+	}
+	var r Record
+	if err := json.Unmarshal(body, &r); err != nil {
+		return Record{}, zero, fmt.Errorf("not a record: %w", err)
+	}
+	if r.Step == StepIntent && r.Plan == nil {
+		return Record{}, zero, errors.New("an intent without a plan")
+	}
+	return r, chain, nil
+}

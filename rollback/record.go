@@ -1,0 +1,84 @@
+package rollback
+
+import (
+	"time"
+)
+
+// A Step is a stage of an update. The names are stable: they stand in
+// journals that a later version of this package reads.
+type Step string
+
+// The steps, in the order of an update and then of the way back.
+const (
+	StepIntent     Step = "intent"      // the plan is journaled
+	StepFence      Step = "fence"       // users are kept out
+	StepStop       Step = "stop"        // the application is stopped
+	StepSnapshot   Step = "snapshot"    // R9: a dataset is backed up
+	StepGuard      Step = "guard"       // window, space, archive, snapshots, journal and lock are looked at again
+	StepInstall    Step = "install"     // the first damage: a part's installer runs
+	StepReboot     Step = "reboot"      // the machine must restart
+	StepStart      Step = "start"       // the application is started behind the fence
+	StepProbe      Step = "probe"       // a part's health and version
+	StepCommit     Step = "commit"      // the point of no return
+	StepUnfence    Step = "unfence"     // users are let in
+	StepTidy       Step = "tidy"        // what was kept for a fast way back is dropped
+	StepEnd        Step = "end"         // nothing is pending
+	StepSettle     Step = "settle"      // way back: an installer still at work is waited for
+	StepRemove     Step = "remove"      // way back: the new version is taken off
+	StepRestore    Step = "restore"     // way back: R15, a dataset is restored
+	StepRolledBack Step = "rolled-back" // way back: its point of no return
+	StepAbandoned  Step = "abandoned"   // nothing was damaged, nothing is changed
+
+	StepRecover  Step = "recover"        // another process takes the update over
+	StepOperator Step = "needs-operator" // neither way was possible
+	StepRetry    Step = "retry"          // a person asked for another try
+	StepAccept   Step = "accept"         // a person put things right by hand
+	StepAdopt    Step = "adopt"          // a version installed by other means is taken as committed
+	StepLift     Step = "lift"           // a person lifted a quarantine
+)
+
+// A Phase is where in a step things are.
+type Phase string
+
+// The phases of a step. Begin is durable before the step's side effect.
+const (
+	Begin  Phase = "begin"
+	Done   Phase = "done"
+	Failed Phase = "failed"
+)
+
+// A Way is the direction of travel.
+type Way string
+
+// The ways.
+const (
+	Forward Way = "forward"
+	Back    Way = "back"
+	Undo    Way = "undo" // out of an update that has damaged nothing
+)
+
+// A Record is one entry of the journal. Together they are the audit trail:
+// who did what when, from what to what, which rule was left out and why.
+type Record struct {
+	Time   time.Time `json:"time"`   // UTC
+	Update string    `json:"update"` // id of the update, "" for decisions outside one
+	Step   Step      `json:"step"`
+	Phase  Phase     `json:"phase"`
+	Way    Way       `json:"way,omitempty"`
+	Part   string    `json:"part,omitempty"`   // the part or the dataset
+	Ref    string    `json:"ref,omitempty"`    // snapshot: by which it is found again; reboot: the boot it waits to end
+	Plan   *Plan     `json:"plan,omitempty"`   // intent
+	Who    string    `json:"who,omitempty"`    // user and host, on intent and on decisions
+	Reason string    `json:"reason,omitempty"` // decisions
+	Error  string    `json:"error,omitempty"`  // failed: why
+
+	Releases map[string]Release `json:"releases,omitempty"` // adopt, lift: by part
+	Outcome  Outcome            `json:"outcome,omitempty"`  // accept: what things were accepted as
+}
+
+// An Event tells the observer of an update what happens, in order, as it is
+// journaled. Observers cannot veto.
+type Event struct {
+	Record
+	Err error // failed: why, unlike Record.Error not flattened to text
+}

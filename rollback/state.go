@@ -1,0 +1,163 @@
+package rollback
+
+import (
+	"maps"
+	"slices"
+	"time"
+)
+
+// A Status is what the journal says about an installation. It is derived
+// from the records each time, and kept nowhere else.
+type Status struct {
+	// Committed is the release of each part that was last committed and
+	// healthy, which is the "previous working version" of R15. It is not
+	// simply the next smaller number.
+	Committed map[string]Release
+	// Quarantined are the releases that were rolled back here and are not
+	// installed again until a person lifts it or another hash arrives.
+	Quarantined []Quarantine
+	// Pending is the update in flight, nil if none.
+	Pending *Pending
+	// Last is how the last update ended, "" if there was none.
+	Last Outcome
+}
+
+// A Quarantine is a release that was rolled back.
+type Quarantine struct {
+	Part    string
+	Release Release
+	Since   time.Time // UTC
+	Update  string    // the id of the update that was rolled back
+}
+
+// A Pending update has begun and not ended.
+type Pending struct {
+	Update   string // id
+	Plan     Plan
+	Step     Step              // the last step journaled
+	Way      Way               // the direction it is traveling in
+	Damaged  bool              // an installer was, or may have been, started
+	Outcome  Outcome           // Committed, RolledBack or Abandoned once that is decided, NeedsOperator, or ""
+	Attempts int               // recoveries since the damage, or since a person's last decision
+	Refs     map[string]string // snapshots by dataset
+	Reboot   string            // the boot that it waits to end, "" if it does not wait
+
+	begun     map[string]bool // parts whose installer was, or may have been, started
+	installed map[string]bool // parts whose installer ended well
+	returned  map[string]bool // parts whose previous version's installer ended well, on this attempt
+}
+
+// ReadStatus reads the journal in dir. It writes nothing and needs no lock.
+func ReadStatus(dir string) (Status, error) {
+	recs, err := ReadJournal(dir)
+	if err != nil {
+		return Status{}, err
+	}
+	return replay(recs), nil
+}
+
+func replay(recs []Record) Status {
+	s := Status{Committed: map[string]Release{}}
+	for _, r := range recs {
+		s.apply(r)
+	}
+	return s
+}
+
+func (s *Status) apply(r Record) {
+	switch r.Step {
+	case StepIntent:
+		s.Pending = &Pending{
+			Update: r.Update, Plan: *r.Plan, Way: Forward, Refs: map[string]string{},
+			begun: map[string]bool{}, installed: map[string]bool{}, returned: map[string]bool{},
+		}
+	case StepAdopt:
+		maps.Copy(s.Committed, r.Releases)
+	case StepLift:
+		s.Quarantined = slices.DeleteFunc(s.Quarantined, func(q Quarantine) bool {
+			rel, ok := r.Releases[q.Part]
+			return ok && rel.same(q.Release)
+		})
+	}
+	p := s.Pending
+	if p == nil || r.Update != p.Update {
+		return
+	}
+	p.Step = r.Step
+	if r.Way != "" {
+		p.Way = r.Way
+	}
+	switch r.Step {
+	case StepSnapshot:
+		if r.Phase == Done {
+			p.Refs[r.Part] = r.Ref
+		}
+	case StepInstall:
+		p.install(r)
+	case StepReboot:
+		p.Reboot = ""
+		if r.Phase == Begin {
+			p.Reboot = r.Ref
+		}
+	case StepRecover:
+		p.Attempts++
+		clear(p.returned)
+	case StepOperator:
+		p.Outcome = NeedsOperator
+	case StepRetry:
+		p.Attempts, p.Outcome = 0, ""
+		clear(p.returned)
+	case StepAccept:
+		s.settle(r, r.Outcome)
+	case StepCommit:
+		s.settle(r, Committed)
+	case StepRolledBack:
+		s.settle(r, RolledBack)
+	case StepAbandoned:
+		s.settle(r, Abandoned)
+	case StepEnd:
+		s.Last, s.Pending = p.Outcome, nil
+	}
+}
+
+func (p *Pending) install(r Record) {
+	switch {
+	case r.Way == Back && r.Phase == Done:
+		p.returned[r.Part] = true
+	case r.Way == Back:
+	case r.Phase == Begin:
+		p.Damaged = true
+		p.begun[r.Part] = true
+	case r.Phase == Done:
+		p.installed[r.Part] = true
+	}
+}
+
+// settle applies a decision that is durable with the record r.
+func (s *Status) settle(r Record, o Outcome) {
+	p := s.Pending
+	p.Outcome = o
+	for _, part := range p.Plan.Parts {
+		switch {
+		case part.Keep:
+		case o == Committed:
+			s.Committed[part.Name] = part.commits()
+		case o == RolledBack || o == Abandoned:
+			if part.From.Version != "" {
+				s.Committed[part.Name] = part.From
+			}
+			if o == RolledBack {
+				s.Quarantined = append(s.Quarantined, Quarantine{Part: part.Name, Release: part.To, Since: r.Time, Update: r.Update})
+			}
+		}
+	}
+}
+
+// quarantined returns the quarantine that holds for a release.
+func (s *Status) quarantined(part string, r Release) (Quarantine, bool) {
+	i := slices.IndexFunc(s.Quarantined, func(q Quarantine) bool { return q.Part == part && q.Release.same(r) })
+	if i < 0 {
+		return Quarantine{}, false
+	}
+	return s.Quarantined[i], true
+}

@@ -1,0 +1,156 @@
+package rollback
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// back brings the previous version and its data back (R15). It tries the
+// whole way, which is idempotent, as often as the attempts allow; then a
+// person must decide. It deletes nothing.
+func (e *engine) back(ctx context.Context, cause error) (Result, error) {
+	afterReboot := e.way == Back && e.st.Pending.Step == StepReboot
+	e.way = Back
+	for {
+		reboot, err := e.wayBack(ctx, afterReboot)
+		switch {
+		case err == nil && reboot:
+			return e.awaitReboot()
+		case err == nil:
+			return e.finish(ctx, cause)
+		case e.j.broken != nil:
+			return e.result(Interrupted), e.failure(Interrupted, cause, err)
+		case e.st.Pending.Attempts+1 >= e.u.attempts():
+			return e.needsOperator(cause, err)
+		}
+		if err := e.record(Record{Step: StepRecover, Phase: Begin}, err); err != nil {
+			return e.result(Interrupted), e.failure(Interrupted, cause, err)
+		}
+		afterReboot = false
+		pause := time.NewTimer(or(e.u.Pause, 10*time.Second))
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			pause.Stop()
+		}
+	}
+}
+
+// wayBack goes the way once, in R15's order. After a restart that the
+// previous version's installer asked for, the data is restored already.
+func (e *engine) wayBack(ctx context.Context, afterReboot bool) (reboot bool, err error) {
+	// Before the fence: closing it again may end the sessions of an installer
+	// that is still at work behind it.
+	if err := e.settle(ctx, nil); err != nil {
+		return false, err
+	}
+	if err := e.do(ctx, StepFence, "", e.u.Deadlines.fence(), e.u.Fence.Close); err != nil {
+		return false, err
+	}
+	if !afterReboot {
+		if err := e.restore(ctx); err != nil {
+			return false, err
+		}
+	}
+	for _, part := range e.u.Parts {
+		if part.From.Version == "" || !e.st.Pending.begun[part.Name] || e.st.Pending.returned[part.Name] {
+			continue
+		}
+		reboot, err := e.install(ctx, part, part.From)
+		if err != nil || reboot {
+			return reboot, err
+		}
+	}
+	if err := e.app(ctx, StepStart); err != nil {
+		return false, err
+	}
+	for _, part := range e.u.Parts {
+		if err := e.do(ctx, StepProbe, part.Name, e.u.Deadlines.probe(), func(ctx context.Context) error { return e.probePrevious(ctx, part) }); err != nil {
+			return false, err
+		}
+	}
+	if err := e.record(Record{Step: StepRolledBack, Phase: Done}, nil); err != nil {
+		return false, &stepError{StepRolledBack, "", err}
+	}
+	return false, nil
+}
+
+// restore stops the application, takes the new versions off where the kind
+// needs it, and restores every dataset.
+func (e *engine) restore(ctx context.Context) error {
+	if err := e.app(ctx, StepStop); err != nil {
+		return err
+	}
+	for _, part := range slices.Backward(e.u.Parts) {
+		r, ok := part.Installer.(Remover)
+		if !ok || !e.st.Pending.begun[part.Name] {
+			continue
+		}
+		if err := e.do(ctx, StepRemove, part.Name, e.u.Deadlines.install(), func(ctx context.Context) error { return r.Remove(ctx, part.To) }); err != nil {
+			return err
+		}
+	}
+	for _, d := range e.u.Data {
+		ref, ok := e.st.Pending.Refs[d.Name]
+		if !ok {
+			// The guard makes this impossible; a restore that has nothing to
+			// restore must never count as one.
+			return &stepError{StepRestore, d.Name, errors.New("the journal has no snapshot of it")}
+		}
+		if err := e.do(ctx, StepRestore, d.Name, e.u.Deadlines.restore(), func(ctx context.Context) error { return d.Data.Restore(ctx, ref) }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// settle waits for installers that a process before this one left running.
+// It sets *finished if one was found and came to its end.
+func (e *engine) settle(ctx context.Context, finished *bool) error {
+	for _, part := range e.u.Parts {
+		if !e.st.Pending.begun[part.Name] {
+			continue
+		}
+		err := e.do(ctx, StepSettle, part.Name, e.u.Deadlines.install(), func(ctx context.Context) error {
+			ended, err := part.Installer.Settle(ctx)
+			if finished != nil {
+				*finished = *finished || ended
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// probePrevious expects the previous version, or, after a first
+// installation that was taken back, nothing.
+func (e *engine) probePrevious(ctx context.Context, part Part) error {
+	if part.From.Version != "" {
+		return part.Probe.Await(ctx, part.From.Version)
+	}
+	if got, err := part.Probe.Version(ctx); err == nil && got != "" {
+		return fmt.Errorf("version %s still answers after it was removed", got)
+	}
+	return nil
+}
+
+// needsOperator blocks until a person decides.
+func (e *engine) needsOperator(cause, undo error) (Result, error) {
+	if err := e.record(Record{Step: StepOperator, Phase: Done}, undo); err != nil {
+		return e.result(Interrupted), e.failure(Interrupted, cause, errors.Join(undo, err))
+	}
+	return e.result(NeedsOperator), e.failure(NeedsOperator, cause, undo)
+}
+
+func (u *Update) attempts() int {
+	if u.Attempts > 0 {
+		return u.Attempts
+	}
+	return 3
+}
