@@ -1,0 +1,199 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/urfave/cli/v3"
+
+	"github.com/aspupdate/aspupdate/fetch"
+	"github.com/aspupdate/aspupdate/rollback"
+	"github.com/aspupdate/aspupdate/version"
+)
+
+func runFetch(ctx context.Context, s *site, _ *cli.Command) error {
+	found, err := s.newest(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = s.fetchAll(ctx, found)
+	return err
+}
+
+func runPlan(ctx context.Context, s *site, _ *cli.Command) error {
+	u, err := s.next(ctx, func(_ context.Context, f []fetch.Release) ([]rollback.Release, error) { return s.archived(f) })
+	if err != nil {
+		return err
+	}
+	plan, err := u.Plan(ctx)
+	if err != nil {
+		return err
+	}
+	s.show.plan(plan)
+	return nil
+}
+
+func runUpdate(ctx context.Context, s *site, cmd *cli.Command) error {
+	if reason := cmd.String("override-r13"); reason != "" {
+		s.conf.Window.AnyTime = reason
+	}
+	if err := s.recover(ctx); err != nil {
+		return err
+	}
+	u, err := s.next(ctx, s.fetchAll)
+	if err != nil {
+		return err
+	}
+	plan, err := u.Plan(ctx)
+	if err != nil {
+		return err
+	}
+	s.show.plan(plan)
+	if want := cmd.String("plan"); want != "" && want != plan.Hash {
+		return fmt.Errorf("%w: the plan is now %s, not %s", rollback.ErrRefused, plan.Hash, want)
+	}
+	res, err := u.Run(ctx, plan)
+	s.show.result(res)
+	return outcome(res, err)
+}
+
+// next lays the next update out: from what is installed to the newest that
+// get has.
+func (s *site) next(ctx context.Context, get func(context.Context, []fetch.Release) ([]rollback.Release, error)) (*rollback.Update, error) {
+	st, err := rollback.ReadStatus(s.conf.State)
+	if err != nil {
+		return nil, err
+	}
+	if st.Pending != nil {
+		return nil, fmt.Errorf("%w: update %s is pending at %s; recover it first", rollback.ErrRefused, st.Pending.Update, st.Pending.Step)
+	}
+	from, err := s.installed(ctx, st)
+	if err != nil {
+		return nil, err
+	}
+	found, err := s.newest(ctx)
+	if err != nil {
+		return nil, err
+	}
+	to := make([]rollback.Release, len(found))
+	for i := range found {
+		to[i] = rollback.Release{Version: found[i].Version.String()}
+	}
+	if _, err := s.parts(from, to); err != nil {
+		return nil, err // nothing to do, and so nothing to fetch
+	}
+	if to, err = get(ctx, found); err != nil {
+		return nil, err
+	}
+	parts, err := s.parts(from, to)
+	if err != nil {
+		return nil, err
+	}
+	if first, err := crossesYear(parts); err != nil {
+		return nil, err
+	} else if first {
+		s.show.line("R14: this is the first update of a year: it takes longer, and has requirements of its own; read them first")
+	}
+	return s.update(parts)
+}
+
+// recover brings what is pending to its end.
+func (s *site) recover(ctx context.Context) error {
+	u, err := s.pending()
+	if err != nil || u == nil {
+		return err
+	}
+	res, err := u.Recover(ctx)
+	s.show.result(res)
+	return outcome(res, err)
+}
+
+// pending lays out the update that the journal has as pending, nil if none.
+func (s *site) pending() (*rollback.Update, error) {
+	st, err := rollback.ReadStatus(s.conf.State)
+	if err != nil || st.Pending == nil {
+		return nil, err
+	}
+	s.conf.Window.AnyTime = "a pending update is brought to its end" // R13 is a matter of its start
+	return s.update(st.Pending.Plan.Parts)
+}
+
+func runRecover(ctx context.Context, s *site, cmd *cli.Command) error {
+	retry, accept := cmd.String("retry"), cmd.String("accept")
+	if err := oneOf(retry, accept); err != nil {
+		return err
+	}
+	if retry == "" && accept == "" {
+		return s.recover(ctx)
+	}
+	u, err := s.pending()
+	if err != nil {
+		return err
+	}
+	if u == nil {
+		return fmt.Errorf("%w: no update is pending", errNothing)
+	}
+	decide, reason := u.Retry, retry
+	if accept != "" {
+		decide, reason = u.Accept, accept
+	}
+	res, err := decide(ctx, reason)
+	s.show.result(res)
+	return outcome(res, err)
+}
+
+// outcome makes an error of waiting for a restart: the update is not done.
+func outcome(res rollback.Result, err error) error {
+	if err == nil && res.Outcome == rollback.AwaitingReboot {
+		return &rollback.Error{Outcome: res.Outcome, Update: res.Update, Step: rollback.StepReboot, Err: rollback.ErrReboot}
+	}
+	return err
+}
+
+func runStatus(_ context.Context, s *site, _ *cli.Command) error {
+	st, err := rollback.ReadStatus(s.conf.State)
+	if err != nil {
+		return err
+	}
+	s.show.status(st)
+	return nil
+}
+
+func runLift(_ context.Context, s *site, cmd *cli.Command) error {
+	v, err := argument(cmd, "version")
+	if err != nil {
+		return err
+	}
+	name := cmd.String("distribution")
+	st, err := rollback.ReadStatus(s.conf.State)
+	if err != nil {
+		return err
+	}
+	for _, q := range st.Quarantined {
+		if q.Part == name && q.Release.Version == v {
+			return (&rollback.Update{Dir: s.conf.State, Observe: s.show.rollback}).Lift(name, q.Release, cmd.String("reason"))
+		}
+	}
+	return fmt.Errorf("%w: %s %s is not quarantined", errNothing, name, v)
+}
+
+func runImport(ctx context.Context, s *site, cmd *cli.Command) error {
+	file, err := argument(cmd, "file")
+	if err != nil {
+		return err
+	}
+	v, err := version.Parse(cmd.String("version"))
+	if err != nil {
+		return fmt.Errorf("%w: %w", errConfig, err)
+	}
+	for _, d := range s.conf.Distributions {
+		if d.Name == cmd.String("distribution") {
+			item, err := s.archive.Import(ctx, file, fetch.Key{Distribution: d.Name, Version: v, Variant: version.Setup}, verifier(d))
+			if err == nil {
+				s.show.line("archived %s, vouched for: %s", item.Key, item.Vouched)
+			}
+			return err
+		}
+	}
+	return fmt.Errorf("%w: there is no [[distribution]] %s", errConfig, cmd.String("distribution"))
+}

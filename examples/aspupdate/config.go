@@ -1,0 +1,345 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/pelletier/go-toml/v2"
+)
+
+// A config is the one file that describes an installation. Secrets are not in
+// it: it names environment variables or files that hold them.
+type config struct {
+	State   string   `toml:"state"`   // lock, journal, installers at work
+	Archive string   `toml:"archive"` // R10: the archive of versions
+	Backups string   `toml:"backups"` // R9: sealed snapshots
+	Live    []string `toml:"live"`    // folders that an update replaces
+
+	Server        serverConfig         `toml:"server"`
+	Window        windowConfig         `toml:"window"`
+	Application   applicationConfig    `toml:"application"`
+	Deadlines     deadlinesConfig      `toml:"deadlines"`
+	Distributions []distributionConfig `toml:"distribution"` // several make a bundle (R4), in the order of installation
+
+	Postgres []postgresConfig `toml:"postgres"`
+	SQLite   []pathConfig     `toml:"sqlite"`
+	Folders  []pathConfig     `toml:"folder"`
+}
+
+type serverConfig struct {
+	Address string   `toml:"address"` // host or host:port
+	User    string   `toml:"user"`
+	TLS     string   `toml:"tls"` // "none", "explicit" or "implicit"
+	Root    string   `toml:"root"`
+	Betas   bool     `toml:"betas"`  // R7
+	Settle  duration `toml:"settle"` // how long a release must have stood still
+	secret  `toml:"-"`
+
+	PasswordEnv  string `toml:"password_env"`
+	PasswordFile string `toml:"password_file"`
+}
+
+// windowConfig is the site's estimate (R11) and its zone. The support's hours
+// are the regulation's (R13).
+type windowConfig struct {
+	AnyTime  string   `toml:"any_time"` // why R13 is left out; recorded
+	Backup   duration `toml:"backup"`
+	Checks   duration `toml:"checks"`
+	Rollback duration `toml:"rollback"`
+	Typical  bool     `toml:"typical"` // plan with R11's typical times and not its worst
+	Local    string   `toml:"local"`   // the site's zone, MSK-1 to MSK+9, shown beside Moscow time
+
+	FirstOfYearExtra duration `toml:"first_of_year_extra"` // R14: what the year's first version takes longer
+}
+
+// applicationConfig is the fence and the service. Each value is a command
+// and its arguments.
+type applicationConfig struct {
+	Close   []string `toml:"close"` // keeps users out
+	Open    []string `toml:"open"`
+	Stop    []string `toml:"stop"`
+	Start   []string `toml:"start"`
+	NoFence string   `toml:"no_fence"` // why there is none; recorded
+}
+
+type deadlinesConfig struct {
+	Fence    duration `toml:"fence"`
+	Snapshot duration `toml:"snapshot"`
+	Install  duration `toml:"install"`
+	Probe    duration `toml:"probe"`
+	Restore  duration `toml:"restore"`
+	Decide   duration `toml:"decide"`
+}
+
+type distributionConfig struct {
+	Name        string   `toml:"name"`
+	Kind        string   `toml:"kind"`        // gives exit codes their meaning: "plain" or "msi"
+	Launcher    []string `toml:"launcher"`    // the program that opens the installer, if it is none itself
+	Arguments   []string `toml:"arguments"`   // visible to everybody on the machine
+	Environment []string `toml:"environment"` // names of variables that the installer gets from ours
+	Remove      []string `toml:"remove"`      // takes a first installation off again
+
+	SHA256          map[string]string `toml:"sha256"`          // pinned hashes of Setup by version
+	SHA256FullSetup map[string]string `toml:"sha256_full"`     // and of FullSetup
+	Unauthenticated string            `toml:"unauthenticated"` // why files without a pinned hash are taken; recorded
+
+	Probe probeConfig `toml:"probe"`
+}
+
+type probeConfig struct {
+	HTTP        string   `toml:"http"`        // answers with the version in its first line
+	Command     []string `toml:"command"`     // prints the version in its first line
+	Environment []string `toml:"environment"` // names of variables that the command gets from ours
+	Every       duration `toml:"every"`
+}
+
+type postgresConfig struct {
+	Name    string `toml:"name"`     // of the database
+	URIEnv  string `toml:"uri_env"`  // variable with the maintenance role's connection string
+	URIFile string `toml:"uri_file"` // or a file with it
+	secret  `toml:"-"`
+}
+
+type pathConfig struct {
+	Path string `toml:"path"`
+}
+
+// A secret is a value that never prints.
+type secret struct{ value string }
+
+func (secret) String() string   { return "(secret)" }
+func (secret) GoString() string { return "(secret)" }
+
+// A duration is written as "90s", "20m" or "2h".
+type duration time.Duration
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (d *duration) UnmarshalText(text []byte) error {
+	v, err := time.ParseDuration(string(text))
+	if err != nil || v < 0 {
+		return fmt.Errorf("%q is not a duration such as \"90s\", \"20m\" or \"2h\"", text)
+	}
+	*d = duration(v)
+	return nil
+}
+
+// errConfig is wrapped by every complaint about the configuration.
+var errConfig = errors.New("configuration")
+
+// loadConfig reads the file strictly and fetches the secrets that it names.
+func loadConfig(path string) (*config, error) {
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w: there is no file %s; give one with --config", errConfig, path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errConfig, err)
+	}
+	var c config
+	dec := toml.NewDecoder(bytes.NewReader(data)).DisallowUnknownFields()
+	if err := dec.Decode(&c); err != nil {
+		return nil, explain(path, err)
+	}
+	if err := c.check(); err != nil {
+		return nil, fmt.Errorf("%w: %s: %w", errConfig, path, err)
+	}
+	if err := c.secrets(); err != nil {
+		return nil, fmt.Errorf("%w: %s: %w", errConfig, path, err)
+	}
+	return &c, nil
+}
+
+// explain says where the file is wrong and what may stand there.
+func explain(path string, err error) error {
+	if strict, ok := errors.AsType[*toml.StrictMissingError](err); ok {
+		var all []error
+		for _, e := range strict.Errors {
+			row, col := e.Position()
+			key := []string(e.Key())
+			all = append(all, fmt.Errorf("%w: %s:%d:%d: unknown key %q; allowed %s: %s", errConfig, path, row, col,
+				strings.Join(key, "."), place(key), strings.Join(allowed(key), ", ")))
+		}
+		return errors.Join(all...)
+	}
+	if bad, ok := errors.AsType[*toml.DecodeError](err); ok {
+		row, col := bad.Position()
+		what := strings.TrimPrefix(bad.Error(), "toml: ")
+		if want := wanted(bad.Key()); want != "" {
+			what += "; " + strings.Join(bad.Key(), ".") + " wants " + want
+		}
+		return fmt.Errorf("%w: %s:%d:%d: %s", errConfig, path, row, col, what)
+	}
+	return fmt.Errorf("%w: %s: %w", errConfig, path, err)
+}
+
+func place(key []string) string {
+	if len(key) < 2 {
+		return "at the top"
+	}
+	return "in " + strings.Join(key[:len(key)-1], ".")
+}
+
+// allowed returns the keys that may stand beside the given one.
+func allowed(key []string) []string {
+	t, ok := typeAt(key[:max(len(key)-1, 0)])
+	if !ok || t.Kind() != reflect.Struct {
+		return []string{"nothing"}
+	}
+	var names []string
+	for f := range fields(t) {
+		names = append(names, f.Tag.Get("toml"))
+	}
+	slices.Sort(names)
+	return names
+}
+
+// wanted says in words what kind of value a key has.
+func wanted(key []string) string {
+	t, ok := typeAt(key)
+	if !ok || len(key) == 0 {
+		return ""
+	}
+	switch {
+	case t == reflect.TypeFor[duration]():
+		return `a duration such as "90s", "20m" or "2h"`
+	case t.Kind() == reflect.String:
+		return "a text in quotes"
+	case t.Kind() == reflect.Bool:
+		return "true or false"
+	case t.Kind() == reflect.Slice:
+		return "a list of texts in brackets"
+	case t.Kind() == reflect.Map:
+		return `a table such as { "7.13.100" = "…" }`
+	}
+	return "a table"
+}
+
+// typeAt walks from the config down to a key. Lists of tables count as their
+// tables.
+func typeAt(key []string) (reflect.Type, bool) {
+	t := reflect.TypeFor[config]()
+	for _, name := range key {
+		if t.Kind() != reflect.Struct {
+			return nil, false
+		}
+		found := false
+		for f := range fields(t) {
+			if f.Tag.Get("toml") == name {
+				t, found = f.Type, true
+			}
+		}
+		if !found {
+			return nil, false
+		}
+		if t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Struct {
+			t = t.Elem()
+		}
+	}
+	return t, true
+}
+
+func fields(t reflect.Type) func(func(reflect.StructField) bool) {
+	return func(yield func(reflect.StructField) bool) {
+		for i := range t.NumField() {
+			if f := t.Field(i); f.IsExported() && f.Tag.Get("toml") != "-" && !yield(f) {
+				return
+			}
+		}
+	}
+}
+
+// check finds what is missing and what contradicts itself.
+func (c *config) check() error {
+	for name, path := range map[string]string{"state": c.State, "archive": c.Archive, "backups": c.Backups} {
+		switch {
+		case path == "":
+			return fmt.Errorf("%s is missing: it wants a folder", name)
+		case !filepath.IsAbs(path):
+			return fmt.Errorf("%s = %q: it wants an absolute path", name, path)
+		}
+	}
+	switch {
+	case c.Server.Address == "":
+		return errors.New("server.address is missing: it wants a host or host:port")
+	case !slices.Contains([]string{"", "none", "explicit", "implicit"}, c.Server.TLS):
+		return fmt.Errorf("server.tls = %q: allowed are none, explicit, implicit", c.Server.TLS)
+	case len(c.Distributions) == 0:
+		return errors.New("no [[distribution]] is given")
+	case c.Application.NoFence == "" && len(c.Application.Close)+len(c.Postgres) == 0:
+		return errors.New("nothing keeps users out: give application.close and application.open, or say why not in application.no_fence")
+	case (len(c.Application.Close) == 0) != (len(c.Application.Open) == 0):
+		return errors.New("application.close and application.open come together")
+	case (len(c.Application.Stop) == 0) != (len(c.Application.Start) == 0):
+		return errors.New("application.stop and application.start come together")
+	}
+	if c.Window.AnyTime == "" && (c.Window.Backup == 0 || c.Window.Checks == 0 || c.Window.Rollback == 0) {
+		return errors.New("window wants backup, checks and rollback (R13): how long do they take here, at worst?")
+	}
+	if _, err := c.Window.fromMoscow(); err != nil {
+		return err
+	}
+	for _, d := range c.Distributions {
+		switch {
+		case d.Name == "":
+			return errors.New("a [[distribution]] has no name")
+		case (d.Probe.HTTP == "") == (len(d.Probe.Command) == 0):
+			return fmt.Errorf("distribution %s: probe wants either http or command", d.Name)
+		case !slices.Contains([]string{"", "plain", "msi"}, d.Kind):
+			return fmt.Errorf("distribution %s: kind = %q: allowed are plain, msi", d.Name, d.Kind)
+		}
+	}
+	for _, p := range c.Postgres {
+		if p.Name == "" {
+			return errors.New("a [[postgres]] has no name: it wants the database's")
+		}
+	}
+	for _, p := range slices.Concat(c.SQLite, c.Folders) {
+		if !filepath.IsAbs(p.Path) {
+			return fmt.Errorf("path = %q of a [[sqlite]] or [[folder]]: it wants an absolute path", p.Path)
+		}
+	}
+	return nil
+}
+
+// secrets reads what the config only names.
+func (c *config) secrets() error {
+	var err error
+	if c.Server.value, err = readSecret("server.password", c.Server.PasswordEnv, c.Server.PasswordFile); err != nil {
+		return err
+	}
+	for i := range c.Postgres {
+		p := &c.Postgres[i]
+		if p.value, err = readSecret("postgres.uri", p.URIEnv, p.URIFile); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func readSecret(what, env, file string) (string, error) {
+	switch {
+	case env != "" && file != "":
+		return "", fmt.Errorf("%s_env and %s_file are both given", what, what)
+	case env != "":
+		v, ok := os.LookupEnv(env)
+		if !ok {
+			return "", fmt.Errorf("%s_env: the environment has no variable %s", what, env)
+		}
+		return v, nil
+	case file != "":
+		b, err := os.ReadFile(file)
+		if err != nil {
+			return "", fmt.Errorf("%s_file: %w", what, err)
+		}
+		return strings.TrimRight(string(b), "\r\n"), nil
+	}
+	return "", nil
+}

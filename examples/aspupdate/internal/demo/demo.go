@@ -1,0 +1,243 @@
+// Package demo runs the regulation's whole flow on this machine in a minute:
+// an FTP server, an application with a database and a user who never stops
+// writing, installers that are real programs, and the real update command in
+// a process of its own, once killed in the middle.
+package demo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/urfave/cli/v3"
+
+	"github.com/aspupdate/aspupdate/rollback"
+)
+
+// Command returns the demo command with the hidden commands that the demo's
+// configuration calls.
+func Command() *cli.Command {
+	dir := &cli.StringFlag{Name: "dir", Required: true, Usage: "the application's `FOLDER`"}
+	hidden := func(name string, run func(installation, context.Context) error) *cli.Command {
+		return &cli.Command{Name: name, Hidden: true, Flags: []cli.Flag{dir}, Action: func(ctx context.Context, cmd *cli.Command) error {
+			return run(installation(cmd.String("dir")), ctx)
+		}}
+	}
+	return &cli.Command{
+		Name:  "demo",
+		Usage: "show the whole flow on this machine: a good release, a broken one, a killed update",
+		Flags: []cli.Flag{&cli.BoolFlag{Name: "keep", Usage: "keep the demo's folder"}},
+		Action: func(ctx context.Context, cmd *cli.Command) error {
+			return Run(ctx, cmd.Root().Writer, cmd.Bool("keep"))
+		},
+		Commands: []*cli.Command{
+			hidden("app", installation.serve),
+			hidden("start", installation.start),
+			hidden("stop", installation.stop),
+			hidden("close", installation.closeEntry),
+			hidden("open", installation.openEntry),
+			hidden("install", installation.install),
+		},
+	}
+}
+
+// A show is a running demo.
+type show struct {
+	out    io.Writer
+	root   string
+	self   string // this program
+	site   installation
+	server *vendor
+	user   *user
+	state  string
+}
+
+// Run plays the three acts and returns nil only if each ended as it should.
+func Run(ctx context.Context, out io.Writer, keep bool) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute)
+	defer cancel()
+	s, err := raise(ctx, out)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.strike(keep || err != nil)) }()
+	for _, act := range []struct {
+		title string
+		play  func(context.Context) error
+	}{
+		{"Act 1: a good release", s.good},
+		{"Act 2: a broken release, whose installer reports success", s.broken},
+		{"Act 3: the updater is killed in the middle of the installer", s.killed},
+	} {
+		s.say("\n== %s ==", act.title)
+		if err := act.play(ctx); err != nil {
+			return fmt.Errorf("%s: %w", act.title, err)
+		}
+	}
+	s.say("\nAll three acts ended as they should: %d writes were acknowledged to the user, and every one is in the database.", s.user.count())
+	return nil
+}
+
+// raise puts the scene up: the installed version 7.12.100, its application,
+// its user and the vendor's server.
+func raise(ctx context.Context, out io.Writer) (s *show, err error) {
+	root, err := os.MkdirTemp("", "aspupdate-demo-")
+	if err != nil {
+		return nil, err
+	}
+	s = &show{out: out, root: root, site: installation(filepath.Join(root, "site")), state: filepath.Join(root, "state")}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.strike(false))
+		}
+	}()
+	if s.self, err = os.Executable(); err != nil {
+		return nil, err
+	}
+	s.say("The scene: an application at version 7.12.100 with an SQLite database, a user who never stops writing,")
+	s.say("and the vendor's FTP server, all below %s.", root)
+	if s.server, err = openVendor(filepath.Join(root, "ftp"), s.self); err != nil {
+		return nil, err
+	}
+	first := change{Version: "7.12.100", Statements: []string{
+		"CREATE TABLE entry (id INTEGER PRIMARY KEY, text TEXT NOT NULL)",
+	}}
+	setup, err := s.server.make(filepath.Join(root, "from-the-support"), first)
+	if err != nil {
+		return nil, err
+	}
+	port, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	if err := s.site.found(port); err != nil {
+		return nil, err
+	}
+	if err := s.site.apply(ctx, first); err != nil {
+		return nil, err
+	}
+	if err := s.site.start(ctx); err != nil {
+		return nil, err
+	}
+	s.user = startUser(s.site)
+	if err := s.writeConfig(); err != nil {
+		return nil, err
+	}
+	// The server keeps no history (R10): the installed version's Setup came
+	// with the installation.
+	return s, s.expect(s.aspupdate(ctx, "import", "--distribution", distribution, "--version", first.Version, setup), 0)
+}
+
+// strike takes the scene down.
+func (s *show) strike(keep bool) error {
+	if s.user != nil {
+		s.user.leave()
+	}
+	if s.server != nil {
+		s.server.close()
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	err := s.site.stop(ctx)
+	if keep {
+		s.say("The folder is kept: %s", s.root)
+		return err
+	}
+	return errors.Join(err, os.RemoveAll(s.root))
+}
+
+func (s *show) say(format string, args ...any) { _, _ = fmt.Fprintf(s.out, format+"\n", args...) }
+
+// good: the release installs, migrates the database and is committed.
+func (s *show) good(ctx context.Context) error {
+	if err := s.publish(change{Version: "7.13.100", Statements: []string{
+		"ALTER TABLE entry ADD COLUMN district TEXT NOT NULL DEFAULT ''",
+		"UPDATE entry SET district = 'Tula' WHERE id % 2 = 0",
+		"UPDATE entry SET district = 'Kaluga' WHERE id % 2 = 1",
+	}}); err != nil {
+		return err
+	}
+	if err := s.expect(s.aspupdate(ctx, "update"), 0); err != nil {
+		return err
+	}
+	return s.verify(ctx, "7.13.100")
+}
+
+// broken: the installer destroys data and exits with 0; the probe finds out,
+// and everything goes back.
+func (s *show) broken(ctx context.Context) error {
+	if err := s.publish(change{Version: "7.13.200", Statements: []string{
+		"DELETE FROM entry WHERE id % 2 = 0",
+		"ALTER TABLE entry DROP COLUMN text",
+	}}); err != nil {
+		return err
+	}
+	if err := s.expect(s.aspupdate(ctx, "update"), exitRolledBack); err != nil {
+		return err
+	}
+	if err := s.equalsSnapshot(); err != nil {
+		return err
+	}
+	s.say("   the live database holds the sealed snapshot, row for row")
+	return s.verify(ctx, "7.13.100")
+}
+
+// killed: SIGKILL hits the updater while the installer is at work; the
+// installer lives on, and the next start brings the update to its end.
+func (s *show) killed(ctx context.Context) error {
+	slow := change{Version: "7.13.300", Pause: 600 * time.Millisecond}
+	for i := range 5 {
+		slow.Statements = append(slow.Statements, fmt.Sprintf("CREATE TABLE guardian_%d AS SELECT id, text FROM entry", i))
+	}
+	if err := s.publish(slow); err != nil {
+		return err
+	}
+	updater := s.aspupdate(ctx, "update")
+	if err := updater.Start(); err != nil {
+		return err
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- updater.Wait() }()
+	if err := s.midway(ctx, ended); err != nil {
+		_ = updater.Process.Kill() // whatever it is at, it does not outlive the demo
+		return err
+	}
+	if err := updater.Process.Kill(); err != nil {
+		return fmt.Errorf("kill the updater: %w", err)
+	}
+	if err := <-ended; err == nil {
+		return errors.New("the updater ended by itself before the kill reached it")
+	}
+	if !s.site.migrating() {
+		return errors.New("the installer ended before the updater was killed; this machine is too slow for the scene")
+	}
+	s.say("   updater %d killed, its installer is still at work", updater.Process.Pid)
+	if st, err := rollback.ReadStatus(s.state); err != nil || st.Pending == nil {
+		return fmt.Errorf("nothing is pending after the kill: %w", err)
+	}
+	if err := s.expect(s.aspupdate(ctx, "recover"), 0); err != nil {
+		return err
+	}
+	return s.verify(ctx, "7.13.300")
+}
+
+// midway waits until the installer is in the middle of the database.
+func (s *show) midway(ctx context.Context, ended <-chan error) error {
+	for {
+		st, err := rollback.ReadStatus(s.state)
+		if err == nil && st.Pending != nil && st.Pending.Step == rollback.StepInstall && s.site.migrating() {
+			return nil
+		}
+		select {
+		case err := <-ended:
+			return fmt.Errorf("the updater ended before it could be killed: %w", err)
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}

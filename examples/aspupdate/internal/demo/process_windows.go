@@ -1,0 +1,8 @@
+package demo
+
+import "syscall"
+
+// ownGroup keeps a terminal's Ctrl-C from the application.
+func ownGroup() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{CreationFlags: syscall.CREATE_NEW_PROCESS_GROUP}
+}

@@ -1,0 +1,101 @@
+// Command aspupdate carries out the vendor's update regulation with the
+// packages of this module. It is an example: everything that it does, another
+// program can do with the same few calls.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+
+	"github.com/urfave/cli/v3"
+
+	"github.com/aspupdate/aspupdate/examples/aspupdate/internal/demo"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	context.AfterFunc(ctx, stop) // the first Ctrl-C stops at a safe point, the second at once
+	err := app().Run(ctx, os.Args)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "aspupdate:", err)
+		if next := hint(exitCode(err)); next != "" {
+			fmt.Fprintln(os.Stderr, next)
+		}
+	}
+	os.Exit(exitCode(err))
+}
+
+func app() *cli.Command {
+	conf := &cli.StringFlag{Name: "config", Value: "aspupdate.toml", Usage: "the TOML file that describes the installation", Sources: cli.EnvVars("ASPUPDATE_CONFIG")}
+	first := &cli.BoolFlag{Name: "first-installation", Usage: "nothing is installed yet: take FullSetup (R3)"}
+	onSite := func(run func(context.Context, *site, *cli.Command) error) cli.ActionFunc {
+		return func(ctx context.Context, cmd *cli.Command) error {
+			c, err := loadConfig(cmd.String("config"))
+			if err != nil {
+				return err
+			}
+			show := &printer{out: cmd.Root().Writer, local: c.Window.zone()}
+			return run(ctx, newSite(c, show, cmd.Bool("first-installation")), cmd)
+		}
+	}
+	root := &cli.Command{
+		Name: "aspupdate", Usage: "update the vendor's complex by its regulation, and get back if it fails",
+		Description:    exitHelp(),
+		ExitErrHandler: func(context.Context, *cli.Command, error) {}, // main prints and exits
+		OnUsageError: func(_ context.Context, _ *cli.Command, err error, _ bool) error {
+			return fmt.Errorf("%w: %w; see --help", errConfig, err)
+		},
+		Commands: []*cli.Command{
+			demo.Command(),
+			{Name: "fetch", Usage: "look on the server and bring the newest release into the archive", Flags: []cli.Flag{conf, first}, Action: onSite(runFetch)},
+			{Name: "plan", Usage: "say what an update would do, and write nothing", Flags: []cli.Flag{conf, first}, Action: onSite(runPlan)},
+			{Name: "update", Usage: "recover what is pending, fetch, plan, update; roll back if it fails", Flags: []cli.Flag{
+				conf, first,
+				&cli.StringFlag{Name: "plan", Usage: "run only the plan with this `HASH`"},
+				&cli.StringFlag{Name: "override-r13", Usage: "leave the support's hours out, for this `REASON`, which is recorded"},
+			}, Action: onSite(runUpdate)},
+			{Name: "recover", Usage: "bring a pending update to its end; call it when the machine starts", Flags: []cli.Flag{
+				conf,
+				&cli.StringFlag{Name: "retry", Usage: "after \"a person must decide\": try the way back again, for this `REASON`"},
+				&cli.StringFlag{Name: "accept", Usage: "after \"a person must decide\": things were put right by hand, for this `REASON`"},
+			}, Action: onSite(runRecover)},
+			{Name: "status", Usage: "say what is committed, pending and quarantined", Flags: []cli.Flag{conf}, Action: onSite(runStatus)},
+			{Name: "lift", Usage: "let a release in again that was rolled back here", ArgsUsage: "VERSION", Flags: []cli.Flag{
+				conf, distributionFlag(),
+				&cli.StringFlag{Name: "reason", Required: true, Usage: "why; recorded"},
+			}, Action: onSite(runLift)},
+			{Name: "import", Usage: "take a Setup that came from the support into the archive (R10)", ArgsUsage: "FILE", Flags: []cli.Flag{
+				conf, distributionFlag(),
+				&cli.StringFlag{Name: "version", Required: true, Usage: "its `VERSION`"},
+			}, Action: onSite(runImport)},
+		},
+	}
+	for _, c := range root.Commands {
+		c.OnUsageError = root.OnUsageError
+	}
+	return root
+}
+
+func distributionFlag() cli.Flag {
+	return &cli.StringFlag{Name: "distribution", Required: true, Usage: "the distribution's `NAME`"}
+}
+
+// argument returns a command's only argument.
+func argument(cmd *cli.Command, what string) (string, error) {
+	if cmd.Args().Len() != 1 {
+		return "", fmt.Errorf("%w: give one %s", errConfig, what)
+	}
+	return cmd.Args().First(), nil
+}
+
+// oneOf refuses two decisions at once.
+func oneOf(a, b string) error {
+	if a != "" && b != "" {
+		return fmt.Errorf("%w: %w", errConfig, errors.New("give either --retry or --accept"))
+	}
+	return nil
+}

@@ -1,0 +1,129 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aspupdate/aspupdate/fetch"
+	"github.com/aspupdate/aspupdate/install"
+	"github.com/aspupdate/aspupdate/rollback"
+)
+
+// moscow is the zone of the support's hours (R13); it has had no summer time
+// since 2014.
+var moscow = time.FixedZone("MSK", 3*60*60)
+
+// A printer shows events to a person, a line each.
+type printer struct {
+	out   io.Writer
+	local *time.Location // shown beside Moscow time, nil if it is the same
+}
+
+func (p *printer) line(format string, args ...any) {
+	_, _ = fmt.Fprintf(p.out, format+"\n", args...) // a closed terminal is no reason to stop an update
+}
+
+func (p *printer) time(t time.Time) string {
+	s := t.In(moscow).Format("2006-01-02 15:04 MST")
+	if p.local != nil {
+		s += t.In(p.local).Format(" (15:04 here)")
+	}
+	return s
+}
+
+func (p *printer) rollback(e rollback.Event) {
+	what := string(e.Step)
+	if e.Way == rollback.Back || e.Way == rollback.Undo {
+		what = string(e.Way) + ": " + what
+	}
+	if e.Part != "" {
+		what += " " + e.Part
+	}
+	switch {
+	case e.Phase == rollback.Begin && e.Step != rollback.StepRecover && e.Step != rollback.StepReboot:
+		return // its end follows
+	case e.Err != nil:
+		what += " " + string(e.Phase) + ": " + e.Err.Error()
+	case e.Ref != "":
+		what += " " + e.Ref
+	}
+	p.line("%s  %s", e.Time.In(moscow).Format("15:04:05"), what)
+}
+
+func (p *printer) install(e install.Event) { p.line("          %s", e) }
+
+func (p *printer) fetch(e fetch.Event) {
+	switch e.Kind {
+	case fetch.EventSkipped:
+		p.line("          passed over: %s", e.Skipped)
+	case fetch.EventIncomplete:
+		p.line("          a newer joint release is not whole yet: %v", e.Missing)
+	case fetch.EventRetry:
+		p.line("          try %d failed, next in %v: %v", e.Try, e.Wait.Round(time.Second), e.Err)
+	case fetch.EventArchived, fetch.EventReused, fetch.EventRerelease:
+		p.line("          %s %s, vouched for: %s", e.Kind, e.Item.Key, e.Item.Vouched)
+	case fetch.EventDamaged:
+		p.line("          a damaged file was moved aside: %s: %v", e.Path, e.Err)
+	}
+}
+
+func (p *printer) plan(plan rollback.Plan) {
+	p.line("plan %s", plan.Hash)
+	for _, part := range plan.Parts {
+		if part.Keep {
+			p.line("  %s stays at %s", part.Name, part.From)
+			continue
+		}
+		p.line("  %s from %s to %s", part.Name, part.From, part.To)
+	}
+	if names := plan.Unauthenticated(); len(names) > 0 {
+		p.line("  UNAUTHENTICATED, nobody vouches for the file: %s", strings.Join(names, ", "))
+	}
+	for _, o := range plan.Overrides {
+		p.line("  left out: %s, because: %s", o.Rule, o.Reason)
+	}
+	if !plan.Slot.LatestStart.IsZero() {
+		p.line("  R13: start from %s, until %s", p.time(plan.Slot.Start), p.time(plan.Slot.LatestStart))
+	}
+	for _, n := range plan.Needs {
+		p.line("  room: %d MB at %s for %s", n.Bytes>>20+1, n.Path, n.For)
+	}
+	for i, s := range plan.Steps {
+		p.line("  %2d %s %s", i+1, s.Step, s.Part)
+	}
+}
+
+func (p *printer) result(r rollback.Result) {
+	switch r.Outcome {
+	case rollback.Committed:
+		p.line("committed: the new version and its data are in place")
+	case rollback.RolledBack:
+		p.line("rolled back: the previous version and its data are in place")
+	}
+}
+
+func (p *printer) status(st rollback.Status) {
+	for _, name := range slices.Sorted(maps.Keys(st.Committed)) {
+		p.line("%s: committed %s", name, st.Committed[name])
+	}
+	for _, q := range st.Quarantined {
+		p.line("%s: %s is quarantined since %s", q.Part, q.Release, p.time(q.Since))
+	}
+	if st.Last != "" {
+		p.line("the last update: %s", st.Last)
+	}
+	if u := st.Pending; u != nil {
+		p.line("pending: update %s, going %s, at %s, attempt %d%s; recover it", u.Update, u.Way, u.Step, u.Attempts+1, colon(string(u.Outcome)))
+	}
+}
+
+func colon(s string) string {
+	if s == "" {
+		return ""
+	}
+	return ": " + s
+}

@@ -1,0 +1,236 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"time"
+
+	"github.com/aspupdate/aspupdate/backup"
+	"github.com/aspupdate/aspupdate/backup/postgres"
+	"github.com/aspupdate/aspupdate/fetch"
+	"github.com/aspupdate/aspupdate/install"
+	"github.com/aspupdate/aspupdate/rollback"
+	"github.com/aspupdate/aspupdate/version"
+)
+
+// The roles of rollback.Update, each a few lines over the packages.
+
+// fence keeps users out: the application first, then its databases.
+type fence struct {
+	app       applicationConfig
+	databases []*postgres.Database
+}
+
+func (f fence) Close(ctx context.Context) error {
+	if err := command(ctx, f.app.Close); err != nil {
+		return err
+	}
+	for _, db := range f.databases {
+		if err := db.Close(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (f fence) Open(ctx context.Context) error {
+	for _, db := range f.databases {
+		if err := db.Open(ctx); err != nil {
+			return err
+		}
+	}
+	return command(ctx, f.app.Open)
+}
+
+// application is the service behind the fence.
+type application struct{ app applicationConfig }
+
+func (a application) Stop(ctx context.Context) error  { return command(ctx, a.app.Stop) }
+func (a application) Start(ctx context.Context) error { return command(ctx, a.app.Start) }
+
+// command runs one of the operator's commands. Its output goes to a file, not
+// a pipe: a service that it starts may keep it open for ever.
+func command(ctx context.Context, argv []string) error {
+	if len(argv) == 0 {
+		return nil
+	}
+	out, err := os.CreateTemp("", "aspupdate-command-*")
+	if err != nil {
+		return err
+	}
+	defer func() { _, _ = out.Close(), os.Remove(out.Name()) }()
+	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
+	cmd.Stdout, cmd.Stderr = out, out
+	cmd.WaitDelay = time.Second
+	if err := cmd.Run(); err != nil {
+		text, _ := os.ReadFile(out.Name())
+		return fmt.Errorf("%s: %w: %s", argv[0], err, strings.TrimSpace(string(text[max(0, len(text)-500):])))
+	}
+	return nil
+}
+
+// data is a target of package backup, kept in its store.
+type data struct {
+	store  *backup.Store
+	name   string
+	target backup.Target
+}
+
+func (d data) Snapshot(ctx context.Context) (string, error) {
+	snap, err := d.store.Take(ctx, "before an update: "+d.name, d.target)
+	return snap.ID, err
+}
+
+func (d data) Verify(ctx context.Context, ref string) error { return d.store.Verify(ctx, ref) }
+
+// Restore leaves what it replaced aside; Tidy drops it once the update has
+// ended.
+func (d data) Restore(ctx context.Context, ref string) error {
+	_, err := d.store.Restore(ctx, ref, d.target)
+	return err
+}
+
+func (d data) Tidy(ctx context.Context) error {
+	if t, ok := d.target.(backup.Tidier); ok {
+		return t.Tidy(ctx)
+	}
+	return nil
+}
+
+func (d data) Needs(ctx context.Context) ([]rollback.Need, error) {
+	needs, err := d.store.Needs(ctx, d.target)
+	var out []rollback.Need
+	for _, n := range needs {
+		if n.Path != "" { // a database server elsewhere looks after its own room
+			out = append(out, rollback.Need{Path: n.Path, Bytes: n.Bytes, For: d.name + ": " + n.For})
+		}
+	}
+	return out, err
+}
+
+// installer runs the installers of one distribution out of the archive.
+type installer struct {
+	conf    distributionConfig
+	archive fetch.Archive
+	runner  install.Runner
+	first   bool // only a first installation may take FullSetup (R3)
+	limit   time.Duration
+}
+
+func (i installer) item(r rollback.Release) (fetch.Item, error) {
+	v, err := version.Parse(r.Version)
+	if err != nil {
+		return fetch.Item{}, err
+	}
+	item, err := i.archive.Get(fetch.Key{Distribution: i.conf.Name, Version: v, Variant: version.Setup, SHA256: r.SHA256})
+	if i.first && errors.Is(err, fetch.ErrNotArchived) {
+		return i.archive.Get(fetch.Key{Distribution: i.conf.Name, Version: v, Variant: version.FullSetup, SHA256: r.SHA256})
+	}
+	return item, err
+}
+
+func (i installer) Ready(ctx context.Context, r rollback.Release) error {
+	item, err := i.item(r)
+	if err != nil {
+		return err
+	}
+	return i.archive.Verify(ctx, item)
+}
+
+func (i installer) Install(ctx context.Context, r rollback.Release) error {
+	item, err := i.item(r)
+	if err != nil {
+		return err
+	}
+	out, err := i.runner.Run(ctx, install.Command{
+		Path: item.Path, SHA256: item.SHA256, Kind: install.Kind(i.conf.Kind), Launcher: i.conf.Launcher,
+		Args: i.conf.Arguments, Env: environment(i.conf.Environment), Deadline: i.limit,
+	})
+	if err == nil && out.Status == install.RebootNeeded {
+		return fmt.Errorf("%s: %w", out.Meaning, rollback.ErrReboot)
+	}
+	return err
+}
+
+func (i installer) Settle(ctx context.Context) (bool, error) {
+	s, err := i.runner.Settle(ctx)
+	return s.Found == install.Finished, err
+}
+
+// Needs is the private copy that the runner runs.
+func (i installer) Needs(context.Context) ([]rollback.Need, error) {
+	items, err := i.archive.List()
+	need := rollback.Need{Path: i.runner.State, For: "copy of the installer"}
+	for _, it := range items {
+		if it.Distribution == i.conf.Name {
+			need.Bytes = max(need.Bytes, it.Size)
+		}
+	}
+	return []rollback.Need{need}, err
+}
+
+// A remover can also take a first installation off again.
+type remover struct{ installer }
+
+func (r remover) Remove(ctx context.Context, _ rollback.Release) error {
+	return command(ctx, r.conf.Remove)
+}
+
+// probe asks one distribution for its version.
+type probe struct {
+	install.Probe
+	every   time.Duration
+	observe func(install.Event)
+}
+
+func newProbe(c probeConfig, observe func(install.Event)) probe {
+	p := probe{every: time.Duration(c.Every), observe: observe}
+	if c.HTTP != "" {
+		p.Probe = install.HTTPProbe{URL: c.HTTP}
+	} else {
+		p.Probe = install.CommandProbe{Path: c.Command[0], Args: c.Command[1:], Env: environment(c.Environment)}
+	}
+	return p
+}
+
+func (p probe) Await(ctx context.Context, want string) error {
+	return install.Await(ctx, p.Probe, want, install.AwaitOptions{Every: p.every, Observe: p.observe})
+}
+
+// environment is what a program needs to find its way, and the named
+// variables of ours.
+func environment(names []string) []string {
+	env := install.BaseEnv()
+	for _, name := range names {
+		if v, ok := os.LookupEnv(name); ok {
+			env = append(env, name+"="+v)
+		}
+	}
+	return env
+}
+
+// verifier vouches for a distribution's files by pinned hashes, and where
+// there is none by the operator's word that none is needed.
+func verifier(d distributionConfig) fetch.Verifier {
+	return fetch.VerifierFunc(func(ctx context.Context, c fetch.Candidate) (fetch.Vouched, error) {
+		pins := d.SHA256
+		if c.Variant == version.FullSetup {
+			pins = d.SHA256FullSetup
+		}
+		if sum, ok := pins[c.Version.String()]; ok {
+			return fetch.PinnedSHA256(sum).Verify(ctx, c)
+		}
+		if d.Unauthenticated != "" {
+			return fetch.Unauthenticated(d.Unauthenticated).Verify(ctx, c)
+		}
+		return fetch.Vouched{}, fmt.Errorf("nobody vouches for %s: %w", c.Key, errNotVouched)
+	})
+}
+
+// errNotVouched ends a download for which the config has neither a hash nor
+// the word that none is needed.
+var errNotVouched = errors.New("pin its hash in distribution.sha256, or say in distribution.unauthenticated why it is taken without")

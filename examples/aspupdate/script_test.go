@@ -1,0 +1,97 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/aspupdate/aspupdate/internal/realtest"
+)
+
+// A scriptSite is a small installation: one distribution on a real vsftpd,
+// installers that are shell scripts, an application that is a folder.
+type scriptSite struct {
+	t              *testing.T
+	ftp, site, own string
+	server         realtest.Server
+}
+
+// newScriptSite writes the configuration; application and distribution are
+// further lines of those two tables, where OWN and SITE stand for the folders.
+func newScriptSite(t *testing.T, application, distribution string) *scriptSite {
+	t.Helper()
+	if runtime.GOOS == "windows" {
+		t.Skip("its installers are shell scripts")
+	}
+	base := t.TempDir()
+	s := &scriptSite{t: t, ftp: filepath.Join(base, "ftp"), site: filepath.Join(base, "site"), own: filepath.Join(base, "own")}
+	for _, d := range []string{s.ftp, s.site, s.own} {
+		require.NoError(t, os.Mkdir(d, 0o755))
+	}
+	s.server = realtest.VSFTPD(t, s.ftp)
+	require.NoError(t, os.WriteFile(s.config(), fmt.Appendf(nil, `
+state = '%[1]s/state'
+archive = '%[1]s/archive'
+backups = '%[1]s/backups'
+live = ['%[2]s']
+[server]
+address = '%[3]s'
+user = '%[4]s'
+password_env = 'SITE_FTP_PASSWORD'
+[window]
+any_time = 'a test'
+[deadlines]
+probe = '1s'
+[application]
+%[5]s
+[[distribution]]
+name = 'АСП'
+launcher = ['/bin/sh']
+arguments = ['%[2]s', '%[1]s/backups']
+unauthenticated = 'a test on loopback'
+probe = { command = ['/bin/cat', '%[2]s/version'], every = '50ms' }
+%[6]s
+`, s.own, s.site, s.server.Addr, s.server.User, s.expand(application), s.expand(distribution)), 0o600))
+	return s
+}
+
+func (s *scriptSite) config() string { return filepath.Join(s.own, "aspupdate.toml") }
+
+func (s *scriptSite) expand(text string) string {
+	return os.Expand(text, func(name string) string { return map[string]string{"OWN": s.own, "SITE": s.site}[name] })
+}
+
+// run runs a command on the site and returns all that it says.
+func (s *scriptSite) run(name string, args ...string) (code int, said string) {
+	s.t.Helper()
+	code, out, errs := aspupdate(s.t, []string{"SITE_FTP_PASSWORD=" + s.server.Password}, append([]string{name, "--config", s.config()}, args...)...)
+	return code, out + errs
+}
+
+// publish puts one variant of a release on the server, an hour ago.
+func (s *scriptSite) publish(version, variant, script string) (path string) {
+	s.t.Helper()
+	path = filepath.Join(s.ftp, "АСП", version, variant+".sh")
+	require.NoError(s.t, os.MkdirAll(filepath.Dir(path), 0o755))
+	s.write(path, script)
+	old := time.Now().Add(-time.Hour)
+	require.NoError(s.t, os.Chtimes(path, old, old))
+	return path
+}
+
+func (s *scriptSite) write(path, text string) {
+	s.t.Helper()
+	require.NoError(s.t, os.WriteFile(path, []byte(text), 0o644))
+}
+
+func (s *scriptSite) read(name string) string {
+	s.t.Helper()
+	b, err := os.ReadFile(filepath.Join(s.site, name))
+	require.NoError(s.t, err)
+	return string(b)
+}

@@ -1,0 +1,125 @@
+// Command table runs the benchmarks of package peers and rewrites the table in
+// its README.md. Run it in the folder of that file:
+//
+//	go run ./table
+//
+// The benchmarks run in several rounds, and in each round all libraries do a
+// task right after each other, so that a machine that is busy for a while is
+// busy for all of them. What is shown is the median over the rounds: of the
+// times, and of the ratios within a round.
+//
+// Its exit code is 1 if a ratio is above its limit, or if something allocates
+// that must not. The table is written all the same.
+package main
+
+import (
+	"bytes"
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"strings"
+)
+
+func main() {
+	rounds := flag.Int("rounds", 7, "`number` of rounds")
+	benchtime := flag.String("benchtime", "100ms", "`time` for each benchmark in each round")
+	bench := flag.String("bench", "", "run only benchmarks matching this `regexp`, and print the table rather than write it")
+	readme := flag.String("readme", "README.md", "`file` to rewrite the table in")
+	flag.Parse()
+
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx, *rounds, *benchtime, *bench, *readme); err != nil {
+		stop()
+		fmt.Fprintln(os.Stderr, "table:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, rounds int, benchtime, bench, readme string) error {
+	if rounds < 1 {
+		return fmt.Errorf("%d rounds give no table: run at least one", rounds)
+	}
+	rs, err := measure(ctx, rounds, benchtime, bench)
+	if err != nil {
+		return err
+	}
+	rows, broken := rowsOf(tasks(), rs, bench == "")
+	versions, err := moduleVersions(ctx, rows)
+	if err != nil {
+		return err
+	}
+	text := render(rows, versions) + fmt.Sprintf("\n%s, %s/%s, one core, median of %d rounds.\n",
+		runtime.Version(), runtime.GOOS, runtime.GOARCH, rounds)
+	if bench != "" {
+		fmt.Print(text)
+	} else if err := rewrite(readme, text); err != nil {
+		return err
+	}
+	if len(broken) > 0 {
+		return fmt.Errorf("limits not kept:\n%s", strings.Join(broken, "\n"))
+	}
+	return nil
+}
+
+// measure builds the benchmarks once and runs them round by round.
+func measure(ctx context.Context, rounds int, benchtime, bench string) ([]round, error) {
+	dir, err := os.MkdirTemp("", "peers-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	binary := filepath.Join(dir, "peers.test")
+	if runtime.GOOS == "windows" {
+		binary += ".exe"
+	}
+	build := exec.CommandContext(ctx, "go", "test", "-c", "-o", binary, ".")
+	build.Stderr = os.Stderr
+	if err := build.Run(); err != nil {
+		return nil, fmt.Errorf("cannot build the benchmarks, is this the folder of package peers? %w", err)
+	}
+	if bench == "" {
+		bench = "."
+	}
+	rs := make([]round, 0, rounds)
+	for i := range rounds {
+		fmt.Fprintf(os.Stderr, "round %d of %d\n", i+1, rounds)
+		// One processor: a garbage collector on a second one would do part of the
+		// work of those who allocate, unseen.
+		cmd := exec.CommandContext(ctx, binary, "-test.run=^$", "-test.bench="+bench,
+			"-test.benchmem", "-test.benchtime="+benchtime, "-test.cpu=1")
+		cmd.Stderr = os.Stderr
+		out, err := cmd.Output()
+		if err != nil {
+			return nil, fmt.Errorf("benchmarks failed: %w\n%s", err, out)
+		}
+		r, err := parseRound(out)
+		if err != nil {
+			return nil, err
+		}
+		rs = append(rs, r)
+	}
+	return rs, nil
+}
+
+// moduleVersions asks for the versions of the modules that the rows name.
+func moduleVersions(ctx context.Context, rows []row) (map[string]string, error) {
+	versions := map[string]string{}
+	for _, r := range rows {
+		path, known := modules()[r.peer]
+		if !known || versions[r.peer] != "" {
+			continue
+		}
+		out, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Version}}", path).Output()
+		if err != nil {
+			return nil, fmt.Errorf("cannot tell the version of %s: %w", path, err)
+		}
+		versions[r.peer] = string(bytes.TrimSpace(out))
+	}
+	return versions, nil
+}
