@@ -31,6 +31,15 @@ func (u *Update) Accept(ctx context.Context, reason string) (Result, error) {
 		return Result{Outcome: Nothing}, err
 	}
 	defer e.close()
+	// An installer that is still at work would go on behind open doors.
+	for _, part := range u.Parts {
+		if !e.st.Pending.begun[part.Name] {
+			continue
+		}
+		if _, err := part.Installer.Settle(ctx); err != nil {
+			return e.result(NeedsOperator), refuse(ReasonInstalled, part.Name, "its installer has not ended: %w", err)
+		}
+	}
 	outcome, err := e.proven(ctx)
 	if err != nil {
 		return e.result(NeedsOperator), err
@@ -50,10 +59,10 @@ func (e *engine) proven(ctx context.Context) (Outcome, error) {
 	isNew, isOld := true, true
 	for _, part := range e.u.Parts {
 		got, err := e.u.look(ctx, part)
-		if err != nil && part.From.Version != "" {
+		if err != nil {
 			return "", refuse(ReasonInstalled, part.Name, "it is not healthy: %w", err)
 		}
-		isNew = isNew && err == nil && got == part.To.Version
+		isNew = isNew && got == part.To.Version
 		isOld = isOld && got == part.From.Version
 	}
 	switch {

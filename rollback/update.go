@@ -171,6 +171,10 @@ func (e *engine) guard(ctx context.Context) error {
 			return refuse(ReasonBackup, d.Name, "R9: the snapshot %s: %w", ref, err)
 		}
 	}
+	// Reading it all again may have taken hours.
+	if err := u.Window.Fits(ctx, u.now()); err != nil {
+		return &Refusal{Reason: ReasonWindow, Err: fmt.Errorf("R13: %w", err)}
+	}
 	if err := e.lock.Check(); err != nil {
 		return &Refusal{Reason: ReasonState, Err: err}
 	}

@@ -114,8 +114,10 @@ func (s *site) pending() (*rollback.Update, error) {
 	if err != nil || st.Pending == nil {
 		return nil, err
 	}
-	s.conf.Window.AnyTime = "a pending update is brought to its end" // R13 is a matter of its start
-	return s.update(st.Pending.Plan.Parts)
+	only, conf := *s, *s.conf // a copy: the next update asks for its own window
+	only.conf = &conf
+	conf.Window.AnyTime = "a pending update is brought to its end" // R13 is a matter of its start
+	return only.update(st.Pending.Plan.Parts)
 }
 
 func runRecover(ctx context.Context, s *site, cmd *cli.Command) error {

@@ -93,6 +93,8 @@ func exitCode(err error) int {
 			return exitOperator
 		case rollback.Interrupted:
 			return exitInterrupted
+		case rollback.AwaitingReboot:
+			return exitReboot
 		case rollback.Abandoned:
 			return exitAbandoned
 		}

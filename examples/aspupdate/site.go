@@ -215,6 +215,9 @@ func (s *site) update(parts []rollback.PlanPart) (*rollback.Update, error) {
 		return nil, err
 	}
 	u.Window = c.Window.window(firstOfYear)
+	if len(parts) != len(c.Distributions) {
+		return nil, fmt.Errorf("%w: the update has %d distributions, the configuration %d", errConfig, len(parts), len(c.Distributions))
+	}
 	for i, p := range parts {
 		d := c.Distributions[i]
 		if d.Name != p.Name {
