@@ -14,7 +14,7 @@ type Decree struct {
 	Year   int    `json:"year"`
 	Number string `json:"number"` // for people
 	Signed Date   `json:"signed,omitzero"`
-	Moves  []Move `json:"moves"`
+	Moves  []Move `json:"moves"` // never empty
 }
 
 // A Move moves a day off: From is a Saturday or Sunday, To a working day that
@@ -28,6 +28,11 @@ func (d Decree) check() error {
 	if d.Year < 2013 || d.Year > 9998 {
 		// The rules this package derives a year by are in force since 2013.
 		return fmt.Errorf("decree %q is for the year %d: give its year, 2013 or later", d.Number, d.Year)
+	}
+	if len(d.Moves) == 0 {
+		// Some of 1 to 8 January fall on a weekend every year, and only a
+		// decree moves those days: none at all is a file that is not finished.
+		return fmt.Errorf("decree %q of %d moves no day: give its moves", d.Number, d.Year)
 	}
 	from, to := map[Date]bool{}, map[Date]bool{}
 	for _, m := range d.Moves {

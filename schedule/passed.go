@@ -72,7 +72,7 @@ func (r Reason) String() string {
 
 // reasonFor returns why there is no support on a kind of day.
 func reasonFor(k Kind) Reason {
-	return [...]Reason{
+	reasons := [...]Reason{
 		Unknown:        NoReason,
 		Workday:        NoReason,
 		WorkingWeekend: OnWorkingSaturday,
@@ -80,7 +80,11 @@ func reasonFor(k Kind) Reason {
 		Holiday:        OnHoliday,
 		MovedDayOff:    OnMovedDayOff,
 		DeclaredDayOff: OnDeclaredDayOff,
-	}[k]
+	}
+	if int(k) < len(reasons) {
+		return reasons[k]
+	}
+	return NoReason // a caller's own Workdays may answer anything
 }
 
 // passed returns the days from t to the last of the slots that have none.

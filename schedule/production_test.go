@@ -200,7 +200,7 @@ func TestNextYearIsLoadedFromAFile(t *testing.T) {
 	require.Empty(t, c.Warning(msk(t, "2027-12-31 12:00")))
 	require.Contains(t, c.String(), "1200")
 
-	amended, err := c.WithDecrees(Decree{Year: 2028, Number: "1201"})
+	amended, err := c.WithDecrees(Decree{Year: 2028, Number: "1201", Moves: []Move{{NewDate(2028, 1, 8), NewDate(2028, 5, 3)}}})
 	require.NoError(t, err)
 	d, err := amended.Day(NewDate(2028, 5, 2))
 	require.NoError(t, err)
@@ -218,7 +218,10 @@ func TestLoadRefusesWhatIsWrong(t *testing.T) {
 		"two values":       {`{} {}`, "follows"},
 		"wrong type":       {`{"decrees": [{"year": "2028"}]}`, "cannot read decrees"},
 		"date":             {move(2028, "2028-02-30", "2028-05-02"), "2026-12-31"},
-		"gap":              {`{"decrees": [{"year": 2029}]}`, "2027 and 2029"},
+		"gap":              {move(2029, "2029-01-06", "2029-05-02"), "2027 and 2029"},
+		"no moves":         {`{"decrees": [{"year": 2028}]}`, "give its moves"},
+		"null moves":       {`{"decrees": [{"year": 2028, "moves": null}]}`, "give its moves"},
+		"known year bare":  {`{"decrees": [{"year": 2027}]}`, "give its moves"},
 		"year":             {`{"decrees": [{"year": 0}]}`, "give its year"},
 		"other year":       {move(2028, "2027-01-02", "2028-05-02"), "in the year"},
 		"missing":          {move(2028, "2028-01-08", ""), "in the year"},

@@ -33,13 +33,14 @@
 //	slices.SortFunc(versions, version.Version.Compare)
 //
 // Its zero value means "no version": it sorts first, its text form is empty and
-// it prints as "invalid version". Versions and names go through JSON, SQL, flags
-// and anything that knows [encoding.TextMarshaler] without losing a byte.
+// it prints as "invalid version". Versions go through JSON, SQL, flags and
+// anything that knows [encoding.TextMarshaler] without losing a byte, names
+// through text and JSON.
 //
 // A [Range] such as ">=7.12.100 <8.00.000" picks versions, and [Range.Why] says
 // of each version that it does not pick for what reason.
 //
-// Nothing in this package panics on any input but [MustParse], which is for
-// constants. Everything is safe for concurrent use, but for the methods
+// Nothing in this package panics on any input but [MustParse] and
+// [MustParseRange], which are for constants. Everything is safe for concurrent use, but for the methods
 // that write to their receiver: UnmarshalText, Scan and Set.
 package version
