@@ -22,8 +22,8 @@ func (u *Update) Retry(ctx context.Context, reason string) (Result, error) {
 }
 
 // Accept is a person's word, after an update that ended in [NeedsOperator],
-// that things were put right by hand. It is believed only if the probes
-// agree: every part healthy at its new version, or every part at its
+// that things were put right by hand. It is believed only if no installer
+// is at work any more and the probes agree: every part healthy at its new version, or every part at its
 // previous one. The reason is recorded, and users are let in.
 func (u *Update) Accept(ctx context.Context, reason string) (Result, error) {
 	e, err := u.decide(reason)
@@ -32,13 +32,8 @@ func (u *Update) Accept(ctx context.Context, reason string) (Result, error) {
 	}
 	defer e.close()
 	// An installer that is still at work would go on behind open doors.
-	for _, part := range u.Parts {
-		if !e.st.Pending.begun[part.Name] {
-			continue
-		}
-		if _, err := part.Installer.Settle(ctx); err != nil {
-			return e.result(NeedsOperator), refuse(ReasonInstalled, part.Name, "its installer has not ended: %w", err)
-		}
+	if err := e.settle(ctx, nil); err != nil {
+		return e.result(NeedsOperator), refuse(ReasonInstalled, "", "an installer may still be at work: %w", err)
 	}
 	outcome, err := e.proven(ctx)
 	if err != nil {

@@ -274,6 +274,67 @@ func TestAcceptIsBelievedOnlyIfTheProbesAgree(t *testing.T) {
 	}
 }
 
+// An installer that is still at work would go on behind open doors, however
+// healthy the previous version looks until then.
+func TestAcceptIsRefusedWhileAnInstallerIsAtWork(t *testing.T) {
+	w := newWorld(t, "ASP")
+	u := w.update()
+	plan, err := u.Plan(t.Context())
+	require.NoError(t, err)
+	w.fault = func(call string) error {
+		if call == "install ASP "+newVersion {
+			panic(crash{})
+		}
+		return nil
+	}
+	require.True(t, crashing(func() { _, _ = u.Run(t.Context(), plan) }))
+	w.fault = nil
+	u.Parts[0].Installer = unsettled{installer{w, "ASP"}}
+	_, err = u.Recover(t.Context())
+	require.ErrorIs(t, err, rollback.ErrNeedsOperator)
+	w.write(t, "running", "yes")
+
+	res, err := u.Accept(t.Context(), "it answers")
+	requireRefusal(t, err, rollback.ReasonInstalled)
+	require.Equal(t, rollback.NeedsOperator, res.Outcome)
+	require.True(t, w.fenced())
+
+	res, err = w.update().Accept(t.Context(), "its installer has ended")
+	require.NoError(t, err)
+	require.Equal(t, rollback.RolledBack, res.Outcome)
+	require.False(t, w.fenced())
+}
+
+type unsettled struct{ installer }
+
+func (unsettled) Settle(context.Context) (bool, error) {
+	return false, errors.New("it is still at work")
+}
+
+// After a first installation "the previous one" is nothing: a probe that
+// fails does not show that.
+func TestR3AcceptDoesNotTakeAFailingProbeForNothingInstalled(t *testing.T) {
+	w := newWorld(t, "ASP")
+	w.write(t, "app.ASP", "")
+	w.write(t, "archive.ASP."+newVersion, "bad")
+	w.fault = func(call string) error {
+		if call == "remove ASP" {
+			return errors.New("it cannot be removed")
+		}
+		return nil
+	}
+	u := w.update()
+	u.Parts[0].From = rollback.Release{}
+	u.Parts[0].Installer = remover{installer{w, "ASP"}}
+	plan, err := u.Plan(t.Context())
+	require.NoError(t, err)
+	_, err = u.Run(t.Context(), plan)
+	require.ErrorIs(t, err, rollback.ErrNeedsOperator)
+	_, err = u.Accept(t.Context(), "removed by hand, which it was not")
+	requireRefusal(t, err, rollback.ReasonInstalled)
+	require.True(t, w.fenced())
+}
+
 func TestUnfenceThatFailsIsTriedAgainAndChangesNoOutcome(t *testing.T) {
 	w := newWorld(t, "ASP")
 	w.fault = func(call string) error {

@@ -207,6 +207,30 @@ func TestGuardRefusesBeforeTheFirstDamage(t *testing.T) {
 	}
 }
 
+// Reading the snapshot back can take hours, and the window close meanwhile.
+func TestR13WindowThatClosesWhileTheGuardReads(t *testing.T) {
+	w := newWorld(t, "ASP")
+	u := w.update()
+	door := &window{}
+	u.Window = door
+	reads := 0
+	w.fault = func(call string) error {
+		if call == "verify ASP" {
+			reads++
+			door.closed = reads == 2 // the first is the snapshot's own, the second the guard's
+		}
+		return nil
+	}
+	plan, err := u.Plan(t.Context())
+	require.NoError(t, err)
+	_, err = u.Run(t.Context(), plan)
+	requireRefusal(t, err, rollback.ReasonWindow)
+	require.Equal(t, 2, reads)
+	require.NotContains(t, w.calls, "install ASP "+newVersion)
+	require.Equal(t, oldVersion, w.consistent(t))
+	require.False(t, w.fenced())
+}
+
 type window struct {
 	closed bool
 	slot   rollback.Slot

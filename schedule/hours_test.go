@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/aspupdate/aspupdate/internal/realtest"
 	"pgregory.net/rapid"
 )
 
@@ -236,7 +238,7 @@ func TestHoursAgreeWithTheSlowWay(t *testing.T) {
 func TestHoursInAZoneWithSummerTime(t *testing.T) {
 	berlin, err := time.LoadLocation("Europe/Berlin")
 	if err != nil {
-		t.Skip("no time zone database:", err)
+		realtest.Skip(t, "no time zone database: %v", err)
 	}
 	night := Hours{Open: hm(22, 0), Close: hm(6, 0), Zone: berlin, Workdays: everyDay{}}
 	for date, want := range map[string]time.Duration{"2026-03-28": 7 * time.Hour, "2026-10-24": 9 * time.Hour, "2026-06-01": 8 * time.Hour} {

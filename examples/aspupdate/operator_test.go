@@ -1,10 +1,14 @@
 package main
 
 import (
+	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/aspupdate/aspupdate/rollback"
 )
 
 // TestPersonMustDecide takes a release whose installer wrecks the backups
@@ -63,4 +67,59 @@ path = '${SITE}'`, "")
 	require.Contains(t, out, "committed 7.12.300")
 	require.NotContains(t, out, "quarantined")
 	require.Equal(t, "the site's own", s.read("config"))
+}
+
+// TestR13HoldsForTheUpdateAfterARecovery kills an update that was let out of
+// the window by name: what is pending is brought to its end at any time, the
+// update that follows asks for its own window again.
+func TestR13HoldsForTheUpdateAfterARecovery(t *testing.T) {
+	t.Parallel()
+	s := newScriptSite(t, `
+close = ['/bin/sh', '-c', 'if [ -e ${OWN}/kill ]; then rm ${OWN}/kill; kill -9 PARENT; fi']
+open = ['/bin/true']
+[[folder]]
+path = '${SITE}'`, "")
+	text, err := os.ReadFile(s.config())
+	require.NoError(t, err)
+	s.write(s.config(), strings.NewReplacer("PARENT", "$PPID",
+		"any_time = 'a test'", "backup = '9h'\nchecks = '1h'\nrollback = '9h'").Replace(string(text)))
+	old := s.publish("7.12.100", "Setup", "echo 7.12.100 > $1/version\n")
+	s.publish("7.12.200", "Setup", "echo 7.12.200 > $1/version\n")
+	s.write(filepath.Join(s.site, "version"), "7.12.100\n")
+	code, out := s.run("import", "--distribution", "АСП", "--version", "7.12.100", old)
+	require.Zero(t, code, out)
+	code, out = s.run("update")
+	require.Equal(t, exitRefused, code, out)
+
+	s.write(filepath.Join(s.own, "kill"), "")
+	_, out = s.run("update", "--override-r13", "the support is on the phone")
+	require.NoFileExists(t, filepath.Join(s.own, "kill"), out)
+	code, out = s.run("update")
+	require.Equal(t, exitRefused, code, out)
+	require.Contains(t, out, "R13")
+	installed, err := os.ReadFile(filepath.Join(s.site, "version"))
+	require.NoError(t, err)
+	require.Equal(t, "7.12.100\n", string(installed))
+}
+
+func TestPendingUpdateWithOtherDistributionsIsRefused(t *testing.T) {
+	t.Parallel()
+	s := newScriptSite(t, "close = ['/bin/true']\nopen = ['/bin/true']", "")
+	state := filepath.Join(s.own, "state")
+	require.NoError(t, os.Mkdir(state, 0o700))
+	j, err := rollback.OpenJournal(state)
+	require.NoError(t, err)
+	part := func(name string) rollback.PlanPart {
+		return rollback.PlanPart{Name: name, From: rollback.Release{Version: "7.12.100"}, To: rollback.Release{Version: "7.12.200"}}
+	}
+	require.NoError(t, j.Append(rollback.Record{Update: "u", Step: rollback.StepIntent, Phase: rollback.Done, Way: rollback.Forward,
+		Plan: &rollback.Plan{Parts: []rollback.PlanPart{part("АСП"), part("Опека")}}}))
+	require.NoError(t, j.Close())
+	_, out := s.run("recover")
+	require.Contains(t, out, "the update has 2 distributions, the configuration 1")
+}
+
+func TestPendingRestartHasItsOwnExitCode(t *testing.T) {
+	err := outcome(rollback.Result{Outcome: rollback.AwaitingReboot}, nil)
+	require.Equal(t, exitReboot, exitCode(err))
 }

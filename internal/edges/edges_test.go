@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/aspupdate/aspupdate/internal/realtest"
 )
 
 const module = "github.com/aspupdate/aspupdate/"
@@ -40,7 +42,7 @@ func with(list []string, more ...string) []string { return append(slices.Clone(l
 
 func TestEdgesBetweenPackages(t *testing.T) {
 	if _, err := exec.LookPath("go"); err != nil {
-		t.Skip("the go command is not in PATH")
+		realtest.Skip(t, "the go command is not in PATH: %v", err)
 	}
 	for _, goos := range []string{"linux", "windows"} {
 		std := map[string]bool{}
