@@ -102,7 +102,7 @@ func (u *Update) Adopt(ctx context.Context, reason string) error {
 	}
 	defer e.close()
 	if e.st.Pending != nil {
-		return refuse(ReasonState, "", "update %s is pending; recover it first", e.id)
+		return e.st.Blocked()
 	}
 	rel := map[string]Release{}
 	for _, part := range u.Parts {

@@ -36,6 +36,11 @@ type stepError struct {
 func (s *stepError) Error() string { return s.err.Error() }
 func (s *stepError) Unwrap() error { return s.err }
 
+// errUnfenced is what every failure to close the fence is.
+var errUnfenced = errors.New("the fence could not be closed")
+
+func (s *stepError) Is(target error) bool { return target == errUnfenced && s.step == StepFence }
+
 // record journals r, applies it to the status and tells the observer.
 func (e *engine) record(r Record, cause error) error {
 	r.Time, r.Update = e.u.now().UTC(), e.id
@@ -44,6 +49,11 @@ func (e *engine) record(r Record, cause error) error {
 	}
 	if cause != nil {
 		r.Error = cause.Error()
+	}
+	// A lock that was taken away lets another process in: whatever it is
+	// writing, it must not be mixed with ours.
+	if err := e.lock.Check(); err != nil {
+		return e.j.fail(err)
 	}
 	if err := e.j.Append(r); err != nil {
 		return err
@@ -82,9 +92,11 @@ func (e *engine) doRef(ctx context.Context, step Step, part string, d time.Durat
 	return nil
 }
 
-// app stops or starts the application, if that is ours to do.
+// app stops or starts the application, if that is ours to do and there is
+// one: before a first installation, and once it is taken back, there is none.
 func (e *engine) app(ctx context.Context, step Step) error {
-	if e.u.App == nil {
+	before := step == StepStop && e.way == Forward || step == StepStart && e.way != Forward
+	if e.u.App == nil || before && e.plan().first() {
 		return nil
 	}
 	call := e.u.App.Start
@@ -105,8 +117,9 @@ func (e *engine) result(o Outcome) Result {
 }
 
 // failure makes the error of an update that did not commit.
-func (e *engine) failure(o Outcome, cause, undo error) error {
+func (e *engine) failure(o Outcome, cause, undo error) *Error {
 	f := &Error{Outcome: o, Update: e.id, Step: StepRecover, Err: cause, Undo: undo}
+	f.Unfenced = errors.Is(cause, errUnfenced) || errors.Is(undo, errUnfenced)
 	if s, ok := errors.AsType[*stepError](cause); ok {
 		f.Step, f.Part = s.step, s.part
 	}
@@ -117,6 +130,16 @@ func (e *engine) failure(o Outcome, cause, undo error) error {
 // users cannot be let in. Recover goes on from here.
 func (e *engine) interrupted(cause error) (Result, error) {
 	return e.result(Interrupted), e.failure(Interrupted, cause, nil)
+}
+
+// keepOut closes the fence where an update stays pending without going on: a
+// restart of the machine may have opened it. It is not journaled, so that a
+// program which looks in every minute does not fill the journal.
+func (e *engine) keepOut(ctx context.Context) error {
+	if err := e.u.within(ctx, e.u.Deadlines.fence(), e.u.Fence.Close); err != nil {
+		return &stepError{StepFence, "", fmt.Errorf("close the fence: %w", err)}
+	}
+	return nil
 }
 
 // newID names an update by its start, readable and sortable.

@@ -85,6 +85,9 @@ type Error struct {
 	Part    string  // the part or dataset, if the step was about one
 	Err     error   // why
 	Undo    error   // why the way back failed too, if it did
+	// Unfenced says that users may be in although the outcome keeps them
+	// out: the fence could not be closed.
+	Unfenced bool
 }
 
 func (e *Error) Error() string {
@@ -98,6 +101,9 @@ func (e *Error) Error() string {
 		fmt.Fprintf(&b, "; on the way back: %v", e.Undo)
 	}
 	if s := e.Outcome.sentence(); s != "" {
+		if e.Unfenced {
+			s = strings.Replace(s, "users are kept out", "users may be in, keep them out by hand", 1)
+		}
 		fmt.Fprintf(&b, "; %s", s)
 	}
 	return b.String()

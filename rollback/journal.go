@@ -131,6 +131,9 @@ func (j *Journal) Append(r Record) error {
 	if len(body) > maxRecord {
 		return fmt.Errorf("journal a record: %d bytes are too long", len(body))
 	}
+	if err := j.alone(); err != nil {
+		return j.fail(err)
+	}
 	chain := link(j.chain, len(j.records)+1, body)
 	line := encodeLine(len(j.records)+1, chain, body)
 	if _, err = j.f.Write(line); err == nil {
@@ -139,10 +142,34 @@ func (j *Journal) Append(r Record) error {
 	if err != nil {
 		// Best effort: without it the next start cuts the torn line off.
 		_ = j.f.Truncate(j.size)
-		j.broken = fmt.Errorf("write the journal (make room or mend the disk, then recover): %w", err)
-		return j.broken
+		return j.fail(fmt.Errorf("write the journal (make room or mend the disk, then recover): %w", err))
 	}
 	j.records, j.chain, j.size = append(j.records, r), chain, j.size+int64(len(line))
+	return nil
+}
+
+// fail lets nothing more be appended.
+func (j *Journal) fail(err error) error {
+	if j.broken == nil {
+		j.broken = err
+	}
+	return j.broken
+}
+
+// alone fails if the file is not as long as this process left it, or is
+// another file by now: then somebody else writes, or wrote, too.
+func (j *Journal) alone() error {
+	ours, err := j.f.Stat()
+	if err != nil {
+		return fmt.Errorf("look at the journal: %w", err)
+	}
+	there, err := os.Stat(j.path)
+	if err != nil {
+		return fmt.Errorf("look at the journal: %w", err)
+	}
+	if !os.SameFile(ours, there) || there.Size() != j.size {
+		return fmt.Errorf("%s: %w: another process wrote to it", j.path, ErrDamaged)
+	}
 	return nil
 }
 
@@ -150,7 +177,8 @@ func (j *Journal) Append(r Record) error {
 func (j *Journal) Records() []Record { return j.records }
 
 // Check re-reads the journal from the disk and fails unless it holds exactly
-// what this process believes.
+// what this process believes. A journal that does not takes no more records:
+// it is evidence.
 func (j *Journal) Check() error {
 	if j.broken != nil {
 		return j.broken
@@ -162,9 +190,9 @@ func (j *Journal) Check() error {
 	recs, chain, good, err := parseJournal(data)
 	switch {
 	case err != nil:
-		return fmt.Errorf("%s: %w", j.path, err)
+		return j.fail(fmt.Errorf("%s: %w", j.path, err))
 	case chain != j.chain || len(recs) != len(j.records) || good != j.size:
-		return fmt.Errorf("%s: %w: it is not what this process wrote", j.path, ErrDamaged)
+		return j.fail(fmt.Errorf("%s: %w: it is not what this process wrote", j.path, ErrDamaged))
 	}
 	return nil
 }
@@ -205,6 +233,9 @@ func parseJournal(data []byte) (recs []Record, chain [sha256.Size]byte, good int
 	for len(rest) > 0 {
 		end := bytes.IndexByte(rest, '\n')
 		seq := len(recs) + 1
+		if end < 0 && rest[len(rest)-1] == 0 {
+			break // torn: its last bytes never reached the disk
+		}
 		if end < 0 {
 			if _, _, err := parseLine(rest[:len(rest)-1], seq, chain); err == nil {
 				return fail("record %d: its end was overwritten", seq)

@@ -43,6 +43,11 @@ func (p PlanPart) commits() Release {
 	return p.To
 }
 
+// first reports whether nothing is installed before the update.
+func (p Plan) first() bool {
+	return !slices.ContainsFunc(p.Parts, func(pp PlanPart) bool { return pp.From.Version != "" })
+}
+
 // A PlanStep is one step of a plan.
 type PlanStep struct {
 	Step Step   `json:"step"`
@@ -77,15 +82,15 @@ func (p Plan) hash() string {
 // Plan looks at the machine and returns what [Update.Run] would do, or a
 // [*Refusal]. It takes no lock and writes nothing.
 func (u *Update) Plan(ctx context.Context) (Plan, error) {
-	if err := u.check(); err != nil {
+	if err := u.Check(); err != nil {
 		return Plan{}, err
 	}
 	st, err := ReadStatus(u.Dir)
 	if err != nil {
 		return Plan{}, err
 	}
-	if st.Pending != nil {
-		return Plan{}, refuse(ReasonState, "", "update %s is still pending at %s; recover it first", st.Pending.Update, st.Pending.Step)
+	if err := st.Blocked(); err != nil {
+		return Plan{}, err
 	}
 	return u.plan(ctx, st)
 }
@@ -106,11 +111,7 @@ func (u *Update) plan(ctx context.Context, st Status) (Plan, error) {
 	for _, d := range u.Data {
 		p.Data = append(p.Data, d.Name)
 	}
-	for _, role := range []any{u.Fence, u.Window} {
-		if o, ok := role.(override); ok {
-			p.Overrides = append(p.Overrides, o.override())
-		}
-	}
+	p.Overrides = u.overrides()
 	var err error
 	if p.Slot, err = u.Window.Next(ctx, u.now()); err != nil {
 		return Plan{}, &Refusal{Reason: ReasonWindow, Err: fmt.Errorf("R13: %w", err)}
@@ -135,7 +136,9 @@ func (u *Update) checkPart(ctx context.Context, st Status, part Part, pp PlanPar
 	}
 	got, err := u.look(ctx, part)
 	switch {
-	case part.From.Version == "" && err == nil && got != "":
+	case part.From.Version == "" && err != nil:
+		return refuse(ReasonInstalled, part.Name, "R3: whether nothing is installed cannot be told: %w", err)
+	case part.From.Version == "" && got != "":
 		return refuse(ReasonInstalled, part.Name, "R3: version %s is installed already, this is no first installation", got)
 	case part.From.Version == "":
 		if _, ok := part.Installer.(Remover); !ok {
@@ -144,7 +147,7 @@ func (u *Update) checkPart(ctx context.Context, st Status, part Part, pp PlanPar
 	case err != nil:
 		return refuse(ReasonInstalled, part.Name, "the installed version %s is not healthy, mend it first: %w", part.From.Version, err)
 	case got != part.From.Version:
-		return refuse(ReasonInstalled, part.Name, "version %q is installed, the update goes from %s", got, part.From.Version)
+		return refuse(ReasonInstalled, part.Name, "version %q is installed, the update goes from %s; adopt it if it was installed by other means", got, part.From.Version)
 	}
 	if pp.Keep {
 		return nil
@@ -217,7 +220,7 @@ func (u *Update) needs(ctx context.Context) ([]Need, error) {
 // steps lists what a run does when all goes well. Run follows this list.
 func (u *Update) steps(p Plan) []PlanStep {
 	list := []PlanStep{{Step: StepIntent}, {Step: StepFence}}
-	if u.App != nil {
+	if u.App != nil && !p.first() {
 		list = append(list, PlanStep{Step: StepStop})
 	}
 	for _, name := range p.Data {
@@ -238,8 +241,24 @@ func (u *Update) steps(p Plan) []PlanStep {
 	return append(list, PlanStep{Step: StepCommit}, PlanStep{Step: StepUnfence}, PlanStep{Step: StepTidy}, PlanStep{Step: StepEnd})
 }
 
-// check refuses an Update that lacks a role or would lie in its own way.
-func (u *Update) check() error {
+// overrides lists the rules that are left out by name.
+func (u *Update) overrides() []Override {
+	var list []Override
+	for _, role := range []any{u.Fence, u.Window} {
+		if o, ok := role.(override); ok {
+			list = append(list, o.override())
+		}
+	}
+	if u.NoData != "" {
+		list = append(list, Override{Rule: ruleBackup, Reason: u.NoData})
+	}
+	return list
+}
+
+// Check returns a [*Refusal] if a role is missing, a name given twice, or a
+// folder in the way of another. It looks at no role and writes nothing; Plan
+// and Run call it first.
+func (u *Update) Check() error {
 	switch {
 	case u.Dir == "":
 		return refuse(ReasonSetup, "", "no state folder is given")
@@ -250,9 +269,9 @@ func (u *Update) check() error {
 	case u.Window == nil:
 		return refuse(ReasonSetup, "", "no window is given; AnyTime goes without R13 and says why")
 	}
-	for _, role := range []any{u.Fence, u.Window} {
-		if o, ok := role.(override); ok && strings.TrimSpace(o.override().Reason) == "" {
-			return refuse(ReasonSetup, "", "leaving out %s needs a reason", o.override().Rule)
+	for _, o := range u.overrides() {
+		if strings.TrimSpace(o.Reason) == "" {
+			return refuse(ReasonSetup, "", "leaving out %s needs a reason", o.Rule)
 		}
 	}
 	seen := map[string]bool{}
@@ -269,7 +288,18 @@ func (u *Update) check() error {
 		}
 		seen[p.Name] = true
 	}
-	clear(seen)
+	return u.checkData()
+}
+
+// checkData refuses an update after which nothing could be restored.
+func (u *Update) checkData() error {
+	switch {
+	case len(u.Data) > 0 && u.NoData != "":
+		return refuse(ReasonSetup, "", "both Data and NoData are given")
+	case len(u.Data) == 0 && u.NoData == "" && slices.ContainsFunc(u.Parts, func(p Part) bool { return p.From.Version != "" }):
+		return refuse(ReasonSetup, "", "R9: no data is given to be backed up; NoData goes without and says why")
+	}
+	seen := map[string]bool{}
 	for _, d := range u.Data {
 		if d.Name == "" || seen[d.Name] || d.Data == nil {
 			return refuse(ReasonSetup, d.Name, "every dataset needs a name of its own and its data")

@@ -14,7 +14,7 @@ const (
 	StepFence      Step = "fence"       // users are kept out
 	StepStop       Step = "stop"        // the application is stopped
 	StepSnapshot   Step = "snapshot"    // R9: a dataset is backed up
-	StepGuard      Step = "guard"       // window, space, archive, snapshots, journal and lock are looked at again
+	StepGuard      Step = "guard"       // window, archive, snapshots, lock and journal are looked at again
 	StepInstall    Step = "install"     // the first damage: a part's installer runs
 	StepReboot     Step = "reboot"      // the machine must restart
 	StepStart      Step = "start"       // the application is started behind the fence

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // errInterrupted is the cause of what recovery finds.
@@ -34,23 +35,26 @@ func (e *engine) recover(ctx context.Context) (Result, error) {
 		return Result{Outcome: Nothing}, nil
 	}
 	if err := e.fits(); err != nil {
-		return e.result(Interrupted), err
-	}
-	if p.Outcome == NeedsOperator {
-		return e.result(NeedsOperator), e.failure(NeedsOperator, errors.New("earlier attempts failed"), nil)
+		return e.strange(err)
 	}
 	ctx = context.WithoutCancel(ctx)
+	if p.Outcome == NeedsOperator {
+		return e.result(NeedsOperator), e.failure(NeedsOperator, errors.New("earlier attempts failed"), e.keepOut(ctx))
+	}
 	boot, err := e.u.awaited(p)
 	if err != nil {
-		return e.interrupted(err)
+		return e.interrupted(errors.Join(err, e.keepOut(ctx)))
 	}
 	if boot == stillRunning {
 		return e.result(AwaitingReboot), nil
 	}
 	if p.Damaged && p.Outcome == "" && boot == none && p.Attempts >= e.u.attempts() {
-		return e.needsOperator(errInterrupted, fmt.Errorf("%d attempts to recover were cut short", p.Attempts))
+		return e.needsOperator(ctx, errInterrupted, fmt.Errorf("%d attempts to recover were cut short", p.Attempts))
 	}
 	if err := e.takeOver(boot); err != nil {
+		if p.Damaged {
+			err = errors.Join(err, e.keepOut(ctx))
+		}
 		return e.interrupted(err)
 	}
 	res, err := e.resume(ctx, boot)
@@ -58,6 +62,17 @@ func (e *engine) recover(ctx context.Context) (Result, error) {
 		err = nil // the machine is in order
 	}
 	return res, err
+}
+
+// strange leaves a pending update alone, because the roles given are another
+// one's: its fence, too, is not theirs to close.
+func (e *engine) strange(err error) (Result, error) {
+	f := e.failure(Interrupted, err, nil)
+	if e.st.Pending.Outcome == NeedsOperator {
+		f.Outcome = NeedsOperator
+	}
+	f.Unfenced = true
+	return e.result(f.Outcome), f
 }
 
 // takeOver journals that this process goes on with the update.
@@ -148,5 +163,22 @@ func (e *engine) fits() error {
 	if !same {
 		return refuse(ReasonState, "", "update %s is pending with other parts or data than given; recover it as it was planned", e.id)
 	}
+	// A fence left out now was perhaps closed then, and would stay closed.
+	stops := slices.ContainsFunc(p.Steps, func(s PlanStep) bool { return s.Step == StepStart })
+	if stops != (e.u.App != nil) || !slices.Equal(binding(p.Overrides), binding(e.u.overrides())) {
+		return refuse(ReasonState, "", "update %s is pending with another fence or application than given, or other rules left out; recover it as it was planned", e.id)
+	}
 	return nil
+}
+
+// binding returns the rules left out that hold for the whole of an update.
+// R13 is a matter of its start.
+func binding(list []Override) []string {
+	var rules []string
+	for _, o := range list {
+		if o.Rule != ruleWindow {
+			rules = append(rules, o.Rule)
+		}
+	}
+	return rules
 }

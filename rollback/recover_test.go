@@ -315,7 +315,7 @@ func (unsettled) Settle(context.Context) (bool, error) {
 // fails does not show that.
 func TestR3AcceptDoesNotTakeAFailingProbeForNothingInstalled(t *testing.T) {
 	w := newWorld(t, "ASP")
-	w.write(t, "app.ASP", "")
+	u := firstInstallation(t, w)
 	w.write(t, "archive.ASP."+newVersion, "bad")
 	w.fault = func(call string) error {
 		if call == "remove ASP" {
@@ -323,9 +323,6 @@ func TestR3AcceptDoesNotTakeAFailingProbeForNothingInstalled(t *testing.T) {
 		}
 		return nil
 	}
-	u := w.update()
-	u.Parts[0].From = rollback.Release{}
-	u.Parts[0].Installer = remover{installer{w, "ASP"}}
 	plan, err := u.Plan(t.Context())
 	require.NoError(t, err)
 	_, err = u.Run(t.Context(), plan)

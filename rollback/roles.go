@@ -106,7 +106,9 @@ type (
 	// data agree on it.
 	Probe interface {
 		// Version takes one look: the version that is healthy now, "" if
-		// nothing is installed, an error if something is and is not healthy.
+		// nothing is installed, an error if something is and is not healthy
+		// or if that cannot be told. A first installation starts, and is
+		// taken back, only where it answers "".
 		Version(ctx context.Context) (string, error)
 		// Await waits until version want is healthy. Errors and refused
 		// logins on the way are a restructuring in progress (R11, R12); it
@@ -126,7 +128,9 @@ type (
 	}
 
 	// An Application can be stopped with its autostart, so that nothing
-	// holds its files, and started again behind the fence.
+	// holds its files, and started again behind the fence. On the way back
+	// of a first installation Stop may find nothing to stop, which is no
+	// error.
 	Application interface {
 		Stop(ctx context.Context) error
 		Start(ctx context.Context) error
@@ -185,6 +189,13 @@ type Override struct {
 	Reason string `json:"reason"`
 }
 
+// The rules that can be left out, as overrides name them.
+const (
+	ruleFence  = "fence"
+	ruleBackup = "R9"
+	ruleWindow = "R13"
+)
+
 // NoFence goes without a fence: what users enter between the snapshot and a
 // rollback is then lost. The reason is recorded.
 func NoFence(reason string) Fence { return noFence{reason} }
@@ -193,7 +204,7 @@ type noFence struct{ reason string }
 
 func (noFence) Close(context.Context) error { return nil }
 func (noFence) Open(context.Context) error  { return nil }
-func (f noFence) override() Override        { return Override{Rule: "fence", Reason: f.reason} }
+func (f noFence) override() Override        { return Override{Rule: ruleFence, Reason: f.reason} }
 
 // AnyTime starts outside the support's hours (R13). The reason is recorded.
 func AnyTime(reason string) Window { return anyTime{reason} }
@@ -202,7 +213,7 @@ type anyTime struct{ reason string }
 
 func (anyTime) Next(context.Context, time.Time) (Slot, error) { return Slot{}, nil }
 func (anyTime) Fits(context.Context, time.Time) error         { return nil }
-func (w anyTime) override() Override                          { return Override{Rule: "R13", Reason: w.reason} }
+func (w anyTime) override() Override                          { return Override{Rule: ruleWindow, Reason: w.reason} }
 
 // Poll makes a [Probe] of a function that takes one look: Await calls it
 // every interval until it returns the version wanted.

@@ -47,6 +47,19 @@ type Pending struct {
 	returned  map[string]bool // parts whose previous version's installer ended well, on this attempt
 }
 
+// Blocked returns nil if an update may be planned, and otherwise a
+// [*Refusal] that says what is pending and what to do about it.
+func (s Status) Blocked() error {
+	switch p := s.Pending; {
+	case p == nil:
+		return nil
+	case p.Outcome == NeedsOperator:
+		return refuse(ReasonState, "", "update %s: %w: mend the cause and retry, or put things right by hand and accept", p.Update, ErrNeedsOperator)
+	default:
+		return refuse(ReasonState, "", "update %s is pending at %s; recover it first", p.Update, p.Step)
+	}
+}
+
 // ReadStatus reads the journal in dir. It writes nothing and needs no lock.
 func ReadStatus(dir string) (Status, error) {
 	recs, err := ReadJournal(dir)

@@ -20,11 +20,16 @@ import (
 type Update struct {
 	Dir    string    // the state folder: lock and journal, one for each installation; made if missing
 	Parts  []Part    // in the order of their installation
-	Data   []Dataset // in the order of their snapshots; empty only if the parts have none
+	Data   []Dataset // in the order of their snapshots; see NoData
 	Fence  Fence
 	Window Window
 
 	App Application // nil if fence and installer take care of the application
+
+	// NoData says why no data must come back with the previous version
+	// (R9), and is recorded. Without Data it is required, but for a first
+	// installation, which has nothing to lose.
+	NoData string
 
 	// Live are the folders that an update replaces: the application's and
 	// the database's own. Kept are the archive and the backups. No kept
@@ -51,7 +56,8 @@ type Deadlines struct {
 	Probe    time.Duration // until one part is healthy, its restructuring included; 3 h
 	Restore  time.Duration // one dataset; 6 h
 	// Decide is how long recovery looks for the new version when the
-	// installer ended unseen, before it goes back; 10 min.
+	// installer ended unseen, before it goes back; 3 h, because the
+	// installer may have ended well and left a restructuring behind (R11).
 	Decide time.Duration
 }
 
@@ -67,7 +73,7 @@ func (d Deadlines) snapshot() time.Duration { return or(d.Snapshot, 6*time.Hour)
 func (d Deadlines) install() time.Duration  { return or(d.Install, 3*time.Hour) }
 func (d Deadlines) probe() time.Duration    { return or(d.Probe, 3*time.Hour) }
 func (d Deadlines) restore() time.Duration  { return or(d.Restore, 6*time.Hour) }
-func (d Deadlines) decide() time.Duration   { return or(d.Decide, 10*time.Minute) }
+func (d Deadlines) decide() time.Duration   { return or(d.Decide, 3*time.Hour) }
 
 // A Result is how an update ended. It is true also when an error comes with
 // it.
@@ -331,7 +337,7 @@ func (u *Update) look(ctx context.Context, p Part) (version string, err error) {
 
 // open checks the Update and begins.
 func (u *Update) open(doing string) (*engine, error) {
-	if err := u.check(); err != nil {
+	if err := u.Check(); err != nil {
 		return nil, err
 	}
 	return u.begin(doing)

@@ -22,9 +22,9 @@ func (e *engine) back(ctx context.Context, cause error) (Result, error) {
 		case err == nil:
 			return e.finish(ctx, cause)
 		case e.j.broken != nil:
-			return e.result(Interrupted), e.failure(Interrupted, cause, err)
+			return e.result(Interrupted), e.failure(Interrupted, cause, errors.Join(err, e.keepOut(ctx)))
 		case e.st.Pending.Attempts+1 >= e.u.attempts():
-			return e.needsOperator(cause, err)
+			return e.needsOperator(ctx, cause, err)
 		}
 		if err := e.record(Record{Step: StepRecover, Phase: Begin}, err); err != nil {
 			return e.result(Interrupted), e.failure(Interrupted, cause, err)
@@ -134,14 +134,19 @@ func (e *engine) probePrevious(ctx context.Context, part Part) error {
 	if part.From.Version != "" {
 		return part.Probe.Await(ctx, part.From.Version)
 	}
-	if got, err := part.Probe.Version(ctx); err == nil && got != "" {
+	got, err := part.Probe.Version(ctx)
+	switch {
+	case err != nil:
+		return fmt.Errorf("something is left after it was removed: %w", err)
+	case got != "":
 		return fmt.Errorf("version %s still answers after it was removed", got)
 	}
 	return nil
 }
 
 // needsOperator blocks until a person decides.
-func (e *engine) needsOperator(cause, undo error) (Result, error) {
+func (e *engine) needsOperator(ctx context.Context, cause, undo error) (Result, error) {
+	undo = errors.Join(undo, e.keepOut(ctx))
 	if err := e.record(Record{Step: StepOperator, Phase: Done}, undo); err != nil {
 		return e.result(Interrupted), e.failure(Interrupted, cause, errors.Join(undo, err))
 	}
