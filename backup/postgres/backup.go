@@ -126,12 +126,9 @@ func (s *session) backup(ctx context.Context, dir string) (backup.Meta, error) {
 
 // outside refuses a store inside the server's own folder.
 func (s *session) outside(ctx context.Context, dir string) error {
-	var data string
-	if err := s.QueryRow(ctx, "SHOW data_directory").Scan(&data); err != nil {
+	data, err := s.folder(ctx)
+	if err != nil || data == "" {
 		return err
-	}
-	if !isLocal(s.cfg.Host) || !readable(data) {
-		return nil
 	}
 	in, err := durable.Within(dir, data)
 	if err == nil && in {

@@ -108,16 +108,16 @@ func (d *Database) Needs(ctx context.Context) ([]backup.Need, error) {
 	}
 	defer s.close()
 	var n int64
-	var dir string
-	err = s.QueryRow(ctx, "SELECT pg_database_size(oid), current_setting('data_directory') FROM pg_database WHERE datname = $1", s.name).Scan(&n, &dir)
+	err = s.QueryRow(ctx, "SELECT pg_database_size(oid) FROM pg_database WHERE datname = $1", s.name).Scan(&n)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, fmt.Errorf("there is no database %q on the server", s.name)
 	}
 	if err != nil {
 		return nil, err
 	}
-	if !isLocal(s.cfg.Host) || !readable(dir) {
-		dir = ""
+	dir, err := s.folder(ctx)
+	if err != nil {
+		return nil, err
 	}
 	list := []backup.Need{
 		{Bytes: n, For: backup.ForSnapshot},
@@ -128,6 +128,29 @@ func (d *Database) Needs(ctx context.Context) ([]backup.Need, error) {
 		list = append(list, backup.Need{Path: dir, Bytes: n, For: backup.ForClone})
 	}
 	return list, nil
+}
+
+// Folder returns the folder of the server's files, or "" if it is not on this
+// machine or cannot be read by this user. Archive, backups and state have no
+// place in it.
+func (d *Database) Folder(ctx context.Context) (string, error) {
+	s, err := d.connect(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer s.close()
+	return s.folder(ctx)
+}
+
+func (s *session) folder(ctx context.Context) (string, error) {
+	var dir string
+	if err := s.QueryRow(ctx, "SHOW data_directory").Scan(&dir); err != nil {
+		return "", err
+	}
+	if !isLocal(s.cfg.Host) || !readable(dir) {
+		return "", nil
+	}
+	return dir, nil
 }
 
 func isLocal(host string) bool {

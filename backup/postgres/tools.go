@@ -15,6 +15,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/aspupdate/aspupdate/internal/process"
 )
 
 // tools are pg_dump and pg_restore of one installation.
@@ -101,6 +103,7 @@ func (s *session) command(ctx context.Context, database, program string, args ..
 		cmd.Env = append(cmd.Env, "PGPASSWORD="+s.cfg.Password)
 	}
 	cmd.WaitDelay = 10 * time.Second
+	cmd.SysProcAttr = process.OwnGroup()
 	return cmd
 }
 

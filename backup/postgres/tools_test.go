@@ -182,3 +182,12 @@ func FuzzParsers(f *testing.F) {
 		}
 	})
 }
+
+// Must hold 11: what a way back needs has no place in the server's folder,
+// and so a caller must be able to learn which that is.
+func TestFolderOfTheServer(t *testing.T) {
+	w := newWorld(t)
+	dir, err := w.db.Folder(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, w.c.Data, dir)
+}

@@ -30,6 +30,9 @@ func runPlan(ctx context.Context, s *site, _ *cli.Command) error {
 		return err
 	}
 	s.show.plan(plan)
+	if err := s.firstOfYear(plan.Parts); err != nil {
+		return err
+	}
 	return nil
 }
 
@@ -49,6 +52,9 @@ func runUpdate(ctx context.Context, s *site, cmd *cli.Command) error {
 		return err
 	}
 	s.show.plan(plan)
+	if err := s.firstOfYear(plan.Parts); err != nil {
+		return err
+	}
 	if want := cmd.String("plan"); want != "" && want != plan.Hash {
 		return fmt.Errorf("%w: the plan is now %s, not %s", rollback.ErrRefused, plan.Hash, want)
 	}
@@ -64,8 +70,8 @@ func (s *site) next(ctx context.Context, get func(context.Context, []fetch.Relea
 	if err != nil {
 		return nil, err
 	}
-	if st.Pending != nil {
-		return nil, fmt.Errorf("%w: update %s is pending at %s; recover it first", rollback.ErrRefused, st.Pending.Update, st.Pending.Step)
+	if err := st.Blocked(); err != nil {
+		return nil, err
 	}
 	from, err := s.installed(ctx, st)
 	if err != nil {
@@ -79,22 +85,43 @@ func (s *site) next(ctx context.Context, get func(context.Context, []fetch.Relea
 	for i := range found {
 		to[i] = rollback.Release{Version: found[i].Version.String()}
 	}
-	if _, err := s.parts(from, to); err != nil {
-		return nil, err // nothing to do, and so nothing to fetch
+	live, err := s.serverFolders(ctx)
+	if err != nil {
+		return nil, err
+	}
+	// Before anything is fetched, for there may be nothing to do, or no good
+	// place to put it.
+	if _, err := s.lay(from, to, live); err != nil {
+		return nil, err
 	}
 	if to, err = get(ctx, found); err != nil {
 		return nil, err
 	}
+	return s.lay(from, to, live)
+}
+
+// lay lays out the update between two states and checks it as far as that
+// can be done without looking at the machine.
+func (s *site) lay(from, to []rollback.Release, live []string) (*rollback.Update, error) {
 	parts, err := s.parts(from, to)
 	if err != nil {
 		return nil, err
 	}
-	if first, err := crossesYear(parts); err != nil {
+	u, err := s.update(parts)
+	if err != nil {
 		return nil, err
-	} else if first {
+	}
+	u.Live = append(u.Live, live...)
+	return u, u.Check()
+}
+
+// firstOfYear says what R14 asks for.
+func (s *site) firstOfYear(parts []rollback.PlanPart) error {
+	first, err := crossesYear(parts)
+	if first {
 		s.show.line("R14: this is the first update of a year: it takes longer, and has requirements of its own; read them first")
 	}
-	return s.update(parts)
+	return err
 }
 
 // recover brings what is pending to its end.
@@ -117,7 +144,12 @@ func (s *site) pending() (*rollback.Update, error) {
 	only, conf := *s, *s.conf // a copy: the next update asks for its own window
 	only.conf = &conf
 	conf.Window.AnyTime = "a pending update is brought to its end" // R13 is a matter of its start
-	return only.update(st.Pending.Plan.Parts)
+	u, err := only.update(st.Pending.Plan.Parts)
+	if err != nil {
+		// Whatever is wrong here, an update is pending, and its fence may stand.
+		return nil, &rollback.Error{Outcome: rollback.Interrupted, Update: st.Pending.Update, Step: st.Pending.Step, Err: err, Unfenced: true}
+	}
+	return u, nil
 }
 
 func runRecover(ctx context.Context, s *site, cmd *cli.Command) error {
@@ -159,6 +191,22 @@ func runStatus(_ context.Context, s *site, _ *cli.Command) error {
 	}
 	s.show.status(st)
 	return nil
+}
+
+func runAdopt(ctx context.Context, s *site, cmd *cli.Command) error {
+	var parts []rollback.PlanPart
+	for _, d := range s.conf.Distributions {
+		r, err := s.running(ctx, d)
+		if err != nil {
+			return err
+		}
+		parts = append(parts, rollback.PlanPart{Name: d.Name, From: r, To: r})
+	}
+	u, err := s.update(parts)
+	if err != nil {
+		return err
+	}
+	return u.Adopt(ctx, cmd.String("reason"))
 }
 
 func runLift(_ context.Context, s *site, cmd *cli.Command) error {

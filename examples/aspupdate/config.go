@@ -32,6 +32,7 @@ type config struct {
 	Postgres []postgresConfig `toml:"postgres"`
 	SQLite   []pathConfig     `toml:"sqlite"`
 	Folders  []pathConfig     `toml:"folder"`
+	NoData   string           `toml:"no_data"` // why there are none of these three (R9); recorded
 }
 
 type serverConfig struct {
@@ -97,6 +98,7 @@ type distributionConfig struct {
 type probeConfig struct {
 	HTTP        string   `toml:"http"`        // answers with the version in its first line
 	Command     []string `toml:"command"`     // prints the version in its first line
+	Installed   string   `toml:"installed"`   // a path that is there exactly if it is installed; for a first installation
 	Environment []string `toml:"environment"` // names of variables that the command gets from ours
 	Every       duration `toml:"every"`
 }
@@ -275,6 +277,10 @@ func (c *config) check() error {
 		return errors.New("no [[distribution]] is given")
 	case c.Application.NoFence == "" && len(c.Application.Close)+len(c.Postgres) == 0:
 		return errors.New("nothing keeps users out: give application.close and application.open, or say why not in application.no_fence")
+	case c.NoData == "" && len(c.Postgres)+len(c.SQLite)+len(c.Folders) == 0:
+		return errors.New("nothing is backed up (R9): give [[postgres]], [[sqlite]] or [[folder]], or say why not in no_data")
+	case c.NoData != "" && len(c.Postgres)+len(c.SQLite)+len(c.Folders) > 0:
+		return errors.New("no_data says that nothing is backed up, and there are [[postgres]], [[sqlite]] or [[folder]]")
 	case (len(c.Application.Close) == 0) != (len(c.Application.Open) == 0):
 		return errors.New("application.close and application.open come together")
 	case (len(c.Application.Stop) == 0) != (len(c.Application.Start) == 0):
@@ -292,6 +298,8 @@ func (c *config) check() error {
 			return errors.New("a [[distribution]] has no name")
 		case (d.Probe.HTTP == "") == (len(d.Probe.Command) == 0):
 			return fmt.Errorf("distribution %s: probe wants either http or command", d.Name)
+		case d.Probe.Installed != "" && !filepath.IsAbs(d.Probe.Installed):
+			return fmt.Errorf("distribution %s: probe.installed = %q: it wants an absolute path", d.Name, d.Probe.Installed)
 		case !slices.Contains([]string{"", "plain", "msi"}, d.Kind):
 			return fmt.Errorf("distribution %s: kind = %q: allowed are plain, msi", d.Name, d.Kind)
 		}

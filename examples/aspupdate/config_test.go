@@ -16,7 +16,7 @@ func goodConfig(dir string) string {
 	return strings.ReplaceAll(`state = 'DIR/state'
 archive = 'DIR/archive'
 backups = 'DIR/backups'
-
+no_data = 'a test'
 [server]
 address = '127.0.0.1:1'
 
@@ -53,6 +53,8 @@ func TestBadConfigSaysWhereAndWhatIsAllowed(t *testing.T) {
 		"missing":                  {"archive = 'DIR/archive'\n", "", []string{"archive is missing"}},
 		"relative":                 {"'DIR/backups'", "'backups'", []string{"absolute"}},
 		"no fence":                 {"no_fence = 'a test'", "", []string{"nothing keeps users out", "no_fence"}},
+		"R9 no data":               {"no_data = 'a test'", "", []string{"nothing is backed up (R9)", "no_data"}},
+		"R9 data and no data":      {"[[distribution]]", "[[folder]]\npath = 'DIR/app'\n[[distribution]]", []string{"no_data says"}},
 		"half a fence":             {"no_fence = 'a test'", "close = ['x']", []string{"come together"}},
 		"R13 without times":        {"any_time = 'a test'", "", []string{"backup, checks and rollback"}},
 		"no zone":                  {"any_time = 'a test'", "any_time = 'a test'\nlocal = 'Europe/Samara'", []string{"MSK-1 to MSK+9"}},

@@ -9,15 +9,28 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime/debug"
+	"syscall"
 
 	"github.com/urfave/cli/v3"
 
 	"github.com/aspupdate/aspupdate/examples/aspupdate/internal/demo"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	context.AfterFunc(ctx, stop) // the first Ctrl-C stops at a safe point, the second at once
+func main() { os.Exit(run()) }
+
+func run() (code int) {
+	defer func() {
+		// Go's own exit code for a panic means something else here.
+		if r := recover(); r != nil {
+			fmt.Fprintf(os.Stderr, "aspupdate: a defect of this program: %v\n%s\nnext: aspupdate status, and report this\n", r, debug.Stack())
+			code = exitOther
+		}
+	}()
+	// The first Ctrl-C, or what a service manager sends, stops at a safe
+	// point; the second one at once.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
 	err := app().Run(ctx, os.Args)
 	stop()
 	if err != nil {
@@ -26,7 +39,7 @@ func main() {
 			fmt.Fprintln(os.Stderr, next)
 		}
 	}
-	os.Exit(exitCode(err))
+	return exitCode(err)
 }
 
 func app() *cli.Command {
@@ -64,6 +77,10 @@ func app() *cli.Command {
 				&cli.StringFlag{Name: "accept", Usage: "after \"a person must decide\": things were put right by hand, for this `REASON`"},
 			}, Action: onSite(runRecover)},
 			{Name: "status", Usage: "say what is committed, pending and quarantined", Flags: []cli.Flag{conf}, Action: onSite(runStatus)},
+			{Name: "adopt", Usage: "take the version that is installed, by whatever means, as the one to update from", Flags: []cli.Flag{
+				conf,
+				&cli.StringFlag{Name: "reason", Required: true, Usage: "why; recorded"},
+			}, Action: onSite(runAdopt)},
 			{Name: "lift", Usage: "let a release in again that was rolled back here", ArgsUsage: "VERSION", Flags: []cli.Flag{
 				conf, distributionFlag(),
 				&cli.StringFlag{Name: "reason", Required: true, Usage: "why; recorded"},

@@ -1,13 +1,17 @@
 package main
 
 import (
+	"bytes"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/aspupdate/aspupdate/internal/process"
 	"github.com/aspupdate/aspupdate/rollback"
 )
 
@@ -42,9 +46,12 @@ path = '${SITE}'`, "")
 		require.Equal(t, exitOperator, code, out)
 	}
 	code, out = s.run("plan")
-	require.Equal(t, exitRefused, code, out)
+	require.Equal(t, exitOperator, code, out)
 	_, out = s.run("status")
-	require.Contains(t, out, "needs-operator")
+	require.Contains(t, out, "a person must decide")
+	for _, said := range []string{out, s.said("plan")} {
+		require.NotContains(t, said, "recover it first", "it would not help")
+	}
 	code, out = s.run("recover", "--accept", "looks fine")
 	require.Equal(t, exitRefused, code, out)
 	require.FileExists(t, closed)
@@ -115,8 +122,79 @@ func TestPendingUpdateWithOtherDistributionsIsRefused(t *testing.T) {
 	require.NoError(t, j.Append(rollback.Record{Update: "u", Step: rollback.StepIntent, Phase: rollback.Done, Way: rollback.Forward,
 		Plan: &rollback.Plan{Parts: []rollback.PlanPart{part("АСП"), part("Опека")}}}))
 	require.NoError(t, j.Close())
-	_, out := s.run("recover")
+	code, out := s.run("recover")
 	require.Contains(t, out, "the update has 2 distributions, the configuration 1")
+	require.NotEqual(t, exitUsage, code, "that would say that nothing was changed")
+}
+
+// TestCtrlCReachesNoCommandOfTheOperator types Ctrl-C, which a terminal sends
+// to the whole group, while the application starts on the new version: the
+// release is healthy and stays.
+func TestCtrlCReachesNoCommandOfTheOperator(t *testing.T) {
+	t.Parallel()
+	s := newScriptSite(t, `
+close = ['/bin/true']
+open = ['/bin/true']
+stop = ['/bin/true']
+start = ['/bin/sh', '-c', 'touch ${OWN}/starting; sleep 1']
+[[folder]]
+path = '${SITE}'`, "")
+	s.installed("7.12.100")
+	s.publish("7.12.200", "Setup", "echo 7.12.200 > $1/version\n")
+	cmd := exec.Command(program, "update", "--config", s.config())
+	cmd.Env = append(os.Environ(), "SITE_FTP_PASSWORD="+s.server.Password)
+	cmd.SysProcAttr = process.OwnGroup()
+	var said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &said, &said
+	require.NoError(t, cmd.Start())
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	require.Eventually(t, func() bool { _, err := os.Stat(filepath.Join(s.own, "starting")); return err == nil }, 20*time.Second, 5*time.Millisecond)
+	interruptGroup(t, cmd.Process.Pid)
+	require.NoError(t, <-ended, "%s", &said)
+	_, out := s.run("status")
+	require.Contains(t, out, "committed 7.12.200")
+}
+
+// TestVersionInstalledByHandIsAdopted follows the support's hand-made
+// installation: the journal knows another version, and a person says that
+// this one counts.
+func TestVersionInstalledByHandIsAdopted(t *testing.T) {
+	t.Parallel()
+	s := newScriptSite(t, "close = ['/bin/true']\nopen = ['/bin/true']\n[[folder]]\npath = '${SITE}'", "")
+	s.installed("7.12.100")
+	s.publish("7.12.200", "Setup", "echo 7.12.200 > $1/version\n")
+	code, out := s.run("update")
+	require.Zero(t, code, out)
+
+	s.installed("7.12.250")
+	s.publish("7.12.300", "Setup", "echo 7.12.300 > $1/version\n")
+	code, out = s.run("update")
+	require.Equal(t, exitRefused, code, out)
+	require.Contains(t, out, "adopt it")
+	code, out = s.run("adopt", "--reason", "the support installed it by hand")
+	require.Zero(t, code, out)
+	code, out = s.run("update")
+	require.Zero(t, code, out)
+	_, out = s.run("status")
+	require.Contains(t, out, "committed 7.12.300")
+}
+
+// TestFoldersAreCheckedBeforeAnythingIsFetched has the archive inside the
+// application: nothing is put there first.
+func TestFoldersAreCheckedBeforeAnythingIsFetched(t *testing.T) {
+	t.Parallel()
+	s := newScriptSite(t, "close = ['/bin/true']\nopen = ['/bin/true']\n[[folder]]\npath = '${SITE}'", "")
+	s.installed("7.12.100")
+	s.publish("7.12.200", "Setup", "echo 7.12.200 > $1/version\n")
+	archive := filepath.Join(s.site, "archive")
+	require.NoError(t, os.Rename(filepath.Join(s.own, "archive"), archive))
+	text, err := os.ReadFile(s.config())
+	require.NoError(t, err)
+	s.write(s.config(), strings.Replace(string(text), s.own+"/archive", archive, 1))
+	code, out := s.run("update")
+	require.Equal(t, exitFolders, code, out)
+	require.NoDirExists(t, filepath.Join(archive, "АСП", "7.12.200"))
 }
 
 func TestPendingRestartHasItsOwnExitCode(t *testing.T) {

@@ -117,13 +117,7 @@ func (p *printer) status(st rollback.Status) {
 		p.line("the last update: %s", st.Last)
 	}
 	if u := st.Pending; u != nil {
-		p.line("pending: update %s, going %s, at %s, attempt %d%s; recover it", u.Update, u.Way, u.Step, u.Attempts+1, colon(string(u.Outcome)))
+		p.line("pending: update %s, going %s, at %s, attempt %d", u.Update, u.Way, u.Step, u.Attempts+1)
+		p.line("%v", st.Blocked())
 	}
-}
-
-func colon(s string) string {
-	if s == "" {
-		return ""
-	}
-	return ": " + s
 }

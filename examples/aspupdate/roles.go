@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"github.com/aspupdate/aspupdate/backup/postgres"
 	"github.com/aspupdate/aspupdate/fetch"
 	"github.com/aspupdate/aspupdate/install"
+	"github.com/aspupdate/aspupdate/internal/process"
 	"github.com/aspupdate/aspupdate/rollback"
 	"github.com/aspupdate/aspupdate/version"
 )
@@ -66,6 +68,7 @@ func command(ctx context.Context, argv []string) error {
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.WaitDelay = time.Second
+	cmd.SysProcAttr = process.OwnGroup()
 	if err := cmd.Run(); err != nil {
 		text, _ := os.ReadFile(out.Name())
 		return fmt.Errorf("%s: %w: %s", argv[0], err, strings.TrimSpace(string(text[max(0, len(text)-500):])))
@@ -183,18 +186,30 @@ func (r remover) Remove(ctx context.Context, _ rollback.Release) error {
 // probe asks one distribution for its version.
 type probe struct {
 	install.Probe
-	every   time.Duration
-	observe func(install.Event)
+	installed string // the path that is there once it is installed, "" if the config names none
+	every     time.Duration
+	observe   func(install.Event)
 }
 
 func newProbe(c probeConfig, observe func(install.Event)) probe {
-	p := probe{every: time.Duration(c.Every), observe: observe}
+	p := probe{installed: c.Installed, every: time.Duration(c.Every), observe: observe}
 	if c.HTTP != "" {
 		p.Probe = install.HTTPProbe{URL: c.HTTP}
 	} else {
 		p.Probe = install.CommandProbe{Path: c.Command[0], Args: c.Command[1:], Env: environment(c.Environment)}
 	}
 	return p
+}
+
+// Version answers "" only where the operator has said how that is seen: a
+// server that does not answer is no sign of an empty machine.
+func (p probe) Version(ctx context.Context) (string, error) {
+	if p.installed != "" {
+		if _, err := os.Lstat(p.installed); errors.Is(err, fs.ErrNotExist) {
+			return "", nil
+		}
+	}
+	return p.Probe.Version(ctx)
 }
 
 func (p probe) Await(ctx context.Context, want string) error {

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -34,11 +35,16 @@ func newScriptSite(t *testing.T, application, distribution string) *scriptSite {
 		require.NoError(t, os.Mkdir(d, 0o755))
 	}
 	s.server = realtest.VSFTPD(t, s.ftp)
+	noData := "no_data = 'a test'"
+	if strings.Contains(application, "[[folder]]") {
+		noData = ""
+	}
 	require.NoError(t, os.WriteFile(s.config(), fmt.Appendf(nil, `
 state = '%[1]s/state'
 archive = '%[1]s/archive'
 backups = '%[1]s/backups'
 live = ['%[2]s']
+%[7]s
 [server]
 address = '%[3]s'
 user = '%[4]s'
@@ -54,9 +60,9 @@ name = 'АСП'
 launcher = ['/bin/sh']
 arguments = ['%[2]s', '%[1]s/backups']
 unauthenticated = 'a test on loopback'
-probe = { command = ['/bin/cat', '%[2]s/version'], every = '50ms' }
+probe = { command = ['/bin/cat', '%[2]s/version'], installed = '%[2]s/version', every = '50ms' }
 %[6]s
-`, s.own, s.site, s.server.Addr, s.server.User, s.expand(application), s.expand(distribution)), 0o600))
+`, s.own, s.site, s.server.Addr, s.server.User, s.expand(application), s.expand(distribution), noData), 0o600))
 	return s
 }
 
@@ -94,4 +100,19 @@ func (s *scriptSite) read(name string) string {
 	b, err := os.ReadFile(filepath.Join(s.site, name))
 	require.NoError(s.t, err)
 	return string(b)
+}
+
+// said returns what a command says, whatever its exit code.
+func (s *scriptSite) said(name string) string {
+	_, out := s.run(name)
+	return out
+}
+
+// installed puts a version in place by hand, its Setup into the archive.
+func (s *scriptSite) installed(version string) {
+	s.t.Helper()
+	setup := s.publish(version, "Setup", "echo "+version+" > $1/version\n")
+	s.write(filepath.Join(s.site, "version"), version+"\n")
+	code, out := s.run("import", "--distribution", "АСП", "--version", version, setup)
+	require.Zero(s.t, code, out)
 }

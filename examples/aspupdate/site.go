@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"time"
 
 	_ "modernc.org/sqlite" // the driver of [[sqlite]]
@@ -60,24 +61,53 @@ func (s *site) installed(ctx context.Context, st rollback.Status) ([]rollback.Re
 		case ok:
 			from[i] = r
 			continue
+		case s.first && d.Probe.Installed == "":
+			return nil, fmt.Errorf("%w: distribution %s: a first installation wants probe.installed: which path is there once it is installed?", errConfig, d.Name)
 		case s.first:
 			continue
 		}
-		text, err := newProbe(d.Probe, nil).Version(ctx)
-		if err != nil {
-			return nil, fmt.Errorf("%s: which version is installed? %w; if none is, say --first-installation", d.Name, err)
+		var err error
+		if from[i], err = s.running(ctx, d); err != nil {
+			return nil, err
 		}
-		v, err := version.Parse(text)
-		if err != nil {
-			return nil, fmt.Errorf("%s: the probe answers %q: %w", d.Name, text, err)
-		}
-		item, err := s.archive.Get(fetch.Key{Distribution: d.Name, Version: v, Variant: version.Setup})
-		if err != nil {
-			return nil, fmt.Errorf("%w: %s %s (%w)", errPrevious, d.Name, v, err)
-		}
-		from[i] = release(item)
 	}
 	return from, nil
+}
+
+// running returns the Setup in the archive of the version that the probe
+// finds.
+func (s *site) running(ctx context.Context, d distributionConfig) (rollback.Release, error) {
+	text, err := newProbe(d.Probe, nil).Version(ctx)
+	switch {
+	case err != nil:
+		return rollback.Release{}, fmt.Errorf("%s: which version is installed? %w; if none is, say --first-installation", d.Name, err)
+	case text == "":
+		return rollback.Release{}, fmt.Errorf("%s: nothing is installed, %s is not there; say --first-installation", d.Name, d.Probe.Installed)
+	}
+	v, err := version.Parse(text)
+	if err != nil {
+		return rollback.Release{}, fmt.Errorf("%s: the probe answers %q: %w", d.Name, text, err)
+	}
+	item, err := s.archive.Get(fetch.Key{Distribution: d.Name, Version: v, Variant: version.Setup})
+	if err != nil {
+		return rollback.Release{}, fmt.Errorf("%w: %s %s (%w)", errPrevious, d.Name, v, err)
+	}
+	return release(item), nil
+}
+
+// serverFolders returns the folders of database servers on this machine.
+func (s *site) serverFolders(ctx context.Context) ([]string, error) {
+	var dirs []string
+	for _, p := range s.conf.Postgres {
+		dir, err := (&postgres.Database{URI: p.value}).Folder(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("postgres %s: where are the server's files? %w", p.Name, err)
+		}
+		if dir != "" {
+			dirs = append(dirs, dir)
+		}
+	}
+	return dirs, nil
 }
 
 // newest looks on the server for what to install: one release, or the newest
@@ -181,7 +211,8 @@ func (s *site) update(parts []rollback.PlanPart) (*rollback.Update, error) {
 	c := s.conf
 	u := &rollback.Update{
 		Dir: c.State, Fence: rollback.NoFence(c.Application.NoFence),
-		Live: c.Live, Kept: []string{c.Archive, c.Backups},
+		NoData: c.NoData,
+		Live:   slices.Clone(c.Live), Kept: []string{c.Archive, c.Backups},
 		Deadlines: rollback.Deadlines{
 			Fence: time.Duration(c.Deadlines.Fence), Snapshot: time.Duration(c.Deadlines.Snapshot), Install: time.Duration(c.Deadlines.Install),
 			Probe: time.Duration(c.Deadlines.Probe), Restore: time.Duration(c.Deadlines.Restore), Decide: time.Duration(c.Deadlines.Decide),
@@ -201,6 +232,7 @@ func (s *site) update(parts []rollback.PlanPart) (*rollback.Update, error) {
 		add("postgres "+p.Name, db)
 	}
 	for _, p := range c.SQLite {
+		u.Live = append(u.Live, filepath.Dir(p.Path))
 		add("sqlite "+filepath.Base(p.Path), &files.SQLite{Path: p.Path, Open: func(path string) (*sql.DB, error) { return sql.Open("sqlite", path+"?_pragma=busy_timeout(30000)") }})
 	}
 	for _, p := range c.Folders {

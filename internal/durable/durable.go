@@ -52,7 +52,7 @@ func WriteFile(path string, data []byte, perm fs.FileMode) (err error) {
 // Replace renames oldpath to newpath, replacing a file that is there, and
 // syncs both folders. The caller has synced oldpath's contents.
 func Replace(oldpath, newpath string) error {
-	if err := os.Rename(oldpath, newpath); err != nil {
+	if err := rename(oldpath, newpath); err != nil {
 		return err
 	}
 	return syncParents(oldpath, newpath)

@@ -24,6 +24,8 @@ func SyncDir(dir string) error {
 	return errors.Join(err, f.Close())
 }
 
+func rename(oldpath, newpath string) error { return os.Rename(oldpath, newpath) }
+
 func volumeOf(path string) (Volume, error) {
 	var st unix.Stat_t
 	if err := unix.Stat(path, &st); err != nil {

@@ -13,6 +13,14 @@ import (
 func SyncDir(string) error { return nil }
 
 func renameNoReplace(oldpath, newpath string) error {
+	return move(oldpath, newpath, windows.MOVEFILE_WRITE_THROUGH)
+}
+
+func rename(oldpath, newpath string) error {
+	return move(oldpath, newpath, windows.MOVEFILE_WRITE_THROUGH|windows.MOVEFILE_REPLACE_EXISTING)
+}
+
+func move(oldpath, newpath string, flags uint32) error {
 	from, err := windows.UTF16PtrFromString(oldpath)
 	if err != nil {
 		return err
@@ -21,7 +29,7 @@ func renameNoReplace(oldpath, newpath string) error {
 	if err != nil {
 		return err
 	}
-	if err := windows.MoveFileEx(from, to, windows.MOVEFILE_WRITE_THROUGH); err != nil {
+	if err := windows.MoveFileEx(from, to, flags); err != nil {
 		return &os.LinkError{Op: "rename", Old: oldpath, New: newpath, Err: err}
 	}
 	return nil

@@ -18,6 +18,8 @@ import (
 	"time"
 
 	_ "modernc.org/sqlite" // the application's database
+
+	"github.com/aspupdate/aspupdate/internal/process"
 )
 
 // An installation is the folder of the stand-in application: its version, its
@@ -155,7 +157,7 @@ func (i installation) start(ctx context.Context) error {
 	}
 	defer func() { _ = log.Close() }()
 	cmd := exec.Command(self, "demo", "app", "--dir", string(i))
-	cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = log, log, ownGroup()
+	cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = log, log, process.OwnGroup()
 	if err := cmd.Start(); err != nil {
 		return err
 	}

@@ -1,8 +1,0 @@
-package demo
-
-import "syscall"
-
-// ownGroup keeps a terminal's Ctrl-C from the application.
-func ownGroup() *syscall.SysProcAttr {
-	return &syscall.SysProcAttr{CreationFlags: syscall.CREATE_NEW_PROCESS_GROUP}
-}

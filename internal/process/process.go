@@ -1,0 +1,3 @@
+// Package process holds what programs started by this module's packages have
+// in common.
+package process
