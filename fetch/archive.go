@@ -38,6 +38,7 @@ type Archive struct {
 	Dir string
 
 	Retry   Retry            // of broken transfers
+	Rate    int64            // bytes a second that a download may take at most; 0 means no limit
 	Now     func() time.Time // nil means time.Now
 	Observe func(Event)      // nil means silence
 }
@@ -73,14 +74,17 @@ func (k Key) check() error {
 	return nil
 }
 
-// An Item is one archived installer.
+// An Item is one archived installer: a file, or a folder of files. The SHA-256
+// of a folder is that of what sha256sum prints for its files, in byte order of
+// their paths below it.
 type Item struct {
 	Key
-	Path string // of the installer, absolute; its name and extension are the vendor's
-	Size int64  // bytes
+	Path  string // of the installer, absolute; its name and extension are the vendor's
+	Size  int64  // bytes; of a folder, of all its files together
+	Parts []Part // of a folder: its files, by path; nil for one file
 
 	Source   string    // where it came from: a URL without secrets, or a file
-	Modified time.Time // UTC; what the server told; zero where it did not
+	Modified time.Time // UTC; what the server told, of a folder the newest; zero where it did not
 	Archived time.Time // UTC
 	Vouched  Vouched
 
@@ -132,12 +136,35 @@ func (a Archive) List() ([]Item, error) {
 	return all, errors.Join(errs...)
 }
 
-// Verify reads an archived installer back from disk and compares its hash.
-// A file that is not what it was is [ErrMismatch].
+// Entry returns the path of the file to run: the installer itself, or for a
+// folder the file of that name below it, separated by slashes. An empty name
+// will do where there is no choice.
+func (it Item) Entry(name string) (string, error) {
+	fail := func(why error, hint string) (string, error) {
+		return "", &Error{Op: "find the entry point of", Name: it.String(), Err: why, Hint: hint}
+	}
+	switch {
+	case it.Parts == nil && (name == "" || name == filepath.Base(it.Path)):
+		return it.Path, nil
+	case it.Parts == nil:
+		return fail(fmt.Errorf("it is one file, %s", show(filepath.Base(it.Path))), "leave the entry point out")
+	case name == "" && len(it.Parts) == 1:
+		name = it.Parts[0].Path
+	case name == "":
+		return fail(fmt.Errorf("it is a folder of %d files", len(it.Parts)), "name the file to run")
+	case !slices.ContainsFunc(it.Parts, func(p Part) bool { return p.Path == name }):
+		return fail(fmt.Errorf("there is no file %s in it", show(name)), "name a file of the folder, separated by slashes")
+	}
+	return filepath.Join(it.Path, filepath.FromSlash(name)), nil
+}
+
+// Verify reads an archived installer back from disk and compares its hashes.
+// A file that is not what it was, and one that was put into a folder later, is
+// [ErrMismatch].
 func (a Archive) Verify(ctx context.Context, it Item) error {
-	sum, size, err := hashFile(ctx, it.Path)
+	sum, size, err := it.hash(ctx)
 	if err != nil {
-		return &Error{Op: "verify", Name: it.String(), Err: err}
+		return &Error{Op: "verify", Name: it.String(), Reason: reason(err), Err: err, Hint: "check the disk, and fetch or import the version again"}
 	}
 	if sum != it.SHA256 || size != it.Size {
 		return &Error{Op: "verify", Name: it.String(), Reason: ErrMismatch,
@@ -145,6 +172,26 @@ func (a Archive) Verify(ctx context.Context, it Item) error {
 			Hint: "check the disk, and fetch or import the version again"}
 	}
 	return nil
+}
+
+// hash reads an item from disk.
+func (it Item) hash(ctx context.Context) (sum string, size int64, err error) {
+	if it.Parts == nil {
+		return hashFile(ctx, it.Path)
+	}
+	parts, err := localTree(it.Path)
+	if err != nil {
+		return "", 0, err
+	}
+	for i, p := range parts {
+		if p.SHA256, size, err = hashFile(ctx, filepath.Join(it.Path, filepath.FromSlash(p.Path))); err != nil {
+			return "", 0, err
+		}
+		p.Size = size
+		parts[i] = p
+	}
+	size, _ = whole(parts)
+	return sumTree(parts), size, nil
 }
 
 // folders returns the names of the visible folders below Dir/rel.

@@ -58,7 +58,7 @@ func TestWhatDoesNotParseIsReportedAndNeverFatal(t *testing.T) {
 	for path, mod := range map[string]time.Time{
 		"7.12.100/Setup.exe": released, "7.12.100/readme.txt": released, "7.12.100/Setup.txt": released,
 		"Setup.exe": released, "FullSetup": released, "7.4.100/Setup.exe": released, "7.12.100.1/Setup.exe": released,
-		"7.12.200/Setup_7.12.300.exe": released, "7.12.300/Setup/inside.exe": released, "Setup_7.12.400.exe.part": released,
+		"7.12.200/Setup_7.12.300.exe": released, "7.12.300/Setup/aux.exe": released, "Setup_7.12.400.exe.part": released,
 		"7.12.500/Setup.exe": released, "7.12.500/Setup.msi": released, "7.12.600-beta.1/Setup.exe": released, "x/y": released,
 	} {
 		s.Put("/asp/"+path, []byte("x"), mod)
@@ -72,7 +72,7 @@ func TestWhatDoesNotParseIsReportedAndNeverFatal(t *testing.T) {
 	for path, want := range map[string]fetch.Why{
 		"7.12.100/readme.txt": fetch.SkipName, "7.12.100/Setup.txt": fetch.SkipName, "/asp/Setup.exe": fetch.SkipName,
 		"/asp/FullSetup": fetch.SkipName, "/asp/7.4.100": fetch.SkipName, "/asp/7.12.100.1": fetch.SkipName,
-		"Setup_7.12.300.exe": fetch.SkipName, "7.12.300/Setup": fetch.SkipTree, "400.exe.part": fetch.SkipSettling,
+		"Setup_7.12.300.exe": fetch.SkipName, "7.12.300/Setup/aux.exe": fetch.SkipUnsafe, "400.exe.part": fetch.SkipSettling,
 		"7.12.500/Setup.exe": fetch.SkipAmbiguous, "7.12.500/Setup.msi": fetch.SkipAmbiguous,
 		"beta.1/Setup.exe": fetch.SkipBeta, "/asp/x": fetch.SkipName,
 	} {

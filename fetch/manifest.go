@@ -1,7 +1,7 @@
 package fetch
 
 import (
-	"encoding/hex"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -28,6 +28,7 @@ type manifest struct {
 	File         string          `json:"file"`
 	Size         int64           `json:"size"`
 	SHA256       string          `json:"sha256"`
+	Parts        []Part          `json:"parts,omitempty"` // of a folder
 	Source       string          `json:"source"`
 	Modified     time.Time       `json:"modified,omitzero"`
 	Archived     time.Time       `json:"archived"`
@@ -37,7 +38,7 @@ type manifest struct {
 func manifestOf(it Item) manifest {
 	return manifest{
 		Format: manifestFormat, Distribution: it.Distribution, Version: it.Version, Variant: it.Variant,
-		File: filepath.Base(it.Path), Size: it.Size, SHA256: it.SHA256, Source: it.Source,
+		File: filepath.Base(it.Path), Size: it.Size, SHA256: it.SHA256, Parts: it.Parts, Source: it.Source,
 		Modified: it.Modified, Archived: it.Archived, Vouched: it.Vouched,
 	}
 }
@@ -55,7 +56,7 @@ func readManifest(dir string) (Item, error) {
 		return Item{}, err
 	}
 	defer func() { _ = f.Close() }()
-	const enough = 1 << 20
+	const enough = 32 << 20 // for a folder of many files
 	var m manifest
 	if err := json.NewDecoder(io.LimitReader(f, enough)).Decode(&m); err != nil {
 		return Item{}, fmt.Errorf("%s is damaged: %w", manifestName, err)
@@ -64,14 +65,28 @@ func readManifest(dir string) (Item, error) {
 		return Item{}, fmt.Errorf("%s: %w", manifestName, err)
 	}
 	it := m.item(dir)
-	fi, err := os.Lstat(it.Path)
-	switch {
-	case err != nil:
-		return Item{}, err
-	case !fi.Mode().IsRegular() || fi.Size() != m.Size:
-		return Item{}, fmt.Errorf("%s is not the file of %d bytes that was archived", show(m.File), m.Size)
+	if it.Parts == nil {
+		return it, isFile(it.Path, it.Size)
+	}
+	if fi, err := os.Lstat(it.Path); err != nil || !fi.IsDir() {
+		return Item{}, cmp.Or(err, fmt.Errorf("%s is not the folder that was archived", show(m.File)))
+	}
+	for _, p := range it.Parts {
+		if err := isFile(filepath.Join(it.Path, filepath.FromSlash(p.Path)), p.Size); err != nil {
+			return Item{}, err
+		}
 	}
 	return it, nil
+}
+
+// isFile reports what is wrong with an archived file, as far as can be told
+// without reading it.
+func isFile(name string, size int64) error {
+	fi, err := os.Lstat(name)
+	if err == nil && (!fi.Mode().IsRegular() || fi.Size() != size) {
+		err = fmt.Errorf("%s is not the file of %d bytes that was archived", show(filepath.Base(name)), size)
+	}
+	return err
 }
 
 func (m manifest) check(dir string) error {
@@ -79,11 +94,11 @@ func (m manifest) check(dir string) error {
 		return fmt.Errorf("format %d is newer than this program: update the program", m.Format)
 	}
 	k := Key{m.Distribution, m.Version, m.Variant, m.SHA256}
-	if b, err := hex.DecodeString(m.SHA256); err != nil || len(b) != 32 || m.SHA256 != strings.ToLower(m.SHA256) {
-		return errors.New("no SHA-256")
-	}
-	if err := errors.Join(k.check(), checkName(m.File)); err != nil {
+	if err := errors.Join(checkSum(m.SHA256), k.check(), checkName(m.File), checkTree(m.Parts)); err != nil {
 		return err
+	}
+	if size, _ := whole(m.Parts); m.Parts != nil && (size != m.Size || sumTree(m.Parts) != m.SHA256) {
+		return errors.New("its files do not add up to the folder that it speaks of")
 	}
 	if !strings.HasSuffix(filepath.Clean(dir), string(filepath.Separator)+itemDir(k)) {
 		return fmt.Errorf("it says %s, and lies elsewhere", k)
@@ -94,7 +109,7 @@ func (m manifest) check(dir string) error {
 func (m manifest) item(dir string) Item {
 	return Item{
 		Key:  Key{m.Distribution, m.Version, m.Variant, m.SHA256},
-		Path: filepath.Join(dir, m.File), Size: m.Size,
+		Path: filepath.Join(dir, m.File), Size: m.Size, Parts: m.Parts,
 		Source: m.Source, Modified: m.Modified, Archived: m.Archived, Vouched: m.Vouched,
 	}
 }

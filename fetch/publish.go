@@ -12,29 +12,29 @@ import (
 
 // publish moves a vouched file to its place for ever. It is synced before it
 // gets its name, and the name is never one that is taken.
-func (a Archive) publish(ctx context.Context, p *partial, c Candidate, modified time.Time, v Vouched) (Item, error) {
+func (a Archive) publish(ctx context.Context, st *stage, c Candidate, modified time.Time, v Vouched) (Item, error) {
 	dir := filepath.Join(a.Dir, itemDir(c.Key))
 	it := Item{
-		Key: c.Key, Path: filepath.Join(dir, c.Name), Size: c.Size, Source: c.Source, Modified: modified.UTC(),
+		Key: c.Key, Path: filepath.Join(dir, c.Name), Size: c.Size, Parts: c.Parts, Source: c.Source, Modified: modified.UTC(),
 		Archived: clock(a.Now).UTC().Truncate(time.Millisecond), Vouched: v,
 	}
-	if err := p.seal(manifestOf(it)); err != nil {
+	if err := st.seal(manifestOf(it)); err != nil {
 		return Item{}, err
 	}
-	err := durable.Publish(p.dataDir(), dir)
+	err := durable.Publish(st.dataDir(), dir)
 	if errors.Is(err, fs.ErrExist) {
 		if it, ok := a.present(ctx, dir); ok {
 			it, err := revouch(it, v)
-			return it, errors.Join(err, p.discard())
+			return it, errors.Join(err, st.discard())
 		}
 		if err = a.setAside(dir, c.Key); err == nil {
-			err = durable.Publish(p.dataDir(), dir)
+			err = durable.Publish(st.dataDir(), dir)
 		}
 	}
 	if err != nil {
 		return Item{}, err
 	}
-	if err := p.discard(); err != nil {
+	if err := st.discard(); err != nil {
 		return Item{}, err
 	}
 	items, err := a.items(filepath.Join(c.Distribution, c.Version.String()))

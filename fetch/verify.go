@@ -16,12 +16,13 @@ import (
 // A Candidate is a file that is complete, not yet published, and waits for
 // somebody to vouch for it.
 type Candidate struct {
-	Key           // what it claims to be, and the SHA-256 that its bytes have
+	Key           // what it claims to be, and the SHA-256 that its bytes have; of a folder, see [Item]
 	Path   string // on this machine; read only
-	Name   string // as it was named on the server
-	Size   int64
+	Name   string // as it was named on the server, in UTF-8
+	Size   int64  // bytes
+	Parts  []Part // of a folder: its files with their hashes; nil for one file
 	Source string // where it came from: a URL without secrets, or a file
-	Remote string // its path on the server, or ""
+	Remote string // its path on the server, byte for byte, or ""
 }
 
 // Vouched says how a file was vouched for, for the manifest and for people.
