@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"math"
+	"time"
 
 	"golang.org/x/time/rate"
 )
@@ -86,8 +87,8 @@ type limited struct {
 
 func (l *limited) Read(p []byte) (int, error) {
 	n, err := l.r.Read(p[:min(len(p), l.limit.Burst())])
-	if werr := l.limit.WaitN(l.ctx, n); werr != nil && err == nil {
-		err = context.Cause(l.ctx)
+	if werr := sleep(l.ctx, l.limit.ReserveN(time.Now(), n).Delay()); werr != nil {
+		return n, werr
 	}
 	return n, err
 }
