@@ -70,8 +70,14 @@ func (r Release) wanted(k Key) (File, error) {
 	return file, errors.Join(checkName(name), checkPayload(name))
 }
 
-func (a Archive) fetch(ctx context.Context, src Source, key Key, file File, verify Verifier) (Item, error) {
-	want, err := ask(ctx, src, file)
+func (a Archive) fetch(ctx context.Context, src Source, key Key, file File, verifier Verifier) (Item, error) {
+	kept, done := keep(src)
+	defer done()
+	verify := VerifierFunc(func(ctx context.Context, c Candidate) (Vouched, error) {
+		done() // it may ask the same server, which may allow one connection only
+		return verifier.Verify(ctx, c)
+	})
+	want, err := ask(ctx, kept, file)
 	if err != nil {
 		return Item{}, err
 	}
@@ -88,7 +94,7 @@ func (a Archive) fetch(ctx context.Context, src Source, key Key, file File, veri
 		return Item{}, err
 	}
 	defer st.close()
-	d := download{a: a, src: src, key: key, file: file, want: want, st: st}
+	d := download{a: a, src: kept, key: key, file: file, want: want, st: st}
 	parts, err := d.run(ctx)
 	if errors.Is(err, ErrChanged) {
 		return Item{}, errors.Join(err, st.discard()) // nothing fits it any more

@@ -49,6 +49,8 @@ type Found struct {
 // it passed over. A distribution without any release is no error here; one
 // that is not on the server is [ErrUnknownDistribution].
 func (f Finder) Find(ctx context.Context, src Source, distribution string) (Found, error) {
+	src, done := keep(src)
+	defer done()
 	look := look{f: f, src: src, found: Found{Distribution: distribution}, drafts: map[version.Version]*draft{}}
 	patterns, err := f.Layout.compile()
 	if err != nil {
@@ -128,7 +130,9 @@ func (f Found) summary(want version.Variant) error {
 // spell returns a path in the server's own bytes, where the server has it in
 // another encoding than UTF-8; else it returns missing.
 func spell(ctx context.Context, src Source, name string, missing error) (string, error) {
-	ascii := func(s string) bool { return !strings.ContainsFunc(s, func(r rune) bool { return r > unicode.MaxASCII }) }
+	ascii := func(s string) bool {
+		return !strings.ContainsFunc(s, func(r rune) bool { return r > unicode.MaxASCII })
+	}
 	at := "/"
 	for part := range strings.SplitSeq(strings.Trim(name, "/"), "/") {
 		if !ascii(part) {

@@ -1,7 +1,6 @@
 package fetch
 
 import (
-	"context"
 	"crypto/tls"
 	"net"
 	"time"
@@ -11,7 +10,6 @@ import (
 // first, then data connections. The library leaves TLS on data connections
 // to whoever dials them.
 type dialer struct {
-	ctx    context.Context //nolint:containedctx // lives as long as one operation
 	s      *session
 	idle   time.Duration
 	mode   TLS
@@ -21,7 +19,7 @@ type dialer struct {
 
 func (d *dialer) dial(network, address string) (net.Conn, error) {
 	nd := net.Dialer{Timeout: d.idle}
-	raw, err := nd.DialContext(d.ctx, network, address)
+	raw, err := nd.DialContext(d.s.ctx, network, address)
 	if err != nil {
 		d.s.dataRefused = d.data
 		return nil, err

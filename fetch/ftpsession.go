@@ -50,6 +50,8 @@ const (
 // sets no deadlines and cannot be canceled; both happen below it, on the
 // connections.
 type session struct {
+	ctx   context.Context //nolint:containedctx // of the present operation
+	kept  bool            // it was kept from an earlier operation
 	conn  *ftp.ServerConn
 	phase phase
 	said  transcript
@@ -67,6 +69,7 @@ type session struct {
 // what is known of it.
 func (f FTP) dial(ctx context.Context, o options) (s *session, err error) {
 	s = &session{limit: &countdown{left: maxTalk}}
+	s.attach(ctx)
 	defer func() {
 		if err != nil {
 			s.end()
@@ -80,10 +83,7 @@ func (f FTP) dial(ctx context.Context, o options) (s *session, err error) {
 	if ctx.Err() != nil {
 		return s, context.Cause(ctx)
 	}
-	s.mu.Lock()
-	s.cancel = context.AfterFunc(ctx, s.end)
-	s.mu.Unlock()
-	d := dialer{ctx: ctx, s: s, idle: f.idle(), mode: f.TLS, config: f.tlsConfig(host)}
+	d := dialer{s: s, idle: f.idle(), mode: f.TLS, config: f.tlsConfig(host)}
 	opts := []ftp.DialOption{
 		ftp.DialWithDialFunc(d.dial),
 		ftp.DialWithDebugOutput(&s.said),
@@ -130,6 +130,26 @@ func (f FTP) tlsConfig(host string) *tls.Config {
 	}
 	c.ClientSessionCache = tls.NewLRUClientSessionCache(4)
 	return c
+}
+
+// attach makes the session obey a context.
+func (s *session) attach(ctx context.Context) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ctx = ctx
+	s.cancel = context.AfterFunc(ctx, s.end)
+}
+
+// detach ends that, and reports whether the session is as good as new.
+func (s *session) detach() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended || !s.cancel() {
+		return false
+	}
+	s.conns = s.conns[:1] // the control connection; the others are closed
+	s.limit.set(maxTalk)
+	return true
 }
 
 // end closes all connections at once. It may be called at any time, by any
@@ -247,14 +267,15 @@ func lost(err error) bool {
 
 // A transfer is an open file. See [Source] for what Close promises.
 type transfer struct {
-	ctx   context.Context //nolint:containedctx // Open's: it governs the reading too
-	s     *session
-	r     *ftp.Response
-	name  string
-	scrub func(string) string
-	end   error // what ended the data; io.EOF if all seems to be well
-	once  sync.Once
-	res   error
+	ctx    context.Context //nolint:containedctx // Open's: it governs the reading too
+	f      FTP
+	s      *session
+	r      *ftp.Response
+	name   string
+	end    error // what ended the data; io.EOF if all seems to be well
+	abrupt bool  // TLS without its goodbye
+	once   sync.Once
+	res    error
 }
 
 func (t *transfer) Read(p []byte) (int, error) {
@@ -266,7 +287,7 @@ func (t *transfer) Read(p []byte) (int, error) {
 		// TLS without its goodbye: many servers do so. Whether the data was
 		// cut is then for the confirmation on the control connection, and for
 		// the count of bytes.
-		err = io.EOF
+		err, t.abrupt = io.EOF, true
 	}
 	if err != nil && t.ctx.Err() != nil {
 		err = context.Cause(t.ctx)
@@ -277,18 +298,22 @@ func (t *transfer) Read(p []byte) (int, error) {
 
 func (t *transfer) Close() error {
 	t.once.Do(func() {
-		defer t.s.end()
 		if !errors.Is(t.end, io.EOF) {
 			// The server would be waited for, and its 426 tells nothing.
+			t.s.end()
 			t.res = &Error{Op: "read", Name: t.name, Err: errors.New("closed before the end"), Temporary: true}
 			return
 		}
 		if err := t.r.Close(); err != nil {
+			t.s.end()
 			t.res = &Error{Op: "read", Name: t.name, Reason: ErrUnreachable, Code: refused(err), Temporary: true,
-				Err: errors.New("no confirmation of the end: " + t.scrub(err.Error()))}
+				Err: errors.New("no confirmation of the end: " + t.f.scrub(err.Error()))}
 			return
 		}
-		t.s.quit()
+		if t.abrupt {
+			t.f.keep = nil // whatever that was, it is not to happen again
+		}
+		t.f.done(t.s)
 	})
 	return t.res
 }
@@ -311,6 +336,12 @@ func (c *countdown) take(n int) error {
 		return errTalk
 	}
 	return nil
+}
+
+func (c *countdown) set(left int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.left = left
 }
 
 func (c *countdown) spent() bool {

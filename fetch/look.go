@@ -22,7 +22,7 @@ var companions = []string{
 // vendor's own where a variant is a folder.
 var (
 	uploading = []string{".part", ".partial", ".filepart", ".crdownload", ".upload"}
-	temp  = []string{".tmp", ".temp"}
+	temp      = []string{".tmp", ".temp"}
 )
 
 // maxFolders bounds what a hostile server can make us list.

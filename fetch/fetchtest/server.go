@@ -106,6 +106,15 @@ func (s *Server) Close() {
 	s.done.Wait()
 }
 
+// Drop closes all open connections without a word.
+func (s *Server) Drop() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.conns {
+		_ = c.Close()
+	}
+}
+
 // Put makes or replaces a file and the folders on the way to it.
 func (s *Server) Put(name string, data []byte, mod time.Time) {
 	s.mu.Lock()

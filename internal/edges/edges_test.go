@@ -25,7 +25,7 @@ var (
 	edges = map[string][]string{
 		"version":          nil,
 		"schedule":         {"version"},
-		"fetch":            with(durable, "version", "fetch", "github.com/jlaffaye/ftp", "github.com/cenkalti/backoff/v5", "golang.org/x/text", "github.com/gofrs/flock"),
+		"fetch":            with(durable, "version", "fetch", "github.com/jlaffaye/ftp", "github.com/cenkalti/backoff/v5", "golang.org/x/text", "golang.org/x/time", "github.com/gofrs/flock"),
 		"backup":           with(durable, "github.com/gofrs/flock"),
 		"backup/files":     with(durable, "backup", "github.com/gofrs/flock", "github.com/klauspost/compress"),
 		"backup/postgres":  with(durable, "internal/process", "backup", "github.com/gofrs/flock", "github.com/jackc/pgx/v5", "github.com/jackc/pgpassfile", "github.com/jackc/pgservicefile", "golang.org/x/text", "github.com/klauspost/compress"),
