@@ -99,10 +99,8 @@ type listing struct {
 // it, crypto/tls gives io.EOF: then the confirmation on the control connection
 // decides, and the end of the last line.
 func (l *listing) Read([]byte) (int, error) {
-	body, err := io.ReadAll(l.Conn)
-	if err != nil {
+	if _, err := io.Copy(&l.said.body, l.Conn); err != nil {
 		return 0, err
 	}
-	l.said.body = append(l.said.body, body...)
 	return 0, io.EOF
 }

@@ -17,9 +17,9 @@ type transcript struct {
 	epsv    bool   // EPSV was answered
 	cut     bool   // a reply to a listing spoke of truncation
 
-	listed bool   // a data connection would be a listing's
-	body   []byte // what it gave
-	line   []byte // an unfinished line
+	listed bool            // a data connection would be a listing's
+	body   strings.Builder // what it gave
+	line   []byte          // an unfinished line
 }
 
 // Write takes a piece of the library's debug output.
@@ -72,11 +72,11 @@ func (t *transcript) reply(code int, text string) {
 	t.epsv = t.epsv || code == 229
 }
 
-func (t *transcript) startListing() { t.listed, t.body, t.cut = true, nil, false }
+func (t *transcript) startListing() { t.listed, t.cut = true, false }
 
 // endListing returns the listing, byte for byte.
 func (t *transcript) endListing() string {
-	body := string(t.body)
-	t.listed, t.body = false, nil
-	return body
+	defer t.body.Reset()
+	t.listed = false
+	return t.body.String()
 }

@@ -113,7 +113,6 @@ func TestListingCutWithinTLSRecord(t *testing.T) {
 	require.ErrorIs(t, err, io.ErrUnexpectedEOF)
 	require.Zero(t, n)
 	require.True(t, lost(err), "trying again may help")
-	require.Empty(t, said.endListing())
 }
 
 type cutConn struct{ net.Conn }

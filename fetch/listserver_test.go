@@ -114,11 +114,11 @@ func TestFTPListingThatWasCut(t *testing.T) {
 		s.Features = way.features
 		s.Put(setupPath, nil, released)
 		all := lines(verb, 10_001)
-		n := 10_000
-		s.OnList(func(string) []string { return all[:n] })
+		s.OnList(func(string) []string { return all[:10_000] })
 		_, err := way.names(t.Context(), client(s), "/asp")
 		require.ErrorContains(t, err, "cut the listing short after 10000 lines", verb)
-		for _, n = range []int{9_999, 10_001} {
+		for _, n := range []int{9_999, 10_001} {
+			s.OnList(func(string) []string { return all[:n] })
 			names, err := way.names(t.Context(), client(s), "/asp")
 			require.NoError(t, err)
 			require.Len(t, names, n)
@@ -190,23 +190,24 @@ func TestFTPNamesWhereNLSTIsRefused(t *testing.T) {
 	for _, code := range []string{"450 no files", "550 no files found"} {
 		s := fetchtest.New(t)
 		s.Put("/asp/7.12.100/Setup.exe", nil, released)
-		refuse := map[string]string{"NLST": code}
-		s.OnCommand(func(verb, _ string) string { return refuse[verb] })
+		refuse := func(replies map[string]string) {
+			s.OnCommand(func(verb, _ string) string { return replies[verb] })
+		}
+		refuse(map[string]string{"NLST": code})
 		names, err := client(s).Names(t.Context(), "/asp")
 		require.NoError(t, err)
 		require.Equal(t, []string{"7.12.100"}, names, "it may leave folders out")
 
-		listed := []string{}
-		s.OnList(func(string) []string { return listed })
+		s.OnList(func(string) []string { return []string{} })
 		names, err = client(s).Names(t.Context(), "/asp")
 		require.NoError(t, err)
 		require.Empty(t, names)
 
-		listed = []string{"nobody knows"}
+		s.OnList(func(string) []string { return []string{"nobody knows"} })
 		_, err = client(s).Names(t.Context(), "/asp")
 		require.ErrorContains(t, err, "no name can be made out")
 
-		refuse["MLSD"] = "550 you may not read this"
+		refuse(map[string]string{"NLST": code, "MLSD": "550 you may not read this"})
 		_, err = client(s).Names(t.Context(), "/asp")
 		require.ErrorContains(t, err, "you may not read this")
 	}
@@ -220,12 +221,11 @@ func TestFTPNamesWhereNLSTIsRefused(t *testing.T) {
 func TestFTPNamesOfAnotherFolder(t *testing.T) {
 	s := fetchtest.New(t)
 	s.Put(setupPath, nil, released)
-	listed := []string{"/asp/7.12.100", "./7.12.200", "7.13.100"}
-	s.OnList(func(string) []string { return listed })
+	s.OnList(func(string) []string { return []string{"/asp/7.12.100", "./7.12.200", "7.13.100"} })
 	names, err := client(s).Names(t.Context(), "/asp")
 	require.NoError(t, err)
 	require.Equal(t, []string{"7.12.100", "7.12.200", "7.13.100"}, names)
-	listed = append(listed, "/etc/passwd")
+	s.OnList(func(string) []string { return []string{"7.12.100", "/etc/passwd"} })
 	_, err = client(s).Names(t.Context(), "/asp")
 	require.ErrorContains(t, err, "no name in this folder: /etc/passwd")
 	require.ErrorContains(t, err, "list the folder with List")

@@ -264,7 +264,7 @@ func (s *Server) body(dir, verb string) ([]byte, Fault) {
 		fault = onListing(verb, dir)
 	}
 	if fault.Data != nil {
-		return fault.Data, fault
+		return slices.Concat(fault.Data, fault.Extra), fault
 	}
 	var lines []string
 	if on != nil {
