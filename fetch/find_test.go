@@ -94,7 +94,7 @@ func TestHostileNamesInListings(t *testing.T) {
 			}
 			lines := []string{"type=dir; 7.12.100"}
 			if features != nil {
-				lines = []string{"total 5", "drwxr-xr-x    2 ftp      ftp          4096 Dec 04  2019 7.12.100", "-rw-r--r-- 1 a group with blanks 5 Dec 04 2019 lost.exe"}
+				lines = []string{"total 5", "drwxr-xr-x    2 ftp      ftp          4096 Dec 04  2019 7.12.100", "?????????? ? ? ? ?            ? lost.exe"}
 			}
 			for _, name := range hostile {
 				if features == nil {

@@ -11,7 +11,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -235,18 +234,6 @@ func TestFTPFallsBackToPASV(t *testing.T) {
 	require.Len(t, entries, 1)
 }
 
-func TestFTPNamesPassUntouched(t *testing.T) {
-	cp1251 := "\xce\xef\xe5\xea\xe0" // Опека
-	s := fetchtest.New(t)
-	s.Put("/"+cp1251+"/file", []byte("x"), released)
-	entries, err := client(s).List(t.Context(), "/"+cp1251)
-	require.NoError(t, err)
-	require.Len(t, entries, 1)
-	entries, err = client(s).List(t.Context(), "/")
-	require.NoError(t, err)
-	require.Equal(t, cp1251, entries[0].Name)
-}
-
 func TestFTPRefusesLineBreaks(t *testing.T) {
 	s := fetchtest.New(t)
 	_, err := client(s).List(t.Context(), "/a\r\nDELE b")
@@ -254,32 +241,6 @@ func TestFTPRefusesLineBreaks(t *testing.T) {
 	for _, c := range s.Commands() {
 		require.False(t, strings.HasPrefix(c, "DELE"), c)
 	}
-}
-
-func TestFTPListingThatWasCut(t *testing.T) {
-	s := fetchtest.New(t)
-	lines := make([]string, 10_000)
-	for i := range lines {
-		lines[i] = fmt.Sprintf("type=file;size=1;modify=20191204200000; f%d", i)
-	}
-	s.Put(setupPath, nil, released)
-	s.OnList(func(string) []string { return lines })
-	_, err := client(s).List(t.Context(), "/asp")
-	require.ErrorContains(t, err, "cut the listing short")
-	lines = lines[:9_999]
-	entries, err := client(s).List(t.Context(), "/asp")
-	require.NoError(t, err)
-	require.Len(t, entries, 9_999)
-}
-
-func TestFTPServerThatTalksWithoutEnd(t *testing.T) {
-	s := fetchtest.New(t)
-	s.Put(setupPath, nil, released)
-	line := "type=file;size=1; " + strings.Repeat("x", 60_000)
-	lines := slices.Repeat([]string{line}, 300)
-	s.OnList(func(string) []string { return lines })
-	_, err := client(s).List(t.Context(), "/asp")
-	require.ErrorContains(t, err, "talks without end")
 }
 
 func TestFTPStatFallsBackToTheListing(t *testing.T) {

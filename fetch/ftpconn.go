@@ -2,6 +2,7 @@ package fetch
 
 import (
 	"crypto/tls"
+	"io"
 	"net"
 	"time"
 )
@@ -25,7 +26,7 @@ func (d *dialer) dial(network, address string) (net.Conn, error) {
 		return nil, err
 	}
 	c := &conn{Conn: raw, idle: d.idle}
-	if !d.data || d.s.said.raw != nil {
+	if !d.data || d.s.said.listed {
 		c.limit = d.s.limit // a file may be larger
 	}
 	if err := d.s.add(c); err != nil {
@@ -71,22 +72,33 @@ func (c *conn) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
-// dataConn lets the transcript see a listing as the server sent it. said is
-// nil for the control connection, which is left as it is.
+// dataConn takes a listing's data away from the library. said is nil for the
+// control connection, which is left as it is.
 func dataConn(c net.Conn, said *transcript) net.Conn {
-	if said == nil || said.raw == nil {
+	if said == nil || !said.listed {
 		return c
 	}
 	return &listing{c, said}
 }
 
+// A listing is a data connection that the library finds empty: it would
+// drop in silence what it does not understand.
 type listing struct {
 	net.Conn
 	said *transcript
 }
 
-func (l *listing) Read(p []byte) (int, error) {
-	n, err := l.Conn.Read(p)
-	l.said.data(p[:n])
-	return n, err
+// Read reads all of the listing into the transcript.
+//
+// An error is one for the library too, so that no listing is shorter than it
+// was sent. That holds for io.ErrUnexpectedEOF as well, which is TLS cut off
+// within a record: there is no size to count against, as there is for a file.
+// Where TLS ends between two records without its goodbye, as many servers do
+// it, crypto/tls gives io.EOF: then the confirmation on the control connection
+// decides, and the end of the last line.
+func (l *listing) Read([]byte) (int, error) {
+	if _, err := io.Copy(&l.said.body, l.Conn); err != nil {
+		return 0, err
+	}
+	return 0, io.EOF
 }

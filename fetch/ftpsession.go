@@ -192,20 +192,36 @@ func (s *session) list(dir string) (entries []Entry, err error) {
 	if err := s.conn.ChangeDir(dir); err != nil {
 		return nil, err
 	}
+	lines, err := s.lines(dir, func() error {
+		_, err := s.conn.List("")
+		return err
+	})
+	switch {
+	case err != nil:
+		return nil, err
+	case s.said.listing == "MLSD":
+		return parseMLSD(lines), nil
+	}
+	return parseLIST(lines, time.Now()), nil
+}
+
+// lines returns what a listing gives, if all of it came.
+func (s *session) lines(dir string, ask func() error) ([]string, error) {
 	s.said.startListing()
-	parsed, err := s.conn.List("")
-	raw := s.said.endListing()
+	err := ask()
+	body := s.said.endListing()
 	if err != nil {
 		return nil, err
 	}
-	if s.said.cut || len(raw) == suspicious {
-		return nil, &Error{Op: "list", Name: dir, Code: s.said.code, Err: fmt.Errorf("the server cut the listing short after %d lines", len(raw)),
+	lines, err := splitLines(body)
+	switch {
+	case err != nil:
+		return nil, &Error{Op: "list", Name: dir, Reason: ErrUnreachable, Temporary: true, Err: err, Hint: "check the network, or try later"}
+	case s.said.cut || len(lines) == suspicious:
+		return nil, &Error{Op: "list", Name: dir, Code: s.said.code, Err: fmt.Errorf("the server cut the listing short after %d lines", len(lines)),
 			Hint: "ask the vendor to clear the folder, or to raise the server's limit"}
 	}
-	if s.said.listing == "MLSD" {
-		return parseMLSD(raw), nil
-	}
-	return matchLIST(raw, parsed), nil
+	return lines, nil
 }
 
 func (s *session) stat(name string) (e Entry, err error) {

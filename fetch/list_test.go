@@ -1,6 +1,8 @@
 package fetch
 
 import (
+	"io"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -100,3 +102,19 @@ func FuzzLayout(f *testing.F) {
 		}
 	})
 }
+
+// TLS that ends within a record has lost something, whatever the server
+// confirms afterwards.
+func TestListingCutWithinTLSRecord(t *testing.T) {
+	var said transcript
+	said.startListing()
+	l := listing{cutConn{}, &said}
+	n, err := l.Read(make([]byte, 100))
+	require.ErrorIs(t, err, io.ErrUnexpectedEOF)
+	require.Zero(t, n)
+	require.True(t, lost(err), "trying again may help")
+}
+
+type cutConn struct{ net.Conn }
+
+func (cutConn) Read(p []byte) (int, error) { return copy(p, "f1\r\n"), io.ErrUnexpectedEOF }
