@@ -1,7 +1,9 @@
 package fetch
 
 import (
+	"cmp"
 	"crypto/tls"
+	"errors"
 	"io"
 	"net"
 	"time"
@@ -39,9 +41,9 @@ func (d *dialer) dial(network, address string) (net.Conn, error) {
 		said = nil
 	}
 	if !secure {
-		return dataConn(c, said), nil
+		return dataConn(c, said, d.s.end), nil
 	}
-	return dataConn(tls.Client(c, d.config), said), nil
+	return dataConn(tls.Client(c, d.config), said, d.s.end), nil
 }
 
 // A conn is a connection whose peer may never be silent for longer than
@@ -74,11 +76,11 @@ func (c *conn) Write(p []byte) (int, error) {
 
 // dataConn takes a listing's data away from the library. said is nil for the
 // control connection, which is left as it is.
-func dataConn(c net.Conn, said *transcript) net.Conn {
+func dataConn(c net.Conn, said *transcript, end func()) net.Conn {
 	if said == nil || !said.listed {
 		return c
 	}
-	return &listing{c, said}
+	return &listing{c, said, end}
 }
 
 // A listing is a data connection that the library finds empty: it would
@@ -86,6 +88,7 @@ func dataConn(c net.Conn, said *transcript) net.Conn {
 type listing struct {
 	net.Conn
 	said *transcript
+	end  func() // of the session
 }
 
 // Read reads all of the listing into the transcript.
@@ -97,8 +100,9 @@ type listing struct {
 // it, crypto/tls gives io.EOF: then the confirmation on the control connection
 // decides, and the end of the last line.
 func (l *listing) Read([]byte) (int, error) {
-	if _, err := io.Copy(&l.said.body, l.Conn); err != nil {
-		return 0, err
+	_, err := io.Copy(&l.said.body, l.Conn)
+	if silent, ok := errors.AsType[net.Error](err); ok && silent.Timeout() {
+		l.end() // the library would wait as long again for the confirmation
 	}
-	return 0, io.EOF
+	return 0, cmp.Or(err, io.EOF)
 }

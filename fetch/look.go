@@ -41,7 +41,7 @@ type look struct {
 
 // A draft collects what belongs to one version until all of it was seen.
 type draft struct {
-	files    map[version.Variant][]File
+	files    []File
 	sidecars map[string]string // path without .sha256 -> path
 	settling []Skipped
 }
@@ -62,7 +62,10 @@ func (l *look) folder(ctx context.Context, dir string, trails []trail) error {
 	case err != nil:
 		return err
 	}
-	slices.SortFunc(entries, func(a, b Entry) int { return cmp.Compare(a.Name, b.Name) })
+	byName := func(a, b Entry) int { return strings.Compare(a.Name, b.Name) }
+	if !slices.IsSortedFunc(entries, byName) { // most servers sort
+		slices.SortFunc(entries, byName)
+	}
 	for _, e := range entries {
 		if err := l.entry(ctx, dir, e, trails); err != nil {
 			return err
@@ -89,9 +92,10 @@ func (l *look) entry(ctx context.Context, dir string, e Entry, trails []trail) e
 		return nil
 	}
 	full, name := path.Join(dir, e.Name), e.Text()
-	stem := strings.TrimSuffix(name, sidecar)
+	stem := strings.ToLower(strings.TrimSuffix(name, sidecar))
+	bare := len(stem) == len(name)
 	if isUpload(stem) {
-		stem = strings.TrimSuffix(stem, path.Ext(stem))
+		stem, bare = strings.TrimSuffix(stem, path.Ext(stem)), false
 	}
 	var deeper []trail
 	var last *match
@@ -99,7 +103,7 @@ func (l *look) entry(ctx context.Context, dir string, e Entry, trails []trail) e
 		m, ok := t.name(t.rest[0], stem)
 		switch {
 		case !ok:
-		case len(t.rest) > 1 && stem == name:
+		case len(t.rest) > 1 && bare:
 			deeper = append(deeper, trail{m, t.rest[1:]})
 		case len(t.rest) == 1 && last == nil:
 			last = &m
@@ -143,10 +147,13 @@ func (l *look) candidate(ctx context.Context, full string, e Entry, m match) err
 	}
 	d := l.drafts[m.version]
 	if d == nil {
-		d = &draft{files: map[version.Variant][]File{}, sidecars: map[string]string{}}
+		d = &draft{}
 		l.drafts[m.version] = d
 	}
 	if of, ok := strings.CutSuffix(full, sidecar); ok && e.Kind == KindFile {
+		if d.sidecars == nil {
+			d.sidecars = map[string]string{}
+		}
 		d.sidecars[of] = full
 		return nil
 	}
@@ -164,7 +171,7 @@ func (l *look) candidate(ctx context.Context, full string, e Entry, m match) err
 		l.skip(full, SkipNoSize, m.version)
 	default:
 		file.Size, file.Time = e.Size, e.Time
-		d.files[m.variant] = append(d.files[m.variant], file)
+		d.files = append(d.files, file)
 	}
 	return nil
 }
@@ -199,7 +206,7 @@ func (l *look) tree(ctx context.Context, d *draft, f File, v version.Version) er
 	}
 	f.Parts = parts
 	f.Size, f.Time = whole(parts)
-	d.files[f.Variant] = append(d.files[f.Variant], f)
+	d.files = append(d.files, f)
 	return nil
 }
 
@@ -251,17 +258,15 @@ func (l *look) finish(ctx context.Context) error {
 			continue
 		}
 		r := Release{Distribution: l.found.Distribution, Version: v}
-		for _, variant := range []version.Variant{version.Setup, version.FullSetup} {
-			files := d.files[variant]
-			if len(files) > 1 {
-				for _, f := range files {
-					l.skip(f.Path, SkipAmbiguous, v)
-				}
+		slices.SortStableFunc(d.files, func(a, b File) int { return cmp.Compare(a.Variant, b.Variant) })
+		for i, f := range d.files {
+			twin := func(at int) bool { return at >= 0 && at < len(d.files) && d.files[at].Variant == f.Variant }
+			if twin(i-1) || twin(i+1) {
+				l.skip(f.Path, SkipAmbiguous, v)
+				continue
 			}
-			if len(files) == 1 {
-				files[0].Sidecar = d.sidecars[files[0].Path]
-				r.Files = append(r.Files, files[0])
-			}
+			f.Sidecar = d.sidecars[f.Path]
+			r.Files = append(r.Files, f)
 		}
 		if len(r.Files) > 0 {
 			l.found.Releases = append(l.found.Releases, r)
