@@ -41,6 +41,8 @@ type Archive struct {
 	Rate    int64            // bytes a second that a download may take at most; 0 means no limit
 	Now     func() time.Time // nil means time.Now
 	Observe func(Event)      // nil means silence
+
+	checkpoint int64 // bytes; 0 means the constant of that name
 }
 
 // A Key names what is archived.

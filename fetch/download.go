@@ -2,6 +2,7 @@ package fetch
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -137,6 +138,8 @@ func (d *download) one(ctx context.Context, w remote) (sum string, err error) {
 	}
 	return part.sum(), nil
 }
+
+func (d *download) checkpoint() int64 { return cmp.Or(d.a.checkpoint, checkpoint) }
 
 // unchanged asks for sizes and times again.
 func (d *download) unchanged(ctx context.Context) error {
@@ -280,7 +283,7 @@ func (t *taking) write(b []byte, err error) error {
 		}
 		t.unsaved += int64(len(b))
 		t.progress(t.part.size)
-		if t.unsaved >= checkpoint {
+		if t.unsaved >= t.checkpoint() {
 			if err := t.note(true); err != nil {
 				return err
 			}
@@ -339,7 +342,7 @@ func (t *taking) note(now bool) error {
 	if err := t.part.note(t.w.Size, t.w.Time); err != nil {
 		return err
 	}
-	if !now && t.unsaved < checkpoint {
+	if !now && t.unsaved < t.checkpoint() {
 		return nil
 	}
 	t.unsaved = 0
