@@ -28,6 +28,10 @@
 // [Restored] is a restore that has happened: what was there before is kept
 // aside until Discard, and Undo brings it back.
 //
+// Old snapshots go by [Store.Prune], which is told how many and how young ones
+// are to be kept and which an update still needs, and which removes nothing
+// before the newest one of the same target has been read back whole.
+//
 // # Use
 //
 //	store := backup.Store{Dir: "/srv/backups"}

@@ -11,8 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/gofrs/flock"
-
 	"github.com/aspupdate/aspupdate/internal/durable"
 )
 
@@ -29,7 +27,7 @@ type Store struct {
 	Observe func(Event)
 }
 
-// An Event says that a stage of Take, Verify or Restore begins.
+// An Event says that a stage of Take, Verify, Restore or Prune begins.
 type Event struct {
 	Stage Stage
 	ID    string // of the snapshot
@@ -41,18 +39,20 @@ type Event struct {
 // A Stage is what a Store is at.
 type Stage string
 
-// The stages, in the order in which they come.
+// The stages of a Store, in the order in which they come.
 const (
 	StageBackup  Stage = "backup"  // the target writes
 	StageSeal    Stage = "seal"    // hashing, syncing, writing the manifest
 	StageVerify  Stage = "verify"  // reading every byte back
 	StageSealed  Stage = "sealed"  // the snapshot is there
 	StageRestore Stage = "restore" // the target restores
+	StageRemove  Stage = "remove"  // Prune is about to remove it
 )
 
+// Before the ID, in names that no snapshot has.
 const (
-	tempPrefix = ".taking-"
-	lockFile   = ".lock"
+	tempPrefix = ".taking-"   // being made
+	gonePrefix = ".removing-" // being deleted
 )
 
 func (s *Store) now() time.Time {
@@ -182,8 +182,8 @@ func (s *Store) Needs(ctx context.Context, t Target) ([]Need, error) {
 	return needs, err
 }
 
-// Tidy removes what killed runs of Take left unfinished. It never touches a
-// sealed snapshot, nor anything at all while another Take is running.
+// Tidy removes what killed runs of Take and Prune left unfinished. It never
+// touches a snapshot, nor anything at all while the store is in use.
 func (s *Store) Tidy(ctx context.Context) error {
 	return wrap("tidy", "", s.tidy(ctx))
 }
@@ -201,14 +201,13 @@ func (s *Store) tidy(ctx context.Context) error {
 		return err
 	}
 	entries = slices.DeleteFunc(entries, func(e fs.DirEntry) bool {
-		id, ok := strings.CutPrefix(e.Name(), tempPrefix)
-		return !ok || !idForm.MatchString(id)
+		return !unfinished(e.Name())
 	})
 	if len(entries) == 0 {
 		return nil
 	}
 	// A running Take holds the lock shared; the kernel frees a dead one's.
-	lock := flock.New(filepath.Join(dir, lockFile), flock.SetPermissions(0o600))
+	lock := storeLock(dir)
 	ok, err := lock.TryLock()
 	if err != nil || !ok {
 		return err
@@ -223,4 +222,13 @@ func (s *Store) tidy(ctx context.Context) error {
 		}
 	}
 	return durable.SyncDir(dir)
+}
+
+func unfinished(name string) bool {
+	for _, prefix := range []string{tempPrefix, gonePrefix} {
+		if id, ok := strings.CutPrefix(name, prefix); ok && idForm.MatchString(id) {
+			return true
+		}
+	}
+	return false
 }

@@ -22,6 +22,7 @@ import (
 
 // memory is a target whose live data is a few files in memory.
 type memory struct {
+	name  string // what Meta.Target says
 	live  map[string]string
 	sums  map[string]string
 	fail  error
@@ -42,7 +43,7 @@ func (m *memory) Backup(ctx context.Context, dir string) (backup.Meta, error) {
 	if m.hook != nil {
 		m.hook(dir)
 	}
-	return backup.Meta{Kind: "memory", Engine: "RAM", Detail: []byte(`{"a":1}`), Sums: m.sums}, errors.Join(m.fail, ctx.Err())
+	return backup.Meta{Kind: "memory", Target: m.name, Engine: "RAM", Detail: []byte(`{"a":1}`), Sums: m.sums}, errors.Join(m.fail, ctx.Err())
 }
 
 func (m *memory) Restore(_ context.Context, dir string, meta backup.Meta) (backup.Restored, error) {

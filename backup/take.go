@@ -6,9 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"time"
-
-	"github.com/gofrs/flock"
 
 	"github.com/aspupdate/aspupdate/internal/durable"
 )
@@ -42,11 +39,11 @@ func (s *Store) take(ctx context.Context, name string, t Target) (snap Snapshot,
 	if err := s.tidy(ctx); err != nil {
 		return snap, err
 	}
-	lock := flock.New(filepath.Join(dir, lockFile), flock.SetPermissions(0o600))
-	if _, err := lock.TryRLockContext(ctx, 50*time.Millisecond); err != nil {
-		return snap, fmt.Errorf("locking the store: %w", err)
+	release, err := share(ctx, dir)
+	if err != nil {
+		return snap, err
 	}
-	defer func() { _ = lock.Close() }()
+	defer release()
 
 	ids, err := s.ids()
 	if err != nil {

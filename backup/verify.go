@@ -17,6 +17,11 @@ import (
 // what was sealed. The error wraps ErrDamaged where anything differs: a bit,
 // a size, a missing file, one too many, the manifest itself.
 func (s *Store) Verify(ctx context.Context, id string) error {
+	release, err := s.reading(ctx)
+	if err != nil {
+		return wrap("verify", id, err)
+	}
+	defer release()
 	root, err := s.open(id)
 	if err != nil {
 		return wrap("verify", id, err)
@@ -79,6 +84,11 @@ func byPath(f File, p string) int {
 // Restore verifies the snapshot, every byte of it, and has t restore it
 // (R15). What was live is kept aside until the Restored is discarded.
 func (s *Store) Restore(ctx context.Context, id string, t Target) (Restored, error) {
+	release, err := s.reading(ctx)
+	if err != nil {
+		return nil, wrap("restore", id, err)
+	}
+	defer release()
 	root, err := s.open(id)
 	if err != nil {
 		return nil, wrap("restore", id, err)

@@ -77,6 +77,7 @@ func (f *Folder) Backup(ctx context.Context, dir string) (backup.Meta, error) {
 	}
 	return backup.Meta{
 		Kind:   folderKind,
+		Target: s.path,
 		Detail: detail,
 		Sums:   map[string]string{folderFile: hex.EncodeToString(sum.Sum(nil))},
 	}, nil

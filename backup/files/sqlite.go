@@ -111,6 +111,7 @@ func (q *SQLite) backup(ctx context.Context, s slot, dir string) (backup.Meta, e
 	}
 	return backup.Meta{
 		Kind:   sqliteKind,
+		Target: s.path,
 		Engine: "SQLite " + engine,
 		Detail: detail,
 		Sums:   map[string]string{sqliteFile: d.SHA256},

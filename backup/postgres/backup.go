@@ -104,6 +104,7 @@ func (s *session) backup(ctx context.Context, dir string) (backup.Meta, error) {
 	}
 	meta := backup.Meta{
 		Kind:   kind,
+		Target: s.name + " of the cluster " + f.SystemID,
 		Engine: "PostgreSQL " + f.Server,
 		Tools:  map[string]string{"pg_dump": t.version},
 	}
