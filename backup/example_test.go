@@ -87,3 +87,33 @@ func ExampleStore_Prune() {
 	// removed: before update 1
 	// removed: before update 3
 }
+
+// Once a month somebody makes sure that a backup does come back.
+func ExampleStore_Prove() {
+	dir, err := os.MkdirTemp("", "example")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	app := filepath.Join(dir, "app")
+	_ = os.Mkdir(app, 0o700)
+
+	ctx := context.Background()
+	store := backup.Store{Dir: filepath.Join(dir, "backups")}
+	target := &files.Folder{Path: app}
+	snap, err := store.Take(ctx, "before 7.13.100", target)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println("proven:", !snap.Proven.IsZero())
+	if snap, err = store.Prove(ctx, snap.ID, target); err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println("proven:", !snap.Proven.IsZero())
+	// Output:
+	// proven: false
+	// proven: true
+}

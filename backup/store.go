@@ -27,12 +27,13 @@ type Store struct {
 	Observe func(Event)
 }
 
-// An Event says that a stage of Take, Verify, Restore or Prune begins.
+// An Event says that a stage of Take, Verify, Restore, Prove or Prune begins.
 type Event struct {
 	Stage Stage
 	ID    string // of the snapshot
 	Name  string // as given to Take
 	Bytes int64  // of all files; 0 where not known yet
+	Note  string // why something went another way than usual; mostly ""
 	At    time.Time
 }
 
@@ -46,13 +47,15 @@ const (
 	StageVerify  Stage = "verify"  // reading every byte back
 	StageSealed  Stage = "sealed"  // the snapshot is there
 	StageRestore Stage = "restore" // the target restores
+	StageProve   Stage = "prove"   // the target restores beside and compares
 	StageRemove  Stage = "remove"  // Prune is about to remove it
 )
 
 // Before the ID, in names that no snapshot has.
 const (
-	tempPrefix = ".taking-"   // being made
-	gonePrefix = ".removing-" // being deleted
+	tempPrefix  = ".taking-"   // being made
+	provePrefix = ".proving-"  // its proof is being written
+	gonePrefix  = ".removing-" // being deleted
 )
 
 func (s *Store) now() time.Time {
@@ -182,7 +185,7 @@ func (s *Store) Needs(ctx context.Context, t Target) ([]Need, error) {
 	return needs, err
 }
 
-// Tidy removes what killed runs of Take and Prune left unfinished. It never
+// Tidy removes what killed runs of Take, Prove and Prune left unfinished. It never
 // touches a snapshot, nor anything at all while the store is in use.
 func (s *Store) Tidy(ctx context.Context) error {
 	return wrap("tidy", "", s.tidy(ctx))
@@ -225,7 +228,7 @@ func (s *Store) tidy(ctx context.Context) error {
 }
 
 func unfinished(name string) bool {
-	for _, prefix := range []string{tempPrefix, gonePrefix} {
+	for _, prefix := range []string{tempPrefix, provePrefix, gonePrefix} {
 		if id, ok := strings.CutPrefix(name, prefix); ok && idForm.MatchString(id) {
 			return true
 		}

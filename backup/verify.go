@@ -42,7 +42,7 @@ func (s *Store) verify(ctx context.Context, root *os.Root, id string) (Snapshot,
 		return snap, err
 	}
 	for _, e := range entries {
-		if !slices.Contains([]string{dataFolder, manifestFile, sealFile}, e.Name()) {
+		if !slices.Contains([]string{dataFolder, manifestFile, sealFile, proofFile}, e.Name()) {
 			return snap, damaged(e.Name(), "it was not there when the snapshot was sealed")
 		}
 	}
