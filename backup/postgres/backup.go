@@ -96,12 +96,18 @@ func (s *session) backup(ctx context.Context, dir string) (backup.Meta, error) {
 			return backup.Meta{}, fmt.Errorf("the setting %s is no number: %w", setLimit, err)
 		}
 	}
+	f.Checksums = s.d.Checksums
 	source := s.name
 	if !s.d.InPlace {
-		if source, err = s.clone(ctx, &f); err != nil {
+		if err := s.clone(ctx, live, &f); err != nil {
 			return backup.Meta{}, err
 		}
+		if source = f.Clone; source == "" {
+			source = s.name
+			s.tell(StageNoClone, f.NoClone)
+		}
 	}
+	s.tell(StageDump, "")
 	meta := backup.Meta{
 		Kind:   kind,
 		Target: s.name + " of the cluster " + f.SystemID,
@@ -136,36 +142,6 @@ func (s *session) outside(ctx context.Context, dir string) error {
 		err = fmt.Errorf("the store lies inside the server's folder %s: move it elsewhere", data)
 	}
 	return err
-}
-
-// clone copies the live database on the server.
-func (s *session) clone(ctx context.Context, f *Facts) (string, error) {
-	// Sessions that are just ending get five seconds from the server.
-	name := besideName(s.name, kindClone, newMark())
-	if _, err := s.Exec(ctx, s.copyStatement(name, s.name)); err != nil {
-		if sqlState(err) == codeInUse {
-			return "", fmt.Errorf("%w: close it first: %w", ErrBusy, err)
-		}
-		return "", fmt.Errorf("copying it on the server: %w", err)
-	}
-	i, err := s.find(ctx, name)
-	if err == nil && i == nil {
-		err = errors.New("the copy is gone")
-	}
-	if err != nil {
-		return "", err
-	}
-	f.Clone, f.CloneOID = name, i.oid
-	return name, nil
-}
-
-// copyStatement copies a database that nobody uses. It opens to superusers alone.
-func (s *session) copyStatement(name, template string) string {
-	sql := "CREATE DATABASE " + ident(name) + " TEMPLATE " + ident(template)
-	if s.version >= 150000 { // older servers know no other way
-		sql += " STRATEGY FILE_COPY"
-	}
-	return sql + " CONNECTION LIMIT 0"
 }
 
 // dump writes the dump of a database and reads its fingerprints, both from

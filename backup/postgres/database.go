@@ -31,6 +31,15 @@ type Database struct {
 	// InPlace dumps the database itself, without the clone, where the server
 	// has no room for one. A restore then takes as long as pg_restore.
 	InPlace bool
+	// Checksums makes backups count and sum the rows of every table, in SQL and in
+	// the very state that is dumped, whatever their order, and every restore
+	// and proof of such a backup compare them. That costs a full read of the
+	// database each time, of a restore by the clone too. Without it, what comes back
+	// is compared in all but the rows, and the dump is guarded by its SHA-256.
+	Checksums bool
+	// Observe, if set, is told what is being done, in order, from the calling
+	// goroutine. It may be the function that the store has, too.
+	Observe func(backup.Event)
 
 	tracer pgx.QueryTracer // tests cut runs short at each statement
 }
@@ -39,7 +48,24 @@ var (
 	_ backup.Target = (*Database)(nil)
 	_ backup.Tidier = (*Database)(nil)
 	_ backup.Sizer  = (*Database)(nil)
+	_ backup.Prover = (*Database)(nil)
 )
+
+// What Database.Observe is told beside what the store's is.
+const (
+	StageClone   backup.Stage = "clone"    // the database is copied on the server
+	StageNoClone backup.Stage = "no clone" // Note says why: the dump is made in place, or is what is restored
+	StageDump    backup.Stage = "dump"     // pg_dump writes
+	StageLoad    backup.Stage = "load"     // pg_restore reads
+	StageCompare backup.Stage = "compare"  // what was restored, with the manifest
+	StageSwap    backup.Stage = "swap"     // the restored database gets the live name
+)
+
+func (d *Database) tell(stage backup.Stage, note string) {
+	if d.Observe != nil {
+		d.Observe(backup.Event{Stage: stage, Note: note, At: time.Now().UTC()})
+	}
+}
 
 var (
 	// ErrRights says that the maintenance role is no superuser.
