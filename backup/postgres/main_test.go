@@ -23,7 +23,7 @@ import (
 
 // One server for all tests of this package: each has databases and roles of
 // its own names.
-var cluster = sync.OnceValues(realtest.StartPostgres)
+var cluster = sync.OnceValues(func() (*realtest.Cluster, error) { return realtest.StartPostgres() })
 
 var started atomic.Bool
 
