@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/aspupdate/aspupdate/backup/internal/progress"
 	"github.com/aspupdate/aspupdate/internal/durable"
 )
 
@@ -27,14 +28,20 @@ type Store struct {
 	Observe func(Event)
 }
 
-// An Event says that a stage of Take, Verify, Restore, Prove or Prune begins.
+// An Event says that a stage of Take, Verify, Restore, Prove or Prune begins,
+// or, where Done is not 0, how far a long one is, about once a second.
 type Event struct {
 	Stage Stage
 	ID    string // of the snapshot
 	Name  string // as given to Take
 	Bytes int64  // of all files; 0 where not known yet
-	Note  string // why something went another way than usual; mostly ""
-	At    time.Time
+
+	Done, Total int64         // bytes of this stage; Total is 0 where it is not known
+	Rate        int64         // bytes a second, on average
+	Left        time.Duration // an estimate, 0 where there is none
+
+	Note string // why something went another way than usual; mostly ""
+	At   time.Time
 }
 
 // A Stage is what a Store is at.
@@ -42,7 +49,7 @@ type Stage string
 
 // The stages of a Store, in the order in which they come.
 const (
-	StageBackup  Stage = "backup"  // the target writes
+	StageBackup  Stage = "backup"  // the target writes; Left is what Take took the last time under this name
 	StageSeal    Stage = "seal"    // hashing, syncing, writing the manifest
 	StageVerify  Stage = "verify"  // reading every byte back
 	StageSealed  Stage = "sealed"  // the snapshot is there
@@ -69,6 +76,17 @@ func (s *Store) tell(stage Stage, snap Snapshot) {
 	if s.Observe != nil {
 		s.Observe(Event{Stage: stage, ID: snap.ID, Name: snap.Name, Bytes: snap.Bytes(), At: s.now()})
 	}
+}
+
+// meter tells how far a stage is that goes over total bytes.
+func (s *Store) meter(stage Stage, snap Snapshot, total int64) *progress.Meter {
+	if s.Observe == nil {
+		return nil
+	}
+	return progress.New(total, s.now, func(p progress.Point) {
+		s.Observe(Event{Stage: stage, ID: snap.ID, Name: snap.Name, Bytes: snap.Bytes(),
+			Done: p.Done, Total: p.Total, Rate: p.Rate, Left: p.Left, At: p.At})
+	})
 }
 
 // dir returns the absolute path of the store's folder.

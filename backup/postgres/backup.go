@@ -171,7 +171,7 @@ func (s *session) dump(ctx context.Context, t tools, source, dir string, f *Fact
 		return nil, err
 	}
 	count := &counter{}
-	sink := &firstError{w: io.MultiWriter(pack, raw, count)}
+	sink := &firstError{w: io.MultiWriter(pack, raw, count, s.d.meter(StageDump, 0))}
 	cmd := s.command(ctx, source, t.dump, "--format=custom", "--compress=0", "--snapshot="+snapshot)
 	cmd.Stdout = sink
 	err = run(cmd)

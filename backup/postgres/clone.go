@@ -14,33 +14,29 @@ import (
 // was sealed.
 //
 // Where no clone can be made that is no reason to go without a backup: f says
-// why, and the dump is made in place.
+// why, and the dump is made in place. It is one where the database is open and
+// in use: nobody keeps users out, who would lose what they enter from now on,
+// and that has to be meant.
 func (s *session) clone(ctx context.Context, live *dbInfo, f *Facts) error {
-	if err := s.dropOurs(ctx, func(kind string, _ bool) bool { return kind == kindClone }); err != nil {
-		return err
+	err := s.dropOurs(ctx, func(kind string, _ bool) bool { return kind == kindClone })
+	if err == nil {
+		// What the clone takes may not be what a way back needs, see Needs.
+		err = s.room(ctx, f.Locale.Tablespace, 3*f.Bytes)
 	}
-	// What the clone takes may not be what a way back needs, see Needs.
-	if err := s.room(ctx, f.Locale.Tablespace, 3*f.Bytes); err != nil {
-		if !errors.Is(err, ErrMissing) {
-			return err
-		}
+	if err != nil {
 		f.NoClone = err.Error()
-		return nil
+		return s.unused(ctx, live)
 	}
 	s.tell(StageClone, "")
 	name := besideName(s.name, kindClone, newMark())
 	// Sessions that are just ending get five seconds from the server.
-	_, err := s.Exec(ctx, s.copyStatement(name, s.name))
-	switch state := sqlState(err); {
-	case err == nil:
-	case state == codeInUse && !live.closed():
-		// Nobody keeps users out, who would lose what they enter from now on:
-		// that has to be meant.
-		return fmt.Errorf("%w: close it first, or set InPlace: %w", ErrBusy, err)
-	case state == codeInUse || state == codeDiskFull:
+	_, err = s.Exec(ctx, s.copyStatement(name, s.name))
+	switch sqlState(err) {
+	case codeInUse, codeDiskFull:
 		f.NoClone = err.Error()
-		return nil
-	default:
+		return s.unused(ctx, live)
+	}
+	if err != nil {
 		return fmt.Errorf("copying it on the server: %w", err)
 	}
 	i, err := s.find(ctx, name)
@@ -49,6 +45,19 @@ func (s *session) clone(ctx context.Context, live *dbInfo, f *Facts) error {
 	}
 	if err == nil {
 		f.Clone, f.CloneOID = name, i.oid
+	}
+	return err
+}
+
+// unused refuses, with ErrBusy, a database that is open and in use.
+func (s *session) unused(ctx context.Context, live *dbInfo) error {
+	if live.closed() {
+		return nil
+	}
+	var n int
+	err := s.QueryRow(ctx, "SELECT count(*) FROM pg_stat_activity WHERE datname = $1 AND backend_type = 'client backend'", s.name).Scan(&n)
+	if err == nil && n > 0 {
+		err = fmt.Errorf("%w: %d sessions are on it: close it first, or set InPlace", ErrBusy, n)
 	}
 	return err
 }

@@ -33,6 +33,12 @@ func TestDiskWithoutRoomCostsTheCloneAlone(t *testing.T) {
 			require.Equal(t, local, needs[1].Path != "")
 			w.admin(t, w.name, "CREATE TABLE filler AS SELECT g, repeat(md5(g::text), 10) FROM generate_series(1, 15000) g")
 			before := w.state(t)
+			user := w.connect(t, w.c.Admin(w.name))
+			_, err = w.store.Take(t.Context(), "x", w.db)
+			require.ErrorIs(t, err, ErrBusy, "users are in, and nobody said that they may be")
+			closeConn(user)
+			require.NoError(t, w.db.Close(t.Context())) // waits until it is gone
+			require.NoError(t, w.db.Open(t.Context()))
 			notes := ""
 			w.db.Observe = func(e backup.Event) { notes += e.Note }
 			snap := w.take(t)

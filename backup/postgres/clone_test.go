@@ -36,7 +36,7 @@ func TestOneCloneThatOfTheNewestBackup(t *testing.T) {
 	_, err = w.store.Restore(t.Context(), second.ID, w.db)
 	require.NoError(t, err)
 	require.Equal(t, before, w.state(t))
-	require.Equal(t, []backup.Stage{StageCompare, StageSwap}, stages, "by the clone")
+	require.Equal(t, []backup.Stage{StageClone, StageCompare, StageSwap}, stages, "by the clone")
 	require.Empty(t, notes)
 	stages = nil
 	_, err = w.store.Restore(t.Context(), first.ID, w.db)

@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/aspupdate/aspupdate/backup"
+	"github.com/aspupdate/aspupdate/backup/internal/progress"
 )
 
 // Database is a database on a PostgreSQL server, a [backup.Target]. Its
@@ -37,8 +38,8 @@ type Database struct {
 	// database each time, of a restore by the clone too. Without it, what comes back
 	// is compared in all but the rows, and the dump is guarded by its SHA-256.
 	Checksums bool
-	// Observe, if set, is told what is being done, in order, from the calling
-	// goroutine. It may be the function that the store has, too.
+	// Observe, if set, is told what is being done, in order and one event at a
+	// time. It may be the function that the store has, too.
 	Observe func(backup.Event)
 
 	tracer pgx.QueryTracer // tests cut runs short at each statement
@@ -53,10 +54,10 @@ var (
 
 // What Database.Observe is told beside what the store's is.
 const (
-	StageClone   backup.Stage = "clone"    // the database is copied on the server
+	StageClone   backup.Stage = "clone"    // the database is copied on the server, or its clone back
 	StageNoClone backup.Stage = "no clone" // Note says why: the dump is made in place, or is what is restored
-	StageDump    backup.Stage = "dump"     // pg_dump writes
-	StageLoad    backup.Stage = "load"     // pg_restore reads
+	StageDump    backup.Stage = "dump"     // pg_dump writes; Done is before compression
+	StageLoad    backup.Stage = "load"     // pg_restore reads; the indexes come after the last byte
 	StageCompare backup.Stage = "compare"  // what was restored, with the manifest
 	StageSwap    backup.Stage = "swap"     // the restored database gets the live name
 )
@@ -65,6 +66,16 @@ func (d *Database) tell(stage backup.Stage, note string) {
 	if d.Observe != nil {
 		d.Observe(backup.Event{Stage: stage, Note: note, At: time.Now().UTC()})
 	}
+}
+
+// meter tells how far a stage is.
+func (d *Database) meter(stage backup.Stage, total int64) *progress.Meter {
+	if d.Observe == nil {
+		return nil
+	}
+	return progress.New(total, time.Now, func(p progress.Point) {
+		d.Observe(backup.Event{Stage: stage, Done: p.Done, Total: p.Total, Rate: p.Rate, Left: p.Left, At: p.At.UTC()})
+	})
 }
 
 var (

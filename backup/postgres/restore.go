@@ -85,25 +85,29 @@ func (s *session) restore(ctx context.Context, dir string, f Facts) (*restored, 
 }
 
 // build makes the database name from the clone, or else from the dump, and
-// compares it with the backup.
+// compares it with the backup. Whatever is wrong with the clone, the dump is
+// what counts.
 func (s *session) build(ctx context.Context, name, dir string, f Facts) error {
 	why := s.cloneUnfit(ctx, f)
 	if why == "" {
+		s.tell(StageClone, "")
 		got, err := s.buildFrom(ctx, name, f, func() error {
 			_, err := s.Exec(ctx, s.copyStatement(name, f.Clone)+" OWNER "+ident(f.Owner))
 			return err
 		}, nil)
-		if err != nil {
-			return err
+		if err == nil {
+			err = differ(f.differences(got))
 		}
-		diff := f.differences(got)
-		if len(diff) == 0 {
+		if err == nil {
 			return nil
 		}
-		// Somebody changed the clone: the dump is what counts.
-		why = "the clone was changed: " + diff[0]
-		if err := s.drop(ctx, name); err != nil {
-			return err
+		why = "the clone is of no use: " + err.Error()
+		if i, ferr := s.find(ctx, name); ferr != nil {
+			return errors.Join(err, ferr)
+		} else if i != nil {
+			if derr := s.drop(ctx, name); derr != nil {
+				return errors.Join(err, derr)
+			}
 		}
 	}
 	s.tell(StageNoClone, why)
@@ -226,7 +230,7 @@ func (s *session) load(ctx context.Context, t tools, name, file string, f Facts)
 	}
 	defer unpack.Close()
 	raw := sha256.New()
-	source := io.TeeReader(unpack, raw)
+	source := io.TeeReader(unpack, io.MultiWriter(raw, s.d.meter(StageLoad, f.DumpBytes)))
 	s.tell(StageLoad, "")
 	cmd := s.command(ctx, name, t.restore, "--single-transaction", "--exit-on-error")
 	cmd.Stdin = source
