@@ -227,7 +227,7 @@ func (s *site) update(parts []rollback.PlanPart) (*rollback.Update, error) {
 		u.Data = append(u.Data, rollback.Dataset{Name: name, Data: data{s.store, name, t}})
 	}
 	for _, p := range c.Postgres {
-		db := &postgres.Database{URI: p.value}
+		db := &postgres.Database{URI: p.value, Checksums: true}
 		f.databases = append(f.databases, db)
 		add("postgres "+p.Name, db)
 	}
