@@ -83,6 +83,7 @@ type deadlinesConfig struct {
 type distributionConfig struct {
 	Name        string   `toml:"name"`
 	Kind        string   `toml:"kind"`        // gives exit codes their meaning: "plain" or "msi"
+	Entry       string   `toml:"entry"`       // the file to run, where a variant is a folder
 	Launcher    []string `toml:"launcher"`    // the program that opens the installer, if it is none itself
 	Arguments   []string `toml:"arguments"`   // visible to everybody on the machine
 	Environment []string `toml:"environment"` // names of variables that the installer gets from ours

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -141,6 +142,9 @@ func (i installer) Ready(ctx context.Context, r rollback.Release) error {
 	if err != nil {
 		return err
 	}
+	if _, err := item.Entry(i.conf.Entry); err != nil {
+		return err
+	}
 	return i.archive.Verify(ctx, item)
 }
 
@@ -149,8 +153,15 @@ func (i installer) Install(ctx context.Context, r rollback.Release) error {
 	if err != nil {
 		return err
 	}
+	entry, err := item.Entry(i.conf.Entry)
+	if err != nil {
+		return err
+	}
+	if entry, err = filepath.Rel(item.Path, entry); err != nil || entry == "." {
+		entry = "" // one file
+	}
 	out, err := i.runner.Run(ctx, install.Command{
-		Path: item.Path, SHA256: item.SHA256, Kind: install.Kind(i.conf.Kind), Launcher: i.conf.Launcher,
+		Path: item.Path, SHA256: item.SHA256, Entry: filepath.ToSlash(entry), Kind: install.Kind(i.conf.Kind), Launcher: i.conf.Launcher,
 		Args: i.conf.Arguments, Env: environment(i.conf.Environment), Deadline: i.limit,
 	})
 	if err == nil && out.Status == install.RebootNeeded {
