@@ -3,6 +3,7 @@ package fetch_test
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -19,40 +20,53 @@ import (
 
 const size = 300_000
 
-// Every fault, once at 1, 50 and 99 % of the file: the next transfer heals it.
+// Every fault, once at 1, 50 and 99 % of the file, with and without TLS: the
+// next transfer heals it.
 func TestFaultsAreHealedByResuming(t *testing.T) {
+	cert, pool := certificate(t)
 	for name, fault := range map[string]fetchtest.Fault{
-		"cut, then 226":          {},
-		"cut, then 426":          {Reply: "426 broken"},
-		"cut, then 451":          {Reply: "451 disk error"},
-		"cut, then silence":      {Stall: true},
-		"cut, then no more":      {Drop: true},
-		"reset":                  {Reset: true, Reply: "426 broken"},
-		"reset, then a lying ok": {Reset: true},
+		"cut, then 226":             {},
+		"cut, then 426":             {Reply: "426 broken"},
+		"cut, then 451":             {Reply: "451 disk error"},
+		"cut, then silence":         {Stall: true},
+		"cut, then no more":         {Drop: true},
+		"reset":                     {Reset: true, Reply: "426 broken"},
+		"reset, then a lying ok":    {Reset: true},
+		"cut without TLS's goodbye": {Abrupt: true},
+		"from the start, once more": {IgnoreREST: true},
 	} {
 		for _, percent := range []int64{1, 50, 99} {
-			t.Run(fmt.Sprintf("%s at %d", name, percent), func(t *testing.T) {
-				t.Parallel()
-				x := newSetup(t, size)
-				if fault.Stall {
-					x.src.Idle = silence
-				}
-				x.s.OnTransfer(func(tr fetchtest.Transfer) fetchtest.Fault {
-					if tr.N > 1 {
-						return fetchtest.Fault{}
+			for _, secure := range []bool{false, true} {
+				t.Run(fmt.Sprintf("%s at %d, TLS %v", name, percent, secure), func(t *testing.T) {
+					t.Parallel()
+					x := newSetup(t, size)
+					if secure {
+						x.s.TLS = &tls.Config{Certificates: []tls.Certificate{cert}}
+						x.src.TLS, x.src.TLSConfig = fetch.TLSExplicit, &tls.Config{RootCAs: pool}
 					}
-					f := fault
-					f.Cut = size * percent / 100
-					return f
+					if fault.Stall {
+						x.src.Idle = silence
+					}
+					x.s.OnTransfer(func(tr fetchtest.Transfer) fetchtest.Fault {
+						f := fault
+						switch {
+						case tr.N == 1:
+							f.Cut = size * percent / 100
+						case !fault.IgnoreREST:
+							return fetchtest.Fault{}
+						}
+						return f
+					})
+					it, err := x.blind(t.Context())
+					x.good(t, it, err)
+					require.NotEmpty(t, x.events.of(fetch.EventRetry))
+					noneLeftOn(t, x.s)
+					if fault.Reset || fault.IgnoreREST {
+						return // a reset takes away what was on its way
+					}
+					require.LessOrEqual(t, x.s.Sent(), int64(size+2*64<<10), "what came is not asked for again, but for the overlap")
 				})
-				it, err := x.blind(t.Context())
-				x.good(t, it, err)
-				require.NotEmpty(t, x.events.of(fetch.EventRetry))
-				if fault.Reset {
-					return // a reset takes away what was on its way
-				}
-				require.LessOrEqual(t, x.s.Sent(), int64(size+2*64<<10), "what came is not asked for again, but for the overlap")
-			})
+			}
 		}
 	}
 }
