@@ -33,7 +33,7 @@ func (f FTP) explain(ctx context.Context, s *session, op, name string, err error
 	case errors.Is(err, ftp.ErrInvalidCommand):
 		e.Reason, e.Err = ErrUnsafeName, errors.New("a name, the user or the password holds a line break")
 	case isCertificate(err):
-		e.Err, e.Hint = err, "check the server's name, or give its certificate's root"
+		explainCertificate(e, err)
 	case errors.As(err, &dns) && dns.IsNotFound:
 		e.Err, e.Hint = err, "check the server's name"
 	case s.limit.spent():
