@@ -51,7 +51,7 @@ type FTP struct {
 	TLSConfig *tls.Config `json:"-"`
 
 	// Idle is how long the server may be silent, on any connection, before
-	// it counts as gone. Zero means [DefaultIdle].
+	// it counts as gone. Zero means [DefaultIdle]. Only [FTP.Hash] waits longer.
 	Idle  time.Duration
 	Retry Retry // of connecting, logging in and asking
 

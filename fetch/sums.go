@@ -90,8 +90,9 @@ next:
 		if len(p) != len(names) {
 			continue
 		}
-		m, ok := match{}, false
+		var m match
 		for i, re := range p {
+			var ok bool
 			if m, ok = m.name(re, names[i]); !ok {
 				continue next
 			}

@@ -265,7 +265,9 @@ func TestTLSAtAServerInTheClear(t *testing.T) {
 
 // TestCertificateOfAStranger has a name that would draw on a terminal.
 func TestCertificateOfAStranger(t *testing.T) {
-	evil := issue(t, func(c *x509.Certificate) { c.IPAddresses, c.DNSNames = nil, []string{"\x1b[2J\nok.example.org", strings.Repeat("long.", 10_000) + "example.org"} })
+	evil := issue(t, func(c *x509.Certificate) {
+		c.IPAddresses, c.DNSNames = nil, []string{"\x1b[2J\nok.example.org", strings.Repeat("long.", 10_000) + "example.org"}
+	})
 	pool := x509.NewCertPool()
 	pool.AddCert(evil.Leaf)
 	_, src := secured(t, fetch.TLSExplicit, &tls.Config{Certificates: []tls.Certificate{evil}})
