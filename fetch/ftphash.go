@@ -115,8 +115,9 @@ func (t *talk) prepare() error {
 	return err
 }
 
-// ask says a command and wants a certain reply; 0 is any. Names go as they
-// are, byte for byte, but one with a line break would be two commands.
+// ask says a command and wants a certain reply; 2 is any that begins so.
+// Names go as they are, byte for byte, but one with a line break would be two
+// commands.
 func (t *talk) ask(want int, command string) (string, error) {
 	if strings.ContainsAny(command, "\r\n\x00") {
 		return "", ftp.ErrInvalidCommand
@@ -138,7 +139,7 @@ func (t *talk) reply(want int) (string, error) {
 
 func lastLine(text string) string { return text[strings.LastIndexByte(text, '\n')+1:] }
 
-var errNoHash = fmt.Errorf("the server computes no SHA-256: %w", errors.ErrUnsupported)
+var errNoHash = fmt.Errorf("the server computes no SHA-256 of it: %w", errors.ErrUnsupported)
 
 // hash asks by the better of the two commands that the server has.
 func (t *talk) hash(name string) (string, error) {
