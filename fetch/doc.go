@@ -20,6 +20,8 @@
 //     There is no default: plain FTP lets anybody on the way replace a file,
 //     so that doing without is possible only by saying so, by
 //     [Unauthenticated], and the archive's manifest keeps the words.
+//     [PinnedSHA256] and [PinnedSums] authenticate; [Sidecar] and
+//     [RemoteHash] are the server's own word, to be used with [Hinted].
 //
 // The shortest use:
 //

@@ -41,14 +41,18 @@ type FTP struct {
 	Password string `json:"-"`
 
 	TLS TLS
-	// TLSConfig adds roots, a pinned certificate or the like; nil means the
-	// system's roots. ServerName and the session cache are always set by this
-	// package: servers demand that data connections resume the control
-	// connection's session.
+	// TLSConfig says which certificates are trusted: see [TrustCA],
+	// [TrustCertificate] and [TrustAnyCertificate]; nil means the system's
+	// roots. One that checks none without saying so by VerifyConnection or
+	// VerifyPeerCertificate is refused before anything is sent, and so is
+	// one that would not be used because TLS is TLSNone. A ServerName that
+	// is not set is the host of Addr. Versions below 1.2 are never spoken,
+	// and each connection gets a session cache of its own: servers demand
+	// that data connections resume their control connection's session.
 	TLSConfig *tls.Config `json:"-"`
 
 	// Idle is how long the server may be silent, on any connection, before
-	// it counts as gone. Zero means [DefaultIdle].
+	// it counts as gone. Zero means [DefaultIdle]. Only [FTP.Hash] waits longer.
 	Idle  time.Duration
 	Retry Retry // of connecting, logging in and asking
 
@@ -62,6 +66,7 @@ var (
 	_ Source  = FTP{}
 	_ Stater  = FTP{}
 	_ Locator = FTP{}
+	_ Hasher  = FTP{}
 )
 
 // String returns the server's URL, without user and password.

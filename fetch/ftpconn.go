@@ -13,11 +13,13 @@ import (
 // first, then data connections. The library leaves TLS on data connections
 // to whoever dials them.
 type dialer struct {
-	s      *session
-	idle   time.Duration
-	mode   TLS
-	config *tls.Config
-	data   bool // the control connection is there
+	s       *session
+	address string // of the control connection
+	idle    time.Duration
+	mode    TLS
+	config  *tls.Config
+	data    bool // the control connection is there
+	control *conn
 }
 
 func (d *dialer) dial(network, address string) (net.Conn, error) {
@@ -37,7 +39,7 @@ func (d *dialer) dial(network, address string) (net.Conn, error) {
 	secure := d.config != nil && (d.data || d.mode == TLSImplicit)
 	said := &d.s.said
 	if !d.data {
-		d.data = true
+		d.data, d.control = true, c
 		said = nil
 	}
 	if !secure {

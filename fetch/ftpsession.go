@@ -69,21 +69,16 @@ type session struct {
 // what is known of it.
 func (f FTP) dial(ctx context.Context, o options) (s *session, err error) {
 	s = &session{limit: &countdown{left: maxTalk}}
-	s.attach(ctx)
 	defer func() {
 		if err != nil {
 			s.end()
 		}
 	}()
 	defer guard(&err)
-	host, port, err := f.address()
+	d, err := f.begin(ctx, s)
 	if err != nil {
-		return s, &Error{Op: "connect", Name: f.String(), Err: err}
+		return s, err
 	}
-	if ctx.Err() != nil {
-		return s, context.Cause(ctx)
-	}
-	d := dialer{s: s, idle: f.idle(), mode: f.TLS, config: f.tlsConfig(host)}
 	opts := []ftp.DialOption{
 		ftp.DialWithDialFunc(d.dial),
 		ftp.DialWithDebugOutput(&s.said),
@@ -97,22 +92,43 @@ func (f FTP) dial(ctx context.Context, o options) (s *session, err error) {
 	case TLSImplicit:
 		opts = append(opts, ftp.DialWithTLS(d.config))
 	}
-	if s.conn, err = ftp.Dial(net.JoinHostPort(host, port), opts...); err != nil {
+	if s.conn, err = ftp.Dial(d.address, opts...); err != nil {
 		return s, err
 	}
 	s.phase = phaseLogin
-	user, password := f.User, f.Password
+	if err := s.conn.Login(f.login()); err != nil {
+		return s, err
+	}
+	s.phase = phaseWork
+	return s, nil
+}
+
+// begin ties a session to its context and returns what makes its
+// connections. Nothing has been sent yet.
+func (f FTP) begin(ctx context.Context, s *session) (*dialer, error) {
+	host, port, err := f.address()
+	if err != nil {
+		return nil, &Error{Op: "connect", Name: f.String(), Err: err}
+	}
+	if err := f.checkTrust(); err != nil {
+		return nil, err
+	}
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	s.attach(ctx)
+	return &dialer{s: s, address: net.JoinHostPort(host, port), idle: f.idle(), mode: f.TLS, config: f.tlsConfig(host)}, nil
+}
+
+func (f FTP) login() (user, password string) {
+	user, password = f.User, f.Password
 	if user == "" {
 		user = "anonymous"
 		if password == "" {
 			password = "anonymous"
 		}
 	}
-	if err := s.conn.Login(user, password); err != nil {
-		return s, err
-	}
-	s.phase = phaseWork
-	return s, nil
+	return user, password
 }
 
 // tlsConfig gives each control connection a session cache of its own: one
@@ -125,6 +141,7 @@ func (f FTP) tlsConfig(host string) *tls.Config {
 	if c == nil {
 		c = &tls.Config{MinVersion: tls.VersionTLS12}
 	}
+	c.MinVersion = max(c.MinVersion, tls.VersionTLS12)
 	if c.ServerName == "" {
 		c.ServerName = host
 	}

@@ -94,7 +94,10 @@ func (m manifest) check(dir string) error {
 		return fmt.Errorf("format %d is newer than this program: update the program", m.Format)
 	}
 	k := Key{m.Distribution, m.Version, m.Variant, m.SHA256}
-	if err := errors.Join(checkSum(m.SHA256), k.check(), checkName(m.File), checkTree(m.Parts)); err != nil {
+	if !isSum(m.SHA256) {
+		return errors.New("it names no SHA-256")
+	}
+	if err := errors.Join(k.check(), checkName(m.File), checkTree(m.Parts)); err != nil {
 		return err
 	}
 	if size, _ := whole(m.Parts); m.Parts != nil && (size != m.Size || sumTree(m.Parts) != m.SHA256) {

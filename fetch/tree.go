@@ -157,18 +157,10 @@ func checkTree(parts []Part) error {
 			}
 		}
 		folded := strings.ToLower(p.Path)
-		if taken[folded] || p.Size < 0 || checkSum(p.SHA256) != nil {
+		if taken[folded] || p.Size < 0 || !isSum(p.SHA256) {
 			return fmt.Errorf("%s is not described as a file", show(p.Path))
 		}
 		taken[folded] = true
-	}
-	return nil
-}
-
-// checkSum reports whether s is a SHA-256 as this package writes it.
-func checkSum(s string) error {
-	if b, err := hex.DecodeString(s); err != nil || len(b) != sha256.Size || s != strings.ToLower(s) {
-		return fmt.Errorf("%q is not a SHA-256: write 64 hexadecimal digits", show(s))
 	}
 	return nil
 }

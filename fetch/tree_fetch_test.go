@@ -317,3 +317,43 @@ func TestRateIsKept(t *testing.T) {
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 	noneLeft(t, x.s)
 }
+
+func TestSidecarOfAFolder(t *testing.T) {
+	lines := func(prefix string, files map[string][]byte) (text string) {
+		for name, data := range files {
+			text += sum(data) + " *" + prefix + name + "\n"
+		}
+		return text
+	}
+	x := newTree(t)
+	short, wrong := treeFiles(), treeFiles()
+	delete(short, "setup.exe")
+	wrong["setup.exe"] = []byte("other")
+	for _, c := range []struct {
+		text string
+		want string // in the error; empty: none
+	}{
+		{lines("", x.files), ""},
+		{lines("./", x.files), ""},
+		{lines("Setup/", x.files), ""},
+		{hashTree(x.files), ""},
+		{lines("", short), "no SHA-256"},
+		{lines("", wrong), "file is not the one that was vouched for"},
+		{hashTree(short), "file is not the one that was vouched for"},
+		{"", "no SHA-256"},
+	} {
+		x.s.Put(treePath+".sha256", []byte(c.text), released)
+		x.archive.Dir = t.TempDir()
+		it, err := x.archive.Fetch(t.Context(), x.src, x.rel, version.Setup, fetch.Sidecar(x.src))
+		if c.want == "" {
+			x.good(t, it, err)
+			continue
+		}
+		require.ErrorContains(t, err, c.want)
+		x.empty(t)
+	}
+	rel := latest(t, x.src)
+	require.Equal(t, treePath+".sha256", rel.Files[0].Sidecar)
+	_, err := x.archive.Fetch(t.Context(), x.src, rel, version.Setup, fetch.RemoteHash(x.src))
+	require.ErrorContains(t, err, "no hash of a folder")
+}

@@ -254,7 +254,7 @@ func runImport(ctx context.Context, s *site, cmd *cli.Command) error {
 	}
 	for _, d := range s.conf.Distributions {
 		if d.Name == cmd.String("distribution") {
-			item, err := s.archive.Import(ctx, file, fetch.Key{Distribution: d.Name, Version: v, Variant: version.Setup}, verifier(d))
+			item, err := s.archive.Import(ctx, file, fetch.Key{Distribution: d.Name, Version: v, Variant: version.Setup}, verifier(d, s.source))
 			if err == nil {
 				s.show.line("archived %s, vouched for: %s", item.Key, item.Vouched)
 			}

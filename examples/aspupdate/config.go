@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -13,6 +14,8 @@ import (
 	"time"
 
 	"github.com/pelletier/go-toml/v2"
+
+	"github.com/aspupdate/aspupdate/fetch"
 )
 
 // A config is the one file that describes an installation. Secrets are not in
@@ -46,6 +49,12 @@ type serverConfig struct {
 
 	PasswordEnv  string `toml:"password_env"`
 	PasswordFile string `toml:"password_file"`
+
+	// At most one; without them the system's roots are trusted.
+	TLSCA          string `toml:"tls_ca"`          // a PEM file with the roots to trust
+	TLSCertificate string `toml:"tls_certificate"` // SHA-256 of the one certificate to trust
+	TLSInsecure    string `toml:"tls_insecure"`    // why any certificate will do; shown at each run
+	trust          *tls.Config
 }
 
 // windowConfig is the site's estimate (R11) and its zone. The support's hours
@@ -91,6 +100,7 @@ type distributionConfig struct {
 
 	SHA256          map[string]string `toml:"sha256"`          // pinned hashes of Setup by version
 	SHA256FullSetup map[string]string `toml:"sha256_full"`     // and of FullSetup
+	SHA256File      string            `toml:"sha256_file"`     // or a file in sha256sum's format with hashes of asp/7.13.100/Setup.exe and the like
 	Unauthenticated string            `toml:"unauthenticated"` // why files without a pinned hash are taken; recorded
 
 	Probe probeConfig `toml:"probe"`
@@ -154,7 +164,7 @@ func loadConfig(path string) (*config, error) {
 	if err := c.check(); err != nil {
 		return nil, fmt.Errorf("%w: %s: %w", errConfig, path, err)
 	}
-	if err := c.secrets(); err != nil {
+	if err := errors.Join(c.secrets(), c.Server.trusted()); err != nil {
 		return nil, fmt.Errorf("%w: %s: %w", errConfig, path, err)
 	}
 	return &c, nil
@@ -274,6 +284,10 @@ func (c *config) check() error {
 		return errors.New("server.address is missing: it wants a host or host:port")
 	case !slices.Contains([]string{"", "none", "explicit", "implicit"}, c.Server.TLS):
 		return fmt.Errorf("server.tls = %q: allowed are none, explicit, implicit", c.Server.TLS)
+	case c.Server.trusts() > 1:
+		return errors.New("server: tls_ca, tls_certificate and tls_insecure exclude one another")
+	case c.Server.trusts() > 0 && c.Server.TLS != "explicit" && c.Server.TLS != "implicit":
+		return errors.New("server: tls_ca, tls_certificate and tls_insecure want tls = \"explicit\" or \"implicit\"")
 	case len(c.Distributions) == 0:
 		return errors.New("no [[distribution]] is given")
 	case c.Application.NoFence == "" && len(c.Application.Close)+len(c.Postgres) == 0:
@@ -301,6 +315,8 @@ func (c *config) check() error {
 			return fmt.Errorf("distribution %s: probe wants either http or command", d.Name)
 		case d.Probe.Installed != "" && !filepath.IsAbs(d.Probe.Installed):
 			return fmt.Errorf("distribution %s: probe.installed = %q: it wants an absolute path", d.Name, d.Probe.Installed)
+		case d.SHA256File != "" && d.Unauthenticated != "":
+			return fmt.Errorf("distribution %s: sha256_file and unauthenticated exclude one another", d.Name)
 		case !slices.Contains([]string{"", "plain", "msi"}, d.Kind):
 			return fmt.Errorf("distribution %s: kind = %q: allowed are plain, msi", d.Name, d.Kind)
 		}
@@ -314,6 +330,36 @@ func (c *config) check() error {
 		if !filepath.IsAbs(p.Path) {
 			return fmt.Errorf("path = %q of a [[sqlite]] or [[folder]]: it wants an absolute path", p.Path)
 		}
+	}
+	return nil
+}
+
+// trusts counts the ways in which server certificates are to be checked.
+func (s serverConfig) trusts() (n int) {
+	for _, key := range []string{s.TLSCA, s.TLSCertificate, s.TLSInsecure} {
+		if key != "" {
+			n++
+		}
+	}
+	return n
+}
+
+// trusted reads which certificate the server may have.
+func (s *serverConfig) trusted() error {
+	key, err := "", error(nil)
+	switch {
+	case s.TLSCA != "":
+		key = "tls_ca"
+		s.trust, err = fetch.TrustCA(s.TLSCA)
+	case s.TLSCertificate != "":
+		key = "tls_certificate"
+		s.trust, err = fetch.TrustCertificate(s.TLSCertificate)
+	case s.TLSInsecure != "":
+		key = "tls_insecure"
+		s.trust, err = fetch.TrustAnyCertificate(s.TLSInsecure)
+	}
+	if err != nil {
+		return fmt.Errorf("server.%s: %w", key, err)
 	}
 	return nil
 }

@@ -240,8 +240,9 @@ func environment(names []string) []string {
 }
 
 // verifier vouches for a distribution's files by pinned hashes, and where
-// there is none by the operator's word that none is needed.
-func verifier(d distributionConfig) fetch.Verifier {
+// there is none by the operator's word that none is needed. Then the server
+// must at least agree with itself.
+func verifier(d distributionConfig, src fetch.Source) fetch.Verifier {
 	return fetch.VerifierFunc(func(ctx context.Context, c fetch.Candidate) (fetch.Vouched, error) {
 		pins := d.SHA256
 		if c.Variant == version.FullSetup {
@@ -250,8 +251,15 @@ func verifier(d distributionConfig) fetch.Verifier {
 		if sum, ok := pins[c.Version.String()]; ok {
 			return fetch.PinnedSHA256(sum).Verify(ctx, c)
 		}
+		if d.SHA256File != "" {
+			v, err := fetch.PinnedSums(d.SHA256File).Verify(ctx, c)
+			if err != nil && !errors.Is(err, fetch.ErrMismatch) {
+				err = fmt.Errorf("nobody vouches for %s: %w: %w", c.Key, err, errNotVouched)
+			}
+			return v, err
+		}
 		if d.Unauthenticated != "" {
-			return fetch.Unauthenticated(d.Unauthenticated).Verify(ctx, c)
+			return fetch.Hinted(src, fetch.Unauthenticated(d.Unauthenticated)).Verify(ctx, c)
 		}
 		return fetch.Vouched{}, fmt.Errorf("nobody vouches for %s: %w", c.Key, errNotVouched)
 	})
@@ -259,4 +267,4 @@ func verifier(d distributionConfig) fetch.Verifier {
 
 // errNotVouched ends a download for which the config has neither a hash nor
 // the word that none is needed.
-var errNotVouched = errors.New("pin its hash in distribution.sha256, or say in distribution.unauthenticated why it is taken without")
+var errNotVouched = errors.New("pin its hash in distribution.sha256 or sha256_file, or say in distribution.unauthenticated why it is taken without")
