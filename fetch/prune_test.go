@@ -274,3 +274,31 @@ func TestR10PruneAfterACrash(t *testing.T) {
 		require.Equal(t, []string{"asp 7.03.100 Setup", "asp 7.02.100 Setup"}, numbers(whole(t, a)))
 	}
 }
+
+// Prune and a download do not meet: the later one waits, or gives up waiting.
+func TestR10PruneAndWritersWaitForOneAnother(t *testing.T) {
+	a, _ := aged(t, "7.01.100", "7.02.100")
+	file := filepath.Join(t.TempDir(), "Setup.exe")
+	require.NoError(t, os.WriteFile(file, []byte("setup"), 0o600))
+	_, err := a.Import(t.Context(), file, key("asp", "7.01.100", version.Setup), fetch.VerifierFunc(func(ctx context.Context, _ fetch.Candidate) (fetch.Vouched, error) {
+		soon, cancel := context.WithTimeout(ctx, 20*time.Millisecond)
+		defer cancel()
+		_, err := a.Prune(soon, fetch.Keep{}, nothingInUse)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.ErrorContains(t, err, "another writer")
+		require.Len(t, whole(t, a), 2)
+		return fetch.Vouched{By: "a test"}, nil
+	}))
+	require.NoError(t, err)
+	require.Len(t, whole(t, a), 3)
+
+	a.Observe = func(fetch.Event) {
+		soon, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+		defer cancel()
+		_, err := a.Import(soon, file, key("asp", "7.01.100", version.Setup), fetch.Unauthenticated("a test"))
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+	}
+	gone, err := a.Prune(t.Context(), fetch.Keep{}, nothingInUse)
+	require.NoError(t, err)
+	require.Len(t, gone, 2)
+}
