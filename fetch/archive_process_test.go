@@ -22,10 +22,14 @@ import (
 	"github.com/aspupdate/aspupdate/version"
 )
 
-// The test binary runs itself as a second process that reads an archive.
+// The test binary runs itself as a second process that reads an archive, and
+// as one that is killed while it writes to it.
 func TestMain(m *testing.M) {
 	if dir := os.Getenv("FETCH_TEST_READ"); dir != "" {
 		os.Exit(readUntilTold(fetch.Archive{Dir: dir}))
+	}
+	if dir := os.Getenv("FETCH_TEST_WRITE"); dir != "" {
+		os.Exit(writeUntilKilled(fetch.Archive{Dir: dir}))
 	}
 	os.Exit(m.Run())
 }
@@ -182,4 +186,66 @@ func TestR10AnotherProcessMeetsNoHalfVersion(t *testing.T) {
 	require.NoError(t, reader.Wait())
 	require.Positive(t, read)
 	left(t, x.archive)
+}
+
+// writeUntilKilled imports and prunes without end.
+func writeUntilKilled(a fetch.Archive) int {
+	fmt.Println("writing")
+	for round := 0; ; round++ {
+		v := fmt.Sprintf("7.%02d.100", round%4+1)
+		for _, variant := range []version.Variant{version.Setup, version.FullSetup} {
+			file := filepath.Join(filepath.Dir(a.Dir), variant.String()+".exe")
+			err := os.WriteFile(file, []byte(strings.Repeat(fmt.Sprint(time.Now(), variant), 1000)), 0o600)
+			if err == nil {
+				_, err = a.Import(context.Background(), file, key("asp", v, variant), fetch.Unauthenticated("a test"))
+			}
+			if err != nil {
+				fmt.Println("bad:", err)
+				return 1
+			}
+		}
+		if _, err := a.Prune(context.Background(), fetch.Keep{Newest: 2}, nothingInUse); err != nil {
+			fmt.Println("bad:", err)
+			return 1
+		}
+	}
+}
+
+// Whenever a writer is killed, what is archived is whole, and the next writer
+// need not wait for it.
+func TestR10AKilledWriterLeavesWholeItems(t *testing.T) {
+	a := fetch.Archive{Dir: filepath.Join(t.TempDir(), "archive")}
+	for round := range 8 {
+		writer := exec.CommandContext(t.Context(), os.Args[0])
+		writer.Env = append(os.Environ(), "FETCH_TEST_WRITE="+a.Dir)
+		writer.Stderr = os.Stderr
+		out, err := writer.StdoutPipe()
+		require.NoError(t, err)
+		require.NoError(t, writer.Start())
+		lines := bufio.NewScanner(out)
+		require.True(t, lines.Scan())
+		time.Sleep(time.Duration(11+23*round) * time.Millisecond) // whatever it is at then
+		require.NoError(t, writer.Process.Kill())
+		require.False(t, lines.Scan(), "%s", lines.Text())
+		require.Error(t, writer.Wait())
+
+		setups := map[version.Version]bool{}
+		items := whole(t, a)
+		for _, it := range items {
+			setups[it.Version] = setups[it.Version] || it.Variant == version.Setup
+		}
+		for _, it := range items {
+			require.True(t, setups[it.Version], "%s is there without its Setup", it.Key)
+		}
+		it := store(t, a, key("asp", "7.04.100", version.Setup), "the next writer's", now)
+		require.NoError(t, a.Verify(t.Context(), it))
+	}
+	_, err := a.Prune(t.Context(), fetch.Keep{}, nothingInUse)
+	require.NoError(t, err)
+	for _, it := range whole(t, a) {
+		require.Equal(t, "7.04.100", it.Version.String())
+	}
+	hidden, err := filepath.Glob(filepath.Join(a.Dir, "asp", ".*"))
+	require.NoError(t, err)
+	require.Empty(t, hidden)
 }
