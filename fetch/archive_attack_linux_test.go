@@ -115,7 +115,7 @@ func TestImportOfWhatIsNoFile(t *testing.T) {
 	a, _ := aged(t)
 	for _, path := range []string{"/dev/zero", t.TempDir(), "/proc/self"} {
 		_, err := a.Import(t.Context(), path, key("asp", "7.01.100", version.Setup), fetch.Unauthenticated("a test"))
-		require.ErrorContains(t, err, "not a regular file", path)
+		require.ErrorContains(t, err, "neither a regular file nor a folder", path)
 	}
 	require.Empty(t, whole(t, a))
 }

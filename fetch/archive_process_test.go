@@ -22,18 +22,6 @@ import (
 	"github.com/aspupdate/aspupdate/version"
 )
 
-// The test binary runs itself as a second process that reads an archive, and
-// as one that is killed while it writes to it.
-func TestMain(m *testing.M) {
-	if dir := os.Getenv("FETCH_TEST_READ"); dir != "" {
-		os.Exit(readUntilTold(fetch.Archive{Dir: dir}))
-	}
-	if dir := os.Getenv("FETCH_TEST_WRITE"); dir != "" {
-		os.Exit(writeUntilKilled(fetch.Archive{Dir: dir}))
-	}
-	os.Exit(m.Run())
-}
-
 // readUntilTold reads the archive until its standard input ends, and says
 // what it saw that must not be.
 func readUntilTold(a fetch.Archive) int {
@@ -167,7 +155,7 @@ func TestR10AnotherProcessMeetsNoHalfVersion(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // ends the reader if it hangs
 	defer cancel()
 	reader := exec.CommandContext(ctx, os.Args[0])
-	reader.Env = append(os.Environ(), "FETCH_TEST_READ="+x.archive.Dir)
+	reader.Env = append(os.Environ(), readEnv+"="+x.archive.Dir)
 	reader.Stderr = os.Stderr
 	stop, err := reader.StdinPipe()
 	require.NoError(t, err)
@@ -217,7 +205,7 @@ func TestR10AKilledWriterLeavesWholeItems(t *testing.T) {
 	a := fetch.Archive{Dir: filepath.Join(t.TempDir(), "archive")}
 	for round := range 8 {
 		writer := exec.CommandContext(t.Context(), os.Args[0])
-		writer.Env = append(os.Environ(), "FETCH_TEST_WRITE="+a.Dir)
+		writer.Env = append(os.Environ(), writeEnv+"="+a.Dir)
 		writer.Stderr = os.Stderr
 		out, err := writer.StdoutPipe()
 		require.NoError(t, err)

@@ -20,20 +20,6 @@ import (
 	"github.com/aspupdate/aspupdate/version"
 )
 
-const crashEnv = "ASPUPDATE_TEST_CRASH" // the child's server and archive, apart by a blank
-
-// TestMain lets the test binary be the process that is killed.
-func TestMain(m *testing.M) {
-	if addr, dir, ok := strings.Cut(os.Getenv(crashEnv), " "); ok {
-		if err := fetchAsChild(addr, dir); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		return
-	}
-	os.Exit(m.Run())
-}
-
 func fetchAsChild(addr, dir string) error {
 	ctx := context.Background()
 	src := fetch.FTP{Addr: addr, Retry: soon}
