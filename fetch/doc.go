@@ -16,6 +16,8 @@
 //     into it, [Archive.Import] takes a file got from the vendor's support,
 //     [Archive.Get] finds what a rollback needs. What is in the archive never
 //     changes, and is hashed again from disk by [Archive.Verify].
+//   - A [Watch] looks at the times that its caller gives, tells what is new
+//     (released, late, re-released, vanished) and remembers it.
 //   - A [Verifier] vouches for a file before it is published in the archive.
 //     There is no default: plain FTP lets anybody on the way replace a file,
 //     so that doing without is possible only by saying so, by
