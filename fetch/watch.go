@@ -28,6 +28,9 @@ import (
 // if the look that misses it succeeded, and if nothing was passed over that
 // may be it, such as an upload that goes on.
 type Watch struct {
+	// Finder's Observe is told at each look about all that is passed over.
+	// What is accepted later, because the Finder was changed, counts as
+	// released then.
 	Finder        Finder
 	Distributions []string
 

@@ -229,7 +229,7 @@ func (x *watching) late(ctx context.Context, distribution string) error {
 	due, err := x.Late(distribution, k.seen(distribution), x.clock())
 	if err != nil {
 		x.fail(distribution, "late", &Error{Op: "look for a late release", Name: distribution, Err: err})
-		return nil
+		due = time.Time{}
 	}
 	if due.IsZero() || slices.ContainsFunc(k.Late, due.Equal) {
 		return nil

@@ -5,6 +5,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -21,7 +22,7 @@ type run struct {
 	events
 	src    *shelf
 	looks  []time.Time
-	skew   time.Duration // of the clock that the Watch reads
+	skew   atomic.Int64 // of the clock that the Watch reads
 	cancel context.CancelFunc
 	ended  chan error
 }
@@ -32,7 +33,7 @@ var longAgo = time.Date(1999, 12, 1, 17, 0, 1, 0, time.UTC)
 // start runs a Watch until the test ends or cancels it.
 func start(t *testing.T, w *watcher, prepare func(*run)) *run {
 	r := &run{watcher: w, src: &shelf{}, ended: make(chan error, 1)}
-	w.Watch.Now = func() time.Time { return time.Now().Add(r.skew) }
+	w.Now = func() time.Time { return time.Now().Add(time.Duration(r.skew.Load())) }
 	w.Observe = r.observe
 	r.src.list = func(_ string, all []fetch.Entry) ([]fetch.Entry, error) {
 		r.looks = append(r.looks, time.Now())
@@ -46,6 +47,12 @@ func start(t *testing.T, w *watcher, prepare func(*run)) *run {
 	return r
 }
 
+// pass lets time pass, and Run do what it then does.
+func pass(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
 func (r *run) end(t *testing.T) {
 	t.Helper()
 	r.cancel()
@@ -54,7 +61,9 @@ func (r *run) end(t *testing.T) {
 
 // gaps returns the minutes between looks.
 func (r *run) gaps() (out []float64) {
-	for i := range r.looks[1:] {
+	r.src.mu.Lock()
+	defer r.src.mu.Unlock()
+	for i := range len(r.looks) - 1 {
 		out = append(out, r.looks[i+1].Sub(r.looks[i]).Minutes())
 	}
 	return out
@@ -76,8 +85,8 @@ func TestR1RunLooksWhenNextSays(t *testing.T) {
 			w := newWatcher(t)
 			synctest.Test(t, func(t *testing.T) {
 				r := start(t, w, func(r *run) { r.Next = c.next })
-				for len(r.looks) < 4 {
-					time.Sleep(time.Minute)
+				for len(r.gaps()) < 3 {
+					pass(time.Minute)
 				}
 				r.end(t)
 				require.Equal(t, c.want, r.gaps())
@@ -93,7 +102,7 @@ func TestRunSpreadsItsLooks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := start(t, w, func(*run) {})
 		began := time.Now()
-		time.Sleep(2 * 24 * time.Hour)
+		pass(2 * 24 * time.Hour)
 		r.end(t)
 		require.NotEqual(t, began, r.looks[0])
 		for _, g := range r.gaps() {
@@ -121,20 +130,25 @@ func TestRunWhileTheServerIsDown(t *testing.T) {
 				return all, nil
 			}
 		})
-		time.Sleep(time.Second)
-		for range 2 {
-			r.looks, down = nil, true
-			r.all = nil
-			time.Sleep(3 * time.Hour)
+		turn := func(to bool) {
+			r.src.mu.Lock()
+			defer r.src.mu.Unlock()
+			r.looks, down = nil, to
+		}
+		pass(time.Second)
+		for i := range 2 {
+			turn(true)
+			pass(3 * time.Hour)
 			require.Equal(t, []float64{5, 5, 8, 16, 16}, r.gaps()[:5])
-			require.Len(t, r.all, 1, "told once")
-			require.ErrorIs(t, r.all[0].Err, fetch.ErrUnreachable)
+			told := r.of(fetch.EventLookFailed)
+			require.Len(t, told, i+1, "told once")
+			require.ErrorIs(t, told[i].Err, fetch.ErrUnreachable)
 
-			r.looks, down = nil, false
-			time.Sleep(2 * time.Hour)
+			turn(false)
+			pass(2 * time.Hour)
 			require.Equal(t, []float64{5, 5, 5, 5}, r.gaps()[:4])
-			require.Len(t, r.all, 2)
-			require.Len(t, r.of(fetch.EventLookRecovered), 1)
+			require.Len(t, r.of(fetch.EventLookFailed), i+1)
+			require.Len(t, r.of(fetch.EventLookRecovered), i+1)
 		}
 		r.end(t)
 		require.Len(t, r.reports, 2)
@@ -160,7 +174,7 @@ func TestRunGoesOnForTheOthers(t *testing.T) {
 				return list(dir, all)
 			}
 		})
-		time.Sleep(10 * time.Hour)
+		pass(10 * time.Hour)
 		r.end(t)
 		require.Equal(t, []float64{60, 60, 60}, r.gaps()[:3])
 		require.Len(t, r.all, 3)
@@ -176,9 +190,9 @@ func TestRunWhenTheClockJumps(t *testing.T) {
 			w := newWatcher(t)
 			synctest.Test(t, func(t *testing.T) {
 				r := start(t, w, func(*run) {})
-				time.Sleep(90*time.Minute + time.Second) // the second look was at 60
-				r.skew = skew
-				time.Sleep(24 * time.Hour)
+				pass(90*time.Minute + time.Second) // the second look was at 60
+				r.skew.Store(int64(skew))
+				pass(24 * time.Hour)
 				r.end(t)
 				third := r.gaps()[1]
 				if skew < 0 {
@@ -197,7 +211,7 @@ func TestRunEndsWhenWaitingDoesNotHelp(t *testing.T) {
 	w := newWatcher(t)
 	synctest.Test(t, func(t *testing.T) {
 		r := start(t, w, func(*run) {})
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		require.NoError(t, os.WriteFile(r.File, []byte("{"), 0o600))
 		require.ErrorContains(t, <-r.ended, "move it away")
 		r.cancel()
