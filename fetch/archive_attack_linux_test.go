@@ -113,9 +113,11 @@ func TestR10TheArchiveIsItsOwnersAlone(t *testing.T) {
 // What is no file is not imported.
 func TestImportOfWhatIsNoFile(t *testing.T) {
 	a, _ := aged(t)
-	for _, path := range []string{"/dev/zero", t.TempDir(), "/proc/self"} {
+	for path, why := range map[string]string{
+		"/dev/zero": "neither a regular file nor a folder", t.TempDir(): "a folder without files", "/proc/self": "neither a file nor a folder",
+	} {
 		_, err := a.Import(t.Context(), path, key("asp", "7.01.100", version.Setup), fetch.Unauthenticated("a test"))
-		require.ErrorContains(t, err, "neither a regular file nor a folder", path)
+		require.ErrorContains(t, err, why, path)
 	}
 	require.Empty(t, whole(t, a))
 }

@@ -183,7 +183,7 @@ func (d *draft) settles(name string, v version.Version, until time.Time) {
 // tree takes a variant that is a folder.
 func (l *look) tree(ctx context.Context, d *draft, f File, v version.Version) error {
 	parts, err := readTree(ctx, l.list, f.Path)
-	if u, ok := errors.AsType[*unfit](err); ok && u.why != SkipSettling {
+	if u, ok := errors.AsType[*unfit](err); ok && u.why != skipEmpty {
 		l.skip(u.path, u.why, v)
 		return nil
 	} else if ok || errors.Is(err, ErrNotFound) { // gone since it was listed

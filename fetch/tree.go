@@ -30,6 +30,10 @@ type unfit struct {
 	why  Why
 }
 
+// skipEmpty is perhaps an upload that has just begun: on a server it counts as
+// settling.
+const skipEmpty Why = "a folder without files"
+
 func (u *unfit) Error() string { return fmt.Sprintf("%s: %s", show(u.path), u.why) }
 
 // readTree returns the files below dir, by path. Whatever it cannot take makes
@@ -71,7 +75,7 @@ func readTree(ctx context.Context, list func(context.Context, string) ([]Entry, 
 		total += p.Size
 	}
 	if len(parts) == 0 {
-		return nil, &unfit{dir, SkipSettling} // perhaps an upload that has just begun
+		return nil, &unfit{dir, skipEmpty}
 	}
 	return parts, nil
 }

@@ -357,3 +357,22 @@ func TestSidecarOfAFolder(t *testing.T) {
 	_, err := x.archive.Fetch(t.Context(), x.src, rel, version.Setup, fetch.RemoteHash(x.src))
 	require.ErrorContains(t, err, "no hash of a folder")
 }
+
+func TestR13AReReleaseOfAFolderIsSeen(t *testing.T) {
+	x := newTree(t)
+	var seen []fetch.Sighting
+	w := fetch.Watch{Distributions: []string{"asp"}, File: filepath.Join(t.TempDir(), "seen"), Report: func(_ context.Context, s fetch.Sighting) error {
+		seen = append(seen, s)
+		return nil
+	}}
+	for range 2 {
+		require.NoError(t, w.Look(t.Context(), x.src))
+		require.Len(t, seen, 1)
+	}
+	require.Len(t, seen[0].Files[0].Parts, len(x.files))
+	x.s.Remove(treePath + "/setup.exe")
+	x.s.Put(treePath+"/setup2.exe", x.files["setup.exe"], released)
+	require.NoError(t, w.Look(t.Context(), x.src))
+	require.Len(t, seen, 2)
+	require.Equal(t, fetch.Rereleased, seen[1].Kind)
+}
