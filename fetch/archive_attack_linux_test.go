@@ -132,3 +132,27 @@ func TestR10APipeInThePlaceOfAnInstaller(t *testing.T) {
 	require.ErrorContains(t, err, "is not the file of")
 	require.Equal(t, []string{"asp 7.02.100 Setup"}, numbers(items))
 }
+
+// What is out of the archive and cannot be deleted is told, and deleted by the
+// next Prune that can.
+func TestR10PruneOfWhatCannotBeDeleted(t *testing.T) {
+	a, _ := aged(t, "7.01.100", "7.02.100", "7.03.100")
+	require.NoError(t, os.Chmod(first(t, a, "7.01.100"), 0o500))
+	var gone []fetch.Item
+	var err error
+	ordinary(t, func() { gone, err = a.Prune(t.Context(), fetch.Keep{}, nothingInUse) })
+	require.ErrorIs(t, err, fs.ErrPermission)
+	require.ErrorContains(t, err, "it is out of the archive")
+	require.Equal(t, []string{"asp 7.01.100 Setup", "asp 7.02.100 Setup"}, numbers(gone))
+	require.Len(t, whole(t, a), 1)
+	hidden, err := filepath.Glob(filepath.Join(a.Dir, "asp", ".pruned-*", "*"))
+	require.NoError(t, err)
+	require.Len(t, hidden, 1)
+	require.NoError(t, os.Chmod(hidden[0], 0o700))
+	ordinary(t, func() { gone, err = a.Prune(t.Context(), fetch.Keep{}, nothingInUse) })
+	require.NoError(t, err)
+	require.Empty(t, gone)
+	hidden, err = filepath.Glob(filepath.Join(a.Dir, "asp", ".*"))
+	require.NoError(t, err)
+	require.Empty(t, hidden)
+}

@@ -128,7 +128,7 @@ func TestR10PruneLeavesAloneWhatItCannotRead(t *testing.T) {
 			require.NoError(t, os.Truncate(filepath.Join(item, "manifest.json"), 30))
 		}, "manifest.json is damaged"},
 		"no installer": {func(t *testing.T, item string) { require.NoError(t, os.Remove(filepath.Join(item, "Setup.exe"))) }, "Setup.exe"},
-		"newer format": {func(t *testing.T, item string) { edit(t, item, `"format": 1`, `"format": 99`) }, "newer than this program"},
+		"newer format": {func(t *testing.T, item string) { edit(t, item, `"format": `, `"format": 9`) }, "newer than this program"},
 		"no Setup":     {func(t *testing.T, item string) { require.NoError(t, os.RemoveAll(item)) }, "has no Setup"},
 	} {
 		t.Run(name, func(t *testing.T) {
