@@ -317,10 +317,16 @@ func TestProgressIsTold(t *testing.T) {
 	require.Equal(t, "7.12.100", told[0].Key.Version.String())
 }
 
-func TestEmptyFile(t *testing.T) {
-	x := newSetup(t, 0)
-	it, err := x.fetch(t.Context())
-	x.good(t, it, err)
+func TestAnEmptyFileIsNoInstaller(t *testing.T) {
+	x := newSetup(t, size)
+	x.s.Put(setupPath, nil, released)
+	found, err := fetch.Finder{}.Find(t.Context(), x.src, "asp")
+	require.NoError(t, err)
+	require.Empty(t, found.Releases, "an upload has begun, perhaps")
+	x.rel.Files[0].Size = 0
+	_, err = x.blind(t.Context())
+	require.ErrorContains(t, err, "it is empty")
+	x.empty(t)
 }
 
 // A source without Stat, and without anything that this package knows.

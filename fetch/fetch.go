@@ -39,16 +39,22 @@ func (a Archive) Fetch(ctx context.Context, src Source, rel Release, variant ver
 	if err != nil {
 		return Item{}, wrap("fetch", key.String(), err)
 	}
-	if variant == version.FullSetup {
-		if _, err := a.Fetch(ctx, src, rel, version.Setup, verify); err != nil {
-			return Item{}, err
-		}
-	}
 	unlock, err := a.lock(ctx)
 	if err != nil {
 		return Item{}, wrap("fetch", key.String(), err)
 	}
 	defer unlock()
+	if variant == version.FullSetup {
+		setup := key
+		setup.Variant = version.Setup
+		file, err := rel.wanted(setup)
+		if err == nil {
+			_, err = a.fetch(ctx, src, setup, file, verify)
+		}
+		if err != nil {
+			return Item{}, wrap("fetch", setup.String(), a.diskError(err))
+		}
+	}
 	it, err := a.fetch(ctx, src, key, file, verify)
 	if err != nil {
 		return Item{}, wrap("fetch", key.String(), a.diskError(err))
@@ -129,6 +135,8 @@ func (f File) asFound(now []remote) error {
 		switch {
 		case now[0].Size != f.Size:
 			return changed(f.Path, fmt.Errorf("found with %d bytes, has %d now", f.Size, now[0].Size))
+		case f.Size == 0:
+			return &Error{Op: "fetch", Name: f.Path, Err: errors.New("it is empty, which no installer is"), Hint: "look again once the upload is done"}
 		case f.Size < 0:
 			return &Error{Op: "fetch", Name: f.Path, Err: errors.New("the server does not tell its size, so that a cut could not be seen")}
 		}
@@ -167,8 +175,8 @@ func (a Archive) reuse(ctx context.Context, src Source, key Key, file File, want
 		if err != nil {
 			continue // the download will show whether the server has what is wanted
 		}
-		if it, err = revouch(it, v); err != nil {
-			continue
+		if better, err := revouch(it, v); err == nil {
+			it = better
 		}
 		it.Reused = true
 		return it, true
@@ -211,7 +219,7 @@ func wrap(op, name string, err error) error {
 
 func (a Archive) prepare() error {
 	if a.Dir == "" {
-		return errors.New("the archive has no folder: set Archive.Dir")
+		return errNoDir
 	}
 	return a.diskError(durable.MkdirAll(a.Dir, 0o700))
 }

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/aspupdate/aspupdate/internal/durable"
@@ -28,11 +30,9 @@ func (a Archive) importFile(ctx context.Context, file string, k Key, verify Veri
 	if err := errors.Join(k.check(), checkName(name), checkPayload(name), checkVerifier(verify)); err != nil {
 		return Item{}, err
 	}
-	if k.Variant == version.FullSetup {
-		setup := Key{Distribution: k.Distribution, Version: k.Version, Variant: version.Setup}
-		if _, err := a.Get(setup); err != nil {
-			return Item{}, fmt.Errorf("import the Setup of the same version first: %w", err)
-		}
+	k.SHA256 = strings.ToLower(k.SHA256)
+	if in, err := durable.Within(file, a.Dir); err == nil && in && strings.Contains(file, partialPrefix) {
+		return Item{}, errors.New("it is the archive's own work in progress: copy it elsewhere first")
 	}
 	fi, err := os.Stat(file)
 	if err != nil {
@@ -53,6 +53,8 @@ func (a Archive) importFile(ctx context.Context, file string, k Key, verify Veri
 		total, _ = whole(parts)
 	case !fi.Mode().IsRegular():
 		return Item{}, errors.New("neither a regular file nor a folder")
+	case fi.Size() == 0:
+		return Item{}, errors.New("it is empty, which no installer is")
 	}
 	if err := a.prepare(); err != nil {
 		return Item{}, err
@@ -62,6 +64,15 @@ func (a Archive) importFile(ctx context.Context, file string, k Key, verify Veri
 		return Item{}, err
 	}
 	defer unlock()
+	if k.Variant == version.FullSetup {
+		setup, err := a.Get(Key{Distribution: k.Distribution, Version: k.Version, Variant: version.Setup})
+		if err == nil {
+			err = a.Verify(ctx, setup)
+		}
+		if err != nil {
+			return Item{}, fmt.Errorf("import the Setup of the same version first: %w", err)
+		}
+	}
 	if err := a.space(total); err != nil {
 		return Item{}, err
 	}
@@ -70,7 +81,7 @@ func (a Archive) importFile(ctx context.Context, file string, k Key, verify Veri
 		return Item{}, err
 	}
 	defer st.close()
-	it, err := a.importInto(ctx, st, file, k, parts, fi.ModTime(), verify)
+	it, err := a.importInto(ctx, st, file, k, parts, total, fi.ModTime().UTC(), verify)
 	if err != nil {
 		return Item{}, errors.Join(err, st.discard())
 	}
@@ -79,12 +90,12 @@ func (a Archive) importFile(ctx context.Context, file string, k Key, verify Veri
 
 // importInto copies the file or the folder, has the copy vouched for, and
 // publishes it.
-func (a Archive) importInto(ctx context.Context, st *stage, file string, k Key, parts []Part, mod time.Time, verify Verifier) (Item, error) {
+func (a Archive) importInto(ctx context.Context, st *stage, file string, k Key, parts []Part, size int64, mod time.Time, verify Verifier) (Item, error) {
 	name := filepath.Base(file)
 	c := Candidate{Path: st.path(), Name: name, Source: name}
 	want := k.SHA256
 	if parts == nil {
-		p, err := st.copyFile(ctx, file, Part{})
+		p, err := st.copyFile(ctx, file, Part{Size: size, Time: mod})
 		if err != nil {
 			return Item{}, err
 		}
@@ -112,7 +123,8 @@ func (a Archive) importInto(ctx context.Context, st *stage, file string, k Key, 
 }
 
 // copyFile copies a file of this machine into the stage, and returns what was
-// copied.
+// copied, if that was the file that p speaks of from the first byte to the
+// last.
 func (s *stage) copyFile(ctx context.Context, file string, p Part) (Part, error) {
 	in, err := os.Open(file)
 	if err != nil {
@@ -123,7 +135,14 @@ func (s *stage) copyFile(ctx context.Context, file string, p Part) (Part, error)
 	if err != nil {
 		return p, err
 	}
-	err = out.copyFrom(withContext(ctx, in))
-	p.Size, p.SHA256 = out.size, out.sum()
-	return p, errors.Join(err, out.close())
+	err = out.copyFrom(io.LimitReader(withContext(ctx, in), p.Size+1))
+	if err = errors.Join(err, out.close()); err != nil {
+		return p, err
+	}
+	p.SHA256 = out.sum()
+	fi, err := in.Stat()
+	if err == nil && (out.size != p.Size || fi.Size() != p.Size || !fi.ModTime().Equal(p.Time)) {
+		err = fmt.Errorf("%s changed while it was copied: import it again once nobody writes to it", show(file))
+	}
+	return p, err
 }

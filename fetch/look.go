@@ -165,7 +165,7 @@ func (l *look) candidate(ctx context.Context, full string, e Entry, m match) err
 	switch {
 	case err != nil:
 		return err
-	case !settled || isUpload(full):
+	case !settled || isUpload(full) || e.Size == 0: // no installer is empty
 		d.settles(full, m.version, until)
 	case e.Size < 0:
 		l.skip(full, SkipNoSize, m.version)

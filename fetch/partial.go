@@ -36,6 +36,8 @@ type stage struct {
 	j    journal
 }
 
+const partialPrefix = ".partial-"
+
 // The name that a payload has until it is vouched for: nothing runs it by
 // accident.
 const payloadName = "payload"
@@ -65,23 +67,60 @@ func checkPayload(name string) error {
 // start of an earlier download; what does not belong to this one is removed.
 // The caller holds the archive's lock.
 func (a Archive) stage(k Key, source string, parts []Part) (*stage, error) {
-	s := &stage{dir: filepath.Join(a.Dir, k.Distribution, k.Version.String(), ".partial-"+k.Variant.String())}
+	s := &stage{dir: filepath.Join(a.Dir, k.Distribution, k.Version.String(), partialPrefix+k.Variant.String())}
+	if _, err := a.has(k); err != nil {
+		return nil, err
+	}
 	if err := durable.MkdirAll(s.dataDir(), 0o700); err != nil {
+		return nil, err
+	}
+	if _, err := a.has(k); err != nil { // Windows has short names for long ones as well
 		return nil, err
 	}
 	var err error
 	if s.root, err = os.OpenRoot(s.dataDir()); err != nil {
 		return nil, err
 	}
-	if err := s.sweep(parts); err != nil {
-		s.close()
-		return nil, err
-	}
 	b, err := os.ReadFile(filepath.Join(s.dir, "journal.json"))
 	if err != nil || json.Unmarshal(b, &s.j) != nil || s.j.Source != source || s.j.Files == nil {
 		s.j = journal{Source: source, Files: map[string]progress{}}
 	}
+	if err := errors.Join(s.unseal(), s.sweep(parts)); err != nil {
+		s.close()
+		return nil, err
+	}
 	return s, nil
+}
+
+// unseal takes back what a crash left between sealing and publishing: all of
+// it is there, and need not come once more.
+func (s *stage) unseal() error {
+	b, err := s.root.ReadFile(manifestName)
+	var m manifest
+	if err != nil || json.Unmarshal(b, &m) != nil || checkName(m.File) != nil || m.File == manifestName {
+		return nil //nolint:nilerr // nothing that could be taken back
+	}
+	if _, err := s.root.Lstat(payloadName); err == nil {
+		return nil
+	}
+	if err := s.root.Rename(m.File, payloadName); err != nil {
+		return nil //nolint:nilerr // it is swept
+	}
+	if m.Source == s.j.Source {
+		files := m.Parts
+		if files == nil {
+			files = []Part{{Size: m.Size, Time: m.Modified, SHA256: m.SHA256}}
+		}
+		for _, p := range files {
+			s.j.Files[p.Path] = progress{Size: p.Size, Time: p.Time, Synced: p.Size, SHA256: p.SHA256}
+		}
+	}
+	return fs.WalkDir(s.root.FS(), payloadName, func(name string, d fs.DirEntry, err error) error {
+		if err == nil && d.Type().IsRegular() {
+			err = s.root.Chmod(name, 0o600)
+		}
+		return err
+	})
 }
 
 // sweep removes whatever is not a part: what a crash left between sealing and
@@ -153,6 +192,10 @@ func (s *stage) seal(m manifest) error {
 			}
 		}
 	}
+	// In this order unseal can take it back.
+	if err := durable.WriteFile(filepath.Join(s.dataDir(), manifestName), b, 0o600); err != nil {
+		return err
+	}
 	if err := s.root.Rename(payloadName, m.File); err != nil {
 		return err
 	}
@@ -160,9 +203,6 @@ func (s *stage) seal(m manifest) error {
 		return err
 	}
 	s.root = nil
-	if err := durable.WriteFile(filepath.Join(s.dataDir(), manifestName), b, 0o600); err != nil {
-		return err
-	}
 	return durable.SyncTree(s.dataDir())
 }
 

@@ -137,7 +137,11 @@ func (a Archive) prunable(keep Keep, inUse []Key) (old []archivedVersion, left, 
 	}
 	seen := map[Key]bool{}
 	var errs []error
-	for _, dist := range a.folders(".") {
+	dists, err := a.folders(".")
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, dist := range dists {
 		versions, err := a.versions(dist)
 		errs = append(errs, err)
 		slices.SortFunc(versions, func(x, y archivedVersion) int { return y.key.Version.Compare(x.key.Version) })
@@ -169,8 +173,9 @@ func (a Archive) prunable(keep Keep, inUse []Key) (old []archivedVersion, left, 
 // installer, such as the one of a download that broke off, is no version.
 func (a Archive) versions(dist string) ([]archivedVersion, error) {
 	var all []archivedVersion
-	var errs []error
-	for _, name := range a.folders(dist) {
+	names, err := a.folders(dist)
+	errs := []error{err}
+	for _, name := range names {
 		rel := filepath.Join(dist, name)
 		items, err := a.items(rel)
 		errs = append(errs, err)
@@ -212,8 +217,9 @@ func (a Archive) remove(k Key) (bool, error) {
 
 // sweepPruned deletes what an interrupted Prune left.
 func (a Archive) sweepPruned() error {
-	var errs []error
-	for _, dist := range a.folders(".") {
+	dists, err := a.folders(".")
+	errs := []error{err}
+	for _, dist := range dists {
 		entries, err := os.ReadDir(filepath.Join(a.Dir, dist))
 		errs = append(errs, err)
 		for _, e := range entries {
