@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -17,15 +18,22 @@ import (
 	"github.com/aspupdate/aspupdate/version"
 )
 
-// onEveryServer runs a test on each make of server, side by side.
+// onEveryServer runs a test on each make of server.
 func onEveryServer(t *testing.T, test func(t *testing.T, m realtest.Make)) {
 	t.Helper()
-	for _, m := range realtest.Makes() {
-		t.Run(string(m), func(t *testing.T) {
-			t.Parallel()
-			test(t, m)
-		})
+	sideBySide(t, realtest.Makes(), func(m realtest.Make) string { return string(m) }, test)
+}
+
+// sideBySide runs a test for each case, all at once and not only as many as
+// there are processors, because these tests wait more than they work. It
+// returns when all have ended.
+func sideBySide[C any](t *testing.T, cases []C, name func(C) string, test func(t *testing.T, c C)) {
+	t.Helper()
+	var all sync.WaitGroup
+	for _, c := range cases {
+		all.Go(func() { t.Run(name(c), func(t *testing.T) { test(t, c) }) })
 	}
+	all.Wait()
 }
 
 // real returns a client of a real server.
@@ -48,48 +56,48 @@ func put(t *testing.T, root, path string, data []byte) {
 }
 
 func TestFTPOnRealServers(t *testing.T) {
-	protections := []realtest.Options{
+	t.Parallel()
+	all := []realtest.Options{
 		{},
 		{TLS: realtest.Explicit, MaxTLS: tls.VersionTLS12},
 		{TLS: realtest.Explicit, MaxTLS: tls.VersionTLS13},
-		{TLS: realtest.Implicit, MaxTLS: tls.VersionTLS12},
-		{TLS: realtest.Implicit, MaxTLS: tls.VersionTLS13},
+		{TLS: realtest.Implicit},
 	}
-	for _, m := range realtest.Makes() {
-		for _, o := range protections {
-			if m == realtest.PureFTPd && o.TLS == realtest.Implicit {
-				continue // it has none
-			}
-			name := fmt.Sprintf("%s, %s", m, []string{"plain", "explicit ", "implicit "}[o.TLS])
-			if o.TLS != realtest.Plain {
-				name += tls.VersionName(o.MaxTLS)
-			}
-			t.Run(name, func(t *testing.T) {
-				t.Parallel()
-				fetchtest.TestSource(t, func(t *testing.T, files map[string][]byte) fetch.Source {
-					root := t.TempDir()
-					for path, data := range files {
-						put(t, root, path, data)
-					}
-					src := real(realtest.FTP(t, m, root, o), o.TLS)
-					if src.TLS != fetch.TLSNone {
-						src.TLSConfig.MinVersion = tls.VersionTLS12
-						src.TLSConfig.VerifyConnection = func(c tls.ConnectionState) error {
-							if c.Version != o.MaxTLS {
-								return fmt.Errorf("it speaks %s", tls.VersionName(c.Version))
-							}
-							return nil
-						}
-					}
-					return src
-				})
-			})
+	onEveryServer(t, func(t *testing.T, m realtest.Make) {
+		modes := all
+		if m == realtest.PureFTPd {
+			modes = all[:3] // it has no implicit TLS
 		}
-	}
+		sideBySide(t, modes, func(o realtest.Options) string {
+			name := [...]string{"plain", "explicit", "implicit"}[o.TLS]
+			if o.MaxTLS != 0 {
+				name += " " + tls.VersionName(o.MaxTLS)
+			}
+			return name
+		}, func(t *testing.T, o realtest.Options) {
+			fetchtest.TestSource(t, func(t *testing.T, files map[string][]byte) fetch.Source {
+				root := t.TempDir()
+				for path, data := range files {
+					put(t, root, path, data)
+				}
+				src := real(realtest.FTP(t, m, root, o), o.TLS)
+				if o.MaxTLS != 0 {
+					src.TLSConfig.VerifyConnection = func(c tls.ConnectionState) error {
+						if c.Version != o.MaxTLS {
+							return fmt.Errorf("it speaks %s", tls.VersionName(c.Version))
+						}
+						return nil
+					}
+				}
+				return src
+			})
+		})
+	})
 }
 
 // A server that nobody vouches for is not talked to.
 func TestFTPUnknownCertificateOnRealServers(t *testing.T) {
+	t.Parallel()
 	onEveryServer(t, func(t *testing.T, m realtest.Make) {
 		src := real(realtest.FTP(t, m, t.TempDir(), realtest.Options{TLS: realtest.Explicit}), realtest.Explicit)
 		src.TLSConfig = nil
@@ -100,6 +108,7 @@ func TestFTPUnknownCertificateOnRealServers(t *testing.T) {
 }
 
 func TestFTPWrongPasswordOnRealServers(t *testing.T) {
+	t.Parallel()
 	onEveryServer(t, func(t *testing.T, m realtest.Make) {
 		var ev events
 		src := real(realtest.FTP(t, m, t.TempDir(), realtest.Options{}), realtest.Plain)
@@ -128,6 +137,7 @@ func listed(t *testing.T, src fetch.Source, dir string) []string {
 }
 
 func TestFTPFoldersOnRealServers(t *testing.T) {
+	t.Parallel()
 	onEveryServer(t, func(t *testing.T, m realtest.Make) {
 		root := t.TempDir()
 		put(t, root, "-a/inner", []byte("x"))
@@ -168,6 +178,7 @@ func read(t *testing.T, src fetch.Source, name string, offset int64) string {
 
 // The servers pass bytes through: what a name means is for whoever shows it.
 func TestFTPNamesOnRealServers(t *testing.T) {
+	t.Parallel()
 	names := map[string]string{
 		"UTF-8":  "Опека",
 		"CP1251": "\xce\xef\xe5\xea\xe0",
@@ -197,6 +208,7 @@ func TestFTPNamesOnRealServers(t *testing.T) {
 // they were listed, so that there such a folder is not found. What must not
 // happen is that another one is.
 func TestFTPTelnetsByteOnRealServers(t *testing.T) {
+	t.Parallel()
 	names := map[string]string{
 		"\xc2\xe5\xf0\xf1\xe8\xff":         "Версия",
 		"\xcf\xf0\xe8\xed\xff\xf2\xe8\xe5": "Принятие",
@@ -219,6 +231,7 @@ func TestFTPTelnetsByteOnRealServers(t *testing.T) {
 
 // pure-ftpd says so where it cuts a listing, whatever its limit is.
 func TestFTPListingThatPureFTPdCuts(t *testing.T) {
+	t.Parallel()
 	root := t.TempDir()
 	for i := range 30 {
 		put(t, root, fmt.Sprintf("asp/f%d", i), nil)
@@ -238,6 +251,7 @@ func TestFTPListingThatPureFTPdCuts(t *testing.T) {
 // What servers make of an offset at the end and past it: nothing to send, or
 // no such place. Archive.Fetch asks for neither; see wire.
 func TestFTPPastTheEndOnRealServers(t *testing.T) {
+	t.Parallel()
 	data := payload(1000)
 	onEveryServer(t, func(t *testing.T, m realtest.Make) {
 		root := t.TempDir()
@@ -261,6 +275,7 @@ func TestFTPPastTheEndOnRealServers(t *testing.T) {
 }
 
 func TestFetchFromRealServers(t *testing.T) {
+	t.Parallel()
 	onEveryServer(t, func(t *testing.T, m realtest.Make) {
 		root := t.TempDir()
 		data := payload(3 << 20)

@@ -15,6 +15,7 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -174,12 +175,23 @@ func (i *instance) Kill() {
 	if i.cmd == nil {
 		return
 	}
-	pids := killFamily(i.cmd.Process.Pid)
+	killFamily(i.cmd.Process.Pid)
 	<-i.exited
 	i.cmd = nil
 	if i.make == PureFTPd {
-		for _, pid := range pids { // what a session that was killed leaves
-			_ = os.Remove(fmt.Sprintf("/run/pure-ftpd/client-%08d", pid))
+		forgetSessions()
+	}
+}
+
+// forgetSessions removes what pure-ftpd notes of its sessions and leaves if
+// they are killed.
+func forgetSessions() {
+	notes, _ := filepath.Glob("/run/pure-ftpd/client-*") // the pattern is good
+	alive := living()
+	for _, note := range notes {
+		pid, err := strconv.Atoi(strings.TrimPrefix(filepath.Base(note), "client-"))
+		if err == nil && !slices.ContainsFunc(alive, func(p process) bool { return p.pid == pid }) {
+			_ = os.Remove(note)
 		}
 	}
 }

@@ -102,7 +102,7 @@ func (s site) proftpd() *exec.Cmd {
 		"</Limit>",
 		"UseReverseDNS off",
 		"PidFile "+filepath.Join(s.dir, "pid"),
-		"ScoreboardFile "+filepath.Join(s.dir, "scoreboard"),
+		"ScoreboardFile none",
 		"DelayEngine off",
 		"WtmpLog off",
 		"TransferLog none")

@@ -11,11 +11,11 @@ import (
 	"time"
 )
 
-// family returns the living processes that come from the one with the id
-// root: its descendants, and the members of its and their process groups, into
-// which sessions are put whose parent has ended. root leads a group of its own.
-func family(root int) []int {
-	type process struct{ pid, parent, group int }
+// A process is what /proc tells of one.
+type process struct{ pid, parent, group int }
+
+// living returns all processes but those that have ended and were not waited for.
+func living() []process {
 	var all []process
 	stats, _ := filepath.Glob("/proc/[0-9]*/stat") // the pattern is good
 	for _, name := range stats {
@@ -33,6 +33,14 @@ func family(root int) []int {
 		p.pid, _ = strconv.Atoi(filepath.Base(filepath.Dir(name))) // digits
 		all = append(all, p)
 	}
+	return all
+}
+
+// family returns the living processes that come from the one with the id
+// root: its descendants, and the members of its and their process groups, in
+// which sessions stay whose parent has ended. root leads a group of its own.
+func family(root int) []int {
+	all := living()
 	ids := []int{root}
 	for grown := true; grown; {
 		grown = false
@@ -49,8 +57,7 @@ func family(root int) []int {
 }
 
 // stopFamily halts a family, and what it brings forth meanwhile.
-func stopFamily(root int) []int {
-	var stopped []int
+func stopFamily(root int) (stopped []int) {
 	for grown := true; grown; {
 		grown = false
 		for _, pid := range family(root) {
@@ -64,17 +71,15 @@ func stopFamily(root int) []int {
 	return stopped
 }
 
-// killFamily ends a family and returns who they were. It stops them first, so
-// that none is born unseen.
-func killFamily(root int) []int {
-	members := stopFamily(root)
-	for _, pid := range members {
+// killFamily ends a family and returns when it is gone. It stops them first,
+// so that none is born unseen.
+func killFamily(root int) {
+	for _, pid := range stopFamily(root) {
 		_ = syscall.Kill(pid, syscall.SIGKILL)
 	}
 	for deadline := time.Now().Add(5 * time.Second); len(family(root)) > 0 && time.Now().Before(deadline); {
 		time.Sleep(time.Millisecond)
 	}
-	return members
 }
 
 func continueFamily(root int) {
