@@ -5,14 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/aspupdate/aspupdate/fetch"
 	"github.com/aspupdate/aspupdate/internal/realtest"
@@ -251,22 +252,16 @@ func TestServerStoppedBeforeAnything(t *testing.T) {
 			src := real(s, realtest.Plain)
 			src.Idle, src.Retry.Tries = realIdle, 1
 			s.Stop()
-			var ops errgroup.Group
-			for op, call := range map[string]func() error{
+			calls := map[string]func() error{
 				"list": func() error { _, err := src.List(t.Context(), "/"); return err },
 				"stat": func() error { _, err := src.Stat(t.Context(), setupPath); return err },
 				"open": func() error { _, err := src.Open(t.Context(), setupPath, 0); return err },
-			} {
-				ops.Go(func() error {
-					began := time.Now()
-					err := call()
-					if took := time.Since(began); took > realIdle+realGrace || !errors.Is(err, fetch.ErrUnreachable) {
-						return fmt.Errorf("%s: %w after %s", op, err, took)
-					}
-					return nil
-				})
 			}
-			require.NoError(t, ops.Wait())
+			sideBySide(t, slices.Collect(maps.Keys(calls)), func(op string) string { return op }, func(t *testing.T, op string) {
+				began := time.Now()
+				require.ErrorIs(t, calls[op](), fetch.ErrUnreachable)
+				require.Less(t, time.Since(began), realIdle+realGrace)
+			})
 			s.Continue()
 			require.Equal(t, "x", read(t, src, setupPath, 0))
 		})

@@ -94,7 +94,10 @@ func open(t testing.TB, root string) {
 	t.Helper()
 	err := os.Chmod(root, 0o755)
 	for dir := filepath.Dir(root); err == nil && strings.HasPrefix(dir, os.TempDir()+"/"); dir = filepath.Dir(dir) {
-		err = os.Chmod(dir, 0o755)
+		var fi os.FileInfo
+		if fi, err = os.Stat(dir); err == nil && fi.Mode()&0o001 == 0 {
+			err = os.Chmod(dir, fi.Mode()|0o011)
+		}
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -147,6 +150,8 @@ func (i *instance) start() error {
 		}
 		if time.Now().After(deadline) {
 			said, _ := os.ReadFile(logPath)
+			killFamily(cmd.Process.Pid)
+			i.cmd = nil
 			return fmt.Errorf("%s does not answer: %s", i.make, said)
 		}
 	}
@@ -215,9 +220,15 @@ func (i *instance) Continue() {
 func (i *instance) Restart() {
 	i.t.Helper()
 	i.Kill()
-	if err := i.start(); err != nil {
-		i.t.Fatal(err)
+	// A connection from nearby may have got the port in the meantime.
+	var err error
+	for range 3 {
+		if err = i.start(); err == nil {
+			return
+		}
+		time.Sleep(time.Second)
 	}
+	i.t.Fatal(err)
 }
 
 // write writes one of the server's own files and returns its path.

@@ -83,3 +83,13 @@ func TestFTPServers(t *testing.T) {
 		})
 	}
 }
+
+func TestProFTPDTellsDigests(t *testing.T) {
+	root := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(root, "file"), []byte("x"), 0o644))
+	ask := []string{"TYPE I", "XSHA256 file", "HASH file"}
+	s := FTP(t, ProFTPD, root, Options{Digest: true})
+	require.Equal(t, []int{331, 230, 200, 250, 213}, talk(t, s, s.Password, ask...))
+	s = FTP(t, ProFTPD, root, Options{})
+	require.Equal(t, []int{331, 230, 200, 500, 500}, talk(t, s, s.Password, ask...))
+}
