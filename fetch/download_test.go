@@ -14,7 +14,6 @@ import (
 
 	"github.com/aspupdate/aspupdate/fetch"
 	"github.com/aspupdate/aspupdate/fetch/fetchtest"
-	"github.com/aspupdate/aspupdate/internal/realtest"
 	"github.com/aspupdate/aspupdate/version"
 )
 
@@ -337,39 +336,4 @@ func TestAnySourceWillDo(t *testing.T) {
 	it, err := x.archive.Fetch(t.Context(), plain{x.src}, x.rel, version.Setup, fetch.PinnedSHA256(sum(x.data)))
 	x.good(t, it, err)
 	require.Equal(t, setupPath, it.Source)
-}
-
-func TestFetchFromVSFTPD(t *testing.T) {
-	root := t.TempDir()
-	data := payload(3 << 20)
-	put(t, root, "Опека/7.12.100/Setup.exe", data)
-	put(t, root, "Опека/7.12.100/FullSetup.exe", data[:1<<20])
-	s := realtest.VSFTPD(t, root)
-	src := fetch.FTP{Addr: s.Addr, User: s.User, Password: s.Password, Idle: 10 * time.Second, Retry: soon}
-	rel, err := fetch.Finder{}.Latest(t.Context(), src, "Опека", version.FullSetup)
-	require.NoError(t, err)
-	archive := fetch.Archive{Dir: t.TempDir(), Retry: soon}
-
-	// Stopped on the way, and gone on with.
-	ctx, cancel := context.WithCancel(t.Context())
-	slow := archive
-	slow.Observe = func(e fetch.Event) {
-		if e.Kind == fetch.EventProgress {
-			cancel()
-		}
-	}
-	_, err = slow.Fetch(ctx, src, rel, version.Setup, fetch.Unauthenticated("a test"))
-	require.ErrorIs(t, err, context.Canceled)
-
-	full, err := archive.Fetch(t.Context(), src, rel, version.FullSetup, fetch.PerVariant(map[version.Variant]fetch.Verifier{
-		version.Setup: fetch.PinnedSHA256(sum(data)), version.FullSetup: fetch.PinnedSHA256(sum(data[:1<<20])),
-	}))
-	require.NoError(t, err)
-	require.NoError(t, archive.Verify(t.Context(), full))
-	setup, err := archive.Get(fetch.Key{Distribution: "Опека", Version: rel.Version, Variant: version.Setup})
-	require.NoError(t, err)
-	require.NoError(t, archive.Verify(t.Context(), setup))
-	require.Equal(t, sum(data), setup.SHA256)
-	require.NotContains(t, setup.Source, s.Password)
-	require.True(t, setup.Modified.Equal(released))
 }

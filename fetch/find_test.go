@@ -12,7 +12,6 @@ import (
 
 	"github.com/aspupdate/aspupdate/fetch"
 	"github.com/aspupdate/aspupdate/fetch/fetchtest"
-	"github.com/aspupdate/aspupdate/internal/realtest"
 	"github.com/aspupdate/aspupdate/version"
 )
 
@@ -235,13 +234,6 @@ func TestNothingThereAndUnknownDistribution(t *testing.T) {
 		_, err = finder().Latest(t.Context(), client(s), bad, version.Setup)
 		require.ErrorIs(t, err, fetch.ErrUnsafeName, "%q", bad)
 	}
-}
-
-func TestMissingFolderIsNotEmptyOnVSFTPD(t *testing.T) {
-	s := realtest.VSFTPD(t, t.TempDir())
-	src := fetch.FTP{Addr: s.Addr, User: s.User, Password: s.Password, Retry: soon}
-	_, err := finder().Find(t.Context(), src, "asp")
-	require.ErrorIs(t, err, fetch.ErrUnknownDistribution)
 }
 
 func TestLayoutErrors(t *testing.T) {

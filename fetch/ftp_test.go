@@ -9,8 +9,6 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -45,38 +43,6 @@ func TestFTPIsASource(t *testing.T) {
 			})
 		})
 	}
-}
-
-func TestFTPOnVSFTPD(t *testing.T) {
-	fetchtest.TestSource(t, func(t *testing.T, files map[string][]byte) fetch.Source {
-		root := t.TempDir()
-		for path, data := range files {
-			put(t, root, path, data)
-		}
-		s := realtest.VSFTPD(t, root)
-		return fetch.FTP{Addr: s.Addr, User: s.User, Password: s.Password, Idle: 10 * time.Second, Retry: soon}
-	})
-}
-
-// put writes a file that vsftpd's user can read.
-func put(t *testing.T, root, path string, data []byte) {
-	t.Helper()
-	full := filepath.Join(root, path)
-	require.NoError(t, os.MkdirAll(filepath.Dir(full), 0o755))
-	require.NoError(t, os.WriteFile(full, data, 0o644))
-	require.NoError(t, os.Chtimes(full, released, released))
-}
-
-func TestFTPWrongCredentialsOnVSFTPD(t *testing.T) {
-	s := realtest.VSFTPD(t, t.TempDir())
-	src := fetch.FTP{Addr: s.Addr, User: s.User, Password: "not-it", Retry: soon}
-	_, err := src.List(t.Context(), "/")
-	require.ErrorIs(t, err, fetch.ErrCredentials)
-	require.NotContains(t, err.Error(), "not-it")
-	e, ok := errors.AsType[*fetch.Error](err)
-	require.True(t, ok)
-	require.Equal(t, 530, e.Code)
-	require.False(t, e.Temporary)
 }
 
 func TestFTPErrors(t *testing.T) {

@@ -131,7 +131,8 @@ func (x *setup) empty(t *testing.T) {
 }
 
 // noneLeft waits until a server has no connection and no goroutine of
-// the package is left.
+// the package is left. It sees those of all tests that run, so that it is not
+// for parallel ones.
 func noneLeft(t *testing.T, s *fetchtest.Server) {
 	t.Helper()
 	noneLeftOn(t, s)
