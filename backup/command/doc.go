@@ -1,0 +1,2 @@
+// Package command is a placeholder.
+package command
