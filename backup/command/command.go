@@ -174,33 +174,36 @@ func (c *call) execute(ctx context.Context, cmd Command, v vars, out, stdout io.
 	// A child that stays behind may keep its end of the pipe open for ever.
 	x.WaitDelay = 2 * time.Second
 	if ctx.Err() != nil {
-		return 0, context.Cause(ctx)
+		return 0, ended(ctx)
 	}
 	tree, err := process.Start(x)
 	if err != nil {
 		return 0, err
 	}
-	done := make(chan error, 1)
-	go func() { done <- x.Wait() }()
+	var waited error // how it ended, once done is closed
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		defer tree.Close()
+		waited = x.Wait()
+	}()
 	select {
-	case err = <-done:
-		tree.Close()
+	case <-done:
 	case <-ctx.Done():
-		err := errors.Join(ended(ctx), tree.Kill())
+		killed := tree.Kill()
 		select {
 		case <-done:
-			tree.Close()
 		case <-time.After(5 * time.Second): // what Kill could not end
 		}
-		return 0, err
+		return 0, errors.Join(ended(ctx), killed)
 	}
-	if errors.Is(err, exec.ErrWaitDelay) && stdout == nil {
-		err = nil // only a part of the output is not ours
+	if errors.Is(waited, exec.ErrWaitDelay) && stdout == nil {
+		return 0, nil // it ended well, and what it left behind may go on printing
 	}
-	if exit, ok := errors.AsType[*exec.ExitError](err); ok && exit.Exited() {
+	if exit, ok := errors.AsType[*exec.ExitError](waited); ok && exit.Exited() {
 		return exit.ExitCode(), nil
 	}
-	return 0, err
+	return 0, waited
 }
 
 // ended tells why ctx has ended, so that both its error and its cause are found.

@@ -31,31 +31,41 @@ type output struct {
 	tail    []byte
 }
 
-// output opens the log for one more command.
+// output prepares to receive the output of one more command. Only a backup
+// insists on its log: a full disk is no reason not to go back.
 func (c *call) output(step string, cmd Command) (*output, error) {
 	o := &output{}
 	o.hide, o.longest = hider(cmd.Env)
 	if c.Logs == "" {
 		return o, nil
 	}
-	var err error
-	if c.log == "" {
-		dir, err := filepath.Abs(c.Logs)
-		if err != nil {
-			return nil, err
-		}
-		if err := durable.MkdirAll(dir, 0o700); err != nil {
-			return nil, err
-		}
-		if o.log, err = os.CreateTemp(dir, c.name+"-*.log"); err != nil { // 0600
-			return nil, err
-		}
-		c.log = o.log.Name()
-	} else if o.log, err = os.OpenFile(c.log, os.O_WRONLY|os.O_APPEND, 0o600); err != nil {
-		return nil, err
+	err := c.openLog(o)
+	if err == nil {
+		_, err = fmt.Fprintf(o.log, "== %s: %s\n", step, cmd.program())
 	}
-	_, err = fmt.Fprintf(o.log, "== %s: %s\n", step, cmd.program())
+	if c.name != "backup" {
+		err = nil
+	}
 	return o, err
+}
+
+func (c *call) openLog(o *output) (err error) {
+	if c.log != "" {
+		o.log, err = os.OpenFile(c.log, os.O_WRONLY|os.O_APPEND, 0o600)
+		return err
+	}
+	dir, err := filepath.Abs(c.Logs)
+	if err != nil {
+		return err
+	}
+	if err := durable.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	o.log, err = os.CreateTemp(dir, c.name+"-*.log") // 0600
+	if err == nil {
+		c.log = o.log.Name()
+	}
+	return err
 }
 
 // hider replaces values of an environment by their names, long ones first: one

@@ -15,15 +15,25 @@ import (
 )
 
 // files is a folder, with paths for names.
-type files struct{ dir string }
+type files struct{ dir, live string }
 
 func (f files) list(context.Context) ([]string, error) {
 	entries, err := os.ReadDir(f.dir)
+	if err != nil {
+		return nil, err
+	}
 	var paths []string
 	for _, e := range entries {
 		paths = append(paths, filepath.Join(f.dir, e.Name()))
 	}
-	return paths, err
+	// Where letter case does not count, the folder may spell it otherwise.
+	switch _, err := os.Lstat(f.live); {
+	case err == nil:
+		return append(paths, f.live), nil
+	case !errors.Is(err, fs.ErrNotExist):
+		return nil, err
+	}
+	return paths, nil
 }
 
 func (f files) rename(_ context.Context, from, to string) error { return durable.Publish(from, to) }

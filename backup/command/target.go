@@ -66,7 +66,8 @@ type Names struct {
 	// half restored. What counts is what it prints, not how Rename and Drop end.
 	List Command
 	// Rename gives {from} the name {to}, which does not exist: where it does,
-	// Rename fails.
+	// Rename fails. A swap that has begun is not cut short by the context: what
+	// bounds it is the Timeout.
 	Rename Command
 	// Drop removes {name}, also where it is half restored.
 	Drop Command
@@ -132,7 +133,7 @@ func (t *Target) open(name string) (*call, error) {
 		return c, nil
 	}
 	path, err := livePath(t.Live)
-	c.slot = slot{live: path, place: files{filepath.Dir(path)}}
+	c.slot = slot{live: path, place: files{filepath.Dir(path), path}}
 	return c, err
 }
 
