@@ -45,23 +45,29 @@
 //
 // # What it does not do
 //
-// The commands are as good as they are. Without Describe nobody compares what was restored:
-// gbak, for one, restores flipped bits without a word. The snapshot's hashes
-// protect what the tool wrote, not what it should have written. A server's
-// own properties of a database beside its data, such as its owner on SQL
-// Server, come back as the tool restores them. Needs tells the room only of
-// a file. A database of several files, and a server that keeps a file open
+// The commands are as good as they are. Without Describe nobody compares what
+// was restored: gbak, for one, restores flipped bits without a word. The
+// snapshot's hashes protect what the tool wrote, not what it should have
+// written. What a server keeps of a database beside its data, such as the owner
+// on SQL Server, comes back as the tool restores it. Needs tells the room of a
+// file alone. A database of several files, and a server that keeps a file open
 // while it is renamed, want Names or a stopped server.
 //
 // # SQL Server
 //
-// The example "SQLServer" shows the commands. It was written from Microsoft's documentation and
-// has not been run by the authors of this package: try it on a copy first.
-// Mind that the server writes and reads the file, not sqlcmd: the store lies
-// where the server sees it under the same path, and the account of the service
-// may write there. On Windows give that account "Modify" on the store's folder, for what will be below it too.
-// On Linux the snapshot's folder is made with mode 0700: run under the
-// server's user, or let a program of yours take a copy to and from a folder that the server can use.
-// Rename takes the database into single-user mode; one that is killed inside
-// it can leave that on, and ALTER DATABASE … SET MULTI_USER takes it off.
+// The example SqlServer shows the commands. It was written from Microsoft's
+// documentation and has not been run by the authors of this package: try it
+// on a copy first. Mind that the server writes and reads the file, not sqlcmd:
+// the store lies where the server sees it under the same path, and the
+// service's account may write there.
+//
+//   - On Windows give that account "Modify" on the store's folder, to be
+//     inherited by what is made below it.
+//   - On Linux the snapshot's folder is made with mode 0700: run as the server's
+//     user, or let a program of yours move the file from and to a folder that the
+//     server can use.
+//   - Rename takes the database into single-user mode. One that is killed
+//     inside it can leave that on: ALTER DATABASE … SET MULTI_USER takes it off.
+//   - A restored database belongs to the login that restored it: ALTER
+//     AUTHORIZATION, in Restore, gives it back.
 package command

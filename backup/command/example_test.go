@@ -12,7 +12,10 @@ import (
 )
 
 // Firebird by gbak. The database is a file, which the server must not have
-// open while it is renamed: stop it before, or shut the database by gfix.
+// open while it is renamed: stop it before. The script describe.sql selects
+// what tells the data, such as
+//
+//	SELECT COUNT(*), SUM(AMOUNT), SUM(MOD(HASH(NAME), 1000000007)), SUM(MOD(HASH(PHOTO), 1000000007)) FROM CHILDREN;
 func Example_firebird() {
 	env := append(os.Environ(), "ISC_USER=SYSDBA", "ISC_PASSWORD="+os.Getenv("ASP_DB_PASSWORD"))
 	gbak := func(args ...string) command.Command {

@@ -37,12 +37,14 @@ func newFirebird(t *testing.T) *firebird {
 		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
 		return path
 	}
-	f.query = script("describe.sql", "SET BLOB ALL; SET LIST ON;\nSELECT * FROM CHILDREN ORDER BY ID;\nSELECT COUNT(*) FROM RDB$RELATIONS;\n")
+	// Not the blobs as they are: isql prints their numbers as well, which are
+	// others after a restore.
+	f.query = script("describe.sql", "SET LIST ON;\nSELECT ID, NAME, AMOUNT, CAST(NOTE AS VARCHAR(100)) AS NOTE, HASH(PHOTO) AS PHOTO FROM CHILDREN ORDER BY ID;\nSELECT COUNT(*) FROM RDB$RELATIONS;\n")
 	var make strings.Builder
 	fmt.Fprintf(&make, "CREATE DATABASE '%s' PAGE_SIZE 4096 DEFAULT CHARACTER SET UTF8;\n", f.live)
-	make.WriteString("CREATE TABLE CHILDREN (ID INT PRIMARY KEY, NAME VARCHAR(100), AMOUNT NUMERIC(12,2), PHOTO BLOB);\nCREATE INDEX NAMES ON CHILDREN (NAME);\nCOMMIT;\n")
+	make.WriteString("CREATE TABLE CHILDREN (ID INT PRIMARY KEY, NAME VARCHAR(100), AMOUNT NUMERIC(12,2), NOTE BLOB SUB_TYPE TEXT, PHOTO BLOB);\nCREATE INDEX NAMES ON CHILDREN (NAME);\nCOMMIT;\n")
 	for i := range 200 {
-		fmt.Fprintf(&make, "INSERT INTO CHILDREN VALUES (%d, 'Иванова Мария № %d', %d.25, 'снимок %x');\n", i, i*i, i, i*7919*104729)
+		fmt.Fprintf(&make, "INSERT INTO CHILDREN VALUES (%d, 'Иванова Мария № %d', %d.25, 'заметка %x', x'00ff%016x');\n", i, i*i, i, i*7919*104729, i*7919)
 	}
 	make.WriteString("COMMIT;\n")
 	f.isql(t, "-i", script("make.sql", make.String()))
@@ -104,7 +106,7 @@ func TestFirebirdThereAndBack(t *testing.T) {
 	f := newFirebird(t)
 	before := f.state(t)
 	require.Contains(t, before, "Иванова Мария № 100")
-	require.Contains(t, before, "снимок")
+	require.Contains(t, before, "заметка")
 	snap := f.take(t)
 	require.Contains(t, snap.Meta.Engine, "Firebird 3")
 	f.change(t)

@@ -50,7 +50,8 @@ type Commands struct {
 	// touches {live} nor writes into {dir}.
 	Restore Command
 	// Describe, if given, prints what is in {name}, the same text for the same
-	// data: numbers of rows, sums, or all of it. It is asked about the live
+	// data: numbers of rows, sums, or all of it, but nothing that a restore may
+	// give out anew, such as the numbers that isql prints for blobs. It is asked about the live
 	// data by Backup and about each restored copy, and a difference is an error
 	// that wraps [ErrDiffers]. Only the SHA-256 of what it prints is kept. Few
 	// tools notice a changed bit in what they restore: this does.
