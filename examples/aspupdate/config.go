@@ -35,7 +35,8 @@ type config struct {
 	Postgres []postgresConfig `toml:"postgres"`
 	SQLite   []pathConfig     `toml:"sqlite"`
 	Folders  []pathConfig     `toml:"folder"`
-	NoData   string           `toml:"no_data"` // why there are none of these three (R9); recorded
+	Commands []commandConfig  `toml:"command"`
+	NoData   string           `toml:"no_data"` // why there are none of these four (R9); recorded
 }
 
 type serverConfig struct {
@@ -279,6 +280,7 @@ func (c *config) check() error {
 			return fmt.Errorf("%s = %q: it wants an absolute path", name, path)
 		}
 	}
+	data := len(c.Postgres) + len(c.SQLite) + len(c.Folders) + len(c.Commands)
 	switch {
 	case c.Server.Address == "":
 		return errors.New("server.address is missing: it wants a host or host:port")
@@ -292,10 +294,10 @@ func (c *config) check() error {
 		return errors.New("no [[distribution]] is given")
 	case c.Application.NoFence == "" && len(c.Application.Close)+len(c.Postgres) == 0:
 		return errors.New("nothing keeps users out: give application.close and application.open, or say why not in application.no_fence")
-	case c.NoData == "" && len(c.Postgres)+len(c.SQLite)+len(c.Folders) == 0:
-		return errors.New("nothing is backed up (R9): give [[postgres]], [[sqlite]] or [[folder]], or say why not in no_data")
-	case c.NoData != "" && len(c.Postgres)+len(c.SQLite)+len(c.Folders) > 0:
-		return errors.New("no_data says that nothing is backed up, and there are [[postgres]], [[sqlite]] or [[folder]]")
+	case c.NoData == "" && data == 0:
+		return errors.New("nothing is backed up (R9): give [[postgres]], [[sqlite]], [[folder]] or [[command]], or say why not in no_data")
+	case c.NoData != "" && data > 0:
+		return errors.New("no_data says that nothing is backed up, and there are [[postgres]], [[sqlite]], [[folder]] or [[command]]")
 	case (len(c.Application.Close) == 0) != (len(c.Application.Open) == 0):
 		return errors.New("application.close and application.open come together")
 	case (len(c.Application.Stop) == 0) != (len(c.Application.Start) == 0):
@@ -329,6 +331,11 @@ func (c *config) check() error {
 	for _, p := range slices.Concat(c.SQLite, c.Folders) {
 		if !filepath.IsAbs(p.Path) {
 			return fmt.Errorf("path = %q of a [[sqlite]] or [[folder]]: it wants an absolute path", p.Path)
+		}
+	}
+	for _, p := range c.Commands {
+		if err := p.check(); err != nil {
+			return fmt.Errorf("a [[command]]: %w", err)
 		}
 	}
 	return nil

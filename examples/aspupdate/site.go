@@ -245,6 +245,12 @@ func (s *site) update(parts []rollback.PlanPart) (*rollback.Update, error) {
 		add("folder "+p.Path, &files.Folder{Path: p.Path})
 		u.Live = append(u.Live, p.Path)
 	}
+	for _, p := range c.Commands {
+		add("command "+filepath.Base(p.Live), p.target())
+		if len(p.List) == 0 {
+			u.Live = append(u.Live, filepath.Dir(p.Live))
+		}
+	}
 	if c.Application.NoFence == "" {
 		u.Fence = f
 	}
