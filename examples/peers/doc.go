@@ -5,6 +5,9 @@
 // README.md has the results. Rewrite them from the folder of this file by
 //
 //	go run ./table
+//	go run ./fetch
+//
+// The second is about whole programs, see its own documentation.
 //
 // # Adding a comparison
 //
