@@ -4,8 +4,8 @@
 //
 // README.md has the results. Rewrite them from the folder of this file by
 //
-//	go run ./table
-//	go run ./fetch
+//	GOWORK=off go run ./table
+//	GOWORK=off go run ./fetch
 //
 // The second is about whole programs, see its own documentation.
 //

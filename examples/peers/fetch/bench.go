@@ -54,6 +54,7 @@ func open(ctx context.Context, parent string) (b bench, err error) {
 	}
 	b.fetcher = filepath.Join(b.dir, "fetcher")
 	build := exec.CommandContext(ctx, "go", "build", "-o", b.fetcher, "github.com/aspupdate/aspupdate/examples/peers/fetch/fetcher")
+	build.Env = append(os.Environ(), "GOWORK=off") // this module is outside the workspace
 	if out, err := build.CombinedOutput(); err != nil {
 		return b, fmt.Errorf("cannot build the fetcher, is this the folder of package peers? %w\n%s", err, out)
 	}

@@ -6,7 +6,7 @@
 // that file, as root (vsftpd locks its users into a folder):
 //
 //	apt-get install vsftpd curl openssl wget lftp rclone
-//	go run ./fetch
+//	GOWORK=off go run ./fetch
 //
 // Everything lies in memory, below /dev/shm, and is removed at the end. What is
 // shown is the median over the rounds; what is promised is judged by the median
@@ -122,7 +122,13 @@ func (p plan) hold(ctx context.Context) (results []result, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := errors.Join(hold(b.download(p.size, sum), p.rounds), hold(b.secureDownload(p.size, sum), p.rounds), b.take(p.size)); err != nil {
+	if err := hold(b.download(p.size, sum), p.rounds); err != nil {
+		return nil, err
+	}
+	if err := hold(b.secureDownload(p.size, sum), p.rounds); err != nil {
+		return nil, err
+	}
+	if err := b.take(p.size); err != nil {
 		return nil, err
 	}
 	for _, size := range p.memory {
@@ -134,7 +140,10 @@ func (p plan) hold(ctx context.Context) (results []result, err error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := errors.Join(hold(b.memory(size, sum), 1), b.take(size)); err != nil {
+		if err := hold(b.memory(size, sum), 1); err != nil {
+			return nil, err
+		}
+		if err := b.take(size); err != nil {
 			return nil, err
 		}
 	}

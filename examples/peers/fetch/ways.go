@@ -34,14 +34,13 @@ func (b bench) download(size int64, sum string) contest {
 		way{"wget", strings.Fields("wget -q --no-config --no-proxy -O {to}/out " + url)},
 		way{"lftp get", []string{"lftp", "-c", "set ftp:ssl-allow no; get " + url + " -o {to}/out"}},
 		way{"lftp pget -n 4", []string{"lftp", "-c", "set ftp:ssl-allow no; pget -n 4 " + url + " -o {to}/out"}},
-		way{"rclone copyto", b.rclone(b.plain, "copyto", ":ftp:"+installer(size), "{to}/out")},
+		way{"rclone copyto, one stream", b.rclone(b.plain, "copyto", "--multi-thread-streams", "0", ":ftp:"+installer(size), "{to}/out")},
 	)
 	return c
 }
 
 // secureDownload is the same by explicit TLS. wget knows only the implicit
-// one. rclone's way with sessions ends in "illegal parameter" or a cut transfer
-// unless it is told to do without TLS 1.3 and several streams.
+// one. rclone's way with sessions ends in "illegal parameter" with TLS 1.3.
 func (b bench) secureDownload(size int64, sum string) contest {
 	url := "ftp://" + b.secure.addr + installer(size)
 	get := "curl -q -sS --ssl-reqd -k -o {to}/out " + url
@@ -50,8 +49,8 @@ func (b bench) secureDownload(size int64, sum string) contest {
 		way{curl, strings.Fields(get)},
 		shell(curlHash, get+" && openssl dgst -sha256 {to}/out"),
 		way{"lftp get", []string{"lftp", "-c", "set ftp:ssl-force yes; set ftp:ssl-allow-anonymous yes; set ftp:ssl-protect-data yes; set ssl:verify-certificate no; get " + url + " -o {to}/out"}},
-		way{"rclone copyto", b.rclone(b.secure, "copyto", ":ftp:"+installer(size), "{to}/out",
-			"--ftp-explicit-tls", "--ftp-no-check-certificate", "--ftp-disable-tls13", "--multi-thread-streams", "0")},
+		way{"rclone copyto, one stream", b.rclone(b.secure, "copyto", "--multi-thread-streams", "0", ":ftp:"+installer(size), "{to}/out",
+			"--ftp-explicit-tls", "--ftp-no-check-certificate", "--ftp-disable-tls13")},
 	)
 	return c
 }
@@ -76,6 +75,8 @@ func (b bench) ours(s *server, size int64, sum string) []way {
 }
 
 // rclone asks for a password in a form of its own, even where none is needed.
+// By itself it downloads with four streams: of 1 GiB version 1.60 then leaves a
+// file with parts missing, and calls it a success on its second attempt.
 func (b bench) rclone(s *server, argv ...string) []string {
 	host, port, _ := strings.Cut(s.addr, ":")
 	return append([]string{"rclone", "--ftp-host", host, "--ftp-port", port, "--ftp-user", "anonymous", "--ftp-pass", b.obscured}, argv...)

@@ -1,7 +1,7 @@
 // Command table runs the benchmarks of package peers and rewrites the table in
 // its README.md. Run it in the folder of that file:
 //
-//	go run ./table
+//	GOWORK=off go run ./table
 //
 // The benchmarks run in several rounds, and in each round all libraries do a
 // task right after each other, so that a machine that is busy for a while is

@@ -113,7 +113,7 @@ func raw(ctx context.Context, src fetch.FTP, from, to string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	const chunk = 1 << 20
+	const chunk = 4 << 20
 	// The struct hides the file's own ReadFrom, which copies by 32 KiB.
 	_, err = io.CopyBuffer(struct{ io.Writer }{f}, r, make([]byte, chunk))
 	return err
