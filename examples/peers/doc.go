@@ -4,7 +4,10 @@
 //
 // README.md has the results. Rewrite them from the folder of this file by
 //
-//	go run ./table
+//	GOWORK=off go run ./table
+//	GOWORK=off go run ./fetch
+//
+// The second is about whole programs, see its own documentation.
 //
 // # Adding a comparison
 //

@@ -1,7 +1,7 @@
 // Command table runs the benchmarks of package peers and rewrites the table in
 // its README.md. Run it in the folder of that file:
 //
-//	go run ./table
+//	GOWORK=off go run ./table
 //
 // The benchmarks run in several rounds, and in each round all libraries do a
 // task right after each other, so that a machine that is busy for a while is
@@ -23,25 +23,27 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+
+	"github.com/aspupdate/aspupdate/examples/peers/internal/readme"
 )
 
 func main() {
 	rounds := flag.Int("rounds", 7, "`number` of rounds")
 	benchtime := flag.String("benchtime", "100ms", "`time` for each benchmark in each round")
 	bench := flag.String("bench", "", "run only benchmarks matching this `regexp`, and print the table rather than write it")
-	readme := flag.String("readme", "README.md", "`file` to rewrite the table in")
+	file := flag.String("readme", "README.md", "`file` to rewrite the table in")
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, *rounds, *benchtime, *bench, *readme); err != nil {
+	if err := run(ctx, *rounds, *benchtime, *bench, *file); err != nil {
 		stop()
 		fmt.Fprintln(os.Stderr, "table:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, rounds int, benchtime, bench, readme string) error {
+func run(ctx context.Context, rounds int, benchtime, bench, file string) error {
 	if rounds < 1 {
 		return fmt.Errorf("%d rounds give no table: run at least one", rounds)
 	}
@@ -58,7 +60,7 @@ func run(ctx context.Context, rounds int, benchtime, bench, readme string) error
 		runtime.Version(), runtime.GOOS, runtime.GOARCH, rounds)
 	if bench != "" {
 		fmt.Print(text)
-	} else if err := rewrite(readme, text); err != nil {
+	} else if err := readme.Rewrite(file, "table", text); err != nil {
 		return err
 	}
 	if len(broken) > 0 {

@@ -1,11 +1,9 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
 	"maps"
 	"math"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -182,34 +180,4 @@ func digits(x float64) string {
 		places = 1 - int(math.Floor(math.Log10(x)))
 	}
 	return strconv.FormatFloat(x, 'f', places, 64)
-}
-
-const (
-	begin = "<!-- table: begin, written by go run ./table -->\n"
-	end   = "<!-- table: end -->\n"
-)
-
-// rewrite replaces what lies between the two markers of a file.
-func rewrite(file, text string) error {
-	old, err := os.ReadFile(file)
-	if err != nil {
-		return err
-	}
-	updated, err := replace(old, text)
-	if err != nil {
-		return fmt.Errorf("%s: %w", file, err)
-	}
-	return os.WriteFile(file, updated, 0o644)
-}
-
-func replace(old []byte, text string) ([]byte, error) {
-	before, rest, found := bytes.Cut(old, []byte(begin))
-	if !found {
-		return nil, fmt.Errorf("the line %q is missing", strings.TrimSpace(begin))
-	}
-	_, after, found := bytes.Cut(rest, []byte(end))
-	if !found {
-		return nil, fmt.Errorf("the line %q is missing", strings.TrimSpace(end))
-	}
-	return slices.Concat(before, []byte(begin+"\n"+text+"\n"+end), after), nil
 }

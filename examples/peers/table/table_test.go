@@ -1,8 +1,6 @@
 package main
 
 import (
-	"os"
-	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -93,24 +91,6 @@ func TestRender(t *testing.T) {
 func TestMedian(t *testing.T) {
 	require.Equal(t, 2.0, median([]float64{9, 1, 2}))
 	require.Equal(t, 1.5, median([]float64{9, 1, 2, 0}))
-}
-
-func TestRewrite(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "README.md")
-	require.NoError(t, os.WriteFile(file, []byte("# Title\n"+begin+"old\n"+end+"rest\n"), 0o600))
-	for range 2 { // the second time changes nothing
-		require.NoError(t, rewrite(file, "new\n"))
-		got, err := os.ReadFile(file)
-		require.NoError(t, err)
-		require.Equal(t, "# Title\n"+begin+"\nnew\n\n"+end+"rest\n", string(got))
-	}
-	for _, bad := range []string{"", begin, end + begin} {
-		require.NoError(t, os.WriteFile(file, []byte(bad), 0o600))
-		require.Error(t, rewrite(file, "new\n"), "%q", bad)
-		got, err := os.ReadFile(file)
-		require.NoError(t, err)
-		require.Equal(t, bad, string(got), "a file without markers stays as it is")
-	}
 }
 
 // Who adds a row must not get its peer's name wrong.

@@ -1,0 +1,154 @@
+// Command fetcher is this library's side of the comparison: what the peers'
+// programs do, as a process of its own, so that time, processor time and memory
+// are counted the same way for all.
+//
+//	fetcher archive -addr 127.0.0.1:2121 -to DIR -sha256 HASH  # the newest release into an archive, hashed
+//	fetcher raw     -addr 127.0.0.1:2121 -to FILE -from PATH   # one file, no hash, no archive
+//	fetcher list    -addr 127.0.0.1:2121                       # the newest release, from the full listing
+//	fetcher names   -addr 127.0.0.1:2121                       # the newest release, from names alone
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path"
+	"runtime/pprof"
+	"strings"
+
+	"github.com/aspupdate/aspupdate/fetch"
+	"github.com/aspupdate/aspupdate/version"
+)
+
+// distribution is the folder that the comparison's server has.
+const distribution = "asp"
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx, os.Args[1:]); err != nil {
+		stop()
+		fmt.Fprintln(os.Stderr, "fetcher:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string) (err error) {
+	if len(args) == 0 {
+		return errors.New("say what to do: archive, raw, list or names")
+	}
+	flags := flag.NewFlagSet("fetcher "+args[0], flag.ContinueOnError)
+	addr := flags.String("addr", "", "the server's `host:port`")
+	to := flags.String("to", "", "`folder` of the archive, or file to write")
+	root := flags.String("root", "/", "`folder` of the distributions on the server")
+	from := flags.String("from", "", "`path` on the server, for raw")
+	sum := flags.String("sha256", "", "`hash` that the installer must have, for archive")
+	secure := flags.Bool("tls", false, "use explicit TLS, whatever the server's certificate is")
+	profile := flags.String("cpuprofile", "", "write where the time goes to `file`")
+	if err := flags.Parse(args[1:]); err != nil {
+		return err
+	}
+	if *profile != "" {
+		f, err := os.Create(*profile)
+		if err != nil {
+			return err
+		}
+		if err := pprof.StartCPUProfile(f); err != nil {
+			return err
+		}
+		defer func() {
+			pprof.StopCPUProfile()
+			err = errors.Join(err, f.Close())
+		}()
+	}
+	src := fetch.FTP{Addr: *addr}
+	if *secure {
+		src.TLS = fetch.TLSExplicit
+		// As curl -k: the certificate is made anew for each comparison.
+		src.TLSConfig = &tls.Config{InsecureSkipVerify: true} //nolint:gosec // on loopback
+	}
+	switch args[0] {
+	case "archive":
+		return archive(ctx, src, *root, *to, *sum)
+	case "raw":
+		return raw(ctx, src, *from, *to)
+	case "list":
+		return list(ctx, src, *root)
+	case "names":
+		return names(ctx, src, *root)
+	}
+	return fmt.Errorf("%q is not known: say archive, raw, list or names", args[0])
+}
+
+func newest(root string) fetch.Finder { return fetch.Finder{Layout: fetch.Layout{Root: root}} }
+
+// archive is what an updater does: find the newest, download, hash, publish.
+func archive(ctx context.Context, src fetch.FTP, root, dir, sum string) error {
+	rel, err := newest(root).Latest(ctx, src, distribution, version.Setup)
+	if err != nil {
+		return err
+	}
+	item, err := fetch.Archive{Dir: dir}.Fetch(ctx, src, rel, version.Setup, fetch.PinnedSHA256(sum))
+	if err != nil {
+		return err
+	}
+	fmt.Println(item.Path)
+	return nil
+}
+
+// raw is what curl -o does.
+func raw(ctx context.Context, src fetch.FTP, from, to string) (err error) {
+	r, err := src.Open(ctx, from, 0)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, r.Close()) }()
+	f, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	const chunk = 4 << 20
+	// The struct hides the file's own ReadFrom, which copies by 32 KiB.
+	_, err = io.CopyBuffer(struct{ io.Writer }{f}, r, make([]byte, chunk))
+	return err
+}
+
+func list(ctx context.Context, src fetch.FTP, root string) error {
+	rel, err := newest(root).Latest(ctx, src, distribution, version.Setup)
+	if err != nil {
+		return err
+	}
+	fmt.Println(rel.Version)
+	return nil
+}
+
+func names(ctx context.Context, src fetch.FTP, root string) error {
+	s, ok := any(src).(interface {
+		Names(ctx context.Context, dir string) ([]string, error)
+	})
+	if !ok {
+		return errors.New("this version of the library cannot ask for names alone")
+	}
+	all, err := s.Names(ctx, path.Join(root, distribution))
+	if err != nil {
+		return err
+	}
+	var last version.Version
+	for _, name := range all {
+		text, found := strings.CutPrefix(strings.TrimSuffix(name, ".exe"), "Setup_")
+		if !found {
+			continue
+		}
+		if v, err := version.Parse(text); err == nil && v.Compare(last) > 0 {
+			last = v
+		}
+	}
+	fmt.Println(last)
+	return nil
+}

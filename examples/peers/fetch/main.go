@@ -1,0 +1,219 @@
+//go:build linux
+
+// Command fetch compares package fetch with curl, wget, lftp and rclone: it
+// starts vsftpd on loopback, has each program bring the same file and read the
+// same listing, and rewrites its tables in README.md. Run it in the folder of
+// that file, as root (vsftpd locks its users into a folder):
+//
+//	apt-get install vsftpd curl openssl wget lftp rclone
+//	GOWORK=off go run ./fetch
+//
+// Everything lies in memory, below /dev/shm, and is removed at the end. What is
+// shown is the median over the rounds; what is promised is judged by the median
+// of the ratios within a round. Its exit code is 1 if a promise is broken; the
+// tables are written all the same.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/aspupdate/aspupdate/examples/peers/internal/readme"
+	"github.com/aspupdate/aspupdate/fetch"
+)
+
+// A plan is what to do, and how much of it.
+type plan struct {
+	parent  string  // where the files lie
+	size    int64   // bytes to download
+	rounds  int     // of everything but memory
+	memory  []int64 // sizes for which memory is looked at, in bytes
+	entries int     // of the listing
+}
+
+func main() {
+	var p plan
+	flag.StringVar(&p.parent, "dir", "/dev/shm", "`folder` on a tmpfs to work in")
+	size := flag.Int64("size", 1024, "`MiB` to download")
+	flag.IntVar(&p.rounds, "rounds", 5, "`number` of rounds")
+	memory := flag.String("memory", "64,4096", "more sizes in `MiB` for which memory is looked at")
+	// Not 10,000: that is where some servers end a listing without a word, so
+	// that package fetch refuses exactly as many.
+	flag.IntVar(&p.entries, "entries", 10_001, "`number` of files in the listing")
+	file := flag.String("readme", "README.md", "`file` to rewrite the tables in; empty prints them")
+	flag.Parse()
+	p.size = *size << 20
+
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	err := p.parseMemory(*memory)
+	if err == nil {
+		err = p.run(ctx, *file)
+	}
+	if err != nil {
+		stop()
+		fmt.Fprintln(os.Stderr, "fetch:", err)
+		os.Exit(1)
+	}
+}
+
+func (p *plan) parseMemory(text string) error {
+	for field := range strings.SplitSeq(text, ",") {
+		if field == "" {
+			continue
+		}
+		n, err := strconv.ParseInt(field, 10, 32)
+		if err != nil || n < 1 {
+			return fmt.Errorf("-memory: %q is no number of MiB", field)
+		}
+		p.memory = append(p.memory, n<<20)
+	}
+	return nil
+}
+
+func (p plan) run(ctx context.Context, file string) error {
+	if p.rounds < 1 || p.size < 1 || p.entries < 1 {
+		return errors.New("rounds, size and entries are at least one")
+	}
+	if why := missing(); why != "" {
+		return errors.New(why)
+	}
+	results, err := p.hold(ctx)
+	if err != nil {
+		return err
+	}
+	vs := judge(results)
+	text := render(results, vs) + "\n" + machine(ctx, p.rounds) + "\n"
+	if file == "" {
+		fmt.Print(text)
+	} else if err := readme.Rewrite(file, "fetch", text); err != nil {
+		return err
+	}
+	for _, v := range vs {
+		if !v.kept {
+			err = errors.Join(err, fmt.Errorf("%s: %s, allowed is %s", v.what, v.measured, v.allowed))
+		}
+	}
+	return err
+}
+
+// hold holds all contests of the plan.
+func (p plan) hold(ctx context.Context) (results []result, err error) {
+	b, err := open(ctx, p.parent)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, b.close()) }()
+	hold := func(c contest, rounds int) error {
+		rs, err := c.hold(ctx, rounds, b)
+		results = append(results, result{c, rs})
+		return err
+	}
+	sum, err := b.put(p.size)
+	if err != nil {
+		return nil, err
+	}
+	if err := hold(b.download(p.size, sum), p.rounds); err != nil {
+		return nil, err
+	}
+	if err := hold(b.secureDownload(p.size, sum), p.rounds); err != nil {
+		return nil, err
+	}
+	if err := b.take(p.size); err != nil {
+		return nil, err
+	}
+	for _, size := range p.memory {
+		if free, err := available(); err == nil && free < 2*size+reserve {
+			fmt.Fprintf(os.Stderr, "memory, %s: skipped, only %s are free\n", bytesText(size), bytesText(free))
+			continue
+		}
+		sum, err := b.put(size)
+		if err != nil {
+			return nil, err
+		}
+		if err := hold(b.memory(size, sum), 1); err != nil {
+			return nil, err
+		}
+		if err := b.take(size); err != nil {
+			return nil, err
+		}
+	}
+	newest, err := b.crowd(p.entries)
+	if err != nil {
+		return nil, err
+	}
+	// A listing takes milliseconds: more rounds cost nothing and tell more.
+	const more = 4
+	if err := hold(b.listing(p.entries, newest), more*p.rounds); err != nil {
+		return nil, err
+	}
+	if !canName {
+		fmt.Fprintln(os.Stderr, "names: skipped, this version of the library cannot ask for names alone")
+		return results, nil
+	}
+	return results, hold(b.naming(p.entries, newest), more*p.rounds)
+}
+
+var _, canName = any(fetch.FTP{}).(interface {
+	Names(ctx context.Context, dir string) ([]string, error)
+})
+
+// reserve is what everything else may need of the memory.
+const reserve = 1 << 30
+
+// available is how much memory can be had, in bytes.
+func available() (int64, error) {
+	text, err := os.ReadFile("/proc/meminfo")
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(text)) {
+		var kib int64
+		if _, err := fmt.Sscanf(line, "MemAvailable: %d kB", &kib); err == nil {
+			return kib << 10, nil
+		}
+	}
+	return 0, errors.New("the kernel does not tell how much memory is available")
+}
+
+// machine describes in one line what the figures are worth.
+func machine(ctx context.Context, rounds int) string {
+	model := "unknown processor"
+	if text, err := os.ReadFile("/proc/cpuinfo"); err == nil {
+		for line := range strings.Lines(string(text)) {
+			if key, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(key) == "model name" {
+				model = strings.TrimSpace(value)
+				break
+			}
+		}
+	}
+	var versions []string
+	for _, c := range [][]string{{"curl", "--version"}, {"wget", "--version"}, {"lftp", "--version"}, {"rclone", "version"}} {
+		out, err := exec.CommandContext(ctx, c[0], c[1:]...).Output()
+		if v := firstNumber(string(out)); err == nil && v != "" {
+			versions = append(versions, c[0]+" "+v)
+		}
+	}
+	return fmt.Sprintf("%s, %s/%s, %d × %s; %s; vsftpd on loopback, files in memory, median of %d rounds, memory the most of all.",
+		runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), model, strings.Join(versions, ", "), rounds)
+}
+
+// firstNumber finds a version in what a program says of itself.
+func firstNumber(text string) string {
+	for _, word := range strings.Fields(text) {
+		word = strings.TrimPrefix(word, "v")
+		if len(word) > 2 && word[0] >= '0' && word[0] <= '9' && strings.Contains(word, ".") {
+			return word
+		}
+	}
+	return ""
+}

@@ -1,0 +1,176 @@
+//go:build linux
+
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// A result is a contest that was held.
+type result struct {
+	contest
+	rounds []round
+}
+
+// A limit is what must hold between two ways of one contest, or of one alone.
+type limit struct {
+	ours, peer string
+	speed      float64 // ours is at least so many times as fast as the peer's
+	time       float64 // ours takes at most so many times as long
+}
+
+// limits are what the library promises, by the kind of contest.
+func limitsOf(r result) []limit {
+	switch {
+	case strings.HasPrefix(r.title, "FTP,"):
+		return []limit{
+			{ours: archive, peer: curl, speed: 0.95},
+			{ours: archive, peer: curlHash, speed: 1.6},
+			{ours: raw, peer: curl, speed: 1.6},
+		}
+	case strings.HasPrefix(r.title, "FTPS,"):
+		return []limit{
+			{ours: archive, peer: curl, speed: 0.9},
+			{ours: raw, peer: curl, speed: 0.9},
+		}
+	case strings.HasPrefix(r.title, "list"):
+		return []limit{{ours: list, peer: curlList, time: 1.4}}
+	case strings.HasPrefix(r.title, "names"):
+		return []limit{{ours: names, peer: curlNames, time: 1}}
+	}
+	return nil
+}
+
+// maxMemory is what ours may have at a time, whatever the size of the file.
+const maxMemory = 32 << 20
+
+// A verdict is a limit with what was measured.
+type verdict struct {
+	what, measured, allowed string
+	kept                    bool
+}
+
+// judge compares ours with the peers'. Ratios are taken within each round, in
+// which all did the work right after each other, and the median of them counts.
+func judge(results []result) []verdict {
+	var vs []verdict
+	memory := map[string]int64{}
+	for _, r := range results {
+		for _, l := range limitsOf(r) {
+			vs = append(vs, r.judge(l))
+		}
+		for _, w := range r.ways {
+			if r.bytes > 0 && (w.name == archive || w.name == raw) {
+				memory[w.name] = max(memory[w.name], r.most(w.name))
+			}
+		}
+	}
+	for _, name := range []string{archive, raw} {
+		if most := memory[name]; most > 0 {
+			vs = append(vs, verdict{
+				what:     name + ", memory at any size above",
+				measured: mebibytes(most) + " MiB", allowed: "≤ " + mebibytes(maxMemory) + " MiB", kept: most <= maxMemory,
+			})
+		}
+	}
+	return vs
+}
+
+func (r result) judge(l limit) verdict {
+	var ratios []float64 // of our time to the peer's
+	for _, round := range r.rounds {
+		ours, ok := round[l.ours]
+		theirs, also := round[l.peer]
+		if ok && also {
+			ratios = append(ratios, float64(ours.wall)/float64(theirs.wall))
+		}
+	}
+	v := verdict{what: fmt.Sprintf("%s: %s against %s", r.title, l.ours, l.peer)}
+	if len(ratios) == 0 {
+		v.measured, v.allowed = "not run", "must run"
+		return v
+	}
+	ratio := median(ratios)
+	if l.speed > 0 {
+		v.measured, v.allowed = digits(1/ratio)+" × its speed", "≥ "+digits(l.speed)
+		v.kept = 1/ratio >= l.speed
+	} else {
+		v.measured, v.allowed = digits(ratio)+" × its time", "≤ "+digits(l.time)
+		v.kept = ratio <= l.time
+	}
+	return v
+}
+
+// most is the most memory that a way had in any round.
+func (r result) most(name string) int64 {
+	var most int64
+	for _, round := range r.rounds {
+		most = max(most, round[name].rss)
+	}
+	return most
+}
+
+// render writes what was measured, and the verdicts, as Markdown.
+func render(results []result, vs []verdict) string {
+	var b strings.Builder
+	b.WriteString("| work | program | time | MB/s | processor | memory, MiB |\n| --- | --- | ---: | ---: | ---: | ---: |\n")
+	for _, r := range results {
+		title := r.title
+		for _, w := range r.ways {
+			wall := median(durations(r.rounds, w.name, func(c cost) time.Duration { return c.wall }))
+			cpu := median(durations(r.rounds, w.name, func(c cost) time.Duration { return c.cpu }))
+			speed := ""
+			if r.bytes > 0 {
+				speed = fmt.Sprintf("%.0f", float64(r.bytes)/1e6/wall)
+			}
+			fmt.Fprintf(&b, "| %s | `%s` | %s | %s | %s | %s |\n", title, w.name, seconds(wall), speed, seconds(cpu), mebibytes(r.most(w.name)))
+			title = ""
+		}
+	}
+	b.WriteString("\n| promise | measured | allowed | |\n| --- | ---: | ---: | --- |\n")
+	for _, v := range vs {
+		kept := "kept"
+		if !v.kept {
+			kept = "**broken**"
+		}
+		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", v.what, v.measured, v.allowed, kept)
+	}
+	return b.String()
+}
+
+func durations(rs []round, name string, of func(cost) time.Duration) []float64 {
+	xs := make([]float64, 0, len(rs))
+	for _, r := range rs {
+		xs = append(xs, of(r[name]).Seconds())
+	}
+	return xs
+}
+
+// median returns the middle of xs, which is sorted by it.
+func median(xs []float64) float64 {
+	slices.Sort(xs)
+	n := len(xs)
+	return (xs[(n-1)/2] + xs[n/2]) / 2
+}
+
+func digits(x float64) string { return strconv.FormatFloat(x, 'f', 2, 64) }
+
+func seconds(x float64) string {
+	if x < 0.1 {
+		return fmt.Sprintf("%.1f ms", x*1e3)
+	}
+	return fmt.Sprintf("%.2f s", x)
+}
+
+func mebibytes(n int64) string { return strconv.FormatInt((n+1<<20-1)>>20, 10) }
+
+func bytesText(n int64) string {
+	if n >= 1<<30 && n%(1<<30) == 0 {
+		return fmt.Sprintf("%d GiB", n>>30)
+	}
+	return fmt.Sprintf("%d MiB", n>>20)
+}

@@ -1,0 +1,120 @@
+//go:build linux
+
+package main
+
+import (
+	"fmt"
+	"strings"
+)
+
+// peers are the programs that the ways below run, by their Debian packages'
+// names, which are the same.
+var peers = []string{"curl", "openssl", "wget", "lftp", "rclone"}
+
+// The ways that limits speak of.
+const (
+	archive   = "aspupdate: archive, SHA-256"
+	raw       = "aspupdate: no hash"
+	list      = "aspupdate: list"
+	names     = "aspupdate: names"
+	curl      = "curl"
+	curlHash  = "curl && openssl dgst -sha256"
+	curlList  = "curl, LIST only"
+	curlNames = "curl -l | sort -V | tail -1"
+)
+
+// download is the contest of bringing one file, which has a hash.
+func (b bench) download(size int64, sum string) contest {
+	url := "ftp://" + b.plain.addr + installer(size)
+	get := "curl -q -sS -o {to}/out " + url
+	c := contest{title: "FTP, " + bytesText(size), bytes: size, check: same(sum)}
+	c.ways = append(b.ours(b.plain, size, sum),
+		way{curl, strings.Fields(get)},
+		shell(curlHash, get+" && openssl dgst -sha256 {to}/out"),
+		way{"wget", strings.Fields("wget -q --no-config --no-proxy -O {to}/out " + url)},
+		way{"lftp get", []string{"lftp", "-c", "set ftp:ssl-allow no; get " + url + " -o {to}/out"}},
+		way{"lftp pget -n 4", []string{"lftp", "-c", "set ftp:ssl-allow no; pget -n 4 " + url + " -o {to}/out"}},
+		way{"rclone copyto, one stream", b.rclone(b.plain, "copyto", "--multi-thread-streams", "0", ":ftp:"+installer(size), "{to}/out")},
+	)
+	return c
+}
+
+// secureDownload is the same by explicit TLS. wget knows only the implicit
+// one. rclone's way with sessions ends in "illegal parameter" with TLS 1.3.
+func (b bench) secureDownload(size int64, sum string) contest {
+	url := "ftp://" + b.secure.addr + installer(size)
+	get := "curl -q -sS --ssl-reqd -k -o {to}/out " + url
+	c := contest{title: "FTPS, " + bytesText(size), bytes: size, check: same(sum)}
+	c.ways = append(b.ours(b.secure, size, sum),
+		way{curl, strings.Fields(get)},
+		shell(curlHash, get+" && openssl dgst -sha256 {to}/out"),
+		way{"lftp get", []string{"lftp", "-c", "set ftp:ssl-force yes; set ftp:ssl-allow-anonymous yes; set ftp:ssl-protect-data yes; set ssl:verify-certificate no; get " + url + " -o {to}/out"}},
+		way{"rclone copyto, one stream", b.rclone(b.secure, "copyto", "--multi-thread-streams", "0", ":ftp:"+installer(size), "{to}/out",
+			"--ftp-explicit-tls", "--ftp-no-check-certificate", "--ftp-disable-tls13")},
+	)
+	return c
+}
+
+// memory is the contest of bringing a file, for what it takes of memory.
+func (b bench) memory(size int64, sum string) contest {
+	return contest{title: "memory, " + bytesText(size), bytes: size, check: same(sum), ways: b.ours(b.plain, size, sum)}
+}
+
+func (b bench) ours(s *server, size int64, sum string) []way {
+	root := fmt.Sprintf("/%d", size)
+	ways := []way{
+		{archive, []string{b.fetcher, "archive", "-addr", s.addr, "-root", root, "-sha256", sum, "-to", "{to}"}},
+		{raw, []string{b.fetcher, "raw", "-addr", s.addr, "-from", installer(size), "-to", "{to}/out"}},
+	}
+	if s == b.secure {
+		for i := range ways {
+			ways[i].argv = append(ways[i].argv, "-tls")
+		}
+	}
+	return ways
+}
+
+// rclone asks for a password in a form of its own, even where none is needed.
+// By itself it downloads with four streams: of 1 GiB version 1.60 then leaves a
+// file with parts missing, and calls it a success on its second attempt.
+func (b bench) rclone(s *server, argv ...string) []string {
+	host, port, _ := strings.Cut(s.addr, ":")
+	return append([]string{"rclone", "--ftp-host", host, "--ftp-port", port, "--ftp-user", "anonymous", "--ftp-pass", b.obscured}, argv...)
+}
+
+// listing is the contest of finding the newest of many by their full listing.
+func (b bench) listing(n int, newest string) contest {
+	dir := "/" + crowd + "/" + distribution
+	url := "ftp://" + b.plain.addr + dir + "/"
+	c := contest{title: fmt.Sprintf("list %d, find the newest", n), check: tells(newest)}
+	c.ways = []way{
+		{list, []string{b.fetcher, "list", "-addr", b.plain.addr, "-root", "/" + crowd}},
+		{curlList, []string{"curl", "-q", "-sS", url}},
+		{"lftp cls -1 --sort=name", []string{"lftp", "-c", "set ftp:ssl-allow no; open ftp://" + b.plain.addr + "; cls -1 --sort=name " + dir + "/"}},
+		{"rclone lsf", b.rclone(b.plain, "lsf", ":ftp:"+dir)},
+	}
+	return c
+}
+
+// naming is the same by names alone.
+func (b bench) naming(n int, newest string) contest {
+	url := "ftp://" + b.plain.addr + "/" + crowd + "/" + distribution + "/"
+	return contest{
+		title: fmt.Sprintf("names of %d, find the newest", n),
+		ways: []way{
+			{names, []string{b.fetcher, "names", "-addr", b.plain.addr, "-root", "/" + crowd}},
+			shell(curlNames, "curl -q -sS -l "+url+" | sort -V | tail -1"),
+		},
+		check: tells(newest),
+	}
+}
+
+// tells checks that the newest version is in what was printed.
+func tells(newest string) func(dir, out string) error {
+	return func(_, out string) error {
+		if !strings.Contains(out, newest) {
+			return fmt.Errorf("did not find %s, but printed %d bytes", newest, len(out))
+		}
+		return nil
+	}
+}

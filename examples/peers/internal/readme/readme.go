@@ -1,0 +1,42 @@
+// Package readme puts what commands measured into a Markdown file, between two
+// comments that say which command did it.
+package readme
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+)
+
+func markers(name string) (begin, end string) {
+	return fmt.Sprintf("<!-- %s: begin, written by go run ./%s -->\n", name, name), fmt.Sprintf("<!-- %s: end -->\n", name)
+}
+
+// Rewrite replaces what lies between the two markers of a command in a file. A
+// file without them stays as it is, and that is an error.
+func Rewrite(file, command, text string) error {
+	old, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	begin, end := markers(command)
+	updated, err := replace(old, begin, end, text)
+	if err != nil {
+		return fmt.Errorf("%s: %w", file, err)
+	}
+	return os.WriteFile(file, updated, 0o644)
+}
+
+func replace(old []byte, begin, end, text string) ([]byte, error) {
+	before, rest, found := bytes.Cut(old, []byte(begin))
+	if !found {
+		return nil, fmt.Errorf("the line %q is missing", strings.TrimSpace(begin))
+	}
+	_, after, found := bytes.Cut(rest, []byte(end))
+	if !found {
+		return nil, fmt.Errorf("the line %q is missing", strings.TrimSpace(end))
+	}
+	return slices.Concat(before, []byte(begin+"\n"+text+"\n"+end), after), nil
+}
