@@ -147,6 +147,7 @@ func (t *Target) Backup(ctx context.Context, dir string) (backup.Meta, error) {
 		return backup.Meta{}, failed("backing up", t.Live, err)
 	}
 	m, err := c.backup(ctx, dir)
+	m.Target = t.Live
 	return m, failed("backing up", t.Live, err)
 }
 
