@@ -91,27 +91,28 @@ func (l *look) entry(ctx context.Context, dir string, e Entry, trails []trail) e
 		l.skip(dir+"/"+e.Name, SkipUnsafe, version.Version{})
 		return nil
 	}
-	full, name := path.Join(dir, e.Name), e.Text()
+	full, name := strings.TrimSuffix(dir, "/")+"/"+e.Name, e.Text()
 	stem := strings.ToLower(strings.TrimSuffix(name, sidecar))
 	bare := len(stem) == len(name)
 	if isUpload(stem) {
 		stem, bare = strings.TrimSuffix(stem, path.Ext(stem)), false
 	}
 	var deeper []trail
-	var last *match
+	var here match
+	isHere := false
 	for _, t := range trails {
 		m, ok := t.name(t.rest[0], stem)
 		switch {
 		case !ok:
 		case len(t.rest) > 1 && bare:
 			deeper = append(deeper, trail{m, t.rest[1:]})
-		case len(t.rest) == 1 && last == nil:
-			last = &m
+		case len(t.rest) == 1 && !isHere:
+			here, isHere = m, true
 		}
 	}
 	switch {
-	case last != nil && (len(deeper) == 0 || e.Kind != KindFolder):
-		return l.candidate(ctx, full, e, *last)
+	case isHere && (len(deeper) == 0 || e.Kind != KindFolder):
+		return l.candidate(ctx, full, e, here)
 	case len(deeper) == 0 || e.Kind == KindFile:
 		l.skip(full, SkipName, version.Version{})
 	case e.Kind != KindFolder:
@@ -259,15 +260,17 @@ func (l *look) finish(ctx context.Context) error {
 		}
 		r := Release{Distribution: l.found.Distribution, Version: v}
 		slices.SortStableFunc(d.files, func(a, b File) int { return cmp.Compare(a.Variant, b.Variant) })
+		claims := map[version.Variant]int{}
 		for i, f := range d.files {
-			twin := func(at int) bool { return at >= 0 && at < len(d.files) && d.files[at].Variant == f.Variant }
-			if twin(i-1) || twin(i+1) {
-				l.skip(f.Path, SkipAmbiguous, v)
-				continue
-			}
-			f.Sidecar = d.sidecars[f.Path]
-			r.Files = append(r.Files, f)
+			d.files[i].Sidecar = d.sidecars[f.Path]
+			claims[f.Variant]++
 		}
+		r.Files = slices.DeleteFunc(d.files, func(f File) bool {
+			if claims[f.Variant] > 1 {
+				l.skip(f.Path, SkipAmbiguous, v)
+			}
+			return claims[f.Variant] > 1
+		})
 		if len(r.Files) > 0 {
 			l.found.Releases = append(l.found.Releases, r)
 		}
