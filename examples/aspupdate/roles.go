@@ -229,7 +229,8 @@ func environment(names []string) []string {
 }
 
 // verifier vouches for a distribution's files by pinned hashes, and where
-// there is none by the operator's word that none is needed.
+// there is none by the publisher's signature or by the operator's word that
+// none is needed.
 func verifier(d distributionConfig) fetch.Verifier {
 	return fetch.VerifierFunc(func(ctx context.Context, c fetch.Candidate) (fetch.Vouched, error) {
 		pins := d.SHA256
@@ -239,6 +240,9 @@ func verifier(d distributionConfig) fetch.Verifier {
 		if sum, ok := pins[c.Version.String()]; ok {
 			return fetch.PinnedSHA256(sum).Verify(ctx, c)
 		}
+		if d.Publisher.given() {
+			return d.Publisher.Verify(ctx, c)
+		}
 		if d.Unauthenticated != "" {
 			return fetch.Unauthenticated(d.Unauthenticated).Verify(ctx, c)
 		}
@@ -246,6 +250,6 @@ func verifier(d distributionConfig) fetch.Verifier {
 	})
 }
 
-// errNotVouched ends a download for which the config has neither a hash nor
-// the word that none is needed.
-var errNotVouched = errors.New("pin its hash in distribution.sha256, or say in distribution.unauthenticated why it is taken without")
+// errNotVouched ends a download for which the config has neither a hash nor a
+// publisher nor the word that none is needed.
+var errNotVouched = errors.New("pin its hash in distribution.sha256 or its publisher in distribution.publisher, or say in distribution.unauthenticated why it is taken without")
