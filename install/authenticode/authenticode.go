@@ -163,7 +163,7 @@ func (p Policy) one(ctx context.Context, sd *pkcs7.ContentInfoSignedData, format
 		return Signature{}, err
 	}
 	s.Stamped = p.stamped(sig)
-	return s, p.trusted(sig.Signature, s.Stamped)
+	return s, p.trusted(sig, s.Stamped)
 }
 
 // wanted compares the signer with the one who is pinned.
@@ -203,13 +203,15 @@ func (p Policy) stamped(sig pkcs9.TimestampedSignature) time.Time {
 
 // trusted builds the chain of the signer's certificate, as of the time stamp
 // and without one as of now.
-func (p Policy) trusted(sig pkcs7.Signature, stamped time.Time) error {
+func (p Policy) trusted(sig pkcs9.TimestampedSignature, stamped time.Time) error {
 	roots, leaf := p.Roots, sig.Certificate
 	if p.Thumbprint != "" { // wanted has compared it
 		roots = x509.NewCertPool()
 		roots.AddCert(leaf)
 	}
-	chain := func(at time.Time) error { return sig.VerifyChain(roots, nil, x509.ExtKeyUsageCodeSigning, at) }
+	chain := func(at time.Time) error {
+		return sig.Signature.VerifyChain(roots, nil, x509.ExtKeyUsageCodeSigning, at)
+	}
 	at := stamped
 	if at.IsZero() {
 		at = time.Now()
@@ -223,9 +225,12 @@ func (p Policy) trusted(sig pkcs7.Signature, stamped time.Time) error {
 	}
 	if at.Before(leaf.NotBefore) || at.After(leaf.NotAfter) {
 		if chain(leaf.NotAfter) == nil || chain(leaf.NotBefore) == nil { // is time all that is wrong?
-			when := "no trusted time stamp, and now"
-			if !stamped.IsZero() {
+			when := "no time stamp, and now"
+			switch cs := sig.CounterSignature; {
+			case !stamped.IsZero():
 				when = "the time stamp"
+			case cs != nil:
+				when = fmt.Sprintf("the time stamp by %q does not count (is its root in Policy.TimeRoots?), and now", cs.Certificate.Subject.CommonName)
 			}
 			return refuse(ErrExpired, "valid from %s to %s; %s is %s",
 				leaf.NotBefore.UTC().Format(time.RFC3339), leaf.NotAfter.UTC().Format(time.RFC3339), when, at.UTC().Format(time.RFC3339))

@@ -54,7 +54,8 @@
 // Revocation (CRL, OCSP) is not looked up: the machines are on premises,
 // often without a way out, and an answer that an attacker can withhold
 // decides nothing. Drop the pin when the vendor reports a stolen key. Signatures
-// in catalogs (.cat), cabinets and scripts are not read.
+// in catalogs (.cat), cabinets and scripts are not read, nor several side by
+// side in one program, as firmware has them; nested ones are.
 //
 // A file is read while it is verified. The caller sees to it that the bytes
 // that run are those, as packages fetch and install do by their SHA-256.

@@ -41,6 +41,7 @@ func TestAgreesWithOsslsigncode(t *testing.T) {
 				want     error
 				stamped  bool
 				stricter bool
+				says     string
 			}{
 				{name: "unsigned", path: file.path, want: ErrUnsigned},
 				{name: "signed", path: sign(s.leaf)},
@@ -51,7 +52,7 @@ func TestAgreesWithOsslsigncode(t *testing.T) {
 				{name: "time-stamped", path: sign(s.leaf, "-ts", s.tsa), stamped: true},
 				{name: "expired since, time-stamped before", path: sign(soon, "-ts", s.tsa), at: later, stamped: true},
 				{name: "expired since, not time-stamped", path: sign(soon), at: later, want: ErrExpired},
-				{name: "expired since, time-stamped by somebody", path: sign(soon, "-ts", unknownTime), at: later, want: ErrExpired},
+				{name: "expired since, time-stamped by somebody", path: sign(soon, "-ts", unknownTime), at: later, want: ErrExpired, says: "TimeRoots"},
 				{name: "expired, not time-stamped", path: sign(past), want: ErrExpired},
 				{name: "time-stamped after it expired", path: sign(past, "-ts", s.tsa), want: ErrExpired},
 				{name: "unknown root", path: sign(stranger), want: ErrUntrusted},
@@ -74,6 +75,7 @@ func TestAgreesWithOsslsigncode(t *testing.T) {
 					if c.want != nil {
 						require.ErrorIs(t, err, c.want)
 						require.ErrorContains(t, err, c.path)
+						require.ErrorContains(t, err, c.says)
 						return
 					}
 					require.NoError(t, err)
