@@ -215,6 +215,10 @@ func machine(ctx context.Context, rounds int) string {
 	if least, err := floor(); err == nil {
 		text += fmt.Sprintf(" (%s MiB may be less)", mebibytes(least))
 	}
+	if load, err := os.ReadFile("/proc/loadavg"); err == nil {
+		first, _, _ := strings.Cut(string(load), " ")
+		text += ", load average " + first + " at the end, ours included"
+	}
 	return text + "."
 }
 
