@@ -25,8 +25,15 @@
 // verified once every byte was read back and hashed. Take does both under a
 // temporary name and renames last: whatever has a snapshot's name was whole.
 //
+// It is proven once it was restored beside the live data, compared and dropped
+// again, by [Store.Prove], on demand: that takes as long as a restore.
+//
 // [Restored] is a restore that has happened: what was there before is kept
 // aside until Discard, and Undo brings it back.
+//
+// Old snapshots go by [Store.Prune], which is told how many and how young ones
+// are to be kept and which an update still needs, and which removes nothing
+// before the newest one of the same target has been read back whole.
 //
 // # Use
 //

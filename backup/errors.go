@@ -21,7 +21,7 @@ var (
 
 // Error is what the methods of Store return.
 type Error struct {
-	Op   string // "take", "verify", "restore", "list", "tidy"
+	Op   string // "take", "verify", "restore", "prove", "list", "get", "path", "prune", "tidy"
 	ID   string // of the snapshot, "" where it has none yet
 	File string // in the snapshot, where one is concerned
 	Err  error

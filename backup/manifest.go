@@ -25,6 +25,10 @@ type Snapshot struct {
 	Sealed  time.Time `json:"sealed"`  // UTC
 	Meta    Meta      `json:"meta"`
 	Files   []File    `json:"files"` // sorted by path
+
+	// Proven is when a proof of it last went well, see Store.Prove; the zero
+	// time if none has. UTC, and no part of what is sealed.
+	Proven time.Time `json:"-"`
 }
 
 // Bytes is the size of all the snapshot's files.
@@ -43,7 +47,7 @@ type File struct {
 	SHA256 string `json:"sha256"` // lower-case hex
 }
 
-// A snapshot's folder holds these three and nothing else. The seal has the form
+// A snapshot's folder holds these three, later a proof, and nothing else. The seal has the form
 // that sha256sum -c reads, so that an operator can check it by hand.
 const (
 	dataFolder   = "data"
@@ -71,9 +75,11 @@ func encode(s Snapshot) (body, seal []byte, err error) {
 	return body, sealOf(body), nil
 }
 
-func sealOf(body []byte) []byte {
-	sum := sha256.Sum256(body)
-	return []byte(hex.EncodeToString(sum[:]) + "  " + manifestFile + "\n")
+func sealOf(body []byte) []byte { return []byte(hexSum(body) + "  " + manifestFile + "\n") }
+
+func hexSum(data []byte) string {
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:])
 }
 
 // readManifest reads and checks the manifest of the snapshot in folder root,
@@ -90,7 +96,11 @@ func readManifest(root *os.Root, id string) (Snapshot, error) {
 	if !bytes.Equal(seal, sealOf(body)) {
 		return Snapshot{}, damaged(manifestFile, "its SHA-256 is not the one in %s", sealFile)
 	}
-	return decode(body, id)
+	snap, err := decode(body, id)
+	if err == nil {
+		snap.Proven = provenAt(root, body)
+	}
+	return snap, err
 }
 
 // decode reads a manifest whose bytes are what was sealed. They can still be

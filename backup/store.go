@@ -11,8 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/gofrs/flock"
-
+	"github.com/aspupdate/aspupdate/backup/internal/progress"
 	"github.com/aspupdate/aspupdate/internal/durable"
 )
 
@@ -29,30 +28,41 @@ type Store struct {
 	Observe func(Event)
 }
 
-// An Event says that a stage of Take, Verify or Restore begins.
+// An Event says that a stage of Take, Verify, Restore, Prove or Prune begins,
+// or, where Done is not 0, how far a long one is, about once a second.
 type Event struct {
 	Stage Stage
 	ID    string // of the snapshot
 	Name  string // as given to Take
 	Bytes int64  // of all files; 0 where not known yet
-	At    time.Time
+
+	Done, Total int64         // bytes of this stage; Total is 0 where it is not known
+	Rate        int64         // bytes a second, on average
+	Left        time.Duration // an estimate, 0 where there is none
+
+	Note string // why something went another way than usual; mostly ""
+	At   time.Time
 }
 
 // A Stage is what a Store is at.
 type Stage string
 
-// The stages, in the order in which they come.
+// The stages of a Store, in the order in which they come.
 const (
-	StageBackup  Stage = "backup"  // the target writes
+	StageBackup  Stage = "backup"  // the target writes; Left is what Take took the last time under this name
 	StageSeal    Stage = "seal"    // hashing, syncing, writing the manifest
 	StageVerify  Stage = "verify"  // reading every byte back
 	StageSealed  Stage = "sealed"  // the snapshot is there
 	StageRestore Stage = "restore" // the target restores
+	StageProve   Stage = "prove"   // the target restores beside and compares
+	StageRemove  Stage = "remove"  // Prune is about to remove it
 )
 
+// Before the ID, in names that no snapshot has.
 const (
-	tempPrefix = ".taking-"
-	lockFile   = ".lock"
+	tempPrefix  = ".taking-"   // being made
+	provePrefix = ".proving-"  // its proof is being written
+	gonePrefix  = ".removing-" // being deleted
 )
 
 func (s *Store) now() time.Time {
@@ -66,6 +76,17 @@ func (s *Store) tell(stage Stage, snap Snapshot) {
 	if s.Observe != nil {
 		s.Observe(Event{Stage: stage, ID: snap.ID, Name: snap.Name, Bytes: snap.Bytes(), At: s.now()})
 	}
+}
+
+// meter tells how far a stage is that goes over total bytes.
+func (s *Store) meter(stage Stage, snap Snapshot, total int64) *progress.Meter {
+	if s.Observe == nil {
+		return nil
+	}
+	return progress.New(total, s.now, func(p progress.Point) {
+		s.Observe(Event{Stage: stage, ID: snap.ID, Name: snap.Name, Bytes: snap.Bytes(),
+			Done: p.Done, Total: p.Total, Rate: p.Rate, Left: p.Left, At: p.At})
+	})
 }
 
 // dir returns the absolute path of the store's folder.
@@ -182,8 +203,8 @@ func (s *Store) Needs(ctx context.Context, t Target) ([]Need, error) {
 	return needs, err
 }
 
-// Tidy removes what killed runs of Take left unfinished. It never touches a
-// sealed snapshot, nor anything at all while another Take is running.
+// Tidy removes what killed runs of Take, Prove and Prune left unfinished. It never
+// touches a snapshot, nor anything at all while the store is in use.
 func (s *Store) Tidy(ctx context.Context) error {
 	return wrap("tidy", "", s.tidy(ctx))
 }
@@ -201,14 +222,13 @@ func (s *Store) tidy(ctx context.Context) error {
 		return err
 	}
 	entries = slices.DeleteFunc(entries, func(e fs.DirEntry) bool {
-		id, ok := strings.CutPrefix(e.Name(), tempPrefix)
-		return !ok || !idForm.MatchString(id)
+		return !unfinished(e.Name())
 	})
 	if len(entries) == 0 {
 		return nil
 	}
 	// A running Take holds the lock shared; the kernel frees a dead one's.
-	lock := flock.New(filepath.Join(dir, lockFile), flock.SetPermissions(0o600))
+	lock := storeLock(dir)
 	ok, err := lock.TryLock()
 	if err != nil || !ok {
 		return err
@@ -223,4 +243,13 @@ func (s *Store) tidy(ctx context.Context) error {
 		}
 	}
 	return durable.SyncDir(dir)
+}
+
+func unfinished(name string) bool {
+	for _, prefix := range []string{tempPrefix, provePrefix, gonePrefix} {
+		if id, ok := strings.CutPrefix(name, prefix); ok && idForm.MatchString(id) {
+			return true
+		}
+	}
+	return false
 }

@@ -22,6 +22,7 @@ import (
 
 // memory is a target whose live data is a few files in memory.
 type memory struct {
+	name  string // what Meta.Target says
 	live  map[string]string
 	sums  map[string]string
 	fail  error
@@ -42,7 +43,7 @@ func (m *memory) Backup(ctx context.Context, dir string) (backup.Meta, error) {
 	if m.hook != nil {
 		m.hook(dir)
 	}
-	return backup.Meta{Kind: "memory", Engine: "RAM", Detail: []byte(`{"a":1}`), Sums: m.sums}, errors.Join(m.fail, ctx.Err())
+	return backup.Meta{Kind: "memory", Target: m.name, Engine: "RAM", Detail: []byte(`{"a":1}`), Sums: m.sums}, errors.Join(m.fail, ctx.Err())
 }
 
 func (m *memory) Restore(_ context.Context, dir string, meta backup.Meta) (backup.Restored, error) {
@@ -321,4 +322,37 @@ func TestNeedsFillsInTheStoresFolder(t *testing.T) {
 	needs, err := s.Needs(t.Context(), newMemory())
 	require.NoError(t, err)
 	require.Equal(t, []backup.Need{{Path: s.Dir, Bytes: 5, For: backup.ForSnapshot}, {Path: "/db", Bytes: 7, For: backup.ForClone}}, needs)
+}
+
+// Each look at the clock takes two seconds: every megabyte is told of.
+func TestProgressIsTold(t *testing.T) {
+	s, m := newStore(t), newMemory()
+	m.live["big"] = strings.Repeat("x", 3<<20)
+	at := time.Date(2026, 1, 12, 4, 0, 0, 0, time.UTC)
+	s.Now = func() time.Time { at = at.Add(2 * time.Second); return at }
+	done := map[backup.Stage]int64{}
+	var left []time.Duration
+	s.Observe = func(e backup.Event) {
+		switch {
+		case e.Stage == backup.StageBackup:
+			left = append(left, e.Left)
+		case e.Done > 0:
+			require.Greater(t, e.Done, done[e.Stage])
+			require.LessOrEqual(t, e.Done, e.Total)
+			require.Equal(t, e.Bytes, e.Total)
+			require.Positive(t, e.Rate)
+			require.Equal(t, e.Done < e.Total, e.Left > 0)
+			done[e.Stage] = e.Done
+		}
+	}
+	snap, err := s.Take(t.Context(), "x", m)
+	require.NoError(t, err)
+	require.Equal(t, map[backup.Stage]int64{backup.StageSeal: snap.Bytes(), backup.StageVerify: snap.Bytes()}, done)
+	clear(done)
+	_, err = s.Take(t.Context(), "another", m)
+	require.NoError(t, err)
+	clear(done)
+	_, err = s.Take(t.Context(), "x", m)
+	require.NoError(t, err)
+	require.Equal(t, []time.Duration{0, 0, snap.Sealed.Sub(snap.Started)}, left, "what the last one of that name took")
 }

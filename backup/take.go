@@ -6,9 +6,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
-
-	"github.com/gofrs/flock"
 
 	"github.com/aspupdate/aspupdate/internal/durable"
 )
@@ -42,11 +41,11 @@ func (s *Store) take(ctx context.Context, name string, t Target) (snap Snapshot,
 	if err := s.tidy(ctx); err != nil {
 		return snap, err
 	}
-	lock := flock.New(filepath.Join(dir, lockFile), flock.SetPermissions(0o600))
-	if _, err := lock.TryRLockContext(ctx, 50*time.Millisecond); err != nil {
-		return snap, fmt.Errorf("locking the store: %w", err)
+	release, err := share(ctx, dir)
+	if err != nil {
+		return snap, err
 	}
-	defer func() { _ = lock.Close() }()
+	defer release()
 
 	ids, err := s.ids()
 	if err != nil {
@@ -72,7 +71,9 @@ func (s *Store) take(ctx context.Context, name string, t Target) (snap Snapshot,
 		}
 	}()
 
-	s.tell(StageBackup, snap)
+	if s.Observe != nil {
+		s.Observe(Event{Stage: StageBackup, ID: id, Name: name, Left: s.lastTook(ids, name), At: s.now()})
+	}
 	if snap.Meta, err = t.Backup(ctx, filepath.Join(temp, dataFolder)); err != nil {
 		return snap, err
 	}
@@ -110,6 +111,7 @@ func (s *Store) seal(ctx context.Context, temp string, snap *Snapshot) error {
 	sums := snap.Meta.Sums
 	snap.Meta.Sums = nil
 	known := 0
+	meter := s.meter(StageSeal, *snap, unknownBytes(*snap, sums))
 	for i := range snap.Files {
 		f := &snap.Files[i]
 		if !localPath(f.Path) {
@@ -118,7 +120,7 @@ func (s *Store) seal(ctx context.Context, temp string, snap *Snapshot) error {
 		sum, ok := sums[f.Path]
 		if ok {
 			known++
-		} else if sum, _, err = hashFile(ctx, root, f.Path); err != nil {
+		} else if sum, _, err = hashFile(ctx, root, f.Path, meter); err != nil {
 			return err
 		}
 		f.SHA256 = sum
@@ -142,4 +144,25 @@ func (s *Store) seal(ctx context.Context, temp string, snap *Snapshot) error {
 	}
 	_, err = s.verify(ctx, root, snap.ID)
 	return err
+}
+
+// unknownBytes is the size of the files that the target gave no sum of.
+func unknownBytes(snap Snapshot, sums map[string]string) (n int64) {
+	for _, f := range snap.Files {
+		if _, ok := sums[f.Path]; !ok {
+			n += f.Bytes
+		}
+	}
+	return n
+}
+
+// lastTook returns how long the newest snapshot of that name took, 0 if there
+// is none.
+func (s *Store) lastTook(ids []string, name string) time.Duration {
+	for _, id := range slices.Backward(ids) {
+		if snap, err := s.get(id); err == nil && snap.Name == name {
+			return max(0, snap.Sealed.Sub(snap.Started))
+		}
+	}
+	return 0
 }

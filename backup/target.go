@@ -39,6 +39,7 @@ type Restored interface {
 // Meta is what a Target tells about a backup, kept in the manifest.
 type Meta struct {
 	Kind   string            `json:"kind"`             // of the target: "folder", "sqlite", "postgres"
+	Target string            `json:"target,omitempty"` // which one of its kind, the same each time: a path, a database of a server
 	Engine string            `json:"engine,omitempty"` // what holds the live data, with its version
 	Tools  map[string]string `json:"tools,omitempty"`  // the programs used, and their versions
 	Detail json.RawMessage   `json:"detail,omitempty"` // what the target itself needs for its restore

@@ -11,12 +11,19 @@ import (
 	"os"
 	"path"
 	"slices"
+
+	"github.com/aspupdate/aspupdate/backup/internal/progress"
 )
 
 // Verify reads every byte of the snapshot from the disk and compares it with
 // what was sealed. The error wraps ErrDamaged where anything differs: a bit,
 // a size, a missing file, one too many, the manifest itself.
 func (s *Store) Verify(ctx context.Context, id string) error {
+	release, err := s.reading(ctx)
+	if err != nil {
+		return wrap("verify", id, err)
+	}
+	defer release()
 	root, err := s.open(id)
 	if err != nil {
 		return wrap("verify", id, err)
@@ -37,7 +44,7 @@ func (s *Store) verify(ctx context.Context, root *os.Root, id string) (Snapshot,
 		return snap, err
 	}
 	for _, e := range entries {
-		if !slices.Contains([]string{dataFolder, manifestFile, sealFile}, e.Name()) {
+		if !slices.Contains([]string{dataFolder, manifestFile, sealFile, proofFile}, e.Name()) {
 			return snap, damaged(e.Name(), "it was not there when the snapshot was sealed")
 		}
 	}
@@ -50,8 +57,9 @@ func (s *Store) verify(ctx context.Context, root *os.Root, id string) (Snapshot,
 			return snap, damaged(f.Path, "it was not there when the snapshot was sealed")
 		}
 	}
+	meter := s.meter(StageVerify, snap, snap.Bytes())
 	for _, f := range snap.Files {
-		sum, n, err := hashFile(ctx, root, f.Path)
+		sum, n, err := hashFile(ctx, root, f.Path, meter)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 			return snap, damaged(f.Path, "it is missing")
@@ -79,6 +87,11 @@ func byPath(f File, p string) int {
 // Restore verifies the snapshot, every byte of it, and has t restore it
 // (R15). What was live is kept aside until the Restored is discarded.
 func (s *Store) Restore(ctx context.Context, id string, t Target) (Restored, error) {
+	release, err := s.reading(ctx)
+	if err != nil {
+		return nil, wrap("restore", id, err)
+	}
+	defer release()
 	root, err := s.open(id)
 	if err != nil {
 		return nil, wrap("restore", id, err)
@@ -102,7 +115,7 @@ func (s *Store) Restore(ctx context.Context, id string, t Target) (Restored, err
 
 // hashFile reads one data file from the disk, not from the memory that still
 // holds what was just written, as far as the system lets us.
-func hashFile(ctx context.Context, root *os.Root, name string) (sum string, n int64, err error) {
+func hashFile(ctx context.Context, root *os.Root, name string, meter *progress.Meter) (sum string, n int64, err error) {
 	f, err := root.Open(path.Join(dataFolder, name))
 	if err != nil {
 		return "", 0, &Error{File: name, Err: err}
@@ -118,6 +131,7 @@ func hashFile(ctx context.Context, root *os.Root, name string) (sum string, n in
 		k, err := f.Read(buf)
 		n += int64(k)
 		_, _ = h.Write(buf[:k])
+		meter.Add(k)
 		if errors.Is(err, io.EOF) {
 			return hex.EncodeToString(h.Sum(nil)), n, nil
 		}

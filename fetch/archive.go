@@ -38,8 +38,11 @@ type Archive struct {
 	Dir string
 
 	Retry   Retry            // of broken transfers
+	Rate    int64            // bytes a second that a download may take at most; 0 means no limit
 	Now     func() time.Time // nil means time.Now
 	Observe func(Event)      // nil means silence
+
+	checkpoint int64 // bytes; 0 means the constant of that name
 }
 
 // A Key names what is archived.
@@ -65,6 +68,8 @@ func (k Key) check() error {
 		return err
 	}
 	switch {
+	case strings.HasPrefix(k.Distribution, "."):
+		return &Error{Op: "check name", Name: k.Distribution, Reason: ErrUnsafeName, Err: errors.New("the archive keeps names with a dot before them for itself")}
 	case k.Version.IsZero():
 		return errors.New("no version given")
 	case k.Variant != version.Setup && k.Variant != version.FullSetup:
@@ -73,14 +78,17 @@ func (k Key) check() error {
 	return nil
 }
 
-// An Item is one archived installer.
+// An Item is one archived installer: a file, or a folder of files. The SHA-256
+// of a folder is that of what sha256sum prints for its files, in byte order of
+// their paths below it.
 type Item struct {
 	Key
-	Path string // of the installer, absolute; its name and extension are the vendor's
-	Size int64  // bytes
+	Path  string // of the installer, absolute; its name and extension are the vendor's
+	Size  int64  // bytes; of a folder, of all its files together
+	Parts []Part // of a folder: its files, by path; nil for one file
 
 	Source   string    // where it came from: a URL without secrets, or a file
-	Modified time.Time // UTC; what the server told; zero where it did not
+	Modified time.Time // UTC; what the server told, of a folder the newest; zero where it did not
 	Archived time.Time // UTC
 	Vouched  Vouched
 
@@ -99,10 +107,14 @@ func (a Archive) Get(k Key) (Item, error) {
 	if err := k.check(); err != nil {
 		return Item{}, &Error{Op: "get", Name: k.String(), Err: err}
 	}
-	items, err := a.items(filepath.Join(k.Distribution, k.Version.String()))
+	var items []Item
+	there, err := a.has(k)
+	if there {
+		items, err = a.items(filepath.Join(k.Distribution, k.Version.String()))
+	}
 	var hit []Item
 	for _, it := range items {
-		if it.Distribution == k.Distribution && it.Variant == k.Variant && (k.SHA256 == "" || strings.EqualFold(k.SHA256, it.SHA256)) {
+		if it.Variant == k.Variant && (k.SHA256 == "" || strings.EqualFold(k.SHA256, it.SHA256)) {
 			hit = append(hit, it)
 		}
 	}
@@ -118,9 +130,12 @@ func (a Archive) Get(k Key) (Item, error) {
 // cannot be read is told by the error, beside the items that can.
 func (a Archive) List() ([]Item, error) {
 	var all []Item
-	var errs []error
-	for _, dist := range a.folders(".") {
-		for _, v := range a.folders(dist) {
+	dists, err := a.folders(".")
+	errs := []error{err}
+	for _, dist := range dists {
+		versions, err := a.folders(dist)
+		errs = append(errs, err)
+		for _, v := range versions {
 			items, err := a.items(filepath.Join(dist, v))
 			all, errs = append(all, items...), append(errs, err)
 		}
@@ -132,26 +147,97 @@ func (a Archive) List() ([]Item, error) {
 	return all, errors.Join(errs...)
 }
 
-// Verify reads an archived installer back from disk and compares its hash.
-// A file that is not what it was is [ErrMismatch].
+// Entry returns the path of the file to run: the installer itself, or for a
+// folder the file of that name below it, separated by slashes. An empty name
+// will do where there is no choice.
+func (it Item) Entry(name string) (string, error) {
+	fail := func(why error, hint string) (string, error) {
+		return "", &Error{Op: "find the entry point of", Name: it.String(), Err: why, Hint: hint}
+	}
+	switch {
+	case it.Parts == nil && (name == "" || name == filepath.Base(it.Path)):
+		return it.Path, nil
+	case it.Parts == nil:
+		return fail(fmt.Errorf("it is one file, %s", show(filepath.Base(it.Path))), "leave the entry point out")
+	case name == "" && len(it.Parts) == 1:
+		name = it.Parts[0].Path
+	case name == "":
+		return fail(fmt.Errorf("it is a folder of %d files", len(it.Parts)), "name the file to run")
+	case !slices.ContainsFunc(it.Parts, func(p Part) bool { return p.Path == name }):
+		return fail(fmt.Errorf("there is no file %s in it", show(name)), "name a file of the folder, separated by slashes")
+	}
+	return filepath.Join(it.Path, filepath.FromSlash(name)), nil
+}
+
+// Verify reads an archived installer back from disk and compares its hashes.
+// A file that is not what it was, or that was put there later, is
+// [ErrMismatch].
 func (a Archive) Verify(ctx context.Context, it Item) error {
-	sum, size, err := hashFile(ctx, it.Path)
+	sum, size, err := it.hash(ctx)
 	if err != nil {
-		return &Error{Op: "verify", Name: it.String(), Err: err}
+		return &Error{Op: "verify", Name: it.String(), Reason: reason(err), Err: err, Hint: "check the disk, and fetch or import the version again"}
 	}
 	if sum != it.SHA256 || size != it.Size {
 		return &Error{Op: "verify", Name: it.String(), Reason: ErrMismatch,
 			Err:  fmt.Errorf("archived with SHA-256 %s and %d bytes, now %s and %d bytes", it.SHA256, it.Size, sum, size),
 			Hint: "check the disk, and fetch or import the version again"}
 	}
+	if err := alone(it.Path); err != nil {
+		return &Error{Op: "verify", Name: it.String(), Reason: reason(err), Err: err, Hint: "remove what nobody archived"}
+	}
 	return nil
 }
 
-// folders returns the names of the visible folders below Dir/rel.
-func (a Archive) folders(rel string) []string {
-	entries, err := os.ReadDir(filepath.Join(a.Dir, rel))
+// alone reports what lies beside an installer and was not archived with it,
+// such as a DLL that Windows would load from there.
+func alone(installer string) error {
+	entries, err := os.ReadDir(filepath.Dir(installer))
 	if err != nil {
-		return nil // not made yet, or told by whoever needs it
+		return err
+	}
+	for _, e := range entries {
+		switch name := e.Name(); {
+		case name == filepath.Base(installer), name == manifestName:
+		case strings.HasPrefix(name, "."+manifestName+".tmp-"): // a crash left it
+		default:
+			return fmt.Errorf("%w: %s lies beside it", ErrMismatch, show(name))
+		}
+	}
+	return nil
+}
+
+// hash reads an item from disk.
+func (it Item) hash(ctx context.Context) (sum string, size int64, err error) {
+	if it.Parts == nil {
+		return hashFile(ctx, it.Path)
+	}
+	parts, err := localTree(it.Path)
+	if err != nil {
+		return "", 0, err
+	}
+	for i, p := range parts {
+		if p.SHA256, size, err = hashFile(ctx, filepath.Join(it.Path, filepath.FromSlash(p.Path))); err != nil {
+			return "", 0, err
+		}
+		p.Size = size
+		parts[i] = p
+	}
+	size, _ = whole(parts)
+	return sumTree(parts), size, nil
+}
+
+// folders returns the names of the visible folders below Dir/rel. One that was
+// not made yet has none.
+func (a Archive) folders(rel string) ([]string, error) {
+	if a.Dir == "" {
+		return nil, errNoDir
+	}
+	entries, err := os.ReadDir(filepath.Join(a.Dir, rel))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, &Error{Op: "read archive", Name: filepath.Join(a.Dir, rel), Err: err}
 	}
 	var names []string
 	for _, e := range entries {
@@ -159,7 +245,31 @@ func (a Archive) folders(rel string) []string {
 			names = append(names, e.Name())
 		}
 	}
-	return names
+	return names, nil
+}
+
+var errNoDir = errors.New("the archive has no folder: set Archive.Dir")
+
+// has reports whether a version has its folder. Links are not followed, and
+// another spelling that the system takes for the same name, by letter case
+// for instance, is refused: it would give one folder two names.
+func (a Archive) has(k Key) (bool, error) {
+	dir := "."
+	for _, name := range []string{k.Distribution, k.Version.String()} {
+		names, err := a.folders(dir)
+		if err != nil {
+			return false, err
+		}
+		if !slices.Contains(names, name) {
+			if _, err := os.Lstat(filepath.Join(a.Dir, dir, name)); err == nil {
+				return false, &Error{Op: "read archive", Name: filepath.Join(dir, name), Reason: ErrUnsafeName,
+					Err: errors.New("a link, a file or another spelling of its name lies there"), Hint: "spell it as the archive does, or move away what is there"}
+			}
+			return false, nil
+		}
+		dir = filepath.Join(dir, name)
+	}
+	return true, nil
 }
 
 // items reads the manifests of one version's folder.
@@ -170,9 +280,17 @@ func (a Archive) items(rel string) ([]Item, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, name := range a.folders(rel) {
-		it, err := readManifest(filepath.Join(base, rel, name))
+	names, err := a.folders(rel)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range names {
+		dir := filepath.Join(base, rel, name)
+		it, err := readManifest(dir)
 		if err != nil {
+			if _, gone := os.Lstat(dir); errors.Is(gone, fs.ErrNotExist) {
+				continue // pruned just now
+			}
 			errs = append(errs, &Error{Op: "read archive", Name: filepath.Join(rel, name), Err: err, Hint: "the folder was left as it is"})
 			continue
 		}
@@ -218,17 +336,26 @@ func (a Archive) diskError(err error) error {
 }
 
 func hashFile(ctx context.Context, name string) (sum string, size int64, err error) {
-	f, err := os.Open(name)
+	f, err := openRegular(name)
 	if err != nil {
 		return "", 0, err
 	}
 	defer func() { _ = f.Close() }()
-	if fi, err := f.Stat(); err != nil || !fi.Mode().IsRegular() {
-		return "", 0, cmp.Or[error](err, &fs.PathError{Op: "hash", Path: name, Err: errors.New("not a regular file")})
-	}
 	h := sha256.New()
 	size, err = io.Copy(h, withContext(ctx, f))
 	return hex.EncodeToString(h.Sum(nil)), size, err
+}
+
+// openRegular opens a regular file. A pipe would wait for whoever writes to it.
+func openRegular(name string) (*os.File, error) {
+	fi, err := os.Lstat(name)
+	if err != nil {
+		return nil, err
+	}
+	if !fi.Mode().IsRegular() {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: fmt.Errorf("%w: not a regular file", ErrMismatch)}
+	}
+	return os.Open(name)
 }
 
 // withContext makes reads fail once ctx is done.

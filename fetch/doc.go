@@ -16,10 +16,15 @@
 //     into it, [Archive.Import] takes a file got from the vendor's support,
 //     [Archive.Get] finds what a rollback needs. What is in the archive never
 //     changes, and is hashed again from disk by [Archive.Verify].
+//     [Archive.Prune] removes old versions, never one that is in use.
+//   - A [Watch] looks at the times that its caller gives, tells what is new
+//     (released, late, re-released, vanished) and remembers it.
 //   - A [Verifier] vouches for a file before it is published in the archive.
 //     There is no default: plain FTP lets anybody on the way replace a file,
 //     so that doing without is possible only by saying so, by
 //     [Unauthenticated], and the archive's manifest keeps the words.
+//     [PinnedSHA256] and [PinnedSums] authenticate; [Sidecar] and
+//     [RemoteHash] are the server's own word, to be used with [Hinted].
 //
 // The shortest use:
 //
@@ -44,6 +49,16 @@
 // of the sentinels (ErrUnreachable, ErrCredentials, …), to be asked for with
 // errors.Is. No error, event or manifest holds a password.
 //
-// A variant is one file for now: a variant that is a folder tree is reported
-// as skipped ([SkipTree]).
+// # Variants that are folders
+//
+// A variant may be a folder instead of a file ([File].Parts): it is fetched
+// whole, archived as a folder, and its SHA-256 is that of what sha256sum
+// prints for its files, in byte order of their paths below it. On Linux, in
+// the folder:
+//
+//	find . -type f -printf '%P\0' | LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum
+//
+// Folders without files are left behind. A folder with anything that cannot
+// be fetched whole or stored as it is (a link, a name that Windows takes for a
+// device, two names that differ in case alone) is passed over.
 package fetch

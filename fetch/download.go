@@ -2,11 +2,16 @@ package fetch
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"path"
+	"slices"
 	"time"
+
+	"golang.org/x/time/rate"
 )
 
 const (
@@ -14,107 +19,149 @@ const (
 	// goes on, and compared: a server that ignores REST or has another file
 	// by now is seen there.
 	overlap = 64 << 10
-	// chunk is large because each read costs a timer and a call.
-	chunk = 1 << 20
+	// checkpoint is how many bytes a power cut may cost.
+	checkpoint = 64 << 20
 )
 
-// A download brings one file, from as many transfers as it takes.
+// A remote is one file to bring. Part.Path is its place below the payload, ""
+// for the payload itself.
+type remote struct {
+	Part
+	from string // on the server
+}
+
+// ask asks the server for the size and the time of all that belongs to a
+// file of a release.
+func ask(ctx context.Context, src Source, file File) ([]remote, error) {
+	if file.Parts == nil {
+		e, err := stat(ctx, src, file.Path)
+		return []remote{{Part{Size: e.Size, Time: e.Time}, file.Path}}, err
+	}
+	folders := 0
+	parts, err := readTree(ctx, func(ctx context.Context, dir string) ([]Entry, error) {
+		if folders++; folders > maxFolders {
+			return nil, errTooManyFolders
+		}
+		return src.List(ctx, dir)
+	}, file.Path)
+	if u, ok := errors.AsType[*unfit](err); ok {
+		return nil, changed(file.Path, u)
+	}
+	var all []remote
+	for _, p := range parts {
+		from := path.Join(file.Path, p.Path)
+		p.Path = text(p.Path)
+		all = append(all, remote{p, from})
+	}
+	return all, err
+}
+
+// A download brings one variant, from as many transfers as it takes.
 type download struct {
 	a    Archive
 	src  Source
 	key  Key
-	path string
-	base Entry // size and time when it started
-	part *partial
+	file File
+	want []remote // as the server had it when the download started
+	st   *stage
 
-	whole bool // a server that does not resume: each transfer starts at 0
-	// All bytes came, twice compared at the end, and the server never said
-	// that it is done: some firewalls forget the control connection during a
-	// long transfer. Good enough only for who knows the hash.
+	pipe    *pipe
+	limit   *rate.Limiter // nil: none
+	unsaved int64         // bytes since the journal was saved
+	// All bytes of a file came, twice compared at the end, and the server
+	// never said that it is done: some firewalls forget the control
+	// connection during a long transfer. Good enough only for who knows the
+	// hash.
 	unconfirmed error
 
-	saved    int64
-	began    time.Time
-	beganAt  int64
-	reported time.Time
+	total, before int64 // bytes of all files, and of those that are done
+	began         time.Time
+	beganAt       int64
+	reported      time.Time
 }
 
-func (d *download) journal() journal {
-	return journal{Source: locate(d.src, d.path), Size: d.base.Size, Time: d.base.Time}
+// run downloads until as many bytes of each file are there as the server
+// told, the end of each transfer was confirmed (or see unconfirmed), and all
+// sizes and times are still what they were. It returns the files with their
+// hashes.
+func (d *download) run(ctx context.Context) ([]Part, error) {
+	have := int64(0)
+	for _, w := range d.want {
+		d.total += w.Size
+		have += d.st.j.Files[w.Path].Synced
+	}
+	if err := d.a.space(d.total - have); err != nil {
+		return nil, err
+	}
+	d.pipe = newPipe(d.total)
+	if d.a.Rate > 0 {
+		d.limit = limiter(d.a.Rate)
+	}
+	d.began = clock(d.a.Now)
+	var done []Part
+	for _, w := range d.want {
+		sum, err := d.one(ctx, w)
+		if err != nil {
+			return nil, err
+		}
+		d.before += w.Size
+		done = append(done, Part{Path: w.Path, Size: w.Size, Time: w.Time, SHA256: sum})
+	}
+	if len(d.want) > 1 { // nothing asked for the others while the last one came
+		if err := d.unchanged(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return done, d.st.save()
 }
 
-// run downloads until as many bytes are there as the server told, the end of
-// the transfer was confirmed (or see unconfirmed), and size and time are still what they were. It
-// returns the SHA-256.
-func (d *download) run(ctx context.Context) (string, error) {
-	if err := d.part.resume(ctx, d.journal()); err != nil {
+// one downloads one file, and returns its SHA-256.
+func (d *download) one(ctx context.Context, w remote) (sum string, err error) {
+	part, err := d.st.open(w.Path)
+	if err != nil {
 		return "", err
 	}
-	if err := d.a.space(d.base.Size - d.part.size); err != nil {
+	defer func() { err = errors.Join(err, part.close()) }()
+	if err := part.resume(ctx, w.Size, w.Time); err != nil {
 		return "", err
 	}
-	if d.part.size > 0 {
-		observe(d.a.Observe, Event{Kind: EventResumed, Key: d.key, Path: d.path, Done: d.part.size, Total: d.base.Size})
+	t := &taking{download: d, w: w, part: part}
+	d.beganAt += part.size
+	if part.size > 0 {
+		observe(d.a.Observe, Event{Kind: EventResumed, Key: d.key, Path: w.from, Done: d.before + part.size, Total: d.total})
 	}
-	d.saved, d.began, d.beganAt = d.part.size, clock(d.a.Now), d.part.size
-	waits := d.a.Retry.waits()
-	for try := 1; ; try++ {
-		had := d.part.size
-		err := d.transfer(ctx)
-		if d.part.size != d.saved || err == nil {
-			if serr := d.save(); serr != nil {
-				return "", serr
-			}
-		}
-		if same := d.unchanged(ctx, err); same != nil {
-			return "", same
-		}
-		if err == nil {
-			d.unconfirmed = nil
-			return d.part.sum(), nil
-		}
-		twice := errors.Is(err, errUnconfirmed) && d.unconfirmed != nil
-		switch {
-		case twice:
-			return d.part.sum(), nil
-		case errors.Is(err, errUnconfirmed):
-			d.unconfirmed = err
-		}
-		if d.part.size > had { // the budget is for standing still
-			try = 1
-			waits.Reset()
-		}
-		if try >= d.a.Retry.tries() {
-			return "", err
-		}
-		wait := waits.NextBackOff()
-		observe(d.a.Observe, Event{Kind: EventRetry, Key: d.key, Path: d.path, Done: d.part.size, Total: d.base.Size, Try: try, Wait: wait, Err: err})
-		if err := sleep(ctx, wait); err != nil {
-			return "", err
-		}
+	if part.size == w.Size && w.Size > 0 && len(d.want) > 1 {
+		return part.sum(), nil // an earlier run saw its end confirmed
 	}
+	if err := t.run(ctx); err != nil {
+		return "", err
+	}
+	return part.sum(), nil
 }
 
-// unchanged asks for size and time again, after the end and before going on.
-// What cannot be helped by trying again is returned as it is.
-func (d *download) unchanged(ctx context.Context, err error) error {
-	if err != nil && !temporary(err) {
-		return err
-	}
+func (d *download) checkpoint() int64 { return cmp.Or(d.a.checkpoint, checkpoint) }
+
+// unchanged asks for sizes and times again.
+func (d *download) unchanged(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	now, serr := stat(ctx, d.src, d.path)
-	if serr != nil {
-		if errors.Is(serr, ErrNotFound) {
-			return changed(d.path, errors.New("it vanished"))
-		}
-		return serr
+	now, err := ask(ctx, d.src, d.file)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return changed(d.file.Path, errors.New("it vanished"))
+	case err != nil:
+		return err
 	}
-	if now.Size != d.base.Size || !now.Time.Equal(d.base.Time) {
-		return changed(d.path, fmt.Errorf("%d bytes of %s before, %d bytes of %s now", d.base.Size, when(d.base.Time), now.Size, when(now.Time)))
+	same := func(a, b remote) bool { return a.from == b.from && a.Size == b.Size && a.Time.Equal(b.Time) }
+	if slices.EqualFunc(d.want, now, same) {
+		return nil
 	}
-	return nil
+	if d.file.Parts != nil {
+		return changed(d.file.Path, errors.New("the files in it are not the ones that were there when the download began"))
+	}
+	was := d.want[0]
+	return changed(d.file.Path, fmt.Errorf("%d bytes of %s before, %d bytes of %s now", was.Size, when(was.Time), now[0].Size, when(now[0].Time)))
 }
 
 func when(t time.Time) string {
@@ -126,22 +173,75 @@ func when(t time.Time) string {
 
 var errUnconfirmed = errors.New("the server did not confirm the end of the transfer")
 
+// A taking is the download of one file.
+type taking struct {
+	*download
+	w     remote
+	part  *partial
+	whole bool  // a server that does not resume: each transfer starts at 0
+	from  int64 // where the present transfer started
+}
+
+func (t *taking) run(ctx context.Context) error {
+	waits := t.a.Retry.waits()
+	var unconfirmed error
+	for try := 1; ; try++ {
+		had := t.part.size
+		err := t.transfer(ctx)
+		if nerr := t.note(err != nil); nerr != nil {
+			return nerr
+		}
+		// What cannot be helped by trying again is returned as it is; a file
+		// that is not there is a change if it is not listed either.
+		if err != nil && !temporary(err) && !errors.Is(err, ErrNotFound) {
+			return err
+		}
+		if err != nil || len(t.want) == 1 {
+			if cerr := t.unchanged(ctx); cerr != nil {
+				return cerr
+			}
+		}
+		if err == nil || !temporary(err) {
+			return err
+		}
+		if errors.Is(err, errUnconfirmed) {
+			if unconfirmed != nil {
+				t.unconfirmed = err
+				return nil
+			}
+			unconfirmed = err
+		}
+		if t.part.size > had { // the budget is for standing still
+			try = 1
+			waits.Reset()
+		}
+		if try >= t.a.Retry.tries() {
+			return err
+		}
+		wait := waits.NextBackOff()
+		observe(t.a.Observe, Event{Kind: EventRetry, Key: t.key, Path: t.w.from, Done: t.before + t.part.size, Total: t.total, Try: try, Wait: wait, Err: err})
+		if err := sleep(ctx, wait); err != nil {
+			return err
+		}
+	}
+}
+
 // broken is a transfer that did not end as it should. It is worth another try.
-func (d *download) broken(err error) error {
-	return &Error{Op: "read", Name: d.path, Reason: ErrUnreachable, Err: err, Temporary: true}
+func (t *taking) broken(err error) error {
+	return &Error{Op: "read", Name: t.w.from, Reason: ErrUnreachable, Err: err, Temporary: true}
 }
 
 // transfer opens the file once and takes what comes. It returns nil only if
 // all is there and the server confirmed the end.
-func (d *download) transfer(ctx context.Context) error {
-	from := int64(0)
-	if !d.whole {
-		from = max(0, d.part.size-overlap)
+func (t *taking) transfer(ctx context.Context) error {
+	t.from = 0
+	if !t.whole {
+		t.from = max(0, t.part.size-overlap)
 	}
 	// Whatever ends this function ends the transfer at once.
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	r, err := d.src.Open(ctx, d.path, from)
+	r, err := t.src.Open(ctx, t.w.from, t.from)
 	if err != nil {
 		// The source has tried again by itself; here that is the end of it.
 		if e, ok := errors.AsType[*Error](err); ok && e.Temporary {
@@ -151,65 +251,69 @@ func (d *download) transfer(ctx context.Context) error {
 		}
 		return err
 	}
-	if err := d.take(r, from); err != nil {
+	if err := t.take(ctx, cancel, r); err != nil {
 		_ = r.Close()
 		return err
 	}
 	if err := r.Close(); err != nil {
-		return d.broken(fmt.Errorf("%w: %w", errUnconfirmed, err))
+		return t.broken(fmt.Errorf("%w: %w", errUnconfirmed, err))
 	}
 	return nil
 }
 
 // take compares what is known and writes what is new.
-func (d *download) take(r io.Reader, from int64) error {
-	buf := make([]byte, chunk)
-	if err := d.compare(r, from, buf); err != nil {
+func (t *taking) take(ctx context.Context, cancel func(), r io.Reader) error {
+	if t.limit != nil {
+		r = &limited{ctx, r, t.limit}
+	}
+	if err := t.compare(r); err != nil {
 		return err
 	}
-	for {
-		n, err := r.Read(buf)
-		if int64(n) > d.base.Size-d.part.size {
-			return d.again(from, fmt.Errorf("more bytes than the %d that the server told", d.base.Size))
+	return t.pipe.run(ctx, cancel, r, t.write)
+}
+
+// write takes the next bytes and what ended them, if anything did.
+func (t *taking) write(b []byte, err error) error {
+	if int64(len(b)) > t.w.Size-t.part.size {
+		return t.again(fmt.Errorf("more bytes than the %d that the server told", t.w.Size))
+	}
+	if len(b) > 0 {
+		if _, err := t.part.Write(b); err != nil {
+			return err
 		}
-		if n > 0 {
-			if _, err := d.part.Write(buf[:n]); err != nil {
+		t.unsaved += int64(len(b))
+		t.progress(t.part.size)
+		if t.unsaved >= t.checkpoint() {
+			if err := t.note(true); err != nil {
 				return err
 			}
-			d.progress()
-			if d.part.size-d.saved >= checkpoint {
-				if err := d.save(); err != nil {
-					return err
-				}
-			}
-		}
-		switch {
-		case errors.Is(err, io.EOF) && d.part.size < d.base.Size:
-			return d.broken(fmt.Errorf("ended after %d of %d bytes", d.part.size, d.base.Size))
-		case errors.Is(err, io.EOF):
-			return nil
-		case err != nil && d.part.size == d.base.Size:
-			return d.broken(fmt.Errorf("%w: %w", errUnconfirmed, err))
-		case err != nil:
-			return d.broken(err)
 		}
 	}
+	switch {
+	case errors.Is(err, io.EOF) && t.part.size < t.w.Size:
+		return t.broken(fmt.Errorf("ended after %d of %d bytes", t.part.size, t.w.Size))
+	case errors.Is(err, io.EOF), err == nil:
+		return nil
+	case t.part.size == t.w.Size:
+		return t.broken(fmt.Errorf("%w: %w", errUnconfirmed, err))
+	}
+	return t.broken(err)
 }
 
 // compare reads the bytes from the offset on that are here already.
-func (d *download) compare(r io.Reader, from int64, buf []byte) error {
-	mine := make([]byte, overlap)
-	for at := from; at < d.part.size; {
-		n := int(min(int64(len(mine)), d.part.size-at))
-		if _, err := d.part.f.ReadAt(mine[:n], at); err != nil {
+func (t *taking) compare(r io.Reader) error {
+	mine, theirs := make([]byte, overlap), make([]byte, overlap)
+	for at := t.from; at < t.part.size; {
+		n := int(min(int64(len(mine)), t.part.size-at))
+		if _, err := t.part.f.ReadAt(mine[:n], at); err != nil {
 			return err
 		}
-		got, err := io.ReadFull(r, buf[:n])
-		if !bytes.Equal(mine[:got], buf[:got]) {
-			return d.again(from, errors.New("what the server sends does not fit what is here"))
+		got, err := io.ReadFull(r, theirs[:n])
+		if !bytes.Equal(mine[:got], theirs[:got]) {
+			return t.again(errors.New("what the server sends does not fit what is here"))
 		}
 		if err != nil {
-			return d.broken(fmt.Errorf("ended after %d of %d bytes: %w", at+int64(got), d.base.Size, err))
+			return t.broken(fmt.Errorf("ended after %d of %d bytes: %w", at+int64(got), t.w.Size, err))
 		}
 		at += int64(n)
 	}
@@ -219,39 +323,44 @@ func (d *download) compare(r io.Reader, from int64, buf []byte) error {
 // again gives up on resuming after bytes that do not fit. If they came for an
 // offset, the server may have ignored it: the next transfer starts at 0 and
 // is compared from there. If they came from 0, what is here is of no use.
-func (d *download) again(from int64, why error) error {
-	if from > 0 && !d.whole {
-		d.whole = true
+func (t *taking) again(why error) error {
+	if t.from > 0 && !t.whole {
+		t.whole = true
 	} else {
-		observe(d.a.Observe, Event{Kind: EventRestarted, Key: d.key, Path: d.path, Total: d.base.Size, Err: why})
-		if err := d.part.restart(); err != nil {
+		observe(t.a.Observe, Event{Kind: EventRestarted, Key: t.key, Path: t.w.from, Total: t.total, Err: why})
+		if err := t.part.restart(); err != nil {
 			return err
 		}
-		d.beganAt, d.began = 0, clock(d.a.Now)
+		t.beganAt, t.began = t.before, clock(t.a.Now)
 	}
-	return d.broken(why)
+	return t.broken(why)
 }
 
-func (d *download) save() error {
-	if err := d.part.save(d.journal()); err != nil {
+// note makes what was written survive a power cut: at once, or the next time
+// that the journal is saved.
+func (t *taking) note(now bool) error {
+	if err := t.part.note(t.w.Size, t.w.Time); err != nil {
 		return err
 	}
-	d.saved = d.part.size
-	return nil
+	if !now && t.unsaved < t.checkpoint() {
+		return nil
+	}
+	t.unsaved = 0
+	return t.st.save()
 }
 
 // progress is told at most four times a second, and at the end.
-func (d *download) progress() {
+func (d *download) progress(size int64) {
 	const often = 250 * time.Millisecond
-	now := clock(d.a.Now)
-	if d.part.size < d.base.Size && now.Sub(d.reported) < often {
+	now, done := clock(d.a.Now), d.before+size
+	if done < d.total && now.Sub(d.reported) < often {
 		return
 	}
 	d.reported = now
-	e := Event{Kind: EventProgress, Key: d.key, Path: d.path, Done: d.part.size, Total: d.base.Size}
+	e := Event{Kind: EventProgress, Key: d.key, Path: d.file.Path, Done: done, Total: d.total}
 	if spent := now.Sub(d.began).Seconds(); spent > 0 {
-		if e.Rate = float64(d.part.size-d.beganAt) / spent; e.Rate > 0 {
-			e.Left = time.Duration(float64(d.base.Size-d.part.size) / e.Rate * float64(time.Second))
+		if e.Rate = float64(done-d.beganAt) / spent; e.Rate > 0 {
+			e.Left = time.Duration(float64(d.total-done) / e.Rate * float64(time.Second))
 		}
 	}
 	observe(d.a.Observe, e)

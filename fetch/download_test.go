@@ -3,6 +3,7 @@ package fetch_test
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -13,46 +14,58 @@ import (
 
 	"github.com/aspupdate/aspupdate/fetch"
 	"github.com/aspupdate/aspupdate/fetch/fetchtest"
-	"github.com/aspupdate/aspupdate/internal/realtest"
 	"github.com/aspupdate/aspupdate/version"
 )
 
 const size = 300_000
 
-// Every fault, once at 1, 50 and 99 % of the file: the next transfer heals it.
+// Every fault, once at 1, 50 and 99 % of the file, with and without TLS: the
+// next transfer heals it.
 func TestFaultsAreHealedByResuming(t *testing.T) {
+	cert, pool := certificate(t)
 	for name, fault := range map[string]fetchtest.Fault{
-		"cut, then 226":          {},
-		"cut, then 426":          {Reply: "426 broken"},
-		"cut, then 451":          {Reply: "451 disk error"},
-		"cut, then silence":      {Stall: true},
-		"cut, then no more":      {Drop: true},
-		"reset":                  {Reset: true, Reply: "426 broken"},
-		"reset, then a lying ok": {Reset: true},
+		"cut, then 226":             {},
+		"cut, then 426":             {Reply: "426 broken"},
+		"cut, then 451":             {Reply: "451 disk error"},
+		"cut, then silence":         {Stall: true},
+		"cut, then no more":         {Drop: true},
+		"reset":                     {Reset: true, Reply: "426 broken"},
+		"reset, then a lying ok":    {Reset: true},
+		"cut without TLS's goodbye": {Abrupt: true},
+		"from the start, once more": {IgnoreREST: true},
 	} {
 		for _, percent := range []int64{1, 50, 99} {
-			t.Run(fmt.Sprintf("%s at %d", name, percent), func(t *testing.T) {
-				t.Parallel()
-				x := newSetup(t, size)
-				if fault.Stall {
-					x.src.Idle = silence
-				}
-				x.s.OnTransfer(func(tr fetchtest.Transfer) fetchtest.Fault {
-					if tr.N > 1 {
-						return fetchtest.Fault{}
+			for _, secure := range []bool{false, true} {
+				t.Run(fmt.Sprintf("%s at %d, TLS %v", name, percent, secure), func(t *testing.T) {
+					t.Parallel()
+					x := newSetup(t, size)
+					if secure {
+						x.s.TLS = &tls.Config{Certificates: []tls.Certificate{cert}}
+						x.src.TLS, x.src.TLSConfig = fetch.TLSExplicit, &tls.Config{RootCAs: pool}
 					}
-					f := fault
-					f.Cut = size * percent / 100
-					return f
+					if fault.Stall {
+						x.src.Idle = silence
+					}
+					x.s.OnTransfer(func(tr fetchtest.Transfer) fetchtest.Fault {
+						f := fault
+						switch {
+						case tr.N == 1:
+							f.Cut = size * percent / 100
+						case !fault.IgnoreREST:
+							return fetchtest.Fault{}
+						}
+						return f
+					})
+					it, err := x.blind(t.Context())
+					x.good(t, it, err)
+					require.NotEmpty(t, x.events.of(fetch.EventRetry))
+					noneLeftOn(t, x.s)
+					if fault.Reset || fault.IgnoreREST {
+						return // a reset takes away what was on its way
+					}
+					require.LessOrEqual(t, x.s.Sent(), int64(size+2*64<<10), "what came is not asked for again, but for the overlap")
 				})
-				it, err := x.blind(t.Context())
-				x.good(t, it, err)
-				require.NotEmpty(t, x.events.of(fetch.EventRetry))
-				if fault.Reset {
-					return // a reset takes away what was on its way
-				}
-				require.LessOrEqual(t, x.s.Sent(), int64(size+2*64<<10), "what came is not asked for again, but for the overlap")
-			})
+			}
 		}
 	}
 }
@@ -303,10 +316,16 @@ func TestProgressIsTold(t *testing.T) {
 	require.Equal(t, "7.12.100", told[0].Key.Version.String())
 }
 
-func TestEmptyFile(t *testing.T) {
-	x := newSetup(t, 0)
-	it, err := x.fetch(t.Context())
-	x.good(t, it, err)
+func TestAnEmptyFileIsNoInstaller(t *testing.T) {
+	x := newSetup(t, size)
+	x.s.Put(setupPath, nil, released)
+	found, err := fetch.Finder{}.Find(t.Context(), x.src, "asp")
+	require.NoError(t, err)
+	require.Empty(t, found.Releases, "an upload has begun, perhaps")
+	x.rel.Files[0].Size = 0
+	_, err = x.blind(t.Context())
+	require.ErrorContains(t, err, "it is empty")
+	x.empty(t)
 }
 
 // A source without Stat, and without anything that this package knows.
@@ -317,39 +336,4 @@ func TestAnySourceWillDo(t *testing.T) {
 	it, err := x.archive.Fetch(t.Context(), plain{x.src}, x.rel, version.Setup, fetch.PinnedSHA256(sum(x.data)))
 	x.good(t, it, err)
 	require.Equal(t, setupPath, it.Source)
-}
-
-func TestFetchFromVSFTPD(t *testing.T) {
-	root := t.TempDir()
-	data := payload(3 << 20)
-	put(t, root, "Опека/7.12.100/Setup.exe", data)
-	put(t, root, "Опека/7.12.100/FullSetup.exe", data[:1<<20])
-	s := realtest.VSFTPD(t, root)
-	src := fetch.FTP{Addr: s.Addr, User: s.User, Password: s.Password, Idle: 10 * time.Second, Retry: soon}
-	rel, err := fetch.Finder{}.Latest(t.Context(), src, "Опека", version.FullSetup)
-	require.NoError(t, err)
-	archive := fetch.Archive{Dir: t.TempDir(), Retry: soon}
-
-	// Stopped on the way, and gone on with.
-	ctx, cancel := context.WithCancel(t.Context())
-	slow := archive
-	slow.Observe = func(e fetch.Event) {
-		if e.Kind == fetch.EventProgress {
-			cancel()
-		}
-	}
-	_, err = slow.Fetch(ctx, src, rel, version.Setup, fetch.Unauthenticated("a test"))
-	require.ErrorIs(t, err, context.Canceled)
-
-	full, err := archive.Fetch(t.Context(), src, rel, version.FullSetup, fetch.PerVariant(map[version.Variant]fetch.Verifier{
-		version.Setup: fetch.PinnedSHA256(sum(data)), version.FullSetup: fetch.PinnedSHA256(sum(data[:1<<20])),
-	}))
-	require.NoError(t, err)
-	require.NoError(t, archive.Verify(t.Context(), full))
-	setup, err := archive.Get(fetch.Key{Distribution: "Опека", Version: rel.Version, Variant: version.Setup})
-	require.NoError(t, err)
-	require.NoError(t, archive.Verify(t.Context(), setup))
-	require.Equal(t, sum(data), setup.SHA256)
-	require.NotContains(t, setup.Source, s.Password)
-	require.True(t, setup.Modified.Equal(released))
 }

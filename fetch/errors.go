@@ -40,7 +40,7 @@ var (
 
 // Error is what the package's functions return.
 type Error struct {
-	Op     string // what was tried: "list", "open", "read", "find", "fetch", "verify", "import", "get"
+	Op     string // what was tried: "list", "open", "read", "find", "fetch", "verify", "import", "prune", "get", "look", "report"
 	Name   string // of what: a path on the server, a distribution, a version, a file
 	Reason error  // one of the package's sentinels, or nil
 	Err    error  // the cause, or nil; holds no secret

@@ -17,6 +17,10 @@ const (
 	EventArchived   EventKind = "archived"   // verified and published in the archive: Item
 	EventRerelease  EventKind = "rerelease"  // the version was archived before with other contents: Item
 	EventDamaged    EventKind = "damaged"    // an archived file no longer has its hash and was moved aside: Path, Err
+	EventPruned     EventKind = "pruned"     // a version was removed from the archive, whole: Path
+
+	EventLookFailed    EventKind = "look failed"    // a Watch could not look or report, told once: Err
+	EventLookRecovered EventKind = "look recovered" // nothing of that goes wrong any more
 )
 
 // An Event tells what goes on, for people and for logs. It holds no secret.

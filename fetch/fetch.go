@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -38,16 +39,22 @@ func (a Archive) Fetch(ctx context.Context, src Source, rel Release, variant ver
 	if err != nil {
 		return Item{}, wrap("fetch", key.String(), err)
 	}
-	if variant == version.FullSetup {
-		if _, err := a.Fetch(ctx, src, rel, version.Setup, verify); err != nil {
-			return Item{}, err
-		}
-	}
 	unlock, err := a.lock(ctx)
 	if err != nil {
 		return Item{}, wrap("fetch", key.String(), err)
 	}
 	defer unlock()
+	if variant == version.FullSetup {
+		setup := key
+		setup.Variant = version.Setup
+		file, err := rel.wanted(setup)
+		if err == nil {
+			_, err = a.fetch(ctx, src, setup, file, verify)
+		}
+		if err != nil {
+			return Item{}, wrap("fetch", setup.String(), a.diskError(err))
+		}
+	}
 	it, err := a.fetch(ctx, src, key, file, verify)
 	if err != nil {
 		return Item{}, wrap("fetch", key.String(), a.diskError(err))
@@ -65,74 +72,127 @@ func (r Release) wanted(k Key) (File, error) {
 		return File{}, &Error{Op: "fetch", Name: k.String(), Reason: ErrNotFound,
 			Err: errors.New("the release has no Setup, without which it could never be installed again")}
 	}
-	name := path.Base(file.Path)
+	name := path.Base(text(file.Path))
 	return file, errors.Join(checkName(name), checkPayload(name))
 }
 
-func (a Archive) fetch(ctx context.Context, src Source, key Key, file File, verify Verifier) (Item, error) {
-	base, err := stat(ctx, src, file.Path)
+func (a Archive) fetch(ctx context.Context, src Source, key Key, file File, verifier Verifier) (Item, error) {
+	kept, done := keep(src)
+	defer done()
+	verify := VerifierFunc(func(ctx context.Context, c Candidate) (Vouched, error) {
+		done() // it may ask the same server, which may allow one connection only
+		return verifier.Verify(ctx, c)
+	})
+	want, err := ask(ctx, kept, file)
 	if err != nil {
 		return Item{}, err
 	}
-	if base.Size != file.Size {
-		return Item{}, changed(file.Path, fmt.Errorf("found with %d bytes, has %d now", file.Size, base.Size))
+	if err := file.asFound(want); err != nil {
+		return Item{}, err
 	}
-	if base.Size < 0 {
-		return Item{}, &Error{Op: "fetch", Name: file.Path, Err: errors.New("the server does not tell its size, so that a cut could not be seen")}
-	}
-	if it, ok := a.reuse(ctx, src, key, file, base, verify); ok {
+	if it, ok := a.reuse(ctx, src, key, file, want, verify); ok {
 		observe(a.Observe, Event{Kind: EventReused, Key: it.Key, Path: it.Path, Item: it})
 		return it, nil
 	}
-	p, err := a.stage(key)
+	source := locate(src, file.Path)
+	st, err := a.stage(key, source, storedParts(file, want))
 	if err != nil {
 		return Item{}, err
 	}
-	defer p.close()
-	d := download{a: a, src: src, key: key, path: file.Path, base: base, part: p}
-	sum, err := d.run(ctx)
+	defer st.close()
+	d := download{a: a, src: kept, key: key, file: file, want: want, st: st}
+	parts, err := d.run(ctx)
 	if errors.Is(err, ErrChanged) {
-		return Item{}, errors.Join(err, p.discard()) // nothing fits it any more
+		return Item{}, errors.Join(err, st.discard()) // nothing fits it any more
 	}
 	if err != nil {
 		return Item{}, err
 	}
-	key.SHA256 = sum
-	c := Candidate{Key: key, Path: p.path(), Name: path.Base(file.Path), Size: base.Size, Source: locate(src, file.Path), Remote: file.Path}
+	c := Candidate{Path: st.path(), Name: path.Base(text(file.Path)), Size: d.total, Source: source, Remote: file.Path}
+	_, modified := whole(parts)
+	if file.Parts != nil {
+		c.Parts, key.SHA256 = parts, sumTree(parts)
+	} else {
+		key.SHA256 = parts[0].SHA256
+	}
+	c.Key = key
 	v, err := verify.Verify(ctx, c)
 	if err == nil && !v.Authenticated && d.unconfirmed != nil {
 		return Item{}, d.unconfirmed // nobody but the count of its bytes says that it is whole
 	}
 	if err != nil {
 		if errors.Is(err, ErrMismatch) {
-			err = errors.Join(err, p.discard()) // resuming it would only fail again
+			err = errors.Join(err, st.discard()) // resuming it would only fail again
 		}
 		return Item{}, &Error{Op: "verify", Name: file.Path, Reason: reason(err), Err: err, Hint: "nothing was put into the archive"}
 	}
-	return a.publish(ctx, p, c, base.Time, v)
+	return a.publish(ctx, st, c, modified, v)
+}
+
+// asFound reports whether the server still has what the Finder saw.
+func (f File) asFound(now []remote) error {
+	if f.Parts == nil {
+		switch {
+		case now[0].Size != f.Size:
+			return changed(f.Path, fmt.Errorf("found with %d bytes, has %d now", f.Size, now[0].Size))
+		case f.Size == 0:
+			return &Error{Op: "fetch", Name: f.Path, Err: errors.New("it is empty, which no installer is"), Hint: "look again once the upload is done"}
+		case f.Size < 0:
+			return &Error{Op: "fetch", Name: f.Path, Err: errors.New("the server does not tell its size, so that a cut could not be seen")}
+		}
+		return nil
+	}
+	same := func(p Part, r remote) bool {
+		return path.Join(f.Path, p.Path) == r.from && p.Size == r.Size && p.Time.Equal(r.Time)
+	}
+	if !slices.EqualFunc(f.Parts, now, same) {
+		return changed(f.Path, errors.New("the files in it are not the ones that were found"))
+	}
+	return nil
+}
+
+// storedParts returns the parts as the archive names them; nil for one file.
+func storedParts(f File, want []remote) []Part {
+	if f.Parts == nil {
+		return nil
+	}
+	var parts []Part
+	for _, w := range want {
+		parts = append(parts, w.Part)
+	}
+	return parts
 }
 
 // reuse looks for what the server has in the archive.
-func (a Archive) reuse(ctx context.Context, src Source, key Key, file File, base Entry, verify Verifier) (Item, bool) {
+func (a Archive) reuse(ctx context.Context, src Source, key Key, file File, want []remote, verify Verifier) (Item, bool) {
 	items, _ := a.items(filepath.Join(key.Distribution, key.Version.String()))
 	for _, it := range items {
-		same := it.Variant == key.Variant && it.Size == base.Size && !base.Time.IsZero() && it.Modified.Equal(base.Time) &&
-			it.Source == locate(src, file.Path)
-		if !same || a.Verify(ctx, it) != nil {
+		if it.Variant != key.Variant || it.Source != locate(src, file.Path) || !it.like(want) || a.Verify(ctx, it) != nil {
 			continue
 		}
-		c := Candidate{Key: it.Key, Path: it.Path, Name: filepath.Base(it.Path), Size: it.Size, Source: it.Source, Remote: file.Path}
+		c := Candidate{Key: it.Key, Path: it.Path, Name: filepath.Base(it.Path), Size: it.Size, Parts: it.Parts, Source: it.Source, Remote: file.Path}
 		v, err := verify.Verify(ctx, c)
 		if err != nil {
 			continue // the download will show whether the server has what is wanted
 		}
-		if it, err = revouch(it, v); err != nil {
-			continue
+		if better, err := revouch(it, v); err == nil {
+			it = better
 		}
 		it.Reused = true
 		return it, true
 	}
 	return Item{}, false
+}
+
+// like reports whether an item has the sizes and times that the server tells.
+func (it Item) like(want []remote) bool {
+	parts := it.Parts
+	if parts == nil {
+		parts = []Part{{Size: it.Size, Time: it.Modified}}
+	}
+	return slices.EqualFunc(parts, want, func(p Part, w remote) bool {
+		return p.Path == w.Path && p.Size == w.Size && !w.Time.IsZero() && p.Time.Equal(w.Time)
+	})
 }
 
 func changed(name string, why error) error {
@@ -159,7 +219,7 @@ func wrap(op, name string, err error) error {
 
 func (a Archive) prepare() error {
 	if a.Dir == "" {
-		return errors.New("the archive has no folder: set Archive.Dir")
+		return errNoDir
 	}
 	return a.diskError(durable.MkdirAll(a.Dir, 0o700))
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/aspupdate/aspupdate/version"
 )
@@ -48,6 +49,8 @@ type Found struct {
 // it passed over. A distribution without any release is no error here; one
 // that is not on the server is [ErrUnknownDistribution].
 func (f Finder) Find(ctx context.Context, src Source, distribution string) (Found, error) {
+	src, done := keep(src)
+	defer done()
 	look := look{f: f, src: src, found: Found{Distribution: distribution}, drafts: map[version.Version]*draft{}}
 	patterns, err := f.Layout.compile()
 	if err != nil {
@@ -61,10 +64,16 @@ func (f Finder) Find(ctx context.Context, src Source, distribution string) (Foun
 	for _, p := range patterns {
 		trails = append(trails, trail{rest: p})
 	}
-	if err := look.folder(ctx, dir, trails); err != nil {
-		if errors.Is(err, ErrNotFound) {
-			return Found{}, f.unknown(ctx, src, distribution, err)
+	err = look.folder(ctx, dir, trails)
+	if errors.Is(err, ErrNotFound) {
+		if dir, err = spell(ctx, src, dir, err); err == nil {
+			err = look.folder(ctx, dir, trails)
 		}
+	}
+	if errors.Is(err, ErrNotFound) {
+		return Found{}, f.unknown(ctx, src, distribution, err)
+	}
+	if err != nil {
 		return Found{}, err
 	}
 	if err := look.finish(ctx); err != nil {
@@ -118,6 +127,33 @@ func (f Found) summary(want version.Variant) error {
 	return errors.New(strings.Join(parts, "; "))
 }
 
+// spell returns a path in the server's own bytes, where the server has it in
+// another encoding than UTF-8; else it returns missing.
+func spell(ctx context.Context, src Source, name string, missing error) (string, error) {
+	ascii := func(s string) bool {
+		return !strings.ContainsFunc(s, func(r rune) bool { return r > unicode.MaxASCII })
+	}
+	at := "/"
+	for part := range strings.SplitSeq(strings.Trim(name, "/"), "/") {
+		if !ascii(part) {
+			entries, err := src.List(ctx, at)
+			if err != nil {
+				return "", err
+			}
+			i := slices.IndexFunc(entries, func(e Entry) bool { return e.Kind == KindFolder && e.Text() == part && e.Name != part })
+			if i < 0 {
+				return "", missing
+			}
+			part = entries[i].Name
+		}
+		at = path.Join(at, part)
+	}
+	if at == name {
+		return "", missing
+	}
+	return at, nil
+}
+
 // unknown names the distributions that are there, so that a typing error is
 // seen at once.
 func (f Finder) unknown(ctx context.Context, src Source, distribution string, cause error) error {
@@ -131,8 +167,8 @@ func (f Finder) unknown(ctx context.Context, src Source, distribution string, ca
 	}
 	var names []string
 	for _, entry := range entries {
-		if entry.Kind == KindFolder && isSafe(entry.Name) {
-			names = append(names, entry.Name)
+		if entry.Kind == KindFolder && isSafe(entry.Text()) {
+			names = append(names, entry.Text())
 		}
 	}
 	slices.Sort(names)

@@ -12,7 +12,6 @@ import (
 
 	"github.com/aspupdate/aspupdate/fetch"
 	"github.com/aspupdate/aspupdate/fetch/fetchtest"
-	"github.com/aspupdate/aspupdate/internal/realtest"
 	"github.com/aspupdate/aspupdate/version"
 )
 
@@ -58,7 +57,7 @@ func TestWhatDoesNotParseIsReportedAndNeverFatal(t *testing.T) {
 	for path, mod := range map[string]time.Time{
 		"7.12.100/Setup.exe": released, "7.12.100/readme.txt": released, "7.12.100/Setup.txt": released,
 		"Setup.exe": released, "FullSetup": released, "7.4.100/Setup.exe": released, "7.12.100.1/Setup.exe": released,
-		"7.12.200/Setup_7.12.300.exe": released, "7.12.300/Setup/inside.exe": released, "Setup_7.12.400.exe.part": released,
+		"7.12.200/Setup_7.12.300.exe": released, "7.12.300/Setup/aux.exe": released, "Setup_7.12.400.exe.part": released,
 		"7.12.500/Setup.exe": released, "7.12.500/Setup.msi": released, "7.12.600-beta.1/Setup.exe": released, "x/y": released,
 	} {
 		s.Put("/asp/"+path, []byte("x"), mod)
@@ -72,7 +71,7 @@ func TestWhatDoesNotParseIsReportedAndNeverFatal(t *testing.T) {
 	for path, want := range map[string]fetch.Why{
 		"7.12.100/readme.txt": fetch.SkipName, "7.12.100/Setup.txt": fetch.SkipName, "/asp/Setup.exe": fetch.SkipName,
 		"/asp/FullSetup": fetch.SkipName, "/asp/7.4.100": fetch.SkipName, "/asp/7.12.100.1": fetch.SkipName,
-		"Setup_7.12.300.exe": fetch.SkipName, "7.12.300/Setup": fetch.SkipTree, "400.exe.part": fetch.SkipSettling,
+		"Setup_7.12.300.exe": fetch.SkipName, "7.12.300/Setup/aux.exe": fetch.SkipUnsafe, "400.exe.part": fetch.SkipSettling,
 		"7.12.500/Setup.exe": fetch.SkipAmbiguous, "7.12.500/Setup.msi": fetch.SkipAmbiguous,
 		"beta.1/Setup.exe": fetch.SkipBeta, "/asp/x": fetch.SkipName,
 	} {
@@ -94,7 +93,7 @@ func TestHostileNamesInListings(t *testing.T) {
 			}
 			lines := []string{"type=dir; 7.12.100"}
 			if features != nil {
-				lines = []string{"total 5", "drwxr-xr-x    2 ftp      ftp          4096 Dec 04  2019 7.12.100", "-rw-r--r-- 1 a group with blanks 5 Dec 04 2019 lost.exe"}
+				lines = []string{"total 5", "drwxr-xr-x    2 ftp      ftp          4096 Dec 04  2019 7.12.100", "?????????? ? ? ? ?            ? lost.exe"}
 			}
 			for _, name := range hostile {
 				if features == nil {
@@ -235,13 +234,6 @@ func TestNothingThereAndUnknownDistribution(t *testing.T) {
 		_, err = finder().Latest(t.Context(), client(s), bad, version.Setup)
 		require.ErrorIs(t, err, fetch.ErrUnsafeName, "%q", bad)
 	}
-}
-
-func TestMissingFolderIsNotEmptyOnVSFTPD(t *testing.T) {
-	s := realtest.VSFTPD(t, t.TempDir())
-	src := fetch.FTP{Addr: s.Addr, User: s.User, Password: s.Password, Retry: soon}
-	_, err := finder().Find(t.Context(), src, "asp")
-	require.ErrorIs(t, err, fetch.ErrUnknownDistribution)
 }
 
 func TestLayoutErrors(t *testing.T) {

@@ -30,8 +30,9 @@ const (
 const DefaultIdle = 30 * time.Second
 
 // FTP is a [Source] over FTP. Only Addr is required. It is a value without
-// state: each operation opens a connection of its own and closes it, so that
-// a connection on which something failed is never used again.
+// state: each operation opens a connection of its own and closes it. [Finder]
+// and [Archive] keep one connection from one operation to the next while they
+// work; one on which something failed is never used again.
 //
 // Printing or logging it shows no password.
 type FTP struct {
@@ -40,18 +41,24 @@ type FTP struct {
 	Password string `json:"-"`
 
 	TLS TLS
-	// TLSConfig adds roots, a pinned certificate or the like; nil means the
-	// system's roots. ServerName and the session cache are always set by this
-	// package: servers demand that data connections resume the control
-	// connection's session.
+	// TLSConfig says which certificates are trusted: see [TrustCA],
+	// [TrustCertificate] and [TrustAnyCertificate]; nil means the system's
+	// roots. One that checks none without saying so by VerifyConnection or
+	// VerifyPeerCertificate is refused before anything is sent, and so is
+	// one that would not be used because TLS is TLSNone. A ServerName that
+	// is not set is the host of Addr. Versions below 1.2 are never spoken,
+	// and each connection gets a session cache of its own: servers demand
+	// that data connections resume their control connection's session.
 	TLSConfig *tls.Config `json:"-"`
 
 	// Idle is how long the server may be silent, on any connection, before
-	// it counts as gone. Zero means [DefaultIdle].
+	// it counts as gone. Zero means [DefaultIdle]. Only [FTP.Hash] waits longer.
 	Idle  time.Duration
 	Retry Retry // of connecting, logging in and asking
 
 	Observe func(Event) `json:"-"` // told about retries; nil means silence
+
+	keep *keeper // nil: none
 }
 
 // The interfaces that FTP implements.
@@ -59,6 +66,7 @@ var (
 	_ Source  = FTP{}
 	_ Stater  = FTP{}
 	_ Locator = FTP{}
+	_ Hasher  = FTP{}
 )
 
 // String returns the server's URL, without user and password.
@@ -125,7 +133,7 @@ func (f FTP) Stat(ctx context.Context, name string) (Entry, error) {
 func (f FTP) Open(ctx context.Context, name string, offset int64) (io.ReadCloser, error) {
 	var r io.ReadCloser
 	err := f.attempts(ctx, "open", name, func(o options) (*session, error) {
-		s, err := f.dial(ctx, o)
+		s, err := f.session(ctx, o)
 		if err != nil {
 			return s, err
 		}
@@ -134,23 +142,24 @@ func (f FTP) Open(ctx context.Context, name string, offset int64) (io.ReadCloser
 			s.end()
 			return s, err
 		}
-		r = &transfer{ctx: ctx, s: s, r: resp, name: name, scrub: f.scrub}
+		r = &transfer{ctx: ctx, f: f, s: s, r: resp, name: name}
 		return s, nil
 	})
 	return r, err
 }
 
-// with runs op on a connection of its own, and again where that may help.
+// with runs op on a connection, and again where that may help.
 func (f FTP) with(ctx context.Context, op, name string, run func(*session) error) error {
 	return f.attempts(ctx, op, name, func(o options) (s *session, err error) {
-		if s, err = f.dial(ctx, o); err != nil {
+		if s, err = f.session(ctx, o); err != nil {
 			return s, err
 		}
-		defer s.end()
-		if err = run(s); err == nil {
-			s.quit()
+		if err = run(s); err != nil {
+			s.end()
+			return s, err
 		}
-		return s, err
+		f.done(s)
+		return s, nil
 	})
 }
 
@@ -166,6 +175,9 @@ func (f FTP) attempts(ctx context.Context, op, name string, run func(options) (*
 			s, err := run(o)
 			if err == nil {
 				return nil
+			}
+			if s != nil && s.kept && lost(err) && ctx.Err() == nil {
+				continue // it ended while nobody used it: no news of the server
 			}
 			if next, better := o.after(s); better && ctx.Err() == nil {
 				o = next // another dialect of the same server, not another try

@@ -9,9 +9,6 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"os"
-	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -46,38 +43,6 @@ func TestFTPIsASource(t *testing.T) {
 			})
 		})
 	}
-}
-
-func TestFTPOnVSFTPD(t *testing.T) {
-	fetchtest.TestSource(t, func(t *testing.T, files map[string][]byte) fetch.Source {
-		root := t.TempDir()
-		for path, data := range files {
-			put(t, root, path, data)
-		}
-		s := realtest.VSFTPD(t, root)
-		return fetch.FTP{Addr: s.Addr, User: s.User, Password: s.Password, Idle: 10 * time.Second, Retry: soon}
-	})
-}
-
-// put writes a file that vsftpd's user can read.
-func put(t *testing.T, root, path string, data []byte) {
-	t.Helper()
-	full := filepath.Join(root, path)
-	require.NoError(t, os.MkdirAll(filepath.Dir(full), 0o755))
-	require.NoError(t, os.WriteFile(full, data, 0o644))
-	require.NoError(t, os.Chtimes(full, released, released))
-}
-
-func TestFTPWrongCredentialsOnVSFTPD(t *testing.T) {
-	s := realtest.VSFTPD(t, t.TempDir())
-	src := fetch.FTP{Addr: s.Addr, User: s.User, Password: "not-it", Retry: soon}
-	_, err := src.List(t.Context(), "/")
-	require.ErrorIs(t, err, fetch.ErrCredentials)
-	require.NotContains(t, err.Error(), "not-it")
-	e, ok := errors.AsType[*fetch.Error](err)
-	require.True(t, ok)
-	require.Equal(t, 530, e.Code)
-	require.False(t, e.Temporary)
 }
 
 func TestFTPErrors(t *testing.T) {
@@ -235,18 +200,6 @@ func TestFTPFallsBackToPASV(t *testing.T) {
 	require.Len(t, entries, 1)
 }
 
-func TestFTPNamesPassUntouched(t *testing.T) {
-	cp1251 := "\xce\xef\xe5\xea\xe0" // Опека
-	s := fetchtest.New(t)
-	s.Put("/"+cp1251+"/file", []byte("x"), released)
-	entries, err := client(s).List(t.Context(), "/"+cp1251)
-	require.NoError(t, err)
-	require.Len(t, entries, 1)
-	entries, err = client(s).List(t.Context(), "/")
-	require.NoError(t, err)
-	require.Equal(t, cp1251, entries[0].Name)
-}
-
 func TestFTPRefusesLineBreaks(t *testing.T) {
 	s := fetchtest.New(t)
 	_, err := client(s).List(t.Context(), "/a\r\nDELE b")
@@ -254,32 +207,6 @@ func TestFTPRefusesLineBreaks(t *testing.T) {
 	for _, c := range s.Commands() {
 		require.False(t, strings.HasPrefix(c, "DELE"), c)
 	}
-}
-
-func TestFTPListingThatWasCut(t *testing.T) {
-	s := fetchtest.New(t)
-	lines := make([]string, 10_000)
-	for i := range lines {
-		lines[i] = fmt.Sprintf("type=file;size=1;modify=20191204200000; f%d", i)
-	}
-	s.Put(setupPath, nil, released)
-	s.OnList(func(string) []string { return lines })
-	_, err := client(s).List(t.Context(), "/asp")
-	require.ErrorContains(t, err, "cut the listing short")
-	lines = lines[:9_999]
-	entries, err := client(s).List(t.Context(), "/asp")
-	require.NoError(t, err)
-	require.Len(t, entries, 9_999)
-}
-
-func TestFTPServerThatTalksWithoutEnd(t *testing.T) {
-	s := fetchtest.New(t)
-	s.Put(setupPath, nil, released)
-	line := "type=file;size=1; " + strings.Repeat("x", 60_000)
-	lines := slices.Repeat([]string{line}, 300)
-	s.OnList(func(string) []string { return lines })
-	_, err := client(s).List(t.Context(), "/asp")
-	require.ErrorContains(t, err, "talks without end")
 }
 
 func TestFTPStatFallsBackToTheListing(t *testing.T) {

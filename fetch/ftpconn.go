@@ -1,8 +1,10 @@
 package fetch
 
 import (
-	"context"
+	"cmp"
 	"crypto/tls"
+	"errors"
+	"io"
 	"net"
 	"time"
 )
@@ -11,23 +13,24 @@ import (
 // first, then data connections. The library leaves TLS on data connections
 // to whoever dials them.
 type dialer struct {
-	ctx    context.Context //nolint:containedctx // lives as long as one operation
-	s      *session
-	idle   time.Duration
-	mode   TLS
-	config *tls.Config
-	data   bool // the control connection is there
+	s       *session
+	address string // of the control connection
+	idle    time.Duration
+	mode    TLS
+	config  *tls.Config
+	data    bool // the control connection is there
+	control *conn
 }
 
 func (d *dialer) dial(network, address string) (net.Conn, error) {
 	nd := net.Dialer{Timeout: d.idle}
-	raw, err := nd.DialContext(d.ctx, network, address)
+	raw, err := nd.DialContext(d.s.ctx, network, address)
 	if err != nil {
 		d.s.dataRefused = d.data
 		return nil, err
 	}
 	c := &conn{Conn: raw, idle: d.idle}
-	if !d.data || d.s.said.raw != nil {
+	if !d.data || d.s.said.listed {
 		c.limit = d.s.limit // a file may be larger
 	}
 	if err := d.s.add(c); err != nil {
@@ -36,13 +39,13 @@ func (d *dialer) dial(network, address string) (net.Conn, error) {
 	secure := d.config != nil && (d.data || d.mode == TLSImplicit)
 	said := &d.s.said
 	if !d.data {
-		d.data = true
+		d.data, d.control = true, c
 		said = nil
 	}
 	if !secure {
-		return dataConn(c, said), nil
+		return dataConn(c, said, d.s.end), nil
 	}
-	return dataConn(tls.Client(c, d.config), said), nil
+	return dataConn(tls.Client(c, d.config), said, d.s.end), nil
 }
 
 // A conn is a connection whose peer may never be silent for longer than
@@ -73,22 +76,35 @@ func (c *conn) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
-// dataConn lets the transcript see a listing as the server sent it. said is
-// nil for the control connection, which is left as it is.
-func dataConn(c net.Conn, said *transcript) net.Conn {
-	if said == nil || said.raw == nil {
+// dataConn takes a listing's data away from the library. said is nil for the
+// control connection, which is left as it is.
+func dataConn(c net.Conn, said *transcript, end func()) net.Conn {
+	if said == nil || !said.listed {
 		return c
 	}
-	return &listing{c, said}
+	return &listing{c, said, end}
 }
 
+// A listing is a data connection that the library finds empty: it would
+// drop in silence what it does not understand.
 type listing struct {
 	net.Conn
 	said *transcript
+	end  func() // of the session
 }
 
-func (l *listing) Read(p []byte) (int, error) {
-	n, err := l.Conn.Read(p)
-	l.said.data(p[:n])
-	return n, err
+// Read reads all of the listing into the transcript.
+//
+// An error is one for the library too, so that no listing is shorter than it
+// was sent. That holds for io.ErrUnexpectedEOF as well, which is TLS cut off
+// within a record: there is no size to count against, as there is for a file.
+// Where TLS ends between two records without its goodbye, as many servers do
+// it, crypto/tls gives io.EOF: then the confirmation on the control connection
+// decides, and the end of the last line.
+func (l *listing) Read([]byte) (int, error) {
+	_, err := io.Copy(&l.said.body, l.Conn)
+	if silent, ok := errors.AsType[net.Error](err); ok && silent.Timeout() {
+		l.end() // the library would wait as long again for the confirmation
+	}
+	return 0, cmp.Or(err, io.EOF)
 }

@@ -20,8 +20,13 @@ func (f FTP) explain(ctx context.Context, s *session, op, name string, err error
 	if ctx.Err() != nil {
 		return &Error{Op: op, Name: f.URL(name), Err: context.Cause(ctx)}
 	}
-	e := &Error{Op: op, Name: f.URL(name), Reason: ErrUnreachable, Code: refused(err)}
-	if e.Code == 0 && s.phase == phaseLogin && s.said.code >= 400 && !lost(err) && !isCertificate(err) {
+	e := &Error{Op: op, Name: f.URL(name), Reason: ErrUnreachable}
+	if isCertificate(err) {
+		explainCertificate(e, err) // whatever the server says of that
+		return e
+	}
+	e.Code = refused(err)
+	if e.Code == 0 && s.phase == phaseLogin && s.said.code >= 400 && !lost(err) {
 		e.Code = s.said.code // the library keeps only the text of some refusals
 	}
 	if e.Code != 0 {
@@ -32,8 +37,6 @@ func (f FTP) explain(ctx context.Context, s *session, op, name string, err error
 	switch dns := (*net.DNSError)(nil); {
 	case errors.Is(err, ftp.ErrInvalidCommand):
 		e.Reason, e.Err = ErrUnsafeName, errors.New("a name, the user or the password holds a line break")
-	case isCertificate(err):
-		e.Err, e.Hint = err, "check the server's name, or give its certificate's root"
 	case errors.As(err, &dns) && dns.IsNotFound:
 		e.Err, e.Hint = err, "check the server's name"
 	case s.limit.spent():

@@ -1,117 +1,152 @@
 package fetch
 
 import (
-	"math"
+	"errors"
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/jlaffaye/ftp"
 )
 
-// servers' limit: pure-ftpd ends a listing here, and may say so or not.
+// The limit of pure-ftpd: it ends a listing here, and may say so or not.
 const suspicious = 10_000
 
 // parseMLSD reads the lines of RFC 3659. The library's own reader takes
 // "Type=DIR" and links for files, sizes with a leading zero for octal, and
 // drops lines with an empty "modify=" or a leading blank.
 func parseMLSD(lines []string) []Entry {
-	var entries []Entry
+	return readLines(lines, parseFacts)
+}
+
+// parseLIST reads the lines of LIST, for which there is no standard: what
+// Unix's ls writes and many imitate, what IIS writes, and EPLF. Times without
+// a year are the last ones before now; times without a zone are taken as UTC.
+func parseLIST(lines []string, now time.Time) []Entry {
+	now = now.UTC()
+	return readLines(lines, func(line string) (Entry, bool) { return parseLine(line, now) })
+}
+
+// parseLine reads one line of LIST.
+func parseLine(line string, now time.Time) (Entry, bool) {
+	switch {
+	case line[0] == '+':
+		return parseEPLF(line)
+	case isDigit(line[0]):
+		return parseDOS(line)
+	case isTotal(line):
+		return Entry{Name: "."}, true
+	}
+	return parseUnix(line, now)
+}
+
+// readLines makes an entry of every line. Nothing is lost: what parse does
+// not understand becomes an entry too. Left out on purpose is only what
+// speaks of the folder itself or of its parent: the names "." and "..", under
+// which parse returns MLSD's cdir and pdir and the line "total 12" as well.
+func readLines(lines []string, parse func(line string) (Entry, bool)) []Entry {
+	entries := make([]Entry, 0, len(lines))
 	for _, line := range lines {
-		e, ok, known := parseFacts(line)
+		e, ok := parse(line)
 		switch {
-		case !known:
+		case !ok:
 			entries = append(entries, Entry{Name: line, Kind: KindUnreadable, Size: -1})
-		case ok:
+		case !isFolderItself(e.Name):
 			entries = append(entries, e)
 		}
 	}
 	return entries
 }
 
-// parseFacts reads one line. ok is false for what is left out on purpose: the
-// folder itself and its parent.
-func parseFacts(line string) (e Entry, ok, known bool) {
+// isFolderItself reports whether a name stands for the folder that is listed,
+// or for its parent.
+func isFolderItself(name string) bool { return name == "." || name == ".." }
+
+// parseFacts reads one line of MLSD.
+func parseFacts(line string) (Entry, bool) {
 	facts, name, found := strings.Cut(strings.TrimLeft(line, " "), " ")
 	if !found || name == "" || !strings.HasSuffix(facts, ";") {
-		return e, false, false
+		return Entry{}, false
 	}
-	e = Entry{Name: name, Size: -1}
+	e := Entry{Name: name, Size: -1}
 	kind := ""
-	for fact := range strings.SplitSeq(strings.TrimSuffix(facts, ";"), ";") {
+	for facts != "" {
+		var fact string
+		fact, facts, _ = strings.Cut(facts, ";")
 		key, value, _ := strings.Cut(fact, "=")
 		switch strings.ToLower(key) {
 		case "type":
 			kind = strings.ToLower(value)
 		case "size":
-			if n, err := strconv.ParseUint(value, 10, 63); err == nil {
-				e.Size = int64(n)
-			}
+			e.Size = size(value)
 		case "modify":
 			if t, err := time.Parse("20060102150405", value); err == nil {
 				e.Time = t.Truncate(time.Second)
 			}
 		}
 	}
-	switch {
-	case kind == "cdir" || kind == "pdir" || name == "." || name == "..":
-		return e, false, true
-	case kind == "file" || kind == "" && e.Size >= 0:
+	switch kind {
+	case "file":
 		e.Kind = KindFile
-	case kind == "dir":
+	case "dir":
 		e.Kind = KindFolder
-	case kind == "":
-		return e, false, false
+	case "cdir":
+		e.Name = "." // some write its path
+	case "pdir":
+		e.Name = ".."
+	case "":
+		return e, e.Size >= 0 // what has a size is a file
 	default:
 		e.Kind = KindOther
 	}
-	return e, true, true
+	return e, true
 }
 
-// matchLIST brings what the library understood of a LIST together with the
-// lines it came from: a line that the library dropped without a word is
-// reported as unreadable.
-func matchLIST(lines []string, parsed []*ftp.Entry) []Entry {
-	var entries []Entry
-	for _, line := range lines {
-		if len(parsed) > 0 && isLine(line, parsed[0]) {
-			if e := parsed[0]; e.Name != "." && e.Name != ".." {
-				entries = append(entries, fromLIST(e))
-			}
-			parsed = parsed[1:]
-			continue
+// splitLines returns the lines of a listing, byte for byte, without empty
+// ones. Every line has an end, the last one too: where that is missing, the
+// listing was cut.
+func splitLines(body string) ([]string, error) {
+	lines := make([]string, 0, strings.Count(body, "\n"))
+	for body != "" {
+		line, rest, ended := strings.Cut(body, "\n")
+		if !ended {
+			return nil, errors.New("the listing ends in the middle of a line")
 		}
-		if rest, ok := strings.CutPrefix(line, "total "); ok {
-			if _, err := strconv.Atoi(strings.TrimSpace(rest)); err == nil {
-				continue
-			}
+		if line = strings.TrimSuffix(line, "\r"); line != "" {
+			lines = append(lines, line)
 		}
-		entries = append(entries, Entry{Name: line, Kind: KindUnreadable, Size: -1})
+		body = rest
 	}
-	return entries
+	return lines, nil
 }
 
-// isLine reports whether e was read from line: names come last.
-func isLine(line string, e *ftp.Entry) bool {
-	name := e.Name
-	if e.Target != "" {
-		name += " -> " + e.Target
+// size reads a size in bytes; what is none, or more than fits, is not told.
+func size(s string) int64 {
+	n, err := strconv.ParseUint(s, 10, 63)
+	if err != nil {
+		return -1
 	}
-	return name != "" && strings.HasSuffix(line, " "+name)
+	return int64(n)
 }
 
-func fromLIST(e *ftp.Entry) Entry {
-	out := Entry{Name: e.Name, Size: -1, Time: e.Time.UTC().Truncate(time.Second)}
-	if e.Size <= math.MaxInt64 {
-		out.Size = int64(e.Size)
+func isDigit(b byte) bool { return '0' <= b && b <= '9' }
+
+// isNumber reports whether s is made of digits, and at least one.
+func isNumber(s string) bool {
+	for i := range len(s) {
+		if !isDigit(s[i]) {
+			return false
+		}
 	}
-	switch e.Type {
-	case ftp.EntryTypeFile:
-		out.Kind = KindFile
-	case ftp.EntryTypeFolder:
-		out.Kind = KindFolder
-	default:
-		out.Kind = KindOther
+	return s != ""
+}
+
+// number reads a number of one up to four digits, or returns -1.
+func number(s string) int {
+	if len(s) > 4 || !isNumber(s) {
+		return -1
 	}
-	return out
+	n := 0
+	for i := range len(s) {
+		n = n*10 + int(s[i]-'0')
+	}
+	return n
 }

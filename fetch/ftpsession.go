@@ -50,6 +50,8 @@ const (
 // sets no deadlines and cannot be canceled; both happen below it, on the
 // connections.
 type session struct {
+	ctx   context.Context //nolint:containedctx // of the present operation
+	kept  bool            // it was kept from an earlier operation
 	conn  *ftp.ServerConn
 	phase phase
 	said  transcript
@@ -73,17 +75,10 @@ func (f FTP) dial(ctx context.Context, o options) (s *session, err error) {
 		}
 	}()
 	defer guard(&err)
-	host, port, err := f.address()
+	d, err := f.begin(ctx, s)
 	if err != nil {
-		return s, &Error{Op: "connect", Name: f.String(), Err: err}
+		return s, err
 	}
-	if ctx.Err() != nil {
-		return s, context.Cause(ctx)
-	}
-	s.mu.Lock()
-	s.cancel = context.AfterFunc(ctx, s.end)
-	s.mu.Unlock()
-	d := dialer{ctx: ctx, s: s, idle: f.idle(), mode: f.TLS, config: f.tlsConfig(host)}
 	opts := []ftp.DialOption{
 		ftp.DialWithDialFunc(d.dial),
 		ftp.DialWithDebugOutput(&s.said),
@@ -97,22 +92,43 @@ func (f FTP) dial(ctx context.Context, o options) (s *session, err error) {
 	case TLSImplicit:
 		opts = append(opts, ftp.DialWithTLS(d.config))
 	}
-	if s.conn, err = ftp.Dial(net.JoinHostPort(host, port), opts...); err != nil {
+	if s.conn, err = ftp.Dial(d.address, opts...); err != nil {
 		return s, err
 	}
 	s.phase = phaseLogin
-	user, password := f.User, f.Password
+	if err := s.conn.Login(f.login()); err != nil {
+		return s, err
+	}
+	s.phase = phaseWork
+	return s, nil
+}
+
+// begin ties a session to its context and returns what makes its
+// connections. Nothing has been sent yet.
+func (f FTP) begin(ctx context.Context, s *session) (*dialer, error) {
+	host, port, err := f.address()
+	if err != nil {
+		return nil, &Error{Op: "connect", Name: f.String(), Err: err}
+	}
+	if err := f.checkTrust(); err != nil {
+		return nil, err
+	}
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	s.attach(ctx)
+	return &dialer{s: s, address: net.JoinHostPort(host, port), idle: f.idle(), mode: f.TLS, config: f.tlsConfig(host)}, nil
+}
+
+func (f FTP) login() (user, password string) {
+	user, password = f.User, f.Password
 	if user == "" {
 		user = "anonymous"
 		if password == "" {
 			password = "anonymous"
 		}
 	}
-	if err := s.conn.Login(user, password); err != nil {
-		return s, err
-	}
-	s.phase = phaseWork
-	return s, nil
+	return user, password
 }
 
 // tlsConfig gives each control connection a session cache of its own: one
@@ -125,11 +141,32 @@ func (f FTP) tlsConfig(host string) *tls.Config {
 	if c == nil {
 		c = &tls.Config{MinVersion: tls.VersionTLS12}
 	}
+	c.MinVersion = max(c.MinVersion, tls.VersionTLS12)
 	if c.ServerName == "" {
 		c.ServerName = host
 	}
 	c.ClientSessionCache = tls.NewLRUClientSessionCache(4)
 	return c
+}
+
+// attach makes the session obey a context.
+func (s *session) attach(ctx context.Context) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ctx = ctx
+	s.cancel = context.AfterFunc(ctx, s.end)
+}
+
+// detach ends that, and reports whether the session is as good as new.
+func (s *session) detach() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended || !s.cancel() {
+		return false
+	}
+	s.conns = s.conns[:1] // the control connection; the others are closed
+	s.limit.set(maxTalk)
+	return true
 }
 
 // end closes all connections at once. It may be called at any time, by any
@@ -172,20 +209,36 @@ func (s *session) list(dir string) (entries []Entry, err error) {
 	if err := s.conn.ChangeDir(dir); err != nil {
 		return nil, err
 	}
+	lines, err := s.lines(dir, func() error {
+		_, err := s.conn.List("")
+		return err
+	})
+	switch {
+	case err != nil:
+		return nil, err
+	case s.said.listing == "MLSD":
+		return parseMLSD(lines), nil
+	}
+	return parseLIST(lines, time.Now()), nil
+}
+
+// lines returns what a listing gives, if all of it came.
+func (s *session) lines(dir string, ask func() error) ([]string, error) {
 	s.said.startListing()
-	parsed, err := s.conn.List("")
-	raw := s.said.endListing()
+	err := ask()
+	body := s.said.endListing()
 	if err != nil {
 		return nil, err
 	}
-	if s.said.cut || len(raw) == suspicious {
-		return nil, &Error{Op: "list", Name: dir, Code: s.said.code, Err: fmt.Errorf("the server cut the listing short after %d lines", len(raw)),
+	lines, err := splitLines(body)
+	switch {
+	case err != nil:
+		return nil, &Error{Op: "list", Name: dir, Reason: ErrUnreachable, Temporary: true, Err: err, Hint: "check the network, or try later"}
+	case s.said.cut || len(lines) == suspicious:
+		return nil, &Error{Op: "list", Name: dir, Code: s.said.code, Err: fmt.Errorf("the server cut the listing short after %d lines", len(lines)),
 			Hint: "ask the vendor to clear the folder, or to raise the server's limit"}
 	}
-	if s.said.listing == "MLSD" {
-		return parseMLSD(raw), nil
-	}
-	return matchLIST(raw, parsed), nil
+	return lines, nil
 }
 
 func (s *session) stat(name string) (e Entry, err error) {
@@ -247,14 +300,15 @@ func lost(err error) bool {
 
 // A transfer is an open file. See [Source] for what Close promises.
 type transfer struct {
-	ctx   context.Context //nolint:containedctx // Open's: it governs the reading too
-	s     *session
-	r     *ftp.Response
-	name  string
-	scrub func(string) string
-	end   error // what ended the data; io.EOF if all seems to be well
-	once  sync.Once
-	res   error
+	ctx    context.Context //nolint:containedctx // Open's: it governs the reading too
+	f      FTP
+	s      *session
+	r      *ftp.Response
+	name   string
+	end    error // what ended the data; io.EOF if all seems to be well
+	abrupt bool  // TLS without its goodbye
+	once   sync.Once
+	res    error
 }
 
 func (t *transfer) Read(p []byte) (int, error) {
@@ -266,7 +320,7 @@ func (t *transfer) Read(p []byte) (int, error) {
 		// TLS without its goodbye: many servers do so. Whether the data was
 		// cut is then for the confirmation on the control connection, and for
 		// the count of bytes.
-		err = io.EOF
+		err, t.abrupt = io.EOF, true
 	}
 	if err != nil && t.ctx.Err() != nil {
 		err = context.Cause(t.ctx)
@@ -277,18 +331,22 @@ func (t *transfer) Read(p []byte) (int, error) {
 
 func (t *transfer) Close() error {
 	t.once.Do(func() {
-		defer t.s.end()
 		if !errors.Is(t.end, io.EOF) {
 			// The server would be waited for, and its 426 tells nothing.
+			t.s.end()
 			t.res = &Error{Op: "read", Name: t.name, Err: errors.New("closed before the end"), Temporary: true}
 			return
 		}
 		if err := t.r.Close(); err != nil {
+			t.s.end()
 			t.res = &Error{Op: "read", Name: t.name, Reason: ErrUnreachable, Code: refused(err), Temporary: true,
-				Err: errors.New("no confirmation of the end: " + t.scrub(err.Error()))}
+				Err: errors.New("no confirmation of the end: " + t.f.scrub(err.Error()))}
 			return
 		}
-		t.s.quit()
+		if t.abrupt {
+			t.f.keep = nil // whatever that was, it is not to happen again
+		}
+		t.f.done(t.s)
 	})
 	return t.res
 }
@@ -311,6 +369,12 @@ func (c *countdown) take(n int) error {
 		return errTalk
 	}
 	return nil
+}
+
+func (c *countdown) set(left int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.left = left
 }
 
 func (c *countdown) spent() bool {

@@ -6,10 +6,9 @@ import (
 	"strings"
 )
 
-// A transcript follows what is said on a control connection. It is the
-// library's debug output: commands, replies, and the data of listings, all
-// in one stream. It keeps verbs and the last reply; never an argument, which
-// could be the password.
+// A transcript follows what is said on a control connection: it is the
+// library's debug output, commands and replies in one stream. It keeps verbs
+// and the last reply; never an argument, which could be the password.
 type transcript struct {
 	verb    string // of the last command
 	code    int    // of the last reply
@@ -18,18 +17,14 @@ type transcript struct {
 	epsv    bool   // EPSV was answered
 	cut     bool   // a reply to a listing spoke of truncation
 
-	raw  []byte // what a listing's data connection gave; nil outside listings
-	skip int    // bytes of it that are still to come by in the stream
-	line []byte // an unfinished line
+	listed bool            // a data connection would be a listing's
+	body   strings.Builder // what it gave
+	line   []byte          // an unfinished line
 }
 
 // Write takes a piece of the library's debug output.
 func (t *transcript) Write(p []byte) (int, error) {
 	n := len(p)
-	if t.skip > 0 { // the piece that data saw a moment ago
-		t.skip = max(0, t.skip-n)
-		return n, nil
-	}
 	for len(p) > 0 {
 		i := bytes.IndexByte(p, '\n')
 		if i < 0 {
@@ -61,7 +56,7 @@ func (t *transcript) said(line string) {
 		return // the library's own farewell: what matters is what came before
 	}
 	t.verb = verb
-	if verb == "MLSD" || verb == "LIST" {
+	if verb == "MLSD" || verb == "LIST" || verb == "NLST" {
 		t.listing = verb
 	}
 }
@@ -77,23 +72,11 @@ func (t *transcript) reply(code int, text string) {
 	t.epsv = t.epsv || code == 229
 }
 
-// data takes what a listing's data connection gave.
-func (t *transcript) data(p []byte) {
-	t.raw = append(t.raw, p...)
-	t.skip = len(p)
-}
+func (t *transcript) startListing() { t.listed, t.cut = true, false }
 
-func (t *transcript) startListing() { t.raw, t.skip, t.cut = []byte{}, 0, false }
-
-// endListing returns the lines of the listing, byte for byte.
-func (t *transcript) endListing() []string {
-	raw := string(t.raw)
-	t.raw = nil
-	var lines []string
-	for line := range strings.SplitSeq(raw, "\n") {
-		if line = strings.TrimSuffix(line, "\r"); line != "" {
-			lines = append(lines, line)
-		}
-	}
-	return lines
+// endListing returns the listing, byte for byte.
+func (t *transcript) endListing() string {
+	defer t.body.Reset()
+	t.listed = false
+	return t.body.String()
 }

@@ -3,10 +3,7 @@ package fetch
 import (
 	"fmt"
 	"path"
-	"regexp"
 	"strings"
-
-	"github.com/aspupdate/aspupdate/version"
 )
 
 // A Layout says where releases lie on the server. The regulation gives no
@@ -35,23 +32,8 @@ func DefaultPatterns() []string {
 	}
 }
 
-// What a placeholder matches. The version is left to version.Parse, which
-// refuses what only looks like one.
-var placeholders = map[string]string{
-	"{version}": `(?P<version>[0-9]+\.[0-9]+\.[0-9]+(?:-beta(?:\.[0-9]+)?)?)`,
-	"{variant}": `(?P<variant>FullSetup|Setup)`,
-	"{sep}":     `[_. -]`,
-	"{any}":     `.*`,
-}
-
-// An extension holds a letter: "7.12.100.1" is no version with the extension
-// ".1". Of two, the first is ".tar": "Setup.exe.part" is no Setup yet.
-const extension = `(?P<ext>(?:\.tar)?\.[0-9]*[a-z][0-9a-z]*)?`
-
-var placeholder = regexp.MustCompile(`\{[^}]*\}`)
-
 // A pattern is one path, name by name.
-type pattern []*regexp.Regexp
+type pattern []form
 
 // folder returns the folder of a distribution.
 func (l Layout) folder(distribution string) (string, error) {
@@ -86,74 +68,11 @@ func compile(text string) (pattern, error) {
 	var p pattern
 	names := strings.Split(text, "/")
 	for i, name := range names {
-		expr, err := expression(name)
+		f, err := formOf(name, i == len(names)-1)
 		if err != nil {
 			return nil, err
 		}
-		if i == len(names)-1 {
-			expr += extension
-		}
-		re, err := regexp.Compile(`(?is)^` + expr + `$`)
-		if err != nil {
-			return nil, err
-		}
-		p = append(p, re)
+		p = append(p, f)
 	}
 	return p, nil
-}
-
-func expression(name string) (string, error) {
-	if name == "" || name == "." || name == ".." {
-		return "", fmt.Errorf("%q is no name", name)
-	}
-	var b strings.Builder
-	at := 0
-	for _, loc := range placeholder.FindAllStringIndex(name, -1) {
-		expr, ok := placeholders[name[loc[0]:loc[1]]]
-		if !ok {
-			return "", fmt.Errorf("%s is not known: use {version}, {variant}, {sep} or {any}", name[loc[0]:loc[1]])
-		}
-		b.WriteString(regexp.QuoteMeta(name[at:loc[0]]) + expr)
-		at = loc[1]
-	}
-	b.WriteString(regexp.QuoteMeta(name[at:]))
-	return b.String(), nil
-}
-
-// A match is what the names on the way down have told so far.
-type match struct {
-	version version.Version
-	variant version.Variant
-	ext     string // with its dot, lower case
-}
-
-// name takes the next name of a path into account. It reports whether the
-// name fits the pattern's part and does not contradict what is known.
-func (m match) name(re *regexp.Regexp, name string) (match, bool) {
-	parts := re.FindStringSubmatch(name)
-	if parts == nil {
-		return m, false
-	}
-	for i, group := range re.SubexpNames() {
-		switch text := parts[i]; group {
-		case "version":
-			v, err := version.Parse(strings.ToLower(text))
-			if err != nil || !m.version.IsZero() && v != m.version {
-				return m, false
-			}
-			m.version = v
-		case "variant":
-			v := version.Setup
-			if strings.EqualFold(text, version.FullSetup.String()) {
-				v = version.FullSetup
-			}
-			if m.variant != 0 && v != m.variant {
-				return m, false
-			}
-			m.variant = v
-		case "ext":
-			m.ext = strings.ToLower(text)
-		}
-	}
-	return m, true
 }

@@ -1,6 +1,8 @@
 package fetch
 
 import (
+	"io"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -88,8 +90,8 @@ func FuzzLayout(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, name string) {
 		for _, p := range patterns {
-			for _, re := range p {
-				m, ok := match{}.name(re, name)
+			for _, form := range p {
+				m, ok := match{}.name(form, strings.ToLower(name))
 				if ok && m.version.IsZero() && m.variant == 0 {
 					t.Fatalf("%q matched without telling anything", name)
 				}
@@ -100,3 +102,19 @@ func FuzzLayout(f *testing.F) {
 		}
 	})
 }
+
+// TLS that ends within a record has lost something, whatever the server
+// confirms afterwards.
+func TestListingCutWithinTLSRecord(t *testing.T) {
+	var said transcript
+	said.startListing()
+	l := listing{cutConn{}, &said, func() {}}
+	n, err := l.Read(make([]byte, 100))
+	require.ErrorIs(t, err, io.ErrUnexpectedEOF)
+	require.Zero(t, n)
+	require.True(t, lost(err), "trying again may help")
+}
+
+type cutConn struct{ net.Conn }
+
+func (cutConn) Read(p []byte) (int, error) { return copy(p, "f1\r\n"), io.ErrUnexpectedEOF }

@@ -18,8 +18,12 @@ var companions = []string{
 	".md5", ".sha1", ".sha512", ".sig", ".asc", ".p7s", ".txt", ".md", ".pdf", ".doc", ".docx", ".rtf", ".odt", ".htm", ".html", ".log",
 }
 
-// Extensions under which uploads run.
-var uploading = []string{".part", ".partial", ".filepart", ".tmp", ".temp", ".crdownload", ".upload"}
+// Extensions under which uploads run; the second list's can also be the
+// vendor's own where a variant is a folder.
+var (
+	uploading = []string{".part", ".partial", ".filepart", ".crdownload", ".upload"}
+	temp      = []string{".tmp", ".temp"}
+)
 
 // maxFolders bounds what a hostile server can make us list.
 const maxFolders = 2000
@@ -37,7 +41,7 @@ type look struct {
 
 // A draft collects what belongs to one version until all of it was seen.
 type draft struct {
-	files    map[version.Variant][]File
+	files    []File
 	sidecars map[string]string // path without .sha256 -> path
 	settling []Skipped
 }
@@ -50,11 +54,7 @@ type trail struct {
 
 // folder lists one folder and sorts its entries.
 func (l *look) folder(ctx context.Context, dir string, trails []trail) error {
-	if l.folders++; l.folders > maxFolders {
-		return &Error{Op: "find", Name: l.found.Distribution, Hint: "set Layout.Patterns to the forms that the vendor uses",
-			Err: errTooManyFolders}
-	}
-	entries, err := l.src.List(ctx, dir)
+	entries, err := l.list(ctx, dir)
 	switch {
 	case l.folders > 1 && errors.Is(err, ErrNotFound): // gone since it was listed
 		l.skip(dir, SkipSettling, trails[0].version)
@@ -62,7 +62,10 @@ func (l *look) folder(ctx context.Context, dir string, trails []trail) error {
 	case err != nil:
 		return err
 	}
-	slices.SortFunc(entries, func(a, b Entry) int { return cmp.Compare(a.Name, b.Name) })
+	byName := func(a, b Entry) int { return strings.Compare(a.Name, b.Name) }
+	if !slices.IsSortedFunc(entries, byName) { // most servers sort
+		slices.SortFunc(entries, byName)
+	}
 	for _, e := range entries {
 		if err := l.entry(ctx, dir, e, trails); err != nil {
 			return err
@@ -71,32 +74,45 @@ func (l *look) folder(ctx context.Context, dir string, trails []trail) error {
 	return nil
 }
 
+func (l *look) list(ctx context.Context, dir string) ([]Entry, error) {
+	if l.folders++; l.folders > maxFolders {
+		return nil, &Error{Op: "find", Name: l.found.Distribution, Hint: "set Layout.Patterns to the forms that the vendor uses",
+			Err: errTooManyFolders}
+	}
+	return l.src.List(ctx, dir)
+}
+
 func (l *look) entry(ctx context.Context, dir string, e Entry, trails []trail) error {
 	switch {
 	case e.Kind == KindUnreadable:
 		l.skip(e.Name, SkipUnreadable, version.Version{})
 		return nil
-	case !isSafe(e.Name):
+	case !isSafe(e.Text()):
 		l.skip(dir+"/"+e.Name, SkipUnsafe, version.Version{})
 		return nil
 	}
-	full := path.Join(dir, e.Name)
-	stem := strings.TrimSuffix(e.Name, sidecar)
-	if ext := path.Ext(stem); slices.Contains(uploading, strings.ToLower(ext)) {
-		stem = strings.TrimSuffix(stem, ext)
+	full, name := strings.TrimSuffix(dir, "/")+"/"+e.Name, e.Text()
+	stem := strings.ToLower(strings.TrimSuffix(name, sidecar))
+	bare := len(stem) == len(name)
+	if isUpload(stem) {
+		stem, bare = strings.TrimSuffix(stem, path.Ext(stem)), false
 	}
 	var deeper []trail
+	var here match
+	isHere := false
 	for _, t := range trails {
 		m, ok := t.name(t.rest[0], stem)
 		switch {
 		case !ok:
-		case len(t.rest) == 1:
-			return l.candidate(ctx, full, e, m)
-		case stem == e.Name:
+		case len(t.rest) > 1 && bare:
 			deeper = append(deeper, trail{m, t.rest[1:]})
+		case len(t.rest) == 1 && !isHere:
+			here, isHere = m, true
 		}
 	}
 	switch {
+	case isHere && (len(deeper) == 0 || e.Kind != KindFolder):
+		return l.candidate(ctx, full, e, here)
 	case len(deeper) == 0 || e.Kind == KindFile:
 		l.skip(full, SkipName, version.Version{})
 	case e.Kind != KindFolder:
@@ -107,13 +123,17 @@ func (l *look) entry(ctx context.Context, dir string, e Entry, trails []trail) e
 	return nil
 }
 
-// candidate takes a file that is named like a variant of a version.
+// isUpload reports whether a name is one under which uploads run.
+func isUpload(name string) bool {
+	return slices.Contains(uploading, ext(name)) || slices.Contains(temp, ext(name))
+}
+
+func ext(name string) string { return strings.ToLower(path.Ext(name)) }
+
+// candidate takes what is named like a variant of a version.
 func (l *look) candidate(ctx context.Context, full string, e Entry, m match) error {
 	switch {
-	case e.Kind == KindFolder:
-		l.skip(full, SkipTree, m.version)
-		return nil
-	case e.Kind != KindFile:
+	case e.Kind != KindFile && e.Kind != KindFolder:
 		l.skip(full, SkipLink, m.version)
 		return nil
 	case slices.Contains(companions, m.ext):
@@ -128,26 +148,66 @@ func (l *look) candidate(ctx context.Context, full string, e Entry, m match) err
 	}
 	d := l.drafts[m.version]
 	if d == nil {
-		d = &draft{files: map[version.Variant][]File{}, sidecars: map[string]string{}}
+		d = &draft{}
 		l.drafts[m.version] = d
 	}
-	if of, ok := strings.CutSuffix(full, sidecar); ok {
+	if of, ok := strings.CutSuffix(full, sidecar); ok && e.Kind == KindFile {
+		if d.sidecars == nil {
+			d.sidecars = map[string]string{}
+		}
 		d.sidecars[of] = full
 		return nil
 	}
+	file := File{Variant: m.variant, Path: full}
+	if e.Kind == KindFolder {
+		return l.tree(ctx, d, file, m.version)
+	}
 	e, until, settled, err := l.settled(ctx, full, e)
+	switch {
+	case err != nil:
+		return err
+	case !settled || isUpload(full) || e.Size == 0: // no installer is empty
+		d.settles(full, m.version, until)
+	case e.Size < 0:
+		l.skip(full, SkipNoSize, m.version)
+	default:
+		file.Size, file.Time = e.Size, e.Time
+		d.files = append(d.files, file)
+	}
+	return nil
+}
+
+func (d *draft) settles(name string, v version.Version, until time.Time) {
+	d.settling = append(d.settling, Skipped{Path: name, Why: SkipSettling, Version: v, Until: until})
+}
+
+// tree takes a variant that is a folder.
+func (l *look) tree(ctx context.Context, d *draft, f File, v version.Version) error {
+	parts, err := readTree(ctx, l.list, f.Path)
+	if u, ok := errors.AsType[*unfit](err); ok && u.why != skipEmpty {
+		l.skip(u.path, u.why, v)
+		return nil
+	} else if ok || errors.Is(err, ErrNotFound) { // gone since it was listed
+		d.settles(f.Path, v, time.Time{})
+		return nil
+	}
 	if err != nil {
 		return err
 	}
-	if !settled || slices.Contains(uploading, strings.ToLower(path.Ext(full))) {
-		d.settling = append(d.settling, Skipped{Path: full, Why: SkipSettling, Version: m.version, Until: until})
-		return nil
+	for _, p := range parts {
+		full := path.Join(f.Path, p.Path)
+		_, until, settled, err := l.settled(ctx, full, Entry{Size: p.Size, Time: p.Time})
+		if err != nil {
+			return err
+		}
+		if !settled || isUpload(f.Path) || slices.Contains(uploading, ext(p.Path)) {
+			d.settles(full, v, until)
+			return nil
+		}
 	}
-	if e.Size < 0 {
-		l.skip(full, SkipNoSize, m.version)
-		return nil
-	}
-	d.files[m.variant] = append(d.files[m.variant], File{Variant: m.variant, Path: full, Size: e.Size, Time: e.Time})
+	f.Parts = parts
+	f.Size, f.Time = whole(parts)
+	d.files = append(d.files, f)
 	return nil
 }
 
@@ -199,18 +259,18 @@ func (l *look) finish(ctx context.Context) error {
 			continue
 		}
 		r := Release{Distribution: l.found.Distribution, Version: v}
-		for _, variant := range []version.Variant{version.Setup, version.FullSetup} {
-			files := d.files[variant]
-			if len(files) > 1 {
-				for _, f := range files {
-					l.skip(f.Path, SkipAmbiguous, v)
-				}
-			}
-			if len(files) == 1 {
-				files[0].Sidecar = d.sidecars[files[0].Path]
-				r.Files = append(r.Files, files[0])
-			}
+		slices.SortStableFunc(d.files, func(a, b File) int { return cmp.Compare(a.Variant, b.Variant) })
+		claims := map[version.Variant]int{}
+		for i, f := range d.files {
+			d.files[i].Sidecar = d.sidecars[f.Path]
+			claims[f.Variant]++
 		}
+		r.Files = slices.DeleteFunc(d.files, func(f File) bool {
+			if claims[f.Variant] > 1 {
+				l.skip(f.Path, SkipAmbiguous, v)
+			}
+			return claims[f.Variant] > 1
+		})
 		if len(r.Files) > 0 {
 			l.found.Releases = append(l.found.Releases, r)
 		}

@@ -1,11 +1,12 @@
 package fetch
 
 import (
-	"encoding/hex"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -28,6 +29,7 @@ type manifest struct {
 	File         string          `json:"file"`
 	Size         int64           `json:"size"`
 	SHA256       string          `json:"sha256"`
+	Parts        []Part          `json:"parts,omitempty"` // of a folder
 	Source       string          `json:"source"`
 	Modified     time.Time       `json:"modified,omitzero"`
 	Archived     time.Time       `json:"archived"`
@@ -37,7 +39,7 @@ type manifest struct {
 func manifestOf(it Item) manifest {
 	return manifest{
 		Format: manifestFormat, Distribution: it.Distribution, Version: it.Version, Variant: it.Variant,
-		File: filepath.Base(it.Path), Size: it.Size, SHA256: it.SHA256, Source: it.Source,
+		File: filepath.Base(it.Path), Size: it.Size, SHA256: it.SHA256, Parts: it.Parts, Source: it.Source,
 		Modified: it.Modified, Archived: it.Archived, Vouched: it.Vouched,
 	}
 }
@@ -47,43 +49,84 @@ func (m manifest) encode() ([]byte, error) {
 	return append(b, '\n'), err
 }
 
+// A damage is a reason not to believe what lies in an item's folder, as
+// opposed to one for which it could not be read just now.
+type damage struct{ error }
+
+func (d damage) Unwrap() error { return d.error }
+
 // readManifest reads the item in dir, and believes it only where it agrees
 // with where it lies and with what lies beside it.
 func readManifest(dir string) (Item, error) {
-	f, err := os.Open(filepath.Join(dir, manifestName))
+	if fi, err := os.Lstat(dir); err != nil {
+		return Item{}, err
+	} else if !fi.IsDir() {
+		return Item{}, damage{errors.New("it is no folder")}
+	}
+	f, err := openRegular(filepath.Join(dir, manifestName))
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, ErrMismatch) {
+		return Item{}, damage{err}
+	}
 	if err != nil {
 		return Item{}, err
 	}
 	defer func() { _ = f.Close() }()
-	const enough = 1 << 20
+	const enough = 32 << 20 // for a folder of many files
+	b, err := io.ReadAll(io.LimitReader(f, enough))
+	if err != nil {
+		return Item{}, err
+	}
 	var m manifest
-	if err := json.NewDecoder(io.LimitReader(f, enough)).Decode(&m); err != nil {
-		return Item{}, fmt.Errorf("%s is damaged: %w", manifestName, err)
+	if err := json.Unmarshal(b, &m); err != nil {
+		return Item{}, damage{fmt.Errorf("%s is damaged: %w", manifestName, err)}
+	}
+	if m.Format > manifestFormat {
+		return Item{}, fmt.Errorf("%s: format %d is newer than this program: update the program", manifestName, m.Format)
 	}
 	if err := m.check(dir); err != nil {
-		return Item{}, fmt.Errorf("%s: %w", manifestName, err)
+		return Item{}, damage{fmt.Errorf("%s: %w", manifestName, err)}
 	}
 	it := m.item(dir)
-	fi, err := os.Lstat(it.Path)
-	switch {
-	case err != nil:
-		return Item{}, err
-	case !fi.Mode().IsRegular() || fi.Size() != m.Size:
-		return Item{}, fmt.Errorf("%s is not the file of %d bytes that was archived", show(m.File), m.Size)
+	if it.Parts == nil {
+		return it, isFile(it.Path, it.Size)
+	}
+	if fi, err := os.Lstat(it.Path); err != nil || !fi.IsDir() {
+		return Item{}, damage{cmp.Or(err, fmt.Errorf("%s is not the folder that was archived", show(m.File)))}
+	}
+	for _, p := range it.Parts {
+		if err := isFile(filepath.Join(it.Path, filepath.FromSlash(p.Path)), p.Size); err != nil {
+			return Item{}, err
+		}
 	}
 	return it, nil
 }
 
+// isFile reports what is wrong with an archived file, as far as can be told
+// without reading it.
+func isFile(name string, size int64) error {
+	fi, err := os.Lstat(name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return damage{err}
+	case err == nil && (!fi.Mode().IsRegular() || fi.Size() != size):
+		return damage{fmt.Errorf("%s is not the file of %d bytes that was archived", show(filepath.Base(name)), size)}
+	}
+	return err
+}
+
 func (m manifest) check(dir string) error {
-	if m.Format > manifestFormat {
-		return fmt.Errorf("format %d is newer than this program: update the program", m.Format)
+	if m.Format < 1 || m.Archived.IsZero() {
+		return errors.New("it does not say in which format or when it was written")
 	}
 	k := Key{m.Distribution, m.Version, m.Variant, m.SHA256}
-	if b, err := hex.DecodeString(m.SHA256); err != nil || len(b) != 32 || m.SHA256 != strings.ToLower(m.SHA256) {
-		return errors.New("no SHA-256")
+	if !isSum(m.SHA256) {
+		return errors.New("it names no SHA-256")
 	}
-	if err := errors.Join(k.check(), checkName(m.File)); err != nil {
+	if err := errors.Join(k.check(), checkName(m.File), checkPayload(m.File), checkTree(m.Parts)); err != nil {
 		return err
+	}
+	if size, _ := whole(m.Parts); m.Parts != nil && (size != m.Size || sumTree(m.Parts) != m.SHA256) {
+		return errors.New("its files do not add up to the folder that it speaks of")
 	}
 	if !strings.HasSuffix(filepath.Clean(dir), string(filepath.Separator)+itemDir(k)) {
 		return fmt.Errorf("it says %s, and lies elsewhere", k)
@@ -94,7 +137,7 @@ func (m manifest) check(dir string) error {
 func (m manifest) item(dir string) Item {
 	return Item{
 		Key:  Key{m.Distribution, m.Version, m.Variant, m.SHA256},
-		Path: filepath.Join(dir, m.File), Size: m.Size,
+		Path: filepath.Join(dir, m.File), Size: m.Size, Parts: m.Parts,
 		Source: m.Source, Modified: m.Modified, Archived: m.Archived, Vouched: m.Vouched,
 	}
 }

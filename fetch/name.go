@@ -7,6 +7,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"golang.org/x/text/encoding/charmap"
 )
 
 // maxName leaves room for what the archive puts around a name, below the
@@ -26,7 +28,7 @@ func checkName(name string) error {
 		return bad("it is empty")
 	case len(name) > maxName:
 		return bad(fmt.Sprintf("it is longer than %d bytes", maxName))
-	case !utf8.ValidString(name):
+	case !utf8.ValidString(name) || strings.ContainsRune(name, utf8.RuneError):
 		return bad("it is not valid UTF-8")
 	case name == "." || name == "..":
 		return bad("it means a folder")
@@ -48,7 +50,11 @@ func isSafe(name string) bool { return checkName(name) == nil }
 // extension, in any case, with blanks before the dot.
 func isDevice(name string) bool {
 	base, _, _ := strings.Cut(name, ".")
-	base = strings.ToUpper(strings.TrimRight(base, " "))
+	base = strings.TrimRight(base, " ")
+	if len(base) > len("CONOUT$") {
+		return false
+	}
+	base = strings.ToUpper(base)
 	switch base {
 	case "CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$", "CLOCK$":
 		return true
@@ -60,14 +66,33 @@ func isDevice(name string) bool {
 	return ok && utf8.RuneCountInString(port) == 1 && strings.ContainsAny(port, "0123456789¹²³")
 }
 
+// text returns a server's bytes as UTF-8. What is not valid UTF-8 is taken for
+// CP1251, in which Russian servers of old age send names. It is for reading and
+// for names of our own: the server is always given its own bytes.
+func text(name string) string {
+	if utf8.ValidString(name) {
+		return name
+	}
+	s, err := charmap.Windows1251.NewDecoder().String(name)
+	if err != nil {
+		return strings.ToValidUTF8(name, "\uFFFD")
+	}
+	return s
+}
+
 // show makes a hostile text fit for one line of a message.
 func show(s string) string {
 	const limit = 120
+	s = text(s)
 	cut := ""
 	if len(s) > limit {
-		s, cut = s[:limit], "…"
+		at := limit
+		for !utf8.RuneStart(s[at]) {
+			at--
+		}
+		s, cut = s[:at], "…"
 	}
-	if !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
+	if strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
 		return strconv.Quote(s) + cut
 	}
 	return s + cut

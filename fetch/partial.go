@@ -1,7 +1,6 @@
 package fetch
 
 import (
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -10,7 +9,9 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -19,37 +20,40 @@ import (
 	"github.com/aspupdate/aspupdate/internal/durable"
 )
 
-// A partial is a file on its way into the archive. It lies beside its later
+// A stage is a variant on its way into the archive. It lies beside its later
 // place, so that publishing is one rename:
 //
 //	<Dir>/<distribution>/<version>/.partial-<variant>/journal.json
 //	                                                 /data/payload
 //
-// The journal says how much of the payload is safely on disk and what hash
-// that much has, so that a download goes on after a power cut without
-// believing in bytes that never reached the disk.
-type partial struct {
+// The payload is a file, or a folder of files. The journal says how much of
+// each file is safely on disk and what hash that much has, so that a download
+// goes on after a power cut without believing in bytes that never reached the
+// disk.
+type stage struct {
 	dir  string
 	root *os.Root // of data: whatever a server names stays inside
-	f    *os.File
-	h    hash.Hash
-	size int64 // bytes written and hashed
+	j    journal
 }
+
+const partialPrefix = ".partial-"
 
 // The name that a payload has until it is vouched for: nothing runs it by
 // accident.
 const payloadName = "payload"
 
-// checkpoint is how many bytes a power cut may cost.
-const checkpoint = 64 << 20
-
-// A journal identifies the file that is being downloaded.
+// A journal identifies what is being downloaded.
 type journal struct {
-	Source string    `json:"source"`
-	Size   int64     `json:"size"`
-	Time   time.Time `json:"time"`
-	Synced int64     `json:"synced"` // bytes of the payload that are on disk
-	SHA256 string    `json:"sha256"` // of these bytes
+	Source string              `json:"source"`
+	Files  map[string]progress `json:"files"` // by path below the payload; "" for the payload itself
+}
+
+// progress is how far one file came.
+type progress struct {
+	Size   int64     `json:"size"` // on the server
+	Time   time.Time `json:"time"` // on the server
+	Synced int64     `json:"synced"`
+	SHA256 string    `json:"sha256"` // of the synced bytes
 }
 
 func checkPayload(name string) error {
@@ -59,58 +63,198 @@ func checkPayload(name string) error {
 	return nil
 }
 
-// stage opens the partial file of a key, which may hold the start of an
-// earlier download. The caller holds the archive's lock.
-func (a Archive) stage(k Key) (*partial, error) {
-	dir := filepath.Join(a.Dir, k.Distribution, k.Version.String(), ".partial-"+k.Variant.String())
-	p := &partial{dir: dir, h: sha256.New()}
-	if err := durable.MkdirAll(p.dataDir(), 0o700); err != nil {
+// stage opens the stage of a key for parts from a source. It may hold the
+// start of an earlier download; what does not belong to this one is removed.
+// The caller holds the archive's lock.
+func (a Archive) stage(k Key, source string, parts []Part) (*stage, error) {
+	s := &stage{dir: filepath.Join(a.Dir, k.Distribution, k.Version.String(), partialPrefix+k.Variant.String())}
+	if _, err := a.has(k); err != nil {
+		return nil, err
+	}
+	if err := durable.MkdirAll(s.dataDir(), 0o700); err != nil {
+		return nil, err
+	}
+	if _, err := a.has(k); err != nil { // Windows has short names for long ones as well
 		return nil, err
 	}
 	var err error
-	if p.root, err = os.OpenRoot(p.dataDir()); err != nil {
+	if s.root, err = os.OpenRoot(s.dataDir()); err != nil {
 		return nil, err
 	}
-	if err = p.sweep(); err == nil {
-		p.f, err = p.root.OpenFile(payloadName, os.O_RDWR|os.O_CREATE, 0o600)
+	b, err := os.ReadFile(filepath.Join(s.dir, "journal.json"))
+	if err != nil || json.Unmarshal(b, &s.j) != nil || s.j.Source != source || s.j.Files == nil {
+		s.j = journal{Source: source, Files: map[string]progress{}}
 	}
-	if err != nil {
-		p.close()
+	if err := errors.Join(s.unseal(), s.sweep(parts)); err != nil {
+		s.close()
 		return nil, err
 	}
-	return p, nil
+	return s, nil
 }
 
-// sweep removes what a crash left between sealing and publishing: it would
-// be published beside the next payload.
-func (p *partial) sweep() error {
-	entries, err := os.ReadDir(p.dataDir())
+// unseal takes back what a crash left between sealing and publishing: all of
+// it is there, and need not come once more.
+func (s *stage) unseal() error {
+	b, err := s.root.ReadFile(manifestName)
+	var m manifest
+	if err != nil || json.Unmarshal(b, &m) != nil || checkName(m.File) != nil || m.File == manifestName {
+		return nil //nolint:nilerr // nothing that could be taken back
+	}
+	if _, err := s.root.Lstat(payloadName); err == nil {
+		return nil
+	}
+	if err := s.root.Rename(m.File, payloadName); err != nil {
+		return nil //nolint:nilerr // it is swept
+	}
+	if m.Source == s.j.Source {
+		files := m.Parts
+		if files == nil {
+			files = []Part{{Size: m.Size, Time: m.Modified, SHA256: m.SHA256}}
+		}
+		for _, p := range files {
+			s.j.Files[p.Path] = progress{Size: p.Size, Time: p.Time, Synced: p.Size, SHA256: p.SHA256}
+		}
+	}
+	return fs.WalkDir(s.root.FS(), payloadName, func(name string, d fs.DirEntry, err error) error {
+		if err == nil && d.Type().IsRegular() {
+			err = s.root.Chmod(name, 0o600)
+		}
+		return err
+	})
+}
+
+// sweep removes whatever is not a part: what a crash left between sealing and
+// publishing, and what another shape of the same variant left. It would be
+// published beside the rest.
+func (s *stage) sweep(parts []Part) error {
+	wanted, files := map[string]bool{}, map[string]bool{} // wanted: and the folders on the way
+	if parts == nil {
+		parts = []Part{{}}
+	}
+	for _, p := range parts {
+		place := inPayload(p.Path)
+		files[place] = true
+		for ; place != "."; place = path.Dir(place) {
+			wanted[place] = true
+		}
+	}
+	return fs.WalkDir(s.root.FS(), ".", func(name string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil || name == ".":
+			return err
+		case wanted[name] && (files[name] && d.Type().IsRegular() || !files[name] && d.IsDir()):
+			return nil
+		}
+		if err := s.root.RemoveAll(name); err != nil {
+			return err
+		}
+		if d.IsDir() {
+			return fs.SkipDir
+		}
+		return nil
+	})
+}
+
+// inPayload returns the place of a part in the stage's data.
+func inPayload(rel string) string { return path.Join(payloadName, rel) }
+
+func (s *stage) dataDir() string { return filepath.Join(s.dir, "data") }
+func (s *stage) path() string    { return filepath.Join(s.dataDir(), payloadName) }
+
+// save makes the journal survive a power cut. The files that it speaks of are
+// synced.
+func (s *stage) save() error {
+	b, err := json.Marshal(s.j)
 	if err != nil {
 		return err
 	}
-	for _, e := range entries {
-		if e.Name() == payloadName {
-			continue
+	return durable.WriteFile(filepath.Join(s.dir, "journal.json"), append(b, '\n'), 0o600)
+}
+
+// seal gives the payload its name, puts the manifest beside it and syncs all.
+func (s *stage) seal(m manifest) error {
+	if err := checkPayload(m.File); err != nil {
+		return err
+	}
+	b, err := m.encode()
+	if err != nil {
+		return err
+	}
+	// From here on the files may run: they were vouched for.
+	if runtime.GOOS != "windows" {
+		files := m.Parts
+		if files == nil {
+			files = []Part{{}}
 		}
-		if err := p.root.RemoveAll(e.Name()); err != nil {
-			return err
+		for _, p := range files {
+			if err := s.root.Chmod(inPayload(p.Path), 0o500); err != nil {
+				return err
+			}
 		}
+	}
+	// In this order unseal can take it back.
+	if err := durable.WriteFile(filepath.Join(s.dataDir(), manifestName), b, 0o600); err != nil {
+		return err
+	}
+	if err := s.root.Rename(payloadName, m.File); err != nil {
+		return err
+	}
+	if err := s.root.Close(); err != nil { // Windows renames no folder that is open
+		return err
+	}
+	s.root = nil
+	return durable.SyncTree(s.dataDir())
+}
+
+// close keeps what was downloaded for another time.
+func (s *stage) close() {
+	if s.root != nil {
+		_ = s.root.Close()
+	}
+	s.root = nil
+}
+
+// discard removes it.
+func (s *stage) discard() error {
+	s.close()
+	if err := os.RemoveAll(s.dir); err != nil {
+		return fmt.Errorf("remove a partial download: %w", err)
 	}
 	return nil
 }
 
-func (p *partial) dataDir() string { return filepath.Join(p.dir, "data") }
-func (p *partial) path() string    { return filepath.Join(p.dataDir(), payloadName) }
-func (p *partial) sum() string     { return hex.EncodeToString(p.h.Sum(nil)) }
+// A partial is one file of a stage, open for writing.
+type partial struct {
+	s    *stage
+	rel  string
+	f    *os.File
+	h    hash.Hash
+	size int64 // bytes written and hashed
+}
+
+// open opens one file of the payload.
+func (s *stage) open(rel string) (*partial, error) {
+	place := inPayload(rel)
+	if err := s.root.MkdirAll(path.Dir(place), 0o700); err != nil {
+		return nil, err
+	}
+	f, err := s.root.OpenFile(place, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	return &partial{s: s, rel: rel, f: f, h: sha256.New()}, nil
+}
+
+func (p *partial) sum() string { return hex.EncodeToString(p.h.Sum(nil)) }
 
 // resume takes up what an earlier download of the very same file left, and
 // starts afresh otherwise.
-func (p *partial) resume(ctx context.Context, want journal) error {
-	j, err := p.readJournal()
-	if err != nil || j.Source != want.Source || j.Size != want.Size || !j.Time.Equal(want.Time) || want.Time.IsZero() {
+func (p *partial) resume(ctx context.Context, size int64, mod time.Time) error {
+	j, ok := p.s.j.Files[p.rel]
+	if !ok || j.Size != size || !j.Time.Equal(mod) || mod.IsZero() {
 		return p.restart()
 	}
-	if fi, err := p.f.Stat(); err != nil || j.Synced < 0 || j.Synced > fi.Size() || j.Synced > want.Size {
+	if fi, err := p.f.Stat(); err != nil || j.Synced < 0 || j.Synced > fi.Size() || j.Synced > size {
 		return p.restart()
 	}
 	if _, err := p.f.Seek(0, io.SeekStart); err != nil {
@@ -131,30 +275,19 @@ func (p *partial) resume(ctx context.Context, want journal) error {
 	return err
 }
 
-func (p *partial) readJournal() (journal, error) {
-	var j journal
-	b, err := os.ReadFile(filepath.Join(p.dir, "journal.json"))
-	if err != nil {
-		return j, err
-	}
-	return j, json.Unmarshal(b, &j)
-}
-
-// save makes what was written so far survive a power cut.
-func (p *partial) save(j journal) error {
+// note syncs what was written so far and puts it into the journal, which the
+// caller saves.
+func (p *partial) note(size int64, mod time.Time) error {
 	if err := p.f.Sync(); err != nil {
 		return err
 	}
-	j.Synced, j.SHA256 = p.size, p.sum()
-	b, err := json.Marshal(j)
-	if err != nil {
-		return err
-	}
-	return durable.WriteFile(filepath.Join(p.dir, "journal.json"), append(b, '\n'), 0o600)
+	p.s.j.Files[p.rel] = progress{Size: size, Time: mod, Synced: p.size, SHA256: p.sum()}
+	return nil
 }
 
 // restart begins the file again from nothing.
 func (p *partial) restart() error {
+	delete(p.s.j.Files, p.rel)
 	p.h.Reset()
 	p.size = 0
 	if _, err := p.f.Seek(0, io.SeekStart); err != nil {
@@ -170,62 +303,15 @@ func (p *partial) Write(b []byte) (int, error) {
 	return n, err
 }
 
+// copyFrom replaces the file by what r gives.
 func (p *partial) copyFrom(r io.Reader) error {
 	if err := p.restart(); err != nil {
 		return err
 	}
-	_, err := io.Copy(p, r)
-	return err
+	if _, err := io.CopyBuffer(p, r, make([]byte, 1<<20)); err != nil {
+		return err
+	}
+	return p.f.Sync()
 }
 
-// seal gives the payload its name, puts the manifest beside it and syncs all.
-func (p *partial) seal(m manifest) error {
-	if err := checkPayload(m.File); err != nil {
-		return err
-	}
-	b, err := m.encode()
-	if err != nil {
-		return err
-	}
-	// From here on the file may run: it was vouched for.
-	if runtime.GOOS != "windows" {
-		if err := p.f.Chmod(0o500); err != nil {
-			return err
-		}
-	}
-	if err := cmp.Or(p.f.Sync(), p.f.Close()); err != nil {
-		return err
-	}
-	p.f = nil
-	if err := p.root.Rename(payloadName, m.File); err != nil {
-		return err
-	}
-	if err := p.root.Close(); err != nil { // Windows renames no folder that is open
-		return err
-	}
-	p.root = nil
-	if err := durable.WriteFile(filepath.Join(p.dataDir(), manifestName), b, 0o600); err != nil {
-		return err
-	}
-	return durable.SyncTree(p.dataDir())
-}
-
-// close keeps what was downloaded for another time.
-func (p *partial) close() {
-	if p.f != nil {
-		_ = p.f.Close()
-	}
-	if p.root != nil {
-		_ = p.root.Close()
-	}
-	p.f, p.root = nil, nil
-}
-
-// discard removes it.
-func (p *partial) discard() error {
-	p.close()
-	if err := os.RemoveAll(p.dir); err != nil {
-		return fmt.Errorf("remove a partial download: %w", err)
-	}
-	return nil
-}
+func (p *partial) close() error { return p.f.Close() }

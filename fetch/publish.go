@@ -12,29 +12,42 @@ import (
 
 // publish moves a vouched file to its place for ever. It is synced before it
 // gets its name, and the name is never one that is taken.
-func (a Archive) publish(ctx context.Context, p *partial, c Candidate, modified time.Time, v Vouched) (Item, error) {
+func (a Archive) publish(ctx context.Context, st *stage, c Candidate, modified time.Time, v Vouched) (Item, error) {
 	dir := filepath.Join(a.Dir, itemDir(c.Key))
 	it := Item{
-		Key: c.Key, Path: filepath.Join(dir, c.Name), Size: c.Size, Source: c.Source, Modified: modified.UTC(),
+		Key: c.Key, Path: filepath.Join(dir, c.Name), Size: c.Size, Parts: c.Parts, Source: c.Source, Modified: modified.UTC(),
 		Archived: clock(a.Now).UTC().Truncate(time.Millisecond), Vouched: v,
 	}
-	if err := p.seal(manifestOf(it)); err != nil {
+	// A clock that was set back must not make an older release the last one.
+	before, _ := a.items(filepath.Join(c.Distribution, c.Version.String()))
+	for _, other := range before {
+		if other.Variant == it.Variant && !other.Archived.Before(it.Archived) {
+			it.Archived = other.Archived.Add(time.Millisecond)
+		}
+	}
+	if err := st.seal(manifestOf(it)); err != nil {
 		return Item{}, err
 	}
-	err := durable.Publish(p.dataDir(), dir)
+	err := durable.Publish(st.dataDir(), dir)
 	if errors.Is(err, fs.ErrExist) {
-		if it, ok := a.present(ctx, dir); ok {
+		it, err := a.present(ctx, dir)
+		if err == nil {
 			it, err := revouch(it, v)
-			return it, errors.Join(err, p.discard())
+			return it, errors.Join(err, st.discard())
 		}
-		if err = a.setAside(dir, c.Key); err == nil {
-			err = durable.Publish(p.dataDir(), dir)
+		if _, damaged := errors.AsType[damage](err); !damaged {
+			return Item{}, err // what is there is not touched for a passing error
 		}
-	}
-	if err != nil {
+		if err := a.setAside(dir, c.Key, err); err != nil {
+			return Item{}, err
+		}
+		if err := durable.Publish(st.dataDir(), dir); err != nil {
+			return Item{}, err
+		}
+	} else if err != nil {
 		return Item{}, err
 	}
-	if err := p.discard(); err != nil {
+	if err := st.discard(); err != nil {
 		return Item{}, err
 	}
 	items, err := a.items(filepath.Join(c.Distribution, c.Version.String()))
@@ -51,29 +64,35 @@ func (a Archive) publish(ctx context.Context, p *partial, c Candidate, modified 
 	return Item{}, errors.Join(errors.New("what was archived cannot be read back"), err)
 }
 
-// present returns the item in dir if it is what it says.
-func (a Archive) present(ctx context.Context, dir string) (Item, bool) {
+// present returns the item in dir. If it is not what it says, that is a damage.
+func (a Archive) present(ctx context.Context, dir string) (Item, error) {
 	it, err := readManifest(dir)
-	if err != nil || a.Verify(ctx, it) != nil {
-		return Item{}, false
+	if err != nil {
+		return Item{}, err
+	}
+	switch err := a.Verify(ctx, it); {
+	case errors.Is(err, ErrMismatch), errors.Is(err, fs.ErrNotExist):
+		return Item{}, damage{err}
+	case err != nil:
+		return Item{}, err
 	}
 	all, _ := a.items(filepath.Join(it.Distribution, it.Version.String()))
 	for _, other := range all {
 		if other.Key == it.Key {
-			return other, true
+			return other, nil
 		}
 	}
-	return it, true
+	return it, nil
 }
 
 // setAside makes room for a good copy where a damaged one lies, and keeps
 // the damaged one for whoever wants to know what happened to it.
-func (a Archive) setAside(dir string, k Key) error {
+func (a Archive) setAside(dir string, k Key, why error) error {
 	aside := filepath.Join(filepath.Dir(dir), ".damaged-"+filepath.Base(dir)+"-"+clock(a.Now).UTC().Format("20060102T150405.000000000"))
 	if err := durable.Publish(dir, aside); err != nil {
 		return err
 	}
-	observe(a.Observe, Event{Kind: EventDamaged, Key: k, Path: aside, Err: ErrMismatch})
+	observe(a.Observe, Event{Kind: EventDamaged, Key: k, Path: aside, Err: why})
 	return nil
 }
 

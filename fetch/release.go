@@ -14,13 +14,24 @@ type Release struct {
 	Files        []File // one for each variant that is there, Setup first
 }
 
-// A File is one variant of a release (R3).
+// A File is one variant of a release (R3): one file, or a folder with all that
+// is below it.
 type File struct {
 	Variant version.Variant
-	Path    string // on the server
-	Size    int64  // bytes
-	Time    time.Time
-	Sidecar string // path of a file with its SHA-256 on the same server, or ""
+	Path    string    // on the server, byte for byte
+	Size    int64     // bytes; of a folder, of all its files together
+	Time    time.Time // of the last change; of a folder, the newest of its files'
+	Sidecar string    // path of a file with its SHA-256 on the same server, or ""
+	Parts   []Part    // of a folder: its files, by path; nil for one file
+}
+
+// A Part is one file of a variant that is a folder. Folders without files are
+// no parts: they are left behind.
+type Part struct {
+	Path   string    `json:"path"`             // below the folder, separated by slashes; on the server byte for byte, in an archive UTF-8
+	Size   int64     `json:"size"`             // bytes
+	Time   time.Time `json:"time,omitzero"`    // as the server's listing told it
+	SHA256 string    `json:"sha256,omitempty"` // lower-case hexadecimal digits; empty while it is on the server alone
 }
 
 // File returns the release's file of a variant.
@@ -54,7 +65,7 @@ const (
 	SkipUnreadable Why = "line of the listing not understood"
 	SkipLink       Why = "neither a file nor a folder"
 	SkipNoSize     Why = "its size is not told"
-	SkipTree       Why = "a variant that is a folder is not supported"
+	SkipTree       Why = "a folder with something that cannot be fetched"
 	SkipAmbiguous  Why = "several files claim to be the same variant"
 	SkipBeta       Why = "a beta, and none was asked for"
 	SkipRefused    Why = "not accepted by the caller"

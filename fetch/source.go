@@ -31,6 +31,10 @@ type Entry struct {
 	Time time.Time // of the last change, UTC to the second; zero where the server does not tell
 }
 
+// Text returns the entry's name for people and for file systems: as it is if
+// it is valid UTF-8, else decoded from CP1251.
+func (e Entry) Text() string { return text(e.Name) }
+
 // A Source is where releases come from. Paths are absolute, separated by
 // slashes, and made of names exactly as List returned them.
 //
@@ -71,6 +75,11 @@ func stat(ctx context.Context, src Source, name string) (Entry, error) {
 	if s, ok := src.(Stater); ok {
 		return s.Stat(ctx, name)
 	}
+	return listed(ctx, src, name)
+}
+
+// listed asks for one file by way of its folder's listing.
+func listed(ctx context.Context, src Source, name string) (Entry, error) {
 	entries, err := src.List(ctx, path.Dir(name))
 	if err != nil {
 		return Entry{}, err

@@ -1,13 +1,9 @@
 package fetch
 
 import (
-	"bufio"
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
-	"path"
 	"strings"
 
 	"github.com/aspupdate/aspupdate/version"
@@ -16,12 +12,13 @@ import (
 // A Candidate is a file that is complete, not yet published, and waits for
 // somebody to vouch for it.
 type Candidate struct {
-	Key           // what it claims to be, and the SHA-256 that its bytes have
+	Key           // what it claims to be, and the SHA-256 that its bytes have; of a folder, see [Item]
 	Path   string // on this machine; read only
-	Name   string // as it was named on the server
-	Size   int64
+	Name   string // as it was named on the server, in UTF-8
+	Size   int64  // bytes
+	Parts  []Part // of a folder: its files with their hashes; nil for one file
 	Source string // where it came from: a URL without secrets, or a file
-	Remote string // its path on the server, or ""
+	Remote string // its path on the server, byte for byte, or ""
 }
 
 // Vouched says how a file was vouched for, for the manifest and for people.
@@ -72,13 +69,13 @@ func checkVerifier(v Verifier) error {
 
 // PinnedSHA256 vouches for the file that has this hash, written as 64
 // hexadecimal digits. For a FullSetup, whose Setup is archived with it, see
-// [PerVariant].
+// [PerVariant]; for hashes that are kept in a file, [PinnedSums].
 func PinnedSHA256(sum string) Verifier { return pinned(strings.ToLower(strings.TrimSpace(sum))) }
 
 type pinned string
 
 func (p pinned) check() error {
-	if b, err := hex.DecodeString(string(p)); err != nil || len(b) != 32 {
+	if _, ok := parseSum(string(p)); !ok {
 		return fmt.Errorf("%q is not a SHA-256: write 64 hexadecimal digits", show(string(p)))
 	}
 	return nil
@@ -135,56 +132,4 @@ func (p perVariant) Verify(ctx context.Context, c Candidate) (Vouched, error) {
 		return Vouched{}, fmt.Errorf("nothing vouches for %s: give a Verifier for it too", c.Variant)
 	}
 	return v.Verify(ctx, c)
-}
-
-// sidecar is what the name of a file with a hash adds to the file's name.
-const sidecar = ".sha256"
-
-// Sidecar compares with a file named like the installer and ".sha256" on the
-// same server. It shows that the file is whole; it does not authenticate it,
-// because who can replace the one can replace the other.
-func Sidecar(src Source) Verifier {
-	return VerifierFunc(func(ctx context.Context, c Candidate) (Vouched, error) {
-		if c.Remote == "" {
-			return Vouched{}, errors.New("a file that is not from a server has no sidecar: pin its SHA-256")
-		}
-		want, err := readSidecar(ctx, src, c.Remote+sidecar, path.Base(c.Remote))
-		if err != nil {
-			return Vouched{}, err
-		}
-		if want != c.SHA256 {
-			return Vouched{}, fmt.Errorf("%w: %s says %s, file has %s", ErrMismatch, sidecar, want, c.SHA256)
-		}
-		return Vouched{By: "SHA-256 beside it on the server"}, nil
-	})
-}
-
-func readSidecar(ctx context.Context, src Source, name, of string) (string, error) {
-	r, err := src.Open(ctx, name, 0)
-	if err != nil {
-		return "", err
-	}
-	const enough = 64 << 10
-	sum, perr := parseSums(io.LimitReader(r, enough), of)
-	if err := r.Close(); err != nil && perr != nil {
-		return "", errors.Join(perr, err)
-	}
-	return sum, perr
-}
-
-// parseSums reads the output of sha256sum, or a file that holds one hash and
-// nothing else, and returns the hash of the file named of.
-func parseSums(r io.Reader, of string) (string, error) {
-	sc := bufio.NewScanner(r)
-	for sc.Scan() {
-		sum, name, named := strings.Cut(strings.TrimSpace(strings.TrimPrefix(sc.Text(), "\ufeff")), " ")
-		name = strings.TrimPrefix(strings.TrimSpace(name), "*")
-		if b, err := hex.DecodeString(sum); err != nil || len(b) != 32 {
-			continue
-		}
-		if !named || strings.EqualFold(path.Base(strings.ReplaceAll(name, `\`, "/")), of) {
-			return strings.ToLower(sum), nil
-		}
-	}
-	return "", errors.Join(fmt.Errorf("no SHA-256 of %s in its %s file", show(of), sidecar), sc.Err())
 }

@@ -18,8 +18,9 @@ const DefaultDeadline = 3 * time.Hour
 
 // A Command is an installer and how to run it. Path and SHA256 are required.
 type Command struct {
-	Path   string // the installer, a regular file; what runs is a private copy of it
-	SHA256 string // that the file must have, in hex
+	Path   string // the installer, a regular file or a folder of them; what runs is a private copy of it
+	SHA256 string // that it must have, in hex; of a folder, that of what sha256sum prints for its files in byte order of their paths
+	Entry  string // of a folder: the file to run, below it, separated by slashes; empty for one file
 	Kind   Kind   // gives exit codes their meaning; empty is [Plain]
 
 	// Launcher is the program, with its first arguments, that opens files of
@@ -57,6 +58,8 @@ func (c Command) check() (Command, error) {
 	switch {
 	case c.Path == "":
 		return c, errors.New("the command names no installer file; set Path")
+	case c.Entry != "" && !filepath.IsLocal(filepath.FromSlash(c.Entry)):
+		return c, fmt.Errorf("the entry point %q is not a file below the installer's folder; name one, separated by slashes", c.Entry)
 	case c.Deadline < 0:
 		return c, fmt.Errorf("deadline %s is negative; set it to more than R11's worst case", c.Deadline)
 	}

@@ -58,7 +58,7 @@ func (r Runner) Run(ctx context.Context, cmd Command) (Outcome, error) {
 		Format: recordFormat, ID: newID(), Path: c.Path, SHA256: c.SHA256, Log: c.Log,
 		Deadline: c.Deadline, LeavesRunning: c.LeavesRunning,
 	}
-	if rec.Copy, err = privateCopy(ctx, r.State, rec.ID, c.Path, c.SHA256); err != nil {
+	if rec.Copy, err = privateCopy(ctx, r.State, rec.ID, c.Path, c.Entry, c.SHA256); err != nil {
 		return fail(err)
 	}
 	r.event(Event{Kind: EventVerified, Path: c.Path, Elapsed: r.now().Sub(started), Text: "the installer has the expected SHA-256"})

@@ -42,6 +42,7 @@ func Test(t *testing.T, fixture func(t *testing.T) Fixture) {
 		{"RestoreTwice", restoreTwice},
 		{"TidyLeavesTheLiveDataAlone", tidyLeavesTheLiveDataAlone},
 		{"TidiedSnapshotStillRestores", tidiedSnapshotStillRestores},
+		{"ProofLeavesTheLiveDataAlone", proofLeavesTheLiveDataAlone},
 		{"DamagedSnapshotIsRefused", damagedSnapshotIsRefused},
 		{"ForeignSnapshotIsRefused", foreignSnapshotIsRefused},
 		{"CanceledLeavesTheLiveDataAlone", canceledLeavesTheLiveDataAlone},
@@ -147,6 +148,47 @@ func tidiedSnapshotStillRestores(t *testing.T, s suite) {
 	}
 	s.restore(t, id)
 	require.Equal(t, before, s.State(t), "the snapshot alone is enough")
+}
+
+func proofLeavesTheLiveDataAlone(t *testing.T, s suite) {
+	prover, ok := s.Target.(backup.Prover)
+	if !ok {
+		return
+	}
+	id := s.take(t)
+	s.Change(t)
+	changed := s.State(t)
+	snap, err := s.store.Get(id)
+	require.NoError(t, err)
+	require.Zero(t, snap.Proven)
+
+	// Behind the store's back: a proof that does not look would find it good.
+	dir, err := s.store.Path(id)
+	require.NoError(t, err)
+	err = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		whole, err := os.ReadFile(path)
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(path, whole[:len(whole)/2], 0o600))
+		require.Error(t, prover.Prove(t.Context(), dir, snap.Meta), "%s was cut short", d.Name())
+		return os.WriteFile(path, whole, 0o600)
+	})
+	require.NoError(t, err)
+	require.Equal(t, changed, s.State(t))
+	require.ErrorIs(t, prover.Prove(t.Context(), dir, backup.Meta{Kind: "something else"}), backup.ErrUnfit)
+
+	canceled, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err = s.store.Prove(canceled, id, s.Target)
+	require.ErrorIs(t, err, context.Canceled)
+
+	snap, err = s.store.Prove(t.Context(), id, s.Target)
+	require.NoError(t, err)
+	require.NotZero(t, snap.Proven)
+	require.Equal(t, changed, s.State(t))
+	require.NoError(t, s.store.Verify(t.Context(), id), "what was sealed stays as it was")
 }
 
 func damagedSnapshotIsRefused(t *testing.T, s suite) {

@@ -49,6 +49,17 @@ func put(ctx context.Context, s slot, mark string, live bool) (backup.Restored, 
 	return &restored{slot: s, mark: mark, old: live}, nil
 }
 
+// prove has a copy built, which compares it with the backup, and removes it. What
+// is left when we are killed goes with the next call of any method.
+func (s slot) prove(build func(fresh string) error) error {
+	fresh := s.beside(isNew, newMark())
+	err := build(fresh)
+	if err = errors.Join(err, s.remove(fresh)); err != nil {
+		return fmt.Errorf("proving a backup of %s: %w", s.path, err)
+	}
+	return nil
+}
+
 func needs(s slot, bytes int64) []backup.Need {
 	parent := filepath.Dir(s.path)
 	return []backup.Need{

@@ -30,6 +30,7 @@ var (
 	_ backup.Target = (*Folder)(nil)
 	_ backup.Tidier = (*Folder)(nil)
 	_ backup.Sizer  = (*Folder)(nil)
+	_ backup.Prover = (*Folder)(nil)
 )
 
 const (
@@ -77,6 +78,7 @@ func (f *Folder) Backup(ctx context.Context, dir string) (backup.Meta, error) {
 	}
 	return backup.Meta{
 		Kind:   folderKind,
+		Target: s.path,
 		Detail: detail,
 		Sums:   map[string]string{folderFile: hex.EncodeToString(sum.Sum(nil))},
 	}, nil
@@ -103,6 +105,22 @@ func (f *Folder) Restore(ctx context.Context, dir string, m backup.Meta) (backup
 		return nil, errors.Join(fmt.Errorf("restoring %s: %w", s.path, err), s.remove(fresh))
 	}
 	return put(ctx, s, mark, live)
+}
+
+// Prove implements [backup.Prover]. The copy is made beside the folder, where a
+// restore would make it.
+func (f *Folder) Prove(ctx context.Context, dir string, m backup.Meta) error {
+	s, err := f.ready()
+	if err != nil {
+		return err
+	}
+	var d folderDetail
+	if err := fits(m, folderKind, &d); err != nil {
+		return err
+	}
+	return s.prove(func(fresh string) error {
+		return f.build(ctx, filepath.Join(dir, folderFile), fresh, d)
+	})
 }
 
 // build unpacks into the new folder fresh and compares what is there then.

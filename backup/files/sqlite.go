@@ -41,6 +41,7 @@ var (
 	_ backup.Target = (*SQLite)(nil)
 	_ backup.Tidier = (*SQLite)(nil)
 	_ backup.Sizer  = (*SQLite)(nil)
+	_ backup.Prover = (*SQLite)(nil)
 )
 
 const (
@@ -111,6 +112,7 @@ func (q *SQLite) backup(ctx context.Context, s slot, dir string) (backup.Meta, e
 	}
 	return backup.Meta{
 		Kind:   sqliteKind,
+		Target: s.path,
 		Engine: "SQLite " + engine,
 		Detail: detail,
 		Sums:   map[string]string{sqliteFile: d.SHA256},
@@ -143,6 +145,22 @@ func (q *SQLite) Restore(ctx context.Context, dir string, m backup.Meta) (backup
 		}
 	}
 	return put(ctx, s, mark, live)
+}
+
+// Prove implements [backup.Prover]. The copy is made beside the database, and
+// SQLite is asked to check it.
+func (q *SQLite) Prove(ctx context.Context, dir string, m backup.Meta) error {
+	s, err := q.ready()
+	if err != nil {
+		return err
+	}
+	var d sqliteDetail
+	if err := fits(m, sqliteKind, &d); err != nil {
+		return err
+	}
+	return s.prove(func(fresh string) error {
+		return q.build(ctx, s, filepath.Join(dir, sqliteFile), fresh, d)
+	})
 }
 
 // build copies the backup to fresh, checks it, and gives it back what VACUUM

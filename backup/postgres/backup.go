@@ -96,14 +96,21 @@ func (s *session) backup(ctx context.Context, dir string) (backup.Meta, error) {
 			return backup.Meta{}, fmt.Errorf("the setting %s is no number: %w", setLimit, err)
 		}
 	}
+	f.Checksums = s.d.Checksums
 	source := s.name
 	if !s.d.InPlace {
-		if source, err = s.clone(ctx, &f); err != nil {
+		if err := s.clone(ctx, live, &f); err != nil {
 			return backup.Meta{}, err
 		}
+		if source = f.Clone; source == "" {
+			source = s.name
+			s.tell(StageNoClone, f.NoClone)
+		}
 	}
+	s.tell(StageDump, "")
 	meta := backup.Meta{
 		Kind:   kind,
+		Target: s.name + " of the cluster " + f.SystemID,
 		Engine: "PostgreSQL " + f.Server,
 		Tools:  map[string]string{"pg_dump": t.version},
 	}
@@ -137,36 +144,6 @@ func (s *session) outside(ctx context.Context, dir string) error {
 	return err
 }
 
-// clone copies the live database on the server.
-func (s *session) clone(ctx context.Context, f *Facts) (string, error) {
-	// Sessions that are just ending get five seconds from the server.
-	name := besideName(s.name, kindClone, newMark())
-	if _, err := s.Exec(ctx, s.copyStatement(name, s.name)); err != nil {
-		if sqlState(err) == codeInUse {
-			return "", fmt.Errorf("%w: close it first: %w", ErrBusy, err)
-		}
-		return "", fmt.Errorf("copying it on the server: %w", err)
-	}
-	i, err := s.find(ctx, name)
-	if err == nil && i == nil {
-		err = errors.New("the copy is gone")
-	}
-	if err != nil {
-		return "", err
-	}
-	f.Clone, f.CloneOID = name, i.oid
-	return name, nil
-}
-
-// copyStatement copies a database that nobody uses. It opens to superusers alone.
-func (s *session) copyStatement(name, template string) string {
-	sql := "CREATE DATABASE " + ident(name) + " TEMPLATE " + ident(template)
-	if s.version >= 150000 { // older servers know no other way
-		sql += " STRATEGY FILE_COPY"
-	}
-	return sql + " CONNECTION LIMIT 0"
-}
-
 // dump writes the dump of a database and reads its fingerprints, both from
 // one snapshot, and returns the sum of the file.
 func (s *session) dump(ctx context.Context, t tools, source, dir string, f *Facts) (map[string]string, error) {
@@ -194,7 +171,7 @@ func (s *session) dump(ctx context.Context, t tools, source, dir string, f *Fact
 		return nil, err
 	}
 	count := &counter{}
-	sink := &firstError{w: io.MultiWriter(pack, raw, count)}
+	sink := &firstError{w: io.MultiWriter(pack, raw, count, s.d.meter(StageDump, 0))}
 	cmd := s.command(ctx, source, t.dump, "--format=custom", "--compress=0", "--snapshot="+snapshot)
 	cmd.Stdout = sink
 	err = run(cmd)

@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/aspupdate/aspupdate/backup"
+	"github.com/aspupdate/aspupdate/backup/internal/progress"
 )
 
 // Database is a database on a PostgreSQL server, a [backup.Target]. Its
@@ -31,6 +32,15 @@ type Database struct {
 	// InPlace dumps the database itself, without the clone, where the server
 	// has no room for one. A restore then takes as long as pg_restore.
 	InPlace bool
+	// Checksums makes backups count and sum the rows of every table, in SQL and in
+	// the very state that is dumped, whatever their order, and every restore
+	// and proof of such a backup compare them. That costs a full read of the
+	// database each time, of a restore by the clone too. Without it, what comes back
+	// is compared in all but the rows, and the dump is guarded by its SHA-256.
+	Checksums bool
+	// Observe, if set, is told what is being done, in order and one event at a
+	// time. It may be the function that the store has, too.
+	Observe func(backup.Event)
 
 	tracer pgx.QueryTracer // tests cut runs short at each statement
 }
@@ -39,7 +49,34 @@ var (
 	_ backup.Target = (*Database)(nil)
 	_ backup.Tidier = (*Database)(nil)
 	_ backup.Sizer  = (*Database)(nil)
+	_ backup.Prover = (*Database)(nil)
 )
+
+// What Database.Observe is told beside what the store's is.
+const (
+	StageClone   backup.Stage = "clone"    // the database is copied on the server, or its clone back
+	StageNoClone backup.Stage = "no clone" // Note says why: the dump is made in place, or is what is restored
+	StageDump    backup.Stage = "dump"     // pg_dump writes; Done is before compression
+	StageLoad    backup.Stage = "load"     // pg_restore reads; the indexes come after the last byte
+	StageCompare backup.Stage = "compare"  // what was restored, with the manifest
+	StageSwap    backup.Stage = "swap"     // the restored database gets the live name
+)
+
+func (d *Database) tell(stage backup.Stage, note string) {
+	if d.Observe != nil {
+		d.Observe(backup.Event{Stage: stage, Note: note, At: time.Now().UTC()})
+	}
+}
+
+// meter tells how far a stage is.
+func (d *Database) meter(stage backup.Stage, total int64) *progress.Meter {
+	if d.Observe == nil {
+		return nil
+	}
+	return progress.New(total, time.Now, func(p progress.Point) {
+		d.Observe(backup.Event{Stage: stage, Done: p.Done, Total: p.Total, Rate: p.Rate, Left: p.Left, At: p.At.UTC()})
+	})
+}
 
 var (
 	// ErrRights says that the maintenance role is no superuser.

@@ -14,16 +14,25 @@
 // A backup copies the database on the server (the clone: file by file, a
 // second or two a gigabyte) and dumps the clone by pg_dump, compressed by
 // zstd. The dump is the backup that the regulation asks for (R9); the clone
-// stays until Tidy because a restore from it takes seconds. Beside the dump
-// the manifest keeps what pg_dump leaves out: owner, rights, settings,
-// comment and connection limit of the database, encoding and locale, the
-// roles it refers to, the extensions with their versions, and a count and a
-// checksum of the rows of every table.
+// stays until Tidy or the next backup because a restore from it takes seconds.
+// Where the server's disk has no room for a clone, or a superuser's session
+// stays on a closed database, the database itself is dumped, and the manifest
+// and an event say why. A database that is open and in use is not backed up
+// without its clone unless InPlace says so: what its users enter meanwhile
+// would be lost on the way back.
+//
+// Beside the dump the manifest keeps what pg_dump leaves out: owner, rights,
+// settings, comment and connection limit of the database, encoding and locale,
+// the roles it refers to, the extensions with their versions, and, if Checksums
+// asks for that, a count and a checksum of the rows of every table.
 //
 // A restore never touches the live database: it makes another one beside it,
 // from the clone or else from the dump, gives it what pg_dump left out,
 // compares it with the manifest, and swaps the two by renaming, in one
 // transaction. The one that was live is kept aside under a name of its own.
+//
+// A proof (see [backup.Store.Prove]) makes such a database from the dump,
+// compares and drops it, while users go on with the live one.
 //
 // # The role
 //

@@ -21,7 +21,9 @@ type Facts struct {
 	SystemID string `json:"system"`          // tells one cluster from another
 	Clone    string `json:"clone,omitempty"` // database that was dumped and stays until Tidy
 	CloneOID uint32 `json:"clone_oid,omitempty"`
-	Closed   bool   `json:"closed"` // whether users were kept out
+	NoClone  string `json:"no_clone,omitempty"` // why there is none although one was wanted
+	Closed   bool   `json:"closed"`             // whether users were kept out
+	Bytes    int64  `json:"bytes"`              // on the server, indexes included
 
 	Owner    string    `json:"owner"`
 	Limit    int       `json:"connection_limit"` // in force when open
@@ -33,6 +35,7 @@ type Facts struct {
 	Roles      []string    `json:"roles"` // that own something or were granted something
 	Extensions []Extension `json:"extensions,omitempty"`
 	NoPublic   bool        `json:"no_public,omitempty"` // the schema public was dropped
+	Checksums  bool        `json:"checksums,omitempty"` // whether rows were counted and summed, see Database.Checksums
 	Tables     []Table     `json:"tables"`
 
 	DumpSHA256 string `json:"dump_sha256"` // of the dump before compression
@@ -73,12 +76,14 @@ type Extension struct {
 }
 
 // A Table is the fingerprint of a table, of a sequence, or of all large
-// objects together. The sum does not depend on the order of rows.
+// objects together. The sum does not depend on the order of rows. Without
+// checksums, tables have neither rows nor sum, and large objects are counted
+// only; a sequence always has its value.
 type Table struct {
 	Schema string `json:"schema"`
 	Name   string `json:"name"`
-	Rows   int64  `json:"rows"`
-	Sum    string `json:"sum"`
+	Rows   int64  `json:"rows,omitempty"`
+	Sum    string `json:"sum,omitempty"`
 }
 
 // ReadFacts returns what a backup made by this package tells of its database.
@@ -107,9 +112,9 @@ func (s *session) describe(ctx context.Context, i *dbInfo) (Facts, error) {
 	var row map[string]any
 	var hasACL bool
 	err := s.QueryRow(ctx, `SELECT current_setting('server_version'), (SELECT system_identifier::text FROM pg_control_system()),
-		pg_encoding_to_char(encoding), datcollate, datctype, spcname, to_jsonb(d) - 'datacl', datacl IS NOT NULL
+		pg_encoding_to_char(encoding), datcollate, datctype, spcname, to_jsonb(d) - 'datacl', datacl IS NOT NULL, pg_database_size(d.oid)
 		FROM pg_database d JOIN pg_tablespace t ON t.oid = dattablespace WHERE d.oid = $1`, i.oid).
-		Scan(&f.Server, &f.SystemID, &f.Locale.Encoding, &f.Locale.Collate, &f.Locale.Ctype, &f.Locale.Tablespace, &row, &hasACL)
+		Scan(&f.Server, &f.SystemID, &f.Locale.Encoding, &f.Locale.Collate, &f.Locale.Ctype, &f.Locale.Tablespace, &row, &hasACL, &f.Bytes)
 	if err != nil {
 		return f, err
 	}
@@ -174,13 +179,14 @@ func look(ctx context.Context, q querier, version int, f *Facts) (err error) {
 	if err := q.QueryRow(ctx, "SELECT NOT EXISTS (SELECT FROM pg_namespace WHERE nspname = 'public')").Scan(&f.NoPublic); err != nil {
 		return err
 	}
-	f.Tables, err = sums(ctx, q, version)
+	f.Tables, err = sums(ctx, q, version, f.Checksums)
 	return err
 }
 
-// sums fingerprints what pg_dump dumps the rows of. Materialized views are
-// computed anew by a restore, and the tables of an extension are its own.
-func sums(ctx context.Context, q querier, version int) ([]Table, error) {
+// sums fingerprints what pg_dump dumps the rows of; deep says whether the rows
+// are read. Materialized views are computed anew by a restore, and the tables
+// of an extension are its own.
+func sums(ctx context.Context, q querier, version int, deep bool) ([]Table, error) {
 	type relation struct{ Schema, Name, Kind string }
 	relations, err := collect[relation](ctx, q, `SELECT nspname, relname, relkind::text FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
 		WHERE relkind IN ('r', 'S') AND relpersistence <> 't' AND nspname !~ '^pg_' AND nspname <> 'information_schema'
@@ -197,6 +203,10 @@ func sums(ctx context.Context, q querier, version int) ([]Table, error) {
 			query = "SELECT 1, last_value || CASE WHEN is_called THEN ' used' ELSE '' END FROM " + from
 		}
 		t := Table{Schema: r.Schema, Name: r.Name}
+		if r.Kind == "r" && !deep {
+			tables = append(tables, t)
+			continue
+		}
 		if err := q.QueryRow(ctx, query).Scan(&t.Rows, &t.Sum); err != nil {
 			return nil, fmt.Errorf("reading %s: %w", from, err)
 		}
@@ -204,11 +214,11 @@ func sums(ctx context.Context, q querier, version int) ([]Table, error) {
 	}
 	// A restore may cut large objects into other pages where there are holes:
 	// zeros do not count.
-	t := Table{Schema: "pg_catalog", Name: "pg_largeobject", Sum: "0"}
+	t := Table{Schema: "pg_catalog", Name: "pg_largeobject"}
 	if err := q.QueryRow(ctx, "SELECT count(*) FROM pg_largeobject_metadata").Scan(&t.Rows); err != nil {
 		return nil, err
 	}
-	if t.Rows > 0 && version >= 140000 { // trimming bytes came with 14
+	if deep && version >= 140000 { // trimming bytes came with 14
 		err := q.QueryRow(ctx, `SELECT coalesce(sum(hashtextextended(loid || ' ' || pageno || ' ' || encode(d, 'hex'), 0)), 0)::text
 			FROM (SELECT loid, pageno, rtrim(data, '\x00'::bytea) d FROM pg_largeobject) p WHERE d <> ''`).Scan(&t.Sum)
 		if err != nil {
@@ -235,6 +245,13 @@ func (f Facts) differences(got Facts) []string {
 		compare("settings", f.Settings, got.Settings)
 	}
 	compare("locale", f.Locale, got.Locale)
+	places := func(list []Extension) (out []string) {
+		for _, e := range list {
+			out = append(out, e.Name+" in "+e.Schema)
+		}
+		return out
+	}
+	compare("the list of extensions", places(f.Extensions), places(got.Extensions))
 	key := func(t Table) string { return ident(t.Schema, t.Name) }
 	have := map[string]Table{}
 	for _, t := range got.Tables {
@@ -245,6 +262,8 @@ func (f Facts) differences(got Facts) []string {
 		switch {
 		case !ok:
 			diff = append(diff, key(t)+" is missing")
+		case h != t && t.Sum == "" && h.Sum == "":
+			diff = append(diff, fmt.Sprintf("%s has %d objects, backed up were %d", key(t), h.Rows, t.Rows))
 		case h != t:
 			diff = append(diff, fmt.Sprintf("%s has %d rows with sum %s, backed up were %d with %s", key(t), h.Rows, h.Sum, t.Rows, t.Sum))
 		}
@@ -254,6 +273,19 @@ func (f Facts) differences(got Facts) []string {
 		diff = append(diff, name+" was not there")
 	}
 	slices.Sort(diff)
+	return diff
+}
+
+// extensionVersions says which extensions came back in another version: pg_restore
+// takes the newest that the server has. A way back cannot depend on that.
+func (f Facts) extensionVersions(got Facts) (diff []string) {
+	for _, e := range f.Extensions {
+		for _, h := range got.Extensions {
+			if h.Name == e.Name && h.Version != e.Version {
+				diff = append(diff, fmt.Sprintf("the extension %q is version %s, backed up was %s", e.Name, h.Version, e.Version))
+			}
+		}
+	}
 	return diff
 }
 

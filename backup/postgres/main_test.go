@@ -23,7 +23,7 @@ import (
 
 // One server for all tests of this package: each has databases and roles of
 // its own names.
-var cluster = sync.OnceValues(realtest.StartPostgres)
+var cluster = sync.OnceValues(func() (*realtest.Cluster, error) { return realtest.StartPostgres() })
 
 var started atomic.Bool
 
@@ -65,7 +65,7 @@ func newWorld(t *testing.T) *world {
 		c: c, name: `Опека "` + mark + `"'s`, role: `app '"` + mark, password: rand.Text(),
 		store: &backup.Store{Dir: filepath.Join(t.TempDir(), "store")},
 	}
-	w.db = &Database{URI: c.Admin(w.name), Bin: c.Bin}
+	w.db = &Database{URI: c.Admin(w.name), Bin: c.Bin, Checksums: true}
 	w.admin(t, "postgres", "CREATE ROLE "+ident(w.role)+" LOGIN PASSWORD "+literal(w.password))
 	w.admin(t, "postgres", "CREATE ROLE "+ident("reader "+mark))
 	w.admin(t, "postgres", "CREATE DATABASE "+ident(w.name)+" OWNER "+ident(w.role))

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/klauspost/compress/zstd"
@@ -75,6 +76,7 @@ func (s *session) restore(ctx context.Context, dir string, f Facts) (*restored, 
 	if live != nil {
 		r.old, closed = live.oid, live.closed()
 	}
+	s.tell(StageSwap, "")
 	// From here on the outcome can be in doubt: r goes along with the error.
 	return r, s.swap(ctx, swap{
 		live: live, aside: besideName(s.name, kindOld, newMark()), asideKind: kindOld,
@@ -83,24 +85,45 @@ func (s *session) restore(ctx context.Context, dir string, f Facts) (*restored, 
 }
 
 // build makes the database name from the clone, or else from the dump, and
-// compares it with the backup.
+// compares it with the backup. Whatever is wrong with the clone, the dump is
+// what counts.
 func (s *session) build(ctx context.Context, name, dir string, f Facts) error {
-	if s.cloneMatches(ctx, f) {
-		err := s.buildFrom(ctx, name, f, func() error {
+	why := s.cloneUnfit(ctx, f)
+	if why == "" {
+		s.tell(StageClone, "")
+		got, err := s.buildFrom(ctx, name, f, func() error {
 			_, err := s.Exec(ctx, s.copyStatement(name, f.Clone)+" OWNER "+ident(f.Owner))
 			return err
 		}, nil)
-		if !errors.Is(err, ErrDiffers) {
-			return err
+		if err == nil {
+			err = differ(f.differences(got))
 		}
-		// Somebody changed the clone: the dump is what counts.
-		if err := s.drop(ctx, name); err != nil {
-			return err
+		if err == nil {
+			return nil
+		}
+		why = "the clone is of no use: " + err.Error()
+		if i, ferr := s.find(ctx, name); ferr != nil {
+			return errors.Join(err, ferr)
+		} else if i != nil {
+			if derr := s.drop(ctx, name); derr != nil {
+				return errors.Join(err, derr)
+			}
 		}
 	}
-	t, err := s.d.findTools(ctx, s.version)
+	s.tell(StageNoClone, why)
+	got, err := s.buildFromDump(ctx, name, dir, f)
 	if err != nil {
 		return err
+	}
+	return differ(f.differences(got))
+}
+
+// buildFromDump makes the database name from the dump and tells what it has
+// become.
+func (s *session) buildFromDump(ctx context.Context, name, dir string, f Facts) (Facts, error) {
+	t, err := s.d.findTools(ctx, s.version)
+	if err != nil {
+		return Facts{}, err
 	}
 	return s.buildFrom(ctx, name, f, func() error {
 		_, err := s.Exec(ctx, createStatement(name, f))
@@ -108,65 +131,80 @@ func (s *session) build(ctx context.Context, name, dir string, f Facts) error {
 	}, func() error { return s.load(ctx, t, name, filepath.Join(dir, dumpFile), f) })
 }
 
-func (s *session) buildFrom(ctx context.Context, name string, f Facts, create, load func() error) error {
+func (s *session) buildFrom(ctx context.Context, name string, f Facts, create, load func() error) (got Facts, err error) {
 	if err := create(); err != nil {
-		return fmt.Errorf("making the copy beside: %w", err)
+		return got, fmt.Errorf("making the copy beside: %w", err)
 	}
 	if err := s.together(ctx, "ALTER DATABASE "+ident(name)+" SET "+setKind+" = "+literal(kindNew)); err != nil {
-		return err
+		return got, err
 	}
 	if load != nil {
 		if err := load(); err != nil {
-			return err
+			return got, err
 		}
 	}
 	if err := s.apply(ctx, name, f); err != nil {
-		return err
+		return got, err
 	}
-	return s.compare(ctx, name, f)
+	return s.inspect(ctx, name, f.Checksums)
 }
 
-func (s *session) compare(ctx context.Context, name string, f Facts) error {
+// inspect tells all that can be compared with a backup.
+func (s *session) inspect(ctx context.Context, name string, checksums bool) (got Facts, err error) {
+	s.tell(StageCompare, "")
 	i, err := s.find(ctx, name)
-	if err != nil {
-		return err
+	if err == nil && i == nil {
+		err = errors.New("the copy is gone")
 	}
-	got, err := s.describe(ctx, i)
 	if err != nil {
-		return err
+		return got, err
+	}
+	if got, err = s.describe(ctx, i); err != nil {
+		return got, err
 	}
 	conn, err := s.to(ctx, name)
 	if err != nil {
-		return err
+		return got, err
 	}
 	defer closeConn(conn)
-	if err := look(ctx, conn, s.version, &got); err != nil {
-		return err
-	}
-	if diff := f.differences(got); len(diff) > 0 {
-		more := ""
-		if len(diff) > 5 {
-			more = fmt.Sprintf(" and %d more", len(diff)-5)
-			diff = diff[:5]
-		}
-		return fmt.Errorf("%w: %s%s", ErrDiffers, strings.Join(diff, "; "), more)
-	}
-	return nil
+	got.Checksums = checksums
+	err = look(ctx, conn, s.version, &got)
+	return got, err
 }
 
-// cloneMatches reports whether the clone of that backup still is there, on the
-// same cluster, and was shut all the time.
-func (s *session) cloneMatches(ctx context.Context, f Facts) bool {
+// differ makes an error of what differs, nil if nothing does.
+func differ(lists ...[]string) error {
+	diff := slices.Concat(lists...)
+	if len(diff) == 0 {
+		return nil
+	}
+	more := ""
+	if len(diff) > 5 {
+		more = fmt.Sprintf(" and %d more", len(diff)-5)
+		diff = diff[:5]
+	}
+	return fmt.Errorf("%w: %s%s", ErrDiffers, strings.Join(diff, "; "), more)
+}
+
+// cloneUnfit says why the way back is not by the clone of that backup, "" if it
+// is: the clone is there, on the same cluster, and was shut all the time.
+func (s *session) cloneUnfit(ctx context.Context, f Facts) string {
 	if f.Clone == "" || kindOf(s.name, f.Clone) != kindClone {
-		return false
+		return "the backup has no clone"
 	}
 	i, err := s.findOID(ctx, f.CloneOID)
-	if err != nil || i == nil || i.name != f.Clone || i.allow || i.settings[setKind] != kindClone {
-		return false
+	if err != nil || i == nil || i.name != f.Clone {
+		return "the clone is gone"
+	}
+	if i.allow || i.settings[setKind] != kindClone {
+		return "the clone was opened"
 	}
 	var system string
 	err = s.QueryRow(ctx, "SELECT system_identifier::text FROM pg_control_system()").Scan(&system)
-	return err == nil && system == f.SystemID
+	if err != nil || system != f.SystemID {
+		return "the server is another one"
+	}
+	return ""
 }
 
 // load restores the dump into the empty database name, all of it or nothing.
@@ -192,7 +230,8 @@ func (s *session) load(ctx context.Context, t tools, name, file string, f Facts)
 	}
 	defer unpack.Close()
 	raw := sha256.New()
-	source := io.TeeReader(unpack, raw)
+	source := io.TeeReader(unpack, io.MultiWriter(raw, s.d.meter(StageLoad, f.DumpBytes)))
+	s.tell(StageLoad, "")
 	cmd := s.command(ctx, name, t.restore, "--single-transaction", "--exit-on-error")
 	cmd.Stdin = source
 	if err := run(cmd); err != nil {

@@ -9,11 +9,14 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/aspupdate/aspupdate/backup"
 )
 
 // Codes of SQLSTATE that something is made of here.
 const (
 	codeInUse       = "55006" // object_in_use: sessions are on the database
+	codeDiskFull    = "53100" // disk_full
 	codeLockTimeout = "55P03" // lock_not_available
 )
 
@@ -149,6 +152,8 @@ func lockKey(database string) int64 {
 }
 
 func (s *session) close() { closeConn(s.Conn) }
+
+func (s *session) tell(stage backup.Stage, note string) { s.d.tell(stage, note) }
 
 // closeConn says goodbye to the server, also when the call's own ctx is over.
 func closeConn(c *pgx.Conn) {

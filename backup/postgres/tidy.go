@@ -108,14 +108,16 @@ func (d *Database) Needs(ctx context.Context) ([]backup.Need, error) {
 	}
 	defer s.close()
 	var n int64
-	err = s.QueryRow(ctx, "SELECT pg_database_size(oid) FROM pg_database WHERE datname = $1", s.name).Scan(&n)
+	var tablespace string
+	err = s.QueryRow(ctx, `SELECT pg_database_size(d.oid), spcname FROM pg_database d JOIN pg_tablespace t ON t.oid = dattablespace
+		WHERE datname = $1`, s.name).Scan(&n, &tablespace)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, fmt.Errorf("there is no database %q on the server", s.name)
 	}
 	if err != nil {
 		return nil, err
 	}
-	dir, err := s.folder(ctx)
+	dir, err := s.place(ctx, tablespace)
 	if err != nil {
 		return nil, err
 	}

@@ -11,6 +11,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
+
+	"github.com/aspupdate/aspupdate/backup"
 )
 
 // fakeTools are programs that answer --version and otherwise run the script.
@@ -190,4 +192,24 @@ func TestFolderOfTheServer(t *testing.T) {
 	dir, err := w.db.Folder(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, w.c.Data, dir)
+}
+
+func TestProgressOfTheDumpIsTold(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS == "windows" {
+		return // the fake tools are shell scripts
+	}
+	w := newWorld(t)
+	w.db.Bin = fakeTools(t, "99.1", "printf abc; sleep 1.1; printf de")
+	var told []backup.Event
+	w.db.Observe = func(e backup.Event) {
+		if e.Stage == StageDump {
+			told = append(told, e)
+		}
+	}
+	w.take(t)
+	require.Len(t, told, 2, "its begin, and once a second")
+	require.Zero(t, told[0].Done)
+	require.Equal(t, int64(5), told[1].Done)
+	require.Positive(t, told[1].Rate)
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/urfave/cli/v3"
@@ -12,12 +13,10 @@ import (
 )
 
 func runFetch(ctx context.Context, s *site, _ *cli.Command) error {
-	found, err := s.newest(ctx)
-	if err != nil {
+	return s.look(ctx, func(found []fetch.Release) error {
+		_, err := s.fetchAll(ctx, found)
 		return err
-	}
-	_, err = s.fetchAll(ctx, found)
-	return err
+	})
 }
 
 func runPlan(ctx context.Context, s *site, _ *cli.Command) error {
@@ -77,27 +76,44 @@ func (s *site) next(ctx context.Context, get func(context.Context, []fetch.Relea
 	if err != nil {
 		return nil, err
 	}
-	found, err := s.newest(ctx)
-	if err != nil {
-		return nil, err
-	}
-	to := make([]rollback.Release, len(found))
-	for i := range found {
-		to[i] = rollback.Release{Version: found[i].Version.String()}
-	}
 	live, err := s.serverFolders(ctx)
 	if err != nil {
 		return nil, err
 	}
-	// Before anything is fetched, for there may be nothing to do, or no good
-	// place to put it.
-	if _, err := s.lay(from, to, live); err != nil {
-		return nil, err
+	var u *rollback.Update
+	err = s.look(ctx, func(found []fetch.Release) (err error) {
+		to := make([]rollback.Release, len(found))
+		for i := range found {
+			to[i] = rollback.Release{Version: found[i].Version.String()}
+		}
+		// Before anything is fetched, for there may be nothing to do, or no good
+		// place to put it.
+		if _, err := s.lay(from, to, live); err != nil {
+			return err
+		}
+		if to, err = get(ctx, found); err != nil {
+			return err
+		}
+		u, err = s.lay(from, to, live)
+		return err
+	})
+	return u, err
+}
+
+// look gives use what is newest on the server, and again if that was replaced
+// meanwhile: the server keeps one version.
+func (s *site) look(ctx context.Context, use func([]fetch.Release) error) error {
+	const looks = 3
+	for look := 1; ; look++ {
+		found, err := s.newest(ctx)
+		if err != nil {
+			return err
+		}
+		if err = use(found); !errors.Is(err, fetch.ErrChanged) || look == looks {
+			return err
+		}
+		s.show.line("          %v", err)
 	}
-	if to, err = get(ctx, found); err != nil {
-		return nil, err
-	}
-	return s.lay(from, to, live)
 }
 
 // lay lays out the update between two states and checks it as far as that
@@ -238,7 +254,7 @@ func runImport(ctx context.Context, s *site, cmd *cli.Command) error {
 	}
 	for _, d := range s.conf.Distributions {
 		if d.Name == cmd.String("distribution") {
-			item, err := s.archive.Import(ctx, file, fetch.Key{Distribution: d.Name, Version: v, Variant: version.Setup}, verifier(d))
+			item, err := s.archive.Import(ctx, file, fetch.Key{Distribution: d.Name, Version: v, Variant: version.Setup}, verifier(d, s.source))
 			if err == nil {
 				s.show.line("archived %s, vouched for: %s", item.Key, item.Vouched)
 			}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -13,6 +14,8 @@ import (
 	"time"
 
 	"github.com/pelletier/go-toml/v2"
+
+	"github.com/aspupdate/aspupdate/fetch"
 )
 
 // A config is the one file that describes an installation. Secrets are not in
@@ -32,7 +35,8 @@ type config struct {
 	Postgres []postgresConfig `toml:"postgres"`
 	SQLite   []pathConfig     `toml:"sqlite"`
 	Folders  []pathConfig     `toml:"folder"`
-	NoData   string           `toml:"no_data"` // why there are none of these three (R9); recorded
+	Commands []commandConfig  `toml:"command"`
+	NoData   string           `toml:"no_data"` // why there are none of these four (R9); recorded
 }
 
 type serverConfig struct {
@@ -46,6 +50,12 @@ type serverConfig struct {
 
 	PasswordEnv  string `toml:"password_env"`
 	PasswordFile string `toml:"password_file"`
+
+	// At most one; without them the system's roots are trusted.
+	TLSCA          string `toml:"tls_ca"`          // a PEM file with the roots to trust
+	TLSCertificate string `toml:"tls_certificate"` // SHA-256 of the one certificate to trust
+	TLSInsecure    string `toml:"tls_insecure"`    // why any certificate will do; shown at each run
+	trust          *tls.Config
 }
 
 // windowConfig is the site's estimate (R11) and its zone. The support's hours
@@ -83,6 +93,7 @@ type deadlinesConfig struct {
 type distributionConfig struct {
 	Name        string   `toml:"name"`
 	Kind        string   `toml:"kind"`        // gives exit codes their meaning: "plain" or "msi"
+	Entry       string   `toml:"entry"`       // the file to run, where a variant is a folder
 	Launcher    []string `toml:"launcher"`    // the program that opens the installer, if it is none itself
 	Arguments   []string `toml:"arguments"`   // visible to everybody on the machine
 	Environment []string `toml:"environment"` // names of variables that the installer gets from ours
@@ -90,6 +101,7 @@ type distributionConfig struct {
 
 	SHA256          map[string]string `toml:"sha256"`          // pinned hashes of Setup by version
 	SHA256FullSetup map[string]string `toml:"sha256_full"`     // and of FullSetup
+	SHA256File      string            `toml:"sha256_file"`     // or a file in sha256sum's format with hashes of asp/7.13.100/Setup.exe and the like
 	Unauthenticated string            `toml:"unauthenticated"` // why files without a pinned hash are taken; recorded
 
 	Probe probeConfig `toml:"probe"`
@@ -153,7 +165,7 @@ func loadConfig(path string) (*config, error) {
 	if err := c.check(); err != nil {
 		return nil, fmt.Errorf("%w: %s: %w", errConfig, path, err)
 	}
-	if err := c.secrets(); err != nil {
+	if err := errors.Join(c.secrets(), c.Server.trusted()); err != nil {
 		return nil, fmt.Errorf("%w: %s: %w", errConfig, path, err)
 	}
 	return &c, nil
@@ -268,19 +280,24 @@ func (c *config) check() error {
 			return fmt.Errorf("%s = %q: it wants an absolute path", name, path)
 		}
 	}
+	data := len(c.Postgres) + len(c.SQLite) + len(c.Folders) + len(c.Commands)
 	switch {
 	case c.Server.Address == "":
 		return errors.New("server.address is missing: it wants a host or host:port")
 	case !slices.Contains([]string{"", "none", "explicit", "implicit"}, c.Server.TLS):
 		return fmt.Errorf("server.tls = %q: allowed are none, explicit, implicit", c.Server.TLS)
+	case c.Server.trusts() > 1:
+		return errors.New("server: tls_ca, tls_certificate and tls_insecure exclude one another")
+	case c.Server.trusts() > 0 && c.Server.TLS != "explicit" && c.Server.TLS != "implicit":
+		return errors.New("server: tls_ca, tls_certificate and tls_insecure want tls = \"explicit\" or \"implicit\"")
 	case len(c.Distributions) == 0:
 		return errors.New("no [[distribution]] is given")
 	case c.Application.NoFence == "" && len(c.Application.Close)+len(c.Postgres) == 0:
 		return errors.New("nothing keeps users out: give application.close and application.open, or say why not in application.no_fence")
-	case c.NoData == "" && len(c.Postgres)+len(c.SQLite)+len(c.Folders) == 0:
-		return errors.New("nothing is backed up (R9): give [[postgres]], [[sqlite]] or [[folder]], or say why not in no_data")
-	case c.NoData != "" && len(c.Postgres)+len(c.SQLite)+len(c.Folders) > 0:
-		return errors.New("no_data says that nothing is backed up, and there are [[postgres]], [[sqlite]] or [[folder]]")
+	case c.NoData == "" && data == 0:
+		return errors.New("nothing is backed up (R9): give [[postgres]], [[sqlite]], [[folder]] or [[command]], or say why not in no_data")
+	case c.NoData != "" && data > 0:
+		return errors.New("no_data says that nothing is backed up, and there are [[postgres]], [[sqlite]], [[folder]] or [[command]]")
 	case (len(c.Application.Close) == 0) != (len(c.Application.Open) == 0):
 		return errors.New("application.close and application.open come together")
 	case (len(c.Application.Stop) == 0) != (len(c.Application.Start) == 0):
@@ -300,6 +317,8 @@ func (c *config) check() error {
 			return fmt.Errorf("distribution %s: probe wants either http or command", d.Name)
 		case d.Probe.Installed != "" && !filepath.IsAbs(d.Probe.Installed):
 			return fmt.Errorf("distribution %s: probe.installed = %q: it wants an absolute path", d.Name, d.Probe.Installed)
+		case d.SHA256File != "" && d.Unauthenticated != "":
+			return fmt.Errorf("distribution %s: sha256_file and unauthenticated exclude one another", d.Name)
 		case !slices.Contains([]string{"", "plain", "msi"}, d.Kind):
 			return fmt.Errorf("distribution %s: kind = %q: allowed are plain, msi", d.Name, d.Kind)
 		}
@@ -313,6 +332,41 @@ func (c *config) check() error {
 		if !filepath.IsAbs(p.Path) {
 			return fmt.Errorf("path = %q of a [[sqlite]] or [[folder]]: it wants an absolute path", p.Path)
 		}
+	}
+	for _, p := range c.Commands {
+		if err := p.check(); err != nil {
+			return fmt.Errorf("a [[command]]: %w", err)
+		}
+	}
+	return nil
+}
+
+// trusts counts the ways in which server certificates are to be checked.
+func (s serverConfig) trusts() (n int) {
+	for _, key := range []string{s.TLSCA, s.TLSCertificate, s.TLSInsecure} {
+		if key != "" {
+			n++
+		}
+	}
+	return n
+}
+
+// trusted reads which certificate the server may have.
+func (s *serverConfig) trusted() error {
+	key, err := "", error(nil)
+	switch {
+	case s.TLSCA != "":
+		key = "tls_ca"
+		s.trust, err = fetch.TrustCA(s.TLSCA)
+	case s.TLSCertificate != "":
+		key = "tls_certificate"
+		s.trust, err = fetch.TrustCertificate(s.TLSCertificate)
+	case s.TLSInsecure != "":
+		key = "tls_insecure"
+		s.trust, err = fetch.TrustAnyCertificate(s.TLSInsecure)
+	}
+	if err != nil {
+		return fmt.Errorf("server.%s: %w", key, err)
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -55,10 +56,19 @@ func TestBadConfigSaysWhereAndWhatIsAllowed(t *testing.T) {
 		"no fence":                 {"no_fence = 'a test'", "", []string{"nothing keeps users out", "no_fence"}},
 		"R9 no data":               {"no_data = 'a test'", "", []string{"nothing is backed up (R9)", "no_data"}},
 		"R9 data and no data":      {"[[distribution]]", "[[folder]]\npath = 'DIR/app'\n[[distribution]]", []string{"no_data says"}},
+		"no restore":               {"no_data = 'a test'", "[[command]]\nlive = 'DIR/a'\nbackup = ['x']", []string{"a [[command]]: it wants backup and restore"}},
+		"half of the names":        {"no_data = 'a test'", "[[command]]\nlive = 'a'\nbackup = ['x']\nrestore = ['x']\nlist = ['x']", []string{"come together"}},
+		"command on no file":       {"no_data = 'a test'", "[[command]]\nlive = 'a'\nbackup = ['x']\nrestore = ['x']", []string{"absolute path, or list"}},
 		"half a fence":             {"no_fence = 'a test'", "close = ['x']", []string{"come together"}},
 		"R13 without times":        {"any_time = 'a test'", "", []string{"backup, checks and rollback"}},
 		"no zone":                  {"any_time = 'a test'", "any_time = 'a test'\nlocal = 'Europe/Samara'", []string{"MSK-1 to MSK+9"}},
 		"bad TLS":                  {"address =", "tls = 'yes'\naddress =", []string{"none, explicit, implicit"}},
+		"two trusts":               {"address =", "tls = 'explicit'\ntls_ca = 'x'\ntls_insecure = 'x'\naddress =", []string{"exclude one another"}},
+		"trust without TLS":        {"address =", "tls_certificate = 'x'\naddress =", []string{`want tls = "explicit" or "implicit"`}},
+		"no such CA file":          {"address =", "tls = 'implicit'\ntls_ca = 'DIR/ca.pem'\naddress =", []string{"server.tls_ca", "ca.pem"}},
+		"no fingerprint":           {"address =", "tls = 'explicit'\ntls_certificate = 'AB:CD'\naddress =", []string{"server.tls_certificate", "64 hexadecimal digits"}},
+		"no reason":                {"address =", "tls = 'explicit'\ntls_insecure = ' '\naddress =", []string{"server.tls_insecure", "needs a reason"}},
+		"vouched and not":          {"unauthenticated =", "sha256_file = 'x'\nunauthenticated =", []string{"exclude one another"}},
 		"no variable":              {"address =", "password_env = 'ASPUPDATE_NOT_SET'\naddress =", []string{"ASPUPDATE_NOT_SET"}},
 		"two probes":               {"http =", "command = ['x']\nhttp =", []string{"either http or command"}},
 	} {
@@ -92,6 +102,27 @@ func TestGoodConfigIsRead(t *testing.T) {
 	c, err := loadConfig(path)
 	require.NoError(t, err)
 	require.Equal(t, "АСП", c.Distributions[0].Name)
+}
+
+func TestTrustIsByName(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "aspupdate.toml")
+	for keys, pinned := range map[string]bool{
+		"":                   false,
+		"tls = 'explicit'\n": false,
+		"tls = 'explicit'\ntls_certificate = '" + strings.Repeat("aB:", 31) + "01'\n": true,
+		"tls = 'implicit'\ntls_insecure = 'a laboratory'\n":                           true,
+	} {
+		text := strings.Replace(goodConfig(dir), "address =", keys+"address =", 1)
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+		c, err := loadConfig(path)
+		require.NoError(t, err, keys)
+		src := newSite(c, &printer{out: io.Discard}, false).source
+		require.Equal(t, pinned, src.TLSConfig != nil, keys)
+		if pinned {
+			require.NotNil(t, src.TLSConfig.VerifyConnection)
+		}
+	}
 }
 
 func TestSecretsDoNotPrint(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -141,6 +142,9 @@ func (i installer) Ready(ctx context.Context, r rollback.Release) error {
 	if err != nil {
 		return err
 	}
+	if _, err := item.Entry(i.conf.Entry); err != nil {
+		return err
+	}
 	return i.archive.Verify(ctx, item)
 }
 
@@ -149,8 +153,15 @@ func (i installer) Install(ctx context.Context, r rollback.Release) error {
 	if err != nil {
 		return err
 	}
+	entry, err := item.Entry(i.conf.Entry)
+	if err != nil {
+		return err
+	}
+	if entry, err = filepath.Rel(item.Path, entry); err != nil || entry == "." {
+		entry = "" // one file
+	}
 	out, err := i.runner.Run(ctx, install.Command{
-		Path: item.Path, SHA256: item.SHA256, Kind: install.Kind(i.conf.Kind), Launcher: i.conf.Launcher,
+		Path: item.Path, SHA256: item.SHA256, Entry: filepath.ToSlash(entry), Kind: install.Kind(i.conf.Kind), Launcher: i.conf.Launcher,
 		Args: i.conf.Arguments, Env: environment(i.conf.Environment), Deadline: i.limit,
 	})
 	if err == nil && out.Status == install.RebootNeeded {
@@ -229,8 +240,9 @@ func environment(names []string) []string {
 }
 
 // verifier vouches for a distribution's files by pinned hashes, and where
-// there is none by the operator's word that none is needed.
-func verifier(d distributionConfig) fetch.Verifier {
+// there is none by the operator's word that none is needed. Then the server
+// must at least agree with itself.
+func verifier(d distributionConfig, src fetch.Source) fetch.Verifier {
 	return fetch.VerifierFunc(func(ctx context.Context, c fetch.Candidate) (fetch.Vouched, error) {
 		pins := d.SHA256
 		if c.Variant == version.FullSetup {
@@ -239,8 +251,15 @@ func verifier(d distributionConfig) fetch.Verifier {
 		if sum, ok := pins[c.Version.String()]; ok {
 			return fetch.PinnedSHA256(sum).Verify(ctx, c)
 		}
+		if d.SHA256File != "" {
+			v, err := fetch.PinnedSums(d.SHA256File).Verify(ctx, c)
+			if err != nil && !errors.Is(err, fetch.ErrMismatch) {
+				err = fmt.Errorf("nobody vouches for %s: %w: %w", c.Key, err, errNotVouched)
+			}
+			return v, err
+		}
 		if d.Unauthenticated != "" {
-			return fetch.Unauthenticated(d.Unauthenticated).Verify(ctx, c)
+			return fetch.Hinted(src, fetch.Unauthenticated(d.Unauthenticated)).Verify(ctx, c)
 		}
 		return fetch.Vouched{}, fmt.Errorf("nobody vouches for %s: %w", c.Key, errNotVouched)
 	})
@@ -248,4 +267,4 @@ func verifier(d distributionConfig) fetch.Verifier {
 
 // errNotVouched ends a download for which the config has neither a hash nor
 // the word that none is needed.
-var errNotVouched = errors.New("pin its hash in distribution.sha256, or say in distribution.unauthenticated why it is taken without")
+var errNotVouched = errors.New("pin its hash in distribution.sha256 or sha256_file, or say in distribution.unauthenticated why it is taken without")

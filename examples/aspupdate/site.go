@@ -41,7 +41,10 @@ func newSite(c *config, show *printer, first bool) *site {
 	tls := map[string]fetch.TLS{"": fetch.TLSNone, "none": fetch.TLSNone, "explicit": fetch.TLSExplicit, "implicit": fetch.TLSImplicit}
 	return &site{
 		conf: c, show: show, first: first,
-		source:  fetch.FTP{Addr: c.Server.Address, User: c.Server.User, Password: c.Server.value, TLS: tls[c.Server.TLS], Observe: show.fetch},
+		source: fetch.FTP{
+			Addr: c.Server.Address, User: c.Server.User, Password: c.Server.value,
+			TLS: tls[c.Server.TLS], TLSConfig: c.Server.trust, Observe: show.fetch,
+		},
 		archive: fetch.Archive{Dir: c.Archive, Observe: show.fetch},
 		store:   &backup.Store{Dir: c.Backups},
 		runner:  install.Runner{State: filepath.Join(c.State, "install"), Observe: show.install},
@@ -113,6 +116,9 @@ func (s *site) serverFolders(ctx context.Context) ([]string, error) {
 // newest looks on the server for what to install: one release, or the newest
 // number that a bundle has whole (R4).
 func (s *site) newest(ctx context.Context) ([]fetch.Release, error) {
+	if s.conf.Server.TLSInsecure != "" {
+		s.show.line("INSECURE, the server's certificate is not checked, because: %s", s.conf.Server.TLSInsecure)
+	}
 	f := fetch.Finder{
 		Layout: fetch.Layout{Root: s.conf.Server.Root}, Betas: s.conf.Server.Betas,
 		Settle: time.Duration(s.conf.Server.Settle), Observe: s.show.fetch,
@@ -139,7 +145,7 @@ func (s *site) variant() version.Variant {
 func (s *site) fetchAll(ctx context.Context, found []fetch.Release) ([]rollback.Release, error) {
 	to := make([]rollback.Release, len(found))
 	for i, d := range s.conf.Distributions {
-		item, err := s.archive.Fetch(ctx, s.source, found[i], s.variant(), verifier(d))
+		item, err := s.archive.Fetch(ctx, s.source, found[i], s.variant(), verifier(d, s.source))
 		if err != nil {
 			return nil, err
 		}
@@ -227,7 +233,7 @@ func (s *site) update(parts []rollback.PlanPart) (*rollback.Update, error) {
 		u.Data = append(u.Data, rollback.Dataset{Name: name, Data: data{s.store, name, t}})
 	}
 	for _, p := range c.Postgres {
-		db := &postgres.Database{URI: p.value}
+		db := &postgres.Database{URI: p.value, Checksums: true}
 		f.databases = append(f.databases, db)
 		add("postgres "+p.Name, db)
 	}
@@ -238,6 +244,12 @@ func (s *site) update(parts []rollback.PlanPart) (*rollback.Update, error) {
 	for _, p := range c.Folders {
 		add("folder "+p.Path, &files.Folder{Path: p.Path})
 		u.Live = append(u.Live, p.Path)
+	}
+	for _, p := range c.Commands {
+		add("command "+filepath.Base(p.Live), p.target())
+		if len(p.List) == 0 {
+			u.Live = append(u.Live, filepath.Dir(p.Live))
+		}
 	}
 	if c.Application.NoFence == "" {
 		u.Fence = f

@@ -148,8 +148,9 @@ func (c *client) work(verb, name, arg string) bool {
 		return c.say("350 from there")
 	case "EPSV", "PASV":
 		return c.listen(verb)
-	case "MLSD", "LIST":
-		return c.send(c.s.body(name, verb == "MLSD"), Fault{}, false)
+	case "MLSD", "LIST", "NLST":
+		body, fault := c.s.body(name, verb)
+		return c.send(body, fault, false)
 	case "RETR":
 		if !isFile {
 			return c.say("550 no such file")
@@ -267,6 +268,8 @@ func (c *client) send(data []byte, fault Fault, counts bool) bool {
 	case fault.Reset:
 		_ = raw.(*net.TCPConn).SetLinger(0)
 		_ = raw.Close()
+	case fault.Abrupt:
+		_ = raw.Close()
 	default:
 		_ = d.Close()
 	}
@@ -279,9 +282,12 @@ func (c *client) send(data []byte, fault Fault, counts bool) bool {
 	return c.say("%s", cmp.Or(fault.Reply, "226 done"))
 }
 
-// line writes an entry as the servers do: RFC 3659, or ls -l.
-func line(name string, f *file, mlsd bool) string {
+// line writes an entry as the servers do: RFC 3659, ls -l, or its name.
+func line(name string, f *file, verb string) string {
+	mlsd := verb == "MLSD"
 	switch {
+	case verb == "NLST":
+		return name
 	case mlsd && f == nil:
 		return "type=dir;modify=20191204200000; " + name
 	case mlsd:

@@ -38,6 +38,7 @@ type Server struct {
 	onCommand  func(verb, arg string) string
 	onList     func(dir string) []string
 	onTransfer func(Transfer) Fault
+	onListing  func(verb, dir string) Fault
 	said       []string
 	transfers  int
 	sent       int64
@@ -57,17 +58,18 @@ type Transfer struct {
 	Offset int64 // what REST asked for
 }
 
-// A Fault is how a transfer goes wrong. The zero value is a transfer that
-// goes well.
+// A Fault is how a transfer or a listing goes wrong. The zero value is one
+// that goes well.
 type Fault struct {
 	Cut        int64  // stop after so many bytes of this transfer; 0: never; negative: before the first
 	Stall      bool   // then say nothing more, with all connections open
 	Reset      bool   // then reset the data connection
+	Abrupt     bool   // then close the data connection without TLS's goodbye
 	Drop       bool   // then close the control connection without a word
 	Reply      string // what ends the transfer; empty means "226 done"
 	IgnoreREST bool   // send from the start whatever was asked for
-	Extra      []byte // sent after the file
-	Data       []byte // sent instead of the file's
+	Extra      []byte // sent after the file, or the listing
+	Data       []byte // sent instead of the file's, or the listing's
 	Before     func() // called before the first byte
 	After      func() // called after the last one
 }
@@ -106,6 +108,15 @@ func (s *Server) Close() {
 	s.done.Wait()
 }
 
+// Drop closes all open connections without a word.
+func (s *Server) Drop() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.conns {
+		_ = c.Close()
+	}
+}
+
 // Put makes or replaces a file and the folders on the way to it.
 func (s *Server) Put(name string, data []byte, mod time.Time) {
 	s.mu.Lock()
@@ -140,6 +151,13 @@ func (s *Server) OnTransfer(f func(Transfer) Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.onTransfer = f
+}
+
+// OnListing is asked how each listing, by MLSD, LIST or NLST, goes wrong.
+func (s *Server) OnListing(f func(verb, dir string) Fault) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.onListing = f
 }
 
 // Commands returns all commands so far, with PASS's argument left out.
@@ -245,11 +263,18 @@ func (s *Server) features() []string {
 	return []string{"SIZE", "MDTM", "REST STREAM", "MLST type*;size*;modify*;", "EPSV", "UTF8"}
 }
 
-// body returns what a listing says.
-func (s *Server) body(dir string, mlsd bool) []byte {
+// body returns what a listing says, and how it goes wrong.
+func (s *Server) body(dir, verb string) ([]byte, Fault) {
 	s.mu.Lock()
-	on := s.onList
+	on, onListing := s.onList, s.onListing
 	s.mu.Unlock()
+	var fault Fault
+	if onListing != nil {
+		fault = onListing(verb, dir)
+	}
+	if fault.Data != nil {
+		return slices.Concat(fault.Data, fault.Extra), fault
+	}
 	var lines []string
 	if on != nil {
 		lines = on(dir)
@@ -257,12 +282,12 @@ func (s *Server) body(dir string, mlsd bool) []byte {
 	if lines == nil {
 		names, is, _ := s.entries(dir)
 		for _, name := range names {
-			lines = append(lines, line(name, is[name], mlsd))
+			lines = append(lines, line(name, is[name], verb))
 		}
 	}
 	var b bytes.Buffer
 	for _, l := range lines {
 		b.WriteString(l + "\r\n")
 	}
-	return b.Bytes()
+	return append(b.Bytes(), fault.Extra...), fault
 }

@@ -25,14 +25,17 @@ var (
 	edges = map[string][]string{
 		"version":          nil,
 		"schedule":         {"version"},
-		"fetch":            with(durable, "version", "fetch", "github.com/jlaffaye/ftp", "github.com/cenkalti/backoff/v5", "golang.org/x/text", "github.com/gofrs/flock"),
-		"backup":           with(durable, "github.com/gofrs/flock"),
+		"fetch":            with(durable, "version", "fetch", "github.com/jlaffaye/ftp", "github.com/cenkalti/backoff/v5", "golang.org/x/text", "golang.org/x/time", "github.com/gofrs/flock"),
+		"backup":           with(durable, "backup/internal", "github.com/gofrs/flock"),
+		"backup/command":   with(durable, "internal/process", "backup", "github.com/gofrs/flock"),
 		"backup/files":     with(durable, "backup", "github.com/gofrs/flock", "github.com/klauspost/compress"),
 		"backup/postgres":  with(durable, "internal/process", "backup", "github.com/gofrs/flock", "github.com/jackc/pgx/v5", "github.com/jackc/pgpassfile", "github.com/jackc/pgservicefile", "golang.org/x/text", "github.com/klauspost/compress"),
 		"install":          with(durable, "github.com/gofrs/flock"),
 		"rollback":         with(durable, "github.com/gofrs/flock"),
 		"internal/durable": {"golang.org/x/sys"},
-		"internal/process": nil,
+
+		"backup/internal/progress": nil,
+		"internal/process":         {"golang.org/x/sys"},
 	}
 	// For tests only: they may link what they like, and nothing but tests
 	// may link them.

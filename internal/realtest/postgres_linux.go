@@ -19,9 +19,10 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// StartPostgres starts a server for several tests, as TestMain needs it. The
+// StartPostgres starts a server for several tests, as TestMain needs it. It
+// does not sync to the disk unless the settings ("fsync=on") say so. The
 // caller ends it by Stop; if the test's process dies first, the kernel ends it.
-func StartPostgres() (*Cluster, error) {
+func StartPostgres(settings ...string) (*Cluster, error) {
 	bin, err := postgresBin()
 	if err != nil {
 		return nil, err
@@ -35,14 +36,14 @@ func StartPostgres() (*Cluster, error) {
 		return nil, err
 	}
 	c := &Cluster{Password: rand.Text(), Bin: bin, Data: filepath.Join(dir, "data")}
-	if err := c.start(dir, as); err != nil {
+	if err := c.start(dir, as, settings); err != nil {
 		_ = os.RemoveAll(dir)
 		return nil, err
 	}
 	return c, nil
 }
 
-func (c *Cluster) start(dir string, as *syscall.Credential) error {
+func (c *Cluster) start(dir string, as *syscall.Credential, settings []string) error {
 	secret := filepath.Join(dir, "password")
 	if err := os.WriteFile(secret, []byte(c.Password+"\n"), 0o600); err != nil {
 		return err
@@ -66,14 +67,14 @@ func (c *Cluster) start(dir string, as *syscall.Credential) error {
 	// The port is free when it is chosen; where another takes it first, try again.
 	var err error
 	for range 3 {
-		if err = c.launch(dir, as); err == nil {
+		if err = c.launch(dir, as, settings); err == nil {
 			return nil
 		}
 	}
 	return err
 }
 
-func (c *Cluster) launch(dir string, as *syscall.Credential) error {
+func (c *Cluster) launch(dir string, as *syscall.Credential, settings []string) error {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
@@ -89,6 +90,9 @@ func (c *Cluster) launch(dir string, as *syscall.Credential) error {
 	server := exec.Command(filepath.Join(c.Bin, "postgres"), "-D", c.Data, "-p", strconv.Itoa(c.Port),
 		"-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "fsync=off", "-c", "full_page_writes=off",
 		"-c", "max_prepared_transactions=5", "-c", "shared_buffers=32MB", "-c", "max_connections=50")
+	for _, setting := range settings { // the last one counts
+		server.Args = append(server.Args, "-c", setting)
+	}
 	server.Dir = dir
 	server.Stdout, server.Stderr = log, log
 	server.SysProcAttr = &syscall.SysProcAttr{Credential: as, Pdeathsig: syscall.SIGQUIT}

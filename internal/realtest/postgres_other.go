@@ -5,4 +5,4 @@ package realtest
 import "errors"
 
 // StartPostgres knows only Linux.
-func StartPostgres() (*Cluster, error) { return nil, errors.ErrUnsupported }
+func StartPostgres(...string) (*Cluster, error) { return nil, errors.ErrUnsupported }

@@ -3,6 +3,11 @@
 //
 // A test that needs a program which is not there skips with a reason; where
 // ASPUPDATE_REQUIRE_REAL=1 is set, as .ci/run does, it fails instead.
+//
+// Debian installs only one FTP server at a time. Others are found as well in
+// the folder that ASPUPDATE_FTP_SERVERS names, into which packages were
+// unpacked by dpkg -x; .ci/run does so with proftpd-core, proftpd-mod-crypto,
+// pure-ftpd and pure-ftpd-common.
 package realtest
 
 import (

@@ -1,0 +1,162 @@
+package command
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/aspupdate/aspupdate/internal/durable"
+)
+
+const (
+	tailLimit   = 4 << 10 // bytes of output that an Error carries
+	shortSecret = 4       // bytes; to hide shorter values would make any text unreadable
+)
+
+// output receives what a command prints, hides the values of its environment
+// and keeps the end, and all of it in the log.
+type output struct {
+	mu      sync.Mutex // a program that does not end may go on writing
+	log     *os.File   // nil if none is kept
+	hide    *strings.Replacer
+	longest int    // of what is hidden, in bytes
+	wait    []byte // may hold the beginning of what is to be hidden
+	tail    []byte
+}
+
+// output prepares to receive the output of one more command. Only a backup
+// insists on its log: a full disk is no reason not to go back.
+func (c *call) output(step string, cmd Command) (*output, error) {
+	o := &output{}
+	o.hide, o.longest = hider(cmd.Env)
+	if c.Logs == "" {
+		return o, nil
+	}
+	err := c.openLog(o)
+	if err == nil {
+		_, err = fmt.Fprintf(o.log, "== %s: %s\n", step, cmd.program())
+	}
+	if c.name != "backup" {
+		err = nil
+	}
+	return o, err
+}
+
+func (c *call) openLog(o *output) (err error) {
+	if c.log != "" {
+		o.log, err = os.OpenFile(c.log, os.O_WRONLY|os.O_APPEND, 0o600)
+		return err
+	}
+	dir, err := filepath.Abs(c.Logs)
+	if err != nil {
+		return err
+	}
+	if err := durable.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	o.log, err = os.CreateTemp(dir, c.name+"-*.log") // 0600
+	if err == nil {
+		c.log = o.log.Name()
+	}
+	return err
+}
+
+// hider replaces values of an environment by their names, long ones first: one
+// value may be a part of another.
+func hider(env []string) (*strings.Replacer, int) {
+	type secret struct{ name, value string }
+	var all []secret
+	for _, kv := range env {
+		if name, value, _ := strings.Cut(kv, "="); len(value) >= shortSecret {
+			all = append(all, secret{name, value})
+		}
+	}
+	slices.SortFunc(all, func(a, b secret) int { return len(b.value) - len(a.value) })
+	var pairs []string
+	longest := 1
+	for _, s := range all {
+		pairs = append(pairs, s.value, "$"+s.name)
+		longest = max(longest, len(s.value))
+	}
+	return strings.NewReplacer(pairs...), longest
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.wait = []byte(o.hide.Replace(string(append(o.wait, p...))))
+	o.pass(max(0, len(o.wait)-o.longest+1))
+	return len(p), nil
+}
+
+// pass lets the first n waiting bytes go. A log that cannot be written, on a full disk,
+// is no reason to break the command.
+func (o *output) pass(n int) {
+	b := o.wait[:n]
+	if o.log != nil {
+		_, _ = o.log.Write(b)
+	}
+	o.tail = append(o.tail, b...)
+	o.tail = bytes.Clone(o.tail[max(0, len(o.tail)-tailLimit):])
+	o.wait = bytes.Clone(o.wait[n:])
+}
+
+// close ends the log and returns the end of the output, fit to be shown.
+func (o *output) close(err error) string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.pass(len(o.wait))
+	if o.log != nil {
+		how := "ok"
+		if err != nil {
+			how = err.Error()
+		}
+		_, _ = fmt.Fprintf(o.log, "== %s\n", how)
+		_ = o.log.Close()
+		o.log = nil
+	}
+	return strings.TrimSpace(printable(o.tail))
+}
+
+// printable makes output fit to be shown: UTF-8, and no control characters
+// that could steer a terminal.
+func printable(b []byte) string {
+	for i := 0; i < utf8.UTFMax && len(b) > 0 && !utf8.RuneStart(b[0]); i++ {
+		b = b[1:] // a tail may begin inside a character
+	}
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) && r != '\n' && r != '\t' {
+			return -1
+		}
+		return r
+	}, strings.ToValidUTF8(string(b), "\uFFFD"))
+}
+
+// head keeps the first bytes written to it and lets the rest pass.
+type head struct {
+	max int
+	b   []byte
+}
+
+func (h *head) Write(p []byte) (int, error) {
+	h.b = append(h.b, p[:min(len(p), h.max-len(h.b))]...)
+	return len(p), nil
+}
+
+type counter struct {
+	w io.Writer
+	n int64
+}
+
+func (c *counter) Write(p []byte) (int, error) {
+	n, err := c.w.Write(p)
+	c.n += int64(n)
+	return n, err
+}

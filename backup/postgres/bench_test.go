@@ -1,0 +1,228 @@
+package postgres
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+
+	"github.com/aspupdate/aspupdate/backup"
+	"github.com/aspupdate/aspupdate/internal/realtest"
+)
+
+// benchWorld is a database of some size on a server that syncs as one in
+// earnest does: text, JSON with a GIN index, and bytes that do not compress.
+// ASPUPDATE_BENCH_MB says how large, about.
+func benchWorld(b *testing.B) *world {
+	b.Helper()
+	mb := 300
+	if n, err := strconv.Atoi(os.Getenv("ASPUPDATE_BENCH_MB")); err == nil {
+		mb = n
+	}
+	c, err := realtest.StartPostgres("fsync=on", "full_page_writes=on", "shared_buffers=128MB", "max_wal_size=2GB")
+	if err != nil {
+		realtest.Skip(b, "no PostgreSQL server: %v", err)
+	}
+	b.Cleanup(c.Stop)
+	w := &world{c: c, name: "mix", role: "app", password: rand.Text(), store: &backup.Store{Dir: filepath.Join(b.TempDir(), "store")}}
+	w.db = &Database{URI: c.Admin(w.name), Bin: c.Bin}
+	run := func(database, sql string) {
+		conn, err := pgx.Connect(context.Background(), c.Admin(database))
+		require.NoError(b, err)
+		defer closeConn(conn)
+		_, err = conn.PgConn().Exec(context.Background(), sql).ReadAll()
+		require.NoError(b, err)
+	}
+	run("postgres", "CREATE ROLE app LOGIN PASSWORD "+literal(w.password))
+	run("postgres", "CREATE DATABASE mix OWNER app")
+	run(w.name, fmt.Sprintf(`
+		CREATE TABLE people (id serial PRIMARY KEY, name text, about jsonb);
+		INSERT INTO people (name, about) SELECT 'Имя ' || md5(g::text), jsonb_build_object('g', g, 'm', md5((g * 7)::text), 't', repeat('слово ', 20))
+			FROM generate_series(1, %[1]d * 1500) g;
+		CREATE INDEX ON people (name);
+		CREATE INDEX ON people USING gin (about);
+		CREATE TABLE photos (id int PRIMARY KEY, person int REFERENCES people, photo bytea);
+		INSERT INTO photos SELECT g, g, (SELECT string_agg(decode(md5(random()::text || g || i), 'hex'), '') FROM generate_series(1, 640) i)
+			FROM generate_series(1, %[1]d * 30) g`, mb))
+	run(w.name, "VACUUM ANALYZE")
+	run(w.name, "CHECKPOINT")
+	return w
+}
+
+// What of the time in which users are kept out goes to the clone, and what to
+// the dump; the clone is to take at most a quarter of it.
+func BenchmarkBackup(b *testing.B) {
+	w := benchWorld(b)
+	for name, checksums := range map[string]bool{"plain": false, "checksums": true} {
+		b.Run(name, func(b *testing.B) {
+			w.db.Checksums = checksums
+			t := stopwatch{w: w}
+			var bytes int64
+			for b.Loop() {
+				t.start()
+				snap, err := w.store.Take(b.Context(), "bench", w.db)
+				require.NoError(b, err)
+				t.stop()
+				f, err := ReadFacts(snap.Meta)
+				require.NoError(b, err)
+				bytes = f.Bytes
+			}
+			b.ReportMetric(float64(bytes>>20), "MB")
+			t.report(b, "clone", StageClone)
+			t.report(b, "dump", StageDump)
+			b.ReportMetric(t.of[StageClone].Seconds()/t.of[StageDump].Seconds(), "clone/dump")
+		})
+	}
+}
+
+// The way back by the clone is to take the copy and two seconds at the most.
+func BenchmarkWayBack(b *testing.B) {
+	w := benchWorld(b)
+	for _, c := range []struct {
+		name      string
+		checksums bool
+		dump      bool
+	}{{"clone", false, false}, {"clone, checksums", true, false}, {"dump", false, true}} {
+		b.Run(c.name, func(b *testing.B) {
+			w.db.Checksums, w.db.InPlace = c.checksums, c.dump
+			snap, err := w.store.Take(b.Context(), "bench", w.db)
+			require.NoError(b, err)
+			dir, err := w.store.Path(snap.ID)
+			require.NoError(b, err)
+			t := stopwatch{w: w}
+			for b.Loop() {
+				t.start()
+				r, err := w.db.Restore(b.Context(), dir, snap.Meta)
+				require.NoError(b, err)
+				t.stop()
+				b.StopTimer()
+				require.NoError(b, r.Discard(b.Context()))
+				b.StartTimer()
+			}
+			if c.dump {
+				t.report(b, "load", StageLoad)
+			} else {
+				t.report(b, "copy", StageClone)
+			}
+			t.report(b, "compare", StageCompare)
+			t.report(b, "swap", StageSwap)
+		})
+	}
+}
+
+// How long clients that come back at once find nobody who serves them.
+func BenchmarkOutageAtTheSwap(b *testing.B) {
+	w := benchWorld(b)
+	snap, err := w.store.Take(b.Context(), "bench", w.db)
+	require.NoError(b, err)
+	dir, err := w.store.Path(snap.ID)
+	require.NoError(b, err)
+	var worst time.Duration
+	for b.Loop() {
+		gap := w.outage(b, 8, func() {
+			_, err := w.db.Restore(b.Context(), dir, snap.Meta)
+			require.NoError(b, err)
+			require.NoError(b, pause(b.Context(), 500*time.Millisecond)) // let them come back
+		})
+		worst = max(worst, gap)
+		w.dropOld(b)
+	}
+	b.ReportMetric(float64(worst.Milliseconds()), "worst-ms")
+}
+
+func (w *world) dropOld(b *testing.B) {
+	b.Helper()
+	s, err := w.db.begin(b.Context())
+	require.NoError(b, err)
+	defer s.close()
+	require.NoError(b, s.dropOurs(b.Context(), func(kind string, _ bool) bool { return kind == kindOld }))
+}
+
+// outage returns the longest time between two answers that any of n clients
+// saw while do ran.
+func (w *world) outage(tb testing.TB, n int, do func()) time.Duration {
+	tb.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	gaps := make([]time.Duration, n)
+	up := make(chan struct{}, n)
+	for i := range n {
+		wg.Go(func() {
+			last := time.Time{}
+			for ctx.Err() == nil {
+				conn, err := pgx.Connect(ctx, w.c.URI(w.role, w.password, w.name))
+				if err != nil {
+					_ = pause(ctx, 5*time.Millisecond)
+					continue
+				}
+				for ctx.Err() == nil {
+					if _, err := conn.Exec(ctx, "SELECT 1"); err != nil {
+						break
+					}
+					now := time.Now()
+					if last.IsZero() {
+						up <- struct{}{}
+					} else {
+						gaps[i] = max(gaps[i], now.Sub(last))
+					}
+					last = now
+					_ = pause(ctx, 5*time.Millisecond)
+				}
+				closeConn(conn)
+			}
+		})
+	}
+	for range n {
+		<-up
+	}
+	do()
+	cancel()
+	wg.Wait()
+	longest := gaps[0]
+	for _, g := range gaps {
+		longest = max(longest, g)
+	}
+	return longest
+}
+
+// A stopwatch adds up how long each stage takes that a Database tells of.
+type stopwatch struct {
+	w    *world
+	of   map[backup.Stage]time.Duration
+	runs int
+	from time.Time
+	last backup.Stage
+}
+
+func (t *stopwatch) start() {
+	if t.of == nil {
+		t.of = map[backup.Stage]time.Duration{}
+	}
+	t.runs++
+	t.from, t.last = time.Now(), ""
+	t.w.db.Observe = func(e backup.Event) { t.next(e.Stage) }
+	t.w.store.Observe = t.w.db.Observe
+}
+
+func (t *stopwatch) next(stage backup.Stage) {
+	now := time.Now()
+	t.of[t.last] += now.Sub(t.from)
+	t.from, t.last = now, stage
+}
+
+func (t *stopwatch) stop() {
+	t.next("")
+	t.w.db.Observe, t.w.store.Observe = nil, nil
+}
+
+func (t *stopwatch) report(b *testing.B, name string, stage backup.Stage) {
+	b.ReportMetric(t.of[stage].Seconds()/float64(t.runs), name+"-s")
+}

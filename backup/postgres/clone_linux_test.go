@@ -1,0 +1,80 @@
+package postgres
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/aspupdate/aspupdate/backup"
+)
+
+// A disk that is really full, and one that would be.
+func TestDiskWithoutRoomCostsTheCloneAlone(t *testing.T) {
+	t.Parallel()
+	for name, local := range map[string]bool{"seen from here": true, "not seen": false} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			space := "small " + w.name
+			w.tablespace(t, space, "24m")
+			w.admin(t, "postgres", "ALTER DATABASE "+ident(w.name)+" SET TABLESPACE "+ident(space))
+			say := "are needed: make room"
+			if !local {
+				w.db.URI = strings.Replace(w.db.URI, "127.0.0.1", "0.0.0.0", 1) // as if it were elsewhere
+				say = "No space left on device"
+			}
+			needs, err := w.db.Needs(t.Context())
+			require.NoError(t, err)
+			require.Equal(t, local, needs[1].Path != "")
+			w.admin(t, w.name, "CREATE TABLE filler AS SELECT g, repeat(md5(g::text), 10) FROM generate_series(1, 15000) g")
+			before := w.state(t)
+			user := w.connect(t, w.c.Admin(w.name))
+			_, err = w.store.Take(t.Context(), "x", w.db)
+			require.ErrorIs(t, err, ErrBusy, "users are in, and nobody said that they may be")
+			closeConn(user)
+			require.NoError(t, w.db.Close(t.Context())) // waits until it is gone
+			require.NoError(t, w.db.Open(t.Context()))
+			notes := ""
+			w.db.Observe = func(e backup.Event) { notes += e.Note }
+			snap := w.take(t)
+			f, err := ReadFacts(snap.Meta)
+			require.NoError(t, err)
+			require.Contains(t, f.NoClone, say)
+			require.Equal(t, f.NoClone, notes)
+			require.Empty(t, w.kinds(t))
+			require.Equal(t, before, w.state(t))
+			if local { // a copy without holes in it might fit after all, who knows
+				_, err = w.store.Prove(t.Context(), snap.ID, w.db)
+				require.ErrorIs(t, err, ErrMissing)
+				require.Empty(t, w.kinds(t))
+			}
+		})
+	}
+}
+
+// tablespace makes one on a small disk of its own.
+func (w *world) tablespace(t *testing.T, name, size string) {
+	t.Helper()
+	dir := t.TempDir()
+	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size="+size, "aspupdate-test", dir).CombinedOutput(); err != nil {
+		t.Skipf("this user may not mount a small disk: %v: %s", err, out)
+	}
+	t.Cleanup(func() { _ = exec.Command("umount", "-l", dir).Run() })
+	fi, err := os.Stat(filepath.Dir(w.c.Data))
+	require.NoError(t, err)
+	for _, p := range []string{dir, filepath.Dir(dir), filepath.Dir(filepath.Dir(dir))} {
+		require.NoError(t, os.Chmod(p, 0o755))
+	}
+	st := fi.Sys().(*syscall.Stat_t)
+	require.NoError(t, os.Chown(dir, int(st.Uid), int(st.Gid)))
+	w.admin(t, "postgres", fmt.Sprintf("CREATE TABLESPACE %s LOCATION %s", ident(name), literal(dir)))
+	t.Cleanup(func() {
+		w.dropAll(t)
+		w.admin(t, "postgres", "DROP TABLESPACE "+ident(name))
+	})
+}

@@ -1,0 +1,92 @@
+package postgres
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/aspupdate/aspupdate/backup"
+)
+
+// A database has one clone, whatever was taken and whatever was killed.
+func TestOneCloneThatOfTheNewestBackup(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	before := w.state(t)
+	first := w.take(t)
+	f1, err := ReadFacts(first.Meta)
+	require.NoError(t, err)
+	// Complete, but its snapshot was never sealed.
+	_, err = w.db.Backup(t.Context(), t.TempDir())
+	require.NoError(t, err)
+	require.Equal(t, []string{kindClone}, w.kinds(t))
+	require.NotContains(t, w.databases(t), f1.Clone)
+
+	var stages []backup.Stage
+	var notes string
+	w.db.Observe = func(e backup.Event) { stages, notes = append(stages, e.Stage), notes+e.Note }
+	second := w.take(t)
+	require.Equal(t, []backup.Stage{StageClone, StageDump}, stages)
+	f2, err := ReadFacts(second.Meta)
+	require.NoError(t, err)
+	require.Equal(t, []string{f2.Clone}, w.clones(t))
+
+	w.update(t)
+	stages = nil
+	_, err = w.store.Restore(t.Context(), second.ID, w.db)
+	require.NoError(t, err)
+	require.Equal(t, before, w.state(t))
+	require.Equal(t, []backup.Stage{StageClone, StageCompare, StageSwap}, stages, "by the clone")
+	require.Empty(t, notes)
+	stages = nil
+	_, err = w.store.Restore(t.Context(), first.ID, w.db)
+	require.NoError(t, err)
+	require.Equal(t, before, w.state(t))
+	require.Equal(t, []backup.Stage{StageNoClone, StageLoad, StageCompare, StageSwap}, stages)
+	require.Contains(t, notes, "the clone is gone")
+}
+
+func (w *world) clones(t *testing.T) (names []string) {
+	t.Helper()
+	for _, name := range w.databases(t) {
+		if kindOf(w.name, name) == kindClone {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// withoutClone takes a backup that has to do without and restores it.
+func (w *world) withoutClone(t *testing.T, say string) {
+	t.Helper()
+	before := w.state(t)
+	var notes []string
+	w.db.Observe = func(e backup.Event) {
+		if e.Stage == StageNoClone {
+			notes = append(notes, e.Note)
+		}
+	}
+	snap := w.take(t)
+	require.Len(t, notes, 1)
+	require.Contains(t, notes[0], say)
+	f, err := ReadFacts(snap.Meta)
+	require.NoError(t, err)
+	require.Equal(t, notes[0], f.NoClone)
+	require.Empty(t, f.Clone)
+	require.Empty(t, w.kinds(t))
+	_, err = w.store.Prove(t.Context(), snap.ID, w.db)
+	require.NoError(t, err)
+	require.Equal(t, before, w.state(t))
+}
+
+// The fence lets superusers in. One that stays keeps the clone from being made,
+// and not the backup.
+func TestSessionOfASuperuserCostsTheCloneAlone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	require.NoError(t, w.db.Close(t.Context()))
+	monitor := w.connect(t, w.c.Admin(w.name))
+	defer closeConn(monitor)
+	w.withoutClone(t, "being accessed by other users")
+	require.NoError(t, monitor.Ping(t.Context()), "a backup throws nobody out")
+}

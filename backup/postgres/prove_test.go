@@ -1,0 +1,149 @@
+package postgres
+
+import (
+	"encoding/json"
+	"errors"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/aspupdate/aspupdate/backup"
+)
+
+// respell returns the meta with its facts changed.
+func respell(t *testing.T, m backup.Meta, change func(*Facts)) backup.Meta {
+	t.Helper()
+	f, err := ReadFacts(m)
+	require.NoError(t, err)
+	change(&f)
+	m.Detail, err = json.Marshal(f)
+	require.NoError(t, err)
+	return m
+}
+
+// A proof is of the dump, while users work, and leaves nothing behind.
+func TestR9ProofOfTheDump(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.admin(t, w.name, `CREATE SCHEMA ext; CREATE EXTENSION hstore SCHEMA ext; CREATE TABLE h (h ext.hstore); INSERT INTO h VALUES ('a=>1')`)
+	snap := w.take(t)
+	w.admin(t, "postgres", "GRANT CONNECT ON DATABASE "+ident(w.name)+" TO "+ident(w.role))
+	user, err := w.app(t)
+	require.NoError(t, err)
+	defer closeConn(user)
+	before := w.state(t)
+	var stages []backup.Stage
+	w.db.Observe = func(e backup.Event) { stages = append(stages, e.Stage) }
+	snap, err = w.store.Prove(t.Context(), snap.ID, w.db)
+	require.NoError(t, err)
+	require.NotZero(t, snap.Proven)
+	require.Equal(t, []backup.Stage{StageLoad, StageCompare}, stages, "not by the clone")
+	require.Equal(t, before, w.state(t))
+	require.Equal(t, []string{kindClone}, w.kinds(t))
+	require.NoError(t, user.Ping(t.Context()), "nobody was thrown out")
+
+	dir, err := w.store.Path(snap.ID)
+	require.NoError(t, err)
+	for name, c := range map[string]struct {
+		spoil func(*Facts)
+		want  error
+		say   string
+	}{
+		"rows":      {func(f *Facts) { f.Tables[0].Sum = "1" }, ErrDiffers, "with sum"},
+		"a table":   {func(f *Facts) { f.Tables = f.Tables[1:] }, ErrDiffers, "was not there"},
+		"extension": {func(f *Facts) { f.Extensions[0].Schema = "public" }, ErrDiffers, "hstore in ext"},
+		"version":   {func(f *Facts) { f.Extensions[0].Version = "1.1" }, ErrDiffers, `"hstore" is version`},
+		"locale":    {func(f *Facts) { f.Locale.Locale = "x" }, ErrDiffers, "locale"},
+		"dump":      {func(f *Facts) { f.DumpSHA256 = "00" }, backup.ErrDamaged, "SHA-256"},
+		"room":      {func(f *Facts) { f.Bytes = 1 << 60 }, ErrMissing, "make room"},
+		"role":      {func(f *Facts) { f.Roles = append(f.Roles, "ghost") }, ErrMissing, "ghost"},
+	} {
+		err := w.db.Prove(t.Context(), dir, respell(t, snap.Meta, c.spoil))
+		require.ErrorIs(t, err, c.want, name)
+		require.ErrorContains(t, err, c.say, name)
+		require.NotContains(t, err.Error(), w.c.Password)
+	}
+	require.Equal(t, []string{kindClone}, w.kinds(t))
+
+	// The way back does not depend on the version of an extension.
+	require.NoError(t, w.db.Tidy(t.Context()))
+	_, err = w.db.Restore(t.Context(), dir, respell(t, snap.Meta, func(f *Facts) { f.Extensions[0].Version = "1.1" }))
+	require.NoError(t, err)
+}
+
+// Without checksums all but the rows is compared, and reading the rows is spared.
+func TestWithoutChecksums(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.db.Checksums = false
+	before := w.state(t)
+	snap := w.take(t)
+	f, err := ReadFacts(snap.Meta)
+	require.NoError(t, err)
+	require.False(t, f.Checksums)
+	for _, table := range f.Tables {
+		switch table.Name {
+		case "children", "Таблица", "parts1":
+			require.Equal(t, Table{Schema: table.Schema, Name: table.Name}, table)
+		case "never_used":
+			require.Equal(t, "7", table.Sum)
+		case "pg_largeobject":
+			require.Equal(t, Table{Schema: "pg_catalog", Name: "pg_largeobject", Rows: 1}, table)
+		}
+	}
+	w.update(t)
+	w.db.Checksums = true // what the backup has is what counts
+	_, err = w.store.Prove(t.Context(), snap.ID, w.db)
+	require.NoError(t, err)
+	dir, err := w.store.Path(snap.ID)
+	require.NoError(t, err)
+	for say, spoil := range map[string]func(*Facts){
+		"was not there": func(f *Facts) { f.Tables = f.Tables[1:] },
+		"1 objects":     func(f *Facts) { f.Tables[len(f.Tables)-1].Rows = 2 },
+		"owner":         func(f *Facts) { f.Tables[0].Schema = "owner" },
+	} {
+		require.ErrorContains(t, w.db.Prove(t.Context(), dir, respell(t, snap.Meta, spoil)), say)
+	}
+	for range 2 { // by the clone, then by the dump
+		_, err = w.store.Restore(t.Context(), snap.ID, w.db)
+		require.NoError(t, err)
+		require.Equal(t, before, w.state(t))
+		require.NoError(t, w.db.Tidy(t.Context()))
+		w.update(t)
+	}
+}
+
+func TestKilledAtEveryStepOfAProof(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	before := w.state(t)
+	snap := w.take(t)
+	w.kill(t, func(db *Database) error {
+		_, err := w.store.Prove(t.Context(), snap.ID, db)
+		return err
+	}, func(step string) {
+		got, err := w.store.Get(snap.ID)
+		require.NoError(t, err)
+		require.Zero(t, got.Proven, step)
+		require.NoError(t, w.db.Open(t.Context()), "any call puts things in order")
+		require.Equal(t, []string{kindClone}, w.kinds(t), step)
+	})
+	require.Equal(t, before, w.state(t))
+	got, err := w.store.Get(snap.ID)
+	require.NoError(t, err)
+	require.NotZero(t, got.Proven)
+}
+
+// A machine that holds nothing but the roles can prove the backups of another.
+func TestProofWhereTheDatabaseIsNot(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	snap := w.take(t)
+	db := *w.db
+	db.URI = w.c.Admin("elsewhere " + w.name[:10])
+	_, err := w.store.Prove(t.Context(), snap.ID, &db)
+	require.NoError(t, err)
+	db.URI = w.c.URI(w.role, w.password, w.name)
+	_, err = w.store.Prove(t.Context(), snap.ID, &db)
+	require.True(t, errors.Is(err, ErrRights), "%v", err)
+}

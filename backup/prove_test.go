@@ -1,0 +1,114 @@
+package backup_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/aspupdate/aspupdate/backup"
+)
+
+// proving is a memory that can prove its backups.
+type proving struct {
+	*memory
+	says  error
+	asked int
+}
+
+func (p *proving) Prove(_ context.Context, dir string, m backup.Meta) error {
+	p.asked++
+	if _, err := os.Stat(filepath.Join(dir, "a.txt")); err != nil || m.Kind != "memory" {
+		return errors.New("not what Backup wrote")
+	}
+	return p.says
+}
+
+func TestR9ProofIsRecordedBesideTheSeal(t *testing.T) {
+	s, p := newStore(t), &proving{memory: newMemory()}
+	at := time.Date(2026, 1, 12, 7, 0, 0, 0, time.UTC)
+	s.Now = func() time.Time { return at }
+	snap, err := s.Take(t.Context(), "x", p)
+	require.NoError(t, err)
+	require.Zero(t, snap.Proven)
+	sealed, err := os.ReadFile(filepath.Join(s.Dir, snap.ID, "manifest.json"))
+	require.NoError(t, err)
+
+	_, err = s.Prove(t.Context(), snap.ID, p.memory)
+	require.ErrorIs(t, err, errors.ErrUnsupported)
+
+	p.says = errors.New("it differs")
+	_, err = s.Prove(t.Context(), snap.ID, p)
+	require.ErrorIs(t, err, p.says)
+	got, err := s.Get(snap.ID)
+	require.NoError(t, err)
+	require.Zero(t, got.Proven)
+
+	p.says = nil
+	at = at.Add(time.Hour)
+	got, err = s.Prove(t.Context(), snap.ID, p)
+	require.NoError(t, err)
+	require.Equal(t, at, got.Proven)
+	again := &backup.Store{Dir: s.Dir} // another process
+	list, err := again.List()
+	require.NoError(t, err)
+	require.Equal(t, at, list[0].Proven)
+	require.NoError(t, again.Verify(t.Context(), snap.ID))
+	after, err := os.ReadFile(filepath.Join(s.Dir, snap.ID, "manifest.json"))
+	require.NoError(t, err)
+	require.Equal(t, sealed, after)
+	require.Equal(t, []string{snap.ID}, left(t, s))
+
+	p.says = errors.New("it differs")
+	at = at.Add(time.Hour)
+	_, err = s.Prove(t.Context(), snap.ID, p)
+	require.Error(t, err)
+	got, err = s.Get(snap.ID)
+	require.NoError(t, err)
+	require.Equal(t, at.Add(-time.Hour), got.Proven, "that one did go well")
+
+	// A damaged snapshot is proven by nobody.
+	p.says, p.asked = nil, 0
+	file := filepath.Join(s.Dir, snap.ID, "data", "a.txt")
+	require.NoError(t, os.WriteFile(file, []byte("hellp"), 0o600))
+	_, err = s.Prove(t.Context(), snap.ID, p)
+	require.ErrorIs(t, err, backup.ErrDamaged)
+	require.Zero(t, p.asked)
+	_, err = s.Prove(t.Context(), "../"+snap.ID, p)
+	require.ErrorIs(t, err, backup.ErrNotFound)
+}
+
+// The record is not sealed: whatever is in it takes nothing from the snapshot.
+func TestSpoiledProofIsNone(t *testing.T) {
+	s, p := newStore(t), &proving{memory: newMemory()}
+	snap, err := s.Take(t.Context(), "x", p)
+	require.NoError(t, err)
+	other, err := s.Take(t.Context(), "y", p)
+	require.NoError(t, err)
+	_, err = s.Prove(t.Context(), other.ID, p)
+	require.NoError(t, err)
+	foreign, err := os.ReadFile(filepath.Join(s.Dir, other.ID, "proof.json"))
+	require.NoError(t, err)
+	for _, text := range []string{"", "{", "null", `{"manifest":"","proven":"2026-01-12T07:00:00Z"}`, string(foreign)} {
+		require.NoError(t, os.WriteFile(filepath.Join(s.Dir, snap.ID, "proof.json"), []byte(text), 0o600))
+		got, err := s.Get(snap.ID)
+		require.NoError(t, err, text)
+		require.Zero(t, got.Proven, text)
+		require.NoError(t, s.Verify(t.Context(), snap.ID), text)
+	}
+
+	// What a killed run left goes, and is never in the way.
+	dead := filepath.Join(s.Dir, ".proving-"+snap.ID)
+	require.NoError(t, os.MkdirAll(dead, 0o700))
+	require.NoError(t, os.WriteFile(filepath.Join(dead, ".proof.json.tmp-1"), nil, 0o600))
+	_, err = s.Prove(t.Context(), snap.ID, p)
+	require.NoError(t, err)
+	require.NoDirExists(t, dead)
+	require.NoError(t, os.MkdirAll(dead, 0o700))
+	require.NoError(t, s.Tidy(t.Context()))
+	require.NoDirExists(t, dead)
+}

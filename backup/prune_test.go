@@ -1,0 +1,278 @@
+package backup_test
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/gofrs/flock"
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/aspupdate/aspupdate/backup"
+)
+
+// A shelf is a store with snapshots of several targets, an hour apart.
+type shelf struct {
+	*backup.Store
+	at  time.Time
+	ids []string
+}
+
+func newShelf(dir string) *shelf {
+	s := &shelf{at: time.Date(2026, 1, 12, 4, 0, 0, 0, time.UTC)}
+	s.Store = &backup.Store{Dir: dir, Now: func() time.Time { return s.at }}
+	return s
+}
+
+func (s *shelf) take(t require.TestingT, target string) string {
+	s.at = s.at.Add(time.Hour)
+	snap, err := s.Take(context.Background(), "x", &memory{name: target, live: map[string]string{"a": target}})
+	require.NoError(t, err)
+	s.ids = append(s.ids, snap.ID)
+	return snap.ID
+}
+
+// spoil changes what a snapshot holds, or its manifest.
+func (s *shelf) spoil(t require.TestingT, id, file string) {
+	require.NoError(t, os.WriteFile(filepath.Join(s.Dir, id, file), []byte("spoiled"), 0o600))
+}
+
+func names(snaps []backup.Snapshot) []string {
+	out := []string{}
+	for _, s := range snaps {
+		out = append(out, s.ID)
+	}
+	return out
+}
+
+func TestR9PruneKeepsWhatItIsToldTo(t *testing.T) {
+	s := newShelf(filepath.Join(t.TempDir(), "store"))
+	var a, b []string
+	for range 5 {
+		a = append(a, s.take(t, "a"))
+	}
+	for range 2 {
+		b = append(b, s.take(t, "b"))
+	}
+	none := []string{}
+	for name, c := range map[string]struct {
+		keep  backup.Keep
+		inUse []string
+		say   string
+	}{
+		"nobody asked":       {backup.Keep{Newest: 1}, nil, "still needs"},
+		"nothing to keep":    {backup.Keep{}, none, "set Newest or Younger"},
+		"negative number":    {backup.Keep{Newest: -1}, none, "negative"},
+		"negative age":       {backup.Keep{Newest: 1, Younger: -1}, none, "negative"},
+		"no such snapshot":   {backup.Keep{Newest: 1}, []string{"20260112-040000.000000-01234567"}, "no such snapshot"},
+		"no ID":              {backup.Keep{Newest: 1}, []string{"../" + a[0]}, "no such snapshot"},
+		"everything stays":   {backup.Keep{Newest: 9}, none, ""},
+		"all young enough":   {backup.Keep{Younger: 7 * time.Hour}, none, ""},
+		"the rest is in use": {backup.Keep{Newest: 1}, append(slices.Clone(a[:4]), b[0]), ""},
+	} {
+		removed, err := s.Prune(t.Context(), c.keep, c.inUse)
+		if c.say != "" {
+			require.ErrorContains(t, err, c.say, name)
+		} else {
+			require.NoError(t, err, name)
+		}
+		require.Empty(t, removed, name)
+		require.Equal(t, s.ids, left(t, s.Store), name)
+	}
+
+	var events []string
+	s.Observe = func(e backup.Event) {
+		if e.Stage != backup.StageVerify {
+			events = append(events, string(e.Stage)+" "+e.ID)
+		}
+	}
+	removed, err := s.Prune(t.Context(), backup.Keep{Newest: 2}, a[1:2])
+	require.NoError(t, err)
+	require.Equal(t, []string{a[0], a[2]}, names(removed), "oldest first")
+	require.Equal(t, []string{"remove " + a[0], "remove " + a[2]}, events)
+	require.Equal(t, []string{a[1], a[3], a[4], b[0], b[1]}, left(t, s.Store))
+
+	s.at = s.at.Add(1000 * time.Hour)
+	removed, err = s.Prune(t.Context(), backup.Keep{Younger: time.Hour}, none)
+	require.NoError(t, err)
+	require.Equal(t, []string{a[1], a[3], b[0]}, names(removed))
+	require.Equal(t, []string{a[4], b[1]}, left(t, s.Store), "the newest of each stays, however old")
+
+	empty := newStore(t)
+	removed, err = empty.Prune(t.Context(), backup.Keep{Newest: 1}, none)
+	require.NoError(t, err)
+	require.Empty(t, removed)
+	require.NoDirExists(t, empty.Dir)
+}
+
+func TestR9PruneOnlyAfterANewerOneIsVerified(t *testing.T) {
+	s := newShelf(filepath.Join(t.TempDir(), "store"))
+	for range 3 {
+		s.take(t, "a")
+	}
+	keep, none := backup.Keep{Newest: 1}, []string{}
+	s.spoil(t, s.ids[2], "data/a")
+	removed, err := s.Prune(t.Context(), keep, none)
+	require.ErrorIs(t, err, backup.ErrDamaged)
+	require.ErrorContains(t, err, s.ids[2])
+	require.ErrorContains(t, err, "the older ones stay")
+	require.Empty(t, removed)
+	require.Equal(t, s.ids, left(t, s.Store))
+
+	// Whose it was cannot be told any more.
+	s.spoil(t, s.ids[2], "manifest.json")
+	removed, err = s.Prune(t.Context(), keep, none)
+	require.ErrorIs(t, err, backup.ErrDamaged)
+	require.ErrorContains(t, err, "nothing is removed")
+	require.Empty(t, removed)
+	require.Equal(t, s.ids, left(t, s.Store))
+
+	s.take(t, "a")
+	removed, err = s.Prune(t.Context(), keep, none)
+	require.ErrorIs(t, err, backup.ErrDamaged, "it is named")
+	require.ErrorContains(t, err, s.ids[2])
+	require.Equal(t, s.ids[:2], names(removed))
+	require.Equal(t, s.ids[2:], left(t, s.Store), "evidence stays")
+}
+
+// Two databases whose target does not say which is which are two.
+func TestPruneNeverTakesTwoTargetsForOne(t *testing.T) {
+	s := newStore(t)
+	for _, name := range []string{"one", "two"} {
+		_, err := s.Take(t.Context(), name, newMemory())
+		require.NoError(t, err)
+	}
+	removed, err := s.Prune(t.Context(), backup.Keep{Newest: 1}, []string{})
+	require.NoError(t, err)
+	require.Empty(t, removed)
+}
+
+// Whenever it is killed, what has a snapshot's name is whole, and the rest goes
+// the next time.
+func TestPruneCutShort(t *testing.T) {
+	s := newShelf(filepath.Join(t.TempDir(), "store"))
+	for range 4 {
+		s.take(t, "a")
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	s.Observe = func(e backup.Event) {
+		if e.Stage == backup.StageRemove {
+			cancel()
+		}
+	}
+	removed, err := s.Prune(ctx, backup.Keep{Newest: 2}, []string{})
+	require.ErrorIs(t, err, context.Canceled)
+	require.Equal(t, s.ids[:2], names(removed))
+	s.Observe = nil
+	require.Equal(t, []string{".removing-" + s.ids[0], ".removing-" + s.ids[1], s.ids[2], s.ids[3]}, left(t, s.Store))
+	require.NoError(t, os.Remove(filepath.Join(s.Dir, ".removing-"+s.ids[0], "data", "a"))) // half deleted
+	list, err := s.List()
+	require.NoError(t, err)
+	require.Equal(t, s.ids[2:], names(list))
+	for _, id := range s.ids[:2] {
+		_, err = s.Get(id)
+		require.ErrorIs(t, err, backup.ErrNotFound)
+	}
+	removed, err = s.Prune(t.Context(), backup.Keep{Newest: 2}, []string{})
+	require.NoError(t, err)
+	require.Empty(t, removed)
+	require.Equal(t, s.ids[2:], left(t, s.Store))
+}
+
+func TestPruneWaitsForWhoeverReads(t *testing.T) {
+	s := newShelf(filepath.Join(t.TempDir(), "store"))
+	s.take(t, "a")
+	s.take(t, "a")
+	reader := flock.New(filepath.Join(s.Dir, ".lock"))
+	require.NoError(t, reader.RLock())
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	_, err := s.Prune(ctx, backup.Keep{Newest: 1}, []string{})
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	require.Equal(t, s.ids, left(t, s.Store))
+	require.NoError(t, reader.Close())
+	_, err = s.Prune(t.Context(), backup.Keep{Newest: 1}, []string{})
+	require.NoError(t, err)
+	require.Equal(t, s.ids[1:], left(t, s.Store))
+}
+
+// Whatever happened before: what is kept is kept, nothing goes without a
+// newer one that is whole, and what goes is what the rules let go.
+func TestR9LawsOfPruning(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		dir, err := os.MkdirTemp("", "aspupdate-prune-")
+		require.NoError(t, err)
+		defer func() { _ = os.RemoveAll(dir) }()
+		s := newShelf(dir)
+		of, sealed := map[string]string{}, map[string]time.Time{}
+		spoiled := map[string]string{}
+		for range rapid.IntRange(0, 8).Draw(t, "snapshots") {
+			s.at = s.at.Add(time.Duration(rapid.IntRange(0, 50).Draw(t, "hours")) * time.Hour)
+			id := s.take(t, rapid.SampledFrom([]string{"a", "b"}).Draw(t, "target"))
+			of[id], sealed[id] = mustGet(t, s, id).Meta.Target, s.at
+			if file := rapid.SampledFrom([]string{"", "", "", "data/a", "manifest.json"}).Draw(t, "damage"); file != "" {
+				s.spoil(t, id, file)
+				spoiled[id] = file
+			}
+		}
+		s.at = s.at.Add(time.Duration(rapid.IntRange(-20, 200).Draw(t, "later")) * time.Hour)
+		keep := backup.Keep{Newest: rapid.IntRange(0, 4).Draw(t, "newest"), Younger: time.Duration(rapid.IntRange(0, 150).Draw(t, "younger")) * time.Hour}
+		inUse := rapid.SliceOfN(rapid.SampledFrom(append([]string{"20260112-040000.000000-01234567"}, s.ids...)), 0, 3).Draw(t, "in use")
+		if inUse == nil {
+			inUse = []string{}
+		}
+		before := slices.Clone(s.ids)
+		removed, err := s.Prune(context.Background(), keep, inUse)
+
+		after := []string{}
+		entries, rerr := os.ReadDir(dir)
+		require.NoError(t, rerr)
+		for _, e := range entries {
+			if e.Name() != ".lock" {
+				after = append(after, e.Name())
+			}
+		}
+		gone := names(removed)
+		require.True(t, slices.IsSorted(gone))
+		require.Equal(t, before, slices.Sorted(slices.Values(append(slices.Clone(gone), after...))), "what is there and what went is what there was: nothing half removed")
+		for _, id := range gone {
+			require.NotContains(t, inUse, id)
+			require.NotEqual(t, "manifest.json", spoiled[id])
+			require.GreaterOrEqual(t, s.at.Sub(sealed[id]), keep.Younger)
+			newer := 0
+			whole := false
+			for _, other := range before {
+				if of[other] == of[id] && other > id && spoiled[other] != "manifest.json" {
+					newer++
+					whole = whole || spoiled[other] == "" && slices.Contains(after, other)
+				}
+			}
+			require.GreaterOrEqual(t, newer, keep.Newest)
+			require.True(t, whole, "a newer one of its target is whole and stays")
+		}
+		if err == nil { // then the rules were carried out to the full
+			for target := range map[string]bool{"a": true, "b": true} {
+				same := slices.DeleteFunc(slices.Clone(before), func(id string) bool { return of[id] != target })
+				for i, id := range same {
+					may := len(same)-i > max(1, keep.Newest) && s.at.Sub(sealed[id]) >= keep.Younger && !slices.Contains(inUse, id)
+					require.Equal(t, may, slices.Contains(gone, id))
+				}
+			}
+		}
+		if keep == (backup.Keep{}) || slices.Contains(inUse, "20260112-040000.000000-01234567") {
+			require.Error(t, err)
+		} else if len(spoiled) == 0 {
+			require.NoError(t, err)
+		}
+	})
+}
+
+func mustGet(t require.TestingT, s *shelf, id string) backup.Snapshot {
+	snap, err := s.Get(id)
+	require.NoError(t, err)
+	return snap
+}

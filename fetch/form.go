@@ -1,0 +1,174 @@
+package fetch
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/aspupdate/aspupdate/version"
+)
+
+// A form is what one name of a path must look like: literal text in lower
+// case and placeholders in their braces, in order. It is matched by hand and
+// not by a regular expression, because a folder of thousands of names is
+// looked through for the few that fit.
+type form struct {
+	tokens []string
+	last   bool // of its path: it may have an extension
+}
+
+// formOf reads one name of a pattern.
+func formOf(name string, last bool) (form, error) {
+	if name == "" || name == "." || name == ".." {
+		return form{}, fmt.Errorf("%q is no name", name)
+	}
+	f := form{last: last}
+	for rest := strings.ToLower(name); rest != ""; {
+		text, after, found := strings.Cut(rest, "{")
+		if text != "" {
+			f.tokens = append(f.tokens, text)
+		}
+		if !found {
+			break
+		}
+		inside, after, closed := strings.Cut(after, "}")
+		token := "{" + inside
+		if closed {
+			token += "}"
+		}
+		switch token {
+		case "{version}", "{variant}", "{sep}", "{any}":
+		default:
+			return form{}, fmt.Errorf("%s is not known: use {version}, {variant}, {sep} or {any}", token)
+		}
+		f.tokens = append(f.tokens, token)
+		rest = after
+	}
+	return f, nil
+}
+
+// A match is what the names on the way down have told so far.
+type match struct {
+	version version.Version
+	variant version.Variant
+	ext     string // with its dot, lower case
+}
+
+// name takes the next name of a path, in lower case, into account. It reports
+// whether the name fits the form and does not contradict what is known.
+func (m match) name(f form, name string) (match, bool) { return m.tokens(f.tokens, f.last, name) }
+
+func (m match) tokens(tokens []string, last bool, rest string) (match, bool) {
+	if len(tokens) == 0 {
+		m.ext = rest
+		return m, rest == "" || last && isExtension(rest)
+	}
+	token, tokens := tokens[0], tokens[1:]
+	switch token {
+	case "{version}":
+		for n := versionLen(rest); n > 0; n = shorter(rest[:n]) {
+			v, err := version.Parse(rest[:n])
+			if err != nil || !m.version.IsZero() && v != m.version {
+				continue
+			}
+			with := m
+			with.version = v
+			if found, ok := with.tokens(tokens, last, rest[n:]); ok {
+				return found, true
+			}
+		}
+	case "{variant}":
+		for _, v := range []version.Variant{version.FullSetup, version.Setup} {
+			word := "setup"
+			if v == version.FullSetup {
+				word = "fullsetup"
+			}
+			after, ok := strings.CutPrefix(rest, word)
+			if ok && (m.variant == 0 || m.variant == v) {
+				m.variant = v
+				return m.tokens(tokens, last, after)
+			}
+		}
+	case "{sep}":
+		if rest != "" && strings.IndexByte("_. -", rest[0]) >= 0 {
+			return m.tokens(tokens, last, rest[1:])
+		}
+	case "{any}":
+		for n := len(rest); n >= 0; n-- {
+			if found, ok := m.tokens(tokens, last, rest[n:]); ok {
+				return found, true
+			}
+		}
+	default:
+		if after, ok := strings.CutPrefix(rest, token); ok {
+			return m.tokens(tokens, last, after)
+		}
+	}
+	return m, false
+}
+
+// versionLen returns the length of the longest start of s that looks like a
+// version, or 0. Whether it is one is for version.Parse to say.
+func versionLen(s string) int {
+	n := 0
+	for i := range 3 {
+		if i > 0 {
+			if n == len(s) || s[n] != '.' {
+				return 0
+			}
+			n++
+		}
+		d := digits(s[n:])
+		if d == 0 {
+			return 0
+		}
+		n += d
+	}
+	const beta = "-beta"
+	if !strings.HasPrefix(s[n:], beta) {
+		return n
+	}
+	n += len(beta)
+	if n < len(s) && s[n] == '.' {
+		if d := digits(s[n+1:]); d > 0 {
+			n += 1 + d
+		}
+	}
+	return n
+}
+
+// shorter returns the length of a version without its beta's number, or 0: a
+// beta is never taken for the release (R7).
+func shorter(v string) int {
+	const beta = "-beta"
+	if at := strings.Index(v, beta) + len(beta); at >= len(beta) && at < len(v) {
+		return at
+	}
+	return 0
+}
+
+func digits(s string) int {
+	n := 0
+	for n < len(s) && isDigit(s[n]) {
+		n++
+	}
+	return n
+}
+
+// isExtension reports whether s is the extension of a file. It holds a letter:
+// "7.12.100.1" is no version with the extension ".1". Of two, the first is
+// ".tar": "Setup.exe.part" is no Setup yet.
+func isExtension(s string) bool {
+	if rest, ok := strings.CutPrefix(s, ".tar."); ok {
+		s = "." + rest
+	}
+	if len(s) < 2 || s[0] != '.' {
+		return false
+	}
+	s = s[1+digits(s[1:]):]
+	for i := range len(s) {
+		if !isDigit(s[i]) && (s[i] < 'a' || s[i] > 'z') {
+			return false
+		}
+	}
+	return s != ""
+}

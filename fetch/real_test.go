@@ -1,0 +1,301 @@
+package fetch_test
+
+import (
+	"crypto/tls"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/aspupdate/aspupdate/fetch"
+	"github.com/aspupdate/aspupdate/fetch/fetchtest"
+	"github.com/aspupdate/aspupdate/internal/realtest"
+	"github.com/aspupdate/aspupdate/version"
+)
+
+// onEveryServer runs a test on each make of server.
+func onEveryServer(t *testing.T, test func(t *testing.T, m realtest.Make)) {
+	t.Helper()
+	sideBySide(t, realtest.Makes(), func(m realtest.Make) string { return string(m) }, test)
+}
+
+// sideBySide runs a test for each case, all at once and not only as many as
+// there are processors, because these tests wait more than they work. It
+// returns when all have ended.
+func sideBySide[C any](t *testing.T, cases []C, name func(C) string, test func(t *testing.T, c C)) {
+	t.Helper()
+	var all sync.WaitGroup
+	for _, c := range cases {
+		all.Go(func() { t.Run(name(c), func(t *testing.T) { test(t, c) }) })
+	}
+	all.Wait()
+}
+
+// real returns a client of a real server.
+func real(s realtest.Server, mode realtest.TLS) fetch.FTP {
+	src := fetch.FTP{Addr: s.Addr, User: s.User, Password: s.Password, Idle: 20 * time.Second, Retry: soon}
+	src.TLS = map[realtest.TLS]fetch.TLS{realtest.Explicit: fetch.TLSExplicit, realtest.Implicit: fetch.TLSImplicit}[mode]
+	if src.TLS != fetch.TLSNone {
+		src.TLSConfig = &tls.Config{RootCAs: s.Roots}
+	}
+	return src
+}
+
+// put writes a file that a server's user can read.
+func put(t *testing.T, root, path string, data []byte) {
+	t.Helper()
+	full := filepath.Join(root, path)
+	require.NoError(t, os.MkdirAll(filepath.Dir(full), 0o755))
+	require.NoError(t, os.WriteFile(full, data, 0o644))
+	require.NoError(t, os.Chtimes(full, released, released))
+}
+
+func TestFTPOnRealServers(t *testing.T) {
+	t.Parallel()
+	all := []realtest.Options{
+		{},
+		{TLS: realtest.Explicit, MaxTLS: tls.VersionTLS12},
+		{TLS: realtest.Explicit, MaxTLS: tls.VersionTLS13},
+		{TLS: realtest.Implicit},
+	}
+	onEveryServer(t, func(t *testing.T, m realtest.Make) {
+		modes := all
+		if m == realtest.PureFTPd {
+			modes = all[:3] // it has no implicit TLS
+		}
+		sideBySide(t, modes, func(o realtest.Options) string {
+			name := [...]string{"plain", "explicit", "implicit"}[o.TLS]
+			if o.MaxTLS != 0 {
+				name += " " + tls.VersionName(o.MaxTLS)
+			}
+			return name
+		}, func(t *testing.T, o realtest.Options) {
+			fetchtest.TestSource(t, func(t *testing.T, files map[string][]byte) fetch.Source {
+				root := t.TempDir()
+				for path, data := range files {
+					put(t, root, path, data)
+				}
+				src := real(realtest.FTP(t, m, root, o), o.TLS)
+				if o.MaxTLS != 0 {
+					src.TLSConfig.VerifyConnection = func(c tls.ConnectionState) error {
+						if c.Version != o.MaxTLS {
+							return fmt.Errorf("it speaks %s", tls.VersionName(c.Version))
+						}
+						return nil
+					}
+				}
+				return src
+			})
+		})
+	})
+}
+
+// A server that nobody vouches for is not talked to.
+func TestFTPUnknownCertificateOnRealServers(t *testing.T) {
+	t.Parallel()
+	onEveryServer(t, func(t *testing.T, m realtest.Make) {
+		src := real(realtest.FTP(t, m, t.TempDir(), realtest.Options{TLS: realtest.Explicit}), realtest.Explicit)
+		src.TLSConfig = nil
+		_, err := src.List(t.Context(), "/")
+		require.ErrorIs(t, err, fetch.ErrUnreachable)
+		require.ErrorContains(t, err, "certificate")
+	})
+}
+
+func TestFTPWrongPasswordOnRealServers(t *testing.T) {
+	t.Parallel()
+	onEveryServer(t, func(t *testing.T, m realtest.Make) {
+		var ev events
+		src := real(realtest.FTP(t, m, t.TempDir(), realtest.Options{}), realtest.Plain)
+		src.Password, src.Observe = "not-it", ev.observe
+		_, err := src.List(t.Context(), "/")
+		require.ErrorIs(t, err, fetch.ErrCredentials)
+		require.NotContains(t, err.Error(), "not-it")
+		var e *fetch.Error
+		require.ErrorAs(t, err, &e)
+		require.Equal(t, 530, e.Code)
+		require.False(t, e.Temporary)
+		require.Empty(t, ev.of(fetch.EventRetry), "a second try could lock the account")
+	})
+}
+
+// listed returns the names of a folder, without order.
+func listed(t *testing.T, src fetch.Source, dir string) []string {
+	t.Helper()
+	entries, err := src.List(t.Context(), dir)
+	require.NoError(t, err, dir)
+	names := []string{}
+	for _, e := range entries {
+		names = append(names, e.Name)
+	}
+	return names
+}
+
+func TestFTPFoldersOnRealServers(t *testing.T) {
+	t.Parallel()
+	onEveryServer(t, func(t *testing.T, m realtest.Make) {
+		root := t.TempDir()
+		put(t, root, "-a/inner", []byte("x"))
+		put(t, root, "-a/-l", []byte("dash"))
+		put(t, root, "with blanks  and /[x]*?", []byte("odd"))
+		require.NoError(t, os.Mkdir(filepath.Join(root, "empty"), 0o755))
+		src := real(realtest.FTP(t, m, root, realtest.Options{}), realtest.Plain)
+
+		for _, dir := range []string{"/missing", "/missing/deeper", "/-a/inner"} {
+			_, err := src.List(t.Context(), dir)
+			require.ErrorIs(t, err, fetch.ErrNotFound, dir)
+		}
+		_, err := finder().Find(t.Context(), src, "asp")
+		require.ErrorIs(t, err, fetch.ErrUnknownDistribution)
+
+		require.Empty(t, listed(t, src, "/empty"))
+		require.ElementsMatch(t, []string{"-a", "with blanks  and ", "empty"}, listed(t, src, "/"))
+		require.ElementsMatch(t, []string{"inner", "-l"}, listed(t, src, "/-a"))
+		require.ElementsMatch(t, []string{"[x]*?"}, listed(t, src, "/with blanks  and "))
+		require.Equal(t, "dash", read(t, src, "/-a/-l", 0))
+		require.Equal(t, "odd", read(t, src, "/with blanks  and /[x]*?", 0))
+		e, err := src.Stat(t.Context(), "/with blanks  and /[x]*?")
+		require.NoError(t, err)
+		require.Equal(t, int64(3), e.Size)
+		require.True(t, e.Time.Equal(released), "%v", e.Time)
+	})
+}
+
+func read(t *testing.T, src fetch.Source, name string, offset int64) string {
+	t.Helper()
+	r, err := src.Open(t.Context(), name, offset)
+	require.NoError(t, err)
+	b, err := io.ReadAll(r)
+	require.NoError(t, err)
+	require.NoError(t, r.Close())
+	return string(b)
+}
+
+// The servers pass bytes through: what a name means is for whoever shows it.
+func TestFTPNamesOnRealServers(t *testing.T) {
+	t.Parallel()
+	names := map[string]string{
+		"UTF-8":  "Опека",
+		"CP1251": "\xce\xef\xe5\xea\xe0",
+		"KOI8-R": "\xef\xd0\xc5\xcb\xc1",
+		"mixed":  "\xce\xef Опека я",
+	}
+	onEveryServer(t, func(t *testing.T, m realtest.Make) {
+		for encoding, name := range names {
+			t.Run(encoding, func(t *testing.T) {
+				root := t.TempDir()
+				put(t, root, name+"/"+name+".exe", []byte(encoding))
+				src := real(realtest.FTP(t, m, root, realtest.Options{}), realtest.Plain)
+				require.Equal(t, []string{name}, listed(t, src, "/"))
+				require.Equal(t, []string{name + ".exe"}, listed(t, src, "/"+name))
+				require.Equal(t, encoding, read(t, src, "/"+name+"/"+name+".exe", 0))
+				e, err := src.Stat(t.Context(), "/"+name+"/"+name+".exe")
+				require.NoError(t, err)
+				require.Equal(t, int64(len(encoding)), e.Size)
+			})
+		}
+	})
+}
+
+// The last letter of the alphabet is 0xFF in CP1251, and in Telnet, which FTP's
+// commands are made of, that starts a command. proftpd takes it for one where
+// the next byte fits, unless its UseEncoding says CP1251. Names are sent as
+// they were listed, so that there such a folder is not found. What must not
+// happen is that another one is.
+func TestFTPTelnetsByteOnRealServers(t *testing.T) {
+	t.Parallel()
+	names := map[string]string{
+		"\xc2\xe5\xf0\xf1\xe8\xff":         "Версия",
+		"\xcf\xf0\xe8\xed\xff\xf2\xe8\xe5": "Принятие",
+	}
+	onEveryServer(t, func(t *testing.T, m realtest.Make) {
+		for name, means := range names {
+			root := t.TempDir()
+			put(t, root, name+"/file", []byte("x"))
+			src := real(realtest.FTP(t, m, root, realtest.Options{}), realtest.Plain)
+			require.Equal(t, []string{name}, listed(t, src, "/"))
+			if m == realtest.ProFTPD && means == "Принятие" {
+				_, err := src.List(t.Context(), "/"+name)
+				require.ErrorIs(t, err, fetch.ErrNotFound)
+				continue
+			}
+			require.Equal(t, []string{"file"}, listed(t, src, "/"+name))
+		}
+	})
+}
+
+// pure-ftpd says so where it cuts a listing, whatever its limit is.
+func TestFTPListingThatPureFTPdCuts(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	for i := range 30 {
+		put(t, root, fmt.Sprintf("asp/f%d", i), nil)
+	}
+	for limit, whole := range map[int]bool{10: false, 100: true} {
+		src := real(realtest.FTP(t, realtest.PureFTPd, root, realtest.Options{ListLimit: limit}), realtest.Plain)
+		entries, err := src.List(t.Context(), "/asp")
+		if whole {
+			require.NoError(t, err)
+			require.Len(t, entries, 30)
+			continue
+		}
+		require.ErrorContains(t, err, "cut the listing short")
+	}
+}
+
+// What servers make of an offset at the end and past it: nothing to send, or
+// no such place. Archive.Fetch asks for neither; see wire.
+func TestFTPPastTheEndOnRealServers(t *testing.T) {
+	t.Parallel()
+	data := payload(1000)
+	onEveryServer(t, func(t *testing.T, m realtest.Make) {
+		root := t.TempDir()
+		put(t, root, "file", data)
+		src := real(realtest.FTP(t, m, root, realtest.Options{}), realtest.Plain)
+		require.Equal(t, string(data[999:]), read(t, src, "/file", 999))
+		require.Empty(t, read(t, src, "/file", 1000))
+		for _, offset := range []int64{1001, 1 << 40} {
+			if m == realtest.Vsftpd {
+				require.Empty(t, read(t, src, "/file", offset))
+				continue
+			}
+			_, err := src.Open(t.Context(), "/file", offset)
+			require.ErrorIs(t, err, fetch.ErrUnreachable)
+			var e *fetch.Error
+			require.ErrorAs(t, err, &e)
+			require.Equal(t, 554, e.Code)
+			require.False(t, e.Temporary)
+		}
+	})
+}
+
+func TestFetchFromRealServers(t *testing.T) {
+	t.Parallel()
+	onEveryServer(t, func(t *testing.T, m realtest.Make) {
+		root := t.TempDir()
+		data := payload(3 << 20)
+		put(t, root, "Опека/7.12.100/Setup.exe", data)
+		put(t, root, "Опека/7.12.100/FullSetup.exe", data[:1<<20])
+		s := realtest.FTP(t, m, root, realtest.Options{TLS: realtest.Explicit})
+		src := real(s, realtest.Explicit)
+		rel, err := fetch.Finder{}.Latest(t.Context(), src, "Опека", version.FullSetup)
+		require.NoError(t, err)
+		archive := fetch.Archive{Dir: t.TempDir(), Retry: soon}
+		full, err := archive.Fetch(t.Context(), src, rel, version.FullSetup, fetch.PerVariant(map[version.Variant]fetch.Verifier{
+			version.Setup: fetch.PinnedSHA256(sum(data)), version.FullSetup: fetch.PinnedSHA256(sum(data[:1<<20])),
+		}))
+		require.NoError(t, err)
+		require.NoError(t, archive.Verify(t.Context(), full))
+		setup, err := archive.Get(fetch.Key{Distribution: "Опека", Version: rel.Version, Variant: version.Setup})
+		require.NoError(t, err)
+		require.NoError(t, archive.Verify(t.Context(), setup))
+		require.Equal(t, sum(data), setup.SHA256)
+		require.NotContains(t, setup.Source, s.Password)
+		require.True(t, setup.Modified.Equal(released))
+	})
+}

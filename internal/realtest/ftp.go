@@ -1,0 +1,92 @@
+package realtest
+
+import (
+	"crypto/x509"
+	"testing"
+)
+
+// A Make is a program that serves FTP.
+type Make string
+
+// The makes. They differ where clients break: in listings, in what they say
+// when something is missing, in what TLS they demand.
+const (
+	Vsftpd   Make = "vsftpd"
+	ProFTPD  Make = "proftpd"
+	PureFTPd Make = "pure-ftpd"
+)
+
+// Makes returns all of them.
+func Makes() []Make { return []Make{Vsftpd, ProFTPD, PureFTPd} }
+
+// TLS says what a server demands. vsftpd and proftpd demand also that data
+// connections resume the TLS session of their control connection.
+type TLS uint8
+
+// The modes. pure-ftpd has no implicit one.
+const (
+	Plain TLS = iota
+	Explicit
+	Implicit
+)
+
+// Options are how a server differs from its make's usual ways.
+type Options struct {
+	TLS       TLS
+	MaxTLS    uint16 // the newest version to speak, such as tls.VersionTLS12; 0: whatever it can
+	Rate      int    // bytes a second that each download gets; 0: all it can
+	ListLimit int    // pure-ftpd only: entries after which it cuts a listing; 0: its own 10,000
+	Digest    bool   // proftpd only: answers HASH, XSHA256 and their like
+}
+
+// A Server is an FTP server that a test may use until it ends.
+type Server struct {
+	Addr     string // host:port on loopback
+	User     string
+	Password string // any other is refused with 530
+
+	// Certificate is the server's own, self-signed, for 127.0.0.1; Roots knows
+	// it and nothing else. Both are nil without TLS.
+	Certificate *x509.Certificate
+	Roots       *x509.CertPool
+
+	p interface {
+		Kill()
+		Stop()
+		Continue()
+		Restart()
+	}
+}
+
+// FTP serves root, read only, by a real server on a free loopback port. It
+// ends with the test, and so do its sessions.
+//
+// The server reads with the rights of a user without any, so that files and
+// folders below root must be readable for everybody; FTP sees to root itself
+// and to its parents below os.TempDir. Nothing else of the machine is changed
+// but for what pure-ftpd notes of its sessions in /run/pure-ftpd.
+func FTP(t testing.TB, m Make, root string, o Options) Server {
+	t.Helper()
+	return serve(t, m, root, o)
+}
+
+// VSFTPD is [FTP] by vsftpd without TLS.
+func VSFTPD(t testing.TB, root string) Server {
+	t.Helper()
+	return FTP(t, Vsftpd, root, Options{})
+}
+
+// Kill ends the server and its sessions by SIGKILL and returns when they are
+// gone. Kill, Stop and Continue may be called by any goroutine, one at a time.
+func (s Server) Kill() { s.p.Kill() }
+
+// Stop halts the server and its sessions by SIGSTOP: the kernel still takes
+// connections and bytes for them, and nobody answers.
+func (s Server) Stop() { s.p.Stop() }
+
+// Continue undoes Stop.
+func (s Server) Continue() { s.p.Continue() }
+
+// Restart starts the server again, on the same port, after Kill. Only the
+// test's own goroutine may call it.
+func (s Server) Restart() { s.p.Restart() }

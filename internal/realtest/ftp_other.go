@@ -1,0 +1,12 @@
+//go:build !linux
+
+package realtest
+
+import "testing"
+
+// serve knows only Linux.
+func serve(t testing.TB, m Make, _ string, _ Options) Server {
+	t.Helper()
+	Skip(t, "%s is started on Linux only", m)
+	return Server{}
+}
