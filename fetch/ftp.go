@@ -176,8 +176,8 @@ func (f FTP) attempts(ctx context.Context, op, name string, run func(options) (*
 			if err == nil {
 				return nil
 			}
-			if s != nil && s.kept && lost(err) && ctx.Err() == nil {
-				continue // it ended while nobody used it: no news of the server
+			if s != nil && s.kept && ctx.Err() == nil {
+				continue // perhaps it ended or fell out of step while it was kept: no news of the server
 			}
 			if next, better := o.after(s); better && ctx.Err() == nil {
 				o = next // another dialect of the same server, not another try
