@@ -13,6 +13,7 @@ import (
 
 	"github.com/aspupdate/aspupdate/fetch"
 	"github.com/aspupdate/aspupdate/fetch/fetchtest"
+	"github.com/aspupdate/aspupdate/version"
 )
 
 // All bytes of one file came and nobody said that this is all: a run that ends
@@ -119,6 +120,7 @@ func TestASilentServerIsAskedOnce(t *testing.T) {
 
 // What a server says may hold the password wherever it says it.
 func TestNoEchoOfThePassword(t *testing.T) {
+	t.Parallel()
 	const secret = "хранитель-5" // as some servers send it back: in CP1251
 	cp1251 := "\xf5\xf0\xe0\xed\xe8\xf2\xe5\xeb\xfc-5"
 	for verb, ask := range map[string]func(ctx context.Context, src fetch.FTP) error{
@@ -237,4 +239,46 @@ func (flood) List(_ context.Context, dir string) ([]fetch.Entry, error) {
 func TestAServerCannotFillTheMemory(t *testing.T) {
 	_, err := finder().Find(t.Context(), flood{}, "asp")
 	require.ErrorContains(t, err, "Layout.Patterns")
+}
+
+// Whoever writes the password into the address by mistake does not find it in
+// a log.
+func TestAPasswordInTheAddressIsNotShown(t *testing.T) {
+	for _, addr := range []string{"site:hunter2@ftp.example.org", "ftp://site:hunter2@ftp.example.org:21", "site:hunt@er2@ftp.example.org:x"} {
+		src := fetch.FTP{Addr: addr}
+		_, err := src.List(t.Context(), "/asp")
+		require.ErrorContains(t, err, "no address")
+		for _, shown := range []string{err.Error(), src.String(), src.URL("/x"), fmt.Sprintf("%+v %#v", src, src)} {
+			require.NotContains(t, shown, "hunt")
+			require.Contains(t, shown, "ftp.example.org")
+		}
+	}
+}
+
+// bare is a Source without URLs.
+type bare struct{ fetch.Source }
+
+// A path that is no UTF-8 is a place to come from like any other.
+func TestASourceWithoutURLsAndACP1251Path(t *testing.T) {
+	x := newSetup(t, size)
+	x.s.Remove(setupPath)
+	x.s.Put("/\xe0\xf1\xef/7.12.100/Setup.exe", x.data, released)
+	src := bare{x.src}
+	rel, err := fetch.Finder{}.Latest(t.Context(), src, "асп", version.Setup)
+	require.NoError(t, err)
+	take := func() (fetch.Item, error) {
+		return x.archive.Fetch(t.Context(), src, rel, version.Setup, fetch.Unauthenticated("a test"))
+	}
+	x.archive.Retry.Tries = 1
+	x.s.OnTransfer(func(fetchtest.Transfer) fetchtest.Fault { return fetchtest.Fault{Cut: size / 2} })
+	_, err = take()
+	require.Error(t, err)
+	x.s.OnTransfer(nil)
+	for _, reused := range []bool{false, true} {
+		it, err := take()
+		x.good(t, it, err)
+		require.Equal(t, reused, it.Reused)
+		require.Equal(t, "/асп/7.12.100/Setup.exe", it.Source)
+	}
+	require.NotEmpty(t, x.events.of(fetch.EventResumed))
 }

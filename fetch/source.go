@@ -95,7 +95,7 @@ func listed(ctx context.Context, src Source, name string) (Entry, error) {
 
 func locate(src Source, name string) string {
 	if l, ok := src.(Locator); ok {
-		return l.URL(name)
+		name = l.URL(name)
 	}
-	return name
+	return text(name) // a manifest and a journal hold UTF-8
 }
