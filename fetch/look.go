@@ -25,10 +25,17 @@ var (
 	temp      = []string{".tmp", ".temp"}
 )
 
-// maxFolders bounds what a hostile server can make us list.
-const maxFolders = 2000
+// What bounds what a hostile server can make us list and keep.
+const (
+	maxFolders = 2000
+	maxListed  = 64 << 20 // bytes of all names together
+	perEntry   = 100      // bytes that an entry takes besides its name
+)
 
-var errTooManyFolders = errors.New("more folders than any release needs")
+var (
+	errTooManyFolders = errors.New("more folders than any release needs")
+	errTooMuch        = errors.New("more files than any distribution has")
+)
 
 // A look is one run of Find.
 type look struct {
@@ -37,6 +44,7 @@ type look struct {
 	found   Found
 	drafts  map[version.Version]*draft
 	folders int
+	listed  int // bytes
 }
 
 // A draft collects what belongs to one version until all of it was seen.
@@ -75,11 +83,20 @@ func (l *look) folder(ctx context.Context, dir string, trails []trail) error {
 }
 
 func (l *look) list(ctx context.Context, dir string) ([]Entry, error) {
-	if l.folders++; l.folders > maxFolders {
-		return nil, &Error{Op: "find", Name: l.found.Distribution, Hint: "set Layout.Patterns to the forms that the vendor uses",
-			Err: errTooManyFolders}
+	tooMuch := func(what error) error {
+		return &Error{Op: "find", Name: l.found.Distribution, Hint: "set Layout.Patterns to the forms that the vendor uses", Err: what}
 	}
-	return l.src.List(ctx, dir)
+	if l.folders++; l.folders > maxFolders {
+		return nil, tooMuch(errTooManyFolders)
+	}
+	entries, err := l.src.List(ctx, dir)
+	for _, e := range entries {
+		l.listed += perEntry + len(e.Name)
+	}
+	if l.listed > maxListed {
+		return nil, tooMuch(errTooMuch)
+	}
+	return entries, err
 }
 
 func (l *look) entry(ctx context.Context, dir string, e Entry, trails []trail) error {
