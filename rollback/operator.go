@@ -49,6 +49,9 @@ func (b PlanBack) String() string {
 			changed = append(changed, fmt.Sprintf("%s %s %+d", name, table, b.Entered[name][table]))
 		}
 	}
+	if len(b.Refs) == 0 {
+		return "no data is restored"
+	}
 	s := "everything entered since " + b.Since.UTC().Format(time.RFC3339) + " is kept aside in a snapshot and not merged"
 	if len(changed) > 0 {
 		s += "; rows since: " + strings.Join(changed, ", ")
@@ -239,8 +242,12 @@ func (e *engine) goBack(ctx context.Context, b *PlanBack) error {
 	return e.restoreAll(ctx, b.Refs)
 }
 
-// maxCounts bounds what the journal keeps of one dataset's counts.
-const maxCounts = 64 << 10
+// What counting may take: bytes that the journal keeps of one dataset's counts,
+// and time, in which users are kept out.
+const (
+	maxCounts = 64 << 10
+	countTime = time.Minute
+)
 
 // count asks a dataset for its rows. Counts are a service to people and no
 // safety: what cannot be told, or is too much to keep, is left out.
@@ -250,7 +257,7 @@ func (u *Update) count(ctx context.Context, d Dataset) map[string]int64 {
 		return nil
 	}
 	var counts map[string]int64
-	err := u.within(ctx, u.Deadlines.fence(), func(ctx context.Context) (err error) {
+	err := u.within(ctx, countTime, func(ctx context.Context) (err error) {
 		counts, err = c.Counts(ctx)
 		return err
 	})

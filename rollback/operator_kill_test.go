@@ -64,12 +64,12 @@ func recoveredBack(t *testing.T, w *world) string {
 func TestR15CrashAtEveryMomentOfARollback(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []string{"good", "bad"} {
-		start := committedWorld(t, "ASP", "Опека")
+		start := committedWorld(t, map[string][]string{"good": {"ASP", "Опека"}, "bad": {"ASP"}}[kind]...)
 		seen := map[string]int{}
 		damaged := 0
 		for n := 1; ; n++ {
 			w := start.clone(t)
-			w.write(t, "archive.Опека."+oldVersion, kind)
+			w.write(t, "archive."+w.parts[len(w.parts)-1]+"."+oldVersion, kind)
 			u := w.backwards()
 			plan, err := u.PlanBack(t.Context())
 			require.NoError(t, err)
@@ -156,6 +156,37 @@ func TestR15RandomCrashesOfARollbackUntilTheEnd(t *testing.T) {
 		}
 		recoveredBack(t, w)
 	}
+}
+
+// A crash loop ends in a visible state, and a person's retry goes on.
+func TestR15CrashLoopOfARollbackEndsInAVisibleState(t *testing.T) {
+	w := committedWorld(t, "ASP")
+	u := w.backwards()
+	plan, err := u.PlanBack(t.Context())
+	require.NoError(t, err)
+	w.fault = func(call string) error {
+		if call == "install ASP "+oldVersion+" half" {
+			panic(crash{})
+		}
+		return nil
+	}
+	require.True(t, crashing(func() { _, _ = u.RollBack(t.Context(), plan.Hash, "a test") }))
+	crashes := 0
+	for crashing(func() { _, err = w.backwards().Recover(t.Context()) }) {
+		crashes++
+		require.Less(t, crashes, 10, "the loop must end")
+	}
+	require.ErrorIs(t, err, rollback.ErrNeedsOperator)
+	require.Equal(t, 3, crashes)
+	require.True(t, w.fenced())
+	w.kept(t)
+	_, err = w.backwards().PlanBack(t.Context())
+	requireRefusal(t, err, rollback.ReasonState)
+	w.fault = nil
+	res, err := w.backwards().Retry(t.Context(), "memory replaced")
+	require.NoError(t, err)
+	require.Equal(t, rollback.Committed, res.Outcome)
+	w.stands(t, oldVersion, oldRows)
 }
 
 // TestR15KilledRollback kills a real process all over a rollback, and the

@@ -361,6 +361,26 @@ func TestRollbackOfABundleLeavesThePartThatWasKept(t *testing.T) {
 	require.Len(t, w.status(t).Quarantined, 1)
 }
 
+func TestRollbackWithoutDataInstallsThePreviousSetup(t *testing.T) {
+	w := newWorld(t, "ASP")
+	bare := func(u *rollback.Update) *rollback.Update {
+		u.Data, u.NoData = nil, "the distribution keeps no data"
+		return u
+	}
+	u := bare(w.update())
+	plan, err := u.Plan(t.Context())
+	require.NoError(t, err)
+	_, err = u.Run(t.Context(), plan)
+	require.NoError(t, err)
+	plan, err = bare(w.backwards()).PlanBack(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, "no data is restored", plan.Back.String())
+	_, err = bare(w.backwards()).RollBack(t.Context(), plan.Hash, "reports are empty")
+	require.NoError(t, err)
+	w.stands(t, oldVersion, oldRows)
+	require.Empty(t, w.status(t).Aside)
+}
+
 type counting struct {
 	data
 	err error

@@ -156,8 +156,8 @@ type (
 
 	// A Counter is a [Data] that tells how many rows it has now, by table, so
 	// that a person who rolls back is told how much was entered since. It is
-	// asked after each snapshot, with users kept out, and may estimate if
-	// counting takes long. It is a service: what it cannot tell is left out.
+	// asked after each snapshot, with users kept out, and has a minute: it
+	// may estimate. It is a service, and what it cannot tell is left out.
 	Counter interface {
 		Counts(ctx context.Context) (map[string]int64, error)
 	}

@@ -121,7 +121,9 @@ func (s *Status) apply(r Record) {
 		// Forward only in an operator's rollback, and then the first damage.
 		if r.Way == Forward && r.Phase == Begin {
 			p.Damaged = true
-			p.begun[r.Part] = p.begun[r.Part] || r.Step == StepRemove
+			if r.Step == StepRemove {
+				p.begun[r.Part] = true
+			}
 		}
 	case StepReboot:
 		p.Reboot = ""
