@@ -27,6 +27,8 @@ func TestMain(m *testing.M) {
 		updater()
 	case "holder":
 		holder()
+	case "traced":
+		traced()
 	}
 	os.Exit(0)
 }

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -29,7 +30,7 @@ func (l Log) after(t *testing.T) map[Loss][]Image {
 
 func TestWhatIsNotSyncedIsLost(t *testing.T) {
 	written := []Op{{Kind: Create, Path: "f"}, {Kind: Write, Path: "f", Data: "hello"}}
-	fileSynced := append(written, Op{Kind: Sync, Path: "f"})
+	fileSynced := slices.Concat(written, []Op{{Kind: Sync, Path: "f"}})
 	for name, c := range map[string]struct {
 		ops  []Op
 		all  Image
@@ -59,7 +60,7 @@ func TestRenameHappensWholeOrNotAtAll(t *testing.T) {
 	base := Image{"a/": "", "b/": "", "a/f": "new", "b/f": "old"}
 	rename := []Op{{Kind: Rename, Path: "a/f", To: "b/f"}}
 	moved := Image{"a/": "", "b/": "", "b/f": "new"}
-	got := Log{base, rename}.after(t)
+	got := Log{Base: base, Ops: rename}.after(t)
 	require.Equal(t, base, got[All][0])
 	require.Equal(t, moved, got[None][0])
 	for _, im := range got[Random] {
@@ -68,14 +69,14 @@ func TestRenameHappensWholeOrNotAtAll(t *testing.T) {
 	require.Contains(t, got[Random], base)
 	require.Contains(t, got[Random], moved)
 	for _, dir := range []string{"a", "b"} {
-		require.Equal(t, moved, Log{base, append(rename, Op{Kind: Sync, Path: dir})}.after(t)[All][0])
+		require.Equal(t, moved, Log{Base: base, Ops: append(rename, Op{Kind: Sync, Path: dir})}.after(t)[All][0])
 	}
 }
 
 // Without a sync of the file first, a rename may show an empty file: the
 // mistake that internal/durable is there to avoid.
 func TestRenameOfAnUnsyncedFile(t *testing.T) {
-	got := Log{Image{"f": "old"}, []Op{
+	got := Log{Base: Image{"f": "old"}, Ops: []Op{
 		{Kind: Create, Path: "t"},
 		{Kind: Write, Path: "t", Data: "new"},
 		{Kind: Rename, Path: "t", To: "f"},
@@ -86,7 +87,7 @@ func TestRenameOfAnUnsyncedFile(t *testing.T) {
 
 func TestTornWrites(t *testing.T) {
 	old := strings.Repeat("o", sector+100)
-	got := Log{Image{"f": old}, []Op{{Kind: Write, Path: "f", Off: 10, Data: strings.Repeat("n", 2*sector)}}}.after(t)
+	got := Log{Base: Image{"f": old}, Ops: []Op{{Kind: Write, Path: "f", Off: 10, Data: strings.Repeat("n", 2*sector)}}}.after(t)
 	require.Equal(t, old, got[All][0]["f"])
 	lost, cut := false, false
 	for _, im := range got[Random] {
@@ -97,19 +98,29 @@ func TestTornWrites(t *testing.T) {
 	}
 	require.True(t, lost, "a sector that was not written shows what was there before, and zeros behind it")
 	require.True(t, cut, "a length on the way")
-	got = Log{Image{"f": "hello"}, []Op{{Kind: Truncate, Path: "f", Off: 2}}}.after(t)
+	got = Log{Base: Image{"f": "hello"}, Ops: []Op{{Kind: Truncate, Path: "f", Off: 2}}}.after(t)
 	require.Equal(t, "hello", got[All][0]["f"])
 	require.Contains(t, got[Random], Image{"f": "he"})
+}
+
+// A process that is killed leaves the kernel, and a later power cut takes
+// what neither it nor its successor synced.
+func TestKilledFirst(t *testing.T) {
+	l := Log{Ops: []Op{{Kind: Create, Path: "f"}, {Kind: Write, Path: "f", Data: "hello"}, {Kind: Sync, Path: "f"}, {Kind: Sync}}}
+	seen := Log{Base: Image{"f": "hello"}, Ops: []Op{{Kind: Create, Path: "g"}, {Kind: Sync}}}
+	require.Equal(t, Image{"f": "hello", "g": ""}, l.Then(3, seen).after(t)[All][0])
+	require.Equal(t, Image{"f": "", "g": ""}, l.Then(2, seen).after(t)[All][0])
+	require.Equal(t, Image{"f": "", "g": ""}, l.Then(2, Log{}).Then(0, seen).after(t)[All][0])
 }
 
 func TestFoldersAndRemoval(t *testing.T) {
 	base := Image{"d/": "", "d/f": "x"}
 	ops := []Op{{Kind: Remove, Path: "d/f"}, {Kind: Remove, Path: "d"}, {Kind: Mkdir, Path: "e"}, {Kind: Create, Path: "e/g"}}
-	got := Log{base, ops}.after(t)
+	got := Log{Base: base, Ops: ops}.after(t)
 	require.Equal(t, base, got[All][0])
 	require.Equal(t, Image{"e/": "", "e/g": ""}, got[None][0])
 	require.Contains(t, got[Random], Image{"d/": "", "e/": ""}, "in whatever order")
-	require.Equal(t, Image{"e/": ""}, Log{base, append(ops, Op{Kind: Sync})}.after(t)[All][0], "and not what is in the folder")
+	require.Equal(t, Image{"e/": ""}, Log{Base: base, Ops: append(ops, Op{Kind: Sync})}.after(t)[All][0], "and not what is in the folder")
 }
 
 const childEnv = "CRASHFS_TEST_CHILD"
@@ -171,7 +182,7 @@ func TestTraceSeesWhatTheKernelSees(t *testing.T) {
 	require.NoError(t, Image{"old": "ooo", "gone/": "", "gone/sub/": "", "gone/sub/x": "x"}.Write(root))
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), childEnv+"="+root)
-	l := Trace(t, cmd, filepath.Dir(root)).Below("case")
+	l := Trace(t, cmd, filepath.Dir(root)).Split()["case"]
 	there, err := Load(root)
 	require.NoError(t, err)
 	require.Equal(t, "Who!e", there["дом \"1\"/h"])

@@ -33,26 +33,45 @@ type Op struct {
 
 // A Log is what a process did to a folder.
 type Log struct {
-	Base Image // what the folder held before, all of it safe
+	Base Image // what the folder held at first, all of it safe
+	Past []Op  // what earlier processes did since: the kernel has not forgotten what is unsynced of it
 	Ops  []Op
 }
 
-// Below returns what the process did to one folder in the folder. Nothing may
-// have been moved into or out of it.
-func (l Log) Below(dir string) Log {
-	sub := Log{Base: l.Base.Below(dir)}
-	for _, op := range l.Ops {
-		rel, ok := strings.CutPrefix(op.Path+"/", dir+"/")
-		if !ok {
-			continue
+// Split returns what a process did to each folder in the folder. Nothing may
+// have been moved from one to another.
+func (l Log) Split() map[string]Log {
+	all := map[string]Log{}
+	in := func(rel string) (dir, rest string) { dir, rest, _ = strings.Cut(rel, "/"); return dir, rest }
+	for rel, data := range l.Base {
+		dir, rest := in(rel)
+		if all[dir].Base == nil {
+			all[dir] = Log{Base: Image{}}
 		}
-		op.Path = strings.TrimSuffix(rel, "/")
-		if op.Kind == Rename {
-			op.To = strings.TrimPrefix(op.To, dir+"/")
+		if rest != "" {
+			all[dir].Base[rest] = data
 		}
-		sub.Ops = append(sub.Ops, op)
 	}
-	return sub
+	for _, op := range l.Ops {
+		dir, rest := in(op.Path)
+		if dir == "" {
+			continue // the folder itself
+		}
+		op.Path = rest
+		if op.To != "" {
+			_, op.To = in(op.To)
+		}
+		sub := all[dir]
+		sub.Ops = append(sub.Ops, op)
+		all[dir] = sub
+	}
+	return all
+}
+
+// Then returns the log of a process that went on where this one was killed
+// after n calls, and did what next holds.
+func (l Log) Then(n int, next Log) Log {
+	return Log{Base: l.Base, Past: slices.Concat(l.Past, l.Ops[:n]), Ops: next.Ops}
 }
 
 // A Loss is how much of the unsynced a crash takes.
@@ -78,11 +97,17 @@ type Crash struct {
 func (l Log) Crashes(rnd *rand.Rand, draws int) iter.Seq[Crash] {
 	return func(yield func(Crash) bool) {
 		disk := newDisk(l.Base)
+		do := func(op Op) {
+			if err := disk.do(op); err != nil {
+				panic(err)
+			}
+		}
+		for _, op := range l.Past {
+			do(op)
+		}
 		for i := range len(l.Ops) + 1 {
 			if i > 0 {
-				if err := disk.do(l.Ops[i-1]); err != nil {
-					panic(err)
-				}
+				do(l.Ops[i-1])
 			}
 			for draw := range draws + 2 {
 				crash := Crash{After: i, Loss: Random}

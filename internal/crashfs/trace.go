@@ -58,7 +58,7 @@ func Trace(t testing.TB, cmd *exec.Cmd, root string) Log {
 	if msg, err := exec.Command(strace, append(args, "true")...).CombinedOutput(); err != nil {
 		realtest.Skip(t, "strace may not trace here: %v: %s", err, msg)
 	}
-	traced := exec.Command(strace, append(append(args, "--", cmd.Path), cmd.Args[1:]...)...)
+	traced := exec.Command(strace, append(append(args, "--", cmd.Path), cmd.Args[1:]...)...) //nolint:gosec // a test's own command
 	traced.Env, traced.Dir = cmd.Env, cmd.Dir
 	if msg, err := traced.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, msg)
@@ -260,11 +260,11 @@ func descriptor(arg string) (fd int, place string, err error) {
 }
 
 func unquote(arg string) (string, error) {
-	s, ok := strings.CutPrefix(arg, `"`)
-	if s, ok = strings.CutSuffix(s, `"`); !ok {
+	s, ok := strings.CutSuffix(arg, `"`)
+	if !ok {
 		return "", errors.New("a string is cut short")
 	}
-	return unhex(s)
+	return unhex(strings.TrimPrefix(s, `"`))
 }
 
 func unhex(s string) (string, error) {
