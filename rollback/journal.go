@@ -58,11 +58,18 @@ type Journal struct {
 // [Lock] of dir.
 func OpenJournal(dir string) (*Journal, error) {
 	path := filepath.Join(dir, journalName)
-	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+	_, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) {
 		// Renamed into place with its header: an empty or shorter file is
 		// never a young journal, but a damaged one.
 		if err := durable.WriteFile(path, []byte(journalHeader), 0o600); err != nil {
 			return nil, fmt.Errorf("make the journal: %w", err)
+		}
+	} else if err == nil {
+		// Whoever made it may have been killed before its name was safe.
+		// With the name a power cut would take every record.
+		if err := durable.SyncDir(dir); err != nil {
+			return nil, fmt.Errorf("make the journal durable: %w", err)
 		}
 	}
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
