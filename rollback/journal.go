@@ -76,8 +76,9 @@ func OpenJournal(dir string) (*Journal, error) {
 			return nil, fmt.Errorf("make the journal: %w", err)
 		}
 	}
-	// What a process before this one renamed, and could not sync, is durable
-	// before anything is appended to it.
+	// What a process before this one made or renamed, and could not sync, is
+	// durable before anything is appended to it: with the name a power cut
+	// would take every record.
 	if err := durable.SyncDir(dir); err != nil {
 		return nil, fmt.Errorf("sync the state folder: %w", err)
 	}

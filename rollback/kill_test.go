@@ -29,6 +29,8 @@ func TestMain(m *testing.M) {
 		holder()
 	case "rotator":
 		rotator()
+	case "traced":
+		traced()
 	}
 	os.Exit(0)
 }

@@ -44,7 +44,7 @@ var (
 	}
 	// For tests only: they may link what they like, and nothing but tests
 	// may link them.
-	forTests = []string{"internal/realtest", "internal/edges", "fetch/fetchtest", "backup/backuptest"}
+	forTests = []string{"internal/realtest", "internal/crashfs", "internal/edges", "fetch/fetchtest", "backup/backuptest"}
 )
 
 func with(list []string, more ...string) []string { return append(slices.Clone(list), more...) }
