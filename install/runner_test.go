@@ -166,7 +166,7 @@ func TestRunRefuses(t *testing.T) {
 		{"no hash", dir, Command{Path: file}, "SHA-256 is missing"},
 		{"short hash", dir, Command{Path: file, SHA256: sum[:62]}, "64 hex digits"},
 		{"negative deadline", dir, Command{Path: file, SHA256: sum, Deadline: -1}, "negative"},
-		{"unknown kind", dir, Command{Path: file, SHA256: sum, Kind: "nsis"}, "use one of msi plain"},
+		{"unknown kind", dir, Command{Path: file, SHA256: sum, Kind: "wise"}, "use one of auto burn"},
 		{"no state", "", Command{Path: file, SHA256: sum}, "set State"},
 		{"state is a file", file, Command{Path: file, SHA256: sum}, "in the way"},
 		{"missing", dir, Command{Path: filepath.Join(dir, "x"), SHA256: sum}, "x"},
