@@ -20,15 +20,24 @@ const DefaultDeadline = 3 * time.Hour
 type Command struct {
 	Path   string // the installer, a regular file; what runs is a private copy of it
 	SHA256 string // that the file must have, in hex
-	Kind   Kind   // gives exit codes their meaning; empty is [Plain]
+	// Kind gives the installer its silent arguments and its exit codes their
+	// meaning. Empty is [Plain]; [Auto] asks the file.
+	Kind Kind
 
-	// Launcher is the program, with its first arguments, that opens files of
-	// this kind: {"msiexec", "/i"}, {"dpkg", "-i"}, {"/bin/sh"}. The copy's
-	// path and Args follow. Empty: the copy itself is started.
-	Launcher []string
-	// Args are the installer's arguments. Every user of the machine can see
-	// them while it runs: secrets belong into Env.
+	// Args are the installer's arguments beside those that the kind has by
+	// itself, each as the installer is to see it: quoting is done here, as the
+	// kind needs it, also for "/D=C:\Program Files\ASP" of NSIS and for a
+	// property of MSI, "TARGETDIR=C:\Program Files\ASP". Every user of the
+	// machine can see them while it runs: secrets belong into Env.
 	Args []string
+	// Uninstall takes off what the package installed; for kind [MSI] only. A
+	// downgrade of an MSI needs that, with the package of the version that is
+	// installed.
+	Uninstall bool
+	// Launcher is the program, with its first arguments, that opens the
+	// installer: {"/bin/sh", "-e"}, {"wine"}. The copy's path and Args follow,
+	// and nothing that the kind would add. Empty: as the kind has it.
+	Launcher []string
 	// Dir is the working folder. Empty is the private folder, which holds
 	// nothing but the copy.
 	Dir string
@@ -42,7 +51,8 @@ type Command struct {
 	// Deadline is how long the run may take; zero is [DefaultDeadline].
 	Deadline time.Duration
 	// Log is the file that standard output and error are appended to, made
-	// with mode 0600. Empty is a new file in the runner's state folder. Log
+	// with mode 0600. Empty is a new file in the runner's state folder. The
+	// installer's own log, where its kind writes one, lies beside it. Log
 	// files are never removed here.
 	Log string
 	// LeavesRunning says that what the installer started may live on after
@@ -64,7 +74,10 @@ func (c Command) check() (Command, error) {
 	if sum, err := hex.DecodeString(c.SHA256); err != nil || len(sum) != 32 {
 		return c, errors.New("the expected SHA-256 is missing or not 64 hex digits; take it from the archive's entry")
 	}
-	if c.Codes == nil {
+	if c.Kind == "" {
+		c.Kind = Plain
+	}
+	if c.Codes == nil && c.Kind != Auto {
 		codes, err := c.Kind.Codes()
 		if err != nil {
 			return c, err

@@ -10,10 +10,6 @@ import (
 	"strings"
 )
 
-// ErrUnknownKind means: what kind of installer a file is cannot be told, or
-// its silent arguments cannot. Nothing ran, and no switch was guessed.
-var ErrUnknownKind = errors.New("the kind of installer is not known")
-
 // nextKind is what to do about an ErrUnknownKind.
 const nextKind = "state the Kind, and the Args that make it run unattended"
 

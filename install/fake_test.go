@@ -61,6 +61,11 @@ func fakeInstaller(steps []string) int {
 		case "exit":
 			code, _ := strconv.ParseUint(arg, 10, 32)
 			return int(code)
+		case "first": // goes on the first time only
+			if _, err := os.Stat(arg); err == nil {
+				return 0
+			}
+			_ = os.WriteFile(arg, nil, 0o600)
 		case "sleep":
 			d, _ := time.ParseDuration(arg)
 			time.Sleep(d)
