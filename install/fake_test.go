@@ -116,7 +116,11 @@ func fakeInstaller(steps []string) int {
 // fakeRunner is an updater that runs its last argument's installer.
 func fakeRunner() {
 	r := Runner{State: os.Args[1]}
-	_, err := r.Run(context.Background(), Command{Path: os.Args[2], SHA256: os.Args[3], Args: os.Args[4:], Env: fakeEnv()})
+	var more []string
+	if wait, ok := os.LookupEnv("ASP_WAIT"); ok {
+		more = append(more, "ASP_WAIT="+wait)
+	}
+	_, err := r.Run(context.Background(), Command{Path: os.Args[2], SHA256: os.Args[3], Args: os.Args[4:], Env: fakeEnv(more...)})
 	fmt.Println(err)
 	os.Exit(0)
 }
@@ -186,3 +190,6 @@ func requireClean(t *testing.T, r Runner) {
 		}
 	}
 }
+
+// packagesVar names the folder with installers for Windows.
+const packagesVar = "INSTALL_TEST_PACKAGES"

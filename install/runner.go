@@ -30,6 +30,9 @@ type Runner struct {
 	serviceLimit time.Duration // for tests; zero is the constant
 }
 
+// lingerGrace is how long what an installer leaves may live unmentioned.
+const lingerGrace = 200 * time.Millisecond
+
 // busyAttempts bounds how often an installer is started.
 const busyAttempts = 5
 
@@ -200,8 +203,12 @@ func (r Runner) waitOrEnd(ctx context.Context, c Command, rec record, t *tree) (
 		if c.LeavesRunning {
 			return nil, nil
 		}
-		n, err := t.count()
-		if n > 0 {
+		// The kernel may count a process a moment longer than it lives.
+		quiet, done := context.WithTimeout(ctx, lingerGrace)
+		cause, err := waitGone(quiet, t.count)
+		done()
+		if cause != nil {
+			n, _ := t.count()
 			r.event(Event{
 				Kind: EventLingering, Path: c.Path, Log: rec.Log, Elapsed: r.now().Sub(rec.Started),
 				Text: fmt.Sprintf("the installer has ended, %d processes that it started have not: waiting for them", n),
@@ -211,6 +218,7 @@ func (r Runner) waitOrEnd(ctx context.Context, c Command, rec record, t *tree) (
 		if cause == nil {
 			return nil, err
 		}
+		return cause, t.end()
 	case <-ctx.Done():
 		cause = context.Cause(ctx)
 	}
