@@ -18,8 +18,11 @@ const DefaultDeadline = 3 * time.Hour
 
 // A Command is an installer and how to run it. Path and SHA256 are required.
 type Command struct {
-	Path   string // the installer, a regular file; what runs is a private copy of it
-	SHA256 string // that the file must have, in hex
+	Path   string // the installer, a file or a folder; what runs is a private copy of it
+	SHA256 string // that it must have, in hex; of a folder that of what sha256sum prints for its files, sorted
+	// Entry is the file to run where the installer is a folder or a zip
+	// archive: its path in there, separated by slashes. Empty: Path itself.
+	Entry string
 	// Kind gives the installer its silent arguments and its exit codes their
 	// meaning. Empty is [Plain]; [Auto] asks the file.
 	Kind Kind

@@ -15,19 +15,23 @@ import (
 // privatePrefix starts the names of the folders that hold private copies.
 const privatePrefix = "run-"
 
-// privateCopy copies the file at path into a new folder below state that
-// nobody else can enter, and returns the copy once it has the hash sum. The
-// hash is that of the bytes written, so nothing that happens to the original
-// meanwhile can slip in. The name stays: the extension decides how Windows
-// opens a file, and some installers look at their own name. When it fails the
-// folder is gone again.
-func privateCopy(ctx context.Context, state, id, path, sum string) (copied string, err error) {
+// privateCopy copies the installer at path into a new folder below state that
+// nobody else can enter, and returns what is to run of the copy once it has
+// the hash sum: the file itself, or where an entry is named the file of that
+// name in the folder or zip archive. The hash is that of the bytes written, so
+// nothing that happens to the original meanwhile can slip in. The name stays:
+// the extension decides how Windows opens a file, and some installers look at
+// their own name. When it fails the folder is gone again.
+func privateCopy(ctx context.Context, state, id, path, sum, entry string) (copied string, err error) {
 	// Looked at before it is opened, because opening a pipe would wait.
 	fi, err := os.Stat(path)
 	if err != nil {
 		return "", err
 	}
-	if !fi.Mode().IsRegular() {
+	switch {
+	case fi.IsDir() && entry == "":
+		return "", fmt.Errorf("%s is a folder, not a regular file; name the file in it that installs as its Entry", path)
+	case !fi.IsDir() && !fi.Mode().IsRegular():
 		return "", fmt.Errorf("%s is not a regular file; name the installer itself", path)
 	}
 	dir := filepath.Join(state, privatePrefix+id)
@@ -39,25 +43,52 @@ func privateCopy(ctx context.Context, state, id, path, sum string) (copied strin
 			_ = os.RemoveAll(dir)
 		}
 	}()
-	src, err := os.Open(path)
+	copied = filepath.Join(dir, filepath.Base(path))
+	got := ""
+	if fi.IsDir() {
+		if err := os.Mkdir(copied, 0o700); err != nil {
+			return "", err
+		}
+		got, err = copyTree(ctx, path, copied)
+	} else {
+		got, err = copyFile(ctx, path, copied)
+	}
+	if err != nil {
+		return "", err
+	}
+	if got != sum {
+		return "", fmt.Errorf("%w: expected %s, found %s", ErrMismatch, sum, got)
+	}
+	if entry == "" {
+		return copied, os.Chmod(copied, 0o500) //nolint:gosec // it is a program
+	}
+	if !fi.IsDir() {
+		archive := copied
+		copied = filepath.Join(dir, "unpacked")
+		if err := os.Mkdir(copied, 0o700); err != nil {
+			return "", err
+		}
+		if err := unpack(ctx, archive, copied); err != nil {
+			return "", err
+		}
+	}
+	return entryIn(copied, entry)
+}
+
+// copyFile returns the hash of what it has written.
+func copyFile(ctx context.Context, from, to string) (sum string, err error) {
+	src, err := os.Open(from)
 	if err != nil {
 		return "", err
 	}
 	defer func() { _ = src.Close() }()
-	copied = filepath.Join(dir, filepath.Base(path))
-	dst, err := os.OpenFile(copied, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	dst, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return "", err
 	}
 	hash := sha256.New()
 	_, err = io.Copy(io.MultiWriter(dst, hash), contextReader{ctx, src})
-	if err = errors.Join(err, dst.Close()); err != nil {
-		return "", err
-	}
-	if got := hex.EncodeToString(hash.Sum(nil)); got != sum {
-		return "", fmt.Errorf("%w: expected %s, found %s", ErrMismatch, sum, got)
-	}
-	return copied, os.Chmod(copied, 0o500) //nolint:gosec // it is a program
+	return hex.EncodeToString(hash.Sum(nil)), errors.Join(err, dst.Close())
 }
 
 // removeCopies removes private copies that a process before this one left.

@@ -75,7 +75,7 @@ func detect(r io.ReaderAt, size int64) (Kind, error) {
 		return Deb, nil
 	}
 	for _, other := range []struct{ magic, what string }{
-		{"PK\x03\x04", "it is a zip archive: unpack it, and name the program in it that installs"},
+		{"PK\x03\x04", "it is a zip archive: name the file in it that installs as the Entry"},
 		{"PK\x05\x06", "it is an empty zip archive"},
 		{"7z\xbc\xaf\x27\x1c", "it is a 7z archive: unpack it, and name the program in it that installs"},
 		{"Rar!\x1a\x07", "it is a RAR archive: unpack it, and name the program in it that installs"},

@@ -30,8 +30,9 @@ type Runner struct {
 	serviceLimit time.Duration // for tests; zero is the constant
 }
 
-// lingerGrace is how long what an installer leaves may live unmentioned.
-const lingerGrace = 200 * time.Millisecond
+// lingerGrace is how long what an installer leaves may live unmentioned: the
+// kernel may count a process a moment longer than it lives.
+const lingerGrace = 2 * time.Second
 
 // busyAttempts bounds how often an installer is started.
 const busyAttempts = 5
@@ -71,7 +72,7 @@ func (r Runner) Run(ctx context.Context, cmd Command) (Outcome, error) {
 	rec := record{
 		Format: recordFormat, ID: newID(), Path: c.Path, SHA256: c.SHA256, Log: c.Log, LeavesRunning: c.LeavesRunning,
 	}
-	if rec.Copy, err = privateCopy(ctx, r.State, rec.ID, c.Path, c.SHA256); err != nil {
+	if rec.Copy, err = privateCopy(ctx, r.State, rec.ID, c.Path, c.SHA256, c.Entry); err != nil {
 		return fail(err)
 	}
 	r.event(Event{Kind: EventVerified, Path: c.Path, Elapsed: r.now().Sub(started), Text: "the installer has the expected SHA-256"})
@@ -203,7 +204,6 @@ func (r Runner) waitOrEnd(ctx context.Context, c Command, rec record, t *tree) (
 		if c.LeavesRunning {
 			return nil, nil
 		}
-		// The kernel may count a process a moment longer than it lives.
 		quiet, done := context.WithTimeout(ctx, lingerGrace)
 		cause, err := waitGone(quiet, t.count)
 		done()

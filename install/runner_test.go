@@ -102,7 +102,7 @@ func TestPrivateCopyIsPrivate(t *testing.T) {
 	state := t.TempDir()
 	src := filepath.Join(t.TempDir(), "setup.sh")
 	require.NoError(t, os.WriteFile(src, []byte("#!/bin/sh\n"), 0o644))
-	copied, err := privateCopy(t.Context(), state, newID(), src, sumOf(t, src))
+	copied, err := privateCopy(t.Context(), state, newID(), src, sumOf(t, src), "")
 	require.NoError(t, err)
 	require.Equal(t, "setup.sh", filepath.Base(copied))
 	if runtime.GOOS != "windows" {
@@ -115,7 +115,7 @@ func TestPrivateCopyIsPrivate(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(errors.New("enough"))
-	_, err = privateCopy(ctx, state, newID(), src, sumOf(t, src))
+	_, err = privateCopy(ctx, state, newID(), src, sumOf(t, src), "")
 	require.ErrorContains(t, err, "enough")
 	left, err := os.ReadDir(state)
 	require.NoError(t, err)
