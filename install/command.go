@@ -18,18 +18,29 @@ const DefaultDeadline = 3 * time.Hour
 
 // A Command is an installer and how to run it. Path and SHA256 are required.
 type Command struct {
-	Path   string // the installer, a regular file or a folder of them; what runs is a private copy of it
-	SHA256 string // that it must have, in hex; of a folder, that of what sha256sum prints for its files in byte order of their paths
-	Entry  string // of a folder: the file to run, below it, separated by slashes; empty for one file
-	Kind   Kind   // gives exit codes their meaning; empty is [Plain]
+	Path   string // the installer, a file or a folder; what runs is a private copy of it
+	SHA256 string // that it must have, in hex; of a folder that of what sha256sum prints for its files, sorted
+	// Entry is the file to run where the installer is a folder or a zip
+	// archive: its path in there, separated by slashes. Empty: Path itself.
+	Entry string
+	// Kind gives the installer its silent arguments and its exit codes their
+	// meaning. Empty is [Plain]; [Auto] asks the file.
+	Kind Kind
 
-	// Launcher is the program, with its first arguments, that opens files of
-	// this kind: {"msiexec", "/i"}, {"dpkg", "-i"}, {"/bin/sh"}. The copy's
-	// path and Args follow. Empty: the copy itself is started.
-	Launcher []string
-	// Args are the installer's arguments. Every user of the machine can see
-	// them while it runs: secrets belong into Env.
+	// Args are the installer's arguments beside those that the kind has by
+	// itself, each as the installer is to see it: quoting is done here, as the
+	// kind needs it, also for "/D=C:\Program Files\ASP" of NSIS and for a
+	// property of MSI, "TARGETDIR=C:\Program Files\ASP". Every user of the
+	// machine can see them while it runs: secrets belong into Env.
 	Args []string
+	// Uninstall takes off what the package installed; for kind [MSI] only. A
+	// downgrade of an MSI needs that, with the package of the version that is
+	// installed.
+	Uninstall bool
+	// Launcher is the program, with its first arguments, that opens the
+	// installer: {"/bin/sh", "-e"}, {"wine"}. The copy's path and Args follow,
+	// and nothing that the kind would add. Empty: as the kind has it.
+	Launcher []string
 	// Dir is the working folder. Empty is the private folder, which holds
 	// nothing but the copy.
 	Dir string
@@ -43,7 +54,8 @@ type Command struct {
 	// Deadline is how long the run may take; zero is [DefaultDeadline].
 	Deadline time.Duration
 	// Log is the file that standard output and error are appended to, made
-	// with mode 0600. Empty is a new file in the runner's state folder. Log
+	// with mode 0600. Empty is a new file in the runner's state folder. The
+	// installer's own log, where its kind writes one, lies beside it. Log
 	// files are never removed here.
 	Log string
 	// LeavesRunning says that what the installer started may live on after
@@ -58,8 +70,6 @@ func (c Command) check() (Command, error) {
 	switch {
 	case c.Path == "":
 		return c, errors.New("the command names no installer file; set Path")
-	case c.Entry != "" && !filepath.IsLocal(filepath.FromSlash(c.Entry)):
-		return c, fmt.Errorf("the entry point %q is not a file below the installer's folder; name one, separated by slashes", c.Entry)
 	case c.Deadline < 0:
 		return c, fmt.Errorf("deadline %s is negative; set it to more than R11's worst case", c.Deadline)
 	}
@@ -67,7 +77,10 @@ func (c Command) check() (Command, error) {
 	if sum, err := hex.DecodeString(c.SHA256); err != nil || len(sum) != 32 {
 		return c, errors.New("the expected SHA-256 is missing or not 64 hex digits; take it from the archive's entry")
 	}
-	if c.Codes == nil {
+	if c.Kind == "" {
+		c.Kind = Plain
+	}
+	if c.Codes == nil && c.Kind != Auto {
 		codes, err := c.Kind.Codes()
 		if err != nil {
 			return c, err

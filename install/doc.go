@@ -14,6 +14,44 @@
 //	r := install.Runner{State: "/var/lib/aspupdate/install"}
 //	out, err := r.Run(ctx, install.Command{Path: setup, SHA256: sum, Args: []string{"--quiet"}})
 //
+// # Kinds
+//
+// [Detect] tells what kind of installer a file is, from its headers alone:
+//
+//	kind    told by                             started as
+//	script  an interpreter line                 the interpreter, with the copy
+//	deb     an archive with debian-binary       dpkg -i, configuration files stay
+//	msi     the class of a compound file        msiexec /i (or /x), /qn /norestart /l*v
+//	nsis    NullsoftInst behind the program     /S, with /D= last and unquoted
+//	inno    resource 11111                      /VERYSILENT and what goes with it, /LOG=
+//	burn    a section named .wixburn            /quiet /norestart /log
+//	plain   any other program                   with your Args alone
+//
+// A Command whose Kind is [Auto] is run by what its file is:
+//
+//	out, err := r.Run(ctx, install.Command{Path: setup, SHA256: sum, Kind: install.Auto})
+//
+// An installer that is a folder or a zip archive names in Entry which file of
+// it runs; the whole of it is copied, hashed, and lies around that file.
+//
+// Nothing is guessed: a file of no known kind, and a plain program without
+// Args, is [ErrUnknownKind] until the command states a Kind and Args. An
+// installer for the other system is [errors.ErrUnsupported]. Args are written
+// as the installer is to see them; quoting, which each kind reads in its own
+// way on Windows, is done here. Where another installation is in the way
+// ([Busy], 1618 of MSI), the installer is started again a bounded number of
+// times; a restart that is needed (3010, 1641) is [RebootNeeded], a success.
+//
+// A package of kind msi refuses to replace a newer version: to go back (R15),
+// run the newer version's package with Uninstall first. With dpkg and NSIS the
+// older version goes over the newer one.
+//
+// How far this was run: scripts, .deb, NSIS and MSI with real installers (the
+// latter two under Wine). Inno Setup and Burn were NOT run: no installer of
+// theirs could be made for the tests, so their headers there are made up, and
+// switches and codes are as their makers document them. Have a dry run with
+// yours, or state Kind plain with Args and Codes of your own.
+//
 // When the deadline passes or the context is canceled, the whole tree of
 // processes is ended, those included that left the installer's process group
 // or outlived their parent. Without that a hung installer's grandchild would
@@ -40,11 +78,13 @@
 // # Limits
 //
 // Linux and Windows are supported; elsewhere running is
-// [errors.ErrUnsupported]. The Windows part is so far only compiled and
-// vetted, not run. On Linux a process that cleared its environment, opened a
-// session of its own and lost its parent is not recognized. On Windows, once
-// the updater and the installer's own process are both gone, what else the
-// installer started is not found by Settle; and the work of an MSI happens in
-// the installer service, which does not belong to the tree: a timed-out MSI is
-// to be judged by the probe.
+// [errors.ErrUnsupported]. The tests for Windows run under Wine, not yet on a
+// Windows of Microsoft's. On Linux a process that cleared its environment,
+// opened a session of its own and lost its parent is not recognized. On
+// Windows, once the updater and the installer's own process are both gone,
+// what else the installer started is not found by Settle. The work of an MSI
+// happens in the installer service, which does not belong to the tree: after
+// a timeout it is waited for by its mutex, and if it does not come to an end,
+// the run is [Unknown] and stays to be settled. A repair of an MSI asks for
+// the package again, and the private copy is gone: point it to the archive.
 package install

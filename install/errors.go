@@ -18,16 +18,20 @@ var (
 	// ErrUnsettled means: another process runs an installer in this state folder,
 	// or one left an installer there; see [Runner.Settle]. Nothing ran.
 	ErrUnsettled = errors.New("an earlier run is not settled")
+	// ErrUnknownKind means: what kind of installer a file is cannot be told, or
+	// not what makes it run unattended. Nothing ran, and no switch was guessed.
+	ErrUnknownKind = errors.New("the kind of installer is not known")
 )
 
 // An Error says what went wrong, where things stand, and what to do next. It
 // holds no argument and no environment variable of a command.
 type Error struct {
-	Op     string // "run", "settle", "await"
+	Op     string // "detect", "run", "settle", "await"
 	Path   string // the installer; "" for await
 	Status Status // of the installer; NotRun means that nothing was started
 	Code   uint32 // its exit code, where it has ended by itself
 	Log    string // the file with its output, if it ran
+	OwnLog string // the log that the installer wrote by itself, if it did
 	Want   string // await: the version waited for
 	Got    string // await: the version that answered last, "" if none did
 	Err    error
@@ -44,7 +48,10 @@ func (e *Error) Error() string {
 		fmt.Fprintf(&b, " version %q", e.Want)
 	}
 	fmt.Fprintf(&b, ": %v", e.Err)
-	if e.Log != "" {
+	switch {
+	case e.OwnLog != "":
+		fmt.Fprintf(&b, " (logs: %s, %s)", e.OwnLog, e.Log)
+	case e.Log != "":
 		fmt.Fprintf(&b, " (log: %s)", e.Log)
 	}
 	if e.Next != "" {

@@ -11,6 +11,7 @@ const (
 	EventStarted       EventKind = "started"       // the installer runs
 	EventLingering     EventKind = "lingering"     // the installer has ended, processes that it started have not
 	EventEnded         EventKind = "ended"         // nothing of it runs any more
+	EventBusy          EventKind = "busy"          // another installation was in its way: it will be started again
 	EventSettling      EventKind = "settling"      // an installer of an earlier process was found running
 	EventRestructuring EventKind = "restructuring" // not healthy yet: R11's wait, R12's two phases
 	EventHealthy       EventKind = "healthy"       // the expected version answers

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -46,4 +47,32 @@ func ExampleRunner_Run() {
 	// Output:
 	// reboot-needed 3 <nil>
 	// migrating the database
+}
+
+// What the file is decides how it is run, and a file that tells nothing is
+// not run at all.
+func ExampleDetect() {
+	dir, err := os.MkdirTemp("", "example-*")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	for _, file := range []struct{ name, text string }{
+		{"Setup", "#!/bin/sh\necho installing\n"},
+		{"Setup.deb", "!<arch>\ndebian-binary   0           0     0     100644  4         `\n2.0\n"},
+		{"Setup.dat", "who knows"},
+	} {
+		path := filepath.Join(dir, file.name)
+		if err := os.WriteFile(path, []byte(file.text), 0o600); err != nil {
+			fmt.Println(err)
+			return
+		}
+		kind, err := install.Detect(path)
+		fmt.Printf("%s: %q, unknown: %t\n", file.name, kind, errors.Is(err, install.ErrUnknownKind))
+	}
+	// Output:
+	// Setup: "script", unknown: false
+	// Setup.deb: "deb", unknown: false
+	// Setup.dat: "", unknown: true
 }

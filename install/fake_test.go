@@ -61,6 +61,11 @@ func fakeInstaller(steps []string) int {
 		case "exit":
 			code, _ := strconv.ParseUint(arg, 10, 32)
 			return int(code)
+		case "first": // goes on the first time only
+			if _, err := os.Stat(arg); err == nil {
+				return 0
+			}
+			_ = os.WriteFile(arg, nil, 0o600)
 		case "sleep":
 			d, _ := time.ParseDuration(arg)
 			time.Sleep(d)
@@ -111,7 +116,11 @@ func fakeInstaller(steps []string) int {
 // fakeRunner is an updater that runs its last argument's installer.
 func fakeRunner() {
 	r := Runner{State: os.Args[1]}
-	_, err := r.Run(context.Background(), Command{Path: os.Args[2], SHA256: os.Args[3], Args: os.Args[4:], Env: fakeEnv()})
+	var more []string
+	if wait, ok := os.LookupEnv("ASP_WAIT"); ok {
+		more = append(more, "ASP_WAIT="+wait)
+	}
+	_, err := r.Run(context.Background(), Command{Path: os.Args[2], SHA256: os.Args[3], Args: os.Args[4:], Env: fakeEnv(more...)})
 	fmt.Println(err)
 	os.Exit(0)
 }
@@ -181,3 +190,6 @@ func requireClean(t *testing.T, r Runner) {
 		}
 	}
 }
+
+// packagesVar names the folder with installers for Windows.
+const packagesVar = "INSTALL_TEST_PACKAGES"

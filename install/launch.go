@@ -20,6 +20,7 @@ const (
 // program is what launch starts.
 type program struct {
 	argv           []string
+	line           string // Windows: the command line in place of argv's; may be empty
 	dir            string
 	env            []string // whole; launch adds the run's id
 	id             string

@@ -30,8 +30,13 @@ type Outcome struct {
 	Started  time.Time     // UTC
 	Duration time.Duration // from the start to the end of its last process
 	Log      string        // the file with its whole output
-	// Tail is the end of the output, at most 16 KiB, as UTF-8 without
-	// control characters but line feed and tab. The installer may have
-	// printed anything, secrets too: show it to operators only.
+	OwnLog   string        // the log that the installer wrote by itself; empty if it wrote none
+	Kind     Kind          // what it was run as: of use after [Auto]
+	Attempts int           // how often it was started; more than once only after [Busy]
+	// Tail is the end of the output, or of the installer's own log where it
+	// printed nothing: at most 16 KiB, as UTF-8 without control characters
+	// but line feed and tab. Text in the Russian code pages of Windows (866,
+	// 1251) is converted. The installer may have printed anything, secrets
+	// too: show it to operators only.
 	Tail string
 }

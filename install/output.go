@@ -29,6 +29,37 @@ func openLog(path string) (f *os.File, size int64, err error) {
 	return f, size, nil
 }
 
+// ownLog is where an installer writes its own log if its output goes to log.
+func ownLog(log string) string {
+	return strings.TrimSuffix(log, ".log") + ".installer.log"
+}
+
+// makePrivate makes a file that others cannot read, for a program that would
+// make it for everybody.
+func makePrivate(path string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+// logs returns the logs of a run that is over, and what to show of them. An
+// own log that stayed empty is removed: only we made it.
+func (r record) logs(from int64) (log, own, tail string) {
+	own = r.OwnLog
+	if fi, err := os.Stat(own); err != nil || fi.Size() == 0 {
+		if err == nil {
+			_ = os.Remove(own)
+		}
+		own = ""
+	}
+	if tail = readTail(r.Log, from); tail == "" && own != "" {
+		tail = readTail(own, 0)
+	}
+	return r.Log, own, tail
+}
+
 // readTail returns the end of what was written to the file from offset from
 // on. It is a convenience for people, so an unreadable file is an empty tail.
 func readTail(path string, from int64) string {
@@ -41,17 +72,29 @@ func readTail(path string, from int64) string {
 	if err != nil || size <= from {
 		return ""
 	}
-	from = max(from, size-tailLimit)
-	b := make([]byte, size-from)
+	cut := size-from > tailLimit
+	if cut {
+		from = size - tailLimit
+	}
+	var mark [2]byte
+	if _, err := f.ReadAt(mark[:], 0); err == nil && string(mark[:]) == utf16Mark {
+		from = max(from+from%2, 2) // characters have two bytes from the mark on
+		return printable(decodeUTF16(readFrom(f, from, size)), false)
+	}
+	return printable(readFrom(f, from, size), cut)
+}
+
+func readFrom(f *os.File, from, size int64) []byte {
+	b := make([]byte, max(size-from, 0))
 	n, _ := f.ReadAt(b, from)
-	return printable(b[:n])
+	return b[:n]
 }
 
 // printable makes output fit to be shown: valid UTF-8, and no control
-// characters that could steer a terminal.
-func printable(b []byte) string {
-	// A tail may begin inside a character.
-	for i := 0; i < utf8.UTFMax && len(b) > 0 && !utf8.RuneStart(b[0]); i++ {
+// characters that could steer a terminal. What was cut out of a file may begin
+// inside a character.
+func printable(b []byte, cut bool) string {
+	for i := 0; cut && i < utf8.UTFMax && len(b) > 0 && !utf8.RuneStart(b[0]); i++ {
 		b = b[1:]
 	}
 	return strings.Map(func(r rune) rune {
@@ -59,7 +102,7 @@ func printable(b []byte) string {
 			return -1
 		}
 		return r
-	}, strings.ToValidUTF8(string(b), "\uFFFD"))
+	}, decode(b))
 }
 
 // firstLine returns the first line of a probe's answer without the blanks

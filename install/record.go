@@ -29,7 +29,9 @@ type record struct {
 	Path          string        `json:"path"` // as the caller named it
 	Copy          string        `json:"copy"` // what runs
 	SHA256        string        `json:"sha256"`
+	Kind          Kind          `json:"kind,omitempty"`
 	Log           string        `json:"log"`
+	OwnLog        string        `json:"own_log,omitempty"`
 	Started       time.Time     `json:"started"`
 	Deadline      time.Duration `json:"deadline_ns"`
 	LeavesRunning bool          `json:"leaves_running,omitempty"`

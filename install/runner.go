@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"time"
 )
 
@@ -20,7 +21,21 @@ type Runner struct {
 	State   string
 	Observe func(Event)      // told what happens; may be nil
 	Now     func() time.Time // nil is [time.Now]
+	// BusyPause is how long to wait before an installer that found another
+	// installation in progress ([Busy], 1618 of MSI) is started again; five
+	// times it is started in all, as far as its deadline lets. Zero is 1 min,
+	// negative is never again.
+	BusyPause time.Duration
+
+	serviceLimit time.Duration // for tests; zero is the constant
 }
+
+// lingerGrace is how long what an installer leaves may live unmentioned: the
+// kernel may count a process a moment longer than it lives.
+const lingerGrace = 2 * time.Second
+
+// busyAttempts bounds how often an installer is started.
+const busyAttempts = 5
 
 // Run runs the installer to its end and leaves no process of it behind,
 // unless the command says LeavesRunning. The error is nil exactly when the
@@ -55,20 +70,25 @@ func (r Runner) Run(ctx context.Context, cmd Command) (Outcome, error) {
 	removeCopies(r.State)
 
 	rec := record{
-		Format: recordFormat, ID: newID(), Path: c.Path, SHA256: c.SHA256, Log: c.Log,
-		Deadline: c.Deadline, LeavesRunning: c.LeavesRunning,
+		Format: recordFormat, ID: newID(), Path: c.Path, SHA256: c.SHA256, Log: c.Log, LeavesRunning: c.LeavesRunning,
 	}
-	if rec.Copy, err = privateCopy(ctx, r.State, rec.ID, c.Path, c.Entry, c.SHA256); err != nil {
+	if rec.Copy, err = privateCopy(ctx, r.State, rec.ID, c.Path, c.SHA256, c.Entry); err != nil {
 		return fail(err)
 	}
 	r.event(Event{Kind: EventVerified, Path: c.Path, Elapsed: r.now().Sub(started), Text: "the installer has the expected SHA-256"})
-	out, err := r.runCopy(ctx, c, rec)
-	if err != nil && out.Status == NotRun {
+	if c, err = c.resolve(rec.Copy); err != nil {
 		removeCopies(r.State)
 		return fail(err)
 	}
+	out, err := r.runUntilFree(ctx, c, rec)
+	if _, pending, recErr := r.readRecord(); recErr == nil && !pending { // else something of it still runs
+		removeCopies(r.State)
+	}
+	if err != nil && out.Status == NotRun {
+		return fail(err)
+	}
 	if err != nil {
-		e := &Error{Op: "run", Path: c.Path, Status: out.Status, Log: out.Log, Err: err, Next: out.Next}
+		e := &Error{Op: "run", Path: c.Path, Status: out.Status, Log: out.Log, OwnLog: out.OwnLog, Err: err, Next: out.Next}
 		if out.Status != Unknown {
 			e.Code = out.Code
 		}
@@ -77,12 +97,49 @@ func (r Runner) Run(ctx context.Context, cmd Command) (Outcome, error) {
 	return out, nil
 }
 
+// runUntilFree runs the copy, and again while another installation is in its
+// way: a few times, within its deadline.
+func (r Runner) runUntilFree(ctx context.Context, c Command, rec record) (Outcome, error) {
+	over := time.Now().Add(c.Deadline)
+	pause := r.BusyPause
+	if pause == 0 {
+		pause = time.Minute
+	}
+	for n := 1; ; n++ {
+		out, err := r.runCopy(ctx, c, rec)
+		out.Attempts, out.Kind = n, c.Kind
+		c.Deadline = time.Until(over) - pause
+		if out.Status != Busy || n == busyAttempts || pause < 0 || c.Deadline <= 0 {
+			return out, err
+		}
+		r.event(Event{
+			Kind: EventBusy, Path: c.Path, Log: out.Log, Status: Busy, Elapsed: out.Duration,
+			Text: fmt.Sprintf("%s: trying again in %s, for the time %d of %d", out.Meaning, pause, n+1, busyAttempts),
+		})
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return out, fmt.Errorf("%w (%w)", err, context.Cause(ctx))
+		}
+	}
+}
+
 // runCopy runs the private copy that rec names. An error with the status
 // NotRun means that nothing was started.
 func (r Runner) runCopy(ctx context.Context, c Command, rec record) (Outcome, error) {
-	rec.Started = r.now()
+	rec.Started, rec.Kind, rec.Deadline = r.now(), c.Kind, c.Deadline
 	if rec.Log == "" {
 		rec.Log = filepath.Join(r.State, rec.Started.Format("20060102T150405Z")+"-"+rec.ID[:8]+".log")
+	}
+	inv, err := c.invoke(rec.Copy, ownLog(rec.Log))
+	if err != nil {
+		return Outcome{}, err
+	}
+	if inv.ownLog {
+		rec.OwnLog = ownLog(rec.Log)
+		if err := makePrivate(rec.OwnLog); err != nil {
+			return Outcome{}, err
+		}
 	}
 	log, logged, err := openLog(rec.Log)
 	if err != nil {
@@ -91,12 +148,11 @@ func (r Runner) runCopy(ctx context.Context, c Command, rec record) (Outcome, er
 	if err := r.writeRecord(rec); err != nil {
 		return Outcome{}, errors.Join(err, log.Close(), r.removeRecord())
 	}
-	argv := append(append(append([]string{}, c.Launcher...), rec.Copy), c.Args...)
 	dir := c.Dir
 	if dir == "" {
 		dir = filepath.Dir(rec.Copy)
 	}
-	t, err := launch(ctx, program{argv: argv, dir: dir, env: c.Env, id: rec.ID, stdout: log, stderr: log})
+	t, err := launch(ctx, program{argv: inv.argv, line: inv.line, dir: dir, env: slices.Concat(c.Env, inv.env), id: rec.ID, stdout: log, stderr: log})
 	// From here on the installer writes to the file by itself.
 	_ = log.Close()
 	if err != nil {
@@ -118,15 +174,22 @@ func (r Runner) runCopy(ctx context.Context, c Command, rec record) (Outcome, er
 
 	cause, endErr := r.waitOrEnd(ctx, c, rec, t)
 	out := c.outcome(t, cause)
+	if cause != nil && endErr == nil && c.Kind.worksInService() {
+		if endErr = awaitService(r.serviceLimit); endErr != nil {
+			out.Status, out.Meaning = Unknown, out.Meaning+", but the installer service goes on"
+		}
+	}
 	out.Started, out.Duration = rec.Started, r.now().Sub(rec.Started)
-	out.Log, out.Tail = rec.Log, readTail(rec.Log, logged)
+	out.Log, out.OwnLog, out.Tail = rec.logs(logged)
 	r.event(Event{Kind: EventEnded, Path: c.Path, Log: rec.Log, Status: out.Status, Elapsed: out.Duration, Text: "the installer ended: " + out.Meaning})
 	if endErr != nil {
 		// Something of it still runs: the record stays, so that Settle finds it.
-		out.Next = "end these processes by hand, then call Settle"
+		out.Next = nextEnd
+		if errors.Is(endErr, errService) {
+			out.Next = nextService
+		}
 		return out, errors.Join(out.err(cause), endErr)
 	}
-	removeCopies(r.State)
 	return out, errors.Join(out.err(cause), r.removeRecord())
 }
 
@@ -141,8 +204,11 @@ func (r Runner) waitOrEnd(ctx context.Context, c Command, rec record, t *tree) (
 		if c.LeavesRunning {
 			return nil, nil
 		}
-		n, err := t.count()
-		if n > 0 {
+		quiet, done := context.WithTimeout(ctx, lingerGrace)
+		cause, err := waitGone(quiet, t.count)
+		done()
+		if cause != nil {
+			n, _ := t.count()
 			r.event(Event{
 				Kind: EventLingering, Path: c.Path, Log: rec.Log, Elapsed: r.now().Sub(rec.Started),
 				Text: fmt.Sprintf("the installer has ended, %d processes that it started have not: waiting for them", n),
@@ -152,6 +218,7 @@ func (r Runner) waitOrEnd(ctx context.Context, c Command, rec record, t *tree) (
 		if cause == nil {
 			return nil, err
 		}
+		return cause, t.end()
 	case <-ctx.Done():
 		cause = context.Cause(ctx)
 	}
@@ -178,7 +245,10 @@ func waitGone(ctx context.Context, count func() (int, error)) (cause, err error)
 	}
 }
 
-const nextProbe = "ask the probe what is installed before going on or back"
+const (
+	nextProbe = "ask the probe what is installed before going on or back"
+	nextEnd   = "end these processes by hand, then call Settle"
+)
 
 // outcome classifies a run that is over. cause tells why it was ended by us.
 func (c Command) outcome(t *tree, cause error) Outcome {
@@ -211,6 +281,9 @@ func (o Outcome) err(cause error) error {
 		return nil
 	case o.Status == Unknown:
 		return fmt.Errorf("%w: %s", ErrFailed, o.Meaning)
+	}
+	if o.Code > 0xFFFF { // such are known by their digits in hexadecimal
+		return fmt.Errorf("%w: exit code %d (%#x), %s", ErrFailed, o.Code, o.Code, o.Meaning)
 	}
 	return fmt.Errorf("%w: exit code %d, %s", ErrFailed, o.Code, o.Meaning)
 }

@@ -2,15 +2,11 @@ package install
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -106,7 +102,7 @@ func TestPrivateCopyIsPrivate(t *testing.T) {
 	state := t.TempDir()
 	src := filepath.Join(t.TempDir(), "setup.sh")
 	require.NoError(t, os.WriteFile(src, []byte("#!/bin/sh\n"), 0o644))
-	copied, err := privateCopy(t.Context(), state, newID(), src, "", sumOf(t, src))
+	copied, err := privateCopy(t.Context(), state, newID(), src, sumOf(t, src), "")
 	require.NoError(t, err)
 	require.Equal(t, "setup.sh", filepath.Base(copied))
 	if runtime.GOOS != "windows" {
@@ -119,52 +115,11 @@ func TestPrivateCopyIsPrivate(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(errors.New("enough"))
-	_, err = privateCopy(ctx, state, newID(), src, "", sumOf(t, src))
+	_, err = privateCopy(ctx, state, newID(), src, sumOf(t, src), "")
 	require.ErrorContains(t, err, "enough")
 	left, err := os.ReadDir(state)
 	require.NoError(t, err)
 	require.Len(t, left, 1, "a copy that failed is gone")
-}
-
-// A folder is copied whole, under the hash that the archive gives it, and one
-// of its files is run beside the others.
-func TestR3AFolderIsRunByItsEntryPoint(t *testing.T) {
-	self, err := os.Executable()
-	require.NoError(t, err)
-	folder := filepath.Join(t.TempDir(), "Setup 7.12.100")
-	exe := "bin/setup" + filepath.Ext(self)
-	files := map[string][]byte{"data.cab": []byte("data"), "data/x.cab": {}}
-	files[exe], err = os.ReadFile(self)
-	require.NoError(t, err)
-	lines := ""
-	for _, name := range slices.Sorted(maps.Keys(files)) {
-		full := filepath.Join(folder, filepath.FromSlash(name))
-		require.NoError(t, os.MkdirAll(filepath.Dir(full), 0o700))
-		require.NoError(t, os.WriteFile(full, files[name], 0o600))
-		lines += sumOf(t, full) + "  " + name + "\n"
-	}
-	h := sha256.Sum256([]byte(lines))
-	state := t.TempDir()
-	copied, err := privateCopy(t.Context(), state, newID(), folder, exe, hex.EncodeToString(h[:]))
-	require.NoError(t, err)
-	for name, data := range files {
-		got, err := os.ReadFile(filepath.Join(filepath.Dir(filepath.Dir(copied)), filepath.FromSlash(name)))
-		require.NoError(t, err)
-		require.Equal(t, len(data), len(got))
-	}
-	for _, entry := range []string{"", "none", "bin"} {
-		_, err := privateCopy(t.Context(), state, newID(), folder, entry, hex.EncodeToString(h[:]))
-		require.Error(t, err, entry)
-	}
-	_, err = privateCopy(t.Context(), state, newID(), folder, exe, strings.Repeat("0", 64))
-	require.ErrorIs(t, err, ErrMismatch)
-	_, err = privateCopy(t.Context(), state, newID(), self, "x", sumOf(t, self))
-	require.ErrorContains(t, err, "leave the entry point out")
-	left, err := os.ReadDir(state)
-	require.NoError(t, err)
-	require.Len(t, left, 1, "copies that failed are gone")
-	_, err = Command{Path: folder, SHA256: sumOf(t, self), Entry: "../setup"}.check()
-	require.ErrorContains(t, err, "not a file below")
 }
 
 func TestScriptsAndLaunchers(t *testing.T) {
@@ -211,7 +166,7 @@ func TestRunRefuses(t *testing.T) {
 		{"no hash", dir, Command{Path: file}, "SHA-256 is missing"},
 		{"short hash", dir, Command{Path: file, SHA256: sum[:62]}, "64 hex digits"},
 		{"negative deadline", dir, Command{Path: file, SHA256: sum, Deadline: -1}, "negative"},
-		{"unknown kind", dir, Command{Path: file, SHA256: sum, Kind: "nsis"}, "use one of msi plain"},
+		{"unknown kind", dir, Command{Path: file, SHA256: sum, Kind: "wise"}, "use one of auto burn"},
 		{"no state", "", Command{Path: file, SHA256: sum}, "set State"},
 		{"state is a file", file, Command{Path: file, SHA256: sum}, "in the way"},
 		{"missing", dir, Command{Path: filepath.Join(dir, "x"), SHA256: sum}, "x"},

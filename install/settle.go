@@ -74,8 +74,9 @@ func (r Runner) Settle(ctx context.Context) (Settlement, error) {
 	}
 	s := Settlement{Found: found, Path: rec.Path, Outcome: Outcome{
 		Status: Unknown, Meaning: "the process that started it is no more, and its exit code with it", Next: nextProbe,
-		Started: rec.Started, Log: rec.Log, Tail: readTail(rec.Log, 0),
+		Started: rec.Started, Kind: rec.Kind, Attempts: 1,
 	}}
+	s.Outcome.Log, s.Outcome.OwnLog, s.Outcome.Tail = rec.logs(0)
 	if found == Ended {
 		s.Outcome.Status, s.Outcome.Meaning = TimedOut, "ended past its deadline"
 	}
@@ -94,6 +95,15 @@ func (r Runner) settle(ctx context.Context, rec record, t *tree) (Finding, error
 	count := t.count
 	if rec.LeavesRunning {
 		count = t.countRoot
+	}
+	if rec.Kind.worksInService() {
+		// The service may be at work for someone else. To wait is right all the same.
+		ours := count
+		count = func() (int, error) {
+			n, err := ours()
+			m, serviceErr := countService()
+			return n + m, errors.Join(err, serviceErr)
+		}
 	}
 	n, err := count()
 	if err != nil {
@@ -124,6 +134,11 @@ func (r Runner) settle(ctx context.Context, rec record, t *tree) (Finding, error
 	}
 	if err := t.end(); err != nil {
 		return Running, err
+	}
+	if rec.Kind.worksInService() {
+		if err := awaitService(r.serviceLimit); err != nil {
+			return Running, err
+		}
 	}
 	return Ended, nil
 }

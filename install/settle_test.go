@@ -19,6 +19,7 @@ func orphan(t *testing.T, steps ...string) (Runner, *[]Event) {
 	f := fake(t)
 	cmd := exec.Command(f.Path, append([]string{r.State, f.Path, f.SHA256}, steps...)...)
 	cmd.Env = append(BaseEnv(), fakeRole+"=runner")
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr // it has something to say only if it ends too soon
 	require.NoError(t, cmd.Start())
 	require.Eventually(t, func() bool {
 		rec, ok, err := r.readRecord()
@@ -97,7 +98,15 @@ func TestSettleOfADeadInstallerIsUnknown(t *testing.T) {
 	steps := []string{"pid=" + filepath.Join(dir, "a"), "sleep=100ms"}
 	r, _ := orphan(t, steps...)
 	pid := awaitPID(t, filepath.Join(dir, "a"))
-	require.Eventually(t, func() bool { return !alive(pid) }, 20*time.Second, 5*time.Millisecond)
+	rec, _, err := r.readRecord()
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { // Windows may count a process a moment longer than it lives
+		tree, err := find(rec)
+		require.NoError(t, err)
+		defer tree.close()
+		n, err := tree.count()
+		return err == nil && n == 0 && !alive(pid)
+	}, 20*time.Second, 5*time.Millisecond)
 	s, err := r.Settle(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, Gone, s.Found)

@@ -101,7 +101,7 @@ func TestARunLastsUntilItsLastProcessEnds(t *testing.T) {
 	dir := t.TempDir()
 	mark := filepath.Join(dir, "done")
 	r, events := newRunner(t)
-	out, err := r.Run(t.Context(), fake(t, "daemon=0", "sleep=300ms", "touch="+mark))
+	out, err := r.Run(t.Context(), fake(t, "daemon=0", "sleep=4s", "touch="+mark))
 	require.NoError(t, err)
 	require.Equal(t, OK, out.Status)
 	require.FileExists(t, mark)

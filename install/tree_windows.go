@@ -35,6 +35,7 @@ func launch(_ context.Context, p program) (*tree, error) {
 	}
 	cmd := p.command()
 	cmd.SysProcAttr = &syscall.SysProcAttr{
+		CmdLine:                    p.line,
 		CreationFlags:              windows.CREATE_SUSPENDED | windows.CREATE_NEW_PROCESS_GROUP | windows.CREATE_NO_WINDOW,
 		AdditionalInheritedHandles: []syscall.Handle{syscall.Handle(job)},
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/pelletier/go-toml/v2"
 
 	"github.com/aspupdate/aspupdate/fetch"
+	"github.com/aspupdate/aspupdate/install"
 )
 
 // A config is the one file that describes an installation. Secrets are not in
@@ -92,8 +93,8 @@ type deadlinesConfig struct {
 
 type distributionConfig struct {
 	Name        string   `toml:"name"`
-	Kind        string   `toml:"kind"`        // gives exit codes their meaning: "plain" or "msi"
-	Entry       string   `toml:"entry"`       // the file to run, where a variant is a folder
+	Kind        string   `toml:"kind"`        // silent arguments and exit codes; "auto" asks the file, empty is "plain"
+	Entry       string   `toml:"entry"`       // the file to run, where a variant is a folder or a zip archive
 	Launcher    []string `toml:"launcher"`    // the program that opens the installer, if it is none itself
 	Arguments   []string `toml:"arguments"`   // visible to everybody on the machine
 	Environment []string `toml:"environment"` // names of variables that the installer gets from ours
@@ -327,8 +328,8 @@ func (c *config) check() error {
 			return fmt.Errorf("distribution %s: probe.installed = %q: it wants an absolute path", d.Name, d.Probe.Installed)
 		case d.SHA256File != "" && d.Unauthenticated != "":
 			return fmt.Errorf("distribution %s: sha256_file and unauthenticated exclude one another", d.Name)
-		case !slices.Contains([]string{"", "plain", "msi"}, d.Kind):
-			return fmt.Errorf("distribution %s: kind = %q: allowed are plain, msi", d.Name, d.Kind)
+		case d.Kind != "" && !slices.Contains(install.Kinds(), d.Kind):
+			return fmt.Errorf("distribution %s: kind = %q: allowed are %s", d.Name, d.Kind, strings.Join(install.Kinds(), ", "))
 		}
 	}
 	for _, p := range c.Postgres {

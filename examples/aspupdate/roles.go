@@ -142,10 +142,23 @@ func (i installer) Ready(ctx context.Context, r rollback.Release) error {
 	if err != nil {
 		return err
 	}
-	if _, err := item.Entry(i.conf.Entry); err != nil {
+	if _, err := i.entry(item); err != nil {
 		return err
 	}
 	return i.archive.Verify(ctx, item)
+}
+
+// entry returns what to run of an installer that is more than one file.
+func (i installer) entry(item fetch.Item) (string, error) {
+	if item.Parts == nil && strings.EqualFold(filepath.Ext(item.Path), ".zip") {
+		return i.conf.Entry, nil // it is known once it is unpacked
+	}
+	file, err := item.Entry(i.conf.Entry)
+	if err != nil || item.Parts == nil {
+		return "", err
+	}
+	rel, err := filepath.Rel(item.Path, file)
+	return filepath.ToSlash(rel), err
 }
 
 func (i installer) Install(ctx context.Context, r rollback.Release) error {
@@ -153,15 +166,12 @@ func (i installer) Install(ctx context.Context, r rollback.Release) error {
 	if err != nil {
 		return err
 	}
-	entry, err := item.Entry(i.conf.Entry)
+	entry, err := i.entry(item)
 	if err != nil {
 		return err
 	}
-	if entry, err = filepath.Rel(item.Path, entry); err != nil || entry == "." {
-		entry = "" // one file
-	}
 	out, err := i.runner.Run(ctx, install.Command{
-		Path: item.Path, SHA256: item.SHA256, Entry: filepath.ToSlash(entry), Kind: install.Kind(i.conf.Kind), Launcher: i.conf.Launcher,
+		Path: item.Path, SHA256: item.SHA256, Entry: entry, Kind: install.Kind(i.conf.Kind), Launcher: i.conf.Launcher,
 		Args: i.conf.Arguments, Env: environment(i.conf.Environment), Deadline: i.limit,
 	})
 	if err == nil && out.Status == install.RebootNeeded {

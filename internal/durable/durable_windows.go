@@ -1,9 +1,11 @@
 package durable
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/windows"
 )
@@ -29,11 +31,23 @@ func move(oldpath, newpath string, flags uint32) error {
 	if err != nil {
 		return err
 	}
-	if err := windows.MoveFileEx(from, to, flags); err != nil {
-		return &os.LinkError{Op: "rename", Old: oldpath, New: newpath, Err: err}
+	// A file that somebody has open cannot be renamed or replaced, and virus
+	// scanners, indexers and mere readers open what is new for a moment.
+	for pause := time.Millisecond; ; pause *= 2 {
+		err = windows.MoveFileEx(from, to, flags)
+		if err == nil {
+			return nil
+		}
+		inUse := errors.Is(err, windows.ERROR_SHARING_VIOLATION) || errors.Is(err, windows.ERROR_ACCESS_DENIED)
+		if !inUse || pause > inUseLimit {
+			return &os.LinkError{Op: "rename", Old: oldpath, New: newpath, Err: err}
+		}
+		time.Sleep(pause)
 	}
-	return nil
 }
+
+// inUseLimit is about half of the time that a rename is tried.
+const inUseLimit = 512 * time.Millisecond
 
 func volumeOf(path string) (Volume, error) {
 	p, err := windows.UTF16PtrFromString(path)

@@ -1,0 +1,151 @@
+package install
+
+import (
+	"archive/zip"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/aspupdate/aspupdate/internal/durable"
+)
+
+// Installers of more than one file: a folder, or a zip archive of one. What
+// runs is the file in it that the command names.
+
+// copyTree copies the folder at src into dst and returns its hash: that of
+// what sha256sum prints for its files, in byte order of their paths.
+func copyTree(ctx context.Context, src, dst string) (sum string, err error) {
+	from, err := os.OpenRoot(src)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = from.Close() }()
+	to, err := os.OpenRoot(dst)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = to.Close() }()
+	var names []string
+	err = fs.WalkDir(from.FS(), ".", func(name string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.Type().IsRegular():
+			names = append(names, name)
+		case !d.IsDir():
+			return fmt.Errorf("%s in the folder is neither a file nor a folder; take it out", name)
+		}
+		return nil
+	})
+	if err != nil {
+		return "", err
+	}
+	slices.Sort(names)
+	all := sha256.New()
+	for _, name := range names {
+		f, err := from.Open(name)
+		if err != nil {
+			return "", err
+		}
+		one := sha256.New()
+		err = writeInto(to, name, io.TeeReader(contextReader{ctx, f}, one))
+		if err = errors.Join(err, f.Close()); err != nil {
+			return "", err
+		}
+		_, _ = fmt.Fprintf(all, "%s  %s\n", hex.EncodeToString(one.Sum(nil)), name)
+	}
+	return hex.EncodeToString(all.Sum(nil)), nil
+}
+
+// unpack unpacks a zip archive into the folder dst, files and folders only.
+func unpack(ctx context.Context, archive, dst string) error {
+	z, err := zip.OpenReader(archive)
+	if err != nil {
+		return fmt.Errorf("an Entry was named, and %s is no zip archive: %w; leave Entry out", filepath.Base(archive), err)
+	}
+	defer func() { _ = z.Close() }()
+	to, err := os.OpenRoot(dst)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = to.Close() }()
+	if err := room(z.File, dst); err != nil {
+		return err
+	}
+	for _, f := range z.File {
+		name, isDir := strings.CutSuffix(f.Name, "/")
+		if !fs.ValidPath(name) || !filepath.IsLocal(filepath.FromSlash(name)) || strings.ContainsAny(name, `\:`) {
+			return fmt.Errorf("the archive has a file with the name %q, which leads out of it or is none everywhere", f.Name)
+		}
+		if isDir {
+			if err := to.MkdirAll(name, 0o700); err != nil {
+				return err
+			}
+			continue
+		}
+		if !f.Mode().IsRegular() {
+			return fmt.Errorf("%q in the archive is neither a file nor a folder", f.Name)
+		}
+		r, err := f.Open()
+		if err != nil {
+			return fmt.Errorf("%q in the archive: %w", f.Name, err)
+		}
+		err = writeInto(to, name, contextReader{ctx, r})
+		if err = errors.Join(err, r.Close()); err != nil {
+			return fmt.Errorf("%q in the archive: %w", f.Name, err)
+		}
+	}
+	return nil
+}
+
+// room reports whether the files, which grow to what the archive says of them
+// and no further, have room in dst.
+func room(files []*zip.File, dst string) error {
+	volume, err := durable.VolumeOf(dst)
+	if err != nil {
+		return err
+	}
+	left := uint64(max(volume.Free, 0)) //nolint:gosec // not negative
+	for _, f := range files {
+		if f.UncompressedSize64 > left {
+			return fmt.Errorf("the archive is larger, unpacked, than the %d bytes that are free for %s; make room", volume.Free, dst)
+		}
+		left -= f.UncompressedSize64
+	}
+	return nil
+}
+
+// writeInto makes a new file below root. Any of them may be a program.
+func writeInto(root *os.Root, name string, r io.Reader) error {
+	if err := root.MkdirAll(path.Dir(name), 0o700); err != nil {
+		return err
+	}
+	f, err := root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o700)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(f, r)
+	return errors.Join(err, f.Close())
+}
+
+// entryIn returns the path of the file to run in the folder dir.
+func entryIn(dir, entry string) (string, error) {
+	local := filepath.FromSlash(entry)
+	if !filepath.IsLocal(local) {
+		return "", fmt.Errorf("the entry point %q leads out of the installer; name a file in it, separated by slashes", entry)
+	}
+	file := filepath.Join(dir, local)
+	if fi, err := os.Lstat(file); err != nil || !fi.Mode().IsRegular() {
+		return "", fmt.Errorf("the installer has no file %q; name one that it has as its Entry, separated by slashes", entry)
+	}
+	return file, nil
+}

@@ -1,0 +1,214 @@
+package install
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"regexp"
+	"runtime"
+	"slices"
+	"strings"
+)
+
+// An invocation is how an installer is started.
+type invocation struct {
+	argv []string
+	// line is the whole command line as Windows passes it on, where the
+	// installer reads it by rules of its own. Empty: argv by the common rules.
+	line string
+	env  []string // added to the command's
+	// ownLog reports that the installer was told to write the log.
+	ownLog bool
+}
+
+// A target is what an invocation depends on but for the command. It is all
+// parameters, so that any system's invocations are made and tested on each.
+type target struct {
+	goos    string
+	msiexec string // its whole path: the search path is anybody's
+	path    string // of the private copy
+	head    []byte // the beginning of it
+	log     string // for the installer's own log
+}
+
+// resolve returns c with its kind made out from the private copy, and the
+// kind's table.
+func (c Command) resolve(path string) (Command, error) {
+	if c.Kind != Auto {
+		return c, nil
+	}
+	var err error
+	if c.Kind, err = detectFile(path); err != nil {
+		return c, withNext(err)
+	}
+	if c.Kind == Plain && len(c.Args)+len(c.Launcher) == 0 {
+		return c, withNext(unknown("it is a program, and nothing tells its silent arguments"))
+	}
+	if c.Codes == nil {
+		c.Codes, err = c.Kind.Codes()
+	}
+	return c, err
+}
+
+func withNext(err error) error {
+	if errors.Is(err, ErrUnknownKind) {
+		return fmt.Errorf("%w; %s", err, nextKind)
+	}
+	return err
+}
+
+// invoke tells how to start the private copy on this machine.
+func (c Command) invoke(path, log string) (invocation, error) {
+	head, err := readHead(path)
+	if err != nil {
+		return invocation{}, err
+	}
+	return c.invocation(c.Kind, target{goos: runtime.GOOS, msiexec: msiexec(), path: path, head: head, log: log})
+}
+
+// readHead returns the beginning of a file, enough for an interpreter line.
+func readHead(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	return io.ReadAll(io.LimitReader(f, interpreterLimit))
+}
+
+// invocation tells how to start the installer of the kind.
+func (c Command) invocation(kind Kind, t target) (invocation, error) {
+	if c.Uninstall && (kind != MSI || len(c.Launcher) > 0) {
+		return invocation{}, fmt.Errorf("taking off by the installer itself is known for kind msi without a Launcher only: %w; run what the application brings for it", errors.ErrUnsupported)
+	}
+	if i := slices.IndexFunc(c.Args, func(a string) bool { return strings.ContainsAny(a, "\x00\r\n") }); i >= 0 {
+		return invocation{}, fmt.Errorf("argument %d holds a line feed or a zero byte; take it out", i+1)
+	}
+	if len(c.Launcher) > 0 {
+		return invocation{argv: slices.Concat(c.Launcher, []string{t.path}, c.Args)}, nil
+	}
+	if system, ok := kind.system(t.head); ok && (system == "windows") != (t.goos == "windows") {
+		return invocation{}, fmt.Errorf("an installer of kind %s for %s cannot run on %s: %w; run it there, or name a Launcher that opens it here", kind, system, t.goos, errors.ErrUnsupported)
+	}
+	direct := func(silent ...string) []string { return slices.Concat([]string{t.path}, silent, c.Args) }
+	switch kind {
+	case Script:
+		program, err := interpreter(t.head)
+		return invocation{argv: slices.Concat(program, direct())}, err
+	case Deb:
+		// The administrator's changes to configuration files stay.
+		return invocation{
+			argv: slices.Concat([]string{"dpkg", "--force-confdef", "--force-confold"}, c.Args, []string{"-i", t.path}),
+			env:  []string{"DEBIAN_FRONTEND=noninteractive"},
+		}, nil
+	case MSI:
+		return c.msi(t)
+	case NSIS:
+		return c.nsis(t)
+	case Inno:
+		return invocation{argv: direct("/SP-", "/VERYSILENT", "/SUPPRESSMSGBOXES", "/NORESTART", "/RESTARTEXITCODE=3010", "/LOG="+t.log), ownLog: true}, nil
+	case Burn:
+		return invocation{argv: direct("/quiet", "/norestart", "/log", t.log), ownLog: true}, nil
+	}
+	return invocation{argv: direct()}, nil
+}
+
+// system tells for which a file of the kind was made; ok is false where that
+// does not show.
+func (k Kind) system(head []byte) (goos string, ok bool) {
+	switch {
+	case k == MSI, k == NSIS, k == Inno, k == Burn:
+		return "windows", true
+	case k == Deb, k == Script:
+		return "linux", true
+	case strings.HasPrefix(string(head), "MZ"):
+		return "windows", true
+	case strings.HasPrefix(string(head), "\x7fELF"):
+		return "linux", true
+	}
+	return "", false
+}
+
+// worksInService reports whether the kind's work is done by a service of
+// Windows, which goes on when the installer that asked for it is ended.
+func (k Kind) worksInService() bool { return k == MSI || k == Burn }
+
+var property = regexp.MustCompile(`^([A-Za-z_][A-Za-z0-9_.]*)=(.*)$`)
+
+// msi makes the line that msiexec reads: it takes NAME="a value", with quotes
+// in the value doubled, and not "NAME=a value".
+func (c Command) msi(t target) (invocation, error) {
+	verb := "/i"
+	if c.Uninstall {
+		verb = "/x"
+	}
+	argv := slices.Concat([]string{t.msiexec, verb, t.path, "/qn", "/norestart", "/l*v", t.log}, c.Args)
+	words := make([]string, len(argv))
+	for i, arg := range argv {
+		words[i] = quote(arg)
+		if m := property.FindStringSubmatch(arg); m != nil {
+			value := m[2]
+			if value == "" || strings.ContainsAny(value, " \t\"") {
+				value = `"` + strings.ReplaceAll(value, `"`, `""`) + `"`
+			}
+			words[i] = m[1] + "=" + value
+		}
+	}
+	return invocation{argv: argv, line: strings.Join(words, " "), ownLog: true}, nil
+}
+
+// nsis puts the folder last and leaves it unquoted, as these installers want
+// it (/D=) and their uninstallers (_?=): all up to the line's end is the folder.
+func (c Command) nsis(t target) (invocation, error) {
+	var words, folders []string
+	for _, arg := range c.Args {
+		if strings.HasPrefix(arg, "/D=") || strings.HasPrefix(arg, "_?=") {
+			folders = append(folders, arg)
+			continue
+		}
+		words = append(words, arg)
+	}
+	if len(folders) > 1 {
+		return invocation{}, errors.New("more than one argument begins with /D= or _?=; give one")
+	}
+	if len(folders) == 1 && strings.Contains(folders[0], `"`) {
+		return invocation{}, errors.New("the folder in /D= or _?= stands without quotes, blanks or not; take them out")
+	}
+	argv := slices.Concat([]string{t.path, "/S"}, words, folders)
+	line := make([]string, len(argv))
+	for i, arg := range argv {
+		line[i] = quote(arg)
+	}
+	if len(folders) == 1 {
+		line[len(line)-1] = folders[0]
+	}
+	return invocation{argv: argv, line: strings.Join(line, " ")}, nil
+}
+
+// quote makes one argument for programs that read their command line by the
+// rules of Microsoft's C library. On Windows the standard library does the
+// same; this is for lines that are made everywhere.
+func quote(arg string) string {
+	if arg != "" && !strings.ContainsAny(arg, " \t\"") {
+		return arg
+	}
+	var b strings.Builder
+	b.WriteByte('"')
+	slashes := 0
+	for i := range len(arg) {
+		switch arg[i] {
+		case '\\':
+			slashes++
+		case '"':
+			b.WriteString(strings.Repeat(`\`, slashes+1)) // doubles them, and escapes the quote
+			slashes = 0
+		default:
+			slashes = 0
+		}
+		b.WriteByte(arg[i])
+	}
+	b.WriteString(strings.Repeat(`\`, slashes))
+	b.WriteByte('"')
+	return b.String()
+}

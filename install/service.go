@@ -1,0 +1,39 @@
+package install
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// serviceLimit is how long the installer service may take to come to an end
+// once the installer that asked for its work is gone: it takes its changes
+// back, which is about as much work as making them was.
+const serviceLimit = 10 * time.Minute
+
+// errService means that the installer service has not come to an end. The
+// record of the run stays, so that nothing is started beside it.
+var errService = errors.New("Windows Installer's service is still at work") //nolint:revive,staticcheck // a name
+
+const nextService = "wait until no installation is in progress on this machine, then call Settle"
+
+// countService counts the installer service as one process while it works.
+func countService() (int, error) {
+	busy, err := serviceBusy()
+	if busy {
+		return 1, err
+	}
+	return 0, err
+}
+
+// awaitService waits for the service after a run that was cut short. That ctx
+// has ended is why it is called.
+func awaitService(limit time.Duration) error {
+	ctx, cancel := context.WithTimeout(context.Background(), orDefault(limit, serviceLimit))
+	defer cancel()
+	cause, err := waitGone(ctx, countService)
+	if cause != nil {
+		return errService
+	}
+	return err
+}

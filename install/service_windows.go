@@ -1,0 +1,47 @@
+package install
+
+import (
+	"errors"
+	"path/filepath"
+	"runtime"
+
+	"golang.org/x/sys/windows"
+)
+
+// serviceMutex is held by Windows Installer while it changes the machine.
+const serviceMutex = `Global\_MSIExecute`
+
+// serviceBusy reports whether Windows Installer is changing the machine.
+func serviceBusy() (bool, error) {
+	name, err := windows.UTF16PtrFromString(serviceMutex)
+	if err != nil {
+		return false, err
+	}
+	runtime.LockOSThread() // a mutex belongs to the thread that took it
+	defer runtime.UnlockOSThread()
+	h, err := windows.OpenMutex(windows.SYNCHRONIZE, false, name)
+	if errors.Is(err, windows.ERROR_FILE_NOT_FOUND) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer func() { _ = windows.CloseHandle(h) }()
+	event, err := windows.WaitForSingleObject(h, 0)
+	switch event {
+	case uint32(windows.WAIT_TIMEOUT):
+		return true, nil
+	case windows.WAIT_OBJECT_0, windows.WAIT_ABANDONED:
+		return false, windows.ReleaseMutex(h)
+	}
+	return false, err
+}
+
+// msiexec is the system's own, whatever the search path says.
+func msiexec() string {
+	dir, err := windows.GetSystemDirectory()
+	if err != nil {
+		return "msiexec"
+	}
+	return filepath.Join(dir, "msiexec.exe")
+}

@@ -1,0 +1,50 @@
+//go:build linux && !race
+
+package install
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/aspupdate/aspupdate/internal/realtest"
+)
+
+// TestUnderWine runs all tests of this package on Windows, with real
+// installers made here by NSIS and wixl; see installers_windows_test.go.
+func TestUnderWine(t *testing.T) {
+	packages := t.TempDir()
+	makensis, wixl := realtest.Program(t, "makensis"), realtest.Program(t, "wixl")
+	run := func(name string, args ...string) {
+		t.Helper()
+		cmd := exec.Command(name, args...)
+		cmd.Dir = packages // wixl takes no whole paths for what goes into a package
+		out, err := cmd.CombinedOutput()
+		require.NoError(t, err, string(out))
+	}
+	sources, err := filepath.Abs("testdata")
+	require.NoError(t, err)
+	for _, v := range []string{"7.12.100", "7.13.100"} {
+		exe, msi := filepath.Join(packages, "Установка "+v+".exe"), filepath.Join(packages, "Пакет "+v+".msi")
+		run(makensis, "-V2", "-INPUTCHARSET", "UTF8", "-DVERSION="+v, "-DOUT="+exe, filepath.Join(sources, "setup.nsi"))
+		require.NoError(t, os.WriteFile(filepath.Join(packages, v), []byte(v), 0o600))
+		run(wixl, "-a", "x64", "-D", "Version="+v, "-D", "File="+v, "-o", msi, filepath.Join(sources, "setup.wxs"))
+		for path, want := range map[string]Kind{exe: NSIS, msi: MSI} {
+			kind, err := Detect(path)
+			require.NoError(t, err)
+			require.Equal(t, want, kind)
+		}
+	}
+
+	w := realtest.StartWine(t)
+	cmd := w.Command(w.BuildTest(t, "."), "-test.timeout=4m", "-test.v", "-test.run=^(Test|Example)")
+	cmd.Env = append(cmd.Env, packagesVar+"=Z:"+packages, "ASPUPDATE_REQUIRE_REAL=")
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, string(out))
+	for _, name := range []string{"TestNSIS", "TestMSI", "TestServiceOutlastsTheInstaller", "TestRealInstallerOutlivesItsRunner"} {
+		require.Contains(t, string(out), "--- PASS: "+name+" (", "it ran, and was not skipped")
+	}
+}

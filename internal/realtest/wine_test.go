@@ -1,0 +1,38 @@
+//go:build linux && !race
+
+package realtest
+
+import (
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// onWindows are packages whose tests run on Windows here, with a selection of
+// them where all take too long. Those of package install run beside its
+// installers.
+var onWindows = []struct{ name, run string }{
+	{"version", "."},
+	{"schedule", "."},
+	{"internal/durable", "."},
+	{"fetch", "."},
+	{"backup", "."},
+	{"backup/files", "."},
+	{"rollback", "^Test(Lock|Journal|Torn|Damage|Newer|DeletedLock|R15)"},
+}
+
+// Windows is first class: what runs there is tested there, as far as Wine is
+// a Windows.
+func TestPackagesUnderWine(t *testing.T) {
+	w := StartWine(t)
+	for _, p := range onWindows {
+		exe := w.BuildTest(t, "../../"+p.name)
+		t.Run(p.name, func(t *testing.T) {
+			cmd := w.Command(exe, "-test.short", "-test.timeout=3m", "-test.run="+p.run, "-test.skip=LinksTheStandardLibraryAlone")
+			cmd.Dir = filepath.Join("../..", p.name)
+			out, err := cmd.CombinedOutput()
+			require.NoError(t, err, string(out))
+		})
+	}
+}
