@@ -31,7 +31,7 @@ func fetchAsChild(addr, dir string) error {
 		if e.Kind == fetch.EventResumed || e.Kind == fetch.EventReused {
 			fmt.Println(e.Kind, e.Done)
 		}
-	}}.WithCheckpoint(256 << 10)
+	}}.WithCheckpoint(1 << 20)
 	_, err = archive.Fetch(ctx, src, rel, version.Setup, fetch.Unauthenticated("a test"))
 	return err
 }
@@ -40,7 +40,7 @@ func fetchAsChild(addr, dir string) error {
 // point of a download. An older version lies in each archive.
 func TestKilledAtAnyPoint(t *testing.T) {
 	t.Parallel()
-	const kills, workers, length = 100, 4, 4 << 20
+	const kills, workers, length = 100, 4, 12 << 20
 	self, err := os.Executable()
 	require.NoError(t, err)
 	s := fetchtest.New(t)
