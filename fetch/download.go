@@ -208,7 +208,7 @@ func (t *taking) run(ctx context.Context) error {
 		if errors.Is(err, errUnconfirmed) {
 			if unconfirmed != nil {
 				t.unconfirmed = err
-				return nil //nolint:nilerr // whether that will do is for the verifier
+				return nil //nolint:nilerr // for whoever vouches for the bytes to decide
 			}
 			unconfirmed = err
 		}

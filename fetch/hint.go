@@ -41,11 +41,17 @@ func Sidecar(src Source) Verifier {
 			}
 			return confirm(c.SHA256, told, by)
 		}
+		byName := map[string][]sumLine{}
+		for _, l := range lines {
+			name := strings.ToLower(strings.TrimPrefix(l.name, "./"))
+			byName[name] = append(byName[name], l)
+		}
 		for _, p := range c.Parts {
-			told, err := agree(lines, func(l sumLine) bool {
-				name := strings.TrimPrefix(l.name, "./")
-				return strings.EqualFold(name, p.Path) || strings.EqualFold(name, c.Name+"/"+p.Path)
-			})
+			if ctx.Err() != nil {
+				return Vouched{}, context.Cause(ctx)
+			}
+			below, beside := byName[strings.ToLower(p.Path)], byName[strings.ToLower(c.Name+"/"+p.Path)]
+			told, err := agree(slices.Concat(below, beside), func(sumLine) bool { return true })
 			if err != nil {
 				return Vouched{}, fmt.Errorf("%w of %s/%s in the folder's %s file", err, show(c.Name), show(p.Path), sidecar)
 			}

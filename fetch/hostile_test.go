@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -281,4 +282,30 @@ func TestASourceWithoutURLsAndACP1251Path(t *testing.T) {
 		require.Equal(t, "/асп/7.12.100/Setup.exe", it.Source)
 	}
 	require.NotEmpty(t, x.events.of(fetch.EventResumed))
+}
+
+// pad is a Source of one file.
+type pad string
+
+func (p pad) List(context.Context, string) ([]fetch.Entry, error) { return nil, errors.ErrUnsupported }
+
+func (p pad) Open(context.Context, string, int64) (io.ReadCloser, error) {
+	return io.NopCloser(strings.NewReader(string(p))), nil
+}
+
+// As many files as a folder may have, with names as long as they may be.
+func TestSidecarOfTheLargestFolder(t *testing.T) {
+	const most, longest = 20_000, 400
+	var lines strings.Builder
+	c := fetch.Candidate{Name: "Setup", Remote: treePath}
+	for i := range most {
+		p := fetch.Part{Path: fmt.Sprintf("%0200d/%0199d", i, i), SHA256: fmt.Sprintf("%064x", i)}
+		require.Len(t, p.Path, longest)
+		c.Parts = append(c.Parts, p)
+		_, _ = fmt.Fprintf(&lines, "%s *./%s\r\n", p.SHA256, p.Path)
+	}
+	began := time.Now()
+	_, err := fetch.Sidecar(pad(lines.String())).Verify(t.Context(), c)
+	require.NoError(t, err)
+	require.Less(t, time.Since(began), 10*time.Second)
 }

@@ -1,6 +1,7 @@
 package fetch
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/json"
 	"errors"
@@ -18,6 +19,7 @@ import (
 const (
 	manifestName   = "manifest.json"
 	manifestFormat = 1
+	maxManifest    = 32 << 20 // bytes, for a folder of many files
 )
 
 // A manifest is the last file that is written beside an installer.
@@ -45,8 +47,12 @@ func manifestOf(it Item) manifest {
 }
 
 func (m manifest) encode() ([]byte, error) {
-	b, err := json.MarshalIndent(m, "", "  ")
-	return append(b, '\n'), err
+	var b bytes.Buffer
+	to := json.NewEncoder(&b)
+	to.SetEscapeHTML(false)
+	to.SetIndent("", "  ")
+	err := to.Encode(m)
+	return b.Bytes(), err
 }
 
 // A damage is a reason not to believe what lies in an item's folder, as
@@ -71,8 +77,7 @@ func readManifest(dir string) (Item, error) {
 		return Item{}, err
 	}
 	defer func() { _ = f.Close() }()
-	const enough = 32 << 20 // for a folder of many files
-	b, err := io.ReadAll(io.LimitReader(f, enough))
+	b, err := io.ReadAll(io.LimitReader(f, maxManifest))
 	if err != nil {
 		return Item{}, err
 	}

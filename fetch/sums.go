@@ -117,7 +117,8 @@ type sumLine struct {
 	of        place
 }
 
-const maxSums = 1 << 20
+// maxSums is room for each file of the largest folder.
+const maxSums = maxParts * (2*sha256.Size + maxPath + 8)
 
 // parseSums reads the output of sha256sum, from Windows too. odd are the
 // numbers of the lines that are something else; empty lines and comments

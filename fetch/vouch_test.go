@@ -63,7 +63,7 @@ func TestPinnedSums(t *testing.T) {
 		"escaped":              {`\` + mine + `  asp\\7.12.100\\Setup.exe`, setup, ":1: write it like"},
 		"HTML":                 {"<html><body>not found", setup, ":1: write it like"},
 		"UTF-16":               {"\xff\xfea\x00", setup, "save it as UTF-8"},
-		"an installer":         {strings.Repeat("x", 2<<20), setup, "no list of hashes"},
+		"an installer":         {strings.Repeat("x", 12<<20), setup, "no list of hashes"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			v, err := fetch.PinnedSums(writeTemp(t, "sums.txt", []byte(c.text))).Verify(t.Context(), c.of)
@@ -127,8 +127,8 @@ func TestSidecarUnderAttack(t *testing.T) {
 		text string
 		want string
 	}{
-		"endless":          {mine + "  Setup.exe\n" + strings.Repeat("#\n", 4<<20), "no list of hashes"},
-		"one endless line": {strings.Repeat("a", 4<<20), "no list of hashes"},
+		"endless":          {mine + "  Setup.exe\n" + strings.Repeat("#\n", 6<<20), "no list of hashes"},
+		"one endless line": {strings.Repeat("a", 12<<20), "no list of hashes"},
 		"an error page":    {"<!DOCTYPE html><html><title>404</title></html>", "no SHA-256 of Setup.exe"},
 		"of another file":  {mine + "  Other.exe", "no SHA-256 of Setup.exe"},
 		"two hashes":       {mine + "  Setup.exe\n" + other + "  Setup.exe", "different SHA-256 hashes of Setup.exe"},
