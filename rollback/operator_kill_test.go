@@ -158,6 +158,29 @@ func TestR15RandomCrashesOfARollbackUntilTheEnd(t *testing.T) {
 	}
 }
 
+// An installer cut short may have changed its data half: it is restored anew,
+// whatever was installed before it.
+func TestR15RollbackCutShortInAnInstallerRestoresAnew(t *testing.T) {
+	w := committedWorld(t, "ASP", "Опека")
+	w.fault = func(call string) error {
+		if call == "install Опека "+oldVersion+" half" {
+			panic(crash{})
+		}
+		return nil
+	}
+	require.True(t, crashing(func() { _, _ = rollBack(t, w.backwards()) }))
+	w.fault, w.calls = nil, nil
+	res, err := w.backwards().Recover(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, rollback.Committed, res.Outcome)
+	require.Equal(t, []string{
+		"settle ASP", "settle Опека", "fence.close", "app.stop", "restore ASP", "restore Опека",
+		"install ASP " + oldVersion, "install Опека " + oldVersion, "app.start",
+		"await " + oldVersion, "await " + oldVersion, "fence.open",
+	}, w.calls)
+	w.stands(t, oldVersion, oldRows)
+}
+
 // A crash loop ends in a visible state, and a person's retry goes on.
 func TestR15CrashLoopOfARollbackEndsInAVisibleState(t *testing.T) {
 	w := committedWorld(t, "ASP")

@@ -228,6 +228,7 @@ func TestRollbackIsRefusedWithoutAWay(t *testing.T) {
 		"more data": {func(_ *testing.T, w *world, u *rollback.Update) {
 			u.Data = append(u.Data, rollback.Dataset{Name: "more", Data: data{w, "more"}})
 		}, rollback.ReasonSetup},
+		"less data":        {func(_ *testing.T, _ *world, u *rollback.Update) { u.Data, u.NoData = nil, "hurry" }, rollback.ReasonSetup},
 		"R10 Setup gone":   {func(_ *testing.T, w *world, _ *rollback.Update) { _ = os.Remove(w.path("archive.ASP." + oldVersion)) }, rollback.ReasonInstaller},
 		"R10 today's gone": {func(_ *testing.T, w *world, _ *rollback.Update) { _ = os.Remove(w.path("archive.ASP." + newVersion)) }, rollback.ReasonPrevious},
 		"R9 snapshot gone": {func(t *testing.T, w *world, _ *rollback.Update) { _ = os.Remove(w.path(w.status(t).Back.Refs["ASP"])) }, rollback.ReasonBackup},

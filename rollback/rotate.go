@@ -48,7 +48,7 @@ func (j *Journal) rotate() error {
 	if len(body) > maxRecord {
 		return nil // a long journal is no harm, a record that cannot be read is
 	}
-	if j.keepPart() != nil {
+	if !j.keepPart() {
 		return nil // a full disk shows at the next record, a foreign file in the history
 	}
 	data := fmt.Appendf(nil, "%s1 after %06d %x\n", journalMagic, seq, j.chain)
@@ -74,19 +74,19 @@ func (j *Journal) rotate() error {
 	return nil
 }
 
-// keepPart copies the journal to its part.
-func (j *Journal) keepPart() error {
+// keepPart copies the journal to its part and reports whether that is durable.
+// It replaces what an earlier rotation left, and nothing else.
+func (j *Journal) keepPart() bool {
 	data, err := os.ReadFile(j.path)
 	if err != nil {
-		return err
+		return false
 	}
 	path := filepath.Join(filepath.Dir(j.path), fmt.Sprintf("%s%06d%s", partPrefix, j.start+1, partSuffix))
-	if had, err := os.ReadFile(path); err == nil && !bytes.HasPrefix(data, had) {
-		return fmt.Errorf("%s is in the way", path)
-	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
+	had, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) || !bytes.HasPrefix(data, had) {
+		return false
 	}
-	return durable.WriteFile(path, data, 0o600)
+	return durable.WriteFile(path, data, 0o600) == nil
 }
 
 // A part is an old part of a rotated journal.

@@ -297,11 +297,49 @@ func TestDamagedPartIsToldAndBlocksNothing(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "journal-000012.log"), foreign, 0o600))
 	tell(11, "journal-000012.log: it is not of this journal")
 
+	// One that fits by its numbers, and not by its chain.
+	another := t.TempDir()
+	j := open(t, another)
+	for range 3 {
+		require.NoError(t, j.Append(rollback.Record{Time: testTime, Step: rollback.StepProbe, Phase: rollback.Done}))
+	}
+	require.NoError(t, j.Close())
+	forged, err := os.ReadFile(filepath.Join(another, "journal.log"))
+	require.NoError(t, err)
+	require.NoError(t, os.Remove(filepath.Join(dir, "journal-000012.log")))
+	first, err := os.ReadFile(filepath.Join(dir, "journal-000001.log"))
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "journal-000001.log"), forged, 0o600))
+	_, err = rollback.ReadHistory(dir)
+	require.ErrorIs(t, err, rollback.ErrDamaged)
+	require.ErrorContains(t, err, "journal-000004.log: it does not go on where the part before it ends")
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "journal-000001.log"), first, 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "journal-000012.log"), foreign, 0o600))
+
 	// What lies in the way is not overwritten, and the journal stays longer.
-	j := open(t, dir)
+	j = open(t, dir)
 	journaled := len(j.Records())
 	require.NoError(t, j.Rotate())
 	require.Len(t, j.Records(), journaled)
+	require.NoError(t, j.Close())
+}
+
+// The carried state is a record as any other: what comes after it does not
+// change it.
+func TestCarriedStateIsNotChangedByWhatFollows(t *testing.T) {
+	w := newWorld(t, "ASP", "Опека")
+	w.write(t, "archive.Опека."+newVersion, "bad")
+	_, err := w.run(t)
+	require.Error(t, err)
+	j := open(t, w.path("state"))
+	require.NoError(t, j.Rotate())
+	u := w.update()
+	lift := map[string]rollback.Release{"ASP": u.Parts[0].To}
+	require.NoError(t, j.Append(rollback.Record{Time: testTime, Step: rollback.StepLift, Phase: rollback.Done, Releases: lift}))
+	require.Len(t, rollback.Replay(j.Records()).Quarantined, 1)
+	require.Len(t, rollback.Replay(j.Records()).Quarantined, 1)
+	require.Len(t, j.Records()[0].Carried.Quarantined, 2)
+	require.NoError(t, j.Check())
 	require.NoError(t, j.Close())
 }
 
