@@ -77,7 +77,7 @@ func hint(code int) string {
 	case exitRolledBack:
 		return "next: read the installer's log in the state folder and call the support; aspupdate lift lets this release in again, another release needs nothing"
 	case exitPrevious:
-		return "next: ask the support for that Setup, then aspupdate import"
+		return "next: ask the support for that Setup, then aspupdate archive import"
 	}
 	return ""
 }

@@ -55,7 +55,7 @@ func newRealSite(t *testing.T) *realSite {
 	for _, b := range bundle {
 		setup := filepath.Join(base, b.database+".sh")
 		require.NoError(t, os.WriteFile(setup, []byte(s.setup(installed, "")), 0o644))
-		code, out, errs := s.run(t, "import", "--distribution", b.distribution, "--version", installed, setup)
+		code, out, errs := s.run(t, "archive", "import", "--distribution", b.distribution, "--version", installed, setup)
 		require.Zero(t, code, out+errs)
 	}
 	for _, b := range bundle {
@@ -165,14 +165,14 @@ every = '200ms'
 
 func (s *realSite) env() []string {
 	return []string{
-		"SITE_FTP_PASSWORD=" + s.server.Password,
+		"SITE_FTP_PASSWORD=" + s.server.Password, "ASPUPDATE_CONFIG=" + s.configFile(),
 		"PGHOST=127.0.0.1", fmt.Sprint("PGPORT=", s.cluster.Port), "PGUSER=postgres", "PGPASSWORD=" + s.cluster.Password,
 	}
 }
 
 func (s *realSite) run(t testing.TB, name string, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
-	code, stdout, stderr = aspupdate(t, s.env(), append([]string{name, "--config", s.configFile()}, args...)...)
+	code, stdout, stderr = aspupdate(t, s.env(), append([]string{name}, args...)...)
 	for _, secret := range []string{s.cluster.Password, url.QueryEscape(s.cluster.Password), s.server.Password} {
 		require.NotContains(t, stdout+stderr, secret, "no secret is ever shown")
 	}
@@ -391,7 +391,7 @@ func TestBadInputOnRealParts(t *testing.T) {
 			harm: func(t *testing.T) func() { return s.fullArchive(t) },
 		},
 		{
-			name: "R10 previous Setup gone", code: exitPrevious, want: "aspupdate import",
+			name: "R10 previous Setup gone", code: exitPrevious, want: "aspupdate archive import",
 			harm: func(t *testing.T) func() {
 				dir := filepath.Join(s.dir, "archive", "Опека")
 				require.NoError(t, os.Rename(dir, s.dir+"/away"))

@@ -1,0 +1,216 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/stretchr/testify/require"
+
+	"github.com/aspupdate/aspupdate/fetch/fetchtest"
+	"github.com/aspupdate/aspupdate/rollback"
+	"github.com/aspupdate/aspupdate/schedule"
+)
+
+// TestScripts plays testdata/script/*.txtar: each has an FTP server in memory,
+// an installation with one distribution, and an application that answers with
+// what the file "installed" says. $OLD, $LAST and $NEXT are the versions of
+// the last two releases that were due, and of the one that comes next.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 filepath.Join("testdata", "script"),
+		Setup:               setUpScript,
+		RequireExplicitExec: true,
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"aspupdate":   scriptRun,
+			"configure":   scriptConfigure,
+			"document":    scriptDocument,
+			"damage":      scriptDamage,
+			"journal":     scriptJournal,
+			"hold-lock":   scriptHoldLock,
+			"publish":     scriptPublish,
+			"unpublish":   scriptUnpublish,
+			"stop-server": func(ts *testscript.TestScript, _ bool, _ []string) { scriptServer(ts).Close() },
+			"eventually":  scriptEventually,
+		},
+	})
+}
+
+type serverKey struct{}
+
+func scriptServer(ts *testscript.TestScript) *fetchtest.Server {
+	return ts.Value(serverKey{}).(*fetchtest.Server)
+}
+
+func setUpScript(env *testscript.Env) error {
+	server, err := fetchtest.Listen()
+	if err != nil {
+		return err
+	}
+	env.Defer(server.Close)
+	server.User, server.Password = "site", "correct horse"
+	env.Values[serverKey{}] = server
+	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		installed, err := os.ReadFile(filepath.Join(env.WorkDir, "installed"))
+		if err != nil {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+		_, _ = w.Write(installed)
+	}))
+	env.Defer(app.Close)
+	config := strings.NewReplacer(
+		"address = '127.0.0.1:1'", "address = '"+server.Addr+"'\nuser = 'site'\npassword_env = 'SITE_FTP_PASSWORD'\nsettle = '1ms'",
+		"http://127.0.0.1:1/", app.URL,
+	).Replace(goodConfig(env.WorkDir))
+	var due []string
+	for r, err := range (schedule.Calendar{}).Before(time.Now()) {
+		if err != nil {
+			return err
+		}
+		if due = append(due, r.Version.String()); len(due) == 2 {
+			break
+		}
+	}
+	for r := range (schedule.Calendar{}).From(time.Now()) {
+		env.Setenv("NEXT", r.Version.String())
+		break
+	}
+	env.Setenv("LAST", due[0])
+	env.Setenv("OLD", due[1])
+	env.Setenv("PROGRAM", filepath.ToSlash(program))
+	env.Setenv("SITE_FTP_PASSWORD", server.Password)
+	env.Setenv("ASPUPDATE_CONFIG", filepath.Join(env.WorkDir, "aspupdate.toml"))
+	return os.WriteFile(filepath.Join(env.WorkDir, "aspupdate.toml"), []byte(config), 0o600)
+}
+
+// aspupdate CODE ARGUMENTS... wants this exit code, and never shows a secret.
+func scriptRun(ts *testscript.TestScript, _ bool, args []string) {
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	err = ts.Exec(program, args[1:]...)
+	code := 0
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		code = exit.ExitCode()
+	} else {
+		ts.Check(err)
+	}
+	if code != want {
+		ts.Fatalf("aspupdate ended with code %d, not %d", code, want)
+	}
+	if said := ts.ReadFile("stdout") + ts.ReadFile("stderr"); strings.Contains(said, "correct horse") {
+		ts.Fatalf("a secret was shown")
+	}
+}
+
+// configure OLD NEW changes the configuration; \n is a new line.
+func scriptConfigure(ts *testscript.TestScript, _ bool, args []string) {
+	text := ts.ReadFile("aspupdate.toml")
+	if !strings.Contains(text, args[0]) {
+		ts.Fatalf("the configuration has no %q", args[0])
+	}
+	text = strings.Replace(text, args[0], strings.ReplaceAll(args[1], `\n`, "\n"), 1)
+	ts.Check(os.WriteFile(ts.MkAbs("aspupdate.toml"), []byte(text), 0o600))
+}
+
+// document SCHEMA wants standard output to be one JSON document of this
+// schema, and nothing else.
+func scriptDocument(ts *testscript.TestScript, _ bool, args []string) {
+	dec := json.NewDecoder(strings.NewReader(ts.ReadFile("stdout")))
+	var d struct{ Schema string }
+	ts.Check(dec.Decode(&d))
+	if d.Schema != args[0] {
+		ts.Fatalf("the schema is %q", d.Schema)
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		ts.Fatalf("more than one document: %v", err)
+	}
+}
+
+// damage VERSION changes a byte of an archived installer.
+func scriptDamage(ts *testscript.TestScript, _ bool, args []string) {
+	found, err := filepath.Glob(filepath.Join(ts.MkAbs("archive"), "АСП", args[0], "Setup-*", "Setup.exe"))
+	ts.Check(err)
+	if len(found) != 1 {
+		ts.Fatalf("%d installers of %s", len(found), args[0])
+	}
+	ts.Check(os.Chmod(found[0], 0o700))
+	text, err := os.ReadFile(found[0])
+	ts.Check(err)
+	text[0] ^= 1
+	ts.Check(os.WriteFile(found[0], text, 0o700))
+}
+
+// journal pending|quarantined|damaged FROM TO leaves such an update behind.
+func scriptJournal(ts *testscript.TestScript, _ bool, args []string) {
+	state := ts.MkAbs("state")
+	ts.Check(os.MkdirAll(state, 0o700))
+	if args[0] == "damaged" {
+		ts.Check(os.WriteFile(filepath.Join(state, "journal.log"), []byte("no journal\nat all\n"), 0o600))
+		return
+	}
+	j, err := rollback.OpenJournal(state)
+	ts.Check(err)
+	defer func() { ts.Check(j.Close()) }()
+	plan := &rollback.Plan{Parts: []rollback.PlanPart{{Name: "АСП", From: rollback.Release{Version: args[1]}, To: rollback.Release{Version: args[2]}}}}
+	ts.Check(j.Append(rollback.Record{Time: time.Now(), Update: "u1", Step: rollback.StepIntent, Phase: rollback.Done, Way: rollback.Forward, Plan: plan}))
+	if args[0] == "quarantined" {
+		ts.Check(j.Append(rollback.Record{Time: time.Now(), Update: "u1", Step: rollback.StepRolledBack, Phase: rollback.Done, Way: rollback.Back}))
+		ts.Check(j.Append(rollback.Record{Time: time.Now(), Update: "u1", Step: rollback.StepEnd, Phase: rollback.Done, Way: rollback.Back}))
+	}
+}
+
+// hold-lock lets another update be at work until the script ends.
+func scriptHoldLock(ts *testscript.TestScript, _ bool, _ []string) {
+	ts.Check(os.MkdirAll(ts.MkAbs("state"), 0o700))
+	lock, err := rollback.Acquire(ts.MkAbs("state"), "updating", time.Now())
+	ts.Check(err)
+	ts.Defer(func() { _ = lock.Release() })
+}
+
+// publish PATH CONTENTS puts a file on the server, an hour ago.
+func scriptPublish(ts *testscript.TestScript, _ bool, args []string) {
+	scriptServer(ts).Put(args[0], []byte(args[1]), time.Now().Add(-time.Hour))
+}
+
+func scriptUnpublish(ts *testscript.TestScript, _ bool, args []string) {
+	scriptServer(ts).Remove(args[0])
+}
+
+// eventually FILE TEXT waits until the file has the text.
+func scriptEventually(ts *testscript.TestScript, _ bool, args []string) {
+	for end := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		text, _ := os.ReadFile(ts.MkAbs(args[0]))
+		if strings.Contains(string(text), args[1]) {
+			return
+		}
+		if time.Now().After(end) {
+			ts.Fatalf("%s never had %q: %s", args[0], args[1], text)
+		}
+	}
+}
+
+// TestScriptsCoverEveryCommand lets no command be without a script.
+func TestScriptsCoverEveryCommand(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join("testdata", "script", "*.txtar"))
+	require.NoError(t, err)
+	var all strings.Builder
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		require.NoError(t, err)
+		all.Write(b)
+	}
+	for _, name := range []string{"archive list", "archive verify", "archive import", "archive prune"} {
+		require.Contains(t, all.String(), " "+name, "no script runs it: "+fmt.Sprint(len(files)))
+	}
+}
