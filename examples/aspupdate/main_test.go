@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,6 +21,9 @@ import (
 var program string
 
 func TestMain(m *testing.M) {
+	if len(os.Args) == 3 && os.Args[1] == "append-input" { // a command of the operator's, on every system
+		os.Exit(appendInput(os.Args[2]))
+	}
 	os.Exit(func() int {
 		dir, err := os.MkdirTemp("", "aspupdate-test-")
 		if err != nil {
@@ -37,6 +41,19 @@ func TestMain(m *testing.M) {
 		}
 		return m.Run()
 	}())
+}
+
+// appendInput adds its standard input to a file, and fails where it cannot.
+func appendInput(path string) int {
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err == nil {
+		_, err = io.Copy(f, os.Stdin)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
 }
 
 // aspupdate runs the command and returns its exit code, standard output and

@@ -36,6 +36,8 @@ func (p *printer) time(t time.Time) string {
 	return s
 }
 
+func (p *printer) clock(t time.Time) string { return t.In(moscow).Format("15:04:05") }
+
 func (p *printer) rollback(e rollback.Event) {
 	what := string(e.Step)
 	if e.Way == rollback.Back || e.Way == rollback.Undo {
@@ -52,7 +54,7 @@ func (p *printer) rollback(e rollback.Event) {
 	case e.Ref != "":
 		what += " " + e.Ref
 	}
-	p.line("%s  %s", e.Time.In(moscow).Format("15:04:05"), what)
+	p.line("%s  %s", p.clock(e.Time), what)
 }
 
 func (p *printer) install(e install.Event) { p.line("          %s", e) }
@@ -68,6 +70,10 @@ func (p *printer) fetch(e fetch.Event) {
 	case fetch.EventArchived, fetch.EventReused, fetch.EventRerelease:
 		p.line("          %s %s, vouched for: %s", e.Kind, e.Item.Key, e.Item.Vouched)
 		p.done.Archived = append(p.done.Archived, newItemDoc(e.Item))
+	case fetch.EventLookFailed:
+		p.line("%s  %v", p.clock(time.Now()), e.Err)
+	case fetch.EventLookRecovered:
+		p.line("%s  looking goes well again", p.clock(time.Now()))
 	case fetch.EventDamaged:
 		p.line("          a damaged file was moved aside: %s: %v", e.Path, e.Err)
 	}

@@ -88,7 +88,12 @@ func setUpScript(env *testscript.Env) error {
 	}
 	env.Setenv("LAST", due[0])
 	env.Setenv("OLD", due[1])
-	env.Setenv("PROGRAM", filepath.ToSlash(program))
+	self, err := os.Executable() // as "append-input FILE" it is a command of the operator's
+	if err != nil {
+		return err
+	}
+	env.Setenv("SELF", filepath.ToSlash(self))
+	env.Setenv("PROGRAM", program)
 	env.Setenv("SITE_FTP_PASSWORD", server.Password)
 	env.Setenv("ASPUPDATE_CONFIG", filepath.Join(env.WorkDir, "aspupdate.toml"))
 	return os.WriteFile(filepath.Join(env.WorkDir, "aspupdate.toml"), []byte(config), 0o600)
@@ -113,13 +118,14 @@ func scriptRun(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// configure OLD NEW changes the configuration; \n is a new line.
+// configure OLD NEW changes the configuration; \n is a new line and
+// $NAME a variable, within quotes too.
 func scriptConfigure(ts *testscript.TestScript, _ bool, args []string) {
 	text := ts.ReadFile("aspupdate.toml")
 	if !strings.Contains(text, args[0]) {
 		ts.Fatalf("the configuration has no %q", args[0])
 	}
-	text = strings.Replace(text, args[0], strings.ReplaceAll(args[1], `\n`, "\n"), 1)
+	text = strings.Replace(text, args[0], os.Expand(strings.ReplaceAll(args[1], `\n`, "\n"), ts.Getenv), 1)
 	ts.Check(os.WriteFile(ts.MkAbs("aspupdate.toml"), []byte(text), 0o600))
 }
 
@@ -187,11 +193,11 @@ func scriptUnpublish(ts *testscript.TestScript, _ bool, args []string) {
 	scriptServer(ts).Remove(args[0])
 }
 
-// eventually FILE TEXT waits until the file has the text.
+// eventually FILE TEXT waits until the file is there and has the text.
 func scriptEventually(ts *testscript.TestScript, _ bool, args []string) {
 	for end := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		text, _ := os.ReadFile(ts.MkAbs(args[0]))
-		if strings.Contains(string(text), args[1]) {
+		text, err := os.ReadFile(ts.MkAbs(args[0]))
+		if err == nil && strings.Contains(string(text), args[1]) {
 			return
 		}
 		if time.Now().After(end) {
@@ -210,7 +216,7 @@ func TestScriptsCoverEveryCommand(t *testing.T) {
 		require.NoError(t, err)
 		all.Write(b)
 	}
-	for _, name := range []string{"archive list", "archive verify", "archive import", "archive prune"} {
+	for _, name := range []string{"archive list", "archive verify", "archive import", "archive prune", "watch"} {
 		require.Contains(t, all.String(), " "+name, "no script runs it: "+fmt.Sprint(len(files)))
 	}
 }
