@@ -21,8 +21,12 @@ import (
 var program string
 
 func TestMain(m *testing.M) {
-	if len(os.Args) == 3 && os.Args[1] == "append-input" { // a command of the operator's, on every system
-		os.Exit(appendInput(os.Args[2]))
+	if do, ok := helpers[os.Args[min(1, len(os.Args)-1)]]; ok {
+		if err := do(os.Args[2:]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
 	}
 	os.Exit(func() int {
 		dir, err := os.MkdirTemp("", "aspupdate-test-")
@@ -43,17 +47,22 @@ func TestMain(m *testing.M) {
 	}())
 }
 
-// appendInput adds its standard input to a file, and fails where it cannot.
-func appendInput(path string) int {
-	f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
-	if err == nil {
-		_, err = io.Copy(f, os.Stdin)
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return 0
+// helpers are commands of an operator's that are there on every system: the
+// test binary itself.
+var helpers = map[string]func(args []string) error{
+	"append-input": func(args []string) error {
+		f, err := os.OpenFile(args[0], os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+		if err == nil {
+			_, err = io.Copy(f, os.Stdin)
+		}
+		return err
+	},
+	"write": func(args []string) error { return os.WriteFile(args[0], []byte(args[1]), 0o600) },
+	"read": func(args []string) error {
+		text, err := os.ReadFile(args[0])
+		fmt.Print(string(text))
+		return err
+	},
 }
 
 // aspupdate runs the command and returns its exit code, standard output and
