@@ -80,6 +80,9 @@ func app() *cli.Command {
 				&cli.StringFlag{Name: "accept", Usage: "after \"a person must decide\": things were put right by hand, for this `REASON`"},
 			}, Action: onSite(runRecover)},
 			{Name: "check", Usage: "say what is installed, what is newest, and what is due or late", Action: onSite(runCheck)},
+			{Name: "calendar", Usage: "show a month's releases, days off and support hours", ArgsUsage: "[2026-12]", Flags: []cli.Flag{
+				&cli.StringFlag{Name: "ics", Usage: "also write the month and the eleven after it into this iCalendar `FILE`"},
+			}, Action: onSite(runCalendar)},
 			{Name: "watch", Usage: "look for releases until stopped, and tell the configured command of each, and of what is late", Action: onSite(runWatch)},
 			{Name: "status", Usage: "say what is committed, pending and quarantined", Action: onSite(runStatus)},
 			{Name: "adopt", Usage: "take the version that is installed, by whatever means, as the one to update from", Flags: []cli.Flag{

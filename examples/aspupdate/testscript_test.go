@@ -216,7 +216,7 @@ func TestScriptsCoverEveryCommand(t *testing.T) {
 		require.NoError(t, err)
 		all.Write(b)
 	}
-	for _, name := range []string{"archive list", "archive verify", "archive import", "archive prune", "watch", "check"} {
+	for _, name := range []string{"archive list", "archive verify", "archive import", "archive prune", "watch", "check", "calendar"} {
 		require.Contains(t, all.String(), " "+name, "no script runs it: "+fmt.Sprint(len(files)))
 	}
 }
