@@ -83,6 +83,9 @@ func app() *cli.Command {
 			{Name: "calendar", Usage: "show a month's releases, days off and support hours", ArgsUsage: "[2026-12]", Flags: []cli.Flag{
 				&cli.StringFlag{Name: "ics", Usage: "also write the month and the eleven after it into this iCalendar `FILE`"},
 			}, Action: onSite(runCalendar)},
+			{Name: "doctor", Usage: "look at all that an update will need, and say what to fix", Flags: []cli.Flag{
+				&cli.BoolFlag{Name: "init", Usage: "only write a commented configuration to begin with"},
+			}, Action: orInit(onSite(runDoctor))},
 			{Name: "watch", Usage: "look for releases until stopped, and tell the configured command of each, and of what is late", Action: onSite(runWatch)},
 			{Name: "status", Usage: "say what is committed, pending and quarantined", Action: onSite(runStatus)},
 			{Name: "adopt", Usage: "take the version that is installed, by whatever means, as the one to update from", Flags: []cli.Flag{

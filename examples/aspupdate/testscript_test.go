@@ -122,10 +122,12 @@ func scriptRun(ts *testscript.TestScript, _ bool, args []string) {
 // $NAME a variable, within quotes too.
 func scriptConfigure(ts *testscript.TestScript, _ bool, args []string) {
 	text := ts.ReadFile("aspupdate.toml")
-	if !strings.Contains(text, args[0]) {
-		ts.Fatalf("the configuration has no %q", args[0])
+	expand := func(s string) string { return os.Expand(strings.ReplaceAll(s, `\n`, "\n"), ts.Getenv) }
+	old, replacement := expand(args[0]), expand(args[1])
+	if !strings.Contains(text, old) {
+		ts.Fatalf("the configuration has no %q", old)
 	}
-	text = strings.Replace(text, args[0], os.Expand(strings.ReplaceAll(args[1], `\n`, "\n"), ts.Getenv), 1)
+	text = strings.Replace(text, old, replacement, 1)
 	ts.Check(os.WriteFile(ts.MkAbs("aspupdate.toml"), []byte(text), 0o600))
 }
 
@@ -145,7 +147,7 @@ func scriptDocument(ts *testscript.TestScript, _ bool, args []string) {
 
 // damage VERSION changes a byte of an archived installer.
 func scriptDamage(ts *testscript.TestScript, _ bool, args []string) {
-	found, err := filepath.Glob(filepath.Join(ts.MkAbs("archive"), "АСП", args[0], "Setup-*", "Setup.exe"))
+	found, err := filepath.Glob(filepath.Join(ts.MkAbs("archive"), "АСП", args[0], "Setup-*", "*.exe"))
 	ts.Check(err)
 	if len(found) != 1 {
 		ts.Fatalf("%d installers of %s", len(found), args[0])
@@ -216,7 +218,7 @@ func TestScriptsCoverEveryCommand(t *testing.T) {
 		require.NoError(t, err)
 		all.Write(b)
 	}
-	for _, name := range []string{"archive list", "archive verify", "archive import", "archive prune", "watch", "check", "calendar"} {
+	for _, name := range []string{"archive list", "archive verify", "archive import", "archive prune", "watch", "check", "calendar", "doctor"} {
 		require.Contains(t, all.String(), " "+name, "no script runs it: "+fmt.Sprint(len(files)))
 	}
 }
