@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"strings"
 
 	"github.com/aspupdate/aspupdate/rollback"
 )
@@ -55,7 +56,7 @@ func (p *printer) end(command string, err error) error {
 	r := p.done
 	r.Schema, r.Command = "aspupdate.result/1", command
 	r.Code = exitCode(err)
-	r.Meaning, r.Next = exitTable[r.Code], hint(r.Code)
+	r.Meaning, r.Next = exitTable[r.Code], strings.TrimPrefix(hint(r.Code), "next: ")
 	if err != nil {
 		r.Error = err.Error()
 	}

@@ -58,6 +58,21 @@ var helpers = map[string]func(args []string) error{
 		return err
 	},
 	"write": func(args []string) error { return os.WriteFile(args[0], []byte(args[1]), 0o600) },
+	// An installer: what it is to do stands in its file.
+	"setup": func(args []string) error {
+		text, err := os.ReadFile(args[0])
+		if version, ok := strings.CutPrefix(string(text), "says "); ok && err == nil {
+			return os.WriteFile(args[1], []byte(version), 0o600)
+		}
+		return fmt.Errorf("this installer does not work: %q, %w", text, err)
+	},
+	"large": func(args []string) error { // without room on the disk for what it says to hold
+		f, err := os.Create(args[0])
+		if err == nil {
+			err = f.Truncate(8 << 40)
+		}
+		return err
+	},
 	"read": func(args []string) error {
 		text, err := os.ReadFile(args[0])
 		fmt.Print(string(text))

@@ -235,6 +235,18 @@ func TestUpdateOnRealParts(t *testing.T) {
 		code, _, errs = s.run(t, "update")
 		require.Equal(t, exitNothing, code, errs)
 	})
+	t.Run("looked at", func(t *testing.T) {
+		code, out, errs := s.run(t, "doctor")
+		require.Zero(t, code, out+errs)
+		require.Regexp(t, `(?m)^ok       postgres \S+: PostgreSQL \d+.*, the role may do all that is needed, pg_dump \(PostgreSQL\) \d+`, out)
+		require.Regexp(t, `(?m)^ok       space .*an update takes \d+ MB \(.*snapshot`, out)
+		require.Equal(t, 2, strings.Count(out, "the Setup of 7.13.100 is there and whole (R10)"), out)
+		code, out, errs = s.run(t, "check")
+		require.Equal(t, exitNothing, code, out+errs)
+		code, out, errs = s.run(t, "archive", "prune", "--keep", "1", "--dry-run")
+		require.Zero(t, code, out+errs)
+		require.Equal(t, 2, strings.Count(out, "would remove: "), out)
+	})
 	t.Run("R15 broken", func(t *testing.T) {
 		// The second of the bundle fails after the first was installed: both go back.
 		s.publish(t, "7.13.200", map[string]string{

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/stretchr/testify/require"
+	"github.com/urfave/cli/v3"
 
 	"github.com/aspupdate/aspupdate/fetch/fetchtest"
 	"github.com/aspupdate/aspupdate/rollback"
@@ -159,7 +161,9 @@ func scriptDamage(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(os.WriteFile(found[0], text, 0o700))
 }
 
-// journal pending|quarantined|damaged FROM TO leaves such an update behind.
+// journal KIND FROM TO leaves an update behind that is pending, quarantined,
+// left to a person (operator) or to a restart of the machine (reboot), of
+// another configuration (other), or a journal that is damaged.
 func scriptJournal(ts *testscript.TestScript, _ bool, args []string) {
 	state := ts.MkAbs("state")
 	ts.Check(os.MkdirAll(state, 0o700))
@@ -171,10 +175,26 @@ func scriptJournal(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	defer func() { ts.Check(j.Close()) }()
 	plan := &rollback.Plan{Parts: []rollback.PlanPart{{Name: "АСП", From: rollback.Release{Version: args[1]}, To: rollback.Release{Version: args[2]}}}}
+	if text, err := os.ReadFile(ts.MkAbs("plan.json")); err == nil {
+		ts.Check(json.Unmarshal(text, plan)) // the program's own
+	}
+	if args[0] == "other" {
+		plan.Parts[0].Name = "Опека"
+	}
 	ts.Check(j.Append(rollback.Record{Time: time.Now(), Update: "u1", Step: rollback.StepIntent, Phase: rollback.Done, Way: rollback.Forward, Plan: plan}))
-	if args[0] == "quarantined" {
-		ts.Check(j.Append(rollback.Record{Time: time.Now(), Update: "u1", Step: rollback.StepRolledBack, Phase: rollback.Done, Way: rollback.Back}))
-		ts.Check(j.Append(rollback.Record{Time: time.Now(), Update: "u1", Step: rollback.StepEnd, Phase: rollback.Done, Way: rollback.Back}))
+	note := func(step rollback.Step, phase rollback.Phase, way rollback.Way, ref string) {
+		ts.Check(j.Append(rollback.Record{Time: time.Now(), Update: "u1", Step: step, Phase: phase, Way: way, Ref: ref}))
+	}
+	switch args[0] {
+	case "quarantined":
+		note(rollback.StepRolledBack, rollback.Done, rollback.Back, "")
+		note(rollback.StepEnd, rollback.Done, rollback.Back, "")
+	case "operator":
+		note(rollback.StepOperator, rollback.Done, rollback.Back, "")
+	case "reboot":
+		boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+		ts.Check(err)
+		note(rollback.StepReboot, rollback.Begin, rollback.Forward, strings.TrimSpace(string(boot)))
 	}
 }
 
@@ -208,8 +228,9 @@ func scriptEventually(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// TestScriptsCoverEveryCommand lets no command be without a script.
-func TestScriptsCoverEveryCommand(t *testing.T) {
+// TestScriptsCoverEverything lets no command and no exit code be without a
+// script.
+func TestScriptsCoverEverything(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join("testdata", "script", "*.txtar"))
 	require.NoError(t, err)
 	var all strings.Builder
@@ -218,7 +239,23 @@ func TestScriptsCoverEveryCommand(t *testing.T) {
 		require.NoError(t, err)
 		all.Write(b)
 	}
-	for _, name := range []string{"archive list", "archive verify", "archive import", "archive prune", "watch", "check", "calendar", "doctor"} {
-		require.Contains(t, all.String(), " "+name, "no script runs it: "+fmt.Sprint(len(files)))
+	runs := func(pattern, what string) {
+		require.True(t, regexp.MustCompile(`(?m)^(\[!?\w+\] )?`+pattern).MatchString(all.String()), "no script has %s: %s", what, pattern)
+	}
+	var commands func(c *cli.Command, path string)
+	commands = func(c *cli.Command, path string) {
+		for _, sub := range c.Commands {
+			if sub.Action != nil && sub.Name != "demo" { // which has a test of its own
+				runs(`aspupdate \d+`+path+" "+sub.Name, "the command")
+				runs(`(aspupdate \d+|exec \$PROGRAM)`+path+" "+sub.Name+".* --json", "its document")
+			}
+			if sub.Name != "demo" {
+				commands(sub, path+" "+sub.Name)
+			}
+		}
+	}
+	commands(app(), "")
+	for code, meaning := range exitTable {
+		runs(fmt.Sprintf(`aspupdate %d `, code), meaning)
 	}
 }
