@@ -104,6 +104,11 @@ func (s *Store) hide(ctx context.Context, dir string, p pruning) (hidden []Snaps
 			return nil, wrap("prune", id, err)
 		}
 	}
+	// The newest may be that of a Take which was killed before its name was
+	// safe: an older one must not go first.
+	if err := durable.SyncDir(dir); err != nil {
+		return nil, wrap("prune", "", err)
+	}
 	for _, snap := range p.goes {
 		if _, err := s.get(snap.ID); errors.Is(err, ErrNotFound) {
 			continue

@@ -123,6 +123,7 @@ func left(t *testing.T, a fetch.Archive) {
 }
 
 func TestR10ReadersMeetNoHalfVersion(t *testing.T) {
+	t.Parallel()
 	x := newSetup(t, size)
 	stop := make(chan struct{})
 	var readers sync.WaitGroup
@@ -151,6 +152,7 @@ func TestR10ReadersMeetNoHalfVersion(t *testing.T) {
 }
 
 func TestR10AnotherProcessMeetsNoHalfVersion(t *testing.T) {
+	t.Parallel()
 	x := newSetup(t, size)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // ends the reader if it hangs
 	defer cancel()
@@ -202,6 +204,7 @@ func writeUntilKilled(a fetch.Archive) int {
 // Whenever a writer is killed, what is archived is whole, and the next writer
 // need not wait for it.
 func TestR10AKilledWriterLeavesWholeItems(t *testing.T) {
+	t.Parallel()
 	a := fetch.Archive{Dir: filepath.Join(t.TempDir(), "archive")}
 	for round := range 8 {
 		writer := exec.CommandContext(t.Context(), os.Args[0])

@@ -322,6 +322,7 @@ func edit(t *testing.T, item, from, to string) {
 // Several writers of one archive wait for one another, and one download
 // serves them all.
 func TestWritersWaitForOneAnother(t *testing.T) {
+	t.Parallel()
 	x := newSetup(t, size)
 	var wg sync.WaitGroup
 	for range 4 {

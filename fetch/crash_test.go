@@ -31,7 +31,7 @@ func fetchAsChild(addr, dir string) error {
 		if e.Kind == fetch.EventResumed || e.Kind == fetch.EventReused {
 			fmt.Println(e.Kind, e.Done)
 		}
-	}}.WithCheckpoint(1 << 20)
+	}}.WithCheckpoint(256 << 10)
 	_, err = archive.Fetch(ctx, src, rel, version.Setup, fetch.Unauthenticated("a test"))
 	return err
 }
@@ -39,7 +39,8 @@ func fetchAsChild(addr, dir string) error {
 // A hundred times, in four archives at once, the process is killed at a random
 // point of a download. An older version lies in each archive.
 func TestKilledAtAnyPoint(t *testing.T) {
-	const kills, workers, length = 100, 4, 12 << 20
+	t.Parallel()
+	const kills, workers, length = 100, 4, 4 << 20
 	self, err := os.Executable()
 	require.NoError(t, err)
 	s := fetchtest.New(t)

@@ -130,8 +130,8 @@ func (d *download) one(ctx context.Context, w remote) (sum string, err error) {
 	if part.size > 0 {
 		observe(d.a.Observe, Event{Kind: EventResumed, Key: d.key, Path: w.from, Done: d.before + part.size, Total: d.total})
 	}
-	if part.size == w.Size && w.Size > 0 && len(d.want) > 1 {
-		return part.sum(), nil // an earlier run saw its end confirmed
+	if part.confirmed && len(d.want) > 1 {
+		return part.sum(), nil // by an earlier run; what became of it since is asked for at the end
 	}
 	if err := t.run(ctx); err != nil {
 		return "", err
@@ -185,9 +185,10 @@ type taking struct {
 func (t *taking) run(ctx context.Context) error {
 	waits := t.a.Retry.waits()
 	var unconfirmed error
+	most := t.part.size
 	for try := 1; ; try++ {
-		had := t.part.size
 		err := t.transfer(ctx)
+		t.part.confirmed = err == nil
 		if nerr := t.note(err != nil); nerr != nil {
 			return nerr
 		}
@@ -207,12 +208,12 @@ func (t *taking) run(ctx context.Context) error {
 		if errors.Is(err, errUnconfirmed) {
 			if unconfirmed != nil {
 				t.unconfirmed = err
-				return nil
+				return nil //nolint:nilerr // whether that will do is for the verifier
 			}
 			unconfirmed = err
 		}
-		if t.part.size > had { // the budget is for standing still
-			try = 1
+		if t.part.size > most { // the budget is for standing still, and for starting over
+			most, try = t.part.size, 1
 			waits.Reset()
 		}
 		if try >= t.a.Retry.tries() {
@@ -243,6 +244,10 @@ func (t *taking) transfer(ctx context.Context) error {
 	defer cancel()
 	r, err := t.src.Open(ctx, t.w.from, t.from)
 	if err != nil {
+		if t.from > 0 && errors.Is(err, errors.ErrUnsupported) {
+			t.whole = true
+			return t.broken(err)
+		}
 		// The source has tried again by itself; here that is the end of it.
 		if e, ok := errors.AsType[*Error](err); ok && e.Temporary {
 			final := *e
@@ -359,8 +364,10 @@ func (d *download) progress(size int64) {
 	d.reported = now
 	e := Event{Kind: EventProgress, Key: d.key, Path: d.file.Path, Done: done, Total: d.total}
 	if spent := now.Sub(d.began).Seconds(); spent > 0 {
-		if e.Rate = float64(done-d.beganAt) / spent; e.Rate > 0 {
-			e.Left = time.Duration(float64(d.total-done) / e.Rate * float64(time.Second))
+		e.Rate = float64(done-d.beganAt) / spent
+		const sane = 100 * 365 * 24 * time.Hour // beyond that it is as good as not known
+		if left := float64(d.total-done) / e.Rate; e.Rate > 0 && left < sane.Seconds() {
+			e.Left = time.Duration(left * float64(time.Second))
 		}
 	}
 	observe(d.a.Observe, e)

@@ -167,7 +167,7 @@ func storedParts(f File, want []remote) []Part {
 func (a Archive) reuse(ctx context.Context, src Source, key Key, file File, want []remote, verify Verifier) (Item, bool) {
 	items, _ := a.items(filepath.Join(key.Distribution, key.Version.String()))
 	for _, it := range items {
-		if it.Variant != key.Variant || it.Source != locate(src, file.Path) || !it.like(want) || a.Verify(ctx, it) != nil {
+		if it.Variant != key.Variant || it.Source != locate(src, file.Path) || !it.like(want) || a.Verify(ctx, it) != nil || it.settle() != nil {
 			continue
 		}
 		c := Candidate{Key: it.Key, Path: it.Path, Name: filepath.Base(it.Path), Size: it.Size, Parts: it.Parts, Source: it.Source, Remote: file.Path}

@@ -55,12 +55,28 @@ type match struct {
 
 // name takes the next name of a path, in lower case, into account. It reports
 // whether the name fits the form and does not contradict what is known.
-func (m match) name(f form, name string) (match, bool) { return m.tokens(f.tokens, f.last, name) }
+func (m match) name(f form, name string) (match, bool) {
+	t := matching{last: f.last}
+	return t.match(m, f.tokens, name)
+}
 
-func (m match) tokens(tokens []string, last bool, rest string) (match, bool) {
+// A matching is the matching of one name.
+type matching struct {
+	last bool
+	dead map[state]bool // {any} was tried there in vain; or else each {any} would multiply the time
+}
+
+// A state is all that decides whether what remains can match.
+type state struct {
+	tokens, rest int // how many are left
+	version      version.Version
+	variant      version.Variant
+}
+
+func (t *matching) match(m match, tokens []string, rest string) (match, bool) {
 	if len(tokens) == 0 {
 		m.ext = rest
-		return m, rest == "" || last && isExtension(rest)
+		return m, rest == "" || t.last && isExtension(rest)
 	}
 	token, tokens := tokens[0], tokens[1:]
 	switch token {
@@ -72,7 +88,7 @@ func (m match) tokens(tokens []string, last bool, rest string) (match, bool) {
 			}
 			with := m
 			with.version = v
-			if found, ok := with.tokens(tokens, last, rest[n:]); ok {
+			if found, ok := t.match(with, tokens, rest[n:]); ok {
 				return found, true
 			}
 		}
@@ -85,22 +101,30 @@ func (m match) tokens(tokens []string, last bool, rest string) (match, bool) {
 			after, ok := strings.CutPrefix(rest, word)
 			if ok && (m.variant == 0 || m.variant == v) {
 				m.variant = v
-				return m.tokens(tokens, last, after)
+				return t.match(m, tokens, after)
 			}
 		}
 	case "{sep}":
 		if rest != "" && strings.IndexByte("_. -", rest[0]) >= 0 {
-			return m.tokens(tokens, last, rest[1:])
+			return t.match(m, tokens, rest[1:])
 		}
 	case "{any}":
+		at := state{len(tokens), len(rest), m.version, m.variant}
+		if t.dead[at] {
+			return m, false
+		}
 		for n := len(rest); n >= 0; n-- {
-			if found, ok := m.tokens(tokens, last, rest[n:]); ok {
+			if found, ok := t.match(m, tokens, rest[n:]); ok {
 				return found, true
 			}
 		}
+		if t.dead == nil {
+			t.dead = map[state]bool{}
+		}
+		t.dead[at] = true
 	default:
 		if after, ok := strings.CutPrefix(rest, token); ok {
-			return m.tokens(tokens, last, after)
+			return t.match(m, tokens, after)
 		}
 	}
 	return m, false

@@ -80,12 +80,16 @@ func (f FTP) LogValue() slog.Value { return slog.StringValue(f.String()) }
 
 // URL returns the URL of a path on the server, without user and password.
 func (f FTP) URL(name string) string {
-	u := url.URL{Scheme: "ftp", Host: f.Addr, Path: path.Join("/", name)}
+	u := url.URL{Scheme: "ftp", Host: f.shownAddr(), Path: path.Join("/", name)}
 	if f.TLS != TLSNone {
 		u.Scheme = "ftps"
 	}
 	return u.String()
 }
+
+// shownAddr is Addr without the user and the password that somebody may have
+// written into it by mistake.
+func (f FTP) shownAddr() string { return f.Addr[strings.LastIndexByte(f.Addr, '@')+1:] }
 
 // address returns host and port apart.
 func (f FTP) address() (host, port string, err error) {
@@ -99,7 +103,7 @@ func (f FTP) address() (host, port string, err error) {
 	}
 	host = strings.Trim(host, "[]")
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 || host == "" || strings.ContainsAny(host, "/@ ") {
-		return "", "", fmt.Errorf("%q is no address: write host or host:port", show(f.Addr))
+		return "", "", fmt.Errorf("%q is no address: write host or host:port", show(f.shownAddr()))
 	}
 	return host, port, nil
 }
@@ -176,8 +180,8 @@ func (f FTP) attempts(ctx context.Context, op, name string, run func(options) (*
 			if err == nil {
 				return nil
 			}
-			if s != nil && s.kept && lost(err) && ctx.Err() == nil {
-				continue // it ended while nobody used it: no news of the server
+			if s != nil && s.kept && ctx.Err() == nil {
+				continue // perhaps it ended or fell out of step while it was kept: no news of the server
 			}
 			if next, better := o.after(s); better && ctx.Err() == nil {
 				o = next // another dialect of the same server, not another try

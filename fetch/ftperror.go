@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/textproto"
 	"strings"
 
 	"github.com/jlaffaye/ftp"
@@ -15,6 +16,9 @@ import (
 // decided here, by code and by kind, and nowhere else.
 func (f FTP) explain(ctx context.Context, s *session, op, name string, err error) error {
 	if e, ok := errors.AsType[*Error](err); ok {
+		if e.Err != nil && f.scrub(e.Err.Error()) != show(e.Err.Error()) { // a line of a listing
+			e.Err = errors.New(f.scrub(e.Err.Error()))
+		}
 		return e
 	}
 	if ctx.Err() != nil {
@@ -43,6 +47,9 @@ func (f FTP) explain(ctx context.Context, s *session, op, name string, err error
 		e.Err = errTalk
 	case lost(err):
 		e.Err, e.Temporary, e.Hint = err, true, "check the network, or try later"
+		if _, ok := errors.AsType[textproto.ProtocolError](err); ok { // it holds what the server said
+			e.Err = errors.New(f.scrub(err.Error()))
+		}
 	default:
 		e.Err = errors.New(f.scrub(err.Error()))
 	}
@@ -57,6 +64,8 @@ func (f FTP) explainCode(s *session, e *Error) {
 		// 421, 425, 426, 450, 451 and their like; some servers say
 		// "530 too many users" for 421.
 		e.Temporary, e.Hint = true, "try later"
+	case s.said.verb == "REST":
+		e.Reason, e.Err = nil, fmt.Errorf("%w: the server does not start in the middle of a file: %w", errors.ErrUnsupported, e.Err)
 	case s.said.verb == "AUTH" || s.said.verb == "PBSZ" || s.said.verb == "PROT":
 		e.Hint = "the server does not offer this TLS mode"
 	case e.Code == 530 || e.Code == 532 || s.phase == phaseLogin && (s.said.verb == "USER" || s.said.verb == "PASS"):
@@ -74,11 +83,13 @@ func isCertificate(err error) bool {
 
 // scrub makes a server's words fit to be shown: a server can repeat the
 // password in what it says.
-func (f FTP) scrub(text string) string {
-	if f.Password != "" {
-		text = strings.ReplaceAll(text, f.Password, "xxxxx")
+func (f FTP) scrub(said string) string {
+	if f.Password == "" {
+		return show(said)
 	}
-	return show(text)
+	// As it was sent, and as it would be shown.
+	said = text(strings.ReplaceAll(said, f.Password, "xxxxx"))
+	return show(strings.ReplaceAll(said, f.Password, "xxxxx"))
 }
 
 // guard turns a panic of the library, on a reply that it did not expect,

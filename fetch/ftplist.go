@@ -48,7 +48,7 @@ func readLines(lines []string, parse func(line string) (Entry, bool)) []Entry {
 		e, ok := parse(line)
 		switch {
 		case !ok:
-			entries = append(entries, Entry{Name: line, Kind: KindUnreadable, Size: -1})
+			entries = append(entries, Entry{Name: strings.Clone(line), Kind: KindUnreadable, Size: -1})
 		case !isFolderItself(e.Name):
 			entries = append(entries, e)
 		}

@@ -247,7 +247,7 @@ func (s *session) stat(name string) (e Entry, err error) {
 	size, serr := s.conn.FileSize(name)
 	if serr == nil {
 		e.Size = size
-	} else if refused(serr) == 550 {
+	} else if refused(serr) == 550 || lost(serr) {
 		return e, serr
 	}
 	t, terr := s.conn.GetTime(name)
@@ -257,10 +257,8 @@ func (s *session) stat(name string) (e Entry, err error) {
 	if serr == nil && terr == nil {
 		return e, nil
 	}
-	for _, err := range []error{serr, terr} {
-		if err != nil && lost(err) {
-			return e, err
-		}
+	if terr != nil && lost(terr) {
+		return e, terr
 	}
 	// What SIZE or MDTM do not tell, the listing may.
 	entries, err := s.list(path.Dir(name))

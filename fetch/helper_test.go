@@ -27,6 +27,18 @@ var released = time.Date(2019, 12, 4, 17, 0, 0, 0, time.UTC)
 // soon makes retries quick.
 var soon = fetch.Retry{Tries: 3, First: time.Millisecond, Max: 5 * time.Millisecond}
 
+// inMemory returns a folder in which syncing costs nothing, where there is
+// one: for laws that do it thousands of times.
+func inMemory(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "fetch-test-")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
+}
+
 // silence is how long tests of silent servers wait. Long enough for a busy
 // machine to get everything else done in.
 const silence = 200 * time.Millisecond

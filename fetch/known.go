@@ -142,12 +142,12 @@ func (r *record) unowe(k SightingKind) bool {
 // a listing was not understood. It has not vanished then.
 func (r *record) hidden(skipped []Skipped) bool {
 	return slices.ContainsFunc(skipped, func(s Skipped) bool {
-		switch s.Why {
-		case SkipUnreadable: // Path is the line
+		switch {
+		case s.Why == SkipName: // a text that was left beside it
+			return false
+		case s.Why == SkipUnreadable && s.Version.IsZero(): // Path is the line
 			return strings.Contains(s.Path, r.Version.String()) ||
 				slices.ContainsFunc(r.Files, func(u upload) bool { return strings.Contains(s.Path, path.Base(u.Path)) })
-		case SkipName: // a text that was left beside it
-			return false
 		}
 		return s.Version == r.Version
 	})

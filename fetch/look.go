@@ -25,10 +25,17 @@ var (
 	temp      = []string{".tmp", ".temp"}
 )
 
-// maxFolders bounds what a hostile server can make us list.
-const maxFolders = 2000
+// What bounds what a hostile server can make us list and keep.
+const (
+	maxFolders = 2000
+	maxListed  = 64 << 20 // bytes of all names together
+	perEntry   = 100      // bytes that an entry takes besides its name
+)
 
-var errTooManyFolders = errors.New("more folders than any release needs")
+var (
+	errTooManyFolders = errors.New("more folders than any release needs")
+	errTooMuch        = errors.New("more files than any distribution has")
+)
 
 // A look is one run of Find.
 type look struct {
@@ -37,6 +44,7 @@ type look struct {
 	found   Found
 	drafts  map[version.Version]*draft
 	folders int
+	listed  int // bytes
 }
 
 // A draft collects what belongs to one version until all of it was seen.
@@ -75,11 +83,20 @@ func (l *look) folder(ctx context.Context, dir string, trails []trail) error {
 }
 
 func (l *look) list(ctx context.Context, dir string) ([]Entry, error) {
-	if l.folders++; l.folders > maxFolders {
-		return nil, &Error{Op: "find", Name: l.found.Distribution, Hint: "set Layout.Patterns to the forms that the vendor uses",
-			Err: errTooManyFolders}
+	tooMuch := func(what error) error {
+		return &Error{Op: "find", Name: l.found.Distribution, Hint: "set Layout.Patterns to the forms that the vendor uses", Err: what}
 	}
-	return l.src.List(ctx, dir)
+	if l.folders++; l.folders > maxFolders {
+		return nil, tooMuch(errTooManyFolders)
+	}
+	entries, err := l.src.List(ctx, dir)
+	for _, e := range entries {
+		l.listed += perEntry + len(e.Name)
+	}
+	if l.listed > maxListed {
+		return nil, tooMuch(errTooMuch)
+	}
+	return entries, err
 }
 
 func (l *look) entry(ctx context.Context, dir string, e Entry, trails []trail) error {
@@ -91,27 +108,28 @@ func (l *look) entry(ctx context.Context, dir string, e Entry, trails []trail) e
 		l.skip(dir+"/"+e.Name, SkipUnsafe, version.Version{})
 		return nil
 	}
-	full, name := path.Join(dir, e.Name), e.Text()
+	full, name := strings.TrimSuffix(dir, "/")+"/"+e.Name, e.Text()
 	stem := strings.ToLower(strings.TrimSuffix(name, sidecar))
 	bare := len(stem) == len(name)
 	if isUpload(stem) {
 		stem, bare = strings.TrimSuffix(stem, path.Ext(stem)), false
 	}
 	var deeper []trail
-	var last *match
+	var here match
+	isHere := false
 	for _, t := range trails {
 		m, ok := t.name(t.rest[0], stem)
 		switch {
 		case !ok:
 		case len(t.rest) > 1 && bare:
 			deeper = append(deeper, trail{m, t.rest[1:]})
-		case len(t.rest) == 1 && last == nil:
-			last = &m
+		case len(t.rest) == 1 && !isHere:
+			here, isHere = m, true
 		}
 	}
 	switch {
-	case last != nil && (len(deeper) == 0 || e.Kind != KindFolder):
-		return l.candidate(ctx, full, e, *last)
+	case isHere && (len(deeper) == 0 || e.Kind != KindFolder):
+		return l.candidate(ctx, full, e, here)
 	case len(deeper) == 0 || e.Kind == KindFile:
 		l.skip(full, SkipName, version.Version{})
 	case e.Kind != KindFolder:
@@ -259,15 +277,17 @@ func (l *look) finish(ctx context.Context) error {
 		}
 		r := Release{Distribution: l.found.Distribution, Version: v}
 		slices.SortStableFunc(d.files, func(a, b File) int { return cmp.Compare(a.Variant, b.Variant) })
+		claims := map[version.Variant]int{}
 		for i, f := range d.files {
-			twin := func(at int) bool { return at >= 0 && at < len(d.files) && d.files[at].Variant == f.Variant }
-			if twin(i-1) || twin(i+1) {
-				l.skip(f.Path, SkipAmbiguous, v)
-				continue
-			}
-			f.Sidecar = d.sidecars[f.Path]
-			r.Files = append(r.Files, f)
+			d.files[i].Sidecar = d.sidecars[f.Path]
+			claims[f.Variant]++
 		}
+		r.Files = slices.DeleteFunc(d.files, func(f File) bool {
+			if claims[f.Variant] > 1 {
+				l.skip(f.Path, SkipAmbiguous, v)
+			}
+			return claims[f.Variant] > 1
+		})
 		if len(r.Files) > 0 {
 			l.found.Releases = append(l.found.Releases, r)
 		}

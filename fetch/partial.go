@@ -54,6 +54,8 @@ type progress struct {
 	Time   time.Time `json:"time"` // on the server
 	Synced int64     `json:"synced"`
 	SHA256 string    `json:"sha256"` // of the synced bytes
+	// Confirmed: the server said that this is all, or somebody vouched for it.
+	Confirmed bool `json:"confirmed,omitempty"`
 }
 
 func checkPayload(name string) error {
@@ -85,7 +87,8 @@ func (a Archive) stage(k Key, source string, parts []Part) (*stage, error) {
 	if err != nil || json.Unmarshal(b, &s.j) != nil || s.j.Source != source || s.j.Files == nil {
 		s.j = journal{Source: source, Files: map[string]progress{}}
 	}
-	if err := errors.Join(s.unseal(), s.sweep(parts)); err != nil {
+	s.unseal()
+	if err := s.sweep(parts); err != nil {
 		s.close()
 		return nil, err
 	}
@@ -94,17 +97,17 @@ func (a Archive) stage(k Key, source string, parts []Part) (*stage, error) {
 
 // unseal takes back what a crash left between sealing and publishing: all of
 // it is there, and need not come once more.
-func (s *stage) unseal() error {
+func (s *stage) unseal() {
 	b, err := s.root.ReadFile(manifestName)
 	var m manifest
 	if err != nil || json.Unmarshal(b, &m) != nil || checkName(m.File) != nil || m.File == manifestName {
-		return nil //nolint:nilerr // nothing that could be taken back
+		return // nothing that could be taken back
 	}
 	if _, err := s.root.Lstat(payloadName); err == nil {
-		return nil
+		return
 	}
 	if err := s.root.Rename(m.File, payloadName); err != nil {
-		return nil //nolint:nilerr // it is swept
+		return // it is swept
 	}
 	if m.Source == s.j.Source {
 		files := m.Parts
@@ -112,15 +115,9 @@ func (s *stage) unseal() error {
 			files = []Part{{Size: m.Size, Time: m.Modified, SHA256: m.SHA256}}
 		}
 		for _, p := range files {
-			s.j.Files[p.Path] = progress{Size: p.Size, Time: p.Time, Synced: p.Size, SHA256: p.SHA256}
+			s.j.Files[p.Path] = progress{Size: p.Size, Time: p.Time, Synced: p.Size, SHA256: p.SHA256, Confirmed: true}
 		}
 	}
-	return fs.WalkDir(s.root.FS(), payloadName, func(name string, d fs.DirEntry, err error) error {
-		if err == nil && d.Type().IsRegular() {
-			err = s.root.Chmod(name, 0o600)
-		}
-		return err
-	})
 }
 
 // sweep removes whatever is not a part: what a crash left between sealing and
@@ -230,12 +227,18 @@ type partial struct {
 	f    *os.File
 	h    hash.Hash
 	size int64 // bytes written and hashed
+
+	confirmed bool // see progress
 }
 
 // open opens one file of the payload.
 func (s *stage) open(rel string) (*partial, error) {
 	place := inPayload(rel)
 	if err := s.root.MkdirAll(path.Dir(place), 0o700); err != nil {
+		return nil, err
+	}
+	// Sealing made it ready to run, and may have come no further.
+	if err := s.root.Chmod(place, 0o600); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
 	f, err := s.root.OpenFile(place, os.O_RDWR|os.O_CREATE, 0o600)
@@ -267,7 +270,7 @@ func (p *partial) resume(ctx context.Context, size int64, mod time.Time) error {
 	if err != nil || n != j.Synced || p.sum() != j.SHA256 {
 		return p.restart()
 	}
-	p.size = n
+	p.size, p.confirmed = n, n == size && j.Confirmed
 	if err := p.f.Truncate(n); err != nil {
 		return err
 	}
@@ -281,7 +284,7 @@ func (p *partial) note(size int64, mod time.Time) error {
 	if err := p.f.Sync(); err != nil {
 		return err
 	}
-	p.s.j.Files[p.rel] = progress{Size: size, Time: mod, Synced: p.size, SHA256: p.sum()}
+	p.s.j.Files[p.rel] = progress{Size: size, Time: mod, Synced: p.size, SHA256: p.sum(), Confirmed: p.confirmed}
 	return nil
 }
 
@@ -289,7 +292,7 @@ func (p *partial) note(size int64, mod time.Time) error {
 func (p *partial) restart() error {
 	delete(p.s.j.Files, p.rel)
 	p.h.Reset()
-	p.size = 0
+	p.size, p.confirmed = 0, false
 	if _, err := p.f.Seek(0, io.SeekStart); err != nil {
 		return err
 	}

@@ -16,8 +16,8 @@ type pipe struct {
 }
 
 const (
-	pipeBuffers = 4
-	pipeBuffer  = 4 << 20
+	pipeBuffers = 8
+	pipeBuffer  = 1 << 20
 )
 
 // newPipe returns a pipe for files of size bytes at most.
@@ -48,7 +48,7 @@ func (p *pipe) run(ctx context.Context, cancel func(), r io.Reader, write func([
 			case <-ctx.Done():
 				return
 			}
-			c.n, c.err = r.Read(c.buf)
+			c.n, c.err = fill(r, c.buf)
 			full <- c
 			if c.err != nil {
 				return
@@ -70,6 +70,18 @@ func (p *pipe) run(ctx context.Context, cancel func(), r io.Reader, write func([
 		err = write(nil, context.Cause(ctx))
 	}
 	return err
+}
+
+// fill reads until the buffer is full, or what is in it has waited long
+// enough: TLS gives 16 KiB at a time, and a slow link less.
+func fill(r io.Reader, buf []byte) (n int, err error) {
+	const enough = 100 * time.Millisecond
+	for began := time.Now(); err == nil && n < len(buf) && time.Since(began) < enough; {
+		var m int
+		m, err = r.Read(buf[n:])
+		n += m
+	}
+	return n, err
 }
 
 // limiter allows so many bytes a second.

@@ -32,6 +32,9 @@ func (a Archive) publish(ctx context.Context, st *stage, c Candidate, modified t
 	if errors.Is(err, fs.ErrExist) {
 		it, err := a.present(ctx, dir)
 		if err == nil {
+			err = it.settle()
+		}
+		if err == nil {
 			it, err := revouch(it, v)
 			return it, errors.Join(err, st.discard())
 		}
@@ -84,6 +87,10 @@ func (a Archive) present(ctx context.Context, dir string) (Item, error) {
 	}
 	return it, nil
 }
+
+// settle makes the name of an item durable: whoever published it may have
+// been killed before it was.
+func (it Item) settle() error { return durable.SyncDir(filepath.Dir(filepath.Dir(it.Path))) }
 
 // setAside makes room for a good copy where a damaged one lies, and keeps
 // the damaged one for whoever wants to know what happened to it.

@@ -49,7 +49,8 @@ type Source interface {
 	List(ctx context.Context, dir string) ([]Entry, error)
 
 	// Open reads a file from the offset on. A file that does not exist is an
-	// error that wraps [ErrNotFound].
+	// error that wraps [ErrNotFound]; a server that starts nowhere but at 0 is
+	// one that wraps [errors.ErrUnsupported].
 	//
 	// The context governs the reading too: canceling it ends a Read that
 	// waits. After Read returned io.EOF, Close returns nil only if the
@@ -94,7 +95,7 @@ func listed(ctx context.Context, src Source, name string) (Entry, error) {
 
 func locate(src Source, name string) string {
 	if l, ok := src.(Locator); ok {
-		return l.URL(name)
+		name = l.URL(name)
 	}
-	return name
+	return text(name) // a manifest and a journal hold UTF-8
 }

@@ -183,8 +183,16 @@ func TestR6WatchReportsWhatIsNew(t *testing.T) {
 	require.Equal(t, w.now, w.seen(t, "7.12.100").Gone)
 	w.sees(t, src)
 
+	src.put(full1, 20, fresh)
+	w.sees(t, src) // still of no use alone
 	src.put(setup1, 10, old)
 	w.sees(t, src, "released: /asp/7.12.100, there at the first look") // back, the same as before
+	src.remove(setup1)
+	w.sees(t, src, "vanished: /asp/7.12.100")
+	require.Len(t, w.last.Files, 2, "and not the FullSetup that is left")
+	src.remove(full1)
+	src.put(setup1, 10, old)
+	w.sees(t, src, "released: /asp/7.12.100, there at the first look")
 	require.True(t, w.seen(t, "7.12.100").Gone.IsZero())
 	src.remove(setup1)
 	w.sees(t, src, "vanished: /asp/7.12.100")
@@ -314,6 +322,62 @@ func TestR13AServerWithoutExactTimes(t *testing.T) {
 	w.sees(t, src, "re-released: /asp/7.12.100")
 }
 
+// A file of a day is not asked about by the Finder any more, and yet too
+// young for the listing's time to be enough.
+func TestR13ReReleaseADayAfterTheFirst(t *testing.T) {
+	shelf := &shelf{}
+	w := newWatcher(t)
+	shelf.list = asLIST(w.Now)
+	shelf.put(setup1, 10, w.now.Add(-30*time.Hour+time.Second))
+	w.sees(t, stater{shelf}, "released: /asp/7.12.100, there at the first look")
+	require.Equal(t, 1, shelf.stats)
+	shelf.put(setup1, 10, w.now.Add(time.Second))
+	w.now = w.now.Add(3 * time.Hour)
+	w.sees(t, stater{shelf}, "re-released: /asp/7.12.100")
+}
+
+// Many small steps are a large one.
+func TestR13TimesThatCreep(t *testing.T) {
+	src := &shelf{}
+	w := newWatcher(t)
+	src.put(setup1, 10, old.Truncate(time.Hour))
+	w.sees(t, src, "released: /asp/7.12.100, there at the first look")
+	src.put(setup1, 10, old.Truncate(time.Hour).Add(30*time.Hour))
+	w.sees(t, src) // may be the day that it was
+	src.put(setup1, 10, old.Truncate(time.Hour).Add(60*time.Hour))
+	w.sees(t, src, "re-released: /asp/7.12.100")
+}
+
+// What changes between the listing and the question is left for the next look.
+func TestR13AFileThatChangesUnderOurEyes(t *testing.T) {
+	for name, change := range map[string]func(*shelf){
+		"grows": func(s *shelf) { s.put(setup1, 12, old.Add(time.Second)) },
+		"goes":  func(s *shelf) { s.remove(setup1) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			shelf := &shelf{}
+			w := newWatcher(t)
+			shelf.put(setup1, 10, old)
+			w.sees(t, stater{shelf}, "released: /asp/7.12.100, there at the first look")
+			shelf.list = func(dir string, all []fetch.Entry) ([]fetch.Entry, error) {
+				if dir == "/asp/7.12.100" {
+					all = []fetch.Entry{{Name: "Setup.exe", Size: 10, Time: old.Truncate(time.Minute)}}
+					s := shelf
+					s.mu.Unlock()
+					defer s.mu.Lock()
+					change(s)
+				}
+				return all, nil
+			}
+			w.sees(t, stater{shelf})
+			require.Equal(t, int64(10), w.seen(t, "7.12.100").Files[0].Size)
+			shelf.list = nil
+			shelf.put(setup1, 12, old.Add(time.Second))
+			w.sees(t, stater{shelf}, "re-released: /asp/7.12.100")
+		})
+	}
+}
+
 type listStater struct {
 	*shelf
 	show func(string, []fetch.Entry) ([]fetch.Entry, error)
@@ -391,7 +455,7 @@ func TestWatchKnowsWhatHasNotVanished(t *testing.T) {
 
 			// And what is a look that finds nothing.
 			src.list, src.files = nil, nil
-			src.put("/asp/7.12.100/readme.txt", 10, old)
+			src.put("/asp/7.12.100/Setup.txt", 10, old) // left beside it
 			w.sees(t, src, "vanished: /asp/7.12.100")
 		})
 	}

@@ -129,7 +129,7 @@ func (m *world) agree(t *rapid.T) {
 
 func TestWatchLaw(t *testing.T) {
 	t.Parallel()
-	root := t.TempDir()
+	root := inMemory(t)
 	n := 0
 	rapid.Check(t, func(t *rapid.T) {
 		n++

@@ -8,7 +8,8 @@ import (
 
 // Retry is a person's decision, after an update that ended in
 // [NeedsOperator] and once its cause is mended, to go the way back again
-// with fresh attempts. The reason is recorded.
+// with fresh attempts; an operator's rollback that crashes cut short is gone on
+// with. The reason is recorded.
 func (u *Update) Retry(ctx context.Context, reason string) (Result, error) {
 	e, err := u.decide(reason)
 	if err != nil {

@@ -34,6 +34,15 @@
 // dataset → install the previous version's Setup → start → probe → record,
 // with the release quarantined → open the fence.
 //
+// # After the commit
+//
+// A person may still go back (R15): [Update.PlanBack] says to which version,
+// which snapshot and what it costs, and [Update.RollBack] wants the hash of
+// that plan as its confirmation. It takes a snapshot of today's state first,
+// which is kept, because what was entered since the update is not merged; then
+// it goes the same way: restore, the previous Setup, probe, commit. It is
+// undone in the same way, with the snapshot that it took and the newer Setup.
+//
 // # After a crash
 //
 // The intent of every step is durable before the step. [Update.Recover],
@@ -46,7 +55,9 @@
 // # The parts it is made of
 //
 // [Journal] and [Lock] can be used alone. [ReadStatus] answers what is
-// committed, quarantined and pending, and takes no lock.
+// committed, quarantined and pending, what can be gone back to and which
+// snapshots that needs, and takes no lock. The journal is rotated when it has
+// grown, and [ReadHistory] still tells everything that was ever done.
 //
 // The package imports nothing of the other packages of this module, prints
 // nothing and ends no process. All times are UTC.

@@ -67,12 +67,12 @@ func (e *engine) record(r Record, cause error) error {
 
 // do runs one step: its begin is durable before call, its end after it.
 func (e *engine) do(ctx context.Context, step Step, part string, d time.Duration, call func(context.Context) error) error {
-	return e.doRef(ctx, step, part, d, func(ctx context.Context) (string, error) { return "", call(ctx) })
+	return e.doRecord(ctx, step, part, d, func(ctx context.Context) (Record, error) { return Record{}, call(ctx) })
 }
 
-// doRef is do for a call that returns a reference to be journaled. A zero
-// deadline is none.
-func (e *engine) doRef(ctx context.Context, step Step, part string, d time.Duration, call func(context.Context) (string, error)) error {
+// doRecord is do for a call that returns what its end is journaled with. A
+// zero deadline is none.
+func (e *engine) doRecord(ctx context.Context, step Step, part string, d time.Duration, call func(context.Context) (Record, error)) error {
 	if err := e.record(Record{Step: step, Phase: Begin, Part: part}, nil); err != nil {
 		return &stepError{step, part, err}
 	}
@@ -81,12 +81,13 @@ func (e *engine) doRef(ctx context.Context, step Step, part string, d time.Durat
 		ctx, cancel = context.WithTimeoutCause(ctx, d, fmt.Errorf("the deadline of %v for %s passed: %w", d, step, context.DeadlineExceeded))
 		defer cancel()
 	}
-	ref, err := call(ctx)
+	done, err := call(ctx)
 	if err != nil {
 		err = &stepError{step, part, err}
 		return errors.Join(err, e.record(Record{Step: step, Phase: Failed, Part: part}, err))
 	}
-	if err := e.record(Record{Step: step, Phase: Done, Part: part, Ref: ref}, nil); err != nil {
+	done.Step, done.Phase, done.Part = step, Done, part
+	if err := e.record(done, nil); err != nil {
 		return &stepError{step, part, err}
 	}
 	return nil
@@ -119,6 +120,7 @@ func (e *engine) result(o Outcome) Result {
 // failure makes the error of an update that did not commit.
 func (e *engine) failure(o Outcome, cause, undo error) *Error {
 	f := &Error{Outcome: o, Update: e.id, Step: StepRecover, Err: cause, Undo: undo}
+	f.today = e.st.Pending != nil && e.plan().Back != nil
 	f.Unfenced = errors.Is(cause, errUnfenced) || errors.Is(undo, errUnfenced)
 	if s, ok := errors.AsType[*stepError](cause); ok {
 		f.Step, f.Part = s.step, s.part

@@ -88,6 +88,8 @@ type Error struct {
 	// Unfenced says that users may be in although the outcome keeps them
 	// out: the fence could not be closed.
 	Unfenced bool
+
+	today bool // an operator's rollback: the version before it is today's
 }
 
 func (e *Error) Error() string {
@@ -103,6 +105,9 @@ func (e *Error) Error() string {
 	if s := e.Outcome.sentence(); s != "" {
 		if e.Unfenced {
 			s = strings.Replace(s, "users are kept out", "users may be in, keep them out by hand", 1)
+		}
+		if e.today {
+			s = strings.Replace(s, "rolled back: the previous version and its data", "taken back: today's version and its data", 1)
 		}
 		fmt.Fprintf(&b, "; %s", s)
 	}

@@ -22,8 +22,9 @@ func (s *site) Close(context.Context) error { fmt.Println("users out"); return n
 func (s *site) Open(context.Context) error  { fmt.Println("users in"); return nil }
 
 func (s *site) Snapshot(context.Context) (string, error) {
-	s.sealed["backup-1"] = s.data
-	return "backup-1", nil
+	ref := fmt.Sprint("backup-", len(s.sealed)+1)
+	s.sealed[ref] = s.data
+	return ref, nil
 }
 func (s *site) Verify(_ context.Context, ref string) error {
 	if _, ok := s.sealed[ref]; !ok {
@@ -94,6 +95,72 @@ func Example() {
 	// installed 7.12.100
 	// users in
 	// rolled-back 7.12.100 with data of 7.12.100
+}
+
+// A person goes back to the previous version after the update was committed.
+func ExampleUpdate_RollBack() {
+	dir, err := os.MkdirTemp("", "state")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	s := &site{version: "7.12.100", data: "data of 7.12.100", sealed: map[string]string{}}
+	update := func(from, to rollback.Release) *rollback.Update {
+		return &rollback.Update{
+			Dir:    dir,
+			Parts:  []rollback.Part{{Name: "ASP", From: from, To: to, Installer: s, Probe: rollback.Poll(s.look, time.Millisecond)}},
+			Data:   []rollback.Dataset{{Name: "database", Data: s}},
+			Fence:  s,
+			Window: rollback.AnyTime("an example"),
+			Now:    func() time.Time { return time.Date(2026, 3, 4, 10, 0, 0, 0, time.UTC) },
+		}
+	}
+	ctx := context.Background()
+	u := update(rollback.Release{Version: "7.12.100"}, rollback.Release{Version: "7.12.200"})
+	plan, err := u.Plan(ctx)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	if _, err := u.Run(ctx, plan); err != nil {
+		fmt.Println(err)
+		return
+	}
+	s.data = "a day's work"
+
+	st, err := rollback.ReadStatus(dir)
+	if err != nil || st.Back == nil {
+		fmt.Println("no way back", err)
+		return
+	}
+	u = update(st.Back.Parts[0].From, st.Back.Parts[0].To)
+	plan, err = u.PlanBack(ctx)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(plan.Back) // show it, and let a person give the plan's hash back
+	res, err := u.RollBack(ctx, plan.Hash, "the reports are empty")
+	fmt.Println(res.Outcome, s.version, "with", s.data, err)
+	fmt.Println("kept aside:", s.sealed[res.Refs["database"]])
+	// Output:
+	// users out
+	// installed 7.12.200
+	// users in
+	// everything entered since 2026-03-04T10:00:00Z is kept aside in a snapshot and not merged
+	// users out
+	// data restored
+	// installed 7.12.100
+	// users in
+	// committed 7.12.100 with data of 7.12.100 <nil>
+	// kept aside: a day's work
+}
+
+func ExampleReadHistory() {
+	records, err := rollback.ReadHistory("state of an installation that was never updated")
+	fmt.Println(len(records), err)
+	// Output: 0 <nil>
 }
 
 func ExampleReadStatus() {

@@ -42,11 +42,18 @@ const (
 // not fit is damage: the file is left as it is and [ErrDamaged] returned.
 // A format newer than this package's is refused.
 //
+// A journal that has grown is rotated while no update is pending: the file is
+// kept as a part named for its first record, journal-000001.log, and a new one
+// goes on from it. Its header names the sequence number and the chain where
+// the part ends, and its first record carries the state over. So the journal
+// alone says how things stand, and [ReadHistory] what happened before.
+//
 // A Journal has one writer, the holder of the [Lock]; readers use
 // [ReadJournal] and need no lock.
 type Journal struct {
 	f       *os.File
 	path    string
+	start   int // how many records came before, in older parts
 	records []Record
 	chain   [sha256.Size]byte
 	size    int64
@@ -54,24 +61,38 @@ type Journal struct {
 }
 
 // OpenJournal opens the journal in the state folder dir for writing, makes it
-// if there is none, and cuts a torn last line off. The caller holds the
-// [Lock] of dir.
+// if there is none, and cuts a torn last line off. One that has grown past 4
+// MiB is rotated, unless an update is pending. The caller holds the [Lock] of
+// dir.
 func OpenJournal(dir string) (*Journal, error) {
 	path := filepath.Join(dir, journalName)
 	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+		if err := lost(dir); err != nil {
+			return nil, err
+		}
 		// Renamed into place with its header: an empty or shorter file is
 		// never a young journal, but a damaged one.
 		if err := durable.WriteFile(path, []byte(journalHeader), 0o600); err != nil {
 			return nil, fmt.Errorf("make the journal: %w", err)
 		}
 	}
+	// What a process before this one made or renamed, and could not sync, is
+	// durable before anything is appended to it: with the name a power cut
+	// would take every record.
+	if err := durable.SyncDir(dir); err != nil {
+		return nil, fmt.Errorf("sync the state folder: %w", err)
+	}
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
 		return nil, fmt.Errorf("open the journal: %w", err)
 	}
 	j := &Journal{f: f, path: path}
-	if err := j.load(); err != nil {
-		_ = f.Close()
+	err = j.load()
+	if err == nil && j.size > maxJournal {
+		err = j.rotate()
+	}
+	if err != nil {
+		_ = j.f.Close()
 		return nil, err
 	}
 	return j, nil
@@ -83,38 +104,40 @@ func (j *Journal) load() error {
 	if err != nil {
 		return fmt.Errorf("read the journal: %w", err)
 	}
-	recs, chain, good, err := parseJournal(data)
+	p, err := parseJournal(data)
 	if err != nil {
 		return fmt.Errorf("%s: %w", j.path, err)
 	}
-	if good < int64(len(data)) {
-		if err := errors.Join(j.f.Truncate(good), j.f.Sync()); err != nil {
+	if p.good < int64(len(data)) {
+		if err := errors.Join(j.f.Truncate(p.good), j.f.Sync()); err != nil {
 			return fmt.Errorf("cut the torn end of the journal off: %w", err)
 		}
 	}
-	if _, err := j.f.Seek(good, io.SeekStart); err != nil {
+	if _, err := j.f.Seek(p.good, io.SeekStart); err != nil {
 		return fmt.Errorf("read the journal: %w", err)
 	}
-	j.records, j.chain, j.size = recs, chain, good
+	j.start, j.records, j.chain, j.size = p.start, p.records, p.chain, p.good
 	return nil
 }
 
 // ReadJournal returns the records of the journal in dir and writes nothing.
-// No journal is no records. A torn last line is left out.
+// No journal is no records. A torn last line is left out, and so is what was
+// rotated away, of which the first record then carries the state; see
+// [ReadHistory].
 func ReadJournal(dir string) ([]Record, error) {
 	path := filepath.Join(dir, journalName)
 	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+		return nil, lost(dir)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read the journal: %w", err)
 	}
-	recs, _, _, err := parseJournal(data)
+	p, err := parseJournal(data)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	return recs, nil
+	return p.records, nil
 }
 
 // Append writes the record and syncs it. After a failure the journal takes
@@ -134,8 +157,9 @@ func (j *Journal) Append(r Record) error {
 	if err := j.alone(); err != nil {
 		return j.fail(err)
 	}
-	chain := link(j.chain, len(j.records)+1, body)
-	line := encodeLine(len(j.records)+1, chain, body)
+	seq := j.start + len(j.records) + 1
+	chain := link(j.chain, seq, body)
+	line := encodeLine(seq, chain, body)
 	if _, err = j.f.Write(line); err == nil {
 		err = j.f.Sync()
 	}
@@ -187,11 +211,11 @@ func (j *Journal) Check() error {
 	if err != nil {
 		return fmt.Errorf("read the journal: %w", err)
 	}
-	recs, chain, good, err := parseJournal(data)
+	p, err := parseJournal(data)
 	switch {
 	case err != nil:
 		return j.fail(fmt.Errorf("%s: %w", j.path, err))
-	case chain != j.chain || len(recs) != len(j.records) || good != j.size:
+	case p.chain != j.chain || p.start != j.start || len(p.records) != len(j.records) || p.good != j.size:
 		return j.fail(fmt.Errorf("%s: %w: it is not what this process wrote", j.path, ErrDamaged))
 	}
 	return nil
@@ -214,48 +238,87 @@ func encodeLine(seq int, chain [sha256.Size]byte, body []byte) []byte {
 	return append(append(line, body...), '\n')
 }
 
-// parseJournal returns the records, the chain after the last of them, and
-// the length of what holds them. What follows that length is a torn line.
-func parseJournal(data []byte) (recs []Record, chain [sha256.Size]byte, good int64, err error) {
-	fail := func(format string, args ...any) ([]Record, [sha256.Size]byte, int64, error) {
-		return nil, chain, 0, fmt.Errorf("%w: "+format+"; keep the file and ask for help", append([]any{ErrDamaged}, args...)...)
+// parsed is what a journal file holds.
+type parsed struct {
+	start   int               // how many records came before, in older parts
+	from    [sha256.Size]byte // the chain after those
+	records []Record
+	chain   [sha256.Size]byte // after the last record
+	good    int64             // the length of what holds the records; what follows is a torn line
+}
+
+// parseJournal reads a journal file. With an error come the records before
+// the damage.
+func parseJournal(data []byte) (p parsed, err error) {
+	fail := func(format string, args ...any) (parsed, error) {
+		return p, fmt.Errorf("%w: "+format+"; keep the file and ask for help", append([]any{ErrDamaged}, args...)...)
 	}
-	if !bytes.HasPrefix(data, []byte(journalHeader)) {
+	rest, ok := p.header(data)
+	if !ok {
 		if v, ok := bytes.CutPrefix(data, []byte(journalMagic)); ok {
 			v, _, _ = bytes.Cut(v, []byte("\n"))
+			v, _, _ = bytes.Cut(v, []byte(" "))
 			if n, err := strconv.Atoi(string(v)); err == nil && n > 1 {
-				return nil, chain, 0, fmt.Errorf("%w: its format %d is newer than this program knows; use the newer program", ErrDamaged, n)
+				return p, fmt.Errorf("%w: its format %d is newer than this program knows; use the newer program", ErrDamaged, n)
 			}
 		}
 		return fail("the header is not a journal's")
 	}
-	rest := data[len(journalHeader):]
 	for len(rest) > 0 {
 		end := bytes.IndexByte(rest, '\n')
-		seq := len(recs) + 1
+		seq := p.start + len(p.records) + 1
 		if end < 0 && rest[len(rest)-1] == 0 {
 			break // torn: its last bytes never reached the disk
 		}
 		if end < 0 {
-			if _, _, err := parseLine(rest[:len(rest)-1], seq, chain); err == nil {
+			if _, _, err := parseLine(rest[:len(rest)-1], seq, p.chain); err == nil {
 				return fail("record %d: its end was overwritten", seq)
 			}
 			break // torn: its end never reached the disk
 		}
 		line, after := rest[:end], rest[end+1:]
-		rec, next, err := parseLine(line, seq, chain)
+		rec, next, err := parseLine(line, seq, p.chain)
 		if err != nil {
 			if len(after) == 0 && hole(line) {
 				break // torn: a part of it never reached the disk
 			}
 			return fail("record %d: %v", seq, err)
 		}
-		recs, chain, rest = append(recs, rec), next, after
+		// The state is carried over once, where the file goes on from
+		// another, and renamed into place with it: it is never torn.
+		if (rec.Step == StepCarry) != (p.start > 0 && len(p.records) == 0) {
+			return fail("record %d: the state is carried over in the wrong place", seq)
+		}
+		p.records, p.chain, rest = append(p.records, rec), next, after
 	}
 	if len(rest) > maxRecord+128 {
 		return fail("%d bytes without a record at the end", len(rest))
 	}
-	return recs, chain, int64(len(data) - len(rest)), nil
+	if p.start > 0 && len(p.records) == 0 {
+		return fail("the state carried over is missing")
+	}
+	p.good = int64(len(data) - len(rest))
+	return p, nil
+}
+
+// header reads the first line, which says where a rotated journal goes on
+// from, and returns what follows it.
+func (p *parsed) header(data []byte) (rest []byte, ok bool) {
+	if rest, ok := bytes.CutPrefix(data, []byte(journalHeader)); ok {
+		return rest, true
+	}
+	line, rest, ok := bytes.Cut(data, []byte("\n"))
+	if !ok || len(line) > 256 {
+		return nil, false
+	}
+	var chain []byte
+	if n, err := fmt.Sscanf(string(line), journalMagic+"1 after %d %x", &p.start, &chain); err != nil || n != 2 || p.start < 1 || len(chain) != sha256.Size {
+		return nil, false
+	}
+	copy(p.from[:], chain)
+	p.chain = p.from
+	// Nothing else spells it.
+	return rest, fmt.Sprintf("%s1 after %06d %x", journalMagic, p.start, chain) == string(line)
 }
 
 // hole reports whether a line has a stretch of zeros, as a file system shows
@@ -287,6 +350,9 @@ func parseLine(line []byte, seq int, prev [sha256.Size]byte) (Record, [sha256.Si
 	}
 	if r.Step == StepIntent && r.Plan == nil {
 		return Record{}, zero, errors.New("an intent without a plan")
+	}
+	if r.Step == StepCarry && r.Carried == nil {
+		return Record{}, zero, errors.New("a state carried over without the state")
 	}
 	return r, chain, nil
 }

@@ -27,6 +27,10 @@ func TestMain(m *testing.M) {
 		updater()
 	case "holder":
 		holder()
+	case "rotator":
+		rotator()
+	case "traced":
+		traced()
 	}
 	os.Exit(0)
 }
@@ -37,6 +41,9 @@ func updater() {
 	moment, _ := strconv.Atoi(os.Getenv("ROLLBACK_TEST_MOMENT"))
 	w := &world{root: os.Getenv("ROLLBACK_TEST_WORLD"), parts: []string{"ASP", "Опека"}, boot: "boot-1"}
 	u := w.update()
+	if os.Getenv("ROLLBACK_TEST_BACK") != "" {
+		u = w.backwards()
+	}
 	kill := func() {
 		if moment--; moment == 0 {
 			me, _ := os.FindProcess(os.Getpid())
@@ -49,6 +56,12 @@ func updater() {
 	ctx := context.Background()
 	if os.Getenv("ROLLBACK_TEST_RECOVER") != "" {
 		_, _ = u.Recover(ctx)
+		return
+	}
+	if os.Getenv("ROLLBACK_TEST_BACK") != "" {
+		if plan, err := u.PlanBack(ctx); err == nil {
+			_, _ = u.RollBack(ctx, plan.Hash, "a test")
+		}
 		return
 	}
 	if plan, err := u.Plan(ctx); err == nil {

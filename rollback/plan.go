@@ -23,6 +23,7 @@ type Plan struct {
 	Needs     []Need     `json:"needs,omitempty"`     // room per volume, summed
 	Steps     []PlanStep `json:"steps"`               // what a run does, in order, if nothing fails
 	Hash      string     `json:"hash"`                // over what a run must find unchanged
+	Back      *PlanBack  `json:"back,omitempty"`      // an operator's rollback, see [Update.PlanBack]
 }
 
 // A PlanPart is one part of a plan.
@@ -71,6 +72,11 @@ func (p Plan) Unauthenticated() []string {
 func (p Plan) hash() string {
 	p.Hash, p.Needs, p.Slot.Start = "", nil, time.Time{}
 	p.Slot.LatestStart = p.Slot.LatestStart.UTC()
+	if p.Back != nil {
+		b := *p.Back
+		b.Entered, b.Unhealthy = nil, nil
+		p.Back = &b
+	}
 	b, err := json.Marshal(p)
 	if err != nil {
 		return "" // strings and times: cannot happen, and "" equals no hash
@@ -108,6 +114,11 @@ func (u *Update) plan(ctx context.Context, st Status) (Plan, error) {
 	if !slices.ContainsFunc(p.Parts, func(pp PlanPart) bool { return !pp.Keep }) {
 		return Plan{}, refuse(ReasonNothingToDo, "", "every part is installed at its version already; nothing to do")
 	}
+	return u.complete(ctx, p)
+}
+
+// complete fills in what a plan has besides its parts.
+func (u *Update) complete(ctx context.Context, p Plan) (Plan, error) {
 	for _, d := range u.Data {
 		p.Data = append(p.Data, d.Name)
 	}
@@ -229,6 +240,9 @@ func (u *Update) steps(p Plan) []PlanStep {
 		list = append(list, PlanStep{StepSnapshot, name})
 	}
 	list = append(list, PlanStep{Step: StepGuard})
+	if p.Back != nil {
+		list = append(list, u.stepsBack(p)...)
+	}
 	for _, part := range p.Parts {
 		if !part.Keep {
 			list = append(list, PlanStep{StepInstall, part.Name})
@@ -241,6 +255,19 @@ func (u *Update) steps(p Plan) []PlanStep {
 		list = append(list, PlanStep{StepProbe, part.Name})
 	}
 	return append(list, PlanStep{Step: StepCommit}, PlanStep{Step: StepUnfence}, PlanStep{Step: StepTidy}, PlanStep{Step: StepEnd})
+}
+
+// stepsBack lists the first damage of an operator's rollback.
+func (u *Update) stepsBack(p Plan) (list []PlanStep) {
+	for i, part := range slices.Backward(u.Parts) {
+		if _, ok := part.Installer.(Remover); ok && !p.Back.Undo && !p.Parts[i].Keep {
+			list = append(list, PlanStep{StepRemove, part.Name})
+		}
+	}
+	for _, name := range p.Data {
+		list = append(list, PlanStep{StepRestore, name})
+	}
+	return list
 }
 
 // overrides lists the rules that are left out by name.

@@ -35,6 +35,8 @@ const (
 	StepAccept   Step = "accept"         // a person put things right by hand
 	StepAdopt    Step = "adopt"          // a version installed by other means is taken as committed
 	StepLift     Step = "lift"           // a person lifted a quarantine
+	StepForget   Step = "forget"         // a person needs no longer what was kept aside
+	StepCarry    Step = "carry"          // the state, carried over from the journal's part before
 )
 
 // A Phase is where in a step things are.
@@ -66,14 +68,16 @@ type Record struct {
 	Phase  Phase     `json:"phase"`
 	Way    Way       `json:"way,omitempty"`
 	Part   string    `json:"part,omitempty"`   // the part or the dataset
-	Ref    string    `json:"ref,omitempty"`    // snapshot: by which it is found again; reboot: the boot it waits to end
+	Ref    string    `json:"ref,omitempty"`    // snapshot: by which it is found again; reboot: the boot it waits to end; forget: the update
 	Plan   *Plan     `json:"plan,omitempty"`   // intent
 	Who    string    `json:"who,omitempty"`    // user and host, on intent and on decisions
-	Reason string    `json:"reason,omitempty"` // decisions
+	Reason string    `json:"reason,omitempty"` // decisions, and the intent of an operator's rollback
 	Error  string    `json:"error,omitempty"`  // failed: why
 
 	Releases map[string]Release `json:"releases,omitempty"` // adopt, lift: by part
 	Outcome  Outcome            `json:"outcome,omitempty"`  // accept: what things were accepted as
+	Counts   map[string]int64   `json:"counts,omitempty"`   // snapshot: rows by table, where the target can tell
+	Carried  *Status            `json:"carried,omitempty"`  // carry: the state before
 }
 
 // An Event tells the observer of an update what happens, in order, as it is

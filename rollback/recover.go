@@ -12,8 +12,8 @@ var errInterrupted = errors.New("the process that updated died")
 
 // Recover takes over an update that a process before this one left pending,
 // and brings it to an end: forward if every part proves to be healthy at its
-// new version, back otherwise. Call it at every start; with nothing pending
-// it returns [Nothing].
+// new version, back otherwise. An operator's rollback is gone on with. Call it
+// at every start; with nothing pending it returns [Nothing].
 //
 // The error is nil if the machine is in order, whichever way it went; the
 // outcome tells which. It is [ErrNeedsOperator] while a person must decide.
@@ -110,13 +110,20 @@ func (e *engine) resume(ctx context.Context, boot waiting) (Result, error) {
 	if boot == over {
 		return e.forward(ctx)
 	}
-	begun, done := true, true
+	begun := true
 	for _, part := range p.Plan.Parts {
 		begun = begun && (part.Keep || p.begun[part.Name])
-		done = done && (part.Keep || p.installed[part.Name])
 	}
 	switch {
-	case done || begun && finished:
+	case p.Plan.Back != nil && !p.complete():
+		// What a person decided is gone on with. Restoring and installing
+		// anew is as idempotent as on any way back, so that nothing need be
+		// guessed; a restart may have started the application.
+		if err := e.app(ctx, StepStop); err != nil {
+			return e.back(ctx, err)
+		}
+		return e.forward(ctx)
+	case p.complete() || begun && finished:
 		return e.prove(ctx, e.u.Deadlines.probe())
 	case begun:
 		// The last installer ended unseen: perhaps well, perhaps in the

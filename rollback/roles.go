@@ -154,6 +154,14 @@ type (
 		Tidy(ctx context.Context) error
 	}
 
+	// A Counter is a [Data] that tells how many rows it has now, by table, so
+	// that a person who rolls back is told how much was entered since. It is
+	// asked after each snapshot, with users kept out, and has a minute: it
+	// may estimate. It is a service, and what it cannot tell is left out.
+	Counter interface {
+		Counts(ctx context.Context) (map[string]int64, error)
+	}
+
 	// A Spacer is a [Data] or an [Installer] that says what it will write,
 	// all copies included, so that a full disk is found before the update.
 	Spacer interface {

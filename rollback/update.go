@@ -113,11 +113,17 @@ func (u *Update) Run(ctx context.Context, plan Plan) (Result, error) {
 	if err := plan.compare(now); err != nil {
 		return Result{Outcome: Nothing}, err
 	}
+	return e.carryOut(ctx, now, "")
+}
+
+// carryOut does what the plan says, which is what was found just now.
+func (e *engine) carryOut(ctx context.Context, now Plan, reason string) (Result, error) {
+	u := e.u
 	if now.Slot.Start.After(u.now()) {
 		return Result{Outcome: Nothing}, refuse(ReasonWindow, "", "R13: the window opens at %s; wait for it", now.Slot.Start.Format(time.RFC3339))
 	}
 	e.id, e.way = newID(u.now()), Forward
-	if err := e.record(Record{Step: StepIntent, Phase: Done, Plan: &now, Who: u.who()}, nil); err != nil {
+	if err := e.record(Record{Step: StepIntent, Phase: Done, Plan: &now, Who: u.who(), Reason: reason}, nil); err != nil {
 		return Result{Outcome: Nothing}, &Error{Outcome: Nothing, Update: e.id, Step: StepIntent, Err: err}
 	}
 	if err := e.prepare(ctx); err != nil {
@@ -144,15 +150,18 @@ func (e *engine) prepare(ctx context.Context) error {
 
 // snapshot backs one dataset up (R9) and reads the copy back.
 func (e *engine) snapshot(ctx context.Context, d Dataset) error {
-	return e.doRef(ctx, StepSnapshot, d.Name, e.u.Deadlines.snapshot(), func(ctx context.Context) (string, error) {
+	return e.doRecord(ctx, StepSnapshot, d.Name, e.u.Deadlines.snapshot(), func(ctx context.Context) (Record, error) {
 		ref, err := d.Data.Snapshot(ctx)
 		if err != nil {
-			return "", err
+			return Record{}, err
 		}
 		if ref == "" {
-			return "", errors.New("the snapshot has no reference")
+			return Record{}, errors.New("the snapshot has no reference")
 		}
-		return ref, d.Data.Verify(ctx, ref)
+		if err := d.Data.Verify(ctx, ref); err != nil {
+			return Record{}, err
+		}
+		return Record{Ref: ref, Counts: e.u.count(ctx, d)}, nil
 	})
 }
 
@@ -171,10 +180,12 @@ func (e *engine) guard(ctx context.Context) error {
 			return err
 		}
 	}
-	for _, d := range u.Data {
-		ref := e.st.Pending.Refs[d.Name]
-		if err := u.within(ctx, u.Deadlines.snapshot(), func(ctx context.Context) error { return d.Data.Verify(ctx, ref) }); err != nil {
-			return refuse(ReasonBackup, d.Name, "R9: the snapshot %s: %w", ref, err)
+	if err := u.verifyRefs(ctx, e.st.Pending.Refs); err != nil {
+		return err
+	}
+	if b := e.plan().Back; b != nil {
+		if err := u.verifyRefs(ctx, b.Refs); err != nil {
+			return err
 		}
 	}
 	// Reading it all again may have taken hours.
@@ -193,6 +204,13 @@ func (e *engine) guard(ctx context.Context) error {
 // forward installs what is not installed yet, probes and commits. From here
 // on the context has no cancellation any more.
 func (e *engine) forward(ctx context.Context) (Result, error) {
+	// With a part installed, this goes on after the restart that it asked
+	// for, and the old data is in place already.
+	if b := e.plan().Back; b != nil && len(e.st.Pending.installed) == 0 {
+		if err := e.goBack(ctx, b); err != nil {
+			return e.back(ctx, err)
+		}
+	}
 	for i, part := range e.u.Parts {
 		if e.plan().Parts[i].Keep || e.st.Pending.installed[part.Name] {
 			continue
@@ -284,14 +302,14 @@ func (e *engine) finish(ctx context.Context, cause error) (Result, error) {
 		// A failure is in the journal; it costs room and no safety.
 		_ = e.do(ctx, StepTidy, d.Name, e.u.Deadlines.fence(), t.Tidy)
 	}
-	res := e.result(outcome)
+	res, failure := e.result(outcome), e.failure(outcome, cause, nil)
 	if err := e.record(Record{Step: StepEnd, Phase: Done}, nil); err != nil {
 		return e.interrupted(err)
 	}
 	if outcome == Committed {
 		return res, nil
 	}
-	return res, e.failure(outcome, cause, nil)
+	return res, failure
 }
 
 func (u *Update) now() time.Time {

@@ -68,6 +68,9 @@ func (e *engine) wayBack(ctx context.Context, afterReboot bool) (reboot bool, er
 		return false, err
 	}
 	for _, part := range e.u.Parts {
+		if e.plan().Back.unhealthy(part.Name) {
+			continue // nor was it before the operator's rollback that failed
+		}
 		if err := e.do(ctx, StepProbe, part.Name, e.u.Deadlines.probe(), func(ctx context.Context) error { return e.probePrevious(ctx, part) }); err != nil {
 			return false, err
 		}
@@ -93,8 +96,13 @@ func (e *engine) restore(ctx context.Context) error {
 			return err
 		}
 	}
+	return e.restoreAll(ctx, e.st.Pending.Refs)
+}
+
+// restoreAll restores every dataset from the snapshots given.
+func (e *engine) restoreAll(ctx context.Context, refs map[string]string) error {
 	for _, d := range e.u.Data {
-		ref, ok := e.st.Pending.Refs[d.Name]
+		ref, ok := refs[d.Name]
 		if !ok {
 			// The guard makes this impossible; a restore that has nothing to
 			// restore must never count as one.

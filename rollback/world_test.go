@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/aspupdate/aspupdate/internal/durable"
 	"github.com/aspupdate/aspupdate/rollback"
 )
 
@@ -34,6 +35,8 @@ type world struct {
 	boot  string
 	// reboots names the installs ("part version") that ask for a restart.
 	reboots map[string]bool
+	durable bool // what a role did is synced before it returns
+	now     func() time.Time
 }
 
 const (
@@ -70,6 +73,9 @@ func (w *world) read(name string) string {
 
 // put replaces a file as a whole.
 func (w *world) put(name, text string) error {
+	if w.durable {
+		return durable.WriteFile(w.path(name), []byte(text), 0o600)
+	}
 	tmp := w.path(name + ".tmp")
 	if err := os.WriteFile(tmp, []byte(text), 0o600); err != nil {
 		return err
@@ -97,7 +103,7 @@ func (w *world) call(name string, work func() error) error {
 func (w *world) update() *rollback.Update {
 	u := &rollback.Update{
 		Dir: w.path("state"), Fence: fence{w}, App: app{w}, Window: rollback.AnyTime("a test"),
-		Pause: time.Millisecond, Who: "tester",
+		Pause: time.Millisecond, Who: "tester", Now: w.now,
 		BootID:    func() (string, error) { return w.boot, nil },
 		Deadlines: rollback.Deadlines{Probe: 4 * time.Millisecond, Decide: 4 * time.Millisecond},
 	}

@@ -28,7 +28,7 @@ type itemDoc struct {
 	Archived      time.Time       `json:"archived"`
 	VouchedBy     string          `json:"vouched_by"`
 	Authenticated bool            `json:"authenticated"`
-	InUse         string          `json:"in_use,omitempty"`  // committed, pending, quarantined or installed
+	InUse         string          `json:"in_use,omitempty"`  // committed, pending, quarantined, way back or installed
 	Damaged       string          `json:"damaged,omitempty"` // of verify: what is wrong with it
 }
 
@@ -63,8 +63,12 @@ func (d archiveDoc) print(p *printer) {
 			p.line("%s%s", what, key)
 		}
 	}
-	if len(d.Items) == 0 {
-		p.line("%s", map[string]string{"prune": "nothing to remove", "would-prune": "nothing to remove"}[d.Did])
+	switch {
+	case len(d.Items) > 0:
+	case d.Did == "list" || d.Did == "verify":
+		p.line("nothing is archived")
+	default:
+		p.line("nothing to remove")
 	}
 }
 
@@ -83,6 +87,9 @@ func runArchiveList(_ context.Context, s *site, _ *cli.Command) error {
 
 func runArchiveVerify(ctx context.Context, s *site, _ *cli.Command) error {
 	items, err := s.archive.List()
+	if err != nil { // what cannot be read is not what it was either
+		err = fmt.Errorf("%w: %w", fetch.ErrMismatch, err)
+	}
 	d := archiveDoc{Schema: "aspupdate.archive/1", Did: "verify", Items: []itemDoc{}}
 	for _, it := range items {
 		doc := newItemDoc(it)
@@ -182,9 +189,11 @@ func (s *site) inUse(ctx context.Context) ([]fetch.Key, error) {
 	for _, it := range items {
 		have[versionKey(it.Key)] = true
 	}
-	// A quarantined version is kept for whoever looks into it; that it was lost
-	// already is no reason to keep all others for ever.
-	maps.DeleteFunc(uses, func(k fetch.Key, why string) bool { return why == "quarantined" && !have[k] })
+	// What is quarantined or could be gone back to is kept where it is there;
+	// that it was lost already is no reason to keep all others for ever.
+	maps.DeleteFunc(uses, func(k fetch.Key, why string) bool {
+		return (why == "quarantined" || why == "way back") && !have[k]
+	})
 	return slices.AppendSeq([]fetch.Key{}, maps.Keys(uses)), nil
 }
 
@@ -203,6 +212,15 @@ func journaled(st rollback.Status) (map[fetch.Key]string, error) {
 	}
 	for _, q := range st.Quarantined {
 		add(q.Part, q.Release.Version, "quarantined")
+	}
+	aside := st.Aside
+	if st.Back != nil {
+		aside = append(slices.Clone(aside), *st.Back)
+	}
+	for _, way := range aside {
+		for _, p := range way.Parts {
+			add(p.Name, p.To.Version, "way back")
+		}
 	}
 	if st.Pending != nil {
 		for _, p := range st.Pending.Plan.Parts {

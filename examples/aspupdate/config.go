@@ -105,6 +105,8 @@ type distributionConfig struct {
 	SHA256File      string            `toml:"sha256_file"`     // or a file in sha256sum's format with hashes of asp/7.13.100/Setup.exe and the like
 	Unauthenticated string            `toml:"unauthenticated"` // why files without a pinned hash are taken; recorded
 
+	Publisher publisherConfig `toml:"publisher"` // whose signature vouches for a file without a pinned hash
+
 	Probe probeConfig `toml:"probe"`
 }
 
@@ -310,10 +312,16 @@ func (c *config) check() error {
 	if _, err := c.Window.fromMoscow(); err != nil {
 		return err
 	}
-	for _, d := range c.Distributions {
+	for i := range c.Distributions {
+		d := &c.Distributions[i]
+		if err := d.Publisher.read(); err != nil {
+			return fmt.Errorf("distribution %s: publisher: %w", d.Name, err)
+		}
 		switch {
 		case d.Name == "":
 			return errors.New("a [[distribution]] has no name")
+		case d.Publisher.given() && d.Unauthenticated != "":
+			return fmt.Errorf("distribution %s: publisher and unauthenticated are both given", d.Name)
 		case (d.Probe.HTTP == "") == (len(d.Probe.Command) == 0):
 			return fmt.Errorf("distribution %s: probe wants either http or command", d.Name)
 		case d.Probe.Installed != "" && !filepath.IsAbs(d.Probe.Installed):

@@ -69,7 +69,9 @@ func (p *printer) fetch(e fetch.Event) {
 		p.line("          try %d failed, next in %v: %v", e.Try, e.Wait.Round(time.Second), e.Err)
 	case fetch.EventArchived, fetch.EventReused, fetch.EventRerelease:
 		p.line("          %s %s, vouched for: %s", e.Kind, e.Item.Key, e.Item.Vouched)
-		p.done.Archived = append(p.done.Archived, newItemDoc(e.Item))
+		if e.Kind != fetch.EventRerelease { // which comes after archived, of the same item
+			p.done.Archived = append(p.done.Archived, newItemDoc(e.Item))
+		}
 	case fetch.EventLookFailed:
 		p.line("%s  %v", p.clock(time.Now()), e.Err)
 	case fetch.EventLookRecovered:

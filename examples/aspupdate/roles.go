@@ -250,8 +250,8 @@ func environment(names []string) []string {
 }
 
 // verifier vouches for a distribution's files by pinned hashes, and where
-// there is none by the operator's word that none is needed. Then the server
-// must at least agree with itself.
+// there is none by the publisher's signature or by the operator's word that
+// none is needed. Then the server must at least agree with itself.
 func verifier(d distributionConfig, src fetch.Source) fetch.Verifier {
 	return fetch.VerifierFunc(func(ctx context.Context, c fetch.Candidate) (fetch.Vouched, error) {
 		pins := d.SHA256
@@ -268,6 +268,9 @@ func verifier(d distributionConfig, src fetch.Source) fetch.Verifier {
 			}
 			return v, err
 		}
+		if d.Publisher.given() {
+			return d.Publisher.Verify(ctx, c)
+		}
 		if d.Unauthenticated != "" {
 			return fetch.Hinted(src, fetch.Unauthenticated(d.Unauthenticated)).Verify(ctx, c)
 		}
@@ -275,6 +278,6 @@ func verifier(d distributionConfig, src fetch.Source) fetch.Verifier {
 	})
 }
 
-// errNotVouched ends a download for which the config has neither a hash nor
-// the word that none is needed.
-var errNotVouched = errors.New("pin its hash in distribution.sha256 or sha256_file, or say in distribution.unauthenticated why it is taken without")
+// errNotVouched ends a download for which the config has neither a hash nor a
+// publisher nor the word that none is needed.
+var errNotVouched = errors.New("pin its hash in distribution.sha256 or sha256_file or its publisher in distribution.publisher, or say in distribution.unauthenticated why it is taken without")

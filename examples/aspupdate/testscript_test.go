@@ -147,7 +147,7 @@ func scriptDocument(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// damage VERSION changes a byte of an archived installer.
+// damage VERSION [cut] changes a byte of an archived installer, or cuts it.
 func scriptDamage(ts *testscript.TestScript, _ bool, args []string) {
 	found, err := filepath.Glob(filepath.Join(ts.MkAbs("archive"), "АСП", args[0], "Setup-*", "*.exe"))
 	ts.Check(err)
@@ -158,6 +158,9 @@ func scriptDamage(ts *testscript.TestScript, _ bool, args []string) {
 	text, err := os.ReadFile(found[0])
 	ts.Check(err)
 	text[0] ^= 1
+	if len(args) > 1 {
+		text = text[1:]
+	}
 	ts.Check(os.WriteFile(found[0], text, 0o700))
 }
 

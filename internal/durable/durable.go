@@ -125,12 +125,17 @@ func syncReadOnlyToo(path string) error {
 }
 
 // MkdirAll makes the folder path and its missing parents with perm, and
-// syncs each folder that got a new entry.
+// syncs each folder that got a new entry. The folder that holds one which is
+// there already is synced too: whoever made it may have been killed before.
 func MkdirAll(path string, perm fs.FileMode) error {
 	path = filepath.Clean(path)
 	switch fi, err := os.Stat(path); {
 	case err == nil && fi.IsDir():
-		return nil
+		err := SyncDir(filepath.Dir(path))
+		if errors.Is(err, fs.ErrPermission) {
+			return nil // it is not ours to look into, and so not ours to have made anything in
+		}
+		return err
 	case err == nil:
 		return &fs.PathError{Op: "mkdir", Path: path, Err: errors.New("a file is in the way")}
 	case !errors.Is(err, fs.ErrNotExist):

@@ -23,14 +23,19 @@ var (
 	durable = []string{"internal/durable", "golang.org/x/sys"}
 
 	edges = map[string][]string{
-		"version":          nil,
-		"schedule":         {"version"},
-		"fetch":            with(durable, "version", "fetch", "github.com/jlaffaye/ftp", "github.com/cenkalti/backoff/v5", "golang.org/x/text", "golang.org/x/time", "github.com/gofrs/flock"),
-		"backup":           with(durable, "backup/internal", "github.com/gofrs/flock"),
-		"backup/command":   with(durable, "internal/process", "backup", "github.com/gofrs/flock"),
-		"backup/files":     with(durable, "backup", "github.com/gofrs/flock", "github.com/klauspost/compress"),
-		"backup/postgres":  with(durable, "internal/process", "backup", "github.com/gofrs/flock", "github.com/jackc/pgx/v5", "github.com/jackc/pgpassfile", "github.com/jackc/pgservicefile", "golang.org/x/text", "github.com/klauspost/compress"),
-		"install":          with(durable, "github.com/gofrs/flock"),
+		"version":         nil,
+		"schedule":        {"version"},
+		"fetch":           with(durable, "version", "fetch", "github.com/jlaffaye/ftp", "github.com/cenkalti/backoff/v5", "golang.org/x/text", "golang.org/x/time", "github.com/gofrs/flock"),
+		"backup":          with(durable, "backup/internal", "github.com/gofrs/flock"),
+		"backup/command":  with(durable, "internal/process", "backup", "github.com/gofrs/flock"),
+		"backup/files":    with(durable, "backup", "github.com/gofrs/flock", "github.com/klauspost/compress"),
+		"backup/postgres": with(durable, "internal/process", "backup", "github.com/gofrs/flock", "github.com/jackc/pgx/v5", "github.com/jackc/pgpassfile", "github.com/jackc/pgservicefile", "golang.org/x/text", "github.com/klauspost/compress"),
+		"install":         with(durable, "github.com/gofrs/flock"),
+		"install/authenticode": {
+			"github.com/sassoftware/relic/v8/lib/pkcs7", "github.com/sassoftware/relic/v8/lib/pkcs9", "github.com/sassoftware/relic/v8/lib/x509tools",
+			"github.com/sassoftware/relic/v8/signers/sigerrors", "github.com/spf13/cobra", "github.com/spf13/pflag",
+			"github.com/inconshreveable/mousetrap", "golang.org/x/term", "golang.org/x/sys",
+		},
 		"rollback":         with(durable, "github.com/gofrs/flock"),
 		"internal/durable": {"golang.org/x/sys"},
 
@@ -39,7 +44,7 @@ var (
 	}
 	// For tests only: they may link what they like, and nothing but tests
 	// may link them.
-	forTests = []string{"internal/realtest", "internal/edges", "fetch/fetchtest", "backup/backuptest"}
+	forTests = []string{"internal/realtest", "internal/crashfs", "internal/edges", "fetch/fetchtest", "backup/backuptest"}
 )
 
 func with(list []string, more ...string) []string { return append(slices.Clone(list), more...) }

@@ -171,18 +171,25 @@ var _, canName = any(fetch.FTP{}).(interface {
 const reserve = 1 << 30
 
 // available is how much memory can be had, in bytes.
-func available() (int64, error) {
-	text, err := os.ReadFile("/proc/meminfo")
+func available() (int64, error) { return kibibytes("/proc/meminfo", "MemAvailable") }
+
+// floor is what this command had of memory at a time, in bytes: no program's
+// figure is below it, see cost.
+func floor() (int64, error) { return kibibytes("/proc/self/status", "VmHWM") }
+
+// kibibytes reads one line of what the kernel tells, in bytes.
+func kibibytes(file, name string) (int64, error) {
+	text, err := os.ReadFile(file)
 	if err != nil {
 		return 0, err
 	}
 	for line := range strings.Lines(string(text)) {
-		var kib int64
-		if _, err := fmt.Sscanf(line, "MemAvailable: %d kB", &kib); err == nil {
-			return kib << 10, nil
+		var n int64
+		if _, err := fmt.Sscanf(line, name+": %d kB", &n); err == nil {
+			return n << 10, nil
 		}
 	}
-	return 0, errors.New("the kernel does not tell how much memory is available")
+	return 0, fmt.Errorf("the kernel does not tell %s", name)
 }
 
 // machine describes in one line what the figures are worth.
@@ -203,8 +210,16 @@ func machine(ctx context.Context, rounds int) string {
 			versions = append(versions, c[0]+" "+v)
 		}
 	}
-	return fmt.Sprintf("%s, %s/%s, %d × %s; %s; vsftpd on loopback, files in memory, median of %d rounds, memory the most of all.",
+	text := fmt.Sprintf("%s, %s/%s, %d × %s; %s; vsftpd on loopback, files in memory, median of %d rounds, memory the most of all",
 		runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), model, strings.Join(versions, ", "), rounds)
+	if least, err := floor(); err == nil {
+		text += fmt.Sprintf(" (%s MiB may be less)", mebibytes(least))
+	}
+	if load, err := os.ReadFile("/proc/loadavg"); err == nil {
+		first, _, _ := strings.Cut(string(load), " ")
+		text += ", load average " + first + " at the end, ours included"
+	}
+	return text + "."
 }
 
 // firstNumber finds a version in what a program says of itself.

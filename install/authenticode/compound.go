@@ -1,0 +1,305 @@
+package authenticode
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"io"
+	"slices"
+)
+
+// A compound is a compound file ([MS-CFB]), of which an MSI package is one:
+// a file system in a file. Whatever it says of itself is checked against the
+// size of the file before anything is allocated or followed: sectors may be
+// missing, chains and folders may run in circles.
+type compound struct {
+	r      *reader
+	sector int64 // bytes of a sector
+	mini   int64 // bytes of a small sector
+	cutoff int64 // streams below this size are in small sectors
+	high   bool  // sizes have 64 bits
+	fat    []uint32
+	minis  []uint32
+	small  []uint32 // the sectors that hold the small ones
+	root   *node
+}
+
+// A node is a stream or a storage, which is a folder.
+type node struct {
+	name  []byte // UTF-16, little endian, without the terminator
+	raw   []byte // the directory's entry, 128 bytes
+	kind  byte
+	start uint32
+	size  int64
+	items []*node // of a storage, in the order in which a signature takes them
+}
+
+const (
+	compoundMagic = "\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+
+	endOfChain = 0xfffffffe
+	free       = 0xffffffff
+	none       = 0xffffffff // no such entry
+
+	storageKind, streamKind, rootKind = 1, 2, 5
+
+	maxTable = 16 << 20 // of the directory; it has 128 bytes for each stream
+	maxDepth = 32       // of storages in storages; an MSI has one level, a transform in it two
+)
+
+func readCompound(r *reader) (*compound, error) {
+	h, err := r.bytes(0, 512)
+	if err != nil {
+		return nil, err
+	}
+	le := binary.LittleEndian
+	c := &compound{r: r, sector: 512, mini: 64, cutoff: int64(le.Uint32(h[56:]))}
+	switch major, shift := le.Uint16(h[26:]), le.Uint16(h[30:]); {
+	case major == 3 && shift == 9:
+	case major == 4 && shift == 12:
+		c.sector, c.high = 4096, true
+	default:
+		return nil, malformed("version")
+	}
+	if le.Uint16(h[28:]) != 0xfffe || le.Uint16(h[32:]) != 6 || c.cutoff != 4096 {
+		return nil, malformed("header")
+	}
+	if err := c.readFAT(h); err != nil {
+		return nil, err
+	}
+	dir, err := c.table(le.Uint32(h[48:]))
+	if err != nil {
+		return nil, err
+	}
+	if le.Uint32(h[64:]) > 0 {
+		t, err := c.table(le.Uint32(h[60:]))
+		if err != nil {
+			return nil, err
+		}
+		c.minis = numbers(t)
+	}
+	return c, c.readTree(dir)
+}
+
+func malformed(what string) error { return refuse(ErrTampered, "its %s is damaged", what) }
+
+// sectors is how many sectors fit into the file, begun ones included.
+func (c *compound) sectors() int { return int((c.r.size - 1) / c.sector) }
+
+// readFAT reads the table of what sector follows which. The sectors of the
+// table itself are listed in the header, and then in a chain of sectors.
+func (c *compound) readFAT(h []byte) error {
+	list := numbers(h[76:512])
+	perSector := int(c.sector / 4)
+	for next, n := binary.LittleEndian.Uint32(h[68:]), 0; next < endOfChain; n++ {
+		if n > c.sectors() {
+			return malformed("table of sectors")
+		}
+		b, err := c.at(next)
+		if err != nil {
+			return err
+		}
+		more := numbers(b)
+		list, next = append(list, more[:perSector-1]...), more[perSector-1]
+	}
+	last := -1
+	for _, s := range list {
+		if s == free {
+			continue
+		}
+		if len(c.fat) > c.sectors() {
+			return malformed("table of sectors")
+		}
+		b, err := c.at(s)
+		if err != nil {
+			return err
+		}
+		for _, next := range numbers(b) {
+			if next != free {
+				last = len(c.fat)
+			}
+			c.fat = append(c.fat, next)
+		}
+	}
+	// Windows ignores what is appended, another program may not: a Java
+	// archive behind an MSI still starts (CVE-2020-1464).
+	if c.r.size > int64(last+2)*c.sector {
+		return refuse(ErrTampered, "data hides behind its last sector")
+	}
+	return nil
+}
+
+// at reads one whole sector.
+func (c *compound) at(sector uint32) ([]byte, error) {
+	return c.r.bytes((int64(sector)+1)*c.sector, c.sector)
+}
+
+// chain returns the first n sectors of a chain; with n < 0 all of it.
+func chain(fat []uint32, start uint32, n int) ([]uint32, error) {
+	var list []uint32
+	for s := start; n < 0 && s != endOfChain || len(list) < n; s = fat[s] {
+		if int64(s) >= int64(len(fat)) || len(list) > len(fat) {
+			return nil, malformed("chain of sectors")
+		}
+		list = append(list, s)
+	}
+	return list, nil
+}
+
+// table reads all the sectors of a chain.
+func (c *compound) table(start uint32) ([]byte, error) {
+	list, err := chain(c.fat, start, -1)
+	if err != nil {
+		return nil, err
+	}
+	if int64(len(list))*c.sector > maxTable {
+		return nil, malformed("directory")
+	}
+	var all []byte
+	for _, s := range list {
+		b, err := c.at(s)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, b...)
+	}
+	return all, nil
+}
+
+func numbers(b []byte) []uint32 {
+	list := make([]uint32, len(b)/4)
+	for i := range list {
+		list[i] = binary.LittleEndian.Uint32(b[4*i:])
+	}
+	return list
+}
+
+// readTree makes storages and streams out of the directory.
+func (c *compound) readTree(dir []byte) error {
+	t := tree{dir: dir, seen: make([]bool, len(dir)/128), left: c.r.size, high: c.high}
+	root, err := t.node(0)
+	if err != nil {
+		return err
+	}
+	if root.kind != rootKind {
+		return malformed("directory")
+	}
+	if c.small, err = chain(c.fat, root.start, sectorsFor(root.size, c.sector)); err != nil {
+		return err
+	}
+	c.root = root
+	return t.fill(root, 0)
+}
+
+func sectorsFor(size, sector int64) int { return int((size + sector - 1) / sector) }
+
+type tree struct {
+	dir  []byte
+	seen []bool
+	left int64 // bytes that streams may still have: the file has no more
+	high bool
+}
+
+func (t *tree) node(i uint32) (*node, error) {
+	if int64(i) >= int64(len(t.seen)) || t.seen[i] {
+		return nil, malformed("directory")
+	}
+	t.seen[i] = true
+	le := binary.LittleEndian
+	raw := t.dir[128*int(i):][:128]
+	length := int(le.Uint16(raw[64:]))
+	n := &node{raw: raw, kind: raw[66], start: le.Uint32(raw[116:]), size: int64(le.Uint32(raw[120:]))}
+	if t.high {
+		n.size |= int64(le.Uint32(raw[124:])) << 32
+	}
+	if length < 2 || length > 64 || length%2 != 0 {
+		return nil, malformed("directory")
+	}
+	n.name = raw[:length-2]
+	if n.kind == storageKind {
+		n.size = 0
+	}
+	if n.size < 0 || n.size > t.left {
+		return nil, malformed("directory")
+	}
+	if n.kind != rootKind { // the root's are the small sectors, which count with their streams
+		t.left -= n.size
+	}
+	return n, nil
+}
+
+// fill finds the items of a storage, which are a binary tree.
+func (t *tree) fill(storage *node, depth int) error {
+	if depth > maxDepth {
+		return malformed("directory")
+	}
+	le := binary.LittleEndian
+	for todo := []uint32{le.Uint32(storage.raw[76:])}; len(todo) > 0; {
+		i := todo[len(todo)-1]
+		todo = todo[:len(todo)-1]
+		if i == none {
+			continue
+		}
+		n, err := t.node(i)
+		if err != nil {
+			return err
+		}
+		if n.kind != storageKind && n.kind != streamKind {
+			return malformed("directory")
+		}
+		storage.items = append(storage.items, n)
+		todo = append(todo, le.Uint32(n.raw[68:]), le.Uint32(n.raw[72:]))
+	}
+	slices.SortFunc(storage.items, func(a, b *node) int { return bytes.Compare(a.name, b.name) })
+	for i, n := range storage.items {
+		if i > 0 && bytes.Equal(n.name, storage.items[i-1].name) {
+			return malformed("directory")
+		}
+		if n.kind == storageKind {
+			if err := t.fill(n, depth+1); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// copy writes what is in a stream.
+func (c *compound) copy(ctx context.Context, w io.Writer, n *node) error {
+	size, fat, sector := n.size, c.fat, c.sector
+	if size < c.cutoff {
+		fat, sector = c.minis, c.mini
+	}
+	list, err := chain(fat, n.start, sectorsFor(size, sector))
+	if err != nil {
+		return err
+	}
+	for len(list) > 0 {
+		offset, err := c.offset(list[0], sector)
+		if err != nil {
+			return err
+		}
+		run := 1 // sectors in a row are read at once
+		for sector == c.sector && run < len(list) && list[run] == list[run-1]+1 {
+			run++
+		}
+		part := min(size, int64(run)*sector)
+		if err := c.r.copy(ctx, w, offset, part); err != nil {
+			return err
+		}
+		size, list = size-part, list[run:]
+	}
+	return nil
+}
+
+// offset is where in the file a sector is, of either kind.
+func (c *compound) offset(s uint32, sector int64) (int64, error) {
+	if sector == c.sector {
+		return (int64(s) + 1) * c.sector, nil
+	}
+	at := int64(s) * sector
+	if at/c.sector >= int64(len(c.small)) {
+		return 0, malformed("chain of small sectors")
+	}
+	return (int64(c.small[at/c.sector])+1)*c.sector + at%c.sector, nil
+}

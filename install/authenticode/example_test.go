@@ -1,0 +1,44 @@
+package authenticode_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/aspupdate/aspupdate/fetch"
+	"github.com/aspupdate/aspupdate/install/authenticode"
+)
+
+// publisher makes a policy a Verifier for fetch. Where a release is a folder,
+// entry is the installer in it; only that file is vouched for then, so let
+// each program of the folder be verified, or pin the folder's hash.
+func publisher(p authenticode.Policy, entry string) fetch.Verifier {
+	return fetch.VerifierFunc(func(ctx context.Context, c fetch.Candidate) (fetch.Vouched, error) {
+		path := c.Path
+		if c.Parts != nil {
+			path = filepath.Join(path, entry)
+		}
+		sig, err := p.VerifyFile(ctx, path)
+		if _, refused := errors.AsType[*authenticode.Error](err); refused {
+			err = fmt.Errorf("%w: %w", fetch.ErrMismatch, err)
+		}
+		if err != nil {
+			return fetch.Vouched{}, err
+		}
+		return fetch.Vouched{By: sig.String(), Authenticated: true}, nil
+	})
+}
+
+func Example_fetch() {
+	dir, _ := os.MkdirTemp("", "example")
+	defer func() { _ = os.RemoveAll(dir) }()
+	setup := filepath.Join(dir, "Setup.exe")
+	_ = os.WriteFile(setup, []byte("not from the vendor"), 0o600)
+
+	v := publisher(authenticode.Policy{Publisher: "ООО «Вендор»"}, "Setup.exe")
+	_, err := v.Verify(context.Background(), fetch.Candidate{Path: setup})
+	fmt.Println(errors.Is(err, fetch.ErrMismatch), errors.Is(err, authenticode.ErrUnsigned))
+	// Output: true true
+}

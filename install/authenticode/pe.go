@@ -1,0 +1,180 @@
+package authenticode
+
+import (
+	"context"
+	"encoding/asn1"
+	"encoding/binary"
+	"hash"
+	"io"
+)
+
+// oidPE marks what a signature is over: a program.
+var oidPE = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 311, 2, 1, 15}
+
+const (
+	maxPEHeader  = 1 << 20  // where a PE header may begin; real ones are within a few KiB
+	maxSignature = 16 << 20 // of a signature; real ones have some 10 KiB
+)
+
+// A portable is a Windows program (PE). The signature is over all of the
+// file but the header's checksum, the header's pointer to the signature, and
+// the signature itself, which is the end of the file.
+type portable struct {
+	r        *reader
+	checksum int64 // offset of 4 bytes
+	pointer  int64 // offset of 8 bytes
+	table    int64 // offset of the signature's table
+}
+
+// readPE returns the program and its signature in DER.
+func readPE(r *reader) (portable, []byte, error) {
+	p := portable{r: r}
+	dos, err := r.bytes(0, 64)
+	if err != nil {
+		return p, nil, err
+	}
+	start := int64(binary.LittleEndian.Uint32(dos[0x3c:]))
+	if start > maxPEHeader {
+		return p, nil, refuse(ErrTampered, "its PE header is out of place")
+	}
+	const coff = 4 + 20 // the magic and the file header, then the optional header
+	head, err := r.bytes(start, coff+2)
+	if err != nil {
+		return p, nil, err
+	}
+	if string(head[:4]) != "PE\x00\x00" {
+		return p, nil, refuse(ErrUnsigned, "it is a program, but not one for Windows")
+	}
+	var directories int64 // offset of the count of data directories in the optional header
+	switch binary.LittleEndian.Uint16(head[coff:]) {
+	case 0x10b: // PE32
+		directories = 92
+	case 0x20b: // PE32+
+		directories = 108
+	default:
+		return p, nil, refuse(ErrTampered, "its optional header is of an unknown kind")
+	}
+	const security = 4 // the directory that points to signatures
+	p.checksum = start + coff + 64
+	p.pointer = start + coff + directories + 4 + security*8
+	if optional := int64(binary.LittleEndian.Uint16(head[20:])); optional < directories+4+(security+1)*8 {
+		return p, nil, refuse(ErrUnsigned, "its header has no room for a signature")
+	}
+	count, err := r.bytes(start+coff+directories, 4)
+	if err != nil {
+		return p, nil, err
+	}
+	if binary.LittleEndian.Uint32(count) <= security {
+		return p, nil, refuse(ErrUnsigned, "its header has no room for a signature")
+	}
+	dir, err := r.bytes(p.pointer, 8)
+	if err != nil {
+		return p, nil, err
+	}
+	p.table = int64(binary.LittleEndian.Uint32(dir))
+	size := int64(binary.LittleEndian.Uint32(dir[4:]))
+	switch {
+	case p.table == 0 && size == 0:
+		return p, nil, refuse(ErrUnsigned, "it is a program without a signature")
+	case p.table < p.pointer+8 || p.table%8 != 0 || size < 8 || size > maxSignature:
+		return p, nil, refuse(ErrTampered, "its signature is out of place")
+	case p.table+size != r.size:
+		return p, nil, refuse(ErrTampered, "its signature is not the end of the file")
+	}
+	der, err := p.certificate(size)
+	return p, der, err
+}
+
+// certificate returns what is in the table. Windows looks at nothing behind
+// a signature unless EnableCertPaddingCheck is set, so that others can write
+// there what the vendor's own program then trusts (CVE-2013-3900). Here
+// nothing but the zeros of an alignment may follow.
+func (p portable) certificate(size int64) ([]byte, error) {
+	table, err := p.r.bytes(p.table, size)
+	if err != nil {
+		return nil, err
+	}
+	length := int64(binary.LittleEndian.Uint32(table))
+	const revision2, pkcs7SignedData = 0x0200, 2
+	switch {
+	case binary.LittleEndian.Uint16(table[4:]) != revision2 || binary.LittleEndian.Uint16(table[6:]) != pkcs7SignedData:
+		return nil, refuse(ErrTampered, "its signature is of an unknown kind")
+	case length < 8 || (length+7)/8*8 != (size+7)/8*8:
+		return nil, refuse(ErrTampered, "its signature does not fill its place")
+	}
+	return alone(table[8:])
+}
+
+// alone returns the DER value that is in b, alone but for up to seven zeros.
+func alone(b []byte) ([]byte, error) {
+	var v asn1.RawValue
+	rest, err := asn1.Unmarshal(b, &v)
+	if err != nil {
+		return nil, refuse(ErrTampered, "its signature is not readable: %v", err)
+	}
+	if len(rest) > 7 || !zeros(rest) {
+		return nil, refuse(ErrTampered, "data hides behind its signature")
+	}
+	return v.FullBytes, nil
+}
+
+func zeros(b []byte) bool {
+	for _, c := range b {
+		if c != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+func (p portable) digest(ctx context.Context, h hash.Hash) error {
+	from := int64(0)
+	for _, to := range [][2]int64{{p.checksum, 4}, {p.pointer, 8}, {p.table, 0}} {
+		if err := p.r.copy(ctx, h, from, to[0]-from); err != nil {
+			return err
+		}
+		from = to[0] + to[1]
+	}
+	return nil
+}
+
+// A reader reads a file that may lie about everything.
+type reader struct {
+	io.ReaderAt
+	size int64
+}
+
+// within refuses what is outside of the file.
+func (r *reader) within(offset, n int64) error {
+	if offset < 0 || n < 0 || offset > r.size || n > r.size-offset {
+		return refuse(ErrTampered, "it ends before what its header names")
+	}
+	return nil
+}
+
+func (r *reader) bytes(offset, n int64) ([]byte, error) {
+	if err := r.within(offset, n); err != nil {
+		return nil, err
+	}
+	b := make([]byte, n)
+	_, err := io.ReadFull(io.NewSectionReader(r.ReaderAt, offset, n), b)
+	return b, err
+}
+
+// copy copies a range of the file, until the context ends.
+func (r *reader) copy(ctx context.Context, w io.Writer, offset, n int64) error {
+	if err := r.within(offset, n); err != nil {
+		return err
+	}
+	const chunk = 1 << 20
+	for ; n > 0; offset, n = offset+chunk, n-chunk {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		part := min(n, chunk)
+		if _, err := io.CopyN(w, io.NewSectionReader(r.ReaderAt, offset, part), part); err != nil {
+			return err
+		}
+	}
+	return nil
+}
