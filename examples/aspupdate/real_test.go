@@ -245,7 +245,7 @@ func TestUpdateOnRealParts(t *testing.T) {
 		require.Equal(t, exitNothing, code, out+errs)
 		code, out, errs = s.run(t, "archive", "prune", "--keep", "1", "--dry-run")
 		require.Zero(t, code, out+errs)
-		require.Equal(t, 2, strings.Count(out, "would remove: "), out)
+		require.Contains(t, out, "nothing to remove", "an operator may still go back")
 	})
 	t.Run("R15 broken", func(t *testing.T) {
 		// The second of the bundle fails after the first was installed: both go back.
