@@ -127,7 +127,7 @@ func (u *Update) complete(ctx context.Context, p Plan) (Plan, error) {
 	if p.Slot, err = u.Window.Next(ctx, u.now()); err != nil {
 		return Plan{}, &Refusal{Reason: ReasonWindow, Err: fmt.Errorf("R13: %w", err)}
 	}
-	if p.Needs, err = u.needs(ctx); err != nil {
+	if p.Needs, err = u.Needs(ctx); err != nil {
 		return Plan{}, err
 	}
 	p.Steps = u.steps(p)
@@ -185,9 +185,11 @@ func (u *Update) checkInstallers(ctx context.Context, part Part) error {
 	return nil
 }
 
-// needs sums what the roles will write by volume and compares it with what
-// is free.
-func (u *Update) needs(ctx context.Context) ([]Need, error) {
+// Needs returns the room that the update takes, summed by volume: what those
+// of its data and installers say that are a [Spacer]. It is part of a plan, and
+// may be asked before there is anything to plan. Where a volume has less free
+// the error is a [*Refusal] with ReasonSpace. It writes nothing.
+func (u *Update) Needs(ctx context.Context) ([]Need, error) {
 	var roles []any
 	for _, d := range u.Data {
 		roles = append(roles, d.Data)

@@ -335,6 +335,21 @@ func TestRoomIsSummedPerVolumeAndChecked(t *testing.T) {
 	_, err := u.Plan(t.Context())
 	requireRefusal(t, err, rollback.ReasonSpace)
 	require.ErrorContains(t, err, "clone")
+
+	// Also before there is a release to plan for.
+	u.Parts[0].To = u.Parts[0].From
+	_, err = u.Needs(t.Context())
+	requireRefusal(t, err, rollback.ReasonSpace)
+	u.Data[0].Data = modest{data{w, "ASP"}}
+	needs, err := u.Needs(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, []rollback.Need{{Path: w.root, Bytes: 5, For: "clone, dump"}}, needs)
+}
+
+type modest struct{ data }
+
+func (m modest) Needs(context.Context) ([]rollback.Need, error) {
+	return []rollback.Need{{Path: m.w.root, Bytes: 2, For: "clone"}, {Path: m.w.root, Bytes: 3, For: "dump"}}, nil
 }
 
 func TestR3FirstInstallation(t *testing.T) {

@@ -27,16 +27,27 @@ const (
 // Check looks whether a backup could be made: the server answers, the role is
 // a superuser, the programs are there. It changes nothing.
 func (d *Database) Check(ctx context.Context) error {
+	_, _, err := d.Versions(ctx)
+	return err
+}
+
+// Versions looks as Check does, and returns the server's version and what the
+// pg_dump that a backup would use says of itself, both for people.
+func (d *Database) Versions(ctx context.Context) (server, dump string, err error) {
 	s, err := d.connect(ctx)
 	if err != nil {
-		return err
+		return "", "", err
 	}
 	defer s.close()
 	if _, err := s.usable(ctx); err != nil {
-		return err
+		return "", "", err
 	}
-	_, err = d.findTools(ctx, s.version)
-	return err
+	t, err := d.findTools(ctx, s.version)
+	if err != nil {
+		return "", "", err
+	}
+	err = s.QueryRow(ctx, "SELECT current_setting('server_version')").Scan(&server)
+	return server, t.version, err
 }
 
 // usable returns the live database if it can be backed up.

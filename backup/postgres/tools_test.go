@@ -39,6 +39,10 @@ func TestToolsMustKnowTheServer(t *testing.T) {
 	}
 	w.db.Bin = ""
 	require.NoError(t, w.db.Check(t.Context()))
+	server, dump, err := w.db.Versions(t.Context())
+	require.NoError(t, err)
+	require.Regexp(t, `^[0-9]+`, server)
+	require.Contains(t, dump, "pg_dump (PostgreSQL) "+strings.FieldsFunc(server, func(r rune) bool { return r == '.' || r == ' ' })[0])
 	require.Empty(t, w.kinds(t))
 }
 

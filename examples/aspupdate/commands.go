@@ -9,7 +9,6 @@ import (
 
 	"github.com/aspupdate/aspupdate/fetch"
 	"github.com/aspupdate/aspupdate/rollback"
-	"github.com/aspupdate/aspupdate/version"
 )
 
 func runFetch(ctx context.Context, s *site, _ *cli.Command) error {
@@ -28,11 +27,8 @@ func runPlan(ctx context.Context, s *site, _ *cli.Command) error {
 	if err != nil {
 		return err
 	}
-	s.show.plan(plan)
-	if err := s.firstOfYear(plan.Parts); err != nil {
-		return err
-	}
-	return nil
+	first, err := crossesYear(plan.Parts)
+	return errors.Join(s.show.answer(newPlanDoc(plan, first)), err)
 }
 
 func runUpdate(ctx context.Context, s *site, cmd *cli.Command) error {
@@ -50,10 +46,11 @@ func runUpdate(ctx context.Context, s *site, cmd *cli.Command) error {
 	if err != nil {
 		return err
 	}
-	s.show.plan(plan)
-	if err := s.firstOfYear(plan.Parts); err != nil {
+	first, err := crossesYear(plan.Parts)
+	if err != nil {
 		return err
 	}
+	newPlanDoc(plan, first).print(s.show)
 	if want := cmd.String("plan"); want != "" && want != plan.Hash {
 		return fmt.Errorf("%w: the plan is now %s, not %s", rollback.ErrRefused, plan.Hash, want)
 	}
@@ -131,15 +128,6 @@ func (s *site) lay(from, to []rollback.Release, live []string) (*rollback.Update
 	return u, u.Check()
 }
 
-// firstOfYear says what R14 asks for.
-func (s *site) firstOfYear(parts []rollback.PlanPart) error {
-	first, err := crossesYear(parts)
-	if first {
-		s.show.line("R14: this is the first update of a year: it takes longer, and has requirements of its own; read them first")
-	}
-	return err
-}
-
 // recover brings what is pending to its end.
 func (s *site) recover(ctx context.Context) error {
 	u, err := s.pending()
@@ -205,8 +193,7 @@ func runStatus(_ context.Context, s *site, _ *cli.Command) error {
 	if err != nil {
 		return err
 	}
-	s.show.status(st)
-	return nil
+	return s.show.answer(newStatusDoc(st))
 }
 
 func runAdopt(ctx context.Context, s *site, cmd *cli.Command) error {
@@ -241,25 +228,4 @@ func runLift(_ context.Context, s *site, cmd *cli.Command) error {
 		}
 	}
 	return fmt.Errorf("%w: %s %s is not quarantined", errNothing, name, v)
-}
-
-func runImport(ctx context.Context, s *site, cmd *cli.Command) error {
-	file, err := argument(cmd, "file")
-	if err != nil {
-		return err
-	}
-	v, err := version.Parse(cmd.String("version"))
-	if err != nil {
-		return fmt.Errorf("%w: %w", errConfig, err)
-	}
-	for _, d := range s.conf.Distributions {
-		if d.Name == cmd.String("distribution") {
-			item, err := s.archive.Import(ctx, file, fetch.Key{Distribution: d.Name, Version: v, Variant: version.Setup}, verifier(d, s.source))
-			if err == nil {
-				s.show.line("archived %s, vouched for: %s", item.Key, item.Vouched)
-			}
-			return err
-		}
-	}
-	return fmt.Errorf("%w: there is no [[distribution]] %s", errConfig, cmd.String("distribution"))
 }

@@ -31,6 +31,7 @@ type config struct {
 	Window        windowConfig         `toml:"window"`
 	Application   applicationConfig    `toml:"application"`
 	Deadlines     deadlinesConfig      `toml:"deadlines"`
+	Watch         watchConfig          `toml:"watch"`
 	Distributions []distributionConfig `toml:"distribution"` // several make a bundle (R4), in the order of installation
 
 	Postgres []postgresConfig `toml:"postgres"`

@@ -76,8 +76,18 @@ func hint(code int) string {
 		return "next: aspupdate recover"
 	case exitRolledBack:
 		return "next: read the installer's log in the state folder and call the support; aspupdate lift lets this release in again, another release needs nothing"
+	case exitUsage:
+		return "next: aspupdate --help; aspupdate doctor --init writes a configuration to begin with"
+	case exitRefused, exitBusy:
+		return "next: aspupdate status says how things stand"
+	case exitServer, exitCredentials, exitUnknown, exitSpace, exitFolders, exitAbandoned:
+		return "next: mend it; aspupdate doctor looks again"
+	case exitJournal:
+		return "next: keep the state folder as it is, find out what wrote to it, and bring it back from a copy or ask who can read it"
+	case exitUnvouched:
+		return "next: do not use the file; ask the vendor for its hash, or for the file, and aspupdate fetch or archive import it"
 	case exitPrevious:
-		return "next: ask the support for that Setup, then aspupdate import"
+		return "next: ask the support for that Setup, then aspupdate archive import"
 	}
 	return ""
 }

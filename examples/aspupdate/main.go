@@ -47,12 +47,16 @@ func app() *cli.Command {
 	first := &cli.BoolFlag{Name: "first-installation", Usage: "nothing is installed yet: take FullSetup (R3)"}
 	onSite := func(run func(context.Context, *site, *cli.Command) error) cli.ActionFunc {
 		return func(ctx context.Context, cmd *cli.Command) error {
-			c, err := loadConfig(cmd.String("config"))
-			if err != nil {
-				return err
+			show := &printer{out: cmd.Root().Writer}
+			if cmd.Bool("json") {
+				show.json, show.out = show.out, cmd.Root().ErrWriter
 			}
-			show := &printer{out: cmd.Root().Writer, local: c.Window.zone()}
-			return run(ctx, newSite(c, show, cmd.Bool("first-installation")), cmd)
+			c, err := loadConfig(cmd.String("config"))
+			if err == nil {
+				show.local = c.Window.zone()
+				err = run(ctx, newSite(c, show, cmd.Bool("first-installation")), cmd)
+			}
+			return show.end(cmd.Name, err)
 		}
 	}
 	root := &cli.Command{
@@ -64,37 +68,64 @@ func app() *cli.Command {
 		},
 		Commands: []*cli.Command{
 			demo.Command(),
-			{Name: "fetch", Usage: "look on the server and bring the newest release into the archive", Flags: []cli.Flag{conf, first}, Action: onSite(runFetch)},
-			{Name: "plan", Usage: "say what an update would do, and write nothing", Flags: []cli.Flag{conf, first}, Action: onSite(runPlan)},
+			{Name: "fetch", Usage: "look on the server and bring the newest release into the archive", Flags: []cli.Flag{first}, Action: onSite(runFetch)},
+			{Name: "plan", Usage: "say what an update would do, and write nothing", Flags: []cli.Flag{first}, Action: onSite(runPlan)},
 			{Name: "update", Usage: "recover what is pending, fetch, plan, update; roll back if it fails", Flags: []cli.Flag{
-				conf, first,
+				first,
 				&cli.StringFlag{Name: "plan", Usage: "run only the plan with this `HASH`"},
 				&cli.StringFlag{Name: "override-r13", Usage: "leave the support's hours out, for this `REASON`, which is recorded"},
 			}, Action: onSite(runUpdate)},
 			{Name: "recover", Usage: "bring a pending update to its end; call it when the machine starts", Flags: []cli.Flag{
-				conf,
 				&cli.StringFlag{Name: "retry", Usage: "after \"a person must decide\": try the way back again, for this `REASON`"},
 				&cli.StringFlag{Name: "accept", Usage: "after \"a person must decide\": things were put right by hand, for this `REASON`"},
 			}, Action: onSite(runRecover)},
-			{Name: "status", Usage: "say what is committed, pending and quarantined", Flags: []cli.Flag{conf}, Action: onSite(runStatus)},
+			{Name: "check", Usage: "say what is installed, what is newest, and what is due or late", Action: onSite(runCheck)},
+			{Name: "calendar", Usage: "show a month's releases, days off and support hours", ArgsUsage: "[2026-12]", Flags: []cli.Flag{
+				&cli.StringFlag{Name: "ics", Usage: "also write the month and the eleven after it into this iCalendar `FILE`"},
+			}, Action: onSite(runCalendar)},
+			{Name: "doctor", Usage: "look at all that an update will need, and say what to fix", Flags: []cli.Flag{
+				&cli.BoolFlag{Name: "init", Usage: "only write a commented configuration to begin with"},
+			}, Action: orInit(onSite(runDoctor))},
+			{Name: "watch", Usage: "look for releases until stopped, and tell the configured command of each, and of what is late", Action: onSite(runWatch)},
+			{Name: "status", Usage: "say what is committed, pending and quarantined", Action: onSite(runStatus)},
 			{Name: "adopt", Usage: "take the version that is installed, by whatever means, as the one to update from", Flags: []cli.Flag{
-				conf,
 				&cli.StringFlag{Name: "reason", Required: true, Usage: "why; recorded"},
 			}, Action: onSite(runAdopt)},
 			{Name: "lift", Usage: "let a release in again that was rolled back here", ArgsUsage: "VERSION", Flags: []cli.Flag{
-				conf, distributionFlag(),
+				distributionFlag(),
 				&cli.StringFlag{Name: "reason", Required: true, Usage: "why; recorded"},
 			}, Action: onSite(runLift)},
-			{Name: "import", Usage: "take a Setup that came from the support into the archive (R10)", ArgsUsage: "FILE", Flags: []cli.Flag{
-				conf, distributionFlag(),
-				&cli.StringFlag{Name: "version", Required: true, Usage: "its `VERSION`"},
-			}, Action: onSite(runImport)},
+			{Name: "archive", Usage: "look after the archive of versions (R10)", Commands: []*cli.Command{
+				{Name: "list", Usage: "say what is archived, who vouches for it, and what is in use", Action: onSite(runArchiveList)},
+				{Name: "verify", Usage: "read every byte back and compare", Action: onSite(runArchiveVerify)},
+				{Name: "import", Usage: "take a Setup that came from the support", ArgsUsage: "FILE", Flags: []cli.Flag{
+					distributionFlag(),
+					&cli.StringFlag{Name: "version", Required: true, Usage: "its `VERSION`"},
+				}, Action: onSite(runArchiveImport)},
+				{Name: "prune", Usage: "remove old versions, never one that is in use", Flags: []cli.Flag{
+					&cli.IntFlag{Name: "keep", Usage: "the `NUMBER` of newest versions of each distribution that stay"},
+					&cli.DurationFlag{Name: "younger", Usage: "what was archived less than this `DURATION` ago stays: 2160h are 90 days"},
+					&cli.BoolFlag{Name: "dry-run", Usage: "only say what would go"},
+				}, Action: onSite(runArchivePrune)},
+			}},
 		},
 	}
-	for _, c := range root.Commands {
-		c.OnUsageError = root.OnUsageError
-	}
+	prepare(root, root.OnUsageError, conf, &cli.BoolFlag{Name: "json", Usage: "write one JSON document to standard output, and the rest to standard error"})
 	return root
+}
+
+// prepare gives every command that does something what all of them have.
+func prepare(c *cli.Command, onUsageError cli.OnUsageErrorFunc, common ...cli.Flag) {
+	for _, sub := range c.Commands {
+		sub.OnUsageError = onUsageError
+		if sub.Name == "demo" {
+			continue
+		}
+		if sub.Action != nil {
+			sub.Flags = append(sub.Flags, common...)
+		}
+		prepare(sub, onUsageError, common...)
+	}
 }
 
 func distributionFlag() cli.Flag {

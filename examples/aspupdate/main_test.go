@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,6 +21,13 @@ import (
 var program string
 
 func TestMain(m *testing.M) {
+	if do, ok := helpers[os.Args[min(1, len(os.Args)-1)]]; ok {
+		if err := do(os.Args[2:]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	os.Exit(func() int {
 		dir, err := os.MkdirTemp("", "aspupdate-test-")
 		if err != nil {
@@ -37,6 +45,39 @@ func TestMain(m *testing.M) {
 		}
 		return m.Run()
 	}())
+}
+
+// helpers are commands of an operator's that are there on every system: the
+// test binary itself.
+var helpers = map[string]func(args []string) error{
+	"append-input": func(args []string) error {
+		f, err := os.OpenFile(args[0], os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+		if err == nil {
+			_, err = io.Copy(f, os.Stdin)
+		}
+		return err
+	},
+	"write": func(args []string) error { return os.WriteFile(args[0], []byte(args[1]), 0o600) },
+	// An installer: what it is to do stands in its file.
+	"setup": func(args []string) error {
+		text, err := os.ReadFile(args[0])
+		if version, ok := strings.CutPrefix(string(text), "says "); ok && err == nil {
+			return os.WriteFile(args[1], []byte(version), 0o600)
+		}
+		return fmt.Errorf("this installer does not work: %q, %w", text, err)
+	},
+	"large": func(args []string) error { // without room on the disk for what it says to hold
+		f, err := os.Create(args[0])
+		if err == nil {
+			err = f.Truncate(8 << 40)
+		}
+		return err
+	},
+	"read": func(args []string) error {
+		text, err := os.ReadFile(args[0])
+		fmt.Print(string(text))
+		return err
+	},
 }
 
 // aspupdate runs the command and returns its exit code, standard output and

@@ -3,9 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"maps"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/aspupdate/aspupdate/fetch"
@@ -21,6 +18,10 @@ var moscow = time.FixedZone("MSK", 3*60*60)
 type printer struct {
 	out   io.Writer
 	local *time.Location // shown beside Moscow time, nil if it is the same
+
+	json     io.Writer // with --json: where the document goes; out is then for what it does not hold
+	answered bool
+	done     resultDoc // what is known of the result by now
 }
 
 func (p *printer) line(format string, args ...any) {
@@ -34,6 +35,8 @@ func (p *printer) time(t time.Time) string {
 	}
 	return s
 }
+
+func (p *printer) clock(t time.Time) string { return t.In(moscow).Format("15:04:05") }
 
 func (p *printer) rollback(e rollback.Event) {
 	what := string(e.Step)
@@ -51,7 +54,7 @@ func (p *printer) rollback(e rollback.Event) {
 	case e.Ref != "":
 		what += " " + e.Ref
 	}
-	p.line("%s  %s", e.Time.In(moscow).Format("15:04:05"), what)
+	p.line("%s  %s", p.clock(e.Time), what)
 }
 
 func (p *printer) install(e install.Event) { p.line("          %s", e) }
@@ -66,58 +69,24 @@ func (p *printer) fetch(e fetch.Event) {
 		p.line("          try %d failed, next in %v: %v", e.Try, e.Wait.Round(time.Second), e.Err)
 	case fetch.EventArchived, fetch.EventReused, fetch.EventRerelease:
 		p.line("          %s %s, vouched for: %s", e.Kind, e.Item.Key, e.Item.Vouched)
+		if e.Kind != fetch.EventRerelease { // which comes after archived, of the same item
+			p.done.Archived = append(p.done.Archived, newItemDoc(e.Item))
+		}
+	case fetch.EventLookFailed:
+		p.line("%s  %v", p.clock(time.Now()), e.Err)
+	case fetch.EventLookRecovered:
+		p.line("%s  looking goes well again", p.clock(time.Now()))
 	case fetch.EventDamaged:
 		p.line("          a damaged file was moved aside: %s: %v", e.Path, e.Err)
 	}
 }
 
-func (p *printer) plan(plan rollback.Plan) {
-	p.line("plan %s", plan.Hash)
-	for _, part := range plan.Parts {
-		if part.Keep {
-			p.line("  %s stays at %s", part.Name, part.From)
-			continue
-		}
-		p.line("  %s from %s to %s", part.Name, part.From, part.To)
-	}
-	if names := plan.Unauthenticated(); len(names) > 0 {
-		p.line("  UNAUTHENTICATED, nobody vouches for the file: %s", strings.Join(names, ", "))
-	}
-	for _, o := range plan.Overrides {
-		p.line("  left out: %s, because: %s", o.Rule, o.Reason)
-	}
-	if !plan.Slot.LatestStart.IsZero() {
-		p.line("  R13: start from %s, until %s", p.time(plan.Slot.Start), p.time(plan.Slot.LatestStart))
-	}
-	for _, n := range plan.Needs {
-		p.line("  room: %d MB at %s for %s", n.Bytes>>20+1, n.Path, n.For)
-	}
-	for i, s := range plan.Steps {
-		p.line("  %2d %s %s", i+1, s.Step, s.Part)
-	}
-}
-
 func (p *printer) result(r rollback.Result) {
+	p.done.Update, p.done.Outcome = r.Update, r.Outcome
 	switch r.Outcome {
 	case rollback.Committed:
 		p.line("committed: the new version and its data are in place")
 	case rollback.RolledBack:
 		p.line("rolled back: the previous version and its data are in place")
-	}
-}
-
-func (p *printer) status(st rollback.Status) {
-	for _, name := range slices.Sorted(maps.Keys(st.Committed)) {
-		p.line("%s: committed %s", name, st.Committed[name])
-	}
-	for _, q := range st.Quarantined {
-		p.line("%s: %s is quarantined since %s", q.Part, q.Release, p.time(q.Since))
-	}
-	if st.Last != "" {
-		p.line("the last update: %s", st.Last)
-	}
-	if u := st.Pending; u != nil {
-		p.line("pending: update %s, going %s, at %s, attempt %d", u.Update, u.Way, u.Step, u.Attempts+1)
-		p.line("%v", st.Blocked())
 	}
 }

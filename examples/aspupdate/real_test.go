@@ -55,7 +55,7 @@ func newRealSite(t *testing.T) *realSite {
 	for _, b := range bundle {
 		setup := filepath.Join(base, b.database+".sh")
 		require.NoError(t, os.WriteFile(setup, []byte(s.setup(installed, "")), 0o644))
-		code, out, errs := s.run(t, "import", "--distribution", b.distribution, "--version", installed, setup)
+		code, out, errs := s.run(t, "archive", "import", "--distribution", b.distribution, "--version", installed, setup)
 		require.Zero(t, code, out+errs)
 	}
 	for _, b := range bundle {
@@ -165,14 +165,14 @@ every = '200ms'
 
 func (s *realSite) env() []string {
 	return []string{
-		"SITE_FTP_PASSWORD=" + s.server.Password,
+		"SITE_FTP_PASSWORD=" + s.server.Password, "ASPUPDATE_CONFIG=" + s.configFile(),
 		"PGHOST=127.0.0.1", fmt.Sprint("PGPORT=", s.cluster.Port), "PGUSER=postgres", "PGPASSWORD=" + s.cluster.Password,
 	}
 }
 
 func (s *realSite) run(t testing.TB, name string, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
-	code, stdout, stderr = aspupdate(t, s.env(), append([]string{name, "--config", s.configFile()}, args...)...)
+	code, stdout, stderr = aspupdate(t, s.env(), append([]string{name}, args...)...)
 	for _, secret := range []string{s.cluster.Password, url.QueryEscape(s.cluster.Password), s.server.Password} {
 		require.NotContains(t, stdout+stderr, secret, "no secret is ever shown")
 	}
@@ -234,6 +234,18 @@ func TestUpdateOnRealParts(t *testing.T) {
 		s.inOrder(t, "7.13.100")
 		code, _, errs = s.run(t, "update")
 		require.Equal(t, exitNothing, code, errs)
+	})
+	t.Run("looked at", func(t *testing.T) {
+		code, out, errs := s.run(t, "doctor")
+		require.Zero(t, code, out+errs)
+		require.Regexp(t, `(?m)^ok       postgres \S+: PostgreSQL \d+.*, the role may do all that is needed, pg_dump \(PostgreSQL\) \d+`, out)
+		require.Regexp(t, `(?m)^ok       space .*an update takes \d+ MB \(.*snapshot`, out)
+		require.Equal(t, 2, strings.Count(out, "the Setup of 7.13.100 is there and whole (R10)"), out)
+		code, out, errs = s.run(t, "check")
+		require.Equal(t, exitNothing, code, out+errs)
+		code, out, errs = s.run(t, "archive", "prune", "--keep", "1", "--dry-run")
+		require.Zero(t, code, out+errs)
+		require.Contains(t, out, "nothing to remove", "an operator may still go back")
 	})
 	t.Run("R15 broken", func(t *testing.T) {
 		// The second of the bundle fails after the first was installed: both go back.
@@ -391,7 +403,7 @@ func TestBadInputOnRealParts(t *testing.T) {
 			harm: func(t *testing.T) func() { return s.fullArchive(t) },
 		},
 		{
-			name: "R10 previous Setup gone", code: exitPrevious, want: "aspupdate import",
+			name: "R10 previous Setup gone", code: exitPrevious, want: "aspupdate archive import",
 			harm: func(t *testing.T) func() {
 				dir := filepath.Join(s.dir, "archive", "Опека")
 				require.NoError(t, os.Rename(dir, s.dir+"/away"))

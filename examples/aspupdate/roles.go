@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -55,19 +56,28 @@ type application struct{ app applicationConfig }
 func (a application) Stop(ctx context.Context) error  { return command(ctx, a.app.Stop) }
 func (a application) Start(ctx context.Context) error { return command(ctx, a.app.Start) }
 
-// command runs one of the operator's commands. Its output goes to a file, not
-// a pipe: a service that it starts may keep it open for ever.
+// command runs one of the operator's commands in our environment, nil for
+// none.
 func command(ctx context.Context, argv []string) error {
 	if len(argv) == 0 {
 		return nil
 	}
+	return runCommand(ctx, argv, nil, nil)
+}
+
+// runCommand runs a command with its standard input. Its output goes to a
+// file, not a pipe: a service that it starts may keep it open for ever.
+func runCommand(ctx context.Context, argv, env []string, input []byte) error {
 	out, err := os.CreateTemp("", "aspupdate-command-*")
 	if err != nil {
 		return err
 	}
 	defer func() { _, _ = out.Close(), os.Remove(out.Name()) }()
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
-	cmd.Stdout, cmd.Stderr = out, out
+	cmd.Env, cmd.Stdout, cmd.Stderr = env, out, out
+	if input != nil {
+		cmd.Stdin = bytes.NewReader(input)
+	}
 	cmd.WaitDelay = time.Second
 	cmd.SysProcAttr = process.OwnGroup()
 	if err := cmd.Run(); err != nil {

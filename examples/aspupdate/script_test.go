@@ -75,7 +75,7 @@ func (s *scriptSite) expand(text string) string {
 // run runs a command on the site and returns all that it says.
 func (s *scriptSite) run(name string, args ...string) (code int, said string) {
 	s.t.Helper()
-	code, out, errs := aspupdate(s.t, []string{"SITE_FTP_PASSWORD=" + s.server.Password}, append([]string{name, "--config", s.config()}, args...)...)
+	code, out, errs := aspupdate(s.t, []string{"SITE_FTP_PASSWORD=" + s.server.Password, "ASPUPDATE_CONFIG=" + s.config()}, append([]string{name}, args...)...)
 	return code, out + errs
 }
 
@@ -113,6 +113,6 @@ func (s *scriptSite) installed(version string) {
 	s.t.Helper()
 	setup := s.publish(version, "Setup", "echo "+version+" > $1/version\n")
 	s.write(filepath.Join(s.site, "version"), version+"\n")
-	code, out := s.run("import", "--distribution", "АСП", "--version", version, setup)
+	code, out := s.run("archive", "import", "--distribution", "АСП", "--version", version, setup)
 	require.Zero(s.t, code, out)
 }

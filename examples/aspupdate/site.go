@@ -116,13 +116,8 @@ func (s *site) serverFolders(ctx context.Context) ([]string, error) {
 // newest looks on the server for what to install: one release, or the newest
 // number that a bundle has whole (R4).
 func (s *site) newest(ctx context.Context) ([]fetch.Release, error) {
-	if s.conf.Server.TLSInsecure != "" {
-		s.show.line("INSECURE, the server's certificate is not checked, because: %s", s.conf.Server.TLSInsecure)
-	}
-	f := fetch.Finder{
-		Layout: fetch.Layout{Root: s.conf.Server.Root}, Betas: s.conf.Server.Betas,
-		Settle: time.Duration(s.conf.Server.Settle), Observe: s.show.fetch,
-	}
+	s.insecure()
+	f := s.finder()
 	var bundle []fetch.Wanted
 	for _, d := range s.conf.Distributions {
 		bundle = append(bundle, fetch.Wanted{Distribution: d.Name, Variant: s.variant()})
@@ -132,6 +127,20 @@ func (s *site) newest(ctx context.Context) ([]fetch.Release, error) {
 		return []fetch.Release{r}, err
 	}
 	return f.Joint(ctx, s.source, bundle, fetch.SameNumber)
+}
+
+func (s *site) finder() fetch.Finder {
+	return fetch.Finder{
+		Layout: fetch.Layout{Root: s.conf.Server.Root}, Betas: s.conf.Server.Betas,
+		Settle: time.Duration(s.conf.Server.Settle), Observe: s.show.fetch,
+	}
+}
+
+// insecure says so at each run.
+func (s *site) insecure() {
+	if s.conf.Server.TLSInsecure != "" {
+		s.show.line("INSECURE, the server's certificate is not checked, because: %s", s.conf.Server.TLSInsecure)
+	}
 }
 
 func (s *site) variant() version.Variant {

@@ -58,8 +58,8 @@ func (s *show) config() string { return filepath.Join(s.root, "aspupdate.toml") 
 // aspupdate is this program's own command in a process of its own. Secrets
 // go by the environment, never by arguments.
 func (s *show) aspupdate(ctx context.Context, name string, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, s.self, append([]string{name, "--config", s.config()}, args...)...)
-	cmd.Env = append(os.Environ(), "ASPUPDATE_DEMO_PASSWORD="+s.server.password)
+	cmd := exec.CommandContext(ctx, s.self, append([]string{name}, args...)...)
+	cmd.Env = append(os.Environ(), "ASPUPDATE_CONFIG="+s.config(), "ASPUPDATE_DEMO_PASSWORD="+s.server.password)
 	cmd.WaitDelay = 10 * time.Second
 	w := &indenter{w: s.out}
 	cmd.Stdout, cmd.Stderr = w, w

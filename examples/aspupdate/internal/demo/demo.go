@@ -129,7 +129,7 @@ func raise(ctx context.Context, out io.Writer) (s *show, err error) {
 	}
 	// The server keeps no history (R10): the installed version's Setup came
 	// with the installation.
-	return s, s.expect(s.aspupdate(ctx, "import", "--distribution", distribution, "--version", first.Version, setup), 0)
+	return s, s.expect(s.aspupdate(ctx, "archive", "import", "--distribution", distribution, "--version", first.Version, setup), 0)
 }
 
 // strike takes the scene down.

@@ -1,0 +1,238 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"time"
+
+	"github.com/aspupdate/aspupdate/backup/postgres"
+	"github.com/aspupdate/aspupdate/fetch"
+	"github.com/aspupdate/aspupdate/internal/durable"
+	"github.com/aspupdate/aspupdate/rollback"
+	"github.com/aspupdate/aspupdate/schedule"
+	"github.com/aspupdate/aspupdate/version"
+)
+
+// server looks for each distribution: that takes a connection, TLS and a
+// login on its way.
+func (d *doctor) server(ctx context.Context) {
+	c := d.conf.Server
+	switch {
+	case d.source.TLS == fetch.TLSNone:
+		d.warn("tls", "", "none: anybody on the way can read the password and replace the files; ask the vendor whether server.tls = \"explicit\" works")
+	case c.TLSInsecure != "":
+		d.warn("tls", "", "the server's certificate is not checked, because: %s", c.TLSInsecure)
+	}
+	finder := d.finder()
+	finder.Observe = nil
+	for i, dist := range d.conf.Distributions {
+		found, err := finder.Find(ctx, d.source, dist.Name)
+		if errors.Is(err, fetch.ErrUnreachable) {
+			d.fix("server", c.Address, err)
+			return
+		}
+		if i == 0 {
+			d.ok("server", c.Address, "answers")
+			if d.source.TLS != fetch.TLSNone && c.TLSInsecure == "" {
+				d.ok("tls", "", "%s, and the certificate is trusted", c.TLS)
+			}
+		}
+		if errors.Is(err, fetch.ErrCredentials) {
+			d.fix("credentials", c.User, err)
+			return
+		}
+		if i == 0 {
+			d.ok("credentials", c.User, "taken")
+		}
+		if err == nil && len(found.Releases) == 0 {
+			d.warn("distribution", dist.Name, "no release to offer; passed over: %v", found.Skipped)
+			continue
+		}
+		d.either(err, "distribution", dist.Name, "%s", newestOf(found))
+		if dist.Unauthenticated != "" {
+			d.warn("distribution", dist.Name, "files without a pinned hash are taken, because: %s", dist.Unauthenticated)
+		}
+	}
+}
+
+func newestOf(f fetch.Found) string {
+	if len(f.Releases) == 0 {
+		return ""
+	}
+	return "the newest release is " + f.Releases[0].Version.String()
+}
+
+func (d *doctor) journal() {
+	st, err := rollback.ReadStatus(d.conf.State)
+	if err == nil {
+		d.st, err = st, st.Blocked()
+	}
+	d.either(err, "journal", "", "no update is pending")
+}
+
+// versions asks for what is installed, and re-reads the Setup that a way back
+// would install (R10).
+func (d *doctor) versions(ctx context.Context) {
+	for _, dist := range d.conf.Distributions {
+		answer, err := newProbe(dist.Probe, nil).Version(ctx)
+		switch {
+		case err != nil:
+			d.fix("application", dist.Name, err)
+		case answer == "":
+			d.warn("application", dist.Name, "not installed: %s is not there; the first update wants --first-installation", dist.Probe.Installed)
+		default:
+			d.ok("application", dist.Name, "answers that it is %s", answer)
+		}
+		r, committed := d.st.Committed[dist.Name]
+		if !committed {
+			r.Version = answer
+		}
+		if r.Version == "" {
+			continue
+		}
+		if committed && err == nil && answer != r.Version {
+			d.fix("application", dist.Name, fmt.Errorf("the journal has %s as committed and the application answers %q: %w; aspupdate adopt, if it was installed by other means",
+				r.Version, answer, rollback.ErrRefused))
+		}
+		v, err := version.Parse(r.Version)
+		var item fetch.Item
+		if err == nil {
+			item, err = d.archive.Get(fetch.Key{Distribution: dist.Name, Version: v, Variant: version.Setup, SHA256: r.SHA256})
+		}
+		if errors.Is(err, fetch.ErrNotArchived) {
+			err = fmt.Errorf("%w: %w", errPrevious, err)
+		}
+		if err == nil {
+			err = d.archive.Verify(ctx, item)
+		}
+		d.either(err, "archive", dist.Name, "the Setup of %s is there and whole (R10)", r.Version)
+	}
+}
+
+// databases looks whether backups could be made.
+func (d *doctor) databases(ctx context.Context) {
+	for _, p := range d.conf.Postgres {
+		server, dump, err := (&postgres.Database{URI: p.value}).Versions(ctx)
+		d.either(err, "postgres", p.Name, "PostgreSQL %s, the role may do all that is needed, %s", server, dump)
+	}
+	for _, p := range slices.Concat(d.conf.SQLite, d.conf.Folders) {
+		_, err := os.ReadDir(p.Path)
+		if info, statErr := os.Stat(p.Path); statErr == nil && !info.IsDir() {
+			var f *os.File
+			if f, err = os.OpenFile(p.Path, os.O_RDWR, 0); err == nil {
+				_ = f.Close()
+			}
+		}
+		d.either(err, "data", p.Path, "can be read")
+	}
+}
+
+// programs looks for the programs of all commands.
+func (d *doctor) programs() {
+	app := d.conf.Application
+	commands := [][]string{app.Close, app.Open, app.Stop, app.Start, d.conf.Watch.Command}
+	for _, dist := range d.conf.Distributions {
+		commands = append(commands, dist.Launcher, dist.Remove, dist.Probe.Command)
+	}
+	for _, c := range d.conf.Commands {
+		commands = append(commands, c.Backup, c.Verify, c.Restore, c.Describe, c.List, c.Rename, c.Drop)
+	}
+	seen := map[string]bool{"": true}
+	for _, argv := range commands {
+		if len(argv) == 0 || seen[argv[0]] {
+			continue
+		}
+		seen[argv[0]] = true
+		path, err := exec.LookPath(argv[0])
+		d.either(err, "program", argv[0], "%s", path)
+	}
+}
+
+// folders looks whether the three folders may be written, and lie well.
+func (d *doctor) folders(ctx context.Context) {
+	for _, dir := range []string{d.conf.State, d.conf.Archive, d.conf.Backups} {
+		if _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) {
+			d.ok("folder", dir, "is made when it is first needed")
+			continue
+		}
+		f, err := os.CreateTemp(dir, ".doctor-*")
+		if err == nil {
+			_ = f.Close()
+			err = os.Remove(f.Name())
+		}
+		d.either(err, "folder", dir, "can be written")
+	}
+	u, err := d.unplanned()
+	if err == nil {
+		var live []string
+		if live, err = d.serverFolders(ctx); err == nil {
+			u.Live = append(u.Live, live...)
+			err = u.Check()
+		}
+	}
+	d.either(err, "folders", "", "none lies inside what an update replaces")
+}
+
+// unplanned is an update to ask its roles, who care for no version here.
+func (d *doctor) unplanned() (*rollback.Update, error) {
+	some := rollback.Release{Version: "7.01.100"}
+	var parts []rollback.PlanPart
+	for _, dist := range d.conf.Distributions {
+		parts = append(parts, rollback.PlanPart{Name: dist.Name, From: some, To: some})
+	}
+	return d.update(parts)
+}
+
+// space compares what an update takes with what is free, and tells what is
+// free where it takes nothing.
+func (d *doctor) space(ctx context.Context) {
+	var needs []rollback.Need
+	u, err := d.unplanned()
+	if err == nil {
+		needs, err = u.Needs(ctx)
+	}
+	if err != nil {
+		d.fix("space", "", err)
+	}
+	for _, dir := range []string{d.conf.State, d.conf.Archive, d.conf.Backups} {
+		needs = append(needs, rollback.Need{Path: dir})
+	}
+	told := map[string]bool{}
+	for _, n := range needs {
+		v, err := durable.VolumeOf(n.Path)
+		if err == nil && told[v.ID] {
+			continue
+		}
+		told[v.ID] = true
+		text := ""
+		if n.Bytes > 0 {
+			text = fmt.Sprintf(", an update takes %d MB (%s)", n.Bytes>>20+1, n.For)
+		}
+		d.either(err, "space", n.Path, "%d MB free%s", v.Free>>20, text)
+	}
+}
+
+// clock looks whether the clock can be believed: the support's hours (R13)
+// are told by it.
+func (d *doctor) clock() {
+	now := time.Now()
+	const fault = 5 * time.Minute
+	records, _ := rollback.ReadJournal(d.conf.State)
+	switch synchronized, known := clockSynchronized(); {
+	case len(records) > 0 && records[len(records)-1].Time.After(now.Add(fault)):
+		d.fix("clock", "", fmt.Errorf("it shows %s, and the journal was written at %s: set it right", d.show.time(now), d.show.time(records[len(records)-1].Time)))
+	case known && !synchronized:
+		d.warn("clock", "", "it shows %s; the system does not know whether that is right: does it ask a time server?", d.show.time(now))
+	default:
+		d.ok("clock", "", "it shows %s", d.show.time(now))
+	}
+	if w := schedule.Russia().Warning(now); w != "" {
+		d.warn("calendar", "", "%s", w)
+	} else {
+		d.ok("calendar", "", "days off are known until %s", schedule.Russia().Last())
+	}
+}

@@ -1,0 +1,111 @@
+package main
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aspupdate/aspupdate/rollback"
+)
+
+// firstOfYear is what R14 wants people to know.
+const firstOfYear = "R14: this is the first update of a year: it takes longer, and has requirements of its own; read them first"
+
+// A planDoc is what an update would do.
+type planDoc struct {
+	Schema string `json:"schema"` // aspupdate.plan/1
+	rollback.Plan
+	Slot        *rollback.Slot `json:"slot,omitempty"` // R13; none where any time will do
+	FirstOfYear bool           `json:"first_of_year"`  // R14
+}
+
+func newPlanDoc(plan rollback.Plan, firstOfYear bool) planDoc {
+	d := planDoc{Schema: "aspupdate.plan/1", Plan: plan, FirstOfYear: firstOfYear}
+	if !plan.Slot.LatestStart.IsZero() {
+		d.Slot = &plan.Slot
+	}
+	return d
+}
+
+func (plan planDoc) print(p *printer) {
+	p.line("plan %s", plan.Hash)
+	for _, part := range plan.Parts {
+		if part.Keep {
+			p.line("  %s stays at %s", part.Name, part.From)
+			continue
+		}
+		p.line("  %s from %s to %s", part.Name, part.From, part.To)
+	}
+	if names := plan.Unauthenticated(); len(names) > 0 {
+		p.line("  UNAUTHENTICATED, nobody vouches for the file: %s", strings.Join(names, ", "))
+	}
+	for _, o := range plan.Overrides {
+		p.line("  left out: %s, because: %s", o.Rule, o.Reason)
+	}
+	if plan.Slot != nil {
+		p.line("  R13: start from %s, until %s", p.time(plan.Slot.Start), p.time(plan.Slot.LatestStart))
+	}
+	for _, n := range plan.Needs {
+		p.line("  room: %d MB at %s for %s", n.Bytes>>20+1, n.Path, n.For)
+	}
+	for i, s := range plan.Steps {
+		p.line("  %2d %s %s", i+1, s.Step, s.Part)
+	}
+	if plan.FirstOfYear {
+		p.line("%s", firstOfYear)
+	}
+}
+
+// A statusDoc is what the journal says.
+type statusDoc struct {
+	Schema      string                      `json:"schema"` // aspupdate.status/1
+	Committed   map[string]rollback.Release `json:"committed"`
+	Quarantined []quarantineDoc             `json:"quarantined"`
+	Last        rollback.Outcome            `json:"last,omitempty"` // how the last update ended
+	Pending     *pendingDoc                 `json:"pending,omitempty"`
+}
+
+type quarantineDoc struct {
+	Distribution string           `json:"distribution"`
+	Release      rollback.Release `json:"release"`
+	Since        time.Time        `json:"since"`
+	Update       string           `json:"update"` // that was rolled back
+}
+
+type pendingDoc struct {
+	Update   string           `json:"update"`
+	Step     rollback.Step    `json:"step"`
+	Way      rollback.Way     `json:"way"`
+	Damaged  bool             `json:"damaged"` // an installer was, or may have been, started
+	Outcome  rollback.Outcome `json:"outcome,omitempty"`
+	Attempts int              `json:"attempts"`
+	Why      string           `json:"why"` // in words, with what to do
+}
+
+func newStatusDoc(st rollback.Status) statusDoc {
+	d := statusDoc{Schema: "aspupdate.status/1", Committed: st.Committed, Quarantined: []quarantineDoc{}, Last: st.Last}
+	for _, q := range st.Quarantined {
+		d.Quarantined = append(d.Quarantined, quarantineDoc{q.Part, q.Release, q.Since, q.Update})
+	}
+	if u := st.Pending; u != nil {
+		d.Pending = &pendingDoc{u.Update, u.Step, u.Way, u.Damaged, u.Outcome, u.Attempts, st.Blocked().Error()}
+	}
+	return d
+}
+
+func (st statusDoc) print(p *printer) {
+	for _, name := range slices.Sorted(maps.Keys(st.Committed)) {
+		p.line("%s: committed %s", name, st.Committed[name])
+	}
+	for _, q := range st.Quarantined {
+		p.line("%s: %s is quarantined since %s", q.Distribution, q.Release, p.time(q.Since))
+	}
+	if st.Last != "" {
+		p.line("the last update: %s", st.Last)
+	}
+	if u := st.Pending; u != nil {
+		p.line("pending: update %s, going %s, at %s, attempt %d", u.Update, u.Way, u.Step, u.Attempts+1)
+		p.line("%s", u.Why)
+	}
+}

@@ -1,0 +1,264 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/stretchr/testify/require"
+	"github.com/urfave/cli/v3"
+
+	"github.com/aspupdate/aspupdate/fetch/fetchtest"
+	"github.com/aspupdate/aspupdate/rollback"
+	"github.com/aspupdate/aspupdate/schedule"
+)
+
+// TestScripts plays testdata/script/*.txtar: each has an FTP server in memory,
+// an installation with one distribution, and an application that answers with
+// what the file "installed" says. $OLD, $LAST and $NEXT are the versions of
+// the last two releases that were due, and of the one that comes next.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 filepath.Join("testdata", "script"),
+		Setup:               setUpScript,
+		RequireExplicitExec: true,
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"aspupdate":   scriptRun,
+			"configure":   scriptConfigure,
+			"document":    scriptDocument,
+			"damage":      scriptDamage,
+			"journal":     scriptJournal,
+			"hold-lock":   scriptHoldLock,
+			"publish":     scriptPublish,
+			"unpublish":   scriptUnpublish,
+			"stop-server": func(ts *testscript.TestScript, _ bool, _ []string) { scriptServer(ts).Close() },
+			"eventually":  scriptEventually,
+		},
+	})
+}
+
+type serverKey struct{}
+
+func scriptServer(ts *testscript.TestScript) *fetchtest.Server {
+	return ts.Value(serverKey{}).(*fetchtest.Server)
+}
+
+func setUpScript(env *testscript.Env) error {
+	server, err := fetchtest.Listen()
+	if err != nil {
+		return err
+	}
+	env.Defer(server.Close)
+	server.User, server.Password = "site", "correct horse"
+	env.Values[serverKey{}] = server
+	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		installed, err := os.ReadFile(filepath.Join(env.WorkDir, "installed"))
+		if err != nil {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+		_, _ = w.Write(installed)
+	}))
+	env.Defer(app.Close)
+	config := strings.NewReplacer(
+		"address = '127.0.0.1:1'", "address = '"+server.Addr+"'\nuser = 'site'\npassword_env = 'SITE_FTP_PASSWORD'\nsettle = '1ms'",
+		"http://127.0.0.1:1/", app.URL,
+	).Replace(goodConfig(env.WorkDir))
+	var due []string
+	for r, err := range (schedule.Calendar{}).Before(time.Now()) {
+		if err != nil {
+			return err
+		}
+		if due = append(due, r.Version.String()); len(due) == 2 {
+			break
+		}
+	}
+	for r := range (schedule.Calendar{}).From(time.Now()) {
+		env.Setenv("NEXT", r.Version.String())
+		break
+	}
+	env.Setenv("LAST", due[0])
+	env.Setenv("OLD", due[1])
+	self, err := os.Executable() // as "append-input FILE" it is a command of the operator's
+	if err != nil {
+		return err
+	}
+	env.Setenv("SELF", filepath.ToSlash(self))
+	env.Setenv("PROGRAM", program)
+	env.Setenv("SITE_FTP_PASSWORD", server.Password)
+	env.Setenv("ASPUPDATE_CONFIG", filepath.Join(env.WorkDir, "aspupdate.toml"))
+	return os.WriteFile(filepath.Join(env.WorkDir, "aspupdate.toml"), []byte(config), 0o600)
+}
+
+// aspupdate CODE ARGUMENTS... wants this exit code, and never shows a secret.
+func scriptRun(ts *testscript.TestScript, _ bool, args []string) {
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	err = ts.Exec(program, args[1:]...)
+	code := 0
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		code = exit.ExitCode()
+	} else {
+		ts.Check(err)
+	}
+	if code != want {
+		ts.Fatalf("aspupdate ended with code %d, not %d", code, want)
+	}
+	if said := ts.ReadFile("stdout") + ts.ReadFile("stderr"); strings.Contains(said, "correct horse") {
+		ts.Fatalf("a secret was shown")
+	}
+}
+
+// configure OLD NEW changes the configuration; \n is a new line and
+// $NAME a variable, within quotes too.
+func scriptConfigure(ts *testscript.TestScript, _ bool, args []string) {
+	text := ts.ReadFile("aspupdate.toml")
+	expand := func(s string) string { return os.Expand(strings.ReplaceAll(s, `\n`, "\n"), ts.Getenv) }
+	old, replacement := expand(args[0]), expand(args[1])
+	if !strings.Contains(text, old) {
+		ts.Fatalf("the configuration has no %q", old)
+	}
+	text = strings.Replace(text, old, replacement, 1)
+	ts.Check(os.WriteFile(ts.MkAbs("aspupdate.toml"), []byte(text), 0o600))
+}
+
+// document SCHEMA wants standard output to be one JSON document of this
+// schema, and nothing else.
+func scriptDocument(ts *testscript.TestScript, _ bool, args []string) {
+	dec := json.NewDecoder(strings.NewReader(ts.ReadFile("stdout")))
+	var d struct{ Schema string }
+	ts.Check(dec.Decode(&d))
+	if d.Schema != args[0] {
+		ts.Fatalf("the schema is %q", d.Schema)
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		ts.Fatalf("more than one document: %v", err)
+	}
+}
+
+// damage VERSION [cut] changes a byte of an archived installer, or cuts it.
+func scriptDamage(ts *testscript.TestScript, _ bool, args []string) {
+	found, err := filepath.Glob(filepath.Join(ts.MkAbs("archive"), "АСП", args[0], "Setup-*", "*.exe"))
+	ts.Check(err)
+	if len(found) != 1 {
+		ts.Fatalf("%d installers of %s", len(found), args[0])
+	}
+	ts.Check(os.Chmod(found[0], 0o700))
+	text, err := os.ReadFile(found[0])
+	ts.Check(err)
+	text[0] ^= 1
+	if len(args) > 1 {
+		text = text[1:]
+	}
+	ts.Check(os.WriteFile(found[0], text, 0o700))
+}
+
+// journal KIND FROM TO leaves an update behind that is pending, quarantined,
+// left to a person (operator) or to a restart of the machine (reboot), of
+// another configuration (other), or a journal that is damaged.
+func scriptJournal(ts *testscript.TestScript, _ bool, args []string) {
+	state := ts.MkAbs("state")
+	ts.Check(os.MkdirAll(state, 0o700))
+	if args[0] == "damaged" {
+		ts.Check(os.WriteFile(filepath.Join(state, "journal.log"), []byte("no journal\nat all\n"), 0o600))
+		return
+	}
+	j, err := rollback.OpenJournal(state)
+	ts.Check(err)
+	defer func() { ts.Check(j.Close()) }()
+	plan := &rollback.Plan{Parts: []rollback.PlanPart{{Name: "АСП", From: rollback.Release{Version: args[1]}, To: rollback.Release{Version: args[2]}}}}
+	if text, err := os.ReadFile(ts.MkAbs("plan.json")); err == nil {
+		ts.Check(json.Unmarshal(text, plan)) // the program's own
+	}
+	if args[0] == "other" {
+		plan.Parts[0].Name = "Опека"
+	}
+	ts.Check(j.Append(rollback.Record{Time: time.Now(), Update: "u1", Step: rollback.StepIntent, Phase: rollback.Done, Way: rollback.Forward, Plan: plan}))
+	note := func(step rollback.Step, phase rollback.Phase, way rollback.Way, ref string) {
+		ts.Check(j.Append(rollback.Record{Time: time.Now(), Update: "u1", Step: step, Phase: phase, Way: way, Ref: ref}))
+	}
+	switch args[0] {
+	case "quarantined":
+		note(rollback.StepRolledBack, rollback.Done, rollback.Back, "")
+		note(rollback.StepEnd, rollback.Done, rollback.Back, "")
+	case "operator":
+		note(rollback.StepOperator, rollback.Done, rollback.Back, "")
+	case "reboot":
+		boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+		ts.Check(err)
+		note(rollback.StepReboot, rollback.Begin, rollback.Forward, strings.TrimSpace(string(boot)))
+	}
+}
+
+// hold-lock lets another update be at work until the script ends.
+func scriptHoldLock(ts *testscript.TestScript, _ bool, _ []string) {
+	ts.Check(os.MkdirAll(ts.MkAbs("state"), 0o700))
+	lock, err := rollback.Acquire(ts.MkAbs("state"), "updating", time.Now())
+	ts.Check(err)
+	ts.Defer(func() { _ = lock.Release() })
+}
+
+// publish PATH CONTENTS puts a file on the server, an hour ago.
+func scriptPublish(ts *testscript.TestScript, _ bool, args []string) {
+	scriptServer(ts).Put(args[0], []byte(args[1]), time.Now().Add(-time.Hour))
+}
+
+func scriptUnpublish(ts *testscript.TestScript, _ bool, args []string) {
+	scriptServer(ts).Remove(args[0])
+}
+
+// eventually FILE TEXT waits until the file is there and has the text.
+func scriptEventually(ts *testscript.TestScript, _ bool, args []string) {
+	for end := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		text, err := os.ReadFile(ts.MkAbs(args[0]))
+		if err == nil && strings.Contains(string(text), args[1]) {
+			return
+		}
+		if time.Now().After(end) {
+			ts.Fatalf("%s never had %q: %s", args[0], args[1], text)
+		}
+	}
+}
+
+// TestScriptsCoverEverything lets no command and no exit code be without a
+// script.
+func TestScriptsCoverEverything(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join("testdata", "script", "*.txtar"))
+	require.NoError(t, err)
+	var all strings.Builder
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		require.NoError(t, err)
+		all.Write(b)
+	}
+	runs := func(pattern, what string) {
+		require.True(t, regexp.MustCompile(`(?m)^(\[!?\w+\] )?`+pattern).MatchString(all.String()), "no script has %s: %s", what, pattern)
+	}
+	var commands func(c *cli.Command, path string)
+	commands = func(c *cli.Command, path string) {
+		for _, sub := range c.Commands {
+			if sub.Action != nil && sub.Name != "demo" { // which has a test of its own
+				runs(`aspupdate \d+`+path+" "+sub.Name, "the command")
+				runs(`(aspupdate \d+|exec \$PROGRAM)`+path+" "+sub.Name+".* --json", "its document")
+			}
+			if sub.Name != "demo" {
+				commands(sub, path+" "+sub.Name)
+			}
+		}
+	}
+	commands(app(), "")
+	for code, meaning := range exitTable {
+		runs(fmt.Sprintf(`aspupdate %d `, code), meaning)
+	}
+}

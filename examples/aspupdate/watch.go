@@ -1,0 +1,151 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"path/filepath"
+	"time"
+
+	"github.com/urfave/cli/v3"
+
+	"github.com/aspupdate/aspupdate/fetch"
+	"github.com/aspupdate/aspupdate/schedule"
+	"github.com/aspupdate/aspupdate/version"
+)
+
+// watchConfig says who is told what the watch sees.
+type watchConfig struct {
+	Command     []string `toml:"command"`     // gets each event as a JSON document on its standard input, and again later if it fails
+	Environment []string `toml:"environment"` // names of variables that the command gets from ours
+}
+
+// An eventDoc is what the watch's command gets.
+type eventDoc struct {
+	Schema       string             `json:"schema"` // aspupdate.event/1
+	Kind         fetch.SightingKind `json:"kind"`   // released, re-released, vanished or late
+	Text         string             `json:"text"`   // all of it in one line, for people
+	Distribution string             `json:"distribution"`
+	Version      version.Version    `json:"version,omitzero"`    // not with late
+	FirstSeen    time.Time          `json:"first_seen,omitzero"` // not with late
+	FirstLook    bool               `json:"first_look"`          // it was there when the watch looked for the first time
+	Gone         time.Time          `json:"gone,omitzero"`       // with vanished: when it was first missed
+	Due          time.Time          `json:"due,omitzero"`        // with late: since when it has been expected
+	Files        []fileDoc          `json:"files,omitempty"`
+}
+
+type fileDoc struct {
+	Variant version.Variant `json:"variant"`
+	Path    string          `json:"path"`
+	Bytes   int64           `json:"bytes"`
+	Time    time.Time       `json:"time,omitzero"`
+}
+
+func newEventDoc(p *printer, e fetch.Sighting) eventDoc {
+	d := eventDoc{
+		Schema: "aspupdate.event/1", Kind: e.Kind, Distribution: e.Distribution, Version: e.Version,
+		FirstSeen: e.FirstSeen, FirstLook: e.FirstLook, Due: e.Due.UTC(),
+	}
+	for _, f := range e.Files {
+		d.Files = append(d.Files, fileDoc{f.Variant, f.Path, f.Size, f.Time})
+	}
+	switch {
+	case e.Kind == fetch.Late:
+		d.Text = fmt.Sprintf("%s: late: expected since %s; the testers have not passed it (R5)", e.Distribution, p.time(e.Due))
+	case e.Kind == fetch.Vanished:
+		d.Gone = e.Gone.UTC()
+		d.Text = fmt.Sprintf("%s %s: vanished, first missed %s", e.Distribution, e.Version, p.time(e.Gone))
+	case e.FirstLook:
+		d.Text = fmt.Sprintf("%s %s: %s, there at the first look at %s", e.Distribution, e.Version, e.Kind, p.time(e.FirstSeen))
+	default:
+		d.Text = fmt.Sprintf("%s %s: %s, first seen %s", e.Distribution, e.Version, e.Kind, p.time(e.FirstSeen))
+	}
+	return d
+}
+
+// runWatch looks until it is told to stop, which is how it ends well.
+func runWatch(ctx context.Context, s *site, _ *cli.Command) error {
+	s.insecure()
+	if err := s.watch().Run(ctx, s.source); ctx.Err() == nil {
+		return err
+	}
+	return nil
+}
+
+func (s *site) watch() fetch.Watch {
+	w := fetch.Watch{
+		Finder: s.finder(), File: filepath.Join(s.conf.State, "watch.json"),
+		Report: s.report, Observe: s.show.fetch, Late: late,
+		Spread: -1, // Next has it, so that the first look comes at once
+	}
+	for _, d := range s.conf.Distributions {
+		w.Distributions = append(w.Distributions, d.Name)
+	}
+	w.Next = func(now time.Time) time.Time {
+		seen, _ := w.Seen()                                                  // Look tells what is wrong with the file
+		return nextLook(now, w.Distributions, seen).Add(rand.N(time.Minute)) //nolint:gosec // nothing here is secret
+	}
+	return w
+}
+
+// report tells the operator's command, and people.
+func (s *site) report(ctx context.Context, e fetch.Sighting) error {
+	d := newEventDoc(s.show, e)
+	text, err := json.Marshal(d)
+	if err != nil {
+		return err
+	}
+	if argv := s.conf.Watch.Command; len(argv) > 0 {
+		ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
+		defer cancel()
+		if err := runCommand(ctx, argv, environment(s.conf.Watch.Environment), append(text, '\n')); err != nil {
+			return fmt.Errorf("watch.command, told of %q: %w", d.Text, err)
+		}
+	}
+	s.show.line("%s  %s", s.show.clock(time.Now()), d.Text)
+	if s.show.json != nil {
+		s.show.answered = true
+		return s.show.encode(d, "")
+	}
+	return nil
+}
+
+// nextLook says when to look again: every few minutes on the evening of a
+// release (R1), from a little before it is due until it is there or late (R5),
+// and every hour otherwise. Beyond the calendar's data every hour must do.
+func nextLook(now time.Time, distributions []string, seen []fetch.Seen) time.Time {
+	const seldom, often, before = time.Hour, 5 * time.Minute, 30 * time.Minute
+	next := now.Add(seldom)
+	for _, d := range distributions {
+		st, err := status(now, d, seen)
+		switch early := st.Next.Due.Add(-before); {
+		case err != nil:
+		case st.State == schedule.Due || !st.Next.IsZero() && !now.Before(early):
+			return now.Add(often)
+		case !st.Next.IsZero() && early.Before(next):
+			next = early
+		}
+	}
+	return next
+}
+
+// late tells since when a release has been due that is late.
+func late(distribution string, seen []fetch.Seen, now time.Time) (time.Time, error) {
+	st, err := status(now, distribution, seen)
+	if err != nil || st.State != schedule.Late {
+		return time.Time{}, err
+	}
+	return st.Missing.Due, nil
+}
+
+// status compares what was seen of a distribution with the calendar.
+func status(now time.Time, distribution string, seen []fetch.Seen) (schedule.Status, error) {
+	var list []schedule.Sighting
+	for _, s := range seen {
+		if s.Distribution == distribution {
+			list = append(list, schedule.Sighting{Version: s.Version, Seen: s.Appeared()})
+		}
+	}
+	return schedule.Calendar{}.Status(now, list...)
+}

@@ -1,0 +1,85 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/aspupdate/aspupdate/fetch"
+	"github.com/aspupdate/aspupdate/fetch/fetchtest"
+	"github.com/aspupdate/aspupdate/schedule"
+	"github.com/aspupdate/aspupdate/version"
+)
+
+// TestR1LooksOftenOnTheEveningOfARelease walks through one: 9.23.200 is due
+// on Wednesday, 18 November 2026 at 20:00.
+func TestR1LooksOftenOnTheEveningOfARelease(t *testing.T) {
+	at := func(day, hour, minute int) time.Time {
+		return time.Date(2026, 11, day, hour, minute, 0, 0, schedule.MSK(0))
+	}
+	see := func(v string, when time.Time) fetch.Seen {
+		return fetch.Seen{Release: fetch.Release{Distribution: "АСП", Version: version.MustParse(v)}, FirstSeen: when}
+	}
+	before := []fetch.Seen{see("9.23.100", at(4, 20, 5))}
+	after := append([]fetch.Seen{see("9.23.200", at(18, 20, 40))}, before...)
+	for name, c := range map[string]struct {
+		now, want time.Time
+		seen      []fetch.Seen
+	}{
+		"a day before":       {at(17, 12, 0), at(17, 13, 0), before},
+		"soon":               {at(18, 18, 50), at(18, 19, 30), before},
+		"about then":         {at(18, 19, 30), at(18, 19, 35), before},
+		"due":                {at(18, 22, 0), at(18, 22, 5), before},
+		"found":              {at(18, 20, 45), at(18, 21, 45), after},
+		"R5 late":            {at(19, 0, 30), at(19, 1, 30), before},
+		"beyond the numbers": {time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(9999, 1, 1, 1, 0, 0, 0, time.UTC), before},
+	} {
+		require.True(t, c.want.Equal(nextLook(c.now, []string{"АСП"}, c.seen)), "%s: %v", name, nextLook(c.now, []string{"АСП"}, c.seen))
+	}
+	// Another distribution of the bundle has not come yet.
+	require.Equal(t, at(18, 20, 50), nextLook(at(18, 20, 45), []string{"АСП", "Опека"}, after))
+
+	due, err := late("АСП", before, at(19, 0, 0))
+	require.NoError(t, err)
+	require.True(t, due.Equal(at(18, 20, 0)))
+	due, err = late("АСП", after, at(19, 0, 0))
+	require.NoError(t, err)
+	require.Zero(t, due)
+}
+
+// TestWatchTellsAgainWhatTheCommandMissed has a command that fails first.
+func TestWatchTellsAgainWhatTheCommandMissed(t *testing.T) {
+	dir := t.TempDir()
+	server := fetchtest.New(t)
+	server.Put("/АСП/9.23.100/Setup.exe", []byte("installer"), time.Now().Add(-time.Hour))
+	self, err := os.Executable()
+	require.NoError(t, err)
+	events := filepath.Join(dir, "not yet", "events")
+	t.Setenv("ASPUPDATE_TEST_SECRET", "correct horse")
+	text := strings.NewReplacer("127.0.0.1:1'", server.Addr+"'",
+		"[window]", "[watch]\ncommand = ['"+self+"', 'append-input', '"+events+"']\n[window]").Replace(goodConfig(dir))
+	path := filepath.Join(dir, "aspupdate.toml")
+	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+	c, err := loadConfig(path)
+	require.NoError(t, err)
+	var out bytes.Buffer
+	s := newSite(c, &printer{out: &out}, false)
+	w := s.watch()
+
+	err = w.Look(t.Context(), s.source)
+	require.ErrorContains(t, err, "watch.command")
+	require.ErrorContains(t, err, "again at the next look")
+	require.NotContains(t, out.String(), "released", "nobody was told")
+	require.NoError(t, os.Mkdir(filepath.Dir(events), 0o700))
+	require.NoError(t, w.Look(t.Context(), s.source))
+	require.NoError(t, w.Look(t.Context(), s.source))
+	told, err := os.ReadFile(events)
+	require.NoError(t, err)
+	require.Equal(t, 1, strings.Count(string(told), `"kind":"released"`), "once: %s", told)
+	require.Contains(t, out.String(), "АСП 9.23.100: released")
+}
