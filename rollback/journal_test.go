@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/aspupdate/aspupdate/internal/crashfs"
 	"github.com/aspupdate/aspupdate/rollback"
 )
 
@@ -130,14 +131,14 @@ func TestJournalTakesNothingAfterAFailedWrite(t *testing.T) {
 	require.Equal(t, first, j.Check())
 }
 
-// FuzzJournal expects of any file: no panic, and never a fresh start.
+// FuzzJournal expects of any file: no panic, and never a fresh start. What is
+// damaged stays as it is to the last byte; of what is not, only a torn end
+// goes, and it takes records again.
 func FuzzJournal(f *testing.F) {
 	dir := f.TempDir()
 	journal(f, dir, 2)
-	whole, err := os.ReadFile(filepath.Join(dir, "journal.log"))
+	good, err := os.ReadFile(filepath.Join(dir, "journal.log"))
 	require.NoError(f, err)
-	f.Add(whole)
-	f.Add(whole[:len(whole)-5])
 	j, err := rollback.OpenJournal(dir)
 	require.NoError(f, err)
 	require.NoError(f, j.Rotate())
@@ -145,21 +146,45 @@ func FuzzJournal(f *testing.F) {
 	rotated, err := os.ReadFile(filepath.Join(dir, "journal.log"))
 	require.NoError(f, err)
 	f.Add(rotated)
+	const header = "aspupdate journal 1\n"
+	f.Add(good)
+	f.Add(good[:len(good)-5])
+	f.Add(append(good[:len(good)-5:len(good)-5], 0, 0, 0, 0, 0))
+	f.Add(append(good[:len(good):len(good)], "\x00\x00\x00\x00\x00\x00\x00\x00\n"...))
+	f.Add(bytes.Replace(good, []byte("ASP"), []byte("PSA"), 1))
 	f.Add([]byte(""))
-	f.Add([]byte("aspupdate journal 1\n"))
+	f.Add([]byte(header))
 	f.Add([]byte("aspupdate journal 9999999999999999999\n000001 0002 00 {}\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		dir := t.TempDir()
-		require.NoError(t, os.WriteFile(filepath.Join(dir, "journal.log"), data, 0o600))
+		dir := crashfs.Dir(t)
+		path := filepath.Join(dir, "journal.log")
+		require.NoError(t, os.WriteFile(path, data, 0o600))
 		recs, err := rollback.ReadJournal(dir)
+		j, operr := rollback.OpenJournal(dir)
+		there, rerr := os.ReadFile(path)
+		require.NoError(t, rerr)
 		if err != nil {
 			require.ErrorIs(t, err, rollback.ErrDamaged)
+			require.ErrorIs(t, operr, rollback.ErrDamaged)
+			require.Equal(t, data, there, "it is evidence")
 			return
 		}
-		require.Regexp(t, `^aspupdate journal 1( after \d{6,} [0-9a-f]{64})?\n`, string(data[:min(len(data), 200)]))
-		if len(recs) == 0 && bytes.Count(data, []byte("\n")) > 1 {
-			require.True(t, bytes.IndexByte(data, 0) >= 0, "only a torn line may be left out")
+		require.NoError(t, operr)
+		require.True(t, bytes.HasPrefix(data, there))
+		require.Regexp(t, `^aspupdate journal 1( after \d{6,} [0-9a-f]{64})?\n`, string(there[:min(len(there), 200)]))
+		require.Equal(t, 1+len(recs), bytes.Count(there, []byte("\n")), "a line for each record")
+		torn := data[len(there):]
+		require.LessOrEqual(t, bytes.Count(torn, []byte("\n")), 1, "what was cut off is one line")
+		if bytes.HasSuffix(torn, []byte("\n")) {
+			require.Positive(t, bytes.Count(torn, []byte{0}), "a line that came whole is not torn")
 		}
+		require.NoError(t, j.Append(rollback.Record{Step: rollback.StepProbe}))
+		require.NoError(t, j.Check())
+		require.NoError(t, j.Close())
+		after, err := rollback.ReadJournal(dir)
+		require.NoError(t, err)
+		require.Equal(t, recs, append([]rollback.Record(nil), after[:len(recs)]...))
+		require.Len(t, after, len(recs)+1)
 	})
 }
 

@@ -1,0 +1,180 @@
+package rollback_test
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"github.com/aspupdate/aspupdate/internal/crashfs"
+	"github.com/aspupdate/aspupdate/rollback"
+)
+
+// TestDiskFullAtEveryByte lets no file grow beyond a limit, as a full disk
+// does: the write that passes it is cut in the middle, and those after it
+// fail. The limit goes through the journal, and it stays for a first try to
+// recover. It is a process's, so that the test runs in one of its own.
+// ASPUPDATE_SOAK=1 tries every byte.
+func TestDiskFullAtEveryByte(t *testing.T) {
+	if os.Getenv("ROLLBACK_TEST_FULL") == "" {
+		t.Parallel()
+		cmd := exec.Command(os.Args[0], "-test.run=^TestDiskFullAtEveryByte$", "-test.v")
+		cmd.Env = append(os.Environ(), "ROLLBACK_TEST_FULL=1")
+		out, err := cmd.CombinedOutput()
+		require.NoError(t, err, "%s", out)
+		t.Logf("%s", out)
+		return
+	}
+	signal.Ignore(syscall.SIGXFSZ)
+	var was syscall.Rlimit
+	require.NoError(t, syscall.Getrlimit(syscall.RLIMIT_FSIZE, &was))
+	room := func(bytes uint64) {
+		require.NoError(t, syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: bytes, Max: was.Max}))
+	}
+	step := uint64(31)
+	if os.Getenv("ASPUPDATE_SOAK") == "1" {
+		step = 1
+	}
+	root := crashfs.Dir(t)
+	for _, kind := range []string{"good", "bad"} {
+		outcomes := map[rollback.Outcome]int{}
+		for limit := uint64(0); ; limit += step {
+			dir, err := os.MkdirTemp(root, "")
+			require.NoError(t, err)
+			w := newWorld(t, "ASP")
+			require.NoError(t, os.CopyFS(dir, os.DirFS(w.root)))
+			w.root = dir
+			w.write(t, "archive.ASP."+newVersion, kind)
+			plan, err := w.update().Plan(t.Context())
+			require.NoError(t, err)
+
+			room(limit)
+			res, err := w.update().Run(t.Context(), plan)
+			outcomes[res.Outcome]++
+			_, again := w.update().Recover(t.Context())
+			room(was.Cur)
+			if err == nil || res.Outcome == rollback.RolledBack && again == nil {
+				break // the limit lies beyond the journal's end
+			}
+			if res.Outcome == rollback.Interrupted {
+				require.ErrorContains(t, err, "make room")
+			}
+			w.intact(t)
+			recovered(t, w)
+			require.NoError(t, os.RemoveAll(dir))
+		}
+		t.Logf("%s release: %v", kind, outcomes)
+		require.Greater(t, outcomes[rollback.Interrupted], 20)
+	}
+}
+
+// TestReadOnlyStateFolder has a state folder that cannot be written, when
+// nothing is pending and when much is: nothing is touched, the state can be
+// read, and once it can be written all goes well.
+func TestReadOnlyStateFolder(t *testing.T) {
+	for name, c := range map[string]struct {
+		before func(w *world)
+		states []string // what is made read-only
+	}{
+		"no journal":             {func(w *world) { require.NoError(t, os.Mkdir(w.path("state"), 0o700)) }, []string{"state"}},
+		"nothing pending":        {func(w *world) { _, _ = w.run(t); _ = w.put("app.ASP", oldVersion) }, []string{"state"}},
+		"an update pending":      {interrupt(t), []string{"state"}},
+		"the journal, pending":   {interrupt(t), []string{"state/journal.log"}},
+		"folder and its journal": {interrupt(t), []string{"state/journal.log", "state"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, "ASP")
+			c.before(w)
+			before := everything(t, w)
+			for _, s := range c.states {
+				fi, err := os.Stat(w.path(s))
+				require.NoError(t, err)
+				require.NoError(t, os.Chmod(w.path(s), fi.Mode().Perm()&^0o222))
+			}
+			w.calls = nil
+			asNobody(t, w.root, func() {
+				_, err := w.update().Recover(t.Context())
+				require.ErrorIs(t, err, os.ErrPermission)
+				plan, err := w.update().Plan(t.Context())
+				if err == nil {
+					_, err = w.update().Run(t.Context(), plan)
+					require.ErrorIs(t, err, os.ErrPermission)
+				} else {
+					require.ErrorIs(t, err, rollback.ErrRefused)
+				}
+				_, err = rollback.ReadStatus(w.path("state"))
+				require.NoError(t, err)
+			})
+			require.NotContains(t, w.calls, "fence.close")
+			require.NotContains(t, w.calls, "fence.open")
+			require.Equal(t, before, everything(t, w), "nothing was touched")
+			for _, s := range c.states {
+				require.NoError(t, os.Chmod(w.path(s), 0o700))
+			}
+			if name != "nothing pending" {
+				recovered(t, w)
+			}
+		})
+	}
+}
+
+// interrupt leaves an update pending in the middle of the installer.
+func interrupt(t *testing.T) func(*world) {
+	return func(w *world) {
+		w.fault = func(call string) error {
+			if call == "install ASP "+newVersion+" half" {
+				panic(crash{})
+			}
+			return nil
+		}
+		require.True(t, crashing(func() { _, _ = w.run(t) }))
+		w.fault = nil
+	}
+}
+
+// everything is everything in a world but the lock and who held it last.
+func everything(t *testing.T, w *world) crashfs.Image {
+	t.Helper()
+	im, err := crashfs.Load(w.root)
+	require.NoError(t, err)
+	delete(im, "state/holder.json")
+	delete(im, "state/lock")
+	return im
+}
+
+// asNobody calls f on a thread without the superuser's right to write
+// everywhere, as the owner of what is below root.
+func asNobody(t *testing.T, root string, f func()) {
+	t.Helper()
+	if os.Getuid() != 0 {
+		f()
+		return
+	}
+	const nobody = 65534
+	require.NoError(t, os.Chown(filepath.Dir(root), nobody, nobody))
+	entries := []string{root}
+	for i := 0; i < len(entries); i++ {
+		require.NoError(t, os.Chown(entries[i], nobody, nobody))
+		more, err := os.ReadDir(entries[i])
+		if errors.Is(err, syscall.ENOTDIR) {
+			continue
+		}
+		require.NoError(t, err)
+		for _, e := range more {
+			entries = append(entries, filepath.Join(entries[i], e.Name()))
+		}
+	}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	_, err := unix.SetfsuidRetUid(nobody)
+	require.NoError(t, err)
+	defer func() { _, _ = unix.SetfsuidRetUid(0) }()
+	f()
+}
