@@ -6,7 +6,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
 
@@ -202,7 +204,7 @@ func sums(ctx context.Context, q querier, version int, deep bool) ([]Table, erro
 		if r.Kind == "S" {
 			query = "SELECT 1, last_value || CASE WHEN is_called THEN ' used' ELSE '' END FROM " + from
 		}
-		t := Table{Schema: r.Schema, Name: r.Name}
+		t := Table{Schema: printable(r.Schema), Name: printable(r.Name)}
 		if r.Kind == "r" && !deep {
 			tables = append(tables, t)
 			continue
@@ -287,6 +289,14 @@ func (f Facts) extensionVersions(got Facts) (diff []string) {
 		}
 	}
 	return diff
+}
+
+// printable spells a name that is no UTF-8 in a way that JSON keeps.
+func printable(name string) string {
+	if utf8.ValidString(name) {
+		return name
+	}
+	return strconv.Quote(name)
 }
 
 type querier interface {

@@ -1,12 +1,9 @@
 package postgres
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
-	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -85,20 +82,18 @@ func newWorld(t *testing.T) *world {
 		SELECT lo_from_bytea(0, decode(repeat('00ff', 5000), 'hex'));
 		ALTER TABLE children OWNER TO `+ident(w.role)+`;
 		GRANT SELECT ON children TO `+ident("reader "+mark))
-	for _, sql := range []string{
-		"COMMENT ON DATABASE %s IS 'Дети ''и'' подопечные \\'",
-		"ALTER DATABASE %s SET search_path TO \"$user\", public, \"Схема \"\"1\"\"\"",
-		"ALTER DATABASE %s SET statement_timeout TO '90s'",
-		"ALTER DATABASE %s SET timezone TO 'Europe/Moscow'",
-		"ALTER DATABASE %s SET my.setting TO 'it''s a \\ value'",
-		"ALTER DATABASE %s CONNECTION LIMIT 17",
-		"REVOKE ALL ON DATABASE %s FROM PUBLIC",
-		"GRANT CONNECT ON DATABASE %s TO " + ident("reader "+mark) + " WITH GRANT OPTION",
-		"SET ROLE " + ident("reader "+mark) + "; GRANT CONNECT ON DATABASE %s TO pg_monitor; RESET ROLE",
-		"ALTER ROLE " + ident("reader "+mark) + " IN DATABASE %s SET work_mem TO '8MB'",
-	} {
-		w.admin(t, "postgres", fmt.Sprintf(sql, ident(w.name)))
-	}
+	w.admin(t, "postgres", strings.ReplaceAll(strings.ReplaceAll(`
+		COMMENT ON DATABASE %s IS 'Дети ''и'' подопечные \';
+		ALTER DATABASE %s SET search_path TO "$user", public, "Схема ""1""";
+		ALTER DATABASE %s SET statement_timeout TO '90s';
+		ALTER DATABASE %s SET timezone TO 'Europe/Moscow';
+		ALTER DATABASE %s SET my.setting TO 'it''s a \ value';
+		ALTER DATABASE %s CONNECTION LIMIT 17;
+		REVOKE ALL ON DATABASE %s FROM PUBLIC;
+		GRANT CONNECT ON DATABASE %s TO %r WITH GRANT OPTION;
+		SET ROLE %r; GRANT CONNECT ON DATABASE %s TO pg_monitor; RESET ROLE;
+		ALTER ROLE %r IN DATABASE %s SET work_mem TO '8MB'`,
+		"%s", ident(w.name)), "%r", ident("reader "+mark)))
 	t.Cleanup(func() { w.dropAll(t) })
 	return w
 }
@@ -175,13 +170,7 @@ func (w *world) state(t *testing.T) string {
 			WHERE setdatabase = d.oid AND c NOT LIKE 'aspupdate.connection_limit=%'),
 		coalesce((SELECT split_part(c, '=', 2)::int FROM pg_db_role_setting, unnest(setconfig) c
 			WHERE setdatabase = d.oid AND c LIKE 'aspupdate.connection_limit=%'), datconnlimit)) FROM pg_database d WHERE datname = $1`, w.name).Scan(&outside))
-	dump := exec.Command(filepath.Join(w.c.Bin, "pg_dump"), "--dbname="+conninfo("host", "127.0.0.1", "port", fmt.Sprint(w.c.Port), "user", "postgres", "dbname", w.name))
-	dump.Env = append(os.Environ(), "PGPASSWORD="+w.c.Password)
-	var stderr bytes.Buffer
-	dump.Stderr = &stderr
-	out, err := dump.Output()
-	require.NoError(t, err, stderr.String())
-	return outside + "\n" + restrictLine.ReplaceAllString(string(out), "")
+	return outside + "\n" + w.pgDump(t)
 }
 
 // update does what an update of the application does to the database, and more.

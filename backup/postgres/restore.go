@@ -133,6 +133,12 @@ func (s *session) buildFromDump(ctx context.Context, name, dir string, f Facts) 
 
 func (s *session) buildFrom(ctx context.Context, name string, f Facts, create, load func() error) (got Facts, err error) {
 	if err := create(); err != nil {
+		switch sqlState(err) {
+		case codeDiskFull:
+			err = fmt.Errorf("%w: make room on the server: %w", ErrMissing, err)
+		case codeNoLocale:
+			err = fmt.Errorf("%w: install the locale on the server's machine: %w", ErrMissing, err)
+		}
 		return got, fmt.Errorf("making the copy beside: %w", err)
 	}
 	if err := s.together(ctx, "ALTER DATABASE "+ident(name)+" SET "+setKind+" = "+literal(kindNew)); err != nil {

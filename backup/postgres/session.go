@@ -18,6 +18,7 @@ const (
 	codeInUse       = "55006" // object_in_use: sessions are on the database
 	codeDiskFull    = "53100" // disk_full
 	codeLockTimeout = "55P03" // lock_not_available
+	codeNoLocale    = "42809" // wrong_object_type: what CREATE DATABASE says of a locale that the machine lacks
 )
 
 func sqlState(err error) string {
@@ -111,7 +112,11 @@ func (s *session) to(ctx context.Context, database string) (*pgx.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, err = conn.Exec(ctx, `SET lock_timeout = '30s'; SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0;
+	encoding := "UTF8"
+	if conn.PgConn().ParameterStatus("server_encoding") == "SQL_ASCII" {
+		encoding = "SQL_ASCII" // its names may be any bytes, and go back as they came
+	}
+	_, err = conn.Exec(ctx, `SET client_encoding = `+encoding+`; SET lock_timeout = '30s'; SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0;
 		SET search_path = pg_catalog; SET timezone = 'UTC'; SET datestyle = 'ISO, YMD'; SET intervalstyle = 'postgres';
 		SET bytea_output = 'hex'; SET extra_float_digits = 3; SET lc_monetary = 'C'; SET row_security = off;
 		SET default_transaction_read_only = off; SET standard_conforming_strings = on; SET xmloption = content`)
