@@ -21,7 +21,9 @@ const size = 300_000
 
 // Every fault, once at 1, 50 and 99 % of the file, with and without TLS: the
 // next transfer heals it.
-func TestFaultsAreHealedByResuming(t *testing.T) {
+func TestFaultsAreHealedByResuming(t *testing.T) { noneLeak(t, healed) }
+
+func healed(t *testing.T) {
 	cert, pool := certificate(t)
 	for name, fault := range map[string]fetchtest.Fault{
 		"cut, then 226":             {},
@@ -71,7 +73,9 @@ func TestFaultsAreHealedByResuming(t *testing.T) {
 }
 
 // The same faults for ever: an error, never a wrong file.
-func TestFaultsThatStayAreErrors(t *testing.T) {
+func TestFaultsThatStayAreErrors(t *testing.T) { noneLeak(t, stay) }
+
+func stay(t *testing.T) {
 	for name, fault := range map[string]fetchtest.Fault{
 		"truncated, then 226":   {Cut: 1000},
 		"nothing comes":         {Cut: -1},
@@ -179,7 +183,7 @@ func TestAFileThatChangesInMidDownload(t *testing.T) {
 		"same bytes, new time":  func(x *setup) { x.s.Put(setupPath, x.data, released.Add(time.Hour)) },
 		"replaced by a version": func(x *setup) { x.s.Remove(setupPath); x.s.Put("/asp/7.12.200/Setup.exe", other, released) },
 	} {
-		for _, cut := range []int64{0, size / 2} {
+		for _, cut := range []int64{0, size / 100, size / 2, size * 99 / 100} {
 			t.Run(fmt.Sprintf("%s, cut at %d", name, cut), func(t *testing.T) {
 				x := newSetup(t, size)
 				x.s.OnTransfer(func(tr fetchtest.Transfer) fetchtest.Fault {
@@ -314,6 +318,36 @@ func TestProgressIsTold(t *testing.T) {
 	require.Equal(t, int64(size), told[len(told)-1].Done)
 	require.Equal(t, int64(size), told[len(told)-1].Total)
 	require.Equal(t, "7.12.100", told[0].Key.Version.String())
+}
+
+// Rate and time left are this run's: what an earlier one brought does not count.
+func TestRateAndTimeLeftAreTold(t *testing.T) {
+	x := newSetup(t, size)
+	stop(t, x)
+	second := now
+	x.archive.Now = func() time.Time { // each look at the clock is a second later
+		second = second.Add(time.Second)
+		return second
+	}
+	x.s.OnTransfer(func(tr fetchtest.Transfer) fetchtest.Fault {
+		if tr.N == 2 {
+			return fetchtest.Fault{Cut: size/4 + 64<<10, Reply: "426 broken"} // so that more than the end is told
+		}
+		return fetchtest.Fault{}
+	})
+	from := len(x.events.of(fetch.EventProgress))
+	it, err := x.blind(t.Context())
+	x.good(t, it, err)
+	resumed := x.events.of(fetch.EventResumed)
+	require.Len(t, resumed, 1)
+	told := x.events.of(fetch.EventProgress)[from:]
+	require.Greater(t, len(told), 1)
+	for i, e := range told {
+		require.InDelta(t, float64(e.Done-resumed[0].Done)/float64(i+1), e.Rate, 1)
+		require.InDelta(t, float64(e.Total-e.Done)/e.Rate, e.Left.Seconds(), 1e-3)
+	}
+	require.Positive(t, told[0].Left)
+	require.Zero(t, told[len(told)-1].Left)
 }
 
 func TestAnEmptyFileIsNoInstaller(t *testing.T) {

@@ -227,3 +227,22 @@ func TestHashOnVSFTPDIsUnsupported(t *testing.T) {
 	_, err = src.Hash(t.Context(), setupPath)
 	require.ErrorIs(t, err, fetch.ErrCredentials)
 }
+
+func TestHashOnProFTPD(t *testing.T) {
+	t.Parallel()
+	for _, o := range []realtest.Options{{Digest: true}, {Digest: true, TLS: realtest.Explicit}} {
+		root := t.TempDir()
+		data := payload(100_000)
+		put(t, root, setupPath, data)
+		put(t, root, "/\xce\xef\xe5\xea\xe0/Мой Setup.exe", data[:1000])
+		src := real(realtest.FTP(t, realtest.ProFTPD, root, o), o.TLS)
+		got, err := src.Hash(t.Context(), setupPath)
+		require.NoError(t, err)
+		require.Equal(t, sum(data), got)
+		got, err = src.Hash(t.Context(), "/\xce\xef\xe5\xea\xe0/Мой Setup.exe")
+		require.NoError(t, err)
+		require.Equal(t, sum(data[:1000]), got)
+		_, err = src.Hash(t.Context(), "/asp/none")
+		require.ErrorIs(t, err, fetch.ErrNotFound)
+	}
+}

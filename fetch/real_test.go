@@ -2,6 +2,7 @@ package fetch_test
 
 import (
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -92,6 +93,32 @@ func TestFTPOnRealServers(t *testing.T) {
 				return src
 			})
 		})
+	})
+}
+
+// Each connection has a session cache of its own: proftpd refuses the data
+// connections of those that share one.
+func TestFTPSideBySideOnRealServers(t *testing.T) {
+	t.Parallel()
+	onEveryServer(t, func(t *testing.T, m realtest.Make) {
+		root := t.TempDir()
+		put(t, root, setupPath, []byte("x"))
+		for _, most := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+			src := real(realtest.FTP(t, m, root, realtest.Options{TLS: realtest.Explicit, MaxTLS: most}), realtest.Explicit)
+			const workers, each = 4, 3
+			errs := make([]error, workers)
+			var all sync.WaitGroup
+			for i := range workers {
+				all.Go(func() {
+					for range each {
+						_, err := src.List(t.Context(), "/asp")
+						errs[i] = errors.Join(errs[i], err)
+					}
+				})
+			}
+			all.Wait()
+			require.NoError(t, errors.Join(errs...))
+		}
 	})
 }
 

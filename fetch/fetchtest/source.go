@@ -3,9 +3,13 @@ package fetchtest
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
+	"fmt"
 	"io"
+	"path"
 	"slices"
+	"sync"
 	"testing"
 
 	"github.com/aspupdate/aspupdate/fetch"
@@ -28,6 +32,8 @@ func TestSource(t *testing.T, serve func(t *testing.T, files map[string][]byte) 
 	t.Run("Missing", func(t *testing.T) { testMissing(t, serve(t, files)) })
 	t.Run("Canceled", func(t *testing.T) { testCanceled(t, serve(t, files)) })
 	t.Run("CloseBeforeTheEnd", func(t *testing.T) { testEarlyClose(t, serve(t, files)) })
+	t.Run("Sizes", func(t *testing.T) { testSizes(t, serve(t, files), files) })
+	t.Run("SideBySide", func(t *testing.T) { testSideBySide(t, serve(t, files)) })
 }
 
 func testList(t *testing.T, src fetch.Source) {
@@ -96,6 +102,47 @@ func testMissing(t *testing.T, src fetch.Source) {
 			t.Errorf("Stat of a missing file: %v, want ErrNotFound", err)
 		}
 	}
+}
+
+// testSizes wants to be told the truth, whoever is asked: a download is whole
+// only where as many bytes came as were told.
+func testSizes(t *testing.T, src fetch.Source, files map[string][]byte) {
+	for name, data := range files {
+		entries, err := src.List(t.Context(), path.Dir(name))
+		if err != nil {
+			t.Fatalf("List(%q): %v", path.Dir(name), err)
+		}
+		i := slices.IndexFunc(entries, func(e fetch.Entry) bool { return e.Name == path.Base(name) })
+		if i < 0 || entries[i].Size >= 0 && entries[i].Size != int64(len(data)) {
+			t.Errorf("List(%q) = %v, want %q with %d bytes", path.Dir(name), entries, path.Base(name), len(data))
+		}
+		if s, ok := src.(fetch.Stater); ok {
+			e, err := s.Stat(t.Context(), name)
+			if err != nil || e.Kind != fetch.KindFile || e.Size != int64(len(data)) {
+				t.Errorf("Stat(%q) = %v, %v, want a file of %d bytes", name, e, err, len(data))
+			}
+		}
+		if h, ok := src.(fetch.Hasher); ok {
+			want := fmt.Sprintf("%x", sha256.Sum256(data))
+			if sum, err := h.Hash(t.Context(), name); sum != want && !errors.Is(err, errors.ErrUnsupported) {
+				t.Errorf("Hash(%q) = %q, %v, want %q or ErrUnsupported", name, sum, err, want)
+			}
+		}
+	}
+}
+
+func testSideBySide(t *testing.T, src fetch.Source) {
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			for range 3 {
+				if entries, err := src.List(t.Context(), "/asp/7.12.100"); err != nil || len(entries) != 2 {
+					t.Errorf("List beside others = %v, %v", entries, err)
+				}
+			}
+		})
+	}
+	all.Wait()
 }
 
 func testCanceled(t *testing.T, src fetch.Source) {
