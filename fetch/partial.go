@@ -135,14 +135,20 @@ func (s *stage) sweep(parts []Part) error {
 			wanted[place] = true
 		}
 	}
-	return fs.WalkDir(s.root.FS(), ".", func(name string, d fs.DirEntry, err error) error {
-		switch {
-		case err != nil || name == ".":
+	return filepath.WalkDir(s.dataDir(), func(full string, d fs.DirEntry, err error) error {
+		if err != nil || full == s.dataDir() {
 			return err
+		}
+		name, err := filepath.Rel(s.dataDir(), full)
+		if err != nil {
+			return err
+		}
+		name = filepath.ToSlash(name)
+		switch {
 		case wanted[name] && (files[name] && d.Type().IsRegular() || !files[name] && d.IsDir()):
 			return nil
 		}
-		if err := s.root.RemoveAll(name); err != nil {
+		if err := os.RemoveAll(full); err != nil {
 			return err
 		}
 		if d.IsDir() {

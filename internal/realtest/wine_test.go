@@ -4,6 +4,7 @@ package realtest
 
 import (
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -12,14 +13,17 @@ import (
 // onWindows are packages whose tests run on Windows here, with a selection of
 // them where all take too long. Those of package install run beside its
 // installers.
-var onWindows = []struct{ name, run string }{
-	{"version", "."},
-	{"schedule", "."},
-	{"internal/durable", "."},
-	{"fetch", "."},
-	{"backup", "."},
-	{"backup/files", "."},
-	{"rollback", "^Test(Lock|Journal|Torn|Damage|Newer|DeletedLock|R15)"},
+var onWindows = []struct{ name, run, skip string }{
+	{name: "version", run: "."},
+	{name: "schedule", run: "."},
+	{name: "internal/durable", run: "."},
+	// Left out: what starts servers and kills processes of Linux, what counts
+	// handles, of which Wine opens some of its own, and what Wine's links and
+	// open files do otherwise than Windows.
+	{name: "fetch", run: ".", skip: "RealServers|Server(Is)?(Killed|Stopped)|Killed|FaultsAre|PowerCut|AnotherProcess|FileBehindALink|NotItsOwn|BeingRead"},
+	{name: "backup", run: "."},
+	{name: "backup/files", run: "."},
+	{name: "rollback", run: "^Test(Lock|Journal|Torn|Damage|Newer|DeletedLock|R15)"},
 }
 
 // Windows is first class: what runs there is tested there, as far as Wine is
@@ -29,7 +33,7 @@ func TestPackagesUnderWine(t *testing.T) {
 	for _, p := range onWindows {
 		exe := w.BuildTest(t, "../../"+p.name)
 		t.Run(p.name, func(t *testing.T) {
-			cmd := w.Command(exe, "-test.short", "-test.timeout=3m", "-test.run="+p.run, "-test.skip=LinksTheStandardLibraryAlone")
+			cmd := w.Command(exe, "-test.short", "-test.timeout=3m", "-test.run="+p.run, "-test.skip="+strings.Trim("LinksTheStandardLibraryAlone|"+p.skip, "|"))
 			cmd.Dir = filepath.Join("../..", p.name)
 			out, err := cmd.CombinedOutput()
 			require.NoError(t, err, string(out))
