@@ -60,6 +60,7 @@ func TestBadConfigSaysWhereAndWhatIsAllowed(t *testing.T) {
 		"no zone":                  {"any_time = 'a test'", "any_time = 'a test'\nlocal = 'Europe/Samara'", []string{"MSK-1 to MSK+9"}},
 		"bad TLS":                  {"address =", "tls = 'yes'\naddress =", []string{"none, explicit, implicit"}},
 		"no variable":              {"address =", "password_env = 'ASPUPDATE_NOT_SET'\naddress =", []string{"ASPUPDATE_NOT_SET"}},
+		"bad kind":                 {"name = 'АСП'", "name = 'АСП'\nkind = 'wise'", []string{`kind = "wise"`, "auto, burn, deb"}},
 		"two probes":               {"http =", "command = ['x']\nhttp =", []string{"either http or command"}},
 	} {
 		t.Run(name, func(t *testing.T) {
