@@ -41,8 +41,8 @@ type Command struct {
 	// installer: {"/bin/sh", "-e"}, {"wine"}. The copy's path and Args follow,
 	// and nothing that the kind would add. Empty: as the kind has it.
 	Launcher []string
-	// Dir is the working folder. Empty is the private folder, which holds
-	// nothing but the copy.
+	// Dir is the working folder. Empty is the folder of what runs, below a
+	// private one that holds nothing but the copy.
 	Dir string
 	// Env is the whole environment, "NAME=value" each. nil is [BaseEnv],
 	// and not this process's environment: that may hold passwords which are

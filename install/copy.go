@@ -44,7 +44,7 @@ func privateCopy(ctx context.Context, state, id, path, sum, entry string) (copie
 		}
 	}()
 	copied = filepath.Join(dir, filepath.Base(path))
-	got := ""
+	var got string
 	if fi.IsDir() {
 		if err := os.Mkdir(copied, 0o700); err != nil {
 			return "", err

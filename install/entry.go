@@ -114,7 +114,7 @@ func room(files []*zip.File, dst string) error {
 	if err != nil {
 		return err
 	}
-	left := uint64(max(volume.Free, 0)) //nolint:gosec // not negative
+	left := uint64(max(volume.Free, 0))
 	for _, f := range files {
 		if f.UncompressedSize64 > left {
 			return fmt.Errorf("the archive is larger, unpacked, than the %d bytes that are free for %s; make room", volume.Free, dst)

@@ -202,16 +202,16 @@ func TestBusyIsTriedAgainABoundedNumberOfTimes(t *testing.T) {
 		}
 		return n
 	}
-	run := func(pause time.Duration, deadline time.Duration, steps ...string) (Outcome, error, *[]Event) {
+	run := func(pause time.Duration, deadline time.Duration, steps ...string) (Outcome, *[]Event, error) {
 		r, events := newRunner(t)
 		r.BusyPause = pause
 		cmd := fake(t, steps...)
 		cmd.Codes, cmd.Deadline = busy, deadline
 		out, err := r.Run(t.Context(), cmd)
 		requireClean(t, r)
-		return out, err, events
+		return out, events, err
 	}
-	out, err, events := run(time.Millisecond, time.Minute, "exit=7")
+	out, events, err := run(time.Millisecond, time.Minute, "exit=7")
 	require.ErrorIs(t, err, ErrFailed)
 	require.Equal(t, Busy, out.Status)
 	require.Equal(t, busyAttempts, out.Attempts)
@@ -219,7 +219,7 @@ func TestBusyIsTriedAgainABoundedNumberOfTimes(t *testing.T) {
 	require.Equal(t, busyAttempts-1, count(events, EventBusy))
 
 	mark := filepath.Join(t.TempDir(), "done")
-	out, err, events = run(time.Millisecond, time.Minute, "first="+mark, "exit=7")
+	out, events, err = run(time.Millisecond, time.Minute, "first="+mark, "exit=7")
 	require.NoError(t, err)
 	require.Equal(t, OK, out.Status)
 	require.Equal(t, 2, out.Attempts)

@@ -88,7 +88,7 @@ func resourceDirectory(opt []byte) (uint32, error) {
 	if len(opt) < 2 {
 		return 0, unknown("its header is damaged")
 	}
-	at := 0 // of the number of directories, which precedes them
+	var at int // of the number of directories, which precedes them
 	switch binary.LittleEndian.Uint16(opt) {
 	case 0x10b: // 32 bits
 		at = 92

@@ -42,7 +42,10 @@ const busyAttempts = 5
 // status is [OK] or [RebootNeeded]; any other is an [*Error].
 //
 // When the deadline or the context ends, the whole tree of processes is
-// killed at once, without a chance to tidy up. If this process dies, the
+// killed at once, without a chance to tidy up; for kinds [MSI] and [Burn] Run
+// then waits up to 10 min for the service of Windows Installer, which takes its
+// changes back, and calls the run [Unknown] if that is still at work. An
+// installer that says [Busy] is started again. If this process dies, the
 // installer lives on: call [Runner.Settle] first thing after a start. Run
 // itself fails with [ErrUnsettled] as long as there is something to settle.
 func (r Runner) Run(ctx context.Context, cmd Command) (Outcome, error) {

@@ -13,7 +13,7 @@ const serviceLimit = 10 * time.Minute
 
 // errService means that the installer service has not come to an end. The
 // record of the run stays, so that nothing is started beside it.
-var errService = errors.New("Windows Installer's service is still at work") //nolint:revive,staticcheck // a name
+var errService = errors.New("the service of Windows Installer is still at work")
 
 const nextService = "wait until no installation is in progress on this machine, then call Settle"
 

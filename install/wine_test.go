@@ -41,7 +41,7 @@ func TestUnderWine(t *testing.T) {
 
 	w := realtest.StartWine(t)
 	cmd := w.Command(w.BuildTest(t, "."), "-test.timeout=4m", "-test.v", "-test.run=^(Test|Example)")
-	cmd.Env = append(cmd.Env, packagesVar+"=Z:"+packages, "ASPUPDATE_REQUIRE_REAL=")
+	cmd.Env = append(cmd.Env, packagesVar+"=Z:"+packages)
 	out, err := cmd.CombinedOutput()
 	require.NoError(t, err, string(out))
 	for _, name := range []string{"TestNSIS", "TestMSI", "TestServiceOutlastsTheInstaller", "TestRealInstallerOutlivesItsRunner"} {

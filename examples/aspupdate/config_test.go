@@ -74,6 +74,7 @@ func TestBadConfigSaysWhereAndWhatIsAllowed(t *testing.T) {
 		"no reason":                {"address =", "tls = 'explicit'\ntls_insecure = ' '\naddress =", []string{"server.tls_insecure", "needs a reason"}},
 		"vouched and not":          {"unauthenticated =", "sha256_file = 'x'\nunauthenticated =", []string{"exclude one another"}},
 		"no variable":              {"address =", "password_env = 'ASPUPDATE_NOT_SET'\naddress =", []string{"ASPUPDATE_NOT_SET"}},
+		"bad kind":                 {"name = 'АСП'", "name = 'АСП'\nkind = 'wise'", []string{`kind = "wise"`, "auto, burn, deb"}},
 		"two probes":               {"http =", "command = ['x']\nhttp =", []string{"either http or command"}},
 	} {
 		t.Run(name, func(t *testing.T) {

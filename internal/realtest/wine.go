@@ -99,11 +99,12 @@ func (w *Wine) overlay(t testing.TB, dir string) string {
 	return writeFile(t, filepath.Join(dir, "overlay.json"), string(paths))
 }
 
-// env is ours but for what tells a Wine where it is.
+// env is ours but for what tells a Wine where it is, and for the wish that
+// nothing real is missing: the servers of Linux are missing there.
 func (w *Wine) env() []string {
 	var env []string
 	for _, kv := range os.Environ() {
-		if name, _, _ := strings.Cut(kv, "="); !strings.HasPrefix(name, "WINE") && name != "DISPLAY" && name != "WAYLAND_DISPLAY" {
+		if name, _, _ := strings.Cut(kv, "="); !strings.HasPrefix(name, "WINE") && name != "DISPLAY" && name != "WAYLAND_DISPLAY" && name != "ASPUPDATE_REQUIRE_REAL" {
 			env = append(env, kv)
 		}
 	}
