@@ -144,11 +144,10 @@ func (s *stage) sweep(parts []Part) error {
 			return err
 		}
 		name = filepath.ToSlash(name)
-		switch {
-		case wanted[name] && (files[name] && d.Type().IsRegular() || !files[name] && d.IsDir()):
+		if wanted[name] && (files[name] && d.Type().IsRegular() || !files[name] && d.IsDir()) {
 			return nil
 		}
-		if err := os.RemoveAll(full); err != nil {
+		if err := s.root.RemoveAll(name); err != nil {
 			return err
 		}
 		if d.IsDir() {
