@@ -218,15 +218,16 @@ func scriptUnpublish(ts *testscript.TestScript, _ bool, args []string) {
 	scriptServer(ts).Remove(args[0])
 }
 
-// eventually FILE TEXT waits until the file is there and has the text.
-func scriptEventually(ts *testscript.TestScript, _ bool, args []string) {
+// eventually FILE TEXT waits until the file is there and has the text, or with
+// a ! before it, has it no more.
+func scriptEventually(ts *testscript.TestScript, neg bool, args []string) {
 	for end := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
 		text, err := os.ReadFile(ts.MkAbs(args[0]))
-		if err == nil && strings.Contains(string(text), args[1]) {
+		if err == nil && strings.Contains(string(text), args[1]) != neg {
 			return
 		}
 		if time.Now().After(end) {
-			ts.Fatalf("%s never had %q: %s", args[0], args[1], text)
+			ts.Fatalf("%s: waited in vain for %q: %s", args[0], args[1], text)
 		}
 	}
 }
