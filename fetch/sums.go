@@ -179,8 +179,10 @@ func agree(lines []sumLine, counts func(sumLine) bool) (string, error) {
 
 // parseSum reads 64 hexadecimal digits.
 func parseSum(text string) (string, bool) {
-	b, err := hex.DecodeString(text)
-	return strings.ToLower(text), err == nil && len(b) == sha256.Size
+	if b, err := hex.DecodeString(text); err != nil || len(b) != sha256.Size {
+		return "", false
+	}
+	return strings.ToLower(text), true
 }
 
 // isSum reports whether s is a SHA-256 as this package writes it.
