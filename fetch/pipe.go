@@ -16,8 +16,8 @@ type pipe struct {
 }
 
 const (
-	pipeBuffers = 8
-	pipeBuffer  = 1 << 20
+	pipeBuffers = 4
+	pipeBuffer  = 4 << 20
 )
 
 // newPipe returns a pipe for files of size bytes at most.
