@@ -80,6 +80,25 @@ func syncParents(a, b string) error {
 	return SyncDir(da)
 }
 
+// Open is [os.Open] for what other processes rename and remove meanwhile: on
+// Windows it waits up to a second for them.
+func Open(path string) (f *os.File, err error) {
+	err = whileInUse(func() error {
+		f, err = os.Open(path)
+		return err
+	})
+	return f, err
+}
+
+// ReadDir is [os.ReadDir], and waits as [Open] does.
+func ReadDir(dir string) (entries []fs.DirEntry, err error) {
+	err = whileInUse(func() error {
+		entries, err = os.ReadDir(dir)
+		return err
+	})
+	return entries, err
+}
+
 // SyncFile syncs the contents of the file at path.
 func SyncFile(path string) error {
 	// Windows flushes only handles that may write.

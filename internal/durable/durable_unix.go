@@ -26,6 +26,9 @@ func SyncDir(dir string) error {
 
 func rename(oldpath, newpath string) error { return os.Rename(oldpath, newpath) }
 
+// whileInUse: what is open can be renamed, and opened, here.
+func whileInUse(op func() error) error { return op() }
+
 func volumeOf(path string) (Volume, error) {
 	var st unix.Stat_t
 	if err := unix.Stat(path, &st); err != nil {

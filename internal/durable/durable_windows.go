@@ -31,22 +31,28 @@ func move(oldpath, newpath string, flags uint32) error {
 	if err != nil {
 		return err
 	}
-	// A file that somebody has open cannot be renamed or replaced, and virus
-	// scanners, indexers and mere readers open what is new for a moment.
+	err = whileInUse(func() error { return windows.MoveFileEx(from, to, flags) })
+	if err != nil {
+		err = &os.LinkError{Op: "rename", Old: oldpath, New: newpath, Err: err}
+	}
+	return err
+}
+
+// whileInUse: a file that somebody has open cannot be renamed or replaced, and
+// virus scanners, indexers and mere readers open what is new for a moment; what
+// is just being renamed or removed cannot be opened.
+func whileInUse(op func() error) error {
 	for pause := time.Millisecond; ; pause *= 2 {
-		err = windows.MoveFileEx(from, to, flags)
-		if err == nil {
-			return nil
-		}
+		err := op()
 		inUse := errors.Is(err, windows.ERROR_SHARING_VIOLATION) || errors.Is(err, windows.ERROR_ACCESS_DENIED)
 		if !inUse || pause > inUseLimit {
-			return &os.LinkError{Op: "rename", Old: oldpath, New: newpath, Err: err}
+			return err
 		}
 		time.Sleep(pause)
 	}
 }
 
-// inUseLimit is about half of the time that a rename is tried.
+// inUseLimit is about half of the time that an operation is tried.
 const inUseLimit = 512 * time.Millisecond
 
 func volumeOf(path string) (Volume, error) {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/windows"
 )
 
 // Whoever reads a file for a moment does not make its next version fail.
@@ -20,4 +21,29 @@ func TestWriteFileWaitsForAReader(t *testing.T) {
 	got, err := os.ReadFile(path)
 	require.NoError(t, err)
 	require.Equal(t, "new", string(got))
+}
+
+// Whoever has a folder or a file to himself for a moment, as one who renames it
+// has, does not make its readers fail.
+func TestReadersWaitForWhoeverHasItAlone(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "record")
+	require.NoError(t, os.WriteFile(file, []byte("x"), 0o600))
+	alone := func(path string) {
+		p, err := windows.UTF16PtrFromString(path)
+		require.NoError(t, err)
+		h, err := windows.CreateFile(p, windows.GENERIC_READ|windows.DELETE, 0, nil, windows.OPEN_EXISTING, windows.FILE_FLAG_BACKUP_SEMANTICS, 0)
+		require.NoError(t, err)
+		time.AfterFunc(100*time.Millisecond, func() { _ = windows.CloseHandle(h) })
+	}
+	alone(dir)
+	_, err := os.ReadDir(dir)
+	require.ErrorIs(t, err, windows.ERROR_SHARING_VIOLATION)
+	entries, err := ReadDir(dir)
+	require.NoError(t, err)
+	require.Len(t, entries, 1)
+	alone(file)
+	f, err := Open(file)
+	require.NoError(t, err)
+	require.NoError(t, f.Close())
 }
