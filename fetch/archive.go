@@ -191,7 +191,7 @@ func (a Archive) Verify(ctx context.Context, it Item) error {
 // alone reports what lies beside an installer and was not archived with it,
 // such as a DLL that Windows would load from there.
 func alone(installer string) error {
-	entries, err := os.ReadDir(filepath.Dir(installer))
+	entries, err := durable.ReadDir(filepath.Dir(installer))
 	if err != nil {
 		return err
 	}
@@ -232,7 +232,7 @@ func (a Archive) folders(rel string) ([]string, error) {
 	if a.Dir == "" {
 		return nil, errNoDir
 	}
-	entries, err := os.ReadDir(filepath.Join(a.Dir, rel))
+	entries, err := durable.ReadDir(filepath.Join(a.Dir, rel))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -261,13 +261,30 @@ func (a Archive) has(k Key) (bool, error) {
 			return false, err
 		}
 		if !slices.Contains(names, name) {
-			if _, err := os.Lstat(filepath.Join(a.Dir, dir, name)); err == nil {
-				return false, &Error{Op: "read archive", Name: filepath.Join(dir, name), Reason: ErrUnsafeName,
-					Err: errors.New("a link, a file or another spelling of its name lies there"), Hint: "spell it as the archive does, or move away what is there"}
+			there, err := a.appeared(dir, name, names)
+			if !there || err != nil {
+				return false, err
 			}
-			return false, nil
 		}
 		dir = filepath.Join(dir, name)
+	}
+	return true, nil
+}
+
+// appeared reports whether the folder dir/name, which is not among names, was
+// made after these were read.
+func (a Archive) appeared(dir, name string, names []string) (bool, error) {
+	it, err := os.Lstat(filepath.Join(a.Dir, dir, name))
+	if err != nil {
+		return false, nil //nolint:nilerr // nothing is there
+	}
+	otherwise := func(n string) bool {
+		other, err := os.Lstat(filepath.Join(a.Dir, dir, n))
+		return err == nil && os.SameFile(it, other)
+	}
+	if !it.IsDir() || slices.ContainsFunc(names, otherwise) {
+		return false, &Error{Op: "read archive", Name: filepath.Join(dir, name), Reason: ErrUnsafeName,
+			Err: errors.New("a link, a file or another spelling of its name lies there"), Hint: "spell it as the archive does, or move away what is there"}
 	}
 	return true, nil
 }
@@ -355,7 +372,7 @@ func openRegular(name string) (*os.File, error) {
 	if !fi.Mode().IsRegular() {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: fmt.Errorf("%w: not a regular file", ErrMismatch)}
 	}
-	return os.Open(name)
+	return durable.Open(name)
 }
 
 // withContext makes reads fail once ctx is done.
