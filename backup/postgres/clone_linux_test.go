@@ -58,18 +58,12 @@ func TestDiskWithoutRoomCostsTheCloneAlone(t *testing.T) {
 }
 
 // tablespace makes one on a small disk of its own.
-func (w *world) tablespace(t *testing.T, name, size string) {
+func (w *world) tablespace(t *testing.T, name, size string) (dir string) {
 	t.Helper()
-	dir := t.TempDir()
-	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size="+size, "aspupdate-test", dir).CombinedOutput(); err != nil {
-		t.Skipf("this user may not mount a small disk: %v: %s", err, out)
-	}
-	t.Cleanup(func() { _ = exec.Command("umount", "-l", dir).Run() })
+	dir = smallDisk(t, size)
 	fi, err := os.Stat(filepath.Dir(w.c.Data))
 	require.NoError(t, err)
-	for _, p := range []string{dir, filepath.Dir(dir), filepath.Dir(filepath.Dir(dir))} {
-		require.NoError(t, os.Chmod(p, 0o755))
-	}
+	openTo(t, dir)
 	st := fi.Sys().(*syscall.Stat_t)
 	require.NoError(t, os.Chown(dir, int(st.Uid), int(st.Gid)))
 	w.admin(t, "postgres", fmt.Sprintf("CREATE TABLESPACE %s LOCATION %s", ident(name), literal(dir)))
@@ -77,4 +71,24 @@ func (w *world) tablespace(t *testing.T, name, size string) {
 		w.dropAll(t)
 		w.admin(t, "postgres", "DROP TABLESPACE "+ident(name))
 	})
+	return dir
+}
+
+// openTo lets the server's user into a folder of the test.
+func openTo(t *testing.T, dir string) {
+	t.Helper()
+	for _, p := range []string{dir, filepath.Dir(dir), filepath.Dir(filepath.Dir(dir))} {
+		require.NoError(t, os.Chmod(p, 0o755))
+	}
+}
+
+// smallDisk mounts one.
+func smallDisk(t *testing.T, size string) string {
+	t.Helper()
+	dir := t.TempDir()
+	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size="+size, "aspupdate-test", dir).CombinedOutput(); err != nil {
+		t.Skipf("this user may not mount a small disk: %v: %s", err, out)
+	}
+	t.Cleanup(func() { _ = exec.Command("umount", "-l", dir).Run() })
+	return dir
 }

@@ -100,7 +100,6 @@ func newWorld(t *testing.T) *world {
 
 func (w *world) dropAll(t *testing.T) {
 	for _, name := range w.databases(t) {
-		w.admin(t, "postgres", "ALTER DATABASE "+ident(name)+" ALLOW_CONNECTIONS false")
 		w.admin(t, "postgres", "DROP DATABASE "+ident(name)+" WITH (FORCE)")
 	}
 }

@@ -241,6 +241,8 @@ func TestKilledRunIsPutInOrder(t *testing.T) {
 	commented := ident(besideName(w.name, kindClone, "00000003"))
 	opened := ident(besideName(w.name, kindNew, "00000004"))
 	other := ident(besideName(w.name, kindNew, "00000005"))
+	cut := ident(besideName(w.name, kindClone, "00000006"))
+	cutMarked := ident(besideName(w.name, kindNew, "00000007"))
 	for _, sql := range []string{
 		"CREATE DATABASE " + half + " CONNECTION LIMIT 0",
 		"CREATE DATABASE " + fresh + " CONNECTION LIMIT 0",
@@ -250,6 +252,11 @@ func TestKilledRunIsPutInOrder(t *testing.T) {
 		"CREATE DATABASE " + opened,
 		"CREATE DATABASE " + other + " CONNECTION LIMIT 0",
 		"ALTER DATABASE " + other + " SET " + setKind + " = 'something else'",
+		// These two were being dropped.
+		"CREATE DATABASE " + cut,
+		"CREATE DATABASE " + cutMarked,
+		"ALTER DATABASE " + cutMarked + " SET " + setKind + " = 'new'",
+		"UPDATE pg_database SET datconnlimit = -2 WHERE quote_ident(datname) IN (" + literal(cut) + ", " + literal(cutMarked) + ")",
 		"ALTER DATABASE " + db + " SET " + setSwapping + " = 'yes'",
 		"ALTER DATABASE " + db + " ALLOW_CONNECTIONS false",
 	} {

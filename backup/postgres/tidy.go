@@ -57,7 +57,7 @@ func (s *session) dropOurs(ctx context.Context, pick func(kind string, complete 
 			continue
 		case complete && mark != kind:
 			continue
-		case !complete && (kind == kindOld || i.comment != nil || i.limit != 0):
+		case !complete && (kind == kindOld || i.comment != nil || i.limit != 0 && i.limit != invalid):
 			continue
 		}
 		if pick(kind, complete) {
@@ -67,13 +67,23 @@ func (s *session) dropOurs(ctx context.Context, pick func(kind string, complete 
 	return errors.Join(errs...)
 }
 
+// What DROP DATABASE makes of the connection limit before it deletes a file. Where it is
+// cut short after that, nobody comes in, and nothing but dropping it is allowed.
+const invalid = -2
+
 // drop drops a database of ours, sessions or not.
 func (s *session) drop(ctx context.Context, name string) error {
-	if _, err := s.Exec(ctx, "ALTER DATABASE "+ident(name)+" ALLOW_CONNECTIONS false"); err != nil {
+	i, err := s.find(ctx, name)
+	if err != nil || i == nil {
 		return err
 	}
-	if _, err := s.drain(ctx, name); err != nil {
-		return err
+	if i.limit != invalid {
+		if _, err := s.Exec(ctx, "ALTER DATABASE "+ident(name)+" ALLOW_CONNECTIONS false"); err != nil {
+			return err
+		}
+		if _, err := s.drain(ctx, name); err != nil {
+			return err
+		}
 	}
 	if _, err := s.Exec(ctx, "DROP DATABASE "+ident(name)); err != nil {
 		return fmt.Errorf("dropping %q: %w", name, err)

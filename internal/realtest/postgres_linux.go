@@ -27,6 +27,11 @@ func StartPostgres(settings ...string) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
+	return StartPostgresOf(bin, settings...)
+}
+
+// StartPostgresOf is StartPostgres with the server of that folder.
+func StartPostgresOf(bin string, settings ...string) (*Cluster, error) {
 	as, err := unprivileged()
 	if err != nil {
 		return nil, err
