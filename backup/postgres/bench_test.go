@@ -3,7 +3,9 @@ package postgres
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,6 +15,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/klauspost/compress/zstd"
 	"github.com/stretchr/testify/require"
 
 	"github.com/aspupdate/aspupdate/backup"
@@ -117,6 +120,53 @@ func BenchmarkWayBack(b *testing.B) {
 			t.report(b, "swap", StageSwap)
 		})
 	}
+}
+
+// Verify reads every byte, and is to take at most a twentieth of the time of what people
+// do instead to see whether a dump is whole: restore it.
+func BenchmarkVerify(b *testing.B) {
+	w := benchWorld(b)
+	snap, err := w.store.Take(b.Context(), "bench", w.db)
+	require.NoError(b, err)
+	dir, err := w.store.Path(snap.ID)
+	require.NoError(b, err)
+	// pg_restore -j2 reads no standard input.
+	plain := filepath.Join(b.TempDir(), "plain.dump")
+	in, err := os.Open(filepath.Join(dir, dumpFile))
+	require.NoError(b, err)
+	unpack, err := zstd.NewReader(in)
+	require.NoError(b, err)
+	out, err := os.Create(plain)
+	require.NoError(b, err)
+	_, err = io.Copy(out, unpack)
+	unpack.Close()
+	require.NoError(b, errors.Join(err, out.Close(), in.Close()))
+	s, err := w.db.connect(b.Context())
+	require.NoError(b, err)
+	defer s.close()
+	f, err := ReadFacts(snap.Meta)
+	require.NoError(b, err)
+	var ours, peers time.Duration
+	for b.Loop() {
+		began := time.Now()
+		require.NoError(b, w.store.Verify(b.Context(), snap.ID))
+		ours += time.Since(began)
+		b.StopTimer()
+		name := besideName(w.name, kindNew, newMark())
+		_, err := s.Exec(b.Context(), createStatement(name, f))
+		require.NoError(b, err)
+		began = time.Now()
+		require.NoError(b, run(s.command(b.Context(), name, filepath.Join(w.c.Bin, "pg_restore"), "--jobs=2", "--exit-on-error", plain)))
+		peers += time.Since(began)
+		require.NoError(b, s.drop(b.Context(), name))
+		b.StartTimer()
+	}
+	ratio := ours.Seconds() / peers.Seconds()
+	b.ReportMetric(float64(f.Bytes>>20), "MB")
+	b.ReportMetric(float64(snap.Bytes()>>20), "MB-stored")
+	b.ReportMetric(peers.Seconds()/float64(b.N), "pg_restore-j2-s")
+	b.ReportMetric(ratio, "verify/pg_restore")
+	require.LessOrEqual(b, ratio, 0.05)
 }
 
 // How long clients that come back at once find nobody who serves them.

@@ -54,6 +54,7 @@ var (
 
 // What Database.Observe is told beside what the store's is.
 const (
+	StageShared  backup.Stage = "shared"   // Note says which superuser Close ended a session of, whom no fence of the database holds
 	StageClone   backup.Stage = "clone"    // the database is copied on the server, or its clone back
 	StageNoClone backup.Stage = "no clone" // Note says why: the dump is made in place, or is what is restored
 	StageDump    backup.Stage = "dump"     // pg_dump writes; Done is before compression

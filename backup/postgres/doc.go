@@ -41,8 +41,9 @@
 // superusers in: the installer and the health probe need such a role too
 // while the database is closed. Where the application itself connects as
 // a superuser the database cannot tell them apart: then only the
-// application's own fence keeps users out, and Close fails with ErrBusy
-// when the application keeps coming back.
+// application's own fence keeps users out: Close fails with ErrBusy
+// when the application keeps coming back, and tells by StageShared that it was
+// there when it does not.
 //
 // # What it leaves on the server
 //

@@ -14,7 +14,9 @@ import (
 // any crash. Repeating it does no harm.
 //
 // The error wraps ErrBusy where sessions do not go or keep coming: those of a
-// superuser, which no limit stops, or a prepared transaction.
+// superuser, which no limit stops, or a prepared transaction. One of a superuser
+// that went and did not come back at once is told of as StageShared: it may
+// come back later, and write what a way back loses.
 func (d *Database) Close(ctx context.Context) error {
 	s, err := d.begin(ctx)
 	if err != nil {
@@ -42,7 +44,11 @@ func (s *session) shut(ctx context.Context) error {
 	if err := s.together(ctx, fence(s.name, true, limit)...); err != nil {
 		return err
 	}
-	return s.empty(ctx, s.name)
+	super, err := s.empty(ctx, s.name)
+	if err == nil && super != "" {
+		s.tell(StageShared, "a superuser was on it, whom the fence does not hold: "+super+": keep that program away, or give it a role of its own")
+	}
+	return err
 }
 
 // fence returns what closes a database, or opens it with that limit.
@@ -97,8 +103,8 @@ func (d *Database) Closed(ctx context.Context) (bool, error) {
 }
 
 // drain ends the sessions on a database and waits until the list is empty. It
-// reports whether a superuser's was among them.
-func (s *session) drain(ctx context.Context, name string) (super bool, err error) {
+// names a superuser whose was among them, "" if none was.
+func (s *session) drain(ctx context.Context, name string) (super string, err error) {
 	type ended struct {
 		Who   string
 		Super bool
@@ -113,7 +119,9 @@ func (s *session) drain(ctx context.Context, name string) (super bool, err error
 			return super, err
 		}
 		for _, e := range list {
-			super = super || e.Super
+			if e.Super {
+				super = e.Who
+			}
 		}
 		if time.Now().After(deadline) {
 			return super, fmt.Errorf("%w: %d sessions stay or keep coming, such as that of %s: stop that program (no limit stops a superuser)",
@@ -128,38 +136,42 @@ func (s *session) drain(ctx context.Context, name string) (super bool, err error
 // empty drains a database and proves that it is empty. The list of sessions lacks
 // those that are just logging in; renaming does count them, and makes
 // newcomers wait and then meet the new limit. So it is tried and taken back.
-func (s *session) empty(ctx context.Context, name string) error {
+// It names a superuser that was there, "" if none was.
+func (s *session) empty(ctx context.Context, name string) (super string, err error) {
 	deadline := time.Now().Add(s.d.drainTime())
 	for {
-		super, err := s.drain(ctx, name)
+		again, err := s.drain(ctx, name)
+		if again != "" {
+			super = again
+		}
 		if err != nil {
-			return err
+			return super, err
 		}
 		tx, err := s.Begin(ctx)
 		if err != nil {
-			return err
+			return super, err
 		}
 		_, err = tx.Exec(ctx, "ALTER DATABASE "+ident(name)+" RENAME TO "+ident(besideName(name, kindOld, newMark())))
 		if rerr := tx.Rollback(ctx); err == nil {
 			err = rerr
 		}
-		if err == nil && !super {
-			return nil
+		if err == nil && again == "" {
+			return super, nil
 		}
 		if err != nil && sqlState(err) != codeInUse {
-			return err
+			return super, err
 		}
 		if time.Now().After(deadline) {
 			if err == nil {
-				return fmt.Errorf("%w: a superuser keeps coming, and no limit stops one: stop that program", ErrBusy)
+				return super, fmt.Errorf("%w: a superuser keeps coming, and no limit stops one: stop that program, %s", ErrBusy, super)
 			}
-			return fmt.Errorf("%w: sessions or prepared transactions stay: %w", ErrBusy, err)
+			return super, fmt.Errorf("%w: sessions or prepared transactions stay: %w", ErrBusy, err)
 		}
 		if err == nil {
 			// It was a superuser's, whom nothing keeps from coming back: see
 			// whether it does.
 			if err := pause(ctx, 200*time.Millisecond); err != nil {
-				return err
+				return super, err
 			}
 		}
 	}

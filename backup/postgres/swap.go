@@ -147,7 +147,7 @@ func (s *session) giveUp(ctx context.Context, live *dbInfo, r *restored) error {
 		return nil
 	}
 	aside := besideName(s.name, kindNew, newMark())
-	if err := s.empty(ctx, s.name); err != nil {
+	if _, err := s.empty(ctx, s.name); err != nil {
 		return err
 	}
 	err := s.together(ctx,
