@@ -134,6 +134,7 @@ func (f FTP) Stat(ctx context.Context, name string) (Entry, error) {
 }
 
 // Open reads a file from an offset on. The connection lives until Close.
+// [io.Copy] from it writes what came while more comes, through 16 MiB of memory.
 func (f FTP) Open(ctx context.Context, name string, offset int64) (io.ReadCloser, error) {
 	var r io.ReadCloser
 	err := f.attempts(ctx, "open", name, func(o options) (*session, error) {

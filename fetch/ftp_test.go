@@ -258,3 +258,59 @@ func TestFTPBadAddress(t *testing.T) {
 		require.ErrorContains(t, err, "write host or host:port", addr)
 	}
 }
+
+// io.Copy from an open file reads on while it writes, and ends as reading does.
+func TestCopyOfAnOpenFile(t *testing.T) {
+	x := newSetup(t, 9<<20) // more than two buffers
+	open := func(ctx context.Context, offset int64) io.ReadCloser {
+		r, err := x.src.Open(ctx, setupPath, offset)
+		require.NoError(t, err)
+		require.Implements(t, (*io.WriterTo)(nil), r)
+		return r
+	}
+	cut := false
+	x.s.OnTransfer(func(fetchtest.Transfer) fetchtest.Fault {
+		if cut {
+			return fetchtest.Fault{Cut: 5 << 20, Reset: true}
+		}
+		return fetchtest.Fault{}
+	})
+	t.Run("whole", func(t *testing.T) {
+		var got bytes.Buffer
+		r := open(t.Context(), 12345)
+		n, err := io.Copy(&got, r)
+		require.NoError(t, err)
+		require.NoError(t, r.Close())
+		require.EqualValues(t, len(x.data)-12345, n)
+		require.True(t, bytes.Equal(x.data[12345:], got.Bytes()))
+	})
+	t.Run("no room", func(t *testing.T) {
+		full := errors.New("no room")
+		r := open(t.Context(), 0)
+		n, err := io.Copy(writeFunc(func([]byte) (int, error) { return 7, full }), r)
+		require.ErrorIs(t, err, full)
+		require.EqualValues(t, 7, n)
+		require.Error(t, r.Close(), "not all of it was read")
+	})
+	t.Run("canceled", func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		r := open(ctx, 0)
+		_, err := io.Copy(writeFunc(func(p []byte) (int, error) { cancel(); return len(p), nil }), r)
+		require.ErrorIs(t, err, context.Canceled)
+		require.Error(t, r.Close())
+	})
+	t.Run("cut", func(t *testing.T) {
+		cut = true
+		var got bytes.Buffer
+		r := open(t.Context(), 0)
+		n, err := io.Copy(&got, r)
+		require.Error(t, errors.Join(err, r.Close()))
+		require.LessOrEqual(t, n, int64(5<<20))
+		require.True(t, bytes.Equal(x.data[:n], got.Bytes()))
+	})
+	noneLeft(t, x.s)
+}
+
+type writeFunc func(p []byte) (int, error)
+
+func (f writeFunc) Write(p []byte) (int, error) { return f(p) }

@@ -93,7 +93,7 @@ type listing struct {
 	end  func() // of the session
 }
 
-// Read reads all of the listing into the transcript.
+// Read reads all of the listing and gives it to the transcript.
 //
 // An error is one for the library too, so that no listing is shorter than it
 // was sent. That holds for io.ErrUnexpectedEOF as well, which is TLS cut off
@@ -102,7 +102,7 @@ type listing struct {
 // it, crypto/tls gives io.EOF: then the confirmation on the control connection
 // decides, and the end of the last line.
 func (l *listing) Read([]byte) (int, error) {
-	_, err := io.Copy(&l.said.body, l.Conn)
+	_, err := io.Copy(body{l.said}, l.Conn)
 	if silent, ok := errors.AsType[net.Error](err); ok && silent.Timeout() {
 		l.end() // the library would wait as long again for the confirmation
 	}

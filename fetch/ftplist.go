@@ -1,7 +1,6 @@
 package fetch
 
 import (
-	"errors"
 	"strconv"
 	"strings"
 	"time"
@@ -100,22 +99,16 @@ func parseFacts(line string) (Entry, bool) {
 	return e, true
 }
 
-// splitLines returns the lines of a listing, byte for byte, without empty
-// ones. Every line has an end, the last one too: where that is missing, the
-// listing was cut.
-func splitLines(body string) ([]string, error) {
-	lines := make([]string, 0, strings.Count(body, "\n"))
-	for body != "" {
-		line, rest, ended := strings.Cut(body, "\n")
-		if !ended {
-			return nil, errors.New("the listing ends in the middle of a line")
-		}
-		if line = strings.TrimSuffix(line, "\r"); line != "" {
+// splitLines returns the lines of a text, byte for byte, without empty ones and
+// without their ends.
+func splitLines(text string) []string {
+	lines := make([]string, 0, strings.Count(text, "\n"))
+	for line := range strings.Lines(text) {
+		if line = strings.TrimSuffix(strings.TrimSuffix(line, "\n"), "\r"); line != "" {
 			lines = append(lines, line)
 		}
-		body = rest
 	}
-	return lines, nil
+	return lines
 }
 
 // size reads a size in bytes; what is none, or more than fits, is not told.

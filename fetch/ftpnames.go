@@ -29,10 +29,12 @@ func (s *session) names(dir string) (names []string, err error) {
 	if err := s.conn.ChangeDir(dir); err != nil {
 		return nil, err
 	}
-	lines, err := s.lines(dir, func() error {
+	ask := func() error {
 		_, err := s.conn.NameList("")
 		return err
-	})
+	}
+	var lines []string
+	err = s.lines(dir, ask, func(some []string) { lines = append(lines, some...) })
 	if code := refused(err); code == 450 || code == 550 {
 		// The folder is there, or CWD would have failed. Some servers say so
 		// when NLST has nothing to name, others when it may not be read:

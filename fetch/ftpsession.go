@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/textproto"
 	"path"
@@ -209,36 +210,44 @@ func (s *session) list(dir string) (entries []Entry, err error) {
 	if err := s.conn.ChangeDir(dir); err != nil {
 		return nil, err
 	}
-	lines, err := s.lines(dir, func() error {
+	now := time.Now()
+	ask := func() error {
 		_, err := s.conn.List("")
 		return err
-	})
-	switch {
-	case err != nil:
-		return nil, err
-	case s.said.listing == "MLSD":
-		return parseMLSD(lines), nil
 	}
-	return parseLIST(lines, time.Now()), nil
-}
-
-// lines returns what a listing gives, if all of it came.
-func (s *session) lines(dir string, ask func() error) ([]string, error) {
-	s.said.startListing()
-	err := ask()
-	body := s.said.endListing()
+	err = s.lines(dir, ask, func(lines []string) {
+		if s.said.listing == "MLSD" {
+			entries = append(entries, parseMLSD(lines)...)
+		} else {
+			entries = append(entries, parseLIST(lines, now)...)
+		}
+	})
 	if err != nil {
 		return nil, err
 	}
-	lines, err := splitLines(body)
+	return entries, nil
+}
+
+// lines gives take the lines of a listing, a few at a time. They are worth
+// nothing unless the error is nil: only then all of them came.
+func (s *session) lines(dir string, ask func() error, take func(lines []string)) error {
+	count := 0
+	s.said.startListing(func(lines []string) {
+		count += len(lines)
+		take(lines)
+	})
+	err := ask()
+	cut := s.said.endListing()
 	switch {
 	case err != nil:
-		return nil, &Error{Op: "list", Name: dir, Reason: ErrUnreachable, Temporary: true, Err: err, Hint: "check the network, or try later"}
-	case s.said.cut || len(lines) == suspicious:
-		return nil, &Error{Op: "list", Name: dir, Code: s.said.code, Err: fmt.Errorf("the server cut the listing short after %d lines", len(lines)),
+		return err
+	case cut != nil:
+		return &Error{Op: "list", Name: dir, Reason: ErrUnreachable, Temporary: true, Err: cut, Hint: "check the network, or try later"}
+	case s.said.cut || count == suspicious:
+		return &Error{Op: "list", Name: dir, Code: s.said.code, Err: fmt.Errorf("the server cut the listing short after %d lines", count),
 			Hint: "ask the vendor to clear the folder, or to raise the server's limit"}
 	}
-	return lines, nil
+	return nil
 }
 
 func (s *session) stat(name string) (e Entry, err error) {
@@ -324,6 +333,24 @@ func (t *transfer) Read(p []byte) (int, error) {
 		err = context.Cause(t.ctx)
 	}
 	t.end = err
+	return n, err
+}
+
+// WriteTo is what [io.Copy] calls.
+func (t *transfer) WriteTo(w io.Writer) (n int64, err error) {
+	err = newPipe(math.MaxInt64).run(t.ctx, t.s.end, t, func(p []byte, end error) error {
+		if len(p) > 0 {
+			m, err := w.Write(p)
+			n += int64(m)
+			if err != nil {
+				return err
+			}
+		}
+		if errors.Is(end, io.EOF) {
+			return nil
+		}
+		return end
+	})
 	return n, err
 }
 

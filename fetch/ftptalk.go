@@ -2,6 +2,7 @@ package fetch
 
 import (
 	"bytes"
+	"errors"
 	"strconv"
 	"strings"
 )
@@ -17,9 +18,10 @@ type transcript struct {
 	epsv    bool   // EPSV was answered
 	cut     bool   // a reply to a listing spoke of truncation
 
-	listed bool            // a data connection would be a listing's
-	body   strings.Builder // what it gave
-	line   []byte          // an unfinished line
+	listed bool                 // a data connection would be a listing's
+	take   func(lines []string) // is given what it brings
+	begun  []byte               // its line that has not ended yet
+	line   []byte               // an unfinished line of the talk
 }
 
 // Write takes a piece of the library's debug output.
@@ -72,11 +74,29 @@ func (t *transcript) reply(code int, text string) {
 	t.epsv = t.epsv || code == 229
 }
 
-func (t *transcript) startListing() { t.listed, t.cut = true, false }
+func (t *transcript) startListing(take func(lines []string)) {
+	t.listed, t.cut, t.take, t.begun = true, false, take, nil
+}
 
-// endListing returns the listing, byte for byte.
-func (t *transcript) endListing() string {
-	defer t.body.Reset()
-	t.listed = false
-	return t.body.String()
+// endListing reports whether the listing ended with a line's end.
+func (t *transcript) endListing() error {
+	t.listed, t.take = false, nil
+	if len(t.begun) > 0 {
+		return errors.New("the listing ends in the middle of a line")
+	}
+	return nil
+}
+
+// A body takes what a listing's data connection gives, byte for byte. Lines are
+// given on as they come: the server still writes the next ones.
+type body struct{ *transcript }
+
+func (b body) Write(p []byte) (int, error) {
+	b.begun = append(b.begun, p...)
+	if bytes.IndexByte(p, '\n') >= 0 {
+		whole := bytes.LastIndexByte(b.begun, '\n') + 1
+		b.take(splitLines(string(b.begun[:whole])))
+		b.begun = append(b.begun[:0], b.begun[whole:]...)
+	}
+	return len(p), nil
 }

@@ -1,6 +1,7 @@
 package fetch
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -217,17 +218,27 @@ func FuzzParseLIST(f *testing.F) {
 	})
 }
 
-// A whole listing gives one entry a line, in order.
-func FuzzSplitLines(f *testing.F) {
-	f.Add("a\r\nb\n\r\n c\r\n")
-	f.Add("cut")
-	f.Fuzz(func(t *testing.T, body string) {
-		lines, err := splitLines(body)
-		if ended := body == "" || strings.HasSuffix(body, "\n"); (err == nil) != ended {
-			t.Fatalf("%q gave %v", body, err)
+// All lines of a listing come out once, in order, whatever the pieces in which
+// it arrives.
+func FuzzListingLines(f *testing.F) {
+	f.Add("a\r\nb\n\r\n c\r\n", uint8(3))
+	f.Add("cut", uint8(1))
+	f.Fuzz(func(t *testing.T, text string, piece uint8) {
+		var said transcript
+		var lines []string
+		said.startListing(func(some []string) { lines = append(lines, some...) })
+		for p := range slices.Chunk([]byte(text), int(piece)+1) {
+			if n, err := (body{&said}).Write(p); n != len(p) || err != nil {
+				t.Fatal(n, err)
+			}
 		}
-		if err == nil && strings.Join(lines, "") != strings.ReplaceAll(strings.ReplaceAll(body, "\r\n", ""), "\n", "") {
-			t.Fatalf("%q gave %q", body, lines)
+		err := said.endListing()
+		if ended := text == "" || strings.HasSuffix(text, "\n"); (err == nil) != ended {
+			t.Fatalf("%q gave %v", text, err)
+		}
+		whole := text[:strings.LastIndexByte(text, '\n')+1]
+		if strings.Join(lines, "") != strings.ReplaceAll(strings.ReplaceAll(whole, "\r\n", ""), "\n", "") {
+			t.Fatalf("%q gave %q", text, lines)
 		}
 	})
 }

@@ -107,7 +107,7 @@ func FuzzLayout(f *testing.F) {
 // confirms afterwards.
 func TestListingCutWithinTLSRecord(t *testing.T) {
 	var said transcript
-	said.startListing()
+	said.startListing(func(lines []string) { require.Equal(t, []string{"f1"}, lines) })
 	l := listing{cutConn{}, &said, func() {}}
 	n, err := l.Read(make([]byte, 100))
 	require.ErrorIs(t, err, io.ErrUnexpectedEOF)

@@ -268,6 +268,7 @@ func (l *look) skip(name string, why Why, v version.Version) {
 // finish makes releases of the drafts, newest first.
 func (l *look) finish(ctx context.Context) error {
 	versions := slices.SortedFunc(maps.Keys(l.drafts), func(a, b version.Version) int { return b.Compare(a) })
+	l.found.Releases = slices.Grow(l.found.Releases, len(versions))
 	for _, v := range versions {
 		d := l.drafts[v]
 		if len(d.settling) > 0 {
@@ -277,7 +278,7 @@ func (l *look) finish(ctx context.Context) error {
 		}
 		r := Release{Distribution: l.found.Distribution, Version: v}
 		slices.SortStableFunc(d.files, func(a, b File) int { return cmp.Compare(a.Variant, b.Variant) })
-		claims := map[version.Variant]int{}
+		var claims [version.FullSetup + 1]int
 		for i, f := range d.files {
 			d.files[i].Sidecar = d.sidecars[f.Path]
 			claims[f.Variant]++

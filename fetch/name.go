@@ -3,6 +3,7 @@ package fetch
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -36,7 +37,7 @@ func checkName(name string) error {
 		return bad("it holds a character that file systems give a meaning")
 	case strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }):
 		return bad("it holds a character that cannot be printed")
-	case strings.TrimRight(name, ". ") != name || strings.TrimLeft(name, " ") != name:
+	case strings.HasPrefix(name, " ") || strings.HasSuffix(name, " ") || strings.HasSuffix(name, "."):
 		return bad("Windows drops dots and blanks around names")
 	case isDevice(name):
 		return bad("it is a device on Windows")
@@ -51,19 +52,16 @@ func isSafe(name string) bool { return checkName(name) == nil }
 func isDevice(name string) bool {
 	base, _, _ := strings.Cut(name, ".")
 	base = strings.TrimRight(base, " ")
-	if len(base) > len("CONOUT$") {
-		return false
-	}
-	base = strings.ToUpper(base)
-	switch base {
-	case "CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$", "CLOCK$":
+	is := func(device string) bool { return strings.EqualFold(base, device) }
+	if slices.ContainsFunc([]string{"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$", "CLOCK$"}, is) {
 		return true
 	}
-	port, ok := strings.CutPrefix(base, "COM")
-	if !ok {
-		port, ok = strings.CutPrefix(base, "LPT")
+	if len(base) < len("COM1") {
+		return false
 	}
-	return ok && utf8.RuneCountInString(port) == 1 && strings.ContainsAny(port, "0123456789¹²³")
+	port := base[3:]
+	base = base[:3]
+	return (is("COM") || is("LPT")) && utf8.RuneCountInString(port) == 1 && strings.ContainsAny(port, "0123456789¹²³")
 }
 
 // text returns a server's bytes as UTF-8. What is not valid UTF-8 is taken for

@@ -114,21 +114,8 @@ func raw(ctx context.Context, src fetch.FTP, from, to string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	// Large pieces that are filled before they are written: each write is one
-	// call, and the reader is woken less often.
-	buf := make([]byte, 4<<20)
-	for {
-		n, err := io.ReadFull(r, buf)
-		if _, werr := f.Write(buf[:n]); werr != nil {
-			return werr
-		}
-		switch {
-		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-			return nil // whether all came, Close knows
-		case err != nil:
-			return err
-		}
-	}
+	_, err = io.Copy(f, r)
+	return err // whether all came, Close knows
 }
 
 func list(ctx context.Context, src fetch.FTP, root string) error {
