@@ -139,6 +139,18 @@ func TestFileProbeOfNSIS(t *testing.T) {
 	}
 }
 
+// What demands an administrator in its script says so in its manifest.
+func TestRightsOfNSIS(t *testing.T) {
+	for level, needs := range map[string]bool{"user": false, "admin": true, "highest": false, "none": false} {
+		exe := filepath.Join(t.TempDir(), level+".exe")
+		buildNSIS(t, exe, "7.13.100", "-DLEVEL="+level)
+		demands, err := demandsAdministrator(exe)
+		require.NoError(t, err)
+		require.Equal(t, needs, demands, level)
+		require.Equal(t, needs, Command{Path: exe, Kind: NSIS}.rights(exe, never) != nil, level)
+	}
+}
+
 func FuzzFileVersion(f *testing.F) {
 	for _, data := range [][]byte{
 		versioned([4]uint16{7, 4, 100, 0}, false, 0, textBlock("ProductVersion", "7.04.100")),
