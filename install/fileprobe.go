@@ -120,7 +120,7 @@ func nextBlock(b []byte) (first block, rest []byte, whole bool) {
 	rest = b[min(aligned(size), len(b)):]
 	b = b[:size]
 	end := blockHeader
-	for end+2 <= size && !(b[end] == 0 && b[end+1] == 0) {
+	for end+2 <= size && (b[end] != 0 || b[end+1] != 0) {
 		end += 2
 	}
 	first.key = string(decodeUTF16(b[blockHeader:end]))
