@@ -15,7 +15,8 @@ import (
 // of one column, at most 256 bytes of text or a number. It goes through the
 // caller's handle, with the driver and the role that the caller chose; no
 // driver comes with this package. One that does not heed contexts is not
-// bounded by Timeout.
+// bounded by Timeout. Let the handle keep no connection when it is not asked
+// (SetMaxIdleConns(0)): a backup may wait for the last one to go.
 type SQLProbe struct {
 	DB      *sql.DB
 	Query   string

@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	_ "github.com/jackc/pgx/v5/stdlib"
 	"github.com/stretchr/testify/require"
 
 	"github.com/aspupdate/aspupdate/install"
@@ -96,6 +95,16 @@ func TestVersionQueryOfPostgreSQL(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, "7.04.100", got)
 	}
+
+	// As the configuration has it, without a session that is left behind.
+	conf := probeConfig{TCP: addr, SQL: "SELECT version FROM about", InDB: "АСП"}
+	require.NoError(t, conf.connect([]postgresConfig{{Name: "АСП", secret: secret{c.URI("asp", "hunter2", "postgres")}}}))
+	got, err := newProbe(conf, nil).Version(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, "7.04.100", got)
+	sessions := install.SQLProbe{DB: admin, Query: "SELECT count(*) FROM pg_stat_activity WHERE usename = 'asp' AND query LIKE '%FROM about'"}
+	require.Eventually(t, func() bool { got, err := sessions.Version(t.Context()); return err == nil && got == "0" }, 10*time.Second, 10*time.Millisecond)
+
 	slow := p.Then.(install.SQLProbe)
 	slow.Query, slow.Timeout = "SELECT pg_sleep(60)::text", 200*time.Millisecond
 	refused(slow, "deadline")
