@@ -98,11 +98,11 @@ func TestVersionQueryOfPostgreSQL(t *testing.T) {
 
 	// As the configuration has it, without a session that is left behind.
 	conf := probeConfig{TCP: addr, SQL: "SELECT version FROM about", InDB: "АСП"}
-	require.NoError(t, conf.connect([]postgresConfig{{Name: "АСП", secret: secret{c.URI("asp", "hunter2", "postgres")}}}))
+	require.NoError(t, conf.connect([]postgresConfig{{Name: "АСП", secret: secret{c.URI("asp", "hunter2", "postgres") + "&application_name=cli"}}}))
 	got, err := newProbe(conf, nil).Version(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, "7.04.100", got)
-	sessions := install.SQLProbe{DB: admin, Query: "SELECT count(*) FROM pg_stat_activity WHERE usename = 'asp' AND query LIKE '%FROM about'"}
+	sessions := install.SQLProbe{DB: admin, Query: "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'cli'"}
 	require.Eventually(t, func() bool { got, err := sessions.Version(t.Context()); return err == nil && got == "0" }, 10*time.Second, 10*time.Millisecond)
 
 	slow := p.Then.(install.SQLProbe)
