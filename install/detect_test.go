@@ -263,18 +263,6 @@ func FuzzDetect(f *testing.F) {
 	})
 }
 
-func BenchmarkDetect(b *testing.B) {
-	path := filepath.Join(b.TempDir(), "setup.exe")
-	if err := errors.Join(os.WriteFile(path, samples()["nsis further on"], 0o600), os.Truncate(path, 1<<30)); err != nil {
-		b.Fatal(err)
-	}
-	for b.Loop() {
-		if _, err := Detect(path); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
-
 func TestDetectThisProgram(t *testing.T) {
 	exe, err := os.Executable()
 	require.NoError(t, err)
