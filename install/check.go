@@ -10,10 +10,6 @@ import (
 	"github.com/aspupdate/aspupdate/internal/durable"
 )
 
-// ErrUnmet means: something that must be so before an installer runs is not.
-// Nothing ran. The error is an [*Unmet].
-var ErrUnmet = errors.New("not everything is as it must be")
-
 // A Check is one thing that must be so before an installer runs. There are
 // ready-made ones; any other is a name and a function.
 type Check struct {
@@ -46,7 +42,8 @@ func (f Failure) String() string {
 	return fmt.Sprintf("%s: %v", f.Name, f.Err)
 }
 
-// Unmet is what blocks. It wraps [ErrUnmet] and what the checks said.
+// Unmet is the error of a checklist: what blocks. It wraps what the checks
+// said.
 type Unmet struct{ Failures []Failure }
 
 func (u *Unmet) Error() string {
@@ -54,12 +51,12 @@ func (u *Unmet) Error() string {
 	for i, f := range u.Failures {
 		texts[i] = f.String()
 	}
-	return fmt.Sprintf("%v: %s", ErrUnmet, strings.Join(texts, "; "))
+	return "not everything is as it must be: " + strings.Join(texts, "; ")
 }
 
-// Unwrap returns ErrUnmet and each check's error.
+// Unwrap returns each check's error.
 func (u *Unmet) Unwrap() []error {
-	errs := []error{ErrUnmet}
+	var errs []error
 	for _, f := range u.Failures {
 		errs = append(errs, f.Err)
 	}

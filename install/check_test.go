@@ -17,6 +17,13 @@ func says(name string, err error) Check {
 	return Check{Name: name, Look: func(context.Context) error { return err }}
 }
 
+func requireUnmet(t *testing.T, err error) {
+	t.Helper()
+	unmet, ok := errors.AsType[*Unmet](err)
+	require.True(t, ok, "%v", err)
+	require.NotEmpty(t, unmet.Failures)
+}
+
 func TestChecklistTellsEverythingAtOnce(t *testing.T) {
 	a, b := errors.New("too old; update it"), errors.New("too small")
 	waivedB := says("disk", b)
@@ -26,7 +33,6 @@ func TestChecklistTellsEverythingAtOnce(t *testing.T) {
 	list := Checklist{says("framework", a), says("fine", nil), waivedB, waivedOK, {Name: "hollow"}}
 	waived, err := list.Look(t.Context())
 	require.Equal(t, []Failure{{"disk", b, "a larger one comes tomorrow"}}, waived)
-	require.ErrorIs(t, err, ErrUnmet)
 	require.ErrorIs(t, err, a)
 	require.NotErrorIs(t, err, b)
 	unmet, ok := errors.AsType[*Unmet](err)
@@ -42,7 +48,7 @@ func TestChecklistTellsEverythingAtOnce(t *testing.T) {
 	cancel()
 	_, err = Checklist{says("fine", nil)}.Look(ctx)
 	require.ErrorIs(t, err, context.Canceled)
-	require.ErrorIs(t, err, ErrUnmet, "what was not looked at does not hold")
+	require.ErrorContains(t, err, "fine: context canceled", "what was not looked at does not hold")
 	_, err = Checklist(nil).Look(ctx)
 	require.NoError(t, err)
 }
@@ -53,7 +59,7 @@ func TestR14ChecksBlockARun(t *testing.T) {
 	cmd := fake(t, "touch="+mark)
 	cmd.Checks = Checklist{says("framework", errors.New("none"))}
 	out, err := r.Run(t.Context(), cmd)
-	require.ErrorIs(t, err, ErrUnmet)
+	requireUnmet(t, err)
 	require.ErrorContains(t, err, "nothing was started")
 	require.Equal(t, Outcome{}, out)
 	require.NoFileExists(t, mark)
@@ -81,7 +87,7 @@ func TestR3FullSetupOverAnInstallationIsRefusedUnlessForced(t *testing.T) {
 	cmd := fake(t)
 	cmd.Checks = Checklist{answers("7.12.100", nil)}
 	_, err := r.Run(t.Context(), cmd)
-	require.ErrorIs(t, err, ErrUnmet)
+	requireUnmet(t, err)
 	require.ErrorContains(t, err, "R3")
 	cmd.Checks[0].Waived = "the site starts anew"
 	_, err = r.Run(t.Context(), cmd)

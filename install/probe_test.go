@@ -3,6 +3,8 @@ package install
 import (
 	"context"
 	"errors"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -121,6 +123,20 @@ func TestHTTPProbeWithStatusAndText(t *testing.T) {
 			require.Equal(t, before, asked, "Then is asked only where the page is as it must be")
 		})
 	}
+}
+
+func TestHTTPProbeChecksCertificates(t *testing.T) {
+	srv := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("7.13.100")) }))
+	defer srv.Close()
+	srv.Config.ErrorLog = log.New(io.Discard, "", 0)
+	p := HTTPProbe{URL: srv.URL + "/version?token=hunter2"}
+	_, err := p.Version(t.Context())
+	require.ErrorContains(t, err, "certificate", "by the system's roots nobody vouches for it")
+	require.NotContains(t, err.Error(), "hunter2")
+	p.Transport = srv.Client().Transport
+	got, err := p.Version(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, "7.13.100", got)
 }
 
 func TestHTTPProbeOfNothing(t *testing.T) {

@@ -10,10 +10,6 @@ import (
 	"strings"
 )
 
-// ErrRights means: an installer needs elevated rights, and this process does
-// not have them. Nothing ran.
-var ErrRights = errors.New("elevated rights are needed")
-
 // Elevated holds if this process runs with elevated rights: as an
 // administrator whose rights are not cut down, or on Linux as root.
 func Elevated() Check {
