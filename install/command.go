@@ -49,8 +49,8 @@ type Command struct {
 	// none of the installer's business.
 	Env []string
 
-	// Checks must hold before the installer is started. What they need not
-	// hold for is waived in them, by name.
+	// Checks must hold before the installer is started; one that need not is
+	// waived, for a reason that an event tells.
 	Checks Checklist
 	// Unelevated says that the installer needs no elevated rights although
 	// its kind usually does, such as a package for one user; see Rights.

@@ -116,7 +116,8 @@
 // the run is [Unknown] and stays to be settled. A repair of an MSI asks for
 // the package again, and the private copy is gone: point it to the archive.
 // Whether an MSI is for one user or for the machine is not read from it: it
-// counts as the latter. Of a program packed into a zip archive the rights are
+// counts as the latter. What rights a script needs nothing tells: give it
+// Elevated among its Checks. Those of a program packed into a zip archive are
 // known only once it is unpacked. [DotNetFramework] knows nothing of .NET 5
 // and later. That Windows wants a restart is known by three marks in its
 // registry; none of a real update was there to be seen, the tests make them.

@@ -116,3 +116,38 @@ func TestVersionQueryOfPostgreSQL(t *testing.T) {
 	c.Stop()
 	refused(p, addr+" takes no connection")
 }
+
+// TestR12OnARealServer lets a restructuring go through both phases of R12:
+// errors first, then refused logins.
+func TestR12OnARealServer(t *testing.T) {
+	c := realtest.Postgres(t)
+	admin := openDatabase(t, "pgx", c.Admin("postgres"))
+	statement(t, admin, "CREATE DATABASE asp")
+	statement(t, admin, "CREATE ROLE asp LOGIN PASSWORD 'hunter2'")
+	db := openDatabase(t, "pgx", c.URI("asp", "hunter2", "asp"))
+	db.SetMaxIdleConns(0)
+	app := openDatabase(t, "pgx", c.Admin("asp"))
+	var seen []string
+	err := install.Await(t.Context(), install.SQLProbe{DB: db, Query: "SELECT version FROM about"}, "7.13.100", install.AwaitOptions{
+		Limit: time.Minute, Every: time.Millisecond, Report: time.Nanosecond,
+		Observe: func(e install.Event) {
+			seen = append(seen, e.Text)
+			switch len(seen) {
+			case 1:
+				statement(t, app, "CREATE TABLE about AS SELECT '7.12.100' AS version")
+				statement(t, app, "GRANT SELECT ON about TO asp")
+			case 2:
+				statement(t, admin, "ALTER DATABASE asp CONNECTION LIMIT 0")
+			case 3:
+				statement(t, app, "UPDATE about SET version = '7.13.100'")
+				statement(t, admin, "ALTER DATABASE asp CONNECTION LIMIT -1")
+			}
+		},
+	})
+	require.NoError(t, err)
+	require.Len(t, seen, 4)
+	for i, want := range []string{"SQLSTATE 42P01", `version "7.12.100" answers`, "SQLSTATE 53300", "version 7.13.100 is healthy"} {
+		require.Contains(t, seen[i], want)
+	}
+	require.Contains(t, seen[0], "restructuring, 0 min so far, usually at most 15")
+}
