@@ -76,9 +76,9 @@ func (l Checklist) Look(ctx context.Context) (waived []Failure, err error) {
 		case err == nil:
 			err = c.Look(ctx)
 		}
-		switch f := (Failure{c.Name, err, c.Waived}); {
+		switch f := (Failure{c.Name, err, strings.TrimSpace(c.Waived)}); {
 		case err == nil:
-		case c.Waived != "":
+		case f.Waived != "":
 			waived = append(waived, f)
 		default:
 			failed = append(failed, f)
