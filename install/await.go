@@ -40,7 +40,7 @@ func Await(ctx context.Context, p Probe, want string, o AwaitOptions) error {
 	var lastErr error
 	var reported time.Time
 	for {
-		got, err := look(ctx, p, orDefault(o.Timeout, 30*time.Second))
+		got, err := look(ctx, p, orDefault(o.Timeout, lookTimeout))
 		elapsed := r.now().Sub(begun)
 		switch {
 		case err == nil && got == want:

@@ -49,6 +49,13 @@ type Command struct {
 	// none of the installer's business.
 	Env []string
 
+	// Checks must hold before the installer is started; one that need not is
+	// waived, for a reason that an event tells.
+	Checks Checklist
+	// Unelevated says that the installer needs no elevated rights although
+	// its kind usually does, such as a package for one user; see Rights.
+	Unelevated bool
+
 	// Codes replaces the Kind's table, for an installer with codes of its own.
 	Codes Codes
 	// Deadline is how long the run may take; zero is [DefaultDeadline].

@@ -70,7 +70,7 @@ func resource(typ, id uint32, data string) []byte {
 	}
 	b := make([]byte, 0x100)
 	folder(0, b, 3, subfolder|0xC0, typ, subfolder|0x40)
-	folder(0x40, b, 1, subfolder|0xC0, id, subfolder|0x80)
+	folder(0x40, b, 2, subfolder|0xC0, id, subfolder|0x80)
 	folder(0x80, b, 0x409, 0xA0)
 	le.PutUint32(b[0xA0:], 0x1000+0x100)
 	le.PutUint32(b[0xA4:], uint32(len(data)))
@@ -261,18 +261,6 @@ func FuzzDetect(f *testing.F) {
 			t.Fatal(err)
 		}
 	})
-}
-
-func BenchmarkDetect(b *testing.B) {
-	path := filepath.Join(b.TempDir(), "setup.exe")
-	if err := errors.Join(os.WriteFile(path, samples()["nsis further on"], 0o600), os.Truncate(path, 1<<30)); err != nil {
-		b.Fatal(err)
-	}
-	for b.Loop() {
-		if _, err := Detect(path); err != nil {
-			b.Fatal(err)
-		}
-	}
 }
 
 func TestDetectThisProgram(t *testing.T) {

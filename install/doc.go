@@ -57,6 +57,30 @@
 // or outlived their parent. Without that a hung installer's grandchild would
 // go on writing while the previous version is being put back.
 //
+// # Before it runs
+//
+// A [Checklist] says what must be so first, and blocks with an [*Unmet] that
+// lists everything that is not, each with what to do. Ready-made are
+// [NothingInstalled] (R3: a FullSetup does not go over an installation), and
+// for the requirements of the first version of a year (R14) [System],
+// [DotNetFramework], [FreeSpace], [NoRebootPending], [Elevated], and [Confirmed],
+// a person's word taken by [Confirm]. A check that need not hold is Waived,
+// with the reason:
+//
+//	list := install.Checklist{
+//		install.System("windows", "10.0.17763"),
+//		install.DotNetFramework("4.8"),
+//		install.Confirmed("/var/lib/aspupdate/confirmed", "R14 2028: the requirements were read"),
+//	}
+//	waived, err := list.Look(ctx)
+//
+// Look at it when an update is planned, before any user is kept out, and give it
+// to the Command as its Checks, which are looked at once more. The same holds
+// for elevated rights: [Command.Rights] tells ahead whether they are missing,
+// and Run starts no MSI, Burn, .deb or program whose manifest demands an
+// administrator without them, unless the command says Unelevated: that is
+// [ErrRights]. A restart that the machine waits for already is told in an event.
+//
 // # When the updater dies
 //
 // The installer does not die with the process that started it: a database
@@ -72,8 +96,12 @@
 // An exit code says that an installer has ended, not that the application
 // works. R11 allows for a restructuring of the database after it, and R12
 // for a time of errors and refused logins. [Await] asks a [Probe] until the
-// expected version answers. [HTTPProbe] and [CommandProbe] are ready-made,
-// [ProbeFunc] makes one of a function.
+// expected version answers. Ready-made are [HTTPProbe], also for a page with
+// a certain status or text; [CommandProbe]; [SQLProbe], through a handle and
+// driver of yours; [FileProbe], the version resource of a program for
+// Windows; and [TCPProbe], which asks another one as soon as a port answers.
+// [ProbeFunc] makes one of a function. A file's version or an open port alone
+// is no health: let a page or a query stand before or behind it, by Then.
 //
 // # Limits
 //
@@ -87,4 +115,10 @@
 // a timeout it is waited for by its mutex, and if it does not come to an end,
 // the run is [Unknown] and stays to be settled. A repair of an MSI asks for
 // the package again, and the private copy is gone: point it to the archive.
+// Whether an MSI is for one user or for the machine is not read from it: it
+// counts as the latter. What rights a script needs nothing tells: give it
+// Elevated among its Checks. Those of a program packed into a zip archive are
+// known only once it is unpacked. [DotNetFramework] knows nothing of .NET 5
+// and later. That Windows wants a restart is known by three marks in its
+// registry; none of a real update was there to be seen, the tests make them.
 package install

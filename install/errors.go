@@ -21,6 +21,9 @@ var (
 	// ErrUnknownKind means: what kind of installer a file is cannot be told, or
 	// not what makes it run unattended. Nothing ran, and no switch was guessed.
 	ErrUnknownKind = errors.New("the kind of installer is not known")
+	// ErrRights means: an installer needs elevated rights, and this process
+	// does not have them. Nothing ran.
+	ErrRights = errors.New("elevated rights are needed")
 )
 
 // An Error says what went wrong, where things stand, and what to do next. It

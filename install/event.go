@@ -7,14 +7,16 @@ type EventKind string
 
 // The kinds of events.
 const (
-	EventVerified      EventKind = "verified"      // the private copy has the expected hash
-	EventStarted       EventKind = "started"       // the installer runs
-	EventLingering     EventKind = "lingering"     // the installer has ended, processes that it started have not
-	EventEnded         EventKind = "ended"         // nothing of it runs any more
-	EventBusy          EventKind = "busy"          // another installation was in its way: it will be started again
-	EventSettling      EventKind = "settling"      // an installer of an earlier process was found running
-	EventRestructuring EventKind = "restructuring" // not healthy yet: R11's wait, R12's two phases
-	EventHealthy       EventKind = "healthy"       // the expected version answers
+	EventWaived        EventKind = "waived"         // a check does not hold, and the command says that it need not
+	EventRebootPending EventKind = "reboot-pending" // the machine waits for a restart from before
+	EventVerified      EventKind = "verified"       // the private copy has the expected hash
+	EventStarted       EventKind = "started"        // the installer runs
+	EventLingering     EventKind = "lingering"      // the installer has ended, processes that it started have not
+	EventEnded         EventKind = "ended"          // nothing of it runs any more
+	EventBusy          EventKind = "busy"           // another installation was in its way: it will be started again
+	EventSettling      EventKind = "settling"       // an installer of an earlier process was found running
+	EventRestructuring EventKind = "restructuring"  // not healthy yet: R11's wait, R12's two phases
+	EventHealthy       EventKind = "healthy"        // the expected version answers
 )
 
 // An Event is a step of a run or of a wait. Events come in order, from the

@@ -2,9 +2,15 @@ package install_test
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"regexp"
 	"time"
 
 	"github.com/aspupdate/aspupdate/install"
@@ -32,4 +38,105 @@ func ExampleAwait() {
 	// restructuring
 	// healthy
 	// <nil>
+}
+
+// The version stands in the middle of the login page, which answers with 401.
+func ExampleHTTPProbe() {
+	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusUnauthorized)
+		_, _ = fmt.Fprintln(w, "<h1>Опека</h1><p>Версия 7.13.100</p>")
+	}))
+	defer app.Close()
+
+	fmt.Println(install.HTTPProbe{
+		URL:    app.URL + "/login",
+		Status: http.StatusUnauthorized,
+		Text:   regexp.MustCompile(`Версия ([\d.]+)`),
+	}.Version(context.Background()))
+	// Output: 7.13.100 <nil>
+}
+
+// The port must answer before the version is asked for.
+func ExampleTCPProbe() {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	then := install.ProbeFunc(func(context.Context) (string, error) { return "7.13.100", nil })
+	p := install.TCPProbe{Addr: l.Addr().String(), Then: then}
+	fmt.Println(p.Version(context.Background()))
+	_ = l.Close()
+	_, err = p.Version(context.Background())
+	fmt.Println(err != nil)
+	// Output:
+	// 7.13.100 <nil>
+	// true
+}
+
+// The driver is the caller's, here pgx by its database/sql package.
+func ExampleSQLProbe() {
+	db, err := sql.Open("pgx", os.Getenv("ASP_MAINTENANCE_DATABASE"))
+	if err != nil {
+		fmt.Println("the connection string is not valid") // the error may quote it
+		return
+	}
+	defer func() { _ = db.Close() }()
+	db.SetMaxIdleConns(0)
+	p := install.TCPProbe{Addr: "127.0.0.1:5432", Then: install.SQLProbe{DB: db, Query: "SELECT version FROM about"}}
+	fmt.Println(install.Await(context.Background(), p, "7.13.100", install.AwaitOptions{}))
+}
+
+// The files are of the version, and people can log in.
+func ExampleFileProbe() {
+	p := install.HTTPProbe{
+		URL:  "http://127.0.0.1:8080/",
+		Text: regexp.MustCompile("Вход в систему"),
+		Then: install.FileProbe{Path: `C:\ASP\asp.exe`, Key: "ProductVersion"},
+	}
+	fmt.Println(install.Await(context.Background(), p, "7.13.100", install.AwaitOptions{}))
+}
+
+// The first version of a year has requirements of its own (R14). All that is
+// missing is told at once, and what only a person can see takes a name.
+func ExampleChecklist() {
+	dir, err := os.MkdirTemp("", "example-*")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	confirmed := filepath.Join(dir, "confirmed")
+	const read = "R14 2028: the requirements were read"
+	list := install.Checklist{
+		install.FreeSpace(dir, 1<<20),
+		install.Confirmed(confirmed, read),
+		{Name: "reports", Look: func(context.Context) error { return errors.New("the quarter's are not sent; send them") }},
+	}
+	list[2].Waived = "the ministry has put them off"
+
+	waived, err := list.Look(context.Background())
+	fmt.Println(waived)
+	fmt.Println(err)
+	if unmet, ok := errors.AsType[*install.Unmet](err); ok {
+		fmt.Println(unmet.Failures[0].Name)
+	}
+	err = install.Confirm(confirmed, install.Confirmation{What: read, Who: "И. Петров", When: time.Now()})
+	fmt.Println(err)
+	_, err = list.Look(context.Background())
+	fmt.Println(err)
+	// Output:
+	// [reports: the quarter's are not sent; send them (waived: the ministry has put them off)]
+	// not everything is as it must be: confirmation: nobody has confirmed "R14 2028: the requirements were read"; see to it, then have it confirmed by name
+	// confirmation
+	// <nil>
+	// <nil>
+}
+
+// Missing rights are known when the update is planned.
+func ExampleCommand_Rights() {
+	err := install.Command{Path: "/srv/archive/ASP/7.13.100/Setup.msi", Kind: install.MSI}.Rights()
+	if errors.Is(err, install.ErrRights) {
+		fmt.Println("run the update as an administrator:", err)
+	}
 }

@@ -30,6 +30,10 @@ func TestMain(m *testing.M) {
 		os.Exit(fakeInstaller(os.Args[1:]))
 	case "runner":
 		fakeRunner()
+	case "rights":
+		fmt.Println(Elevated().Look(context.Background()))
+		fmt.Println(Command{Kind: Kind(os.Args[1])}.Rights())
+		os.Exit(0)
 	}
 	os.Exit(func() int {
 		// Without this, covered copies of the test binary complain in their output.

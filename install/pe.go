@@ -18,20 +18,30 @@ type peSection struct {
 
 const maxSections = 96 // Windows loads no more
 
+// peFile is what the headers tell.
+type peFile struct {
+	library   bool
+	sections  []peSection
+	resources uint32 // where they lie in memory; 0 if there are none
+}
+
 // pe tells the kind of a program for Windows.
 func (f headers) pe() (Kind, error) {
-	sections, resources, err := f.peHeaders()
+	p, err := f.peHeaders()
 	if err != nil {
 		return "", err
 	}
+	if p.library {
+		return "", unknown("it is a library for Windows (DLL), no program")
+	}
 	end := int64(0) // of what Windows loads; an installer's payload follows
-	for _, s := range sections {
+	for _, s := range p.sections {
 		if s.name == ".wixburn" {
 			return Burn, nil
 		}
 		end = max(end, int64(s.off)+int64(s.size))
 	}
-	if f.inno(sections, resources) {
+	if f.inno(p) {
 		return Inno, nil
 	}
 	if f.nsis(end) {
@@ -40,47 +50,46 @@ func (f headers) pe() (Kind, error) {
 	return Plain, nil
 }
 
-// peHeaders returns the sections, and where in memory the resources lie.
-func (f headers) peHeaders() (sections []peSection, resources uint32, err error) {
+// peHeaders reads the headers of a program or library.
+func (f headers) peHeaders() (p peFile, err error) {
 	dos, err := f.read(0, 64)
 	if err != nil {
-		return nil, 0, unknown("it begins like a program for Windows, but is cut short")
+		return p, unknown("it begins like a program for Windows, but is cut short")
 	}
 	at := int64(binary.LittleEndian.Uint32(dos[0x3c:]))
 	head, err := f.read(at, 24)
 	if err != nil || string(head[:4]) != "PE\x00\x00" {
-		return nil, 0, unknown("it is a program for DOS, or damaged")
+		return p, unknown("it is a program for DOS, or damaged")
 	}
 	count := binary.LittleEndian.Uint16(head[6:])
 	optSize := int64(binary.LittleEndian.Uint16(head[20:]))
 	flags := binary.LittleEndian.Uint16(head[22:])
 	switch {
 	case flags&0x0002 == 0:
-		return nil, 0, unknown("it is no finished program for Windows")
-	case flags&0x2000 != 0:
-		return nil, 0, unknown("it is a library for Windows (DLL), no program")
+		return p, unknown("it is no finished program for Windows")
 	case count == 0 || count > maxSections:
-		return nil, 0, unknown("its header is damaged")
+		return p, unknown("its header is damaged")
 	}
 	opt, err := f.read(at+24, optSize)
 	if err != nil {
-		return nil, 0, err
+		return p, err
 	}
-	if resources, err = resourceDirectory(opt); err != nil {
-		return nil, 0, err
+	if p.resources, err = resourceDirectory(opt); err != nil {
+		return p, err
 	}
 	table, err := f.read(at+24+optSize, int64(count)*40)
 	if err != nil {
-		return nil, 0, err
+		return p, err
 	}
 	for b := table; len(b) >= 40; b = b[40:] {
-		sections = append(sections, peSection{
+		p.sections = append(p.sections, peSection{
 			name:        string(bytes.TrimRight(b[:8], "\x00")),
 			virtualSize: binary.LittleEndian.Uint32(b[8:]), rva: binary.LittleEndian.Uint32(b[12:]),
 			size: binary.LittleEndian.Uint32(b[16:]), off: binary.LittleEndian.Uint32(b[20:]),
 		})
 	}
-	return sections, resources, nil
+	p.library = flags&0x2000 != 0
+	return p, nil
 }
 
 // resourceDirectory reads the third data directory; 0 means that there is none.
@@ -105,38 +114,45 @@ func resourceDirectory(opt []byte) (uint32, error) {
 
 // inno reports whether the program has the table by which a setup of Inno
 // finds its own data: resource 11111 of the type RCDATA.
-func (f headers) inno(sections []peSection, rva uint32) bool {
+func (f headers) inno(p peFile) bool {
 	const (
 		rcdata = 10
 		table  = 11111
 		magic  = "rDlPtS\xcd\xe6\xd7\x7b\x0b\x2a"
 	)
-	base, ok := fileOffset(sections, rva)
-	if !ok || rva == 0 {
-		return false
+	b, ok := f.resource(p, rcdata, table, int64(len(magic)))
+	return ok && string(b) == magic
+}
+
+// resource returns the first bytes, at most limit of them, of a resource in
+// whatever language.
+func (f headers) resource(p peFile, typ, id, limit int64) ([]byte, bool) {
+	base, ok := fileOffset(p.sections, p.resources)
+	if !ok || p.resources == 0 {
+		return nil, false
 	}
-	types, ok := f.resourceEntry(base, 0, rcdata)
-	if !ok || types&subfolder == 0 {
-		return false
-	}
-	names, ok := f.resourceEntry(base, types&^subfolder, table)
+	names, ok := f.resourceEntry(base, 0, typ)
 	if !ok || names&subfolder == 0 {
-		return false
+		return nil, false
 	}
-	leaf, ok := f.resourceEntry(base, names&^subfolder, anyID) // in whatever language
+	languages, ok := f.resourceEntry(base, names&^subfolder, id)
+	if !ok || languages&subfolder == 0 {
+		return nil, false
+	}
+	leaf, ok := f.resourceEntry(base, languages&^subfolder, anyID)
 	if !ok || leaf&subfolder != 0 {
-		return false
+		return nil, false
 	}
 	entry, err := f.read(base+int64(leaf), 16)
 	if err != nil {
-		return false
+		return nil, false
 	}
-	at, ok := fileOffset(sections, binary.LittleEndian.Uint32(entry))
+	at, ok := fileOffset(p.sections, binary.LittleEndian.Uint32(entry))
 	if !ok {
-		return false
+		return nil, false
 	}
-	b, err := f.read(at, int64(len(magic)))
-	return err == nil && string(b) == magic
+	b, err := f.read(at, min(int64(binary.LittleEndian.Uint32(entry[4:])), limit))
+	return b, err == nil
 }
 
 const (

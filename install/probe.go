@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"regexp"
 	"time"
 )
 
@@ -28,21 +29,42 @@ func (f ProbeFunc) Version(ctx context.Context) (string, error) { return f(ctx) 
 // probeTimeout bounds one look of the ready-made probes.
 const probeTimeout = 10 * time.Second
 
-// An HTTPProbe asks an HTTP(S) address for the version: the answer must have
-// the status 200, and the first line of its body, without blanks around it and
-// at most 256 bytes long, is the version. Redirects are refused: what answers
-// behind one, such as a login page, is not what was asked.
+// An HTTPProbe asks an HTTP(S) address for the version. The answer must have
+// the status wanted, and the first line of its body, without blanks around it
+// and at most 256 bytes long, is the version; Text finds it in the middle of a
+// page. Redirects are not followed: what answers behind one, such as a login
+// page, is not what was asked.
 type HTTPProbe struct {
-	URL     string
-	Header  http.Header   // sent along, for example an Authorization; never shown
-	Timeout time.Duration // of one look; zero is 10 s
+	URL    string
+	Header http.Header // sent along, for example an Authorization; never shown
+	Status int         // that the answer must have; zero is 200
+	// Text must be found in the first 64 KiB of the body, which may be in a
+	// Russian code page of Windows. Its first group, or the whole of it if it
+	// has none, is the version. nil asks for no text.
+	Text *regexp.Regexp
+	// Then is asked for the version instead, once status and Text are as they
+	// must be: a page may show that people can log in and not tell a version.
+	Then    Probe
+	Timeout time.Duration // of one look, Then apart; zero is 10 s
 	// Transport is how to connect, for example with a private certificate
 	// authority; nil is [http.DefaultTransport].
 	Transport http.RoundTripper
 }
 
+// textLimit is how much of an answer is searched for a text.
+const textLimit = 64 << 10
+
 // Version implements [Probe].
 func (p HTTPProbe) Version(ctx context.Context) (string, error) {
+	version, err := p.ask(ctx)
+	if err == nil && p.Then != nil {
+		return p.Then.Version(ctx)
+	}
+	return version, err
+}
+
+// ask returns the version that the answer tells, "" if Then is to tell it.
+func (p HTTPProbe) ask(ctx context.Context) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, orDefault(p.Timeout, probeTimeout))
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.URL, nil)
@@ -70,18 +92,44 @@ func (p HTTPProbe) Version(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("%s does not answer: %w", where, err)
 	}
 	defer func() { _ = resp.Body.Close() }()
-	if resp.StatusCode != http.StatusOK {
-		return "", fmt.Errorf("%s answers with status %d instead of 200", where, resp.StatusCode)
+	want := p.Status
+	if want == 0 {
+		want = http.StatusOK
 	}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, lineLimit+1))
-	if err != nil {
-		return "", fmt.Errorf("%s: the answer broke off: %w", where, err)
+	if resp.StatusCode != want {
+		return "", fmt.Errorf("%s answers with status %d instead of %d", where, resp.StatusCode, want)
 	}
-	version, err := firstLine(body)
+	if p.Then != nil && p.Text == nil {
+		return "", nil
+	}
+	version, err := p.read(resp.Body)
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", where, err)
 	}
 	return version, nil
+}
+
+// read returns the version that the body tells, "" if Then is to tell it.
+func (p HTTPProbe) read(body io.Reader) (string, error) {
+	limit := int64(textLimit)
+	if p.Text == nil {
+		limit = lineLimit + 1
+	}
+	b, err := io.ReadAll(io.LimitReader(body, limit))
+	if err != nil {
+		return "", fmt.Errorf("the answer broke off: %w", err)
+	}
+	if p.Text == nil {
+		return firstLine(b)
+	}
+	found := p.Text.FindStringSubmatch(decode(b))
+	switch {
+	case found == nil:
+		return "", errors.New("the answer does not hold the text that it must")
+	case p.Then != nil:
+		return "", nil
+	}
+	return firstLine([]byte(found[min(1, len(found)-1)]))
 }
 
 // A CommandProbe runs a program that prints the version: it must exit with 0,

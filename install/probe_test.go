@@ -3,15 +3,19 @@ package install
 import (
 	"context"
 	"errors"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/text/encoding/charmap"
 )
 
 func TestHTTPProbe(t *testing.T) {
@@ -70,6 +74,69 @@ func TestHTTPProbe(t *testing.T) {
 			require.NotContains(t, err.Error(), "hunter2")
 		})
 	}
+}
+
+func TestHTTPProbeWithStatusAndText(t *testing.T) {
+	page := "<html>\n<h1>Опека и попечительство</h1>\n<p>Версия 7.13.100, вход в систему</p>" + strings.Repeat("\n", textLimit)
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/login":
+			w.WriteHeader(http.StatusUnauthorized)
+			_, _ = w.Write([]byte(page))
+		case "/1251":
+			b, err := charmap.Windows1251.NewEncoder().String(page)
+			require.NoError(t, err)
+			_, _ = w.Write([]byte(b))
+		case "/late":
+			_, _ = w.Write([]byte(page + "Версия 7.14.100"))
+		}
+	}))
+	defer srv.Close()
+	asked := 0
+	then := ProbeFunc(func(context.Context) (string, error) { asked++; return "7.13.200", nil })
+	shown := regexp.MustCompile(`Версия (\d[\d.]*\d)`)
+	for _, c := range []struct {
+		name, path, version, err string
+		probe                    HTTPProbe
+	}{
+		{"text", "/1251", "7.13.100", "", HTTPProbe{Text: shown}},
+		{"text without a group", "/1251", "7.13.100", "", HTTPProbe{Text: regexp.MustCompile(`7\.\d+\.\d+`)}},
+		{"status and text", "/login", "7.13.100", "", HTTPProbe{Status: http.StatusUnauthorized, Text: shown}},
+		{"another status", "/login", "", "status 401 instead of 200", HTTPProbe{Text: shown, Then: then}},
+		{"another status wanted", "/1251", "", "status 200 instead of 401", HTTPProbe{Status: http.StatusUnauthorized, Then: then}},
+		{"another text", "/1251", "", "does not hold the text", HTTPProbe{Text: regexp.MustCompile(`сервис недоступен`), Then: then}},
+		{"text too far on", "/late", "", "does not hold the text", HTTPProbe{Text: regexp.MustCompile(`Версия (7\.14\.100)`)}},
+		{"empty group", "/1251", "", "empty", HTTPProbe{Text: regexp.MustCompile(`Версия()`)}},
+		{"then", "/login", "7.13.200", "", HTTPProbe{Status: http.StatusUnauthorized, Then: then}},
+		{"text, then", "/1251", "7.13.200", "", HTTPProbe{Text: regexp.MustCompile(`вход в систему`), Then: then}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			before := asked
+			c.probe.URL = srv.URL + c.path
+			got, err := c.probe.Version(t.Context())
+			require.Equal(t, c.version, got)
+			if c.err == "" {
+				require.NoError(t, err)
+				return
+			}
+			require.ErrorContains(t, err, c.err)
+			require.Equal(t, before, asked, "Then is asked only where the page is as it must be")
+		})
+	}
+}
+
+func TestHTTPProbeChecksCertificates(t *testing.T) {
+	srv := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("7.13.100")) }))
+	defer srv.Close()
+	srv.Config.ErrorLog = log.New(io.Discard, "", 0)
+	p := HTTPProbe{URL: srv.URL + "/version?token=hunter2"}
+	_, err := p.Version(t.Context())
+	require.ErrorContains(t, err, "certificate", "by the system's roots nobody vouches for it")
+	require.NotContains(t, err.Error(), "hunter2")
+	p.Transport = srv.Client().Transport
+	got, err := p.Version(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, "7.13.100", got)
 }
 
 func TestHTTPProbeOfNothing(t *testing.T) {

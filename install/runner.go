@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -27,7 +28,8 @@ type Runner struct {
 	// negative is never again.
 	BusyPause time.Duration
 
-	serviceLimit time.Duration // for tests; zero is the constant
+	serviceLimit time.Duration        // for tests; zero is the constant
+	elevated     func() (bool, error) // for tests; nil asks the system
 }
 
 // lingerGrace is how long what an installer leaves may live unmentioned: the
@@ -70,6 +72,9 @@ func (r Runner) Run(ctx context.Context, cmd Command) (Outcome, error) {
 	} else if pending {
 		return fail(fmt.Errorf("%w: an installer that was started here before may still be at work; call Settle", ErrUnsettled))
 	}
+	if err := r.look(ctx, c); err != nil {
+		return fail(err)
+	}
 	removeCopies(r.State)
 
 	rec := record{
@@ -79,7 +84,10 @@ func (r Runner) Run(ctx context.Context, cmd Command) (Outcome, error) {
 		return fail(err)
 	}
 	r.event(Event{Kind: EventVerified, Path: c.Path, Elapsed: r.now().Sub(started), Text: "the installer has the expected SHA-256"})
-	if c, err = c.resolve(rec.Copy); err != nil {
+	if c, err = c.resolve(rec.Copy); err == nil {
+		err = c.rights(rec.Copy, r.rights())
+	}
+	if err != nil {
 		removeCopies(r.State)
 		return fail(err)
 	}
@@ -98,6 +106,28 @@ func (r Runner) Run(ctx context.Context, cmd Command) (Outcome, error) {
 		return out, e
 	}
 	return out, nil
+}
+
+// look looks at the command's checks, and tells what does not block.
+func (r Runner) look(ctx context.Context, c Command) error {
+	waived, err := c.Checks.Look(ctx)
+	for _, f := range waived {
+		r.event(Event{Kind: EventWaived, Path: c.Path, Text: f.String()})
+	}
+	if err != nil {
+		return err
+	}
+	if reasons, err := rebootPending(); err == nil && len(reasons) > 0 {
+		r.event(Event{Kind: EventRebootPending, Path: c.Path, Text: "the machine waits for a restart from before: " + strings.Join(reasons, ", ")})
+	}
+	return nil
+}
+
+func (r Runner) rights() func() (bool, error) {
+	if r.elevated != nil {
+		return r.elevated
+	}
+	return elevated
 }
 
 // runUntilFree runs the copy, and again while another installation is in its

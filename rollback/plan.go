@@ -163,8 +163,14 @@ func (u *Update) checkPart(ctx context.Context, st Status, part Part, pp PlanPar
 	if pp.Keep {
 		return nil
 	}
+	if part.overwrites() && part.Overwrite == "" {
+		return refuse(ReasonInstalled, part.Name, "R3: version %s is installed, and FullSetup would put the vendor's example in the place of its database; take Setup, or say why in Overwrite", part.From.Version)
+	}
 	return u.checkInstallers(ctx, part)
 }
+
+// overwrites reports whether FullSetup is to go over an installation.
+func (p Part) overwrites() bool { return p.From.Version != "" && p.Setup.Version != "" }
 
 // checkInstallers re-reads from the archive what is installed now and what
 // the way back would install.
@@ -280,6 +286,11 @@ func (u *Update) overrides() []Override {
 	}
 	if u.NoData != "" {
 		list = append(list, Override{Rule: ruleBackup, Reason: u.NoData})
+	}
+	for _, p := range u.Parts {
+		if p.overwrites() && p.Overwrite != "" {
+			list = append(list, Override{Rule: ruleSetup, Reason: p.Overwrite})
+		}
 	}
 	return list
 }

@@ -179,11 +179,11 @@ func (e *engine) fits() error {
 }
 
 // binding returns the rules left out that hold for the whole of an update.
-// R13 is a matter of its start.
+// R13 and R3 are matters of its start.
 func binding(list []Override) []string {
 	var rules []string
 	for _, o := range list {
-		if o.Rule != ruleWindow {
+		if o.Rule != ruleWindow && o.Rule != ruleSetup {
 			rules = append(rules, o.Rule)
 		}
 	}

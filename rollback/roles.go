@@ -45,6 +45,11 @@ type Part struct {
 	// installer than To: a first installation takes FullSetup, and every way
 	// back Setup (R3). Zero means To itself.
 	Setup Release
+	// Overwrite is why FullSetup may go over an installation, with the
+	// vendor's example in the place of its database (R3): that is what a part
+	// with both a From and a Setup asks for, and it is refused without a
+	// reason. The reason is recorded.
+	Overwrite string
 
 	Installer Installer
 	Probe     Probe
@@ -202,6 +207,7 @@ const (
 	ruleFence  = "fence"
 	ruleBackup = "R9"
 	ruleWindow = "R13"
+	ruleSetup  = "R3"
 )
 
 // NoFence goes without a fence: what users enter between the snapshot and a

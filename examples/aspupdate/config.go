@@ -31,6 +31,7 @@ type config struct {
 	Window        windowConfig         `toml:"window"`
 	Application   applicationConfig    `toml:"application"`
 	Deadlines     deadlinesConfig      `toml:"deadlines"`
+	FirstOfYear   requirementsConfig   `toml:"first_of_year"` // R14: an update into a new year is refused without
 	Watch         watchConfig          `toml:"watch"`
 	Distributions []distributionConfig `toml:"distribution"` // several make a bundle (R4), in the order of installation
 
@@ -100,6 +101,7 @@ type distributionConfig struct {
 	Arguments   []string `toml:"arguments"`   // visible to everybody on the machine
 	Environment []string `toml:"environment"` // names of variables that the installer gets from ours
 	Remove      []string `toml:"remove"`      // takes a first installation off again
+	Unelevated  bool     `toml:"unelevated"`  // the installer needs no elevated rights, although its kind usually does
 
 	SHA256          map[string]string `toml:"sha256"`          // pinned hashes of Setup by version
 	SHA256FullSetup map[string]string `toml:"sha256_full"`     // and of FullSetup
@@ -111,9 +113,19 @@ type distributionConfig struct {
 	Probe probeConfig `toml:"probe"`
 }
 
+// One of command, sql and file tells the version, or else the answer of http.
+// What is given besides must be so first: a port that answers, a page.
 type probeConfig struct {
-	HTTP        string   `toml:"http"`        // answers with the version in its first line
-	Command     []string `toml:"command"`     // prints the version in its first line
+	TCP     string   `toml:"tcp"`     // host:port that must take connections
+	HTTP    string   `toml:"http"`    // answers with the version in its first line
+	Status  int      `toml:"status"`  // that http answers with; 200 if none is given
+	Text    string   `toml:"text"`    // regular expression that the answer must hold; its first group is the version
+	Command []string `toml:"command"` // prints the version in its first line
+	SQL     string   `toml:"sql"`     // returns the version
+	InDB    string   `toml:"in"`      // which of [[postgres]] is asked by sql
+	File    string   `toml:"file"`    // a program or library for Windows that has the version
+	secret  `toml:"-"`
+
 	Installed   string   `toml:"installed"`   // a path that is there exactly if it is installed; for a first installation
 	Environment []string `toml:"environment"` // names of variables that the command gets from ours
 	Every       duration `toml:"every"`
@@ -313,18 +325,22 @@ func (c *config) check() error {
 	if _, err := c.Window.fromMoscow(); err != nil {
 		return err
 	}
+	if err := c.FirstOfYear.check(); err != nil {
+		return err
+	}
 	for i := range c.Distributions {
 		d := &c.Distributions[i]
 		if err := d.Publisher.read(); err != nil {
 			return fmt.Errorf("distribution %s: publisher: %w", d.Name, err)
+		}
+		if err := d.Probe.check(); err != nil {
+			return fmt.Errorf("distribution %s: probe: %w", d.Name, err)
 		}
 		switch {
 		case d.Name == "":
 			return errors.New("a [[distribution]] has no name")
 		case d.Publisher.given() && d.Unauthenticated != "":
 			return fmt.Errorf("distribution %s: publisher and unauthenticated are both given", d.Name)
-		case (d.Probe.HTTP == "") == (len(d.Probe.Command) == 0):
-			return fmt.Errorf("distribution %s: probe wants either http or command", d.Name)
 		case d.Probe.Installed != "" && !filepath.IsAbs(d.Probe.Installed):
 			return fmt.Errorf("distribution %s: probe.installed = %q: it wants an absolute path", d.Name, d.Probe.Installed)
 		case d.SHA256File != "" && d.Unauthenticated != "":
@@ -391,6 +407,11 @@ func (c *config) secrets() error {
 		p := &c.Postgres[i]
 		if p.value, err = readSecret("postgres.uri", p.URIEnv, p.URIFile); err != nil {
 			return err
+		}
+	}
+	for i := range c.Distributions {
+		if err := c.Distributions[i].Probe.connect(c.Postgres); err != nil {
+			return fmt.Errorf("distribution %s: probe: %w", c.Distributions[i].Name, err)
 		}
 	}
 	return nil

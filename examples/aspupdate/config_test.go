@@ -75,7 +75,13 @@ func TestBadConfigSaysWhereAndWhatIsAllowed(t *testing.T) {
 		"vouched and not":          {"unauthenticated =", "sha256_file = 'x'\nunauthenticated =", []string{"exclude one another"}},
 		"no variable":              {"address =", "password_env = 'ASPUPDATE_NOT_SET'\naddress =", []string{"ASPUPDATE_NOT_SET"}},
 		"bad kind":                 {"name = 'АСП'", "name = 'АСП'\nkind = 'wise'", []string{`kind = "wise"`, "auto, burn, deb"}},
-		"two probes":               {"http =", "command = ['x']\nhttp =", []string{"either http or command"}},
+		"two probes":               {"http =", "command = ['x']\nfile = 'x'\nhttp =", []string{"distribution АСП: probe: what tells the version?"}},
+		"no probe":                 {"http = 'http://127.0.0.1:1/'", "tcp = '127.0.0.1:1'", []string{"what tells the version?"}},
+		"text of no page":          {"http = 'http://127.0.0.1:1/'", "file = 'x'\ntext = 'x'", []string{"of http, which is not given"}},
+		"bad text":                 {"http =", "text = '('\nhttp =", []string{"text: error parsing regexp"}},
+		"query in no database":     {"http =", "sql = 'SELECT 1'\nhttp =", []string{"in which of [[postgres]]?"}},
+		"query in another":         {"http =", "sql = 'SELECT 1'\nin = 'asp'\nhttp =", []string{`in = "asp": no [[postgres]]`}},
+		"half a system":            {"[[distribution]]", "[first_of_year]\nsystem = 'debian'\n[[distribution]]", []string{"first_of_year.system", "debian 12"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()

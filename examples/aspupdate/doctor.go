@@ -92,6 +92,7 @@ func runDoctor(ctx context.Context, s *site, _ *cli.Command) error {
 	d.folders(ctx)
 	d.space(ctx)
 	d.clock()
+	d.machine(ctx)
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}

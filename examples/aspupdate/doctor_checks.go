@@ -110,6 +110,13 @@ func (d *doctor) versions(ctx context.Context) {
 			err = d.archive.Verify(ctx, item)
 		}
 		d.either(err, "archive", dist.Name, "the Setup of %s is there and whole (R10)", r.Version)
+		if err == nil {
+			cmd, err := installer{conf: dist}.command(item)
+			if err == nil {
+				err = cmd.Rights()
+			}
+			d.either(err, "rights", dist.Name, "this user's are enough for its installer")
+		}
 	}
 }
 

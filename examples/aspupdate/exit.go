@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/aspupdate/aspupdate/fetch"
+	"github.com/aspupdate/aspupdate/install"
 	"github.com/aspupdate/aspupdate/rollback"
 )
 
@@ -120,6 +121,7 @@ func exitCode(err error) int {
 		{rollback.ErrBusy, exitBusy},
 		{rollback.ErrDamaged, exitJournal},
 		{rollback.ErrNeedsOperator, exitOperator},
+		{install.ErrRights, exitRefused},
 		{fetch.ErrMismatch, exitUnvouched},
 		{fetch.ErrCredentials, exitCredentials},
 		{fetch.ErrUnknownDistribution, exitUnknown},

@@ -95,6 +95,10 @@ func app() *cli.Command {
 				distributionFlag(),
 				&cli.StringFlag{Name: "reason", Required: true, Usage: "why; recorded"},
 			}, Action: onSite(runLift)},
+			{Name: "confirm", Usage: "take a person's word for what the first version of a year requires (R14)", ArgsUsage: "TEXT", Flags: []cli.Flag{
+				&cli.StringFlag{Name: "who", Required: true, Usage: "whose word it is; recorded"},
+				&cli.StringFlag{Name: "note", Usage: "recorded"},
+			}, Action: onSite(runConfirm)},
 			{Name: "archive", Usage: "look after the archive of versions (R10)", Commands: []*cli.Command{
 				{Name: "list", Usage: "say what is archived, who vouches for it, and what is in use", Action: onSite(runArchiveList)},
 				{Name: "verify", Usage: "read every byte back and compare", Action: onSite(runArchiveVerify)},

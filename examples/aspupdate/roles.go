@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -133,6 +132,9 @@ type installer struct {
 	runner  install.Runner
 	first   bool // only a first installation may take FullSetup (R3)
 	limit   time.Duration
+
+	to           rollback.Release  // what is to be installed
+	requirements install.Checklist // that it has, besides
 }
 
 func (i installer) item(r rollback.Release) (fetch.Item, error) {
@@ -152,10 +154,14 @@ func (i installer) Ready(ctx context.Context, r rollback.Release) error {
 	if err != nil {
 		return err
 	}
-	if _, err := i.entry(item); err != nil {
+	cmd, err := i.command(item)
+	if err != nil {
 		return err
 	}
-	return i.archive.Verify(ctx, item)
+	if err := i.archive.Verify(ctx, item); err != nil {
+		return err
+	}
+	return i.allowed(ctx, r, cmd)
 }
 
 // entry returns what to run of an installer that is more than one file.
@@ -176,18 +182,23 @@ func (i installer) Install(ctx context.Context, r rollback.Release) error {
 	if err != nil {
 		return err
 	}
-	entry, err := i.entry(item)
+	cmd, err := i.command(item)
 	if err != nil {
 		return err
 	}
-	out, err := i.runner.Run(ctx, install.Command{
-		Path: item.Path, SHA256: item.SHA256, Entry: entry, Kind: install.Kind(i.conf.Kind), Launcher: i.conf.Launcher,
-		Args: i.conf.Arguments, Env: environment(i.conf.Environment), Deadline: i.limit,
-	})
+	out, err := i.runner.Run(ctx, cmd)
 	if err == nil && out.Status == install.RebootNeeded {
 		return fmt.Errorf("%s: %w", out.Meaning, rollback.ErrReboot)
 	}
 	return err
+}
+
+func (i installer) command(item fetch.Item) (install.Command, error) {
+	entry, err := i.entry(item)
+	return install.Command{
+		Path: item.Path, SHA256: item.SHA256, Entry: entry, Kind: install.Kind(i.conf.Kind), Launcher: i.conf.Launcher,
+		Args: i.conf.Arguments, Env: environment(i.conf.Environment), Deadline: i.limit, Unelevated: i.conf.Unelevated,
+	}, err
 }
 
 func (i installer) Settle(ctx context.Context) (bool, error) {
@@ -212,39 +223,6 @@ type remover struct{ installer }
 
 func (r remover) Remove(ctx context.Context, _ rollback.Release) error {
 	return command(ctx, r.conf.Remove)
-}
-
-// probe asks one distribution for its version.
-type probe struct {
-	install.Probe
-	installed string // the path that is there once it is installed, "" if the config names none
-	every     time.Duration
-	observe   func(install.Event)
-}
-
-func newProbe(c probeConfig, observe func(install.Event)) probe {
-	p := probe{installed: c.Installed, every: time.Duration(c.Every), observe: observe}
-	if c.HTTP != "" {
-		p.Probe = install.HTTPProbe{URL: c.HTTP}
-	} else {
-		p.Probe = install.CommandProbe{Path: c.Command[0], Args: c.Command[1:], Env: environment(c.Environment)}
-	}
-	return p
-}
-
-// Version answers "" only where the operator has said how that is seen: a
-// server that does not answer is no sign of an empty machine.
-func (p probe) Version(ctx context.Context) (string, error) {
-	if p.installed != "" {
-		if _, err := os.Lstat(p.installed); errors.Is(err, fs.ErrNotExist) {
-			return "", nil
-		}
-	}
-	return p.Probe.Version(ctx)
-}
-
-func (p probe) Await(ctx context.Context, want string) error {
-	return install.Await(ctx, p.Probe, want, install.AwaitOptions{Every: p.every, Observe: p.observe})
 }
 
 // environment is what a program needs to find its way, and the named

@@ -276,7 +276,12 @@ func (s *site) update(parts []rollback.PlanPart) (*rollback.Update, error) {
 		if d.Name != p.Name {
 			return nil, fmt.Errorf("%w: the pending update has %s where the configuration has %s", errConfig, p.Name, d.Name)
 		}
-		inst := installer{conf: d, archive: s.archive, runner: s.runner, first: p.From.Version == "", limit: u.Deadlines.Install}
+		inst := installer{conf: d, archive: s.archive, runner: s.runner, first: p.From.Version == "", limit: u.Deadlines.Install, to: p.To}
+		if firstOfYear {
+			if inst.requirements, err = s.requirements(p.To.Version); err != nil {
+				return nil, err
+			}
+		}
 		part := rollback.Part{Name: p.Name, From: p.From, To: p.To, Setup: p.Setup, Installer: inst, Probe: newProbe(d.Probe, s.show.install)}
 		if len(d.Remove) > 0 {
 			part.Installer = remover{inst}

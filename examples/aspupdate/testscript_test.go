@@ -23,12 +23,14 @@ import (
 	"github.com/aspupdate/aspupdate/fetch/fetchtest"
 	"github.com/aspupdate/aspupdate/rollback"
 	"github.com/aspupdate/aspupdate/schedule"
+	"github.com/aspupdate/aspupdate/version"
 )
 
 // TestScripts plays testdata/script/*.txtar: each has an FTP server in memory,
 // an installation with one distribution, and an application that answers with
 // what the file "installed" says. $OLD, $LAST and $NEXT are the versions of
-// the last two releases that were due, and of the one that comes next.
+// the last two releases that were due, and of the one that comes next; $YEAR is
+// the year of $LAST and $LATER, which is its month's next.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 filepath.Join("testdata", "script"),
@@ -89,6 +91,20 @@ func setUpScript(env *testscript.Env) error {
 		break
 	}
 	env.Setenv("LAST", due[0])
+	last, err := version.Parse(due[0])
+	if err != nil {
+		return err
+	}
+	year, _, err := schedule.Numbering{}.Month(last)
+	if err != nil {
+		return err
+	}
+	later, err := version.New(last.X(), last.YY(), last.ZZZ()+100)
+	if err != nil {
+		return err
+	}
+	env.Setenv("LATER", later.String())
+	env.Setenv("YEAR", strconv.Itoa(year))
 	env.Setenv("OLD", due[1])
 	self, err := os.Executable() // as "append-input FILE" it is a command of the operator's
 	if err != nil {

@@ -4,7 +4,16 @@ Unicode true
 !include FileFunc.nsh
 Name "ASP"
 OutFile "${OUT}"
-RequestExecutionLevel user
+!ifdef LEVEL
+  RequestExecutionLevel ${LEVEL}
+!else
+  RequestExecutionLevel user
+!endif
+VIProductVersion "${VERSION}.0"
+VIAddVersionKey /LANG=1049 "ProductVersion" "${VERSION}-beta.2"
+VIAddVersionKey /LANG=1049 "FileVersion" "${VERSION}"
+VIAddVersionKey /LANG=1049 "FileDescription" "Опека и попечительство"
+VIAddVersionKey /LANG=1049 "LegalCopyright" ""
 InstallDir "C:\ASP default"
 Var Line
 Var Option

@@ -1,0 +1,49 @@
+package install
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+func systems() (map[string]string, error) {
+	var name unix.Utsname
+	if err := unix.Uname(&name); err != nil {
+		return nil, err
+	}
+	has := map[string]string{"linux": unix.ByteSliceToString(name.Release[:])}
+	for _, path := range []string{"/etc/os-release", "/usr/lib/os-release"} {
+		b, err := os.ReadFile(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if id, version := osRelease(string(b)); id != "" {
+			has[id] = version
+		}
+		break
+	}
+	return has, nil
+}
+
+func frameworkRelease() (uint64, error) { return 0, errors.ErrUnsupported }
+
+// rebootPending looks for the mark that packages of Debian and its kin leave.
+func rebootPending() ([]string, error) { return rebootMark("/run/reboot-required") }
+
+func rebootMark(path string) ([]string, error) {
+	_, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	}
+	return []string{path + " says so"}, nil
+}
+
+func elevated() (bool, error) { return os.Geteuid() == 0, nil }

@@ -1,0 +1,62 @@
+package install
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// Rights on the real thing: as root, and as somebody who is not.
+func TestRightsOfUsers(t *testing.T) {
+	if os.Geteuid() != 0 {
+		require.ErrorIs(t, Elevated().Look(t.Context()), ErrRights)
+		require.ErrorIs(t, Command{Kind: Deb}.Rights(), ErrRights)
+		return
+	}
+	require.NoError(t, Elevated().Look(t.Context()))
+	require.NoError(t, Command{Kind: Deb}.Rights())
+
+	dir, err := os.MkdirTemp("", "install-test-") // t.TempDir is closed to others
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	require.NoError(t, os.Chmod(dir, 0o755))
+	exe, err := os.Executable()
+	require.NoError(t, err)
+	b, err := os.ReadFile(exe)
+	require.NoError(t, err)
+	program := filepath.Join(dir, "test")
+	require.NoError(t, os.WriteFile(program, b, 0o755))
+	cmd := exec.Command(program, string(Deb))
+	cmd.Env = []string{fakeRole + "=rights", noNap}
+	cmd.Dir = dir
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	out, err := cmd.Output()
+	require.NoError(t, err)
+	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
+	require.Len(t, lines, 2)
+	for _, line := range lines {
+		require.Contains(t, line, ErrRights.Error())
+	}
+}
+
+func TestRebootMark(t *testing.T) {
+	mark := filepath.Join(t.TempDir(), "reboot-required")
+	reasons, err := rebootMark(mark)
+	require.NoError(t, err)
+	require.Empty(t, reasons)
+	require.NoError(t, os.WriteFile(mark, []byte("*** System restart required ***\n"), 0o600))
+	reasons, err = rebootMark(mark)
+	require.NoError(t, err)
+	require.Len(t, reasons, 1)
+	_, err = rebootMark(filepath.Join(mark, "x"))
+	require.Error(t, err, "what cannot be looked at is not told as well")
+	_, err = frameworkRelease()
+	require.ErrorIs(t, err, errors.ErrUnsupported)
+	require.ErrorContains(t, DotNetFramework("4.8").Look(t.Context()), "only Windows has it")
+}

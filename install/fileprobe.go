@@ -1,0 +1,166 @@
+package install
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+)
+
+// A FileProbe reads the version of a program or library for Windows out of
+// the file's own version resource, on any system. It tells which files lie
+// there, not that the application works with its data: let it be the Then of
+// an [HTTPProbe] or a [TCPProbe].
+type FileProbe struct {
+	Path string
+	// Key names the string of the resource that is the version, such as
+	// "ProductVersion" or "FileVersion". Empty is the file version as a
+	// number, written as R2 has it: 7.4.100.0 is 7.04.100. A fourth part that
+	// is not zero is written too.
+	Key string
+}
+
+// Version implements [Probe].
+func (p FileProbe) Version(ctx context.Context) (string, error) {
+	if ctx.Err() != nil {
+		return "", context.Cause(ctx)
+	}
+	version, err := p.read()
+	if err != nil {
+		return "", fmt.Errorf("the version of the file %s cannot be told: %w", p.Path, err)
+	}
+	return version, nil
+}
+
+func (p FileProbe) read() (string, error) {
+	fi, err := os.Stat(p.Path)
+	if err != nil {
+		return "", err
+	}
+	if !fi.Mode().IsRegular() {
+		return "", errors.New("it is not a regular file")
+	}
+	f, err := os.Open(p.Path)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = f.Close() }()
+	return headers{f, fi.Size()}.version(p.Key)
+}
+
+const (
+	versionType  = 16 // of resources
+	versionID    = 1
+	fixedMark    = 0xFEEF04BD
+	fixedSize    = 52
+	alignment    = 4
+	blockHeader  = 6
+	textValue    = 1
+	stringsBlock = "StringFileInfo"
+)
+
+// version returns the string named key of the version resource, or the
+// number of the file if key is empty.
+func (f headers) version(key string) (string, error) {
+	p, err := f.peHeaders()
+	if errors.Is(err, ErrUnknownKind) {
+		return "", errors.New("it is no program or library for Windows, or it is damaged")
+	}
+	if err != nil {
+		return "", err
+	}
+	b, ok := f.resource(p, versionType, versionID, maxRead)
+	root, _, whole := nextBlock(b)
+	if !ok || !whole || root.key != "VS_VERSION_INFO" {
+		return "", errors.New("it has no version resource, or a damaged one")
+	}
+	if key != "" {
+		text, ok := root.text(key)
+		if !ok {
+			return "", fmt.Errorf("its version resource has no string %q", key)
+		}
+		return firstLine([]byte(text))
+	}
+	le := binary.LittleEndian
+	if len(root.value) < fixedSize || le.Uint32(root.value) != fixedMark {
+		return "", errors.New("its version resource has no version as a number; name one of its strings as the Key")
+	}
+	high, low := le.Uint32(root.value[8:]), le.Uint32(root.value[12:])
+	version := fmt.Sprintf("%d.%02d.%03d", high>>16, high&0xFFFF, low>>16)
+	if build := low & 0xFFFF; build != 0 {
+		version += fmt.Sprintf(".%d", build)
+	}
+	return version, nil
+}
+
+// A block is a piece of a version resource: a key, a value, and more blocks.
+type block struct {
+	key      string
+	value    []byte
+	children []byte
+}
+
+// nextBlock takes the first block off b. Whole is false where there is none
+// or where it claims more than is there.
+func nextBlock(b []byte) (first block, rest []byte, whole bool) {
+	if len(b) < blockHeader {
+		return block{}, nil, false
+	}
+	le := binary.LittleEndian
+	size, valueSize := int(le.Uint16(b)), int(le.Uint16(b[2:]))
+	if size < blockHeader || size > len(b) {
+		return block{}, nil, false
+	}
+	if le.Uint16(b[4:]) == textValue {
+		valueSize *= 2
+	}
+	rest = b[min(aligned(size), len(b)):]
+	b = b[:size]
+	end := blockHeader
+	for end+2 <= size && (b[end] != 0 || b[end+1] != 0) {
+		end += 2
+	}
+	first.key = string(decodeUTF16(b[blockHeader:end]))
+	value := min(aligned(end+2), size)
+	after := min(value+valueSize, size) // some compilers count a text's bytes, and not its characters
+	first.value = b[value:after]
+	first.children = b[min(aligned(after), size):]
+	return first, rest, true
+}
+
+func aligned(n int) int { return (n + alignment - 1) &^ (alignment - 1) }
+
+// blocks calls do for each block in b until it returns false.
+func blocks(b []byte, do func(block) bool) {
+	for {
+		first, rest, whole := nextBlock(b)
+		if !whole || !do(first) {
+			return
+		}
+		b = rest
+	}
+}
+
+// text returns the string named key in the first language that has it.
+func (root block) text(key string) (text string, found bool) {
+	blocks(root.children, func(info block) bool {
+		if info.key != stringsBlock {
+			return true
+		}
+		blocks(info.children, func(language block) bool {
+			blocks(language.children, func(s block) bool {
+				if found = strings.EqualFold(s.key, key); found {
+					value, _, _ := bytes.Cut(decodeUTF16(s.value), []byte{0})
+					text = string(value)
+				}
+				return !found
+			})
+			return !found
+		})
+		return !found
+	})
+	return text, found
+}

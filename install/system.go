@@ -1,0 +1,142 @@
+package install
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// System holds if the machine runs the named system, in that version or a
+// later one: "windows" with a number such as "10.0.17763", the last part of
+// which is the build; "linux" with one of the kernel; or a distribution by the
+// ID and the VERSION_ID of its os-release, such as "debian" and "12".
+func System(name, atLeast string) Check {
+	return Check{Name: "operating system", Look: func(context.Context) error {
+		has, err := systems()
+		if err != nil {
+			return fmt.Errorf("the operating system cannot be told: %w", err)
+		}
+		return systemFits(has, name, atLeast)
+	}}
+}
+
+// systemFits compares what is needed with what the machine has: versions by
+// the names of systems.
+func systemFits(has map[string]string, name, atLeast string) error {
+	var all []string
+	for _, name := range slices.Sorted(maps.Keys(has)) {
+		all = append(all, strings.TrimSpace(name+" "+has[name]))
+	}
+	this := strings.Join(all, ", ")
+	version, ok := has[name]
+	if !ok {
+		return fmt.Errorf("this machine has %s, and needed is %s %s; install it, or use a machine that has it", this, name, atLeast)
+	}
+	order, err := compareNumbers(version, atLeast)
+	if err != nil {
+		return fmt.Errorf("this machine has %s, and needed is %s %s: %w", this, name, atLeast, err)
+	}
+	if order < 0 {
+		return fmt.Errorf("this machine has %s, and needed is %s %s or later; update the operating system first", this, name, atLeast)
+	}
+	return nil
+}
+
+// compareNumbers compares two versions by the numbers with dots between that
+// each begins with, "6.1.0" of 6.1.0-13-amd64. What is not there is 0.
+func compareNumbers(a, b string) (int, error) {
+	as, err := numbers(a)
+	if err != nil {
+		return 0, err
+	}
+	bs, err := numbers(b)
+	if err != nil {
+		return 0, err
+	}
+	for len(as) < len(bs) {
+		as = append(as, 0)
+	}
+	for len(bs) < len(as) {
+		bs = append(bs, 0)
+	}
+	return slices.Compare(as, bs), nil
+}
+
+func numbers(s string) (list []uint64, err error) {
+	digits := s
+	if i := strings.IndexFunc(s, func(r rune) bool { return r != '.' && (r < '0' || r > '9') }); i >= 0 {
+		digits = s[:i]
+	}
+	for part := range strings.SplitSeq(strings.TrimRight(digits, "."), ".") {
+		n, err := strconv.ParseUint(part, 10, 32)
+		if err != nil {
+			return nil, fmt.Errorf("%q does not begin with numbers like 10.0.17763; correct it", s)
+		}
+		list = append(list, n)
+	}
+	return list, nil
+}
+
+// osRelease reads the ID and the VERSION_ID of an os-release file.
+func osRelease(text string) (id, version string) {
+	for line := range strings.Lines(text) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), "=")
+		value = strings.Trim(value, `"'`)
+		switch name {
+		case "ID":
+			id = value
+		case "VERSION_ID":
+			version = value
+		}
+	}
+	return id, version
+}
+
+// DotNetFramework holds if Windows has the .NET Framework in that version, from
+// "4.5" to "4.8.1", or a later one. It says nothing of the other .NET, which
+// began as .NET Core.
+func DotNetFramework(atLeast string) Check {
+	return Check{Name: ".NET Framework", Look: func(context.Context) error {
+		release, err := frameworkRelease()
+		if errors.Is(err, errors.ErrUnsupported) {
+			return fmt.Errorf("only Windows has it: %w; take this check out", err)
+		}
+		if err != nil {
+			return fmt.Errorf("its version cannot be told: %w", err)
+		}
+		return frameworkFits(release, atLeast)
+	}}
+}
+
+// frameworkFits compares the release that Windows knows the framework by, 0 for
+// none, with a version.
+func frameworkFits(release uint64, atLeast string) error {
+	has, needed := "none of 4.5 or later", uint64(0)
+	for _, f := range []struct { // each begins with its release, says Microsoft
+		version string
+		release uint64
+	}{
+		{"4.5", 378389}, {"4.5.1", 378675}, {"4.5.2", 379893},
+		{"4.6", 393295}, {"4.6.1", 394254}, {"4.6.2", 394802},
+		{"4.7", 460798}, {"4.7.1", 461308}, {"4.7.2", 461808},
+		{"4.8", 528040}, {"4.8.1", 533320},
+	} {
+		if release >= f.release {
+			has = f.version
+		}
+		if atLeast == f.version {
+			needed = f.release
+		}
+	}
+	switch {
+	case needed == 0:
+		return fmt.Errorf("no version %q of it is known; name one from 4.5 to 4.8.1", atLeast)
+	case release < needed:
+		return fmt.Errorf("%s is installed, and %s is needed; install it first, which may take a restart", has, atLeast)
+	}
+	return nil
+}
