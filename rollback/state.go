@@ -172,6 +172,9 @@ func (p *Pending) complete() bool {
 }
 
 func (p *Pending) install(r Record) {
+	if r.Phase == Done {
+		p.Reboot = r.Ref
+	}
 	switch {
 	case r.Way == Back && r.Phase == Done:
 		p.returned[r.Part] = true
