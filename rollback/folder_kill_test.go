@@ -241,3 +241,62 @@ func TestSoakKilledFolder(t *testing.T) {
 	require.Positive(t, kills)
 	require.Positive(t, ends[oldVersion])
 }
+
+// TestGuardOnRealParts deletes and flips, just before the first damage, each
+// file that a way back needs: the snapshot's, and both Setups.
+func TestGuardOnRealParts(t *testing.T) {
+	t.Parallel()
+	cases := 0
+	for n := 0; ; n++ {
+		s := newFolderSite(t, "good")
+		u, harmed := s.update(), ""
+		plan, err := u.Plan(t.Context())
+		require.NoError(t, err)
+		u.Observe = func(e rollback.Event) {
+			if e.Step == rollback.StepSnapshot && e.Phase == rollback.Done {
+				harmed = s.harm(t, n, []string{"archive/" + oldVersion, "archive/" + newVersion}, "backups/"+e.Ref)
+			}
+		}
+		res, err := u.Run(t.Context(), plan)
+		if harmed == "" {
+			require.NoError(t, err)
+			break
+		}
+		cases++
+		refusal, ok := errors.AsType[*rollback.Refusal](err)
+		require.True(t, ok, "%s: %v", harmed, err)
+		require.Contains(t, []rollback.Reason{rollback.ReasonBackup, rollback.ReasonPrevious, rollback.ReasonInstaller}, refusal.Reason, harmed)
+		require.Equal(t, rollback.Abandoned, res.Outcome)
+		require.NoDirExists(t, s.path("own/install"), "no installer was called")
+		require.Equal(t, oldVersion+"\n"+oldRows, s.read("live/data"))
+	}
+	t.Logf("%d refusals", cases)
+	require.Greater(t, cases, 30)
+}
+
+// harm deletes one of the files, or flips one bit of it, and says which; "" if
+// there is no n-th thing to harm.
+func (s folderSite) harm(t *testing.T, n int, list []string, below string) string {
+	t.Helper()
+	require.NoError(t, filepath.WalkDir(s.path(below), func(path string, d os.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			path, err = filepath.Rel(s.root, path)
+			list = append(list, path)
+		}
+		return err
+	}))
+	const places = 9
+	if n >= len(list)*(places+1) {
+		return ""
+	}
+	name := list[n/(places+1)]
+	if n%(places+1) == 0 {
+		require.NoError(t, os.Remove(s.path(name)))
+		return name + " deleted"
+	}
+	b := []byte(s.read(name))
+	at := (n%(places+1) - 1) * (len(b) - 1) / (places - 1)
+	b[at] ^= 1 << (n % 8)
+	require.NoError(t, os.WriteFile(s.path(name), b, 0o600))
+	return fmt.Sprintf("%s flipped at byte %d", name, at)
+}

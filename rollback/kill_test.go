@@ -29,10 +29,14 @@ func TestMain(m *testing.M) {
 		updater()
 	case "holder":
 		holder()
+	case "child":
+		child()
 	case "rotator":
 		rotator()
 	case "traced":
 		traced()
+	case "idle":
+		idle()
 	case "folder":
 		folderUpdater()
 	case "setup":
@@ -175,9 +179,28 @@ func holder() {
 	if err != nil {
 		os.Exit(3)
 	}
+	child := as("child")
+	child.Stdin = os.Stdin
+	if err := child.Start(); err != nil {
+		panic(err)
+	}
+	for (&world{root: os.Getenv("ROLLBACK_TEST_WORLD")}).read("child") == "" {
+		time.Sleep(time.Millisecond)
+	}
 	_, _ = os.Stdout.WriteString("held\n")
+	for l.Check() == nil {
+		time.Sleep(time.Hour)
+	}
+}
+
+// child lives until its input ends, and a file with it.
+func child() {
+	w := &world{root: os.Getenv("ROLLBACK_TEST_WORLD")}
+	if err := w.put("child", "lives"); err != nil {
+		panic(err)
+	}
 	_, _ = os.Stdin.Read(make([]byte, 1))
-	_ = l.Release()
+	_ = os.Remove(w.path("child"))
 }
 
 func TestLockIsTheKernels(t *testing.T) {
@@ -202,10 +225,13 @@ func TestLockIsTheKernels(t *testing.T) {
 	require.ErrorContains(t, err, testTime.Format("2006-01-02"))
 
 	require.NoError(t, cmd.Process.Kill())
-	_ = cmd.Wait()
-	_ = in.Close()
+	_ = cmd.Process.Release() // waiting would end the child's input
 	l, err := rollback.Acquire(dir, "after its death", testTime)
 	require.NoError(t, err, "the death of its holder frees it, stale files or not")
+	child := filepath.Join(dir, "child")
+	require.FileExists(t, child, "and a program that it started does not keep it")
+	require.NoError(t, in.Close())
+	require.Eventually(t, func() bool { _, err := os.Stat(child); return err != nil }, 10*time.Second, 10*time.Millisecond)
 	require.NoError(t, l.Check())
 	require.NoError(t, l.Release())
 }

@@ -260,6 +260,9 @@ func (i mInstaller) Settle(context.Context) (finished bool, err error) {
 		if finished = i.left != nil; finished {
 			i.left()
 			i.left = nil
+			if i.restart {
+				return rollback.ErrReboot
+			}
 		}
 		return nil
 	})

@@ -107,7 +107,10 @@ func (e *engine) resume(ctx context.Context, boot waiting) (Result, error) {
 	if err := e.do(ctx, StepFence, "", e.u.Deadlines.fence(), e.u.Fence.Close); err != nil {
 		return e.interrupted(err)
 	}
-	if boot == over {
+	switch {
+	case p.Reboot != "":
+		return e.awaitReboot() // so the installer that was left running said
+	case boot == over:
 		return e.forward(ctx)
 	}
 	begun := true

@@ -514,6 +514,33 @@ func TestInstallerLeftRunningIsWaitedFor(t *testing.T) {
 	require.Equal(t, newVersion, w.consistent(t))
 }
 
+// An installer that outlived its updater may want a restart too.
+func TestInstallerLeftRunningThatWantsARestart(t *testing.T) {
+	w := newWorld(t, "ASP")
+	u := w.update()
+	plan, err := u.Plan(t.Context())
+	require.NoError(t, err)
+	w.fault = func(call string) error {
+		if call == "install ASP "+newVersion+" half" {
+			panic(crash{})
+		}
+		return nil
+	}
+	require.True(t, crashing(func() { _, _ = u.Run(t.Context(), plan) }))
+	w.fault = nil
+	w.reboots = map[string]bool{"ASP " + newVersion: true}
+	u = w.update()
+	u.Parts[0].Installer = survivor{installer{w, "ASP"}}
+	res, err := u.Recover(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, rollback.AwaitingReboot, res.Outcome)
+	require.NotContains(t, w.calls, "await "+newVersion)
+	require.True(t, w.fenced())
+	w.boot, w.calls = "boot-2", nil
+	require.Equal(t, newVersion, recovered(t, w))
+	require.NotContains(t, w.calls, "install ASP "+newVersion, "it is installed")
+}
+
 type survivor struct{ installer }
 
 func (s survivor) Settle(ctx context.Context) (bool, error) {

@@ -125,6 +125,10 @@ func (s *Status) apply(r Record) {
 				p.begun[r.Part] = true
 			}
 		}
+	case StepSettle:
+		if r.Ref != "" {
+			p.Reboot, p.installed[r.Part] = r.Ref, true
+		}
 	case StepReboot:
 		p.Reboot = ""
 		if r.Phase == Begin {
