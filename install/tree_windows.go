@@ -77,24 +77,65 @@ func (t *tree) adopt() error {
 
 // release lets the suspended root run: its only thread is resumed.
 func (t *tree) release() error {
-	snap, err := windows.CreateToolhelp32Snapshot(windows.TH32CS_SNAPTHREAD, 0)
+	thread, n, err := t.thread()
+	if err == nil && n == 0 {
+		err = fmt.Errorf("the thread of process %d was not found", t.root)
+	}
 	if err != nil {
 		return err
 	}
+	_, err = windows.ResumeThread(thread)
+	return errors.Join(err, windows.CloseHandle(thread))
+}
+
+// thread opens one of the root's threads and tells how many it has; with none
+// there is nothing to close.
+func (t *tree) thread() (thread windows.Handle, n int, err error) {
+	snap, err := windows.CreateToolhelp32Snapshot(windows.TH32CS_SNAPTHREAD, 0)
+	if err != nil {
+		return 0, 0, err
+	}
 	defer func() { _ = windows.CloseHandle(snap) }()
+	id := uint32(0)
 	entry := windows.ThreadEntry32{Size: uint32(unsafe.Sizeof(windows.ThreadEntry32{}))}
 	for err = windows.Thread32First(snap, &entry); err == nil; err = windows.Thread32Next(snap, &entry) {
-		if int(entry.OwnerProcessID) != t.root {
-			continue
+		if int(entry.OwnerProcessID) == t.root {
+			id = entry.ThreadID
+			n++
 		}
-		thread, err := windows.OpenThread(windows.THREAD_SUSPEND_RESUME, false, entry.ThreadID)
-		if err != nil {
-			return err
-		}
-		_, err = windows.ResumeThread(thread)
-		return errors.Join(err, windows.CloseHandle(thread))
 	}
-	return fmt.Errorf("the thread of process %d was not found: %w", t.root, err)
+	if n == 0 {
+		return 0, 0, nil
+	}
+	thread, err = windows.OpenThread(windows.THREAD_SUSPEND_RESUME, false, id)
+	return thread, n, err
+}
+
+// suspendThread is SuspendThread, which returns how often the thread was
+// suspended before.
+var suspendThread = windows.NewLazySystemDLL("kernel32.dll").NewProc("SuspendThread")
+
+// unreleased reports whether the root of an earlier process's run still waits
+// for its first instruction, because that process died just before it let it
+// run. A program at work is only paused for the time of this look.
+func (t *tree) unreleased() bool {
+	if alive, err := t.countRoot(); alive == 0 || err != nil {
+		return false
+	}
+	thread, n, err := t.thread()
+	if n == 0 || err != nil {
+		return false
+	}
+	defer func() { _ = windows.CloseHandle(thread) }()
+	if n > 1 {
+		return false // it has started others
+	}
+	before, _, _ := suspendThread.Call(uintptr(thread))
+	if int32(before) < 0 { //nolint:gosec // 32 bits: -1 is a failure
+		return false
+	}
+	_, _ = windows.ResumeThread(thread)
+	return before > 0
 }
 
 // find returns the tree of a run that another process started. Where nothing
@@ -105,7 +146,9 @@ func find(rec record) (*tree, error) {
 		return nil, err
 	}
 	// The number is recorded before the root is released.
-	return &tree{job: job, root: rec.PID, born: rec.Birth, stuck: rec.PID == 0}, nil
+	t := &tree{job: job, root: rec.PID, born: rec.Birth}
+	t.stuck = rec.PID == 0 || t.unreleased()
+	return t, nil
 }
 
 func (t *tree) pid() int                { return t.root }

@@ -58,6 +58,20 @@ func TestFenceIsClosedAnewWhileAPersonMustDecide(t *testing.T) {
 	require.NotContains(t, err.Error(), "users are kept out")
 }
 
+// A decision that is not believed leaves things as they are: users are out.
+func TestFenceIsClosedAnewByADecisionThatIsNotBelieved(t *testing.T) {
+	w := newWorld(t, "ASP")
+	w.write(t, "archive.ASP."+newVersion, "bad")
+	w.failing("restore ASP")
+	_, err := w.run(t)
+	require.ErrorIs(t, err, rollback.ErrNeedsOperator)
+	w.write(t, "fence", "")
+	w.boot = "boot-2"
+	_, err = w.update().Accept(t.Context(), "looks fine to me")
+	requireRefusal(t, err, rollback.ReasonInstalled)
+	require.True(t, w.fenced())
+}
+
 func TestFenceIsClosedAnewWhenACrashLoopEnds(t *testing.T) {
 	w := newWorld(t, "ASP")
 	w.fault = func(c string) error {

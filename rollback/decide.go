@@ -24,8 +24,9 @@ func (u *Update) Retry(ctx context.Context, reason string) (Result, error) {
 
 // Accept is a person's word, after an update that ended in [NeedsOperator],
 // that things were put right by hand. It is believed only if no installer
-// is at work any more and the probes agree: every part healthy at its new version, or every part at its
-// previous one. The reason is recorded, and users are let in.
+// is at work any more and the probes agree: every part healthy at its new
+// version, or every part at its previous one; never where these are the same.
+// The reason is recorded, and users are let in.
 func (u *Update) Accept(ctx context.Context, reason string) (Result, error) {
 	e, err := u.decide(reason)
 	if err != nil {
@@ -34,11 +35,11 @@ func (u *Update) Accept(ctx context.Context, reason string) (Result, error) {
 	defer e.close()
 	// An installer that is still at work would go on behind open doors.
 	if err := e.settle(ctx, nil); err != nil {
-		return e.result(NeedsOperator), refuse(ReasonInstalled, "", "an installer may still be at work: %w", err)
+		return e.undecided(ctx, refuse(ReasonInstalled, "", "an installer may still be at work: %w", err))
 	}
 	outcome, err := e.proven(ctx)
 	if err != nil {
-		return e.result(NeedsOperator), err
+		return e.undecided(ctx, err)
 	}
 	if err := e.record(Record{Step: StepAccept, Phase: Done, Outcome: outcome, Reason: reason, Who: u.who()}, nil); err != nil {
 		return e.interrupted(err)
@@ -50,8 +51,20 @@ func (u *Update) Accept(ctx context.Context, reason string) (Result, error) {
 	return res, err
 }
 
+// undecided goes on waiting for a person, with users kept out: a restart of
+// the machine may have let them in.
+func (e *engine) undecided(ctx context.Context, err error) (Result, error) {
+	if open := e.keepOut(ctx); open != nil {
+		err = errors.Join(err, open)
+	}
+	return e.result(NeedsOperator), err
+}
+
 // proven asks every probe which version the machine runs.
 func (e *engine) proven(ctx context.Context) (Outcome, error) {
+	if name := e.plan().alike(); name != "" {
+		return "", refuse(ReasonInstalled, name, "the new release has the version of the previous one, so that nobody can tell by looking which is installed; retry instead")
+	}
 	isNew, isOld := true, true
 	for _, part := range e.u.Parts {
 		got, err := e.u.look(ctx, part)

@@ -59,6 +59,14 @@
 // snapshots that needs, and takes no lock. The journal is rotated when it has
 // grown, and [ReadHistory] still tells everything that was ever done.
 //
+// # Limits
+//
+// Where a release has the version of the one that it replaces (R13) no look
+// tells them apart: after a crash around its installer the update goes back,
+// and [Update.Accept] is refused. A restart that an installer asked for after
+// its updater had died is known only if [Installer].Settle tells; on the way
+// back it is not waited for, so that the probe may fail and a person be asked.
+//
 // The package imports nothing of the other packages of this module, prints
 // nothing and ends no process. All times are UTC.
 package rollback

@@ -75,11 +75,10 @@ func OpenJournal(dir string) (*Journal, error) {
 		if err := durable.WriteFile(path, []byte(journalHeader), 0o600); err != nil {
 			return nil, fmt.Errorf("make the journal: %w", err)
 		}
-	}
-	// What a process before this one made or renamed, and could not sync, is
-	// durable before anything is appended to it: with the name a power cut
-	// would take every record.
-	if err := durable.SyncDir(dir); err != nil {
+	} else if err := durable.SyncDir(dir); err != nil {
+		// What a process before this one made or renamed, and could not sync,
+		// is durable before anything is appended to it: with the name a power
+		// cut would take every record.
 		return nil, fmt.Errorf("sync the state folder: %w", err)
 	}
 	f, err := os.OpenFile(path, os.O_RDWR, 0)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -11,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -27,10 +29,18 @@ func TestMain(m *testing.M) {
 		updater()
 	case "holder":
 		holder()
+	case "child":
+		child()
 	case "rotator":
 		rotator()
 	case "traced":
 		traced()
+	case "idle":
+		idle()
+	case "folder":
+		folderUpdater()
+	case "setup":
+		setup()
 	}
 	os.Exit(0)
 }
@@ -44,16 +54,26 @@ func updater() {
 	if os.Getenv("ROLLBACK_TEST_BACK") != "" {
 		u = w.backwards()
 	}
+	crowd := os.Getenv("ROLLBACK_TEST_GO") != "" // of which one is killed
 	kill := func() {
-		if moment--; moment == 0 {
+		if moment--; moment == 0 && (!crowd || os.Mkdir(w.path("killed"), 0o700) == nil) {
 			me, _ := os.FindProcess(os.Getpid())
 			_ = me.Kill() // SIGKILL; no deferred call runs
 			select {}
 		}
 	}
-	w.fault = func(string) error { kill(); return nil }
+	w.fault = func(call string) error {
+		if crowd {
+			w.trace(call)
+		}
+		kill()
+		return nil
+	}
 	u.Observe = func(rollback.Event) { kill() }
 	ctx := context.Background()
+	for crowd && w.read("go") == "" {
+		time.Sleep(time.Millisecond)
+	}
 	if os.Getenv("ROLLBACK_TEST_RECOVER") != "" {
 		_, _ = u.Recover(ctx)
 		return
@@ -66,6 +86,62 @@ func updater() {
 	}
 	if plan, err := u.Plan(ctx); err == nil {
 		_, _ = u.Run(ctx, plan)
+	}
+}
+
+// trace notes which process calls what, but for looking, which needs no lock.
+func (w *world) trace(call string) {
+	if strings.HasPrefix(call, "ready ") {
+		return
+	}
+	f, err := os.OpenFile(w.path("trace"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		panic(err)
+	}
+	_, err = fmt.Fprintln(f, os.Getpid(), call)
+	if err := errors.Join(err, f.Close()); err != nil {
+		panic(err)
+	}
+}
+
+// TestManyStartersOneRuns starts several processes at the same moment, and
+// kills the one that runs, or none: one runs, and another one only after it.
+func TestManyStartersOneRuns(t *testing.T) {
+	t.Parallel()
+	for _, moment := range []int{0, 12, 30, 45} {
+		w := newWorld(t, "ASP", "Опека")
+		var starters []*exec.Cmd
+		for range 5 {
+			cmd := as("updater", "ROLLBACK_TEST_WORLD="+w.root, "ROLLBACK_TEST_GO=1", "ROLLBACK_TEST_MOMENT="+strconv.Itoa(moment))
+			require.NoError(t, cmd.Start())
+			starters = append(starters, cmd)
+		}
+		w.write(t, "go", "now")
+		killed := 0
+		for _, cmd := range starters {
+			if cmd.Wait() != nil {
+				killed++
+			}
+		}
+		require.Equal(t, moment > 0, killed == 1)
+		var pids []string // in the order of their work
+		installs := 0
+		for line := range strings.Lines(w.read("trace")) {
+			pid, call, _ := strings.Cut(strings.TrimSpace(line), " ")
+			if len(pids) == 0 || pids[len(pids)-1] != pid {
+				require.NotContains(t, pids, pid, "nobody works while another one does")
+				pids = append(pids, pid)
+			}
+			if call == "install ASP "+newVersion {
+				installs++
+			}
+		}
+		if killed == 0 {
+			require.Len(t, pids, 1, "exactly one runs")
+			require.Equal(t, newVersion, w.consistent(t))
+		}
+		require.LessOrEqual(t, installs, 2, "once, and once again where the first one was killed early")
+		recovered(t, w)
 	}
 }
 
@@ -103,9 +179,28 @@ func holder() {
 	if err != nil {
 		os.Exit(3)
 	}
+	child := as("child")
+	child.Stdin = os.Stdin
+	if err := child.Start(); err != nil {
+		panic(err)
+	}
+	for (&world{root: os.Getenv("ROLLBACK_TEST_WORLD")}).read("child") == "" {
+		time.Sleep(time.Millisecond)
+	}
 	_, _ = os.Stdout.WriteString("held\n")
+	for l.Check() == nil {
+		time.Sleep(time.Hour)
+	}
+}
+
+// child lives until its input ends, and a file with it.
+func child() {
+	w := &world{root: os.Getenv("ROLLBACK_TEST_WORLD")}
+	if err := w.put("child", "lives"); err != nil {
+		panic(err)
+	}
 	_, _ = os.Stdin.Read(make([]byte, 1))
-	_ = l.Release()
+	_ = os.Remove(w.path("child"))
 }
 
 func TestLockIsTheKernels(t *testing.T) {
@@ -130,12 +225,32 @@ func TestLockIsTheKernels(t *testing.T) {
 	require.ErrorContains(t, err, testTime.Format("2006-01-02"))
 
 	require.NoError(t, cmd.Process.Kill())
-	_ = cmd.Wait()
-	_ = in.Close()
+	_ = cmd.Process.Release() // waiting would end the child's input
 	l, err := rollback.Acquire(dir, "after its death", testTime)
 	require.NoError(t, err, "the death of its holder frees it, stale files or not")
+	child := filepath.Join(dir, "child")
+	require.FileExists(t, child, "and a program that it started does not keep it")
+	require.NoError(t, in.Close())
+	require.Eventually(t, func() bool { _, err := os.Stat(child); return err != nil }, 10*time.Second, 10*time.Millisecond)
 	require.NoError(t, l.Check())
 	require.NoError(t, l.Release())
+}
+
+// A lock whose holder was killed while it started a program is that program's
+// for a moment: whoever comes then gets it all the same.
+func TestLockThatIsGivenUpInAMomentIsTaken(t *testing.T) {
+	dir := t.TempDir()
+	l, err := rollback.Acquire(dir, "holding", testTime)
+	require.NoError(t, err)
+	released := make(chan error, 1)
+	go func() {
+		time.Sleep(50 * time.Millisecond)
+		released <- l.Release()
+	}()
+	second, err := rollback.Acquire(dir, "trying", testTime)
+	require.NoError(t, err)
+	require.NoError(t, <-released)
+	require.NoError(t, second.Release())
 }
 
 // TestSecondStarterIsBusy starts an update while another holds the lock:

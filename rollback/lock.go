@@ -48,11 +48,20 @@ func (e *BusyError) Error() string {
 // Unwrap returns ErrBusy.
 func (e *BusyError) Unwrap() error { return ErrBusy }
 
-// Acquire takes the lock of the state folder dir without waiting. If another
-// process has it the error is a [*BusyError].
+// lockGrace is how long a lock may outlive its holder: one that is killed in
+// the middle of starting a program leaves it to the program's process, which
+// drops it as soon as it runs.
+const lockGrace = 500 * time.Millisecond
+
+// Acquire takes the lock of the state folder dir. If another process has it
+// the error is, after half a second, a [*BusyError].
 func Acquire(dir, doing string, now time.Time) (*Lock, error) {
 	l := flock.New(filepath.Join(dir, lockName), flock.SetPermissions(0o600))
 	got, err := l.TryLock()
+	for tries := 20; err == nil && !got && tries > 0; tries-- {
+		time.Sleep(lockGrace / 20)
+		got, err = l.TryLock()
+	}
 	if err != nil {
 		return nil, fmt.Errorf("take the lock: %w", err)
 	}

@@ -49,6 +49,16 @@ func (p Plan) first() bool {
 	return !slices.ContainsFunc(p.Parts, func(pp PlanPart) bool { return pp.From.Version != "" })
 }
 
+// alike names a part whose version stays while its installer changes, as
+// that of a re-release does (R13): no probe can tell whether it was installed.
+func (p Plan) alike() string {
+	i := slices.IndexFunc(p.Parts, func(pp PlanPart) bool { return !pp.Keep && pp.From.Version == pp.To.Version })
+	if i < 0 {
+		return ""
+	}
+	return p.Parts[i].Name
+}
+
 // A PlanStep is one step of a plan.
 type PlanStep struct {
 	Step Step   `json:"step"`

@@ -68,7 +68,7 @@ type Record struct {
 	Phase  Phase     `json:"phase"`
 	Way    Way       `json:"way,omitempty"`
 	Part   string    `json:"part,omitempty"`   // the part or the dataset
-	Ref    string    `json:"ref,omitempty"`    // snapshot: by which it is found again; reboot: the boot it waits to end; forget: the update
+	Ref    string    `json:"ref,omitempty"`    // snapshot: by which it is found again; install, settle, reboot: the boot it waits to end; forget: the update
 	Plan   *Plan     `json:"plan,omitempty"`   // intent
 	Who    string    `json:"who,omitempty"`    // user and host, on intent and on decisions
 	Reason string    `json:"reason,omitempty"` // decisions, and the intent of an operator's rollback

@@ -107,7 +107,10 @@ func (e *engine) resume(ctx context.Context, boot waiting) (Result, error) {
 	if err := e.do(ctx, StepFence, "", e.u.Deadlines.fence(), e.u.Fence.Close); err != nil {
 		return e.interrupted(err)
 	}
-	if boot == over {
+	switch {
+	case p.Reboot != "":
+		return e.awaitReboot() // so the installer that was left running said
+	case boot == over:
 		return e.forward(ctx)
 	}
 	begun := true
@@ -125,7 +128,7 @@ func (e *engine) resume(ctx context.Context, boot waiting) (Result, error) {
 		return e.forward(ctx)
 	case p.complete() || begun && finished:
 		return e.prove(ctx, e.u.Deadlines.probe())
-	case begun:
+	case begun && p.Plan.alike() == "":
 		// The last installer ended unseen: perhaps well, perhaps in the
 		// same power cut. A look tells, and it need not be a long one.
 		return e.prove(ctx, min(e.u.Deadlines.decide(), e.u.Deadlines.probe()))

@@ -428,6 +428,69 @@ func TestReboot(t *testing.T) {
 	}
 }
 
+// A process that dies when its installer has just asked for a restart leaves
+// one that waits for the restart too.
+func TestRebootIsAwaitedByWhoeverTakesOver(t *testing.T) {
+	for _, kind := range []string{"good", "bad"} {
+		w := newWorld(t, "ASP")
+		w.write(t, "archive.ASP."+newVersion, kind)
+		w.reboots = map[string]bool{"ASP " + map[string]string{"good": newVersion, "bad": oldVersion}[kind]: true}
+		u := w.update()
+		u.Observe = func(e rollback.Event) {
+			if e.Step == rollback.StepInstall && e.Phase == rollback.Done && e.Ref != "" {
+				panic(crash{})
+			}
+		}
+		plan, err := u.Plan(t.Context())
+		require.NoError(t, err)
+		require.True(t, crashing(func() { _, _ = u.Run(t.Context(), plan) }))
+		calls := len(w.calls)
+		res, err := w.update().Recover(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, rollback.AwaitingReboot, res.Outcome)
+		require.Len(t, w.calls, calls, "no verdict before the restart")
+		w.boot = "boot-2"
+		require.Equal(t, map[string]string{"good": newVersion, "bad": oldVersion}[kind], recovered(t, w))
+		restores := 0
+		if kind == "bad" {
+			restores = 1
+		}
+		require.Equal(t, restores, count(w.calls, "restore ASP"), "restored before the restart, and not again")
+	}
+}
+
+// A re-release of the installed version (R13) answers the probe as what it
+// replaces: a crash around its installer must not pass for its success.
+func TestR13ReReleaseIsNotCommittedByTheLookOfIt(t *testing.T) {
+	w := newWorld(t, "ASP")
+	again := func() *rollback.Update {
+		u := w.update()
+		u.Parts[0].To = rollback.Release{Version: oldVersion, SHA256: "again", VouchedBy: "test"}
+		return u
+	}
+	u := again()
+	plan, err := u.Plan(t.Context())
+	require.NoError(t, err)
+	w.fault = func(call string) error {
+		if call == "install ASP "+oldVersion {
+			panic(crash{}) // before it has done anything
+		}
+		return nil
+	}
+	require.True(t, crashing(func() { _, _ = u.Run(t.Context(), plan) }))
+	w.failing("restore ASP")
+	_, err = again().Recover(t.Context())
+	require.ErrorIs(t, err, rollback.ErrNeedsOperator, "it goes back")
+	w.fault = nil
+	require.NoError(t, w.put("running", "yes"))
+	_, err = again().Accept(t.Context(), "looks fine")
+	requireRefusal(t, err, rollback.ReasonInstalled)
+	res, err := again().Retry(t.Context(), "the server is up")
+	require.NoError(t, err)
+	require.Equal(t, rollback.RolledBack, res.Outcome)
+	require.Equal(t, "old", w.status(t).Committed["ASP"].SHA256)
+}
+
 // TestInstallerLeftRunningIsWaitedFor stands for an installer that outlived
 // the process that started it: recovery waits for its end and goes forward.
 func TestInstallerLeftRunningIsWaitedFor(t *testing.T) {
@@ -449,6 +512,33 @@ func TestInstallerLeftRunningIsWaitedFor(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, rollback.Committed, res.Outcome)
 	require.Equal(t, newVersion, w.consistent(t))
+}
+
+// An installer that outlived its updater may want a restart too.
+func TestInstallerLeftRunningThatWantsARestart(t *testing.T) {
+	w := newWorld(t, "ASP")
+	u := w.update()
+	plan, err := u.Plan(t.Context())
+	require.NoError(t, err)
+	w.fault = func(call string) error {
+		if call == "install ASP "+newVersion+" half" {
+			panic(crash{})
+		}
+		return nil
+	}
+	require.True(t, crashing(func() { _, _ = u.Run(t.Context(), plan) }))
+	w.fault = nil
+	w.reboots = map[string]bool{"ASP " + newVersion: true}
+	u = w.update()
+	u.Parts[0].Installer = survivor{installer{w, "ASP"}}
+	res, err := u.Recover(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, rollback.AwaitingReboot, res.Outcome)
+	require.NotContains(t, w.calls, "await "+newVersion)
+	require.True(t, w.fenced())
+	w.boot, w.calls = "boot-2", nil
+	require.Equal(t, newVersion, recovered(t, w))
+	require.NotContains(t, w.calls, "install ASP "+newVersion, "it is installed")
 }
 
 type survivor struct{ installer }

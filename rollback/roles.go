@@ -187,8 +187,8 @@ type Slot struct {
 	LatestStart time.Time `json:"latest_start"` // not after: with a later start the worst case would outlast the window
 }
 
-// ErrReboot is wrapped by what [Installer].Install returns when the
-// installer has done its work and the machine must restart before the new
+// ErrReboot is wrapped by what Install and Settle of an [Installer] return when
+// the installer has done its work and the machine must restart before the new
 // version can be judged.
 var ErrReboot = errors.New("a restart of the machine is needed")
 

@@ -125,6 +125,10 @@ func (s *Status) apply(r Record) {
 				p.begun[r.Part] = true
 			}
 		}
+	case StepSettle:
+		if r.Ref != "" {
+			p.Reboot, p.installed[r.Part] = r.Ref, true
+		}
 	case StepReboot:
 		p.Reboot = ""
 		if r.Phase == Begin {
@@ -172,6 +176,9 @@ func (p *Pending) complete() bool {
 }
 
 func (p *Pending) install(r Record) {
+	if r.Phase == Done {
+		p.Reboot = r.Ref
+	}
 	switch {
 	case r.Way == Back && r.Phase == Done:
 		p.returned[r.Part] = true

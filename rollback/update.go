@@ -249,23 +249,23 @@ func (e *engine) prove(ctx context.Context, patience time.Duration) (Result, err
 // install runs one installer, either way. It reports whether the machine
 // must restart now.
 func (e *engine) install(ctx context.Context, part Part, r Release) (reboot bool, err error) {
-	err = e.do(ctx, StepInstall, part.Name, e.u.Deadlines.install(), func(ctx context.Context) error {
+	err = e.doRecord(ctx, StepInstall, part.Name, e.u.Deadlines.install(), func(ctx context.Context) (Record, error) {
 		err := part.Installer.Install(ctx, r)
-		if errors.Is(err, ErrReboot) {
-			reboot, err = true, nil
+		if !errors.Is(err, ErrReboot) {
+			return Record{}, err
 		}
-		return err
+		// In the one record that says that it is done: whoever takes over
+		// from here gives no verdict before the restart either.
+		boot, err := e.u.bootID()
+		reboot = err == nil
+		return Record{Ref: boot}, err
 	})
-	return reboot, err
+	return reboot && err == nil, err
 }
 
-// awaitReboot journals which boot it is that must end.
+// awaitReboot says which boot it is that must end.
 func (e *engine) awaitReboot() (Result, error) {
-	boot, err := e.u.bootID()
-	if err == nil {
-		err = e.record(Record{Step: StepReboot, Phase: Begin, Ref: boot}, nil)
-	}
-	if err != nil {
+	if err := e.record(Record{Step: StepReboot, Phase: Begin, Ref: e.st.Pending.Reboot}, nil); err != nil {
 		return e.interrupted(&stepError{StepReboot, "", err})
 	}
 	return e.result(AwaitingReboot), nil

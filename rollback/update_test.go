@@ -162,8 +162,14 @@ func TestGuardRefusesBeforeTheFirstDamage(t *testing.T) {
 		harm func(w *world, u *rollback.Update)
 		want rollback.Reason
 	}{
-		"R10 previous Setup gone": {func(w *world, _ *rollback.Update) { _ = os.Remove(w.path("archive.ASP." + oldVersion)) }, rollback.ReasonPrevious},
-		"new installer gone":      {func(w *world, _ *rollback.Update) { _ = os.Remove(w.path("archive.ASP." + newVersion)) }, rollback.ReasonInstaller},
+		"R10 previous Setup gone":    {func(w *world, _ *rollback.Update) { _ = os.Remove(w.path("archive.ASP." + oldVersion)) }, rollback.ReasonPrevious},
+		"new installer gone":         {func(w *world, _ *rollback.Update) { _ = os.Remove(w.path("archive.ASP." + newVersion)) }, rollback.ReasonInstaller},
+		"R10 previous Setup flipped": {func(w *world, _ *rollback.Update) { _ = w.put("archive.ASP."+oldVersion, "food") }, rollback.ReasonPrevious},
+		"new installer flipped":      {func(w *world, _ *rollback.Update) { _ = w.put("archive.ASP."+newVersion, "food") }, rollback.ReasonInstaller},
+		"R9 snapshot gone": {func(w *world, u *rollback.Update) {
+			st, _ := rollback.ReadStatus(u.Dir)
+			_ = os.Remove(w.path(st.Pending.Refs["ASP"]))
+		}, rollback.ReasonBackup},
 		"R9 snapshot damaged": {func(w *world, u *rollback.Update) {
 			st, _ := rollback.ReadStatus(u.Dir)
 			_ = os.WriteFile(w.path(st.Pending.Refs["ASP"]), []byte("x"), 0o600)
@@ -175,14 +181,17 @@ func TestGuardRefusesBeforeTheFirstDamage(t *testing.T) {
 			b[len(b)/2] ^= 1
 			_ = os.WriteFile(p, b, 0o600)
 		}, rollback.ReasonState},
+		"journal gone": {func(_ *world, u *rollback.Update) { _ = os.Rename(u.Dir+"/journal.log", u.Dir+"/journal.old") }, rollback.ReasonState},
+		"lock gone":    {func(_ *world, u *rollback.Update) { _ = os.Remove(u.Dir + "/lock") }, rollback.ReasonState},
 		"lock replaced": {func(_ *world, u *rollback.Update) {
 			_ = os.Rename(u.Dir+"/lock", u.Dir+"/lock.old")
 			_ = os.WriteFile(u.Dir+"/lock", nil, 0o600)
 		}, rollback.ReasonState},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if name == "lock replaced" && os.PathSeparator == '\\' {
-				t.Skip("Windows does not let an open lock be renamed, which is the point")
+			held := name == "lock replaced" || name == "lock gone" || name == "journal gone"
+			if held && os.PathSeparator == '\\' {
+				t.Skip("Windows does not let an open file be renamed or removed, which is the point")
 			}
 			w := newWorld(t, "ASP")
 			u := w.update()
@@ -194,8 +203,10 @@ func TestGuardRefusesBeforeTheFirstDamage(t *testing.T) {
 				}
 			}
 			_, err = u.Run(t.Context(), plan)
-			if name == "lock replaced" {
-				require.ErrorContains(t, err, "the lock file was replaced", "noticed at the next record already")
+			if held {
+				require.ErrorContains(t, err, map[string]string{
+					"lock replaced": "the lock file was replaced", "lock gone": "look at the lock", "journal gone": "look at the journal",
+				}[name], "noticed at the next record already")
 			} else {
 				requireRefusal(t, err, c.want)
 			}

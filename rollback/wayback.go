@@ -116,18 +116,26 @@ func (e *engine) restoreAll(ctx context.Context, refs map[string]string) error {
 }
 
 // settle waits for installers that a process before this one left running.
-// It sets *finished if one was found and came to its end.
+// It sets *finished if one was found and came to its end. Whoever asks for
+// that goes on with the new version, and a restart that the installer wants is
+// then journaled in the same record.
 func (e *engine) settle(ctx context.Context, finished *bool) error {
 	for _, part := range e.u.Parts {
 		if !e.st.Pending.begun[part.Name] {
 			continue
 		}
-		err := e.do(ctx, StepSettle, part.Name, e.u.Deadlines.install(), func(ctx context.Context) error {
+		err := e.doRecord(ctx, StepSettle, part.Name, e.u.Deadlines.install(), func(ctx context.Context) (done Record, err error) {
 			ended, err := part.Installer.Settle(ctx)
+			if errors.Is(err, ErrReboot) {
+				ended, err = true, nil
+				if finished != nil {
+					done.Ref, err = e.u.bootID()
+				}
+			}
 			if finished != nil {
 				*finished = *finished || ended
 			}
-			return err
+			return done, err
 		})
 		if err != nil {
 			return err

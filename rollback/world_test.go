@@ -246,10 +246,13 @@ type installer struct {
 
 func (i installer) Ready(_ context.Context, r rollback.Release) error {
 	return i.w.call("ready "+i.part+" "+r.Version, func() error {
-		if i.w.read("archive."+i.part+"."+r.Version) == "" {
+		switch i.w.read("archive." + i.part + "." + r.Version) {
+		case "good", "bad":
+			return nil
+		case "":
 			return errors.New("not in the archive")
 		}
-		return nil
+		return errors.New("not what was archived")
 	})
 }
 

@@ -203,6 +203,9 @@ func (i installer) command(item fetch.Item) (install.Command, error) {
 
 func (i installer) Settle(ctx context.Context) (bool, error) {
 	s, err := i.runner.Settle(ctx)
+	if err == nil && s.Found == install.Finished && s.Outcome.Status == install.RebootNeeded {
+		err = fmt.Errorf("%s: %w", s.Outcome.Meaning, rollback.ErrReboot)
+	}
 	return s.Found == install.Finished, err
 }
 

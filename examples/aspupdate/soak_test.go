@@ -1,0 +1,278 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/aspupdate/aspupdate/backup"
+	"github.com/aspupdate/aspupdate/rollback"
+)
+
+// The soak kills this command by SIGKILL on real parts: releases on a vsftpd,
+// a bundle with a PostgreSQL database each, installers that are processes of
+// their own, and users who never stop writing. A handful of kills is in every
+// run of the tests; all of them, which takes half an hour or so, are in
+//
+//	ASPUPDATE_SOAK=1 go test ./examples/aspupdate -run Soak -v -timeout 2h
+
+// soaking returns what a run is worth: all where ASPUPDATE_SOAK=1 asks for it.
+func soaking(all, few int) int {
+	if os.Getenv("ASPUPDATE_SOAK") == "1" {
+		return all
+	}
+	return few
+}
+
+// A soak is a site whose updater is killed again and again.
+type soak struct {
+	*realSite
+	serial    int
+	installed string
+	ends      map[string]int
+	killed    int
+}
+
+func newSoak(t *testing.T) *soak {
+	return &soak{realSite: newRealSite(t), installed: installed, ends: map[string]int{}}
+}
+
+// release publishes the next version, good or bad, in the place of the last
+// one: the server keeps no history.
+func (s *soak) release(t *testing.T, good bool) (version string) {
+	t.Helper()
+	s.serial++
+	version = fmt.Sprintf("7.13.%03d", s.serial)
+	for _, b := range bundle {
+		require.NoError(t, os.RemoveAll(filepath.Join(s.ftp, b.distribution)))
+	}
+	statements := both(fmt.Sprintf("ALTER TABLE entry ADD COLUMN c%d text NOT NULL DEFAULT 'Tula'; SELECT pg_sleep(0.2);", s.serial))
+	if !good {
+		statements[bundle[1].distribution] = "DELETE FROM entry WHERE id % 2 = 0; SELECT pg_sleep(0.2); ALTER TABLE entry DROP COLUMN text;"
+	}
+	s.publish(t, version, statements)
+	return version
+}
+
+func (s *soak) state() string { return filepath.Join(s.dir, "state") }
+
+// start begins a command and returns how to kill it; kill reports whether it
+// was still at work.
+func (s *soak) start(t *testing.T, args ...string) (ended chan struct{}, kill func() bool) {
+	t.Helper()
+	cmd := exec.Command(program, args...)
+	cmd.Env = append(os.Environ(), s.env()...)
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	require.NoError(t, cmd.Start())
+	ended = make(chan struct{})
+	go func() { _ = cmd.Wait(); close(ended) }()
+	return ended, func() bool {
+		_ = cmd.Process.Kill() // SIGKILL; TerminateProcess on Windows
+		<-ended
+		killed := cmd.ProcessState.ExitCode() == -1
+		require.True(t, killed || !strings.Contains(out.String(), "a defect of this program"), "%s", &out)
+		if killed {
+			s.killed++
+		}
+		return killed
+	}
+}
+
+// killAfter kills a command after a time.
+func (s *soak) killAfter(t *testing.T, d time.Duration, args ...string) bool {
+	t.Helper()
+	ended, kill := s.start(t, args...)
+	select {
+	case <-ended:
+	case <-time.After(d):
+	}
+	return kill()
+}
+
+// A moment is a record of the journal, by which a killer finds it again.
+type moment struct {
+	Way   rollback.Way
+	Step  rollback.Step
+	Phase rollback.Phase
+	Part  string
+}
+
+func at(r rollback.Record) moment { return moment{r.Way, r.Step, r.Phase, r.Part} }
+
+// killAt kills an update as soon as the journal has the moment, and reports
+// whether that was its last record.
+func (s *soak) killAt(t *testing.T, m moment) bool {
+	t.Helper()
+	before, err := rollback.ReadHistory(s.state())
+	require.NoError(t, err)
+	ended, kill := s.start(t, "update")
+	file := filepath.Join(s.state(), "journal.log")
+	var size int64
+	for {
+		select {
+		case <-ended:
+			kill()
+			return false
+		default:
+		}
+		fi, err := os.Stat(file)
+		if errors.Is(err, fs.ErrNotExist) || err == nil && fi.Size() == size {
+			time.Sleep(50 * time.Microsecond)
+			continue
+		}
+		require.NoError(t, err)
+		size = fi.Size()
+		records, err := rollback.ReadHistory(s.state())
+		require.NoError(t, err)
+		if slices.ContainsFunc(records[len(before):], func(r rollback.Record) bool { return at(r) == m }) {
+			break
+		}
+	}
+	kill()
+	records, err := rollback.ReadHistory(s.state())
+	require.NoError(t, err)
+	return at(records[len(records)-1]) == m
+}
+
+// recovered lets a fresh process recover, and holds it to the promise: the old
+// version with the old data, or the new one with the new data, or a person who
+// must decide with all that either way needs.
+func (s *soak) recovered(t *testing.T, version string, good bool) {
+	t.Helper()
+	code, out, errs := s.run(t, "recover")
+	if code == exitOperator {
+		s.ends["needs a person"]++
+		s.evidence(t)
+		code, out, errs = s.run(t, "recover", "--retry", "the machine is mended")
+	}
+	require.Contains(t, []int{exitDone, exitNothing}, code, out+errs)
+	software, err := os.ReadFile(filepath.Join(s.site, bundle[0].database))
+	require.NoError(t, err)
+	now, end := strings.TrimSpace(string(software)), "old"
+	if now == version {
+		require.True(t, good, "a broken release is never committed")
+		end = "new"
+	} else {
+		require.Equal(t, s.installed, now)
+	}
+	s.ends[end]++
+	s.installed = now
+	s.inOrder(t, now)
+	st, err := rollback.ReadStatus(s.state())
+	require.NoError(t, err)
+	for _, b := range bundle {
+		if r, ok := st.Committed[b.distribution]; ok {
+			require.Equal(t, now, r.Version, "the journal says what is there")
+		}
+	}
+	require.Equal(t, []string{"asp", "opeka", "postgres"}, s.databases(t), "nothing is left behind")
+}
+
+// evidence fails unless everything that either way needs is there and whole.
+func (s *soak) evidence(t *testing.T) {
+	t.Helper()
+	st, err := rollback.ReadStatus(s.state())
+	require.NoError(t, err)
+	require.Len(t, st.Pending.Refs, len(bundle))
+	for _, ref := range st.Pending.Refs {
+		require.NoError(t, (&backup.Store{Dir: filepath.Join(s.dir, "backups")}).Verify(t.Context(), ref))
+	}
+	code, out, errs := s.run(t, "archive", "verify")
+	require.Zero(t, code, out+errs)
+}
+
+// TestSoakKilledAtRandom kills updates at random times, and half of the
+// recoveries too, at times more often than their attempts allow.
+func TestSoakKilledAtRandom(t *testing.T) {
+	t.Parallel()
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	rnd := rand.New(rand.NewPCG(seed, 0))
+	kills, killed, ends := soaking(200, 5), 0, map[string]int{}
+	for killed < kills {
+		t.Run("site", func(t *testing.T) { // a fresh one from time to time: its users never stop writing
+			s := newSoak(t)
+			defer func() { killed += s.killed; addAll(ends, s.ends) }()
+			length := map[bool]time.Duration{}
+			for _, good := range []bool{true, false} {
+				version, begun := s.release(t, good), time.Now()
+				code, out, errs := s.run(t, "update")
+				length[good] = time.Since(begun)
+				require.Equal(t, map[bool]int{true: exitDone, false: exitRolledBack}[good], code, out+errs)
+				s.recovered(t, version, good)
+			}
+			for s.killed < 20 && killed+s.killed < kills {
+				good := rnd.IntN(2) == 0
+				version := s.release(t, good)
+				d := time.Duration(rnd.Int64N(int64(length[good])))
+				for killed := s.killAfter(t, d, "update"); killed && rnd.IntN(2) == 0; {
+					killed = s.killAfter(t, time.Duration(rnd.Int64N(int64(length[good]/2))), "recover")
+				}
+				s.recovered(t, version, good)
+			}
+		})
+		if t.Failed() {
+			break
+		}
+	}
+	t.Logf("%d kills: %v", killed, ends)
+}
+
+func addAll(to, from map[string]int) {
+	for k, n := range from {
+		to[k] += n
+	}
+}
+
+// TestSoakKilledAtEveryStep kills an update at every (step, phase) that its
+// journal has, of a release that is committed and of one that is rolled back.
+func TestSoakKilledAtEveryStep(t *testing.T) {
+	t.Parallel()
+	s := newSoak(t)
+	exact, missed, want := 0, []string{}, 0
+	for _, good := range []bool{true, false} {
+		version := s.release(t, good)
+		before, err := rollback.ReadHistory(s.state())
+		require.NoError(t, err)
+		code, out, errs := s.run(t, "update")
+		require.Equal(t, map[bool]int{true: exitDone, false: exitRolledBack}[good], code, out+errs)
+		s.recovered(t, version, good)
+		records, err := rollback.ReadHistory(s.state())
+		require.NoError(t, err)
+		var moments []moment
+		for _, r := range records[len(before):] {
+			if m := at(r); !slices.Contains(moments, m) && (good || r.Way == rollback.Back) {
+				moments = append(moments, m)
+			}
+		}
+		every := max(1, len(moments)/soaking(len(moments), 1))
+		for i := every / 2; i < len(moments); i += every {
+			m, hit := moments[i], false
+			want++
+			for try := 0; try < 3 && !hit; try++ {
+				version := s.release(t, good)
+				hit = s.killAt(t, m)
+				s.recovered(t, version, good)
+			}
+			if hit {
+				exact++
+			} else {
+				missed = append(missed, fmt.Sprint(m))
+			}
+		}
+	}
+	t.Logf("%d kills; %d of %d moments hit exactly, passed by: %v; ends: %v", s.killed, exact, want, missed, s.ends)
+	require.Greater(t, exact*2, want, "most kills came when they were to come")
+}

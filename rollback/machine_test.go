@@ -1,0 +1,307 @@
+package rollback_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"path/filepath"
+	"time"
+
+	"github.com/gofrs/flock"
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/aspupdate/aspupdate/rollback"
+)
+
+// A machine is a world in memory, for the state model. Its roles do what they
+// are told, and fail the test when they are told what must never be: to harm
+// something before everything that undoing needs was read back, to let users
+// in before an end is durable, to install what is quarantined.
+type machine struct {
+	t       *rapid.T
+	dir     string
+	removes bool // the installers can take a version off
+
+	live            state
+	fenced, running bool
+	boot            int
+	restart         bool   // an installer asked for a restart, and there was none yet
+	left            func() // what an installer that outlived its updater has still to do
+	archive         map[rollback.Release]release
+	snapshots       map[string]state // by reference, of one part
+	quarantined     map[string]bool  // part, version and hash, as the model has it
+
+	// Of the action at work.
+	fail          string          // this call fails
+	crash, moment int             // the power goes at this moment; 0 is never
+	survives      bool            // an installer at work then lives on
+	doing         func()          // what it has still to do
+	damaged       bool            // something was harmed since the last intent
+	read          map[string]int  // how often each snapshot was read back
+	ready         map[string]bool // hashes that were read again since the doors were closed
+	fits          bool
+	changes       int // calls that change something
+}
+
+// A release in the archive.
+type release struct{ bad, reboot bool }
+
+// A standing is what a part has: an application and its data.
+type standing struct {
+	App    rollback.Release
+	Schema string
+	Rows   string
+	Broken bool
+}
+
+// A state is what all parts have.
+type state map[string]standing
+
+func (m *machine) status() rollback.Status {
+	st, err := rollback.ReadStatus(m.dir)
+	require.NoError(m.t, err, "the journal is always readable")
+	return st
+}
+
+// tick is a moment in which the power may go.
+func (m *machine) tick() {
+	if m.moment++; m.moment == m.crash {
+		if m.survives {
+			m.left = m.doing
+		}
+		panic(crash{})
+	}
+}
+
+func (m *machine) call(name string, work func() error) error {
+	m.tick()
+	defer m.tick()
+	if m.fail == name {
+		return errors.New(name + " does not work")
+	}
+	return work()
+}
+
+// version is what the part says of itself, through whatever path.
+func (m *machine) version(part string) (string, error) {
+	s := m.live[part]
+	switch {
+	case s == standing{}:
+		return "", nil
+	case !m.running || m.restart:
+		return "", errors.New("connection refused")
+	case s.App.Version != s.Schema || s.Broken:
+		return "", errors.New("internal server error")
+	}
+	return s.App.Version, nil
+}
+
+// harm is called before anything changes that users have.
+func (m *machine) harm(part string) *rollback.Pending {
+	m.changes++
+	p := m.status().Pending
+	require.NotNil(m.t, p, "the intent is durable before the damage")
+	require.True(m.t, m.fenced, "must hold 2")
+	require.Nil(m.t, m.left, "%s: an installer is still at work", part)
+	require.Empty(m.t, p.Outcome, "an end that is durable is not changed")
+	if m.damaged {
+		return p
+	}
+	m.damaged = true
+	if p.Way != rollback.Forward {
+		return p // the process died between the journal and the damage
+	}
+	require.True(m.t, m.fits, "must hold 8: the window was asked")
+	got, err := flock.New(filepath.Join(m.dir, "lock")).TryLock()
+	require.True(m.t, err == nil && !got, "must hold 5")
+	for _, name := range p.Plan.Data {
+		ref := p.Refs[name]
+		require.Equal(m.t, m.live[name], m.snapshots[ref][name], "must hold 1: the snapshot is of what is there")
+		require.GreaterOrEqual(m.t, m.read[ref], 2, "must hold 1: it was read back when it was made and again now")
+	}
+	for _, pp := range p.Plan.Parts {
+		for _, r := range []rollback.Release{pp.From, pp.To} {
+			require.True(m.t, pp.Keep || r.Version == "" || m.ready[r.SHA256], "must hold 1: the Setup of %s was read again", r)
+		}
+	}
+	return p
+}
+
+type mFence struct{ *machine }
+
+func (m mFence) Close(context.Context) error {
+	return m.call("close", func() error {
+		m.changes++
+		if p := m.status().Pending; p != nil && !p.Damaged {
+			clear(m.ready)
+		}
+		m.fenced = true
+		m.left = nil // its sessions are ended, and half is done
+		return nil
+	})
+}
+
+func (m mFence) Open(context.Context) error {
+	return m.call("open", func() error {
+		m.changes++
+		require.Contains(m.t, []rollback.Outcome{rollback.Committed, rollback.RolledBack, rollback.Abandoned}, m.status().Pending.Outcome, "must hold 2")
+		m.fenced = false
+		return nil
+	})
+}
+
+type mApp struct{ *machine }
+
+func (m mApp) Stop(context.Context) error {
+	return m.call("stop", func() error { m.changes++; m.running = false; return nil })
+}
+
+func (m mApp) Start(context.Context) error {
+	return m.call("start", func() error { m.changes++; m.running = true; return nil })
+}
+
+type mWindow struct{ *machine }
+
+func (mWindow) Next(context.Context, time.Time) (s rollback.Slot, err error) { return s, nil }
+
+func (m mWindow) Fits(context.Context, time.Time) error {
+	m.fits = false
+	return m.call("fits", func() error { m.fits = true; return nil })
+}
+
+type mData struct {
+	*machine
+	part string
+}
+
+func (d mData) Snapshot(context.Context) (ref string, err error) {
+	err = d.call("snapshot", func() error {
+		require.True(d.t, d.fenced && !d.running, "must hold 2: a snapshot of what stands still")
+		d.damaged, d.changes = false, d.changes+1
+		ref = fmt.Sprintf("%s-%d", d.part, serial.Add(1))
+		d.snapshots[ref] = state{d.part: d.live[d.part]}
+		return nil
+	})
+	return ref, err
+}
+
+func (d mData) Verify(_ context.Context, ref string) error {
+	return d.call("verify", func() error {
+		if d.snapshots[ref] == nil {
+			return errors.New("not there")
+		}
+		d.read[ref]++
+		return nil
+	})
+}
+
+// Restore brings the data back; the application is the installer's.
+func (d mData) Restore(_ context.Context, ref string) error {
+	return d.call("restore", func() error {
+		d.harm(d.part)
+		require.Contains(d.t, d.snapshots, ref, "must hold 3")
+		s := d.snapshots[ref][d.part]
+		s.App = d.live[d.part].App
+		d.live[d.part] = s
+		return nil
+	})
+}
+
+func (d mData) Tidy(context.Context) error {
+	require.NotEmpty(d.t, d.status().Pending.Outcome, "must hold 3")
+	return d.call("tidy", func() error { return nil })
+}
+
+type mInstaller struct {
+	*machine
+	part string
+}
+
+func (i mInstaller) Ready(_ context.Context, r rollback.Release) error {
+	return i.call("ready", func() error {
+		if _, ok := i.archive[r]; !ok {
+			return errors.New("not in the archive")
+		}
+		i.ready[r.SHA256] = true
+		return nil
+	})
+}
+
+func (i mInstaller) Install(_ context.Context, r rollback.Release) error {
+	return i.call("install", func() error {
+		p := i.harm(i.part)
+		if p.Way == rollback.Forward && p.Plan.Back == nil {
+			require.False(i.t, i.quarantined[i.part+r.Version+r.SHA256], "%s is quarantined", r.Version)
+		}
+		require.Contains(i.t, i.archive, r, "must hold 3")
+		s := i.live[i.part]
+		s.Schema = "half"
+		i.live[i.part] = s
+		i.doing = func() {
+			i.live[i.part] = standing{App: r, Schema: r.Version, Rows: s.Rows, Broken: i.archive[r].bad}
+			i.restart = i.restart || i.archive[r].reboot
+		}
+		defer func() { i.doing = nil }()
+		if err := i.call("half", func() error { return nil }); err != nil {
+			return err
+		}
+		i.doing()
+		if i.archive[r].reboot {
+			return rollback.ErrReboot
+		}
+		return nil
+	})
+}
+
+func (i mInstaller) Settle(context.Context) (finished bool, err error) {
+	err = i.call("settle", func() error {
+		if finished = i.left != nil; finished {
+			i.left()
+			i.left = nil
+			if i.restart {
+				return rollback.ErrReboot
+			}
+		}
+		return nil
+	})
+	return finished, err
+}
+
+type mRemover struct{ mInstaller }
+
+func (i mRemover) Remove(context.Context, rollback.Release) error {
+	return i.call("remove", func() error {
+		i.harm(i.part)
+		i.live[i.part] = standing{}
+		return nil
+	})
+}
+
+type mProbe struct {
+	*machine
+	part string
+}
+
+func (p mProbe) Version(context.Context) (string, error) { return p.version(p.part) }
+
+func (p mProbe) Await(ctx context.Context, want string) error {
+	return p.call("await", func() error {
+		st := p.status().Pending
+		require.True(p.t, st.Reboot == "", "no verdict on health before the restart")
+		if got, err := p.version(p.part); err != nil || got != want {
+			<-ctx.Done() // it hangs
+			return errors.Join(ctx.Err(), err)
+		}
+		return nil
+	})
+}
+
+// harmless fails unless nothing but looking was done in f.
+func (m *machine) harmless(f func()) {
+	before, live := m.changes, maps.Clone(m.live)
+	f()
+	require.Equal(m.t, before, m.changes, "a plan changes nothing")
+	require.Equal(m.t, live, m.live)
+}

@@ -1,0 +1,27 @@
+//go:build linux && !race
+
+package rollback_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/aspupdate/aspupdate/internal/realtest"
+)
+
+// Those that show what differs there: processes that are ended by
+// TerminateProcess, locks, and files that are renamed while they are open.
+const onWindows = "^Test(Killed.*|R15KilledRollback|SoakKilledFolder|ManyStartersOneRuns|SecondStarterIsBusy|Lock.*|Journal.*|Torn.*|Rotat.*)$"
+
+// TestUnderWine runs tests of this package on Windows.
+func TestUnderWine(t *testing.T) {
+	t.Parallel()
+	w := realtest.StartWine(t)
+	out, err := w.Command(w.BuildTest(t, "."), "-test.timeout=8m", "-test.v", "-test.run="+onWindows).CombinedOutput()
+	require.NoError(t, err, string(out))
+	for _, name := range []string{"TestKilledProcess", "TestR15KilledRollback", "TestKilledRotation", "TestLockIsTheKernels", "TestManyStartersOneRuns", "TestKilledAtEveryStepOfAFolder", "TestSoakKilledFolder"} {
+		require.Contains(t, string(out), "--- PASS: "+name+" (", "it ran, and was not skipped")
+	}
+	t.Logf("%s", out)
+}
