@@ -60,6 +60,9 @@ func (s *session) restore(ctx context.Context, dir string, f Facts) (*restored, 
 	if err := s.preflight(ctx, f); err != nil {
 		return nil, err
 	}
+	if err := s.room(ctx, f.Locale.Tablespace, f.Bytes); err != nil {
+		return nil, err
+	}
 	name := besideName(s.name, kindNew, newMark())
 	if err := s.build(ctx, name, dir, f); err != nil {
 		return nil, err
@@ -92,7 +95,10 @@ func (s *session) build(ctx context.Context, name, dir string, f Facts) error {
 	if why == "" {
 		s.tell(StageClone, "")
 		got, err := s.buildFrom(ctx, name, f, func() error {
-			_, err := s.Exec(ctx, s.copyStatement(name, f.Clone)+" OWNER "+ident(f.Owner))
+			statement, err := s.copyStatement(ctx, name, f.Clone)
+			if err == nil {
+				_, err = s.Exec(ctx, statement+" OWNER "+ident(f.Owner))
+			}
 			return err
 		}, nil)
 		if err == nil {
@@ -213,7 +219,9 @@ func (s *session) cloneUnfit(ctx context.Context, f Facts) string {
 	return ""
 }
 
-// load restores the dump into the empty database name, all of it or nothing.
+// load restores the dump into the empty database name, which is dropped where
+// that fails. Not in one transaction: a server has no locks for thousands of
+// tables or large objects. The commits wait for no disk; the one that swaps does.
 func (s *session) load(ctx context.Context, t tools, name, file string, f Facts) error {
 	conn, err := s.to(ctx, name)
 	if err != nil {
@@ -238,7 +246,8 @@ func (s *session) load(ctx context.Context, t tools, name, file string, f Facts)
 	raw := sha256.New()
 	source := io.TeeReader(unpack, io.MultiWriter(raw, s.d.meter(StageLoad, f.DumpBytes)))
 	s.tell(StageLoad, "")
-	cmd := s.command(ctx, name, t.restore, "--single-transaction", "--exit-on-error")
+	cmd := s.command(ctx, name, t.restore, "--exit-on-error")
+	cmd.Env = append(cmd.Env, "PGOPTIONS="+asOurselves+" -c synchronous_commit=off")
 	cmd.Stdin = source
 	if err := run(cmd); err != nil {
 		return errors.Join(err, ctx.Err())
