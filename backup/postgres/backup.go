@@ -182,7 +182,9 @@ func (s *session) dump(ctx context.Context, t tools, source, dir string, f *Fact
 	}
 	defer func() { _ = out.Close() }()
 	stored, raw := sha256.New(), sha256.New()
-	pack, err := zstd.NewWriter(io.MultiWriter(out, stored))
+	// Without the second the fastest level leaves what has no repetitions as it
+	// is, such as photos in hexadecimal, which are half air.
+	pack, err := zstd.NewWriter(io.MultiWriter(out, stored), zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithAllLitEntropyCompression(true))
 	if err != nil {
 		return nil, err
 	}
