@@ -2,6 +2,10 @@ package postgres
 
 import (
 	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -139,14 +143,47 @@ func TestSubscriptionIsReported(t *testing.T) {
 	require.Empty(t, w.kinds(t))
 }
 
-// Tables in tablespaces of their own come back into them.
-func TestR15WayBackOfTablespaces(t *testing.T) {
+// Where the table of contents finds no room of its own, indexes are made one after the other.
+func TestLoadWithoutContents(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	space := `Диск "1"'s ` + w.name
-	w.tablespace(t, space, "64m")
-	w.admin(t, w.name, "CREATE TABLE far (x int PRIMARY KEY USING INDEX TABLESPACE "+ident(space)+") TABLESPACE "+ident(space)+"; INSERT INTO far VALUES (1)")
-	w.bothWays(t, func() { w.update(t) })
+	before := w.state(t)
+	snap := w.take(t)
+	f, err := ReadFacts(snap.Meta)
+	require.NoError(t, err)
+	dir, err := w.store.Path(snap.ID)
+	require.NoError(t, err)
+	for name, toc := range map[string]*contents{
+		"all of it": {left: maxContents}, "too large": {left: 100}, "disk full": {left: maxContents, failed: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, err := w.db.begin(t.Context())
+			require.NoError(t, err)
+			tools, err := w.db.findTools(t.Context(), s.version)
+			require.NoError(t, err)
+			toc.File, err = os.CreateTemp(t.TempDir(), "")
+			require.NoError(t, err)
+			defer func() { _ = toc.Close() }()
+			beside := besideName(w.name, kindNew, newMark())
+			got, err := s.buildFrom(t.Context(), beside, f, func() error {
+				_, err := s.Exec(t.Context(), createStatement(beside, f))
+				return err
+			}, func() error {
+				return s.loadInParts(t.Context(), tools, beside, filepath.Join(dir, dumpFile), f, toc, io.Discard)
+			})
+			require.NoError(t, err)
+			require.Empty(t, f.differences(got))
+			if runtime.GOOS == "linux" {
+				require.Equal(t, name == "all of it", toc.whole(t.Context(), tools.restore))
+			}
+			s.close()
+			live := *w
+			live.name = beside
+			require.Equal(t, strings.SplitN(before, "\n", 2)[1], live.pgDump(t))
+		})
+	}
+	require.NoError(t, w.db.Open(t.Context()))
+	require.Empty(t, w.kinds(t)[1:], "the clone alone")
 }
 
 // odd runs statements in the database and in that of the maintenance, in which app is the application's role.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -233,6 +234,45 @@ func (s *session) load(ctx context.Context, t tools, name, file string, f Facts)
 			return err
 		}
 	}
+	s.tell(StageLoad, "")
+	meter := s.d.meter(StageLoad, f.DumpBytes)
+	if toc := newContents(); toc == nil {
+		err = s.pour(ctx, t, name, file, f, meter)
+	} else {
+		err = s.loadInParts(ctx, t, name, file, f, toc, meter)
+		_ = toc.Close()
+	}
+	if err != nil {
+		return err
+	}
+	_, err = conn.Exec(ctx, "ANALYZE") // pg_dump leaves the planner's statistics out
+	return err
+}
+
+// loadInParts loads the rows and then makes indexes and foreign keys, several at a time.
+func (s *session) loadInParts(ctx context.Context, t tools, name, file string, f Facts, toc *contents, meter io.Writer) error {
+	err := s.pour(ctx, t, name, file, f, io.MultiWriter(meter, toc), "--section=pre-data", "--section=data")
+	if err != nil {
+		return err
+	}
+	const rest = "--section=post-data"
+	if !toc.whole(ctx, t.restore) {
+		return s.pour(ctx, t, name, file, f, io.Discard, rest)
+	}
+	cmd := s.restoring(ctx, t, name, rest, "--jobs="+jobs, inherited)
+	cmd.ExtraFiles = []*os.File{toc.File}
+	return errors.Join(run(cmd), ctx.Err())
+}
+
+func (s *session) restoring(ctx context.Context, t tools, name string, args ...string) *exec.Cmd {
+	cmd := s.command(ctx, name, t.restore, append(args, "--exit-on-error")...)
+	cmd.Env = append(cmd.Env, "PGOPTIONS="+asOurselves+" -c synchronous_commit=off")
+	return cmd
+}
+
+// pour has pg_restore read the dump from its standard input, and compares the
+// dump's SHA-256 with that of the backup.
+func (s *session) pour(ctx context.Context, t tools, name, file string, f Facts, also io.Writer, args ...string) error {
 	in, err := os.Open(file)
 	if err != nil {
 		return err
@@ -244,10 +284,8 @@ func (s *session) load(ctx context.Context, t tools, name, file string, f Facts)
 	}
 	defer unpack.Close()
 	raw := sha256.New()
-	source := io.TeeReader(unpack, io.MultiWriter(raw, s.d.meter(StageLoad, f.DumpBytes)))
-	s.tell(StageLoad, "")
-	cmd := s.command(ctx, name, t.restore, "--exit-on-error")
-	cmd.Env = append(cmd.Env, "PGOPTIONS="+asOurselves+" -c synchronous_commit=off")
+	source := io.TeeReader(unpack, io.MultiWriter(raw, also))
+	cmd := s.restoring(ctx, t, name, args...)
 	cmd.Stdin = source
 	if err := run(cmd); err != nil {
 		return errors.Join(err, ctx.Err())
@@ -258,6 +296,5 @@ func (s *session) load(ctx context.Context, t tools, name, file string, f Facts)
 	if sum := hex.EncodeToString(raw.Sum(nil)); sum != f.DumpSHA256 {
 		return fmt.Errorf("%w: the dump's SHA-256 is %s, backed up was %s", backup.ErrDamaged, sum, f.DumpSHA256)
 	}
-	_, err = conn.Exec(ctx, "ANALYZE") // pg_dump leaves the planner's statistics out
-	return err
+	return nil
 }
