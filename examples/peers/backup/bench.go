@@ -47,9 +47,11 @@ func open(ctx context.Context, parent string) (b *bench, err error) {
 		return nil, fmt.Errorf("cannot build backer, is this the folder of package peers? %w\n%s", err, out)
 	}
 	// The server's folder is made in TMPDIR.
+	before := os.Getenv("TMPDIR")
 	if err := os.Setenv("TMPDIR", parent); err != nil {
 		return nil, err
 	}
+	defer func() { err = errors.Join(err, os.Setenv("TMPDIR", before)) }()
 	b.c, err = realtest.StartPostgres("fsync=on", "full_page_writes=on", "shared_buffers=128MB", "max_wal_size=2GB", "max_connections=100")
 	return b, err
 }

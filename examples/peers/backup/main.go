@@ -6,7 +6,7 @@
 // pgbench, has both sides do the same work in turns, and rewrites its tables in
 // README.md. Run it in the folder of that file:
 //
-//	apt-get install postgresql postgresql-contrib
+//	apt-get install postgresql
 //	GOWORK=off go run ./backup -scale 1  # as large as in the findings, half an hour
 //	GOWORK=off go run ./backup           # a quarter of that
 //
