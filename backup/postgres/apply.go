@@ -49,6 +49,7 @@ func (s *session) apply(ctx context.Context, name string, f Facts) error {
 		statements := []string{
 			"ALTER DATABASE " + db + " OWNER TO " + ident(f.Owner),
 			"COMMENT ON DATABASE " + db + " IS " + comment,
+			"ALTER DATABASE " + db + " IS_TEMPLATE " + strconv.FormatBool(f.Template),
 		}
 		if f.Grants != nil {
 			statements = append(statements,

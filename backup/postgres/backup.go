@@ -56,14 +56,19 @@ func (s *session) usable(ctx context.Context) (*dbInfo, error) {
 	if err != nil {
 		return nil, err
 	}
-	var prepared int
-	if err := s.QueryRow(ctx, "SELECT count(*) FROM pg_prepared_xacts WHERE database = $1", s.name).Scan(&prepared); err != nil {
+	var prepared, subscribed int
+	err = s.QueryRow(ctx, `SELECT (SELECT count(*) FROM pg_prepared_xacts WHERE database = $1),
+		(SELECT count(*) FROM pg_subscription WHERE subdbid = $2)`, s.name, live.oid).Scan(&prepared, &subscribed)
+	if err != nil {
 		return nil, err
 	}
 	_, swapping := live.settings[setSwapping]
 	switch {
 	case prepared > 0:
 		return nil, fmt.Errorf("%w: it has %d prepared transactions: commit them or roll them back", ErrBusy, prepared)
+	case subscribed > 0:
+		return nil, fmt.Errorf("%w: it has %d subscriptions, which no copy of it would have, and which write to it whatever the fence: drop them",
+			ErrBusy, subscribed)
 	case !live.allow && !swapping:
 		return nil, fmt.Errorf("the database %q lets nobody in: ALTER DATABASE … ALLOW_CONNECTIONS true", s.name)
 	}
@@ -177,7 +182,9 @@ func (s *session) dump(ctx context.Context, t tools, source, dir string, f *Fact
 	}
 	defer func() { _ = out.Close() }()
 	stored, raw := sha256.New(), sha256.New()
-	pack, err := zstd.NewWriter(io.MultiWriter(out, stored))
+	// Without the second the fastest level leaves what has no repetitions as it
+	// is, such as photos in hexadecimal, which are half air.
+	pack, err := zstd.NewWriter(io.MultiWriter(out, stored), zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithAllLitEntropyCompression(true))
 	if err != nil {
 		return nil, err
 	}

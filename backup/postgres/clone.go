@@ -30,7 +30,11 @@ func (s *session) clone(ctx context.Context, live *dbInfo, f *Facts) error {
 	s.tell(StageClone, "")
 	name := besideName(s.name, kindClone, newMark())
 	// Sessions that are just ending get five seconds from the server.
-	_, err = s.Exec(ctx, s.copyStatement(name, s.name))
+	statement, err := s.copyStatement(ctx, name, s.name)
+	if err != nil {
+		return err
+	}
+	_, err = s.Exec(ctx, statement)
 	switch sqlState(err) {
 	case codeInUse, codeDiskFull:
 		f.NoClone = err.Error()
@@ -63,12 +67,21 @@ func (s *session) unused(ctx context.Context, live *dbInfo) error {
 }
 
 // copyStatement copies a database that nobody uses. It opens to superusers alone.
-func (s *session) copyStatement(name, template string) string {
-	sql := "CREATE DATABASE " + ident(name) + " TEMPLATE " + ident(template)
-	if s.version >= 150000 { // older servers know no other way
-		sql += " STRATEGY FILE_COPY"
+// Where the system's collations are newer than the database's indexes the server
+// copies it only if told the old version, which is true of the copy as well.
+func (s *session) copyStatement(ctx context.Context, name, template string) (string, error) {
+	sql := "CREATE DATABASE " + ident(name) + " TEMPLATE " + ident(template) + " CONNECTION LIMIT 0"
+	if s.version < 150000 { // knows no other way to copy, and no version of a database's collation
+		return sql, nil
 	}
-	return sql + " CONNECTION LIMIT 0"
+	var collation *string
+	if err := s.QueryRow(ctx, "SELECT datcollversion FROM pg_database WHERE datname = $1", template).Scan(&collation); err != nil {
+		return "", err
+	}
+	if collation != nil {
+		sql += " COLLATION_VERSION " + literal(*collation)
+	}
+	return sql + " STRATEGY FILE_COPY", nil
 }
 
 // room refuses, with ErrMissing, what would fill the disk that a tablespace

@@ -57,6 +57,16 @@ func TestDiskWithoutRoomCostsTheCloneAlone(t *testing.T) {
 	}
 }
 
+// Tables in tablespaces of their own come back into them.
+func TestR15WayBackOfTablespaces(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	space := `Диск "1"'s ` + w.name
+	w.tablespace(t, space, "64m")
+	w.admin(t, w.name, "CREATE TABLE far (x int PRIMARY KEY USING INDEX TABLESPACE "+ident(space)+") TABLESPACE "+ident(space)+"; INSERT INTO far VALUES (1)")
+	w.bothWays(t, func() { w.update(t) })
+}
+
 // tablespace makes one on a small disk of its own.
 func (w *world) tablespace(t *testing.T, name, size string) (dir string) {
 	t.Helper()

@@ -52,5 +52,6 @@
 // aspupdate.*, so that a killed run is put in order by the next call.
 //
 // Not kept by a backup: roles and their passwords, tablespaces, security
-// labels on the database, replication slots and subscriptions' state.
+// labels on the database, replication slots. A database with subscriptions is
+// refused: a copy would lack them, and they write behind any fence.
 package postgres

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -28,7 +29,8 @@ type Facts struct {
 	Bytes    int64  `json:"bytes"`              // on the server, indexes included
 
 	Owner    string    `json:"owner"`
-	Limit    int       `json:"connection_limit"` // in force when open
+	Limit    int       `json:"connection_limit"`   // in force when open
+	Template bool      `json:"template,omitempty"` // IS_TEMPLATE
 	Comment  string    `json:"comment,omitempty"`
 	Grants   *[]Grant  `json:"grants"` // nil: what PostgreSQL grants by default
 	Settings []Setting `json:"settings,omitempty"`
@@ -128,6 +130,7 @@ func (s *session) describe(ctx context.Context, i *dbInfo) (Facts, error) {
 		}
 		return ""
 	}
+	f.Template, _ = row["datistemplate"].(bool)
 	f.Locale.Provider = text("datlocprovider")
 	f.Locale.Locale = text("datlocale", "daticulocale")
 	f.Locale.Rules = text("daticurules")
@@ -209,7 +212,7 @@ func sums(ctx context.Context, q querier, version int, deep bool) ([]Table, erro
 			tables = append(tables, t)
 			continue
 		}
-		if err := q.QueryRow(ctx, query).Scan(&t.Rows, &t.Sum); err != nil {
+		if err := one(ctx, q, query, &t.Rows, &t.Sum); err != nil {
 			return nil, fmt.Errorf("reading %s: %w", from, err)
 		}
 		tables = append(tables, t)
@@ -230,6 +233,20 @@ func sums(ctx context.Context, q querier, version int, deep bool) ([]Table, erro
 	return append(tables, t), nil
 }
 
+// one reads one row. In a transaction it gives the locks back: the server has
+// only so many, and there may be any number of tables.
+func one(ctx context.Context, q querier, query string, to ...any) error {
+	tx, ok := q.(pgx.Tx)
+	if !ok {
+		return q.QueryRow(ctx, query).Scan(to...)
+	}
+	savepoint, err := tx.Begin(ctx)
+	if err != nil {
+		return err
+	}
+	return errors.Join(savepoint.QueryRow(ctx, query).Scan(to...), savepoint.Rollback(ctx))
+}
+
 // differences says in what the restored database differs from the backup.
 func (f Facts) differences(got Facts) []string {
 	var diff []string
@@ -243,6 +260,7 @@ func (f Facts) differences(got Facts) []string {
 	compare("owner", f.Owner, got.Owner)
 	compare("comment", f.Comment, got.Comment)
 	compare("rights", f.Grants, got.Grants)
+	compare("IS_TEMPLATE", f.Template, got.Template)
 	if !slices.Equal(f.Settings, got.Settings) { // none is nil or empty
 		compare("settings", f.Settings, got.Settings)
 	}

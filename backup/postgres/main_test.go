@@ -100,6 +100,7 @@ func newWorld(t *testing.T) *world {
 
 func (w *world) dropAll(t *testing.T) {
 	for _, name := range w.databases(t) {
+		w.admin(t, "postgres", "ALTER DATABASE "+ident(name)+" IS_TEMPLATE false")
 		w.admin(t, "postgres", "DROP DATABASE "+ident(name)+" WITH (FORCE)")
 	}
 }
@@ -163,7 +164,7 @@ func (w *world) state(t *testing.T) string {
 	conn := w.connect(t, w.c.Admin("postgres"))
 	defer closeConn(conn)
 	var outside string
-	require.NoError(t, conn.QueryRow(ctx, `SELECT concat_ws(' | ', datname, datdba::regrole, encoding, datcollate, datctype, datallowconn, dattablespace,
+	require.NoError(t, conn.QueryRow(ctx, `SELECT concat_ws(' | ', datname, datdba::regrole, encoding, datcollate, datctype, datallowconn, datistemplate, dattablespace,
 		coalesce((SELECT string_agg(a::text, ',' ORDER BY a::text) FROM unnest(datacl) a), 'default'), shobj_description(oid, 'pg_database'),
 		(SELECT string_agg(setrole::regrole || ' ' || c, ',' ORDER BY setrole::regrole || c) FROM pg_db_role_setting, unnest(setconfig) c
 			WHERE setdatabase = d.oid AND c NOT LIKE 'aspupdate.connection_limit=%'),

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -60,6 +61,9 @@ func (s *session) restore(ctx context.Context, dir string, f Facts) (*restored, 
 	if err := s.preflight(ctx, f); err != nil {
 		return nil, err
 	}
+	if err := s.room(ctx, f.Locale.Tablespace, f.Bytes); err != nil {
+		return nil, err
+	}
 	name := besideName(s.name, kindNew, newMark())
 	if err := s.build(ctx, name, dir, f); err != nil {
 		return nil, err
@@ -92,7 +96,10 @@ func (s *session) build(ctx context.Context, name, dir string, f Facts) error {
 	if why == "" {
 		s.tell(StageClone, "")
 		got, err := s.buildFrom(ctx, name, f, func() error {
-			_, err := s.Exec(ctx, s.copyStatement(name, f.Clone)+" OWNER "+ident(f.Owner))
+			statement, err := s.copyStatement(ctx, name, f.Clone)
+			if err == nil {
+				_, err = s.Exec(ctx, statement+" OWNER "+ident(f.Owner))
+			}
 			return err
 		}, nil)
 		if err == nil {
@@ -213,7 +220,9 @@ func (s *session) cloneUnfit(ctx context.Context, f Facts) string {
 	return ""
 }
 
-// load restores the dump into the empty database name, all of it or nothing.
+// load restores the dump into the empty database name, which is dropped where
+// that fails. Not in one transaction: a server has no locks for thousands of
+// tables or large objects. The commits wait for no disk; the one that swaps does.
 func (s *session) load(ctx context.Context, t tools, name, file string, f Facts) error {
 	conn, err := s.to(ctx, name)
 	if err != nil {
@@ -225,6 +234,45 @@ func (s *session) load(ctx context.Context, t tools, name, file string, f Facts)
 			return err
 		}
 	}
+	s.tell(StageLoad, "")
+	meter := s.d.meter(StageLoad, f.DumpBytes)
+	if toc := newContents(); toc == nil {
+		err = s.pour(ctx, t, name, file, f, meter)
+	} else {
+		err = s.loadInParts(ctx, t, name, file, f, toc, meter)
+		_ = toc.Close()
+	}
+	if err != nil {
+		return err
+	}
+	_, err = conn.Exec(ctx, "ANALYZE") // pg_dump leaves the planner's statistics out
+	return err
+}
+
+// loadInParts loads the rows and then makes indexes and foreign keys, several at a time.
+func (s *session) loadInParts(ctx context.Context, t tools, name, file string, f Facts, toc *contents, meter io.Writer) error {
+	err := s.pour(ctx, t, name, file, f, io.MultiWriter(meter, toc), "--section=pre-data", "--section=data")
+	if err != nil {
+		return err
+	}
+	const rest = "--section=post-data"
+	if !toc.whole(ctx, t.restore) {
+		return s.pour(ctx, t, name, file, f, io.Discard, rest)
+	}
+	cmd := s.restoring(ctx, t, name, rest, "--jobs="+jobs, inherited)
+	cmd.ExtraFiles = []*os.File{toc.File}
+	return errors.Join(run(cmd), ctx.Err())
+}
+
+func (s *session) restoring(ctx context.Context, t tools, name string, args ...string) *exec.Cmd {
+	cmd := s.command(ctx, name, t.restore, append(args, "--exit-on-error")...)
+	cmd.Env = append(cmd.Env, "PGOPTIONS="+asOurselves+" -c synchronous_commit=off")
+	return cmd
+}
+
+// pour has pg_restore read the dump from its standard input, and compares the
+// dump's SHA-256 with that of the backup.
+func (s *session) pour(ctx context.Context, t tools, name, file string, f Facts, also io.Writer, args ...string) error {
 	in, err := os.Open(file)
 	if err != nil {
 		return err
@@ -236,9 +284,8 @@ func (s *session) load(ctx context.Context, t tools, name, file string, f Facts)
 	}
 	defer unpack.Close()
 	raw := sha256.New()
-	source := io.TeeReader(unpack, io.MultiWriter(raw, s.d.meter(StageLoad, f.DumpBytes)))
-	s.tell(StageLoad, "")
-	cmd := s.command(ctx, name, t.restore, "--single-transaction", "--exit-on-error")
+	source := io.TeeReader(unpack, io.MultiWriter(raw, also))
+	cmd := s.restoring(ctx, t, name, args...)
 	cmd.Stdin = source
 	if err := run(cmd); err != nil {
 		return errors.Join(err, ctx.Err())
@@ -249,6 +296,5 @@ func (s *session) load(ctx context.Context, t tools, name, file string, f Facts)
 	if sum := hex.EncodeToString(raw.Sum(nil)); sum != f.DumpSHA256 {
 		return fmt.Errorf("%w: the dump's SHA-256 is %s, backed up was %s", backup.ErrDamaged, sum, f.DumpSHA256)
 	}
-	_, err = conn.Exec(ctx, "ANALYZE") // pg_dump leaves the planner's statistics out
-	return err
+	return nil
 }

@@ -116,7 +116,7 @@ func (s *session) to(ctx context.Context, database string) (*pgx.Conn, error) {
 	if conn.PgConn().ParameterStatus("server_encoding") == "SQL_ASCII" {
 		encoding = "SQL_ASCII" // its names may be any bytes, and go back as they came
 	}
-	_, err = conn.Exec(ctx, `SET client_encoding = `+encoding+`; SET lock_timeout = '30s'; SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0;
+	_, err = conn.Exec(ctx, `SET ROLE NONE; SET client_encoding = `+encoding+`; SET lock_timeout = '30s'; SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0;
 		SET search_path = pg_catalog; SET timezone = 'UTC'; SET datestyle = 'ISO, YMD'; SET intervalstyle = 'postgres';
 		SET bytea_output = 'hex'; SET extra_float_digits = 3; SET lc_monetary = 'C'; SET row_security = off;
 		SET default_transaction_read_only = off; SET standard_conforming_strings = on; SET xmloption = content`)

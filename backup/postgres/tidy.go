@@ -78,7 +78,7 @@ func (s *session) drop(ctx context.Context, name string) error {
 		return err
 	}
 	if i.limit != invalid {
-		if _, err := s.Exec(ctx, "ALTER DATABASE "+ident(name)+" ALLOW_CONNECTIONS false"); err != nil {
+		if _, err := s.Exec(ctx, "ALTER DATABASE "+ident(name)+" ALLOW_CONNECTIONS false IS_TEMPLATE false"); err != nil {
 			return err
 		}
 		if _, err := s.drain(ctx, name); err != nil {

@@ -98,7 +98,7 @@ func (s *session) command(ctx context.Context, database, program string, args ..
 		"host", s.cfg.Host, "port", strconv.Itoa(int(s.cfg.Port)), "user", s.cfg.User, "dbname", database))
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Env = append(os.Environ(), passedOn(s.d.URI)...)
-	cmd.Env = append(cmd.Env, "LC_ALL=C", "PGAPPNAME=aspupdate", "PGOPTIONS=", "PGHOSTADDR=")
+	cmd.Env = append(cmd.Env, "LC_ALL=C", "PGAPPNAME=aspupdate", "PGOPTIONS="+asOurselves, "PGHOSTADDR=")
 	if s.cfg.Password != "" {
 		cmd.Env = append(cmd.Env, "PGPASSWORD="+s.cfg.Password)
 	}
@@ -106,6 +106,9 @@ func (s *session) command(ctx context.Context, database, program string, args ..
 	cmd.SysProcAttr = process.OwnGroup()
 	return cmd
 }
+
+// asOurselves undoes ALTER DATABASE … SET role: pg_dump sees to all other settings.
+const asOurselves = "-c role=none"
 
 // run runs a command; the error carries the end of what it complained of.
 func run(cmd *exec.Cmd) error {

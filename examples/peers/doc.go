@@ -6,8 +6,9 @@
 //
 //	GOWORK=off go run ./table
 //	GOWORK=off go run ./fetch
+//	GOWORK=off go run ./backup
 //
-// The second is about whole programs, see its own documentation.
+// The last two are about whole programs, see their own documentation.
 //
 // # Adding a comparison
 //

@@ -22,7 +22,6 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
-	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -99,8 +98,8 @@ func (p plan) run(ctx context.Context, file string) error {
 		return err
 	}
 	for _, v := range vs {
-		if !v.kept {
-			err = errors.Join(err, fmt.Errorf("%s: %s, allowed is %s", v.what, v.measured, v.allowed))
+		if !v.Kept {
+			err = errors.Join(err, fmt.Errorf("%s: %s, allowed is %s", v.What, v.Measured, v.Allowed))
 		}
 	}
 	return err
@@ -171,38 +170,14 @@ var _, canName = any(fetch.FTP{}).(interface {
 const reserve = 1 << 30
 
 // available is how much memory can be had, in bytes.
-func available() (int64, error) { return kibibytes("/proc/meminfo", "MemAvailable") }
+func available() (int64, error) { return readme.Kibibytes("/proc/meminfo", "MemAvailable") }
 
 // floor is what this command had of memory at a time, in bytes: no program's
 // figure is below it, see cost.
-func floor() (int64, error) { return kibibytes("/proc/self/status", "VmHWM") }
-
-// kibibytes reads one line of what the kernel tells, in bytes.
-func kibibytes(file, name string) (int64, error) {
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return 0, err
-	}
-	for line := range strings.Lines(string(text)) {
-		var n int64
-		if _, err := fmt.Sscanf(line, name+": %d kB", &n); err == nil {
-			return n << 10, nil
-		}
-	}
-	return 0, fmt.Errorf("the kernel does not tell %s", name)
-}
+func floor() (int64, error) { return readme.Kibibytes("/proc/self/status", "VmHWM") }
 
 // machine describes in one line what the figures are worth.
 func machine(ctx context.Context, rounds int) string {
-	model := "unknown processor"
-	if text, err := os.ReadFile("/proc/cpuinfo"); err == nil {
-		for line := range strings.Lines(string(text)) {
-			if key, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(key) == "model name" {
-				model = strings.TrimSpace(value)
-				break
-			}
-		}
-	}
 	var versions []string
 	for _, c := range [][]string{{"curl", "--version"}, {"wget", "--version"}, {"lftp", "--version"}, {"rclone", "version"}} {
 		out, err := exec.CommandContext(ctx, c[0], c[1:]...).Output()
@@ -210,15 +185,12 @@ func machine(ctx context.Context, rounds int) string {
 			versions = append(versions, c[0]+" "+v)
 		}
 	}
-	text := fmt.Sprintf("%s, %s/%s, %d × %s; %s; vsftpd on loopback, files in memory, median of %d rounds, memory the most of all",
-		runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), model, strings.Join(versions, ", "), rounds)
+	text := fmt.Sprintf("%s; %s; vsftpd on loopback, files in memory, median of %d rounds, memory the most of all",
+		readme.Machine(), strings.Join(versions, ", "), rounds)
 	if least, err := floor(); err == nil {
-		text += fmt.Sprintf(" (%s MiB may be less)", mebibytes(least))
+		text += fmt.Sprintf(" (%s MiB may be less)", readme.Mebibytes(least))
 	}
-	if load, err := os.ReadFile("/proc/loadavg"); err == nil {
-		first, _, _ := strings.Cut(string(load), " ")
-		text += ", load average " + first + " at the end, ours included"
-	}
+	text += ", load average " + readme.Load() + " at the end, ours included"
 	return text + "."
 }
 

@@ -4,10 +4,10 @@ package main
 
 import (
 	"fmt"
-	"slices"
-	"strconv"
 	"strings"
 	"time"
+
+	"github.com/aspupdate/aspupdate/examples/peers/internal/readme"
 )
 
 // A result is a contest that was held.
@@ -48,16 +48,10 @@ func limitsOf(r result) []limit {
 // maxMemory is what ours may have at a time, whatever the size of the file.
 const maxMemory = 32 << 20
 
-// A verdict is a limit with what was measured.
-type verdict struct {
-	what, measured, allowed string
-	kept                    bool
-}
-
 // judge compares ours with the peers'. Ratios are taken within each round, in
 // which all did the work right after each other, and the median of them counts.
-func judge(results []result) []verdict {
-	var vs []verdict
+func judge(results []result) []readme.Verdict {
+	var vs []readme.Verdict
 	memory := map[string]int64{}
 	for _, r := range results {
 		for _, l := range limitsOf(r) {
@@ -71,16 +65,16 @@ func judge(results []result) []verdict {
 	}
 	for _, name := range []string{archive, raw} {
 		if most := memory[name]; most > 0 {
-			vs = append(vs, verdict{
-				what:     name + ", memory at any size above",
-				measured: mebibytes(most) + " MiB", allowed: "≤ " + mebibytes(maxMemory) + " MiB", kept: most <= maxMemory,
+			vs = append(vs, readme.Verdict{
+				What:     name + ", memory at any size above",
+				Measured: readme.Mebibytes(most) + " MiB", Allowed: "≤ " + readme.Mebibytes(maxMemory) + " MiB", Kept: most <= maxMemory,
 			})
 		}
 	}
 	return vs
 }
 
-func (r result) judge(l limit) verdict {
+func (r result) judge(l limit) readme.Verdict {
 	var ratios []float64 // of our time to the peer's
 	for _, round := range r.rounds {
 		ours, ok := round[l.ours]
@@ -89,18 +83,18 @@ func (r result) judge(l limit) verdict {
 			ratios = append(ratios, float64(ours.wall)/float64(theirs.wall))
 		}
 	}
-	v := verdict{what: fmt.Sprintf("%s: %s against %s", r.title, l.ours, l.peer)}
+	v := readme.Verdict{What: fmt.Sprintf("%s: %s against %s", r.title, l.ours, l.peer)}
 	if len(ratios) == 0 {
-		v.measured, v.allowed = "not run", "must run"
+		v.Measured, v.Allowed = "not run", "must run"
 		return v
 	}
-	ratio := median(ratios)
+	ratio := readme.Median(ratios)
 	if l.speed > 0 {
-		v.measured, v.allowed = digits(1/ratio)+" × its speed", "≥ "+digits(l.speed)
-		v.kept = 1/ratio >= l.speed
+		v.Measured, v.Allowed = readme.Digits(1/ratio)+" × its speed", "≥ "+readme.Digits(l.speed)
+		v.Kept = 1/ratio >= l.speed
 	} else {
-		v.measured, v.allowed = digits(ratio)+" × its time", "≤ "+digits(l.time)
-		v.kept = ratio <= l.time
+		v.Measured, v.Allowed = readme.Digits(ratio)+" × its time", "≤ "+readme.Digits(l.time)
+		v.Kept = ratio <= l.time
 	}
 	return v
 }
@@ -115,30 +109,23 @@ func (r result) most(name string) int64 {
 }
 
 // render writes what was measured, and the verdicts, as Markdown.
-func render(results []result, vs []verdict) string {
+func render(results []result, vs []readme.Verdict) string {
 	var b strings.Builder
 	b.WriteString("| work | program | time | MB/s | processor | memory, MiB |\n| --- | --- | ---: | ---: | ---: | ---: |\n")
 	for _, r := range results {
 		title := r.title
 		for _, w := range r.ways {
-			wall := median(durations(r.rounds, w.name, func(c cost) time.Duration { return c.wall }))
-			cpu := median(durations(r.rounds, w.name, func(c cost) time.Duration { return c.cpu }))
+			wall := readme.Median(durations(r.rounds, w.name, func(c cost) time.Duration { return c.wall }))
+			cpu := readme.Median(durations(r.rounds, w.name, func(c cost) time.Duration { return c.cpu }))
 			speed := ""
 			if r.bytes > 0 {
 				speed = fmt.Sprintf("%.0f", float64(r.bytes)/1e6/wall)
 			}
-			fmt.Fprintf(&b, "| %s | `%s` | %s | %s | %s | %s |\n", title, w.name, seconds(wall), speed, seconds(cpu), mebibytes(r.most(w.name)))
+			fmt.Fprintf(&b, "| %s | `%s` | %s | %s | %s | %s |\n", title, w.name, readme.Seconds(wall), speed, readme.Seconds(cpu), readme.Mebibytes(r.most(w.name)))
 			title = ""
 		}
 	}
-	b.WriteString("\n| promise | measured | allowed | |\n| --- | ---: | ---: | --- |\n")
-	for _, v := range vs {
-		kept := "kept"
-		if !v.kept {
-			kept = "**broken**"
-		}
-		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", v.what, v.measured, v.allowed, kept)
-	}
+	b.WriteString("\n" + readme.Verdicts(vs))
 	return b.String()
 }
 
@@ -149,24 +136,6 @@ func durations(rs []round, name string, of func(cost) time.Duration) []float64 {
 	}
 	return xs
 }
-
-// median returns the middle of xs, which is sorted by it.
-func median(xs []float64) float64 {
-	slices.Sort(xs)
-	n := len(xs)
-	return (xs[(n-1)/2] + xs[n/2]) / 2
-}
-
-func digits(x float64) string { return strconv.FormatFloat(x, 'f', 2, 64) }
-
-func seconds(x float64) string {
-	if x < 0.1 {
-		return fmt.Sprintf("%.1f ms", x*1e3)
-	}
-	return fmt.Sprintf("%.2f s", x)
-}
-
-func mebibytes(n int64) string { return strconv.FormatInt((n+1<<20-1)>>20, 10) }
 
 func bytesText(n int64) string {
 	if n >= 1<<30 && n%(1<<30) == 0 {

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/aspupdate/aspupdate/examples/peers/internal/readme"
 )
 
 // held is a contest of three rounds, each slower than the one before for all.
@@ -25,10 +27,10 @@ func held(title string, times map[string]time.Duration) result {
 	return r
 }
 
-func kept(vs []verdict) map[string]bool {
+func kept(vs []readme.Verdict) map[string]bool {
 	m := map[string]bool{}
 	for _, v := range vs {
-		m[v.what+" "+v.allowed] = v.kept
+		m[v.What+" "+v.Allowed] = v.Kept
 	}
 	return m
 }
@@ -45,8 +47,8 @@ func TestJudge(t *testing.T) {
 
 	r.rounds[1][raw] = cost{wall: 1, rss: 32<<20 + 1}
 	vs := judge([]result{r})
-	require.False(t, vs[len(vs)-1].kept, "the most of all rounds counts")
-	require.Equal(t, "33 MiB", vs[len(vs)-1].measured)
+	require.False(t, vs[len(vs)-1].Kept, "the most of all rounds counts")
+	require.Equal(t, "33 MiB", vs[len(vs)-1].Measured)
 
 	vs = judge([]result{held("list 10001, find the newest", map[string]time.Duration{list: 1400, curlList: 1000}),
 		held("names of 10001, find the newest", map[string]time.Duration{names: 1001, curlNames: 1000}),
@@ -61,8 +63,8 @@ func TestJudge(t *testing.T) {
 }
 
 func TestMedian(t *testing.T) {
-	require.InDelta(t, 2, median([]float64{9, 1, 2}), 0)
-	require.InDelta(t, 1.5, median([]float64{9, 1, 2, 0}), 0)
+	require.InDelta(t, 2, readme.Median([]float64{9, 1, 2}), 0)
+	require.InDelta(t, 1.5, readme.Median([]float64{9, 1, 2, 0}), 0)
 }
 
 func TestParseMemory(t *testing.T) {
@@ -87,7 +89,7 @@ func TestRender(t *testing.T) {
 | --- | ---: | ---: | --- |
 | p | m | a | kept |
 | p | m | a | **broken** |
-`, render([]result{r}, []verdict{{"p", "m", "a", true}, {"p", "m", "a", false}}))
+`, render([]result{r}, []readme.Verdict{{What: "p", Measured: "m", Allowed: "a", Kept: true}, {What: "p", Measured: "m", Allowed: "a", Kept: false}}))
 }
 
 func TestFirstNumber(t *testing.T) {

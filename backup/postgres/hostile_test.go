@@ -1,0 +1,199 @@
+package postgres
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/aspupdate/aspupdate/backup"
+)
+
+// bothWays brings the database back by the clone and by the dump, and proves the dump.
+func (w *world) bothWays(t *testing.T, change func()) {
+	t.Helper()
+	before := w.state(t)
+	snap := w.take(t)
+	change()
+	changed := w.state(t)
+	require.NotEqual(t, before, changed)
+	_, err := w.store.Prove(t.Context(), snap.ID, w.db)
+	require.NoError(t, err)
+	for _, by := range []string{"clone", "dump"} {
+		if by == "dump" {
+			require.NoError(t, w.db.Tidy(t.Context()))
+		}
+		var notes []string
+		w.db.Observe = func(e backup.Event) {
+			if e.Note != "" {
+				notes = append(notes, string(e.Stage)+": "+e.Note)
+			}
+		}
+		r := w.restore(t, snap)
+		w.db.Observe = nil
+		if by == "clone" {
+			require.Empty(t, notes)
+		}
+		require.Equal(t, before, w.state(t), by)
+		require.NoError(t, r.Undo(t.Context()), by)
+		require.Equal(t, changed, w.state(t), by)
+	}
+	r := w.restore(t, snap)
+	require.NoError(t, r.Discard(t.Context()))
+	require.Equal(t, before, w.state(t))
+	require.Empty(t, w.kinds(t))
+}
+
+func TestR15WayBackOfOddThings(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ inside, outside string }{
+		"event trigger": {inside: `CREATE FUNCTION ev() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN IF tg_tag LIKE ''%TABLE%'' THEN RAISE ''no''; END IF; END';
+			CREATE EVENT TRIGGER ev ON ddl_command_end EXECUTE FUNCTION ev()`},
+		"publication":     {inside: `CREATE PUBLICATION "Все ""таблицы""" FOR TABLE children WITH (publish = 'insert, update')`},
+		"unlogged":        {inside: `CREATE UNLOGGED TABLE u AS SELECT g FROM generate_series(1, 1000) g`},
+		"foreign server":  {inside: `CREATE FOREIGN DATA WRAPPER f; CREATE SERVER s FOREIGN DATA WRAPPER f OPTIONS (host 'x''y'); CREATE USER MAPPING FOR "app" SERVER s OPTIONS (password 'p'); CREATE FOREIGN TABLE ft (x int) SERVER s`},
+		"defaults":        {inside: `ALTER DEFAULT PRIVILEGES FOR ROLE "app" GRANT SELECT ON TABLES TO PUBLIC; ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC; REVOKE ALL ON SCHEMA public FROM PUBLIC`},
+		"large objects":   {inside: `SELECT lo_from_bytea(4711, 'x'); ALTER LARGE OBJECT 4711 OWNER TO "app"; COMMENT ON LARGE OBJECT 4711 IS 'фото'; GRANT SELECT ON LARGE OBJECT 4711 TO PUBLIC`},
+		"empty rights":    {outside: `REVOKE ALL ON DATABASE %s FROM PUBLIC; REVOKE ALL ON DATABASE %s FROM "app"`},
+		"rights of owner": {outside: `REVOKE CREATE ON DATABASE %s FROM "app"; GRANT TEMPORARY ON DATABASE %s TO PUBLIC`},
+		"settings":        {outside: `ALTER DATABASE %s SET search_path TO ''; ALTER DATABASE %s SET datestyle TO 'German, DMY'; ALTER DATABASE %s SET role TO "app"; ALTER DATABASE %s SET TIME ZONE INTERVAL '-08:00' HOUR TO MINUTE; ALTER DATABASE %s SET default_transaction_read_only = on; ALTER ROLE "app" IN DATABASE %s SET search_path TO "a, b", "c""d"`},
+		"template":        {outside: `ALTER DATABASE %s IS_TEMPLATE true`},
+		"no limit":        {outside: `ALTER DATABASE %s CONNECTION LIMIT -1; COMMENT ON DATABASE %s IS ''`},
+		"limit of none":   {outside: `ALTER DATABASE %s CONNECTION LIMIT 0`},
+		"generated":       {inside: `CREATE TABLE gen (a int, b int GENERATED ALWAYS AS (a * 2) STORED, c int GENERATED ALWAYS AS IDENTITY (START 10)); INSERT INTO gen (a) SELECT 1 FROM generate_series(1, 10); CREATE INDEX i ON gen (a) INCLUDE (b); ALTER TABLE gen CLUSTER ON i; CREATE STATISTICS st ON a, b FROM gen; ALTER TABLE gen ALTER a SET STATISTICS 500`},
+		"cast and such":   {inside: `CREATE COLLATION "Рус" (provider = icu, locale = 'ru'); CREATE TABLE col (x text COLLATE "Рус" UNIQUE); INSERT INTO col VALUES ('ё'), ('е'); CREATE TEXT SEARCH CONFIGURATION tsc (COPY = russian); CREATE AGGREGATE agg (int) (sfunc = int4pl, stype = int); CREATE RULE r AS ON DELETE TO col DO INSTEAD NOTHING; CREATE OPERATOR ## (leftarg = int, rightarg = int, function = int4pl)`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.odd(t, c.inside, c.outside)
+			w.bothWays(t, func() {
+				if c.outside != "" {
+					w.admin(t, "postgres", "ALTER DATABASE "+ident(w.name)+" IS_TEMPLATE false")
+				}
+				for _, setting := range []string{"default_transaction_read_only", "role", "search_path"} {
+					w.admin(t, "postgres", "ALTER DATABASE "+ident(w.name)+" RESET "+setting)
+				}
+				if name == "event trigger" {
+					w.admin(t, w.name, "DROP EVENT TRIGGER ev")
+				}
+				w.update(t)
+			})
+		})
+	}
+}
+
+// Thousands of tables and large objects are more than one transaction may lock.
+func TestR15WayBackOfVeryManyTables(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for i := range 5 {
+		w.admin(t, w.name, fmt.Sprintf(`SELECT lo_create(0) FROM generate_series(1, 500);
+			DO $$ BEGIN FOR i IN 1..300 LOOP EXECUTE format('CREATE TABLE t%d_%%s (id serial PRIMARY KEY, x text UNIQUE)', i); END LOOP; END $$`, i))
+	}
+	snap := w.take(t)
+	_, err := w.store.Prove(t.Context(), snap.ID, w.db)
+	require.NoError(t, err)
+}
+
+// Where the system's collations have become newer than the database the server
+// refuses to copy it, unless it is told; after an upgrade of the system no backup would
+// be made. The copy's indexes are as old as those that it was made of.
+func TestR15WayBackWithOldCollations(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.dropAll(t)
+	w.admin(t, "postgres", "CREATE DATABASE "+ident(w.name)+" TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'ru' OWNER "+ident(w.role))
+	w.admin(t, w.name, "CREATE TABLE children (name text PRIMARY KEY); INSERT INTO children VALUES ('ё'), ('е')")
+	w.admin(t, "postgres", "UPDATE pg_database SET datcollversion = '1.''0' WHERE datname = "+literal(w.name))
+	version := func() (v string) {
+		conn := w.connect(t, w.c.Admin("postgres"))
+		defer closeConn(conn)
+		require.NoError(t, conn.QueryRow(t.Context(), "SELECT datcollversion FROM pg_database WHERE datname = $1", w.name).Scan(&v))
+		return v
+	}
+	before := w.state(t)
+	snap := w.take(t)
+	w.admin(t, w.name, "INSERT INTO children VALUES ('э')")
+	w.restore(t, snap)
+	require.Equal(t, before, w.state(t))
+	require.Equal(t, "1.'0", version(), "by the clone")
+	require.NoError(t, w.db.Tidy(t.Context()))
+	w.restore(t, snap)
+	require.Equal(t, before, w.state(t))
+	require.NotEqual(t, "1.'0", version(), "by the dump, which makes the indexes anew")
+}
+
+// A subscription is in no copy, and what it brings is written behind the fence.
+func TestSubscriptionIsReported(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.admin(t, w.name, "CREATE SUBSCRIPTION "+ident(w.role)+" CONNECTION 'host=nowhere' PUBLICATION p WITH (connect = false)")
+	t.Cleanup(func() {
+		w.admin(t, w.name, "ALTER SUBSCRIPTION "+ident(w.role)+" SET (slot_name = NONE); DROP SUBSCRIPTION "+ident(w.role))
+	})
+	require.ErrorIs(t, w.db.Check(t.Context()), ErrBusy)
+	_, err := w.store.Take(t.Context(), "x", w.db)
+	require.ErrorIs(t, err, ErrBusy)
+	require.ErrorContains(t, err, "1 subscriptions")
+	require.Empty(t, w.kinds(t))
+}
+
+// Where the table of contents finds no room of its own, indexes are made one after the other.
+func TestLoadWithoutContents(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	before := w.state(t)
+	snap := w.take(t)
+	f, err := ReadFacts(snap.Meta)
+	require.NoError(t, err)
+	dir, err := w.store.Path(snap.ID)
+	require.NoError(t, err)
+	for name, toc := range map[string]*contents{
+		"all of it": {left: maxContents}, "too large": {left: 100}, "disk full": {left: maxContents, failed: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, err := w.db.begin(t.Context())
+			require.NoError(t, err)
+			tools, err := w.db.findTools(t.Context(), s.version)
+			require.NoError(t, err)
+			toc.File, err = os.CreateTemp(t.TempDir(), "")
+			require.NoError(t, err)
+			defer func() { _ = toc.Close() }()
+			beside := besideName(w.name, kindNew, newMark())
+			got, err := s.buildFrom(t.Context(), beside, f, func() error {
+				_, err := s.Exec(t.Context(), createStatement(beside, f))
+				return err
+			}, func() error {
+				return s.loadInParts(t.Context(), tools, beside, filepath.Join(dir, dumpFile), f, toc, io.Discard)
+			})
+			require.NoError(t, err)
+			require.Empty(t, f.differences(got))
+			if runtime.GOOS == "linux" {
+				require.Equal(t, name == "all of it", toc.whole(t.Context(), tools.restore))
+			}
+			s.close()
+			live := *w
+			live.name = beside
+			require.Equal(t, strings.SplitN(before, "\n", 2)[1], live.pgDump(t))
+		})
+	}
+	require.NoError(t, w.db.Open(t.Context()))
+	require.Empty(t, w.kinds(t)[1:], "the clone alone")
+}
+
+// odd runs statements in the database and in that of the maintenance, in which app is the application's role.
+func (w *world) odd(t *testing.T, inside, outside string) {
+	t.Helper()
+	fill := strings.NewReplacer("%s", ident(w.name), `"app"`, ident(w.role))
+	w.admin(t, w.name, "SELECT 1;"+fill.Replace(inside))
+	for sql := range strings.SplitSeq(fill.Replace(outside), "; ") {
+		if sql != "" {
+			w.admin(t, "postgres", sql)
+		}
+	}
+}

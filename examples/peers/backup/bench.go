@@ -1,0 +1,248 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/aspupdate/aspupdate/internal/realtest"
+)
+
+// The databases.
+const (
+	mix     = "mix"     // text, JSON with a GIN index, photos that do not compress
+	pgbench = "pgbench" // rows that compress very well
+)
+
+// A bench is where the rounds are held: a server, a folder, and our program.
+type bench struct {
+	c      *realtest.Cluster
+	dir    string
+	backer string
+}
+
+func open(ctx context.Context, parent string) (b *bench, err error) {
+	b = &bench{}
+	if b.dir, err = os.MkdirTemp(parent, "aspupdate-peers-"); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, b.close())
+		}
+	}()
+	b.backer = filepath.Join(b.dir, "backer")
+	build := exec.CommandContext(ctx, "go", "build", "-o", b.backer, "github.com/aspupdate/aspupdate/examples/peers/backup/backer")
+	build.Env = append(os.Environ(), "GOWORK=off") // this module is outside the workspace
+	if out, err := build.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("cannot build backer, is this the folder of package peers? %w\n%s", err, out)
+	}
+	// The server's folder is made in TMPDIR.
+	before := os.Getenv("TMPDIR")
+	if err := os.Setenv("TMPDIR", parent); err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, os.Setenv("TMPDIR", before)) }()
+	b.c, err = realtest.StartPostgres("fsync=on", "full_page_writes=on", "shared_buffers=128MB", "max_wal_size=2GB", "max_connections=100")
+	return b, err
+}
+
+func (b *bench) close() error {
+	if b.c != nil {
+		b.c.Stop()
+	}
+	return os.RemoveAll(b.dir)
+}
+
+// tool runs one of PostgreSQL's programs and returns what it printed and how long it took.
+func (b *bench) tool(ctx context.Context, name string, args ...string) (string, time.Duration, error) {
+	cmd := exec.CommandContext(ctx, filepath.Join(b.c.Bin, name), args...)
+	cmd.Env = append(os.Environ(), "PGHOST=127.0.0.1", "PGPORT="+strconv.Itoa(b.c.Port), "PGUSER=postgres", "PGPASSWORD="+b.c.Password, "LC_ALL=C.UTF-8")
+	var said strings.Builder
+	cmd.Stderr = &said
+	began := time.Now()
+	out, err := cmd.Output()
+	took := time.Since(began)
+	if err != nil {
+		return "", 0, fmt.Errorf("%s: %w: %s", name, err, said.String())
+	}
+	return strings.TrimSpace(string(out)), took, nil
+}
+
+func (b *bench) psql(ctx context.Context, database, sql string) error {
+	_, err := b.text(ctx, database, sql)
+	return err
+}
+
+func (b *bench) text(ctx context.Context, database, sql string) (string, error) {
+	out, _, err := b.tool(ctx, "psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", database, "-c", sql)
+	return out, err
+}
+
+// fill makes a database. Scale 1 is the size of the findings.
+func (b *bench) fill(ctx context.Context, name string, scale float64) error {
+	if err := b.psql(ctx, "postgres", "CREATE DATABASE "+name); err != nil {
+		return err
+	}
+	if name == pgbench {
+		_, _, err := b.tool(ctx, "pgbench", "-i", "-q", "-s", strconv.Itoa(max(1, int(150*scale))), name)
+		return err
+	}
+	err := b.psql(ctx, name, fmt.Sprintf(`
+		CREATE TABLE people (id serial PRIMARY KEY, name text, about jsonb);
+		INSERT INTO people (name, about) SELECT 'Имя ' || md5(g::text), jsonb_build_object('g', g, 'm', md5((g * 7)::text), 't', repeat('слово ', 20))
+			FROM generate_series(1, %d) g;
+		CREATE INDEX ON people (name);
+		CREATE INDEX ON people USING gin (about);
+		CREATE TABLE photos (id int PRIMARY KEY, person int REFERENCES people, photo bytea);
+		INSERT INTO photos SELECT g, g, (SELECT string_agg(decode(md5(random()::text || g || i), 'hex'), '') FROM generate_series(1, 640) i)
+			FROM generate_series(1, %d) g`, max(100, int(1_330_000*scale)), max(10, int(40_000*scale))))
+	if err != nil {
+		return err
+	}
+	return b.psql(ctx, name, "VACUUM ANALYZE")
+}
+
+// ours is what backer prints.
+type ours struct {
+	ID     string
+	Stored int64
+	Took   time.Duration
+	Stages map[string]time.Duration
+	Notes  []string
+	Memory int64
+}
+
+const damaged = 3 // backer's exit code
+
+func (b *bench) run(ctx context.Context, database string, want int, args ...string) (o ours, err error) {
+	cmd := exec.CommandContext(ctx, b.backer, append(args, "-store", filepath.Join(b.dir, "store"))...)
+	cmd.Env = append(os.Environ(), "ASPUPDATE_URI="+b.c.Admin(database))
+	var said strings.Builder
+	cmd.Stderr = &said
+	out, err := cmd.Output()
+	if code := cmd.ProcessState.ExitCode(); code != want {
+		return o, fmt.Errorf("backer %s: exit code %d instead of %d: %w: %s", args[0], code, want, err, said.String())
+	}
+	return o, json.Unmarshal(out, &o)
+}
+
+// A round is what both sides took for all the work.
+type round struct {
+	dump, load        time.Duration // pg_dump -Fc; an empty database and pg_restore -j2
+	dumpSize          int64
+	take              ours // with the clone
+	byClone, byDump   ours // the ways back
+	verify, ofDamaged ours
+	stored            int64
+}
+
+// settle writes what the server and the system still have to, so that nobody pays for another.
+func (b *bench) settle(ctx context.Context) error {
+	err := b.psql(ctx, "postgres", "CHECKPOINT")
+	_, serr := exec.CommandContext(ctx, "sync").Output()
+	return errors.Join(err, serr)
+}
+
+// round has both sides do all the work once.
+func (b *bench) round(ctx context.Context, name string, weBegin bool) (r round, err error) {
+	file := filepath.Join(b.dir, "peer.dump")
+	defer func() { err = errors.Join(err, os.RemoveAll(file), os.RemoveAll(filepath.Join(b.dir, "store"))) }()
+	inTurns := func(us, them func() error) error {
+		turns := []func() error{us, them}
+		if !weBegin {
+			turns[0], turns[1] = them, us
+		}
+		for _, do := range turns {
+			if err := errors.Join(b.settle(ctx), do()); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	err = inTurns(
+		func() (err error) {
+			if r.take, err = b.run(ctx, name, 0, "take"); err == nil && len(r.take.Notes) > 0 {
+				err = fmt.Errorf("no clone: %q", r.take.Notes)
+			}
+			return err
+		},
+		func() (err error) {
+			if _, r.dump, err = b.tool(ctx, "pg_dump", "-Fc", "-f", file, name); err != nil {
+				return err
+			}
+			fi, err := os.Stat(file)
+			if err == nil {
+				r.dumpSize = fi.Size()
+			}
+			return err
+		})
+	if err != nil {
+		return r, err
+	}
+	id := r.take.ID
+	r.stored = r.take.Stored
+	if r.verify, err = b.run(ctx, name, 0, "verify", "-id", id); err != nil {
+		return r, err
+	}
+	// The last bit: all has to be read to find it.
+	dump := filepath.Join(b.dir, "store", id, "data", "database.dump.zst")
+	if err := flip(dump); err != nil {
+		return r, err
+	}
+	if r.ofDamaged, err = b.run(ctx, name, damaged, "verify", "-id", id); err != nil {
+		return r, err
+	}
+	if err := errors.Join(flip(dump), b.settle(ctx)); err != nil {
+		return r, err
+	}
+	if r.byClone, err = b.run(ctx, name, 0, "restore", "-id", id); err != nil {
+		return r, err
+	}
+	if len(r.byClone.Notes) > 0 {
+		return r, fmt.Errorf("not by the clone: %q", r.byClone.Notes)
+	}
+	err = inTurns(
+		func() (err error) {
+			r.byDump, err = b.run(ctx, name, 0, "restore", "-id", id, "-by", "dump")
+			return err
+		},
+		func() error {
+			began := time.Now()
+			if err := b.psql(ctx, "postgres", "CREATE DATABASE peer TEMPLATE template0"); err != nil {
+				return err
+			}
+			if _, _, err := b.tool(ctx, "pg_restore", "-j2", "-d", "peer", file); err != nil {
+				return err
+			}
+			r.load = time.Since(began)
+			return b.psql(ctx, "postgres", "DROP DATABASE peer")
+		})
+	return r, err
+}
+
+// flip flips the last bit of a file.
+func flip(name string) error {
+	f, err := os.OpenFile(name, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	fi, err := f.Stat()
+	if err == nil {
+		last := make([]byte, 1)
+		if _, err = f.ReadAt(last, fi.Size()-1); err == nil {
+			last[0] ^= 1
+			_, err = f.WriteAt(last, fi.Size()-1)
+		}
+	}
+	return errors.Join(err, f.Sync(), f.Close())
+}
