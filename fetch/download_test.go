@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -197,6 +198,65 @@ func TestAFileThatChangesInMidDownload(t *testing.T) {
 				x.empty(t)
 			})
 		}
+	}
+}
+
+// It shrinks between the question for its size and the next transfer. Some
+// servers send nothing then, some refuse the offset.
+func TestAFileThatShrinksBelowTheOffset(t *testing.T) {
+	for _, refused := range []string{"", "RETR", "REST"} {
+		t.Run("refused at "+refused, func(t *testing.T) {
+			x := newSetup(t, size)
+			shrunk := false
+			x.s.OnCommand(func(verb, _ string) string {
+				if verb == "REST" {
+					shrunk = true
+					x.s.Put(setupPath, x.data[:1000], released)
+				}
+				if shrunk && verb == refused {
+					return "554 Restart offset is too large for file size"
+				}
+				return ""
+			})
+			x.s.OnTransfer(func(tr fetchtest.Transfer) fetchtest.Fault {
+				if tr.N == 1 {
+					return fetchtest.Fault{Cut: size / 2, Reply: "426 broken"}
+				}
+				return fetchtest.Fault{}
+			})
+			_, err := x.blind(t.Context())
+			require.ErrorIs(t, err, fetch.ErrChanged)
+			x.empty(t)
+		})
+	}
+}
+
+// Who asks whether to try later is told so, whatever gave up.
+func TestWhatIsTemporaryIsToldSo(t *testing.T) {
+	for name, last := range map[string]string{"the transfers": "", "the source": "421 going down"} {
+		t.Run(name, func(t *testing.T) {
+			x := newSetup(t, size)
+			x.s.OnTransfer(func(fetchtest.Transfer) fetchtest.Fault { return fetchtest.Fault{Cut: -1, Drop: true} })
+			asked := 0
+			x.s.OnCommand(func(verb, _ string) string {
+				if verb != "RETR" {
+					return ""
+				}
+				if asked++; asked == 1 {
+					return ""
+				}
+				return last
+			})
+			_, err := x.blind(t.Context())
+			require.ErrorIs(t, err, fetch.ErrUnreachable)
+			e, ok := errors.AsType[*fetch.Error](err)
+			require.True(t, ok)
+			require.True(t, e.Temporary)
+			if last != "" {
+				require.Equal(t, 421, e.Code)
+				require.LessOrEqual(t, asked, 2+soon.Tries, "nobody tries again what the source gave up")
+			}
+		})
 	}
 }
 

@@ -119,6 +119,24 @@ func TestASilentServerIsAskedOnce(t *testing.T) {
 	require.Less(t, time.Since(began), 2*silence, "it waits once")
 }
 
+func TestASilentServerIsAskedOnceOnAKeptConnection(t *testing.T) {
+	x := newSetup(t, 10)
+	lists := 0
+	x.s.OnCommand(func(verb, _ string) string {
+		if verb != "MLSD" {
+			return ""
+		}
+		lists++
+		return []string{"", "hang"}[min(lists-1, 1)]
+	})
+	x.src.Idle, x.src.Retry.Tries = realIdle, 1
+	began := time.Now()
+	_, err := fetch.Finder{}.Find(t.Context(), x.src, "asp")
+	require.ErrorIs(t, err, fetch.ErrUnreachable)
+	require.Less(t, time.Since(began), realIdle+realGrace)
+	require.Equal(t, 2, lists)
+}
+
 // What a server says may hold the password wherever it says it.
 func TestNoEchoOfThePassword(t *testing.T) {
 	t.Parallel()
