@@ -178,6 +178,9 @@ func (it Item) Entry(name string) (string, error) {
 // [ErrMismatch].
 func (a Archive) Verify(ctx context.Context, it Item) error {
 	sum, size, err := it.hash(ctx)
+	if ctx.Err() != nil {
+		return &Error{Op: "verify", Name: it.String(), Err: context.Cause(ctx)}
+	}
 	if err != nil {
 		return &Error{Op: "verify", Name: it.String(), Reason: reason(err), Err: err, Hint: "check the disk, and fetch or import the version again"}
 	}

@@ -88,7 +88,7 @@ func (d *download) run(ctx context.Context) ([]Part, error) {
 	have := int64(0)
 	for _, w := range d.want {
 		d.total += w.Size
-		have += d.st.j.Files[w.Path].Synced
+		have += d.st.room(w.Path, w.Size)
 	}
 	if err := d.a.space(d.total - have); err != nil {
 		return nil, err

@@ -15,6 +15,7 @@ import (
 
 	"github.com/aspupdate/aspupdate/fetch"
 	"github.com/aspupdate/aspupdate/fetch/fetchtest"
+	"github.com/aspupdate/aspupdate/internal/durable"
 	"github.com/aspupdate/aspupdate/version"
 )
 
@@ -367,6 +368,27 @@ func TestFullDiskIsSeenBeforeTheDownload(t *testing.T) {
 	_, err := x.fetch(t.Context())
 	require.ErrorIs(t, err, fetch.ErrNoSpace)
 	require.Zero(t, x.s.Transfers())
+}
+
+// A disk that was full may have kept bytes from the journal: they take room
+// already, and are no reason to ask for more.
+func TestAPartialFileCountsAsRoom(t *testing.T) {
+	x := newSetup(t, size)
+	stop(t, x)
+	vol, err := durable.VolumeOf(x.archive.Dir)
+	require.NoError(t, err)
+	length := vol.Free + vol.Free/4
+	dir := filepath.Join(x.archive.Dir, "asp", "7.12.100", ".partial-Setup")
+	require.NoError(t, os.Truncate(filepath.Join(dir, "data", "payload"), vol.Free/2))
+	require.NoError(t, os.Remove(filepath.Join(dir, "journal.json")))
+	x.s.OnCommand(func(verb, _ string) string {
+		return map[string]string{"SIZE": fmt.Sprintf("213 %d", length), "RETR": "553 no"}[verb]
+	})
+	x.rel.Files[0].Size = length
+	for _, want := range []error{fetch.ErrNotFound, fetch.ErrNoSpace} {
+		_, err := x.blind(t.Context())
+		require.ErrorIs(t, err, want)
+	}
 }
 
 func TestProgressIsTold(t *testing.T) {
