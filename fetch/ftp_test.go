@@ -186,6 +186,18 @@ func TestFTPServerThatRefusesUTF8(t *testing.T) {
 	}
 }
 
+func TestFTPServerThatRefusesMLSD(t *testing.T) {
+	for _, text := range []string{"500 what?", "502 not through this firewall"} {
+		s := fetchtest.New(t)
+		s.Put(setupPath, []byte("x"), released)
+		s.OnCommand(func(verb, _ string) string { return map[string]string{"MLSD": text}[verb] })
+		found, err := fetch.Finder{}.Find(t.Context(), client(s), "asp")
+		require.NoError(t, err, text)
+		require.Len(t, found.Releases, 1)
+		require.Equal(t, 2, logins(s), "it is learnt once for a look")
+	}
+}
+
 func TestFTPFallsBackToPASV(t *testing.T) {
 	s := fetchtest.New(t)
 	s.Put(setupPath, []byte("x"), released)

@@ -59,7 +59,7 @@ func (f FTP) explain(ctx context.Context, s *session, op, name string, err error
 // explainCode decides by the reply code.
 func (f FTP) explainCode(s *session, e *Error) {
 	said := strings.ToLower(s.said.text)
-	crowded := strings.Contains(said, "too many") || strings.Contains(said, "maximum number")
+	crowded := strings.Contains(said, "too many") || strings.Contains(said, "already connected")
 	switch {
 	case e.Code/100 == 4 || e.Code == 530 && crowded:
 		// 421, 425, 426, 450, 451 and their like; some servers say

@@ -7,6 +7,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -121,20 +122,19 @@ func TestASilentServerIsAskedOnce(t *testing.T) {
 
 func TestASilentServerIsAskedOnceOnAKeptConnection(t *testing.T) {
 	x := newSetup(t, 10)
-	lists := 0
+	var lists atomic.Int32
 	x.s.OnCommand(func(verb, _ string) string {
-		if verb != "MLSD" {
-			return ""
+		if verb == "MLSD" && lists.Add(1) > 1 {
+			return "hang"
 		}
-		lists++
-		return []string{"", "hang"}[min(lists-1, 1)]
+		return ""
 	})
 	x.src.Idle, x.src.Retry.Tries = realIdle, 1
 	began := time.Now()
 	_, err := fetch.Finder{}.Find(t.Context(), x.src, "asp")
 	require.ErrorIs(t, err, fetch.ErrUnreachable)
 	require.Less(t, time.Since(began), realIdle+realGrace)
-	require.Equal(t, 2, lists)
+	require.EqualValues(t, 2, lists.Load())
 }
 
 // What a server says may hold the password wherever it says it.
