@@ -101,8 +101,9 @@ type Item struct {
 }
 
 // Get returns one archived installer. Its bytes are not read: see
-// [Archive.Verify]. A version that is not there is [ErrNotArchived], and the
-// error says what to ask the vendor's support for.
+// [Archive.Verify]. A version that is not there, or not whole, is
+// [ErrNotArchived], and the error says what to ask the vendor's support for.
+// One that could not be read may be there all the same: that is another error.
 func (a Archive) Get(k Key) (Item, error) {
 	if err := k.check(); err != nil {
 		return Item{}, &Error{Op: "get", Name: k.String(), Err: err}
@@ -117,6 +118,9 @@ func (a Archive) Get(k Key) (Item, error) {
 		if it.Variant == k.Variant && (k.SHA256 == "" || strings.EqualFold(k.SHA256, it.SHA256)) {
 			hit = append(hit, it)
 		}
+	}
+	if len(hit) == 0 && !isDamage(err) {
+		return Item{}, &Error{Op: "get", Name: k.String(), Reason: reason(err), Err: err, Hint: "see what keeps the archive from being read: the version may be there"}
 	}
 	if len(hit) == 0 {
 		return Item{}, &Error{Op: "get", Name: k.String(), Reason: ErrNotArchived, Err: err,
@@ -174,6 +178,9 @@ func (it Item) Entry(name string) (string, error) {
 // [ErrMismatch].
 func (a Archive) Verify(ctx context.Context, it Item) error {
 	sum, size, err := it.hash(ctx)
+	if ctx.Err() != nil {
+		return &Error{Op: "verify", Name: it.String(), Err: context.Cause(ctx)}
+	}
 	if err != nil {
 		return &Error{Op: "verify", Name: it.String(), Reason: reason(err), Err: err, Hint: "check the disk, and fetch or import the version again"}
 	}

@@ -1,6 +1,7 @@
 package fetch_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"os"
@@ -278,6 +279,34 @@ func TestR10AVersionThatIsNotThere(t *testing.T) {
 	require.ErrorContains(t, err, "ask the vendor's support for Setup of asp, version 7.12.100")
 }
 
+// What cannot be read may be there: nobody is sent to the support for it.
+func TestR10AVersionThatCannotBeReadIsNotMissing(t *testing.T) {
+	x := newSetup(t, 100)
+	it, err := x.fetch(t.Context())
+	x.good(t, it, err)
+	manifest := filepath.Join(filepath.Dir(it.Path), "manifest.json")
+	b, err := os.ReadFile(manifest)
+	require.NoError(t, err)
+	newer := bytes.Replace(b, []byte(`"format": 1`), []byte(`"format": 2`), 1)
+	require.NoError(t, os.WriteFile(manifest, newer, 0o600))
+	file := filepath.Join(t.TempDir(), "file")
+	require.NoError(t, os.WriteFile(file, nil, 0o600))
+	for _, c := range []struct{ dir, want string }{
+		{x.archive.Dir, "newer than this program"}, {file, "not a directory"}, {"", "set Archive.Dir"},
+	} {
+		_, err := fetch.Archive{Dir: c.dir}.Get(setupKey())
+		require.NotErrorIs(t, err, fetch.ErrNotArchived)
+		require.NotContains(t, err.Error(), "support")
+		if c.dir != file || runtime.GOOS != "windows" { // it has other words
+			require.ErrorContains(t, err, c.want)
+		}
+	}
+	require.NoError(t, os.WriteFile(manifest, b[:10], 0o600))
+	_, err = x.archive.Get(setupKey())
+	require.ErrorIs(t, err, fetch.ErrNotArchived, "it is damaged, and to be got again")
+	require.ErrorContains(t, err, "ask the vendor's support")
+}
+
 func TestListTellsWhatItCannotRead(t *testing.T) {
 	for name, damage := range map[string]func(t *testing.T, item string){
 		"torn manifest": func(t *testing.T, item string) {
@@ -305,7 +334,7 @@ func TestListTellsWhatItCannotRead(t *testing.T) {
 			require.Error(t, err)
 			require.Len(t, items, 1, "the others are listed all the same")
 			_, err = x.archive.Get(setupKey())
-			require.ErrorIs(t, err, fetch.ErrNotArchived)
+			require.Equal(t, name != "newer format", errors.Is(err, fetch.ErrNotArchived), "%v", err)
 		})
 	}
 }

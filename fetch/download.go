@@ -88,7 +88,7 @@ func (d *download) run(ctx context.Context) ([]Part, error) {
 	have := int64(0)
 	for _, w := range d.want {
 		d.total += w.Size
-		have += d.st.j.Files[w.Path].Synced
+		have += d.st.room(w.Path, w.Size)
 	}
 	if err := d.a.space(d.total - have); err != nil {
 		return nil, err
@@ -192,9 +192,12 @@ func (t *taking) run(ctx context.Context) error {
 		if nerr := t.note(err != nil); nerr != nil {
 			return nerr
 		}
-		// What cannot be helped by trying again is returned as it is; a file
-		// that is not there is a change if it is not listed either.
-		if err != nil && !temporary(err) && !errors.Is(err, ErrNotFound) {
+		// What cannot be helped by trying again is returned as it is. But that
+		// a file is not there, or not from an offset on, may be a change.
+		if over, ok := errors.AsType[gaveUp](err); ok {
+			return over.error
+		}
+		if err != nil && !temporary(err) && !refusal(err) {
 			return err
 		}
 		if err != nil || len(t.want) == 1 {
@@ -227,6 +230,16 @@ func (t *taking) run(ctx context.Context) error {
 	}
 }
 
+// gaveUp is something temporary that a source has tried again by itself: here
+// that is the end of it.
+type gaveUp struct{ error }
+
+// refusal reports whether the server refused the file, rather than us.
+func refusal(err error) bool {
+	e, ok := errors.AsType[*Error](err)
+	return ok && e.Code != 0 && !errors.Is(err, ErrCredentials) || errors.Is(err, ErrNotFound)
+}
+
 // broken is a transfer that did not end as it should. It is worth another try.
 func (t *taking) broken(err error) error {
 	return &Error{Op: "read", Name: t.w.from, Reason: ErrUnreachable, Err: err, Temporary: true}
@@ -248,11 +261,8 @@ func (t *taking) transfer(ctx context.Context) error {
 			t.whole = true
 			return t.broken(err)
 		}
-		// The source has tried again by itself; here that is the end of it.
-		if e, ok := errors.AsType[*Error](err); ok && e.Temporary {
-			final := *e
-			final.Temporary = false
-			return &final
+		if temporary(err) {
+			return gaveUp{err}
 		}
 		return err
 	}

@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -14,6 +16,7 @@ import (
 
 	"github.com/aspupdate/aspupdate/fetch"
 	"github.com/aspupdate/aspupdate/fetch/fetchtest"
+	"github.com/aspupdate/aspupdate/internal/durable"
 	"github.com/aspupdate/aspupdate/version"
 )
 
@@ -200,6 +203,62 @@ func TestAFileThatChangesInMidDownload(t *testing.T) {
 	}
 }
 
+// It shrinks between the question for its size and the next transfer. Some
+// servers send nothing then, some refuse the offset.
+func TestAFileThatShrinksBelowTheOffset(t *testing.T) {
+	for _, refused := range []string{"", "RETR", "REST"} {
+		t.Run("refused at "+refused, func(t *testing.T) {
+			x := newSetup(t, size)
+			shrunk := false
+			x.s.OnCommand(func(verb, _ string) string {
+				if verb == "REST" {
+					shrunk = true
+					x.s.Put(setupPath, x.data[:1000], released)
+				}
+				if shrunk && verb == refused {
+					return "554 Restart offset is too large for file size"
+				}
+				return ""
+			})
+			x.s.OnTransfer(func(tr fetchtest.Transfer) fetchtest.Fault {
+				if tr.N == 1 {
+					return fetchtest.Fault{Cut: size / 2, Reply: "426 broken"}
+				}
+				return fetchtest.Fault{}
+			})
+			_, err := x.blind(t.Context())
+			require.ErrorIs(t, err, fetch.ErrChanged)
+			x.empty(t)
+		})
+	}
+}
+
+// Who asks whether to try later is told so, whatever gave up.
+func TestWhatIsTemporaryIsToldSo(t *testing.T) {
+	for name, last := range map[string]string{"the transfers": "", "the source": "421 going down"} {
+		t.Run(name, func(t *testing.T) {
+			x := newSetup(t, size)
+			x.s.OnTransfer(func(fetchtest.Transfer) fetchtest.Fault { return fetchtest.Fault{Cut: -1, Drop: true} })
+			var asked atomic.Int32
+			x.s.OnCommand(func(verb, _ string) string {
+				if verb == "RETR" && asked.Add(1) > 1 {
+					return last
+				}
+				return ""
+			})
+			_, err := x.blind(t.Context())
+			require.ErrorIs(t, err, fetch.ErrUnreachable)
+			e, ok := errors.AsType[*fetch.Error](err)
+			require.True(t, ok)
+			require.True(t, e.Temporary)
+			if last != "" {
+				require.Equal(t, 421, e.Code)
+				require.LessOrEqual(t, int(asked.Load()), 2+soon.Tries, "nobody tries again what the source gave up")
+			}
+		})
+	}
+}
+
 func TestAReleaseThatChangedSinceItWasFound(t *testing.T) {
 	x := newSetup(t, size)
 	x.s.Put(setupPath, x.data[:size-1], released)
@@ -307,6 +366,27 @@ func TestFullDiskIsSeenBeforeTheDownload(t *testing.T) {
 	_, err := x.fetch(t.Context())
 	require.ErrorIs(t, err, fetch.ErrNoSpace)
 	require.Zero(t, x.s.Transfers())
+}
+
+// A disk that was full may have kept bytes from the journal: they take room
+// already, and are no reason to ask for more.
+func TestAPartialFileCountsAsRoom(t *testing.T) {
+	x := newSetup(t, size)
+	stop(t, x)
+	vol, err := durable.VolumeOf(x.archive.Dir)
+	require.NoError(t, err)
+	length := vol.Free + vol.Free/4
+	dir := filepath.Join(x.archive.Dir, "asp", "7.12.100", ".partial-Setup")
+	require.NoError(t, os.Truncate(filepath.Join(dir, "data", "payload"), vol.Free/2))
+	require.NoError(t, os.Remove(filepath.Join(dir, "journal.json")))
+	x.s.OnCommand(func(verb, _ string) string {
+		return map[string]string{"SIZE": fmt.Sprintf("213 %d", length), "RETR": "553 no"}[verb]
+	})
+	x.rel.Files[0].Size = length
+	for _, want := range []error{fetch.ErrNotFound, fetch.ErrNoSpace} {
+		_, err := x.blind(t.Context())
+		require.ErrorIs(t, err, want)
+	}
 }
 
 func TestProgressIsTold(t *testing.T) {

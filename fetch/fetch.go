@@ -214,7 +214,11 @@ func wrap(op, name string, err error) error {
 	if e, ok := err.(*Error); ok { //nolint:errorlint // only the outermost error counts
 		return e
 	}
-	return &Error{Op: op, Name: name, Reason: reason(err), Err: err}
+	e := &Error{Op: op, Name: name, Reason: reason(err), Err: err}
+	if cause, ok := errors.AsType[*Error](err); ok {
+		e.Code, e.Temporary = cause.Code, cause.Temporary
+	}
+	return e
 }
 
 func (a Archive) prepare() error {

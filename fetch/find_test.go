@@ -122,6 +122,28 @@ func TestHostileNamesInListings(t *testing.T) {
 	}
 }
 
+// Nothing on the server is passed over in silence, and a hash that was left
+// behind does not hide that its version is gone.
+func TestASidecarOfNothingIsReported(t *testing.T) {
+	s := fetchtest.New(t)
+	s.Put("/asp/7.12.100/Setup.exe", []byte("x"), released)
+	s.Put("/asp/7.12.100/Setup.exe.sha256", []byte("x"), released)
+	s.Put("/asp/7.12.100/Setup.sha256", []byte("x"), released)
+	s.Put("/asp/7.12.200/Setup.exe.sha256", []byte("x"), released)
+	found, err := finder().Find(t.Context(), client(s), "asp")
+	require.NoError(t, err)
+	require.Equal(t, []string{"7.12.100"}, numbersOf(found))
+	require.Equal(t, "/asp/7.12.100/Setup.exe.sha256", found.Releases[0].Files[0].Sidecar)
+	require.Len(t, found.Skipped, 2)
+	require.Equal(t, fetch.SkipName, why(found, "7.12.100/Setup.sha256"))
+	require.Equal(t, fetch.SkipName, why(found, "7.12.200/Setup.exe.sha256"))
+
+	w := newWatcher(t)
+	w.sees(t, client(s), "released: /asp/7.12.100, there at the first look")
+	s.Remove("/asp/7.12.100/Setup.exe")
+	w.sees(t, client(s), "vanished: /asp/7.12.100")
+}
+
 func TestLatestNeverGoesByDate(t *testing.T) {
 	s := fetchtest.New(t)
 	s.Put("/asp/7.12.200/Setup.exe", []byte("x"), released.AddDate(-1, 0, 0))

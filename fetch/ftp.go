@@ -181,7 +181,7 @@ func (f FTP) attempts(ctx context.Context, op, name string, run func(options) (*
 			if err == nil {
 				return nil
 			}
-			if s != nil && s.kept && ctx.Err() == nil {
+			if s != nil && s.kept && !isTimeout(err) && ctx.Err() == nil {
 				continue // perhaps it ended or fell out of step while it was kept: no news of the server
 			}
 			if next, better := o.after(s); better && ctx.Err() == nil {

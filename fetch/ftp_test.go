@@ -66,6 +66,7 @@ func TestFTPErrors(t *testing.T) {
 		{"wrong password", func(s *fetchtest.Server) { s.Password = "other" }, fetch.ErrCredentials, 530, 1},
 		{"wrong user", reply("USER", "530 who?"), fetch.ErrCredentials, 530, 1},
 		{"too many users", reply("USER", "530 Sorry, too many users"), fetch.ErrUnreachable, 530, 3},
+		{"too many users of proftpd", reply("PASS", "530 Sorry, the maximum number of clients (1) for this user are already connected."), fetch.ErrUnreachable, 530, 3},
 		{"421 as greeting", reply("", "421 come back later"), fetch.ErrUnreachable, 421, 3},
 		{"421 in the login", reply("PASS", "421 closing"), fetch.ErrUnreachable, 421, 3},
 		{"425", reply("MLSD", "425 no data connection"), fetch.ErrUnreachable, 425, 3},
@@ -135,7 +136,7 @@ func TestFTPServerDown(t *testing.T) {
 }
 
 func TestFTPSilentServerEndsAfterIdle(t *testing.T) {
-	for _, verb := range []string{"", "USER", "FEAT", "CWD", "EPSV", "MLSD"} {
+	for _, verb := range []string{"", "USER", "PASS", "FEAT", "TYPE", "CWD", "EPSV", "MLSD"} {
 		t.Run("at "+verb, func(t *testing.T) {
 			t.Parallel()
 			s := fetchtest.New(t)
@@ -147,11 +148,11 @@ func TestFTPSilentServerEndsAfterIdle(t *testing.T) {
 				return ""
 			})
 			src := client(s)
-			src.Idle, src.Retry.Tries = silence, 1
+			src.Idle, src.Retry.Tries = realIdle, 1
 			began := time.Now()
 			_, err := src.List(t.Context(), "/asp")
 			require.ErrorIs(t, err, fetch.ErrUnreachable)
-			require.Less(t, time.Since(began), 10*time.Second)
+			require.Less(t, time.Since(began), realIdle+realGrace)
 		})
 	}
 }
@@ -182,6 +183,18 @@ func TestFTPServerThatRefusesUTF8(t *testing.T) {
 		entries, err := client(s).List(t.Context(), "/asp/7.12.100")
 		require.NoError(t, err, text)
 		require.Len(t, entries, 1)
+	}
+}
+
+func TestFTPServerThatRefusesMLSD(t *testing.T) {
+	for _, text := range []string{"500 what?", "502 not through this firewall"} {
+		s := fetchtest.New(t)
+		s.Put(setupPath, []byte("x"), released)
+		s.OnCommand(func(verb, _ string) string { return map[string]string{"MLSD": text}[verb] })
+		found, err := fetch.Finder{}.Find(t.Context(), client(s), "asp")
+		require.NoError(t, err, text)
+		require.Len(t, found.Releases, 1)
+		require.Equal(t, 2, logins(s), "it is learnt once for a look")
 	}
 }
 

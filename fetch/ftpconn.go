@@ -49,18 +49,26 @@ func (d *dialer) dial(network, address string) (net.Conn, error) {
 }
 
 // A conn is a connection whose peer may never be silent for longer than
-// idle: each Read and Write has a deadline of its own.
+// idle: each Read and Write has a deadline of its own. After one was missed
+// all of them fail: the library would ask on, and wait as long again.
 type conn struct {
 	net.Conn
-	idle  time.Duration
-	limit *countdown // nil: none
+	idle   time.Duration
+	limit  *countdown // nil: none
+	silent error      // what the missed deadline gave
 }
 
 func (c *conn) Read(p []byte) (int, error) {
+	if c.silent != nil {
+		return 0, c.silent
+	}
 	if err := c.SetReadDeadline(time.Now().Add(c.idle)); err != nil {
 		return 0, err
 	}
 	n, err := c.Conn.Read(p)
+	if isTimeout(err) {
+		c.silent = err
+	}
 	if c.limit != nil {
 		if err := c.limit.take(n); err != nil {
 			return 0, err
@@ -70,10 +78,18 @@ func (c *conn) Read(p []byte) (int, error) {
 }
 
 func (c *conn) Write(p []byte) (int, error) {
+	if c.silent != nil {
+		return 0, c.silent
+	}
 	if err := c.SetWriteDeadline(time.Now().Add(c.idle)); err != nil {
 		return 0, err
 	}
 	return c.Conn.Write(p)
+}
+
+func isTimeout(err error) bool {
+	e, ok := errors.AsType[net.Error](err)
+	return ok && e.Timeout()
 }
 
 // dataConn takes a listing's data away from the library. said is nil for the
@@ -103,7 +119,7 @@ type listing struct {
 // decides, and the end of the last line.
 func (l *listing) Read([]byte) (int, error) {
 	_, err := io.Copy(body{l.said}, l.Conn)
-	if silent, ok := errors.AsType[net.Error](err); ok && silent.Timeout() {
+	if isTimeout(err) {
 		l.end() // the library would wait as long again for the confirmation
 	}
 	return 0, cmp.Or(err, io.EOF)

@@ -58,11 +58,13 @@ func (f FTP) explain(ctx context.Context, s *session, op, name string, err error
 
 // explainCode decides by the reply code.
 func (f FTP) explainCode(s *session, e *Error) {
-	crowded := strings.Contains(strings.ToLower(s.said.text), "too many")
+	said := strings.ToLower(s.said.text)
+	crowded := strings.Contains(said, "too many") || strings.Contains(said, "already connected")
 	switch {
 	case e.Code/100 == 4 || e.Code == 530 && crowded:
 		// 421, 425, 426, 450, 451 and their like; some servers say
-		// "530 too many users" for 421.
+		// "530 too many users" for 421, proftpd "530 Sorry, the maximum
+		// number of clients (1) for this user are already connected."
 		e.Temporary, e.Hint = true, "try later"
 	case s.said.verb == "REST":
 		e.Reason, e.Err = nil, fmt.Errorf("%w: the server does not start in the middle of a file: %w", errors.ErrUnsupported, e.Err)

@@ -21,6 +21,7 @@ import (
 type options struct {
 	noUTF8 bool // refuses OPTS UTF8
 	noEPSV bool // answers EPSV, and then the data connection fails
+	noMLSD bool // says that it has MLSD, and does not know it then
 }
 
 // after returns what to try next after a failed session, if there is
@@ -33,6 +34,9 @@ func (o options) after(s *session) (options, bool) {
 		return o, true
 	case s.dataRefused && s.said.epsv && !o.noEPSV:
 		o.noEPSV = true
+		return o, true
+	case s.said.verb == "MLSD" && (s.said.code == 500 || s.said.code == 502) && !o.noMLSD:
+		o.noMLSD = true
 		return o, true
 	}
 	return o, false
@@ -85,6 +89,7 @@ func (f FTP) dial(ctx context.Context, o options) (s *session, err error) {
 		ftp.DialWithDebugOutput(&s.said),
 		ftp.DialWithDisabledUTF8(o.noUTF8),
 		ftp.DialWithDisabledEPSV(o.noEPSV),
+		ftp.DialWithDisabledMLSD(o.noMLSD),
 	}
 	switch f.TLS {
 	case TLSNone:

@@ -7,6 +7,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -117,6 +118,23 @@ func TestASilentServerIsAskedOnce(t *testing.T) {
 	_, err := x.src.Stat(t.Context(), setupPath)
 	require.ErrorIs(t, err, fetch.ErrUnreachable)
 	require.Less(t, time.Since(began), 2*silence, "it waits once")
+}
+
+func TestASilentServerIsAskedOnceOnAKeptConnection(t *testing.T) {
+	x := newSetup(t, 10)
+	var lists atomic.Int32
+	x.s.OnCommand(func(verb, _ string) string {
+		if verb == "MLSD" && lists.Add(1) > 1 {
+			return "hang"
+		}
+		return ""
+	})
+	x.src.Idle, x.src.Retry.Tries = realIdle, 1
+	began := time.Now()
+	_, err := fetch.Finder{}.Find(t.Context(), x.src, "asp")
+	require.ErrorIs(t, err, fetch.ErrUnreachable)
+	require.Less(t, time.Since(began), realIdle+realGrace)
+	require.EqualValues(t, 2, lists.Load())
 }
 
 // What a server says may hold the password wherever it says it.

@@ -281,7 +281,11 @@ func (l *look) finish(ctx context.Context) error {
 		var claims [version.FullSetup + 1]int
 		for i, f := range d.files {
 			d.files[i].Sidecar = d.sidecars[f.Path]
+			delete(d.sidecars, f.Path)
 			claims[f.Variant]++
+		}
+		for _, of := range slices.Sorted(maps.Keys(d.sidecars)) {
+			l.skip(d.sidecars[of], SkipName, v)
 		}
 		r.Files = slices.DeleteFunc(d.files, func(f File) bool {
 			if claims[f.Variant] > 1 {

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -60,6 +61,18 @@ func (m manifest) encode() ([]byte, error) {
 type damage struct{ error }
 
 func (d damage) Unwrap() error { return d.error }
+
+// isDamage reports whether err tells of nothing but damages, or is nil.
+func isDamage(err error) bool {
+	switch e := err.(type) { //nolint:errorlint // it takes the tree apart itself
+	case nil, damage:
+		return true
+	case interface{ Unwrap() []error }:
+		all := e.Unwrap()
+		return len(all) > 0 && !slices.ContainsFunc(all, func(err error) bool { return !isDamage(err) })
+	}
+	return false
+}
 
 // readManifest reads the item in dir, and believes it only where it agrees
 // with where it lies and with what lies beside it.

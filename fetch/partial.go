@@ -163,6 +163,16 @@ func inPayload(rel string) string { return path.Join(payloadName, rel) }
 func (s *stage) dataDir() string { return filepath.Join(s.dir, "data") }
 func (s *stage) path() string    { return filepath.Join(s.dataDir(), payloadName) }
 
+// room returns how much of a part's size its partial file takes already. What
+// is not gone on with makes room by being cut off.
+func (s *stage) room(rel string, size int64) int64 {
+	fi, err := s.root.Lstat(inPayload(rel))
+	if err != nil {
+		return 0
+	}
+	return min(fi.Size(), size)
+}
+
 // save makes the journal survive a power cut. The files that it speaks of are
 // synced.
 func (s *stage) save() error {

@@ -275,6 +275,26 @@ func TestFTPListingThatPureFTPdCuts(t *testing.T) {
 	}
 }
 
+// proftpd says 530 where it has too many clients, as for a wrong password.
+func TestFTPCrowdedProFTPD(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	put(t, root, setupPath, payload(1<<20))
+	src := real(realtest.FTP(t, realtest.ProFTPD, root, realtest.Options{Clients: 1, Rate: 64 << 10}), realtest.Plain)
+	first, err := src.Open(t.Context(), setupPath, 0)
+	require.NoError(t, err)
+	var ev events
+	src.Retry = fetch.Retry{Tries: 1000, First: time.Millisecond, Max: 10 * time.Millisecond}
+	var leave sync.Once
+	src.Observe = func(e fetch.Event) {
+		ev.observe(e)
+		leave.Do(func() { _ = first.Close() })
+	}
+	_, err = src.List(t.Context(), "/")
+	require.NoError(t, err, "there is room once the first one is gone")
+	require.ErrorContains(t, ev.of(fetch.EventRetry)[0].Err, "530")
+}
+
 // What servers make of an offset at the end and past it: nothing to send, or
 // no such place. Archive.Fetch asks for neither; see wire.
 func TestFTPPastTheEndOnRealServers(t *testing.T) {

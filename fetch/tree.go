@@ -49,7 +49,7 @@ func readTree(ctx context.Context, list func(context.Context, string) ([]Entry, 
 		}
 		for _, e := range entries {
 			p := path.Join(rel, e.Name)
-			if err := fits(e, path.Join(dir, p), p, taken); err != nil {
+			if err := fits(e, path.Join(dir, rel)+"/"+e.Name, p, taken); err != nil {
 				return err
 			}
 			if e.Kind == KindFile {

@@ -221,6 +221,9 @@ func TestAFolderWithSomethingUnfitIsPassedOver(t *testing.T) {
 			require.Len(t, found.Skipped, 1)
 			require.Equal(t, c.want, found.Skipped[0].Why)
 			require.Equal(t, "7.12.100", found.Skipped[0].Version.String())
+			if name == "a way out" {
+				require.Equal(t, treePath+"/../../../x", found.Skipped[0].Path, "it is told as it was sent")
+			}
 		})
 	}
 }

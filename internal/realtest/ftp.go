@@ -36,6 +36,7 @@ type Options struct {
 	MaxTLS    uint16 // the newest version to speak, such as tls.VersionTLS12; 0: whatever it can
 	Rate      int    // bytes a second that each download gets; 0: all it can
 	ListLimit int    // pure-ftpd only: entries after which it cuts a listing; 0: its own 10,000
+	Clients   int    // proftpd only: how many may be logged in at a time; 0: any number
 	Digest    bool   // proftpd only: answers HASH, XSHA256 and their like
 }
 

@@ -102,13 +102,18 @@ func (s site) proftpd() *exec.Cmd {
 		"</Limit>",
 		"UseReverseDNS off",
 		"PidFile "+filepath.Join(s.dir, "pid"),
-		"ScoreboardFile none",
 		"DelayEngine off",
 		"WtmpLog off",
 		"TransferLog none")
 	if s.options.Rate > 0 {
 		lines = append(lines, fmt.Sprintf("TransferRate RETR %d", s.options.Rate>>10))
 	}
+	scoreboard := "none"
+	if s.options.Clients > 0 {
+		scoreboard = filepath.Join(s.dir, "scoreboard") // it counts them there
+		lines = append(lines, fmt.Sprintf("MaxClients %d", s.options.Clients))
+	}
+	lines = append(lines, "ScoreboardFile "+scoreboard)
 	if s.options.Digest {
 		lines = append(lines, "LoadModule mod_digest.c")
 	}
