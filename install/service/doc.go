@@ -48,8 +48,9 @@
 // Elsewhere, and on a Linux that systemd does not run, all is
 // [errors.ErrUnsupported]. Rights to change services are needed, but to look.
 // Tested with a real systemd, as a user's service manager, and with real
-// services of Windows under Wine, not yet on a Windows of Microsoft's; delayed
-// autostart is not known to that Wine. Units that an [Install] section names
+// services of Windows under Wine, not yet on a Windows of Microsoft's; that Wine
+// neither knows delayed autostart nor lists dependents, so these two were NOT
+// run on Windows. Units that an [Install] section names
 // in Also= are enabled and disabled together with it. Triggers of Windows
 // (such as the arrival of an address) are not looked at, nor is what a
 // person's scheduled task starts.

@@ -110,7 +110,7 @@ func look(ctx context.Context, name string) (state, error) {
 		autostart:  p["UnitFileState"],
 		wantedBy:   strings.Fields(p["WantedBy"]),
 		requiredBy: strings.Fields(p["RequiredBy"]),
-		group:      p["ControlGroup"],
+		root:       p["ControlGroup"],
 	}
 	switch {
 	case !st.exists:
@@ -279,10 +279,10 @@ func start(ctx context.Context, name string) error {
 
 // members is the unit's control group: whatever it started is in there.
 func members(st state) []string {
-	if st.group == "" || st.group == "/" {
+	if st.root == "" || st.root == "/" {
 		return nil
 	}
-	return []string{st.group}
+	return []string{st.root}
 }
 
 // alive lists the processes in control groups and those below them.

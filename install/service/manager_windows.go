@@ -90,8 +90,8 @@ func look(_ context.Context, name string) (st state, err error) {
 		if status.Win32ExitCode == uint32(windows.ERROR_SERVICE_SPECIFIC_ERROR) {
 			st.last = fmt.Sprintf("its exit code is %d of its own", status.ServiceSpecificExitCode)
 		}
-		if config.kind&windows.SERVICE_WIN32_OWN_PROCESS != 0 {
-			st.pid = status.ProcessId
+		if config.kind&windows.SERVICE_WIN32_OWN_PROCESS != 0 && status.ProcessId != 0 {
+			st.root = st.run
 		}
 		switch {
 		case config.kind&windows.SERVICE_WIN32 == 0:
@@ -264,7 +264,8 @@ func start(ctx context.Context, name string) error {
 // members is the service's own process and those that come from it, by number
 // and birth: numbers are used again.
 func members(st state) []string {
-	if st.pid == 0 {
+	root, err := strconv.ParseUint(st.root, 10, 32)
+	if err != nil {
 		return nil
 	}
 	parents := map[uint32]uint32{}
@@ -287,7 +288,7 @@ func members(st state) []string {
 		list = append(list, fmt.Sprintf("%d/%d", pid, b))
 		return true
 	}
-	for grown := add(st.pid, 0); grown; {
+	for grown := add(uint32(root), 0); grown; {
 		grown = false
 		for pid, parent := range parents {
 			// A parent's number may have been another's before.

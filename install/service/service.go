@@ -152,20 +152,22 @@ func (s Service) halt(ctx context.Context, rec record) error {
 	for {
 		left, err := alive(rec.Members)
 		if err == nil {
-			if st, err = look(ctx, s.Name); err == nil && len(left) == 0 && !st.running && !st.moving {
-				break
+			var now state
+			if now, err = look(ctx, s.Name); err == nil {
+				st = now
 			}
 		}
-		if err != nil {
-			return late(ctx, "", err)
-		}
-		if !pause(ctx) {
-			return advise("see in its log what it waits for, or end them by hand; then close again",
-				fmt.Errorf("%w: %s left", context.Cause(ctx), strings.Join(append(left, st.word), ", ")))
+		switch {
+		case err == nil && len(left) == 0 && !st.running && !st.moving:
+			s.at("ended")
+			return nil
+		case err != nil && ctx.Err() == nil:
+			return err
+		case !pause(ctx):
+			return advise("see in its log what it waits for, or end by hand what is left; then close again",
+				fmt.Errorf("%w: %s", context.Cause(ctx), strings.Join(append(left, "the service is "+st.word), ", ")))
 		}
 	}
-	s.at("ended")
-	return nil
 }
 
 func (s Service) up(ctx context.Context, open bool) error {

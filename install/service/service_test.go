@@ -127,6 +127,7 @@ func TestDependentsGoFirst(t *testing.T) {
 	auto := autostarts(t)[0]
 	server := newSubject(t, "asp-server", auto, true)
 	worker := newSubject(t, "asp-worker", auto, true, "asp-server")
+	requireDependents(t, server.Name)
 	err := server.Close(t.Context())
 	require.ErrorIs(t, err, ErrDependents)
 	require.ErrorContains(t, err, "asp-worker")

@@ -17,8 +17,7 @@ type state struct {
 	autostart  string // in the manager's words
 	wantedBy   []string
 	requiredBy []string
-	group      string // Linux: its control group
-	pid        uint32 // Windows: of its own process, 0 if it shares one
+	root       string // its control group, or the number of its own process on Windows; "" if it has none
 	cannot     string // why it could not be put back as it is; "" if it can
 }
 

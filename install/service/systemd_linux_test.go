@@ -137,10 +137,9 @@ func makeWorld() (code int, err error) {
 		return 0, err
 	}
 	defer func() {
-		_ = manager.Process.Signal(syscall.SIGTERM)
+		_ = manager.Process.Kill() // what it started ends with this world
 		_ = manager.Wait()
 	}()
-	signal.Ignore(syscall.SIGTERM)
 	ask := exec.Command("/tmp/bin/systemctl", "show", "--property=Version")
 	ask.Env = env
 	for i := 0; ; i++ {
@@ -227,6 +226,8 @@ func serve(dir string) int {
 	return 0
 }
 
+func requireDependents(*testing.T, string) {}
+
 func create(t *testing.T, name, home string, needs ...string) {
 	t.Helper()
 	text := "[Unit]\nDefaultDependencies=no\n"
@@ -294,4 +295,88 @@ func autostartOf(t *testing.T, name string) string {
 func lives(pid int) bool {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	return err == nil && !strings.Contains(string(b), ") Z ")
+}
+
+// A person's own link beside those of the [Install] section comes back, too.
+func TestLinksOfAPersonComeBack(t *testing.T) {
+	requireManager(t)
+	writeUnit(t, vendorDir, "asp-by-hand.target", "[Unit]\n")
+	s := newSubject(t, "asp-links", "enabled", true)
+	ctl(t, "add-wants", "asp-by-hand.target", s.Name)
+	ctl(t, "add-requires", "basic.target", s.Name)
+	ctl(t, "start", "asp-by-hand.target", "basic.target") // only what is loaded is told of
+	before := ctl(t, "show", "--property=WantedBy,RequiredBy", s.Name)
+	require.Contains(t, before, "asp-by-hand.target")
+	require.Contains(t, before, "basic.target")
+	// What requires it while it runs would be stopped with it.
+	require.ErrorIs(t, s.Close(t.Context()), ErrDependents)
+	ctl(t, "stop", "basic.target")
+	require.NoError(t, s.Close(t.Context()))
+	s.mustBe(t, false, "disabled")
+	require.NotContains(t, ctl(t, "show", "--property=WantedBy,RequiredBy", s.Name), ".target")
+	require.NoError(t, s.Open(t.Context()))
+	s.mustBe(t, true, "enabled")
+	ctl(t, "start", "basic.target")
+	require.Equal(t, before, ctl(t, "show", "--property=WantedBy,RequiredBy", s.Name))
+	ctl(t, "stop", "asp-by-hand.target", "basic.target")
+}
+
+func TestWhatCouldNotBePutBackIsRefused(t *testing.T) {
+	requireManager(t)
+	refused := func(s subject, err error, want string) {
+		t.Helper()
+		require.ErrorContains(t, s.Close(t.Context()), want)
+		if err != nil {
+			require.ErrorIs(t, s.Close(t.Context()), err)
+		}
+		require.NoError(t, s.Open(t.Context()))
+		st, lookErr := Look(t.Context(), s.Name)
+		require.NoError(t, lookErr)
+		require.True(t, st.Running, "%s: it goes on", want)
+	}
+	s := newSubject(t, "asp-masked", "disabled", true)
+	ctl(t, "mask", s.Name)
+	refused(s, nil, "unmask it")
+
+	s = newSubject(t, "asp-linked", "disabled", false)
+	require.NoError(t, os.Rename(filepath.Join(vendorDir, "asp-linked.service"), "/tmp/asp-linked.service"))
+	ctl(t, "daemon-reload")
+	ctl(t, "enable", "/tmp/asp-linked.service")
+	ctl(t, "start", s.Name)
+	refused(s, nil, "put the unit's file itself there")
+
+	s = newSubject(t, "asp-real", "disabled", true)
+	require.NoError(t, os.Symlink("asp-real.service", filepath.Join(vendorDir, "asp-alias.service")))
+	ctl(t, "daemon-reload")
+	alias := s
+	alias.Name = "asp-alias"
+	refused(alias, nil, "another name of asp-real.service")
+
+	s = newSubject(t, "asp-called", "disabled", true)
+	writeUnit(t, vendorDir, "asp-called.timer", "[Unit]\nDefaultDependencies=no\n[Timer]\nOnActiveSec=1h\n")
+	ctl(t, "start", "asp-called.timer")
+	refused(s, ErrDependents, "asp-called.timer")
+	ctl(t, "stop", "asp-called.timer")
+
+	// A unit that is wanted by a file of the vendor's cannot be disabled.
+	s = newSubject(t, "asp-static", "disabled", true)
+	writeUnit(t, vendorDir, "asp-wants.target", "[Unit]\nWants=asp-static.service\n")
+	ctl(t, "start", "asp-wants.target")
+	refused(s, ErrDependents, "asp-wants.target")
+	ctl(t, "stop", "asp-wants.target")
+
+	for _, name := range []string{"", "-H", "a*", "../x", "a b"} {
+		require.ErrorContains(t, Service{Name: name, Dir: t.TempDir()}.Close(t.Context()), "not the name of a unit")
+	}
+}
+
+func TestParseShow(t *testing.T) {
+	require.Equal(t, []map[string]string{{"A": "1", "B": "x=y z"}, {"A": "", "B": ""}}, parseShow("A=1\nB=x=y z\n\nA=\nB=\n"))
+}
+
+func TestWithoutSystemdItIsUnsupported(t *testing.T) {
+	if _, err := os.Stat("/run/systemd/system"); err == nil {
+		t.Skip("systemd runs here")
+	}
+	require.ErrorIs(t, Service{Name: "asp", Dir: t.TempDir()}.Close(t.Context()), errors.ErrUnsupported)
 }
