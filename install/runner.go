@@ -268,6 +268,9 @@ func (c Command) outcome(t *tree, cause error) Outcome {
 		out.Status, out.Meaning = Failed, fmt.Sprintf("killed from outside by signal %d", code-128)
 	default:
 		v := c.Codes.Verdict(code)
+		if c.Uninstall && code == notInstalled {
+			v = Verdict{Status: OK, Meaning: "it was not installed"} // a way back may come here twice
+		}
 		out.Status, out.Meaning, out.Next = v.Status, v.Meaning, v.Next
 	}
 	return out

@@ -101,16 +101,14 @@ func look(ctx context.Context, name string) (state, error) {
 	p := all[0]
 	active, sub := p["ActiveState"], p["SubState"]
 	st := state{
-		exists:     p["LoadState"] != "not-found",
-		running:    slices.Contains([]string{"active", "activating", "reloading", "refreshing"}, active),
-		moving:     slices.Contains([]string{"activating", "deactivating", "maintenance"}, active),
-		word:       fmt.Sprintf("%s (%s), %s", active, sub, p["UnitFileState"]),
-		last:       fmt.Sprintf("its result is %s, its exit status %s", p["Result"], p["ExecMainStatus"]),
-		run:        p["InvocationID"] + "/" + p["NRestarts"],
-		autostart:  p["UnitFileState"],
-		wantedBy:   strings.Fields(p["WantedBy"]),
-		requiredBy: strings.Fields(p["RequiredBy"]),
-		root:       p["ControlGroup"],
+		exists:    p["LoadState"] != "not-found",
+		running:   slices.Contains([]string{"active", "activating", "reloading", "refreshing"}, active),
+		moving:    slices.Contains([]string{"activating", "deactivating", "maintenance"}, active),
+		word:      fmt.Sprintf("%s (%s), %s", active, sub, p["UnitFileState"]),
+		last:      fmt.Sprintf("its result is %s, its exit status %s", p["Result"], p["ExecMainStatus"]),
+		run:       p["InvocationID"] + "/" + p["NRestarts"],
+		autostart: p["UnitFileState"],
+		root:      p["ControlGroup"],
 	}
 	switch {
 	case !st.exists:
@@ -129,6 +127,30 @@ func look(ctx context.Context, name string) (state, error) {
 		st.cannot = "it is transient, so that it could not be started again: stop it"
 	}
 	return st, nil
+}
+
+// links lists the units whose folders of links hold the unit. Of those that
+// are not loaded systemd does not tell.
+func links(ctx context.Context, name string) (wantedBy, requiredBy []string, err error) {
+	name, err = unit(name)
+	if err != nil {
+		return nil, nil, err
+	}
+	out, err := systemctl(ctx, "show", "--property=UnitPath", "--value")
+	if err != nil {
+		return nil, nil, err
+	}
+	in := func(kind string) (list []string) {
+		for _, dir := range strings.Fields(out) {
+			found, _ := filepath.Glob(filepath.Join(dir, "*."+kind, name)) // the pattern is good
+			for _, link := range found {
+				list = append(list, strings.TrimSuffix(filepath.Base(filepath.Dir(link)), "."+kind))
+			}
+		}
+		slices.Sort(list)
+		return slices.Compact(list)
+	}
+	return in("wants"), in("requires"), nil
 }
 
 // linked reports whether a unit is known by a link to a file elsewhere.
@@ -238,10 +260,11 @@ func autostartAs(ctx context.Context, name string, f found) error {
 		return err
 	}
 	// Links that a person added, and no [Install] section names.
-	if st, err = look(ctx, name); err != nil {
+	wanted, required, err := links(ctx, name)
+	if err != nil {
 		return err
 	}
-	for verb, lists := range map[string][2][]string{"add-wants": {f.WantedBy, st.wantedBy}, "add-requires": {f.RequireBy, st.requiredBy}} {
+	for verb, lists := range map[string][2][]string{"add-wants": {f.WantedBy, wanted}, "add-requires": {f.RequiredBy, required}} {
 		for _, by := range lists[0] {
 			if !slices.Contains(lists[1], by) && enabled(f.Autostart) {
 				if err := change(ctx, name, verb, f.Autostart, by); err != nil {

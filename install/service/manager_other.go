@@ -13,7 +13,10 @@ func unsupported() error {
 	return fmt.Errorf("services on %s: %w", runtime.GOOS, errors.ErrUnsupported)
 }
 
-func look(context.Context, string) (state, error)          { return state{}, unsupported() }
+func look(context.Context, string) (state, error) { return state{}, unsupported() }
+func links(context.Context, string) (wanted, required []string, err error) {
+	return nil, nil, unsupported()
+}
 func dependents(context.Context, string) ([]string, error) { return nil, unsupported() }
 func starters(context.Context, string) ([]string, error)   { return nil, unsupported() }
 func autostartOff(context.Context, string, state) error    { return unsupported() }

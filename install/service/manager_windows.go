@@ -104,6 +104,9 @@ func look(_ context.Context, name string) (st state, err error) {
 	return st, err
 }
 
+// links are systemd's.
+func links(context.Context, string) (wantedBy, requiredBy []string, err error) { return nil, nil, nil }
+
 // A config is what of a service's settings matters here.
 type config struct {
 	kind      uint32

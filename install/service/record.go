@@ -30,10 +30,10 @@ type record struct {
 
 // found is what comes back.
 type found struct {
-	Running   bool     `json:"running"`
-	Autostart string   `json:"autostart"` // in the system's words
-	WantedBy  []string `json:"wanted_by,omitempty"`
-	RequireBy []string `json:"required_by,omitempty"`
+	Running    bool     `json:"running"`
+	Autostart  string   `json:"autostart"`           // in the system's words
+	WantedBy   []string `json:"wanted_by,omitempty"` // systemd: units that start it
+	RequiredBy []string `json:"required_by,omitempty"`
 }
 
 func (s Service) path() string {

@@ -93,7 +93,10 @@ func (s Service) down(ctx context.Context, fence bool) error {
 		if err := st.restorable(); err != nil {
 			return err
 		}
-		rec.Found = &found{Running: st.running, Autostart: st.autostart, WantedBy: st.wantedBy, RequireBy: st.requiredBy}
+		rec.Found = &found{Running: st.running, Autostart: st.autostart}
+		if rec.Found.WantedBy, rec.Found.RequiredBy, err = links(ctx, s.Name); err != nil {
+			return err
+		}
 	}
 	rec.Closed = rec.Closed || fence
 	if err := s.write(old, rec); err != nil {

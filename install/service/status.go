@@ -8,17 +8,15 @@ import (
 
 // state is what the system's manager of services tells of one.
 type state struct {
-	exists     bool
-	running    bool   // it runs, or is on its way to
-	moving     bool   // on its way from one state to another
-	word       string // for people, in the manager's words
-	last       string // how it ended, if it has
-	run        string // changes whenever it is started anew
-	autostart  string // in the manager's words
-	wantedBy   []string
-	requiredBy []string
-	root       string // its control group, or the number of its own process on Windows; "" if it has none
-	cannot     string // why it could not be put back as it is; "" if it can
+	exists    bool
+	running   bool   // it runs, or is on its way to
+	moving    bool   // on its way from one state to another
+	word      string // for people, in the manager's words
+	last      string // how it ended, if it has
+	run       string // changes whenever it is started anew
+	autostart string // in the manager's words
+	root      string // its control group, or the number of its own process on Windows; "" if it has none
+	cannot    string // why it could not be put back as it is; "" if it can
 }
 
 // restorable fails where what was found could not be brought back.

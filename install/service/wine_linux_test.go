@@ -13,6 +13,7 @@ import (
 
 // TestUnderWine runs the tests of this package on Windows, with real services.
 func TestUnderWine(t *testing.T) {
+	t.Parallel()
 	if os.Getenv(worldVar) != "" {
 		t.Skip("not in here")
 	}
