@@ -55,7 +55,11 @@
 // When the deadline passes or the context is canceled, the whole tree of
 // processes is ended, those included that left the installer's process group
 // or outlived their parent. Without that a hung installer's grandchild would
-// go on writing while the previous version is being put back.
+// go on writing while the previous version is being put back. On Windows a
+// job object holds them. On Linux a control group does (version 2, below this
+// process's own), where one can be made: as root, or where the unit of the
+// updater says Delegate=yes. Elsewhere they are told by descent, session, and
+// a variable in their environment.
 //
 // # When the updater dies
 //
@@ -79,12 +83,13 @@
 //
 // Linux and Windows are supported; elsewhere running is
 // [errors.ErrUnsupported]. The tests for Windows run under Wine, not yet on a
-// Windows of Microsoft's. On Linux a process that cleared its environment,
-// opened a session of its own and lost its parent is not recognized. On
-// Windows, once the updater and the installer's own process are both gone,
-// what else the installer started is not found by Settle. The work of an MSI
-// happens in the installer service, which does not belong to the tree: after
-// a timeout it is waited for by its mutex, and if it does not come to an end,
-// the run is [Unknown] and stays to be settled. A repair of an MSI asks for
-// the package again, and the private copy is gone: point it to the archive.
+// Windows of Microsoft's. On Linux, where no control group can be made, a
+// process that cleared its environment, opened a session of its own and lost
+// its parent is not recognized. On Windows, once the updater and the
+// installer's own process are both gone, what else the installer started is
+// not found by Settle. The work of an MSI happens in the installer service,
+// which does not belong to the tree: after a timeout it is waited for by its
+// mutex, and if it does not come to an end, the run is [Unknown] and stays to
+// be settled. A repair of an MSI asks for the package again, and the private
+// copy is gone: point it to the archive.
 package install

@@ -35,6 +35,7 @@ type record struct {
 	Started       time.Time     `json:"started"`
 	Deadline      time.Duration `json:"deadline_ns"`
 	LeavesRunning bool          `json:"leaves_running,omitempty"`
+	Group         string        `json:"group,omitempty"` // Linux: the control group of the run, where there can be one
 	PID           int           `json:"pid,omitempty"`   // 0: not known to have been started
 	Birth         string        `json:"birth,omitempty"` // when PID was started, in the system's terms: numbers are used again
 }

@@ -28,6 +28,7 @@ type Runner struct {
 	BusyPause time.Duration
 
 	serviceLimit time.Duration // for tests; zero is the constant
+	noGroup      bool          // for tests: as where control groups cannot be made
 }
 
 // lingerGrace is how long what an installer leaves may live unmentioned: the
@@ -148,6 +149,9 @@ func (r Runner) runCopy(ctx context.Context, c Command, rec record) (Outcome, er
 	if err != nil {
 		return Outcome{}, err
 	}
+	if !r.noGroup {
+		rec.Group = groupPath(rec.ID)
+	}
 	if err := r.writeRecord(rec); err != nil {
 		return Outcome{}, errors.Join(err, log.Close(), r.removeRecord())
 	}
@@ -155,7 +159,7 @@ func (r Runner) runCopy(ctx context.Context, c Command, rec record) (Outcome, er
 	if dir == "" {
 		dir = filepath.Dir(rec.Copy)
 	}
-	t, err := launch(ctx, program{argv: inv.argv, line: inv.line, dir: dir, env: slices.Concat(c.Env, inv.env), id: rec.ID, stdout: log, stderr: log})
+	t, err := launch(ctx, program{argv: inv.argv, line: inv.line, dir: dir, env: slices.Concat(c.Env, inv.env), id: rec.ID, group: rec.Group, stdout: log, stderr: log})
 	// From here on the installer writes to the file by itself.
 	_ = log.Close()
 	if err != nil {

@@ -38,7 +38,7 @@ func wayBackOfAnMSI(t *testing.T, packages string, kind install.Kind) {
 		State: filepath.Join(base, "state"), Archive: filepath.Join(base, "archive"), Backups: filepath.Join(base, "backups"), Live: []string{app},
 		Application: applicationConfig{NoFence: "a test"}, Window: windowConfig{AnyTime: "a test"},
 		Folders:       []pathConfig{{Path: data}},
-		Distributions: []distributionConfig{{Name: "asp", Kind: string(kind), Arguments: []string{"INSTALLDIR=" + app + `\`}}},
+		Distributions: []distributionConfig{{Name: "asp", Kind: string(kind), Arguments: []string{"INSTALLDIR=" + app + `\`}, Probe: probeConfig{HTTP: "http://127.0.0.1:1/replaced-below"}}},
 	}, &printer{out: io.Discard}, false)
 	var releases []rollback.Release
 	for _, text := range []string{"7.12.100", "7.13.100"} {
