@@ -67,9 +67,10 @@
 // half restructured is worse than an installer without an updater. A record
 // in the state folder lets the next process find it: [Runner.Settle] waits
 // for it, or ends it once it is past its deadline. Until then [Runner.Run]
-// refuses to start another one. How a settled installer ended is not
-// known; ask the probe. (A service manager may end everything that a service
-// started: with systemd set KillMode=process for the updater's unit.)
+// refuses to start another one. How a settled installer ended is known on
+// Windows, if it was still at work; else ask the probe. (A service manager may
+// end everything that a service started: with systemd set KillMode=process for
+// the updater's unit.)
 //
 // # Waiting for health
 //

@@ -30,6 +30,8 @@ type record struct {
 	Copy          string        `json:"copy"` // what runs
 	SHA256        string        `json:"sha256"`
 	Kind          Kind          `json:"kind,omitempty"`
+	Codes         Codes         `json:"codes,omitempty"` // what the exit code means
+	Uninstall     bool          `json:"uninstall,omitempty"`
 	Log           string        `json:"log"`
 	OwnLog        string        `json:"own_log,omitempty"`
 	Started       time.Time     `json:"started"`

@@ -19,8 +19,13 @@ type Runner struct {
 	// lie neither on a volume that forbids running programs nor where the
 	// installer, or anyone but this user, writes.
 	State   string
-	Observe func(Event)      // told what happens; may be nil
-	Now     func() time.Time // nil is [time.Now]
+	Observe func(Event) // told what happens; may be nil
+	// Output is shown what the installer prints while it runs, decoded,
+	// without control characters, mostly in whole lines. It is called from a
+	// goroutine of its own, never twice at a time, and no more once Run has
+	// returned. nil shows nothing; the log file has all.
+	Output func(text string)
+	Now    func() time.Time // nil is [time.Now]
 	// BusyPause is how long to wait before an installer that found another
 	// installation in progress ([Busy], 1618 of MSI) is started again; five
 	// times it is started in all, as far as its deadline lets. Zero is 1 min,
@@ -132,6 +137,7 @@ func (r Runner) runUntilFree(ctx context.Context, c Command, rec record) (Outcom
 // NotRun means that nothing was started.
 func (r Runner) runCopy(ctx context.Context, c Command, rec record) (Outcome, error) {
 	rec.Started, rec.Kind, rec.Deadline = r.now(), c.Kind, c.Deadline
+	rec.Codes, rec.Uninstall = c.Codes, c.Uninstall
 	if rec.Log == "" {
 		rec.Log = filepath.Join(r.State, rec.Started.Format("20060102T150405Z")+"-"+rec.ID[:8]+".log")
 	}
@@ -177,9 +183,11 @@ func (r Runner) runCopy(ctx context.Context, c Command, rec record) (Outcome, er
 		<-t.exited()
 		return out, errors.Join(err, r.removeRecord())
 	}
+	shown := follow(rec.Log, logged, r.Output)
 	r.event(Event{Kind: EventStarted, Path: c.Path, PID: rec.PID, Log: rec.Log, Text: fmt.Sprintf("the installer runs as process %d", rec.PID)})
 
 	cause, endErr := r.waitOrEnd(ctx, c, rec, t)
+	shown()
 	out := c.outcome(t, cause)
 	if cause != nil && endErr == nil && c.Kind.worksInService() {
 		if endErr = awaitService(r.serviceLimit); endErr != nil {
@@ -271,13 +279,17 @@ func (c Command) outcome(t *tree, cause error) Outcome {
 	case signaled:
 		out.Status, out.Meaning = Failed, fmt.Sprintf("killed from outside by signal %d", code-128)
 	default:
-		v := c.Codes.Verdict(code)
-		if c.Uninstall && code == notInstalled {
-			v = Verdict{Status: OK, Meaning: "it was not installed"} // a way back may come here twice
-		}
+		v := c.verdict(code)
 		out.Status, out.Meaning, out.Next = v.Status, v.Meaning, v.Next
 	}
 	return out
+}
+
+func (c Command) verdict(code uint32) Verdict {
+	if c.Uninstall && code == notInstalled {
+		return Verdict{Status: OK, Meaning: "it was not installed"} // a way back may come here twice
+	}
+	return c.Codes.Verdict(code)
 }
 
 // err is the error that goes with the outcome.

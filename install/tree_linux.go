@@ -132,6 +132,9 @@ func (t *tree) result() (code uint32, signaled, ok bool) {
 	return uint32(ws.ExitStatus()), false, true //nolint:gosec // 0 to 255
 }
 
+// foundCode is not known: Linux tells an exit code to the parent alone.
+func (t *tree) foundCode() (code uint32, ok bool) { return 0, false }
+
 // count tells how many processes of the tree are alive.
 func (t *tree) count() (int, error) {
 	ps, err := t.members()

@@ -20,16 +20,15 @@ import (
 // A package refuses to install over a newer one: the way back takes the newer
 // one off first, then restores, then installs the previous one.
 func TestR15WayBackOfAnMSI(t *testing.T) {
-	packages := os.Getenv(packagesVar)
-	if packages == "" {
+	if !packagesHere() {
 		t.Skip("no packages were made; TestUnderWine makes them")
 	}
 	for _, kind := range []install.Kind{install.MSI, install.Auto} {
-		t.Run(string(kind), func(t *testing.T) { wayBackOfAnMSI(t, packages, kind) })
+		t.Run(string(kind), func(t *testing.T) { wayBackOfAnMSI(t, kind) })
 	}
 }
 
-func wayBackOfAnMSI(t *testing.T, packages string, kind install.Kind) {
+func wayBackOfAnMSI(t *testing.T, kind install.Kind) {
 	base := t.TempDir()
 	app, data := filepath.Join(base, "Опека и попечительство"), filepath.Join(base, "data")
 	require.NoError(t, os.Mkdir(data, 0o700))
@@ -44,7 +43,7 @@ func wayBackOfAnMSI(t *testing.T, packages string, kind install.Kind) {
 	for _, text := range []string{"7.12.100", "7.13.100"} {
 		v, err := version.Parse(text)
 		require.NoError(t, err)
-		item, err := s.archive.Import(t.Context(), filepath.Join(packages, text+".msi"),
+		item, err := s.archive.Import(t.Context(), text+".msi",
 			fetch.Key{Distribution: "asp", Version: v, Variant: version.Setup}, fetch.Unauthenticated("a test"))
 		require.NoError(t, err)
 		releases = append(releases, release(item))
@@ -89,9 +88,7 @@ func wayBackOfAnMSI(t *testing.T, packages string, kind install.Kind) {
 	require.Equal(t, "before", string(rows))
 	require.Subset(t, done, []rollback.Step{rollback.StepInstall, rollback.StepRemove, rollback.StepRestore, rollback.StepRolledBack})
 
-	// A way back that is gone again finds nothing to take off.
+	// A way back that is gone again has nothing to take off.
 	require.NoError(t, u.Parts[0].Installer.(rollback.Remover).Remove(t.Context(), releases[1]))
 	require.Equal(t, "7.12.100", installed())
-	require.NoError(t, u.Parts[0].Installer.(rollback.Remover).Remove(t.Context(), releases[0]))
-	require.Empty(t, installed())
 }

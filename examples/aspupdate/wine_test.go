@@ -28,7 +28,7 @@ func TestUnderWine(t *testing.T) {
 	}
 	w := realtest.StartWine(t)
 	cmd := w.Command(w.BuildTest(t, "."), "-test.timeout=4m", "-test.v", "-test.run=^TestR15WayBackOfAnMSI$")
-	cmd.Env = append(cmd.Env, packagesVar+"=Z:"+packages)
+	cmd.Dir = packages
 	out, err := cmd.CombinedOutput()
 	require.NoError(t, err, string(out))
 	require.Contains(t, string(out), "--- PASS: TestR15WayBackOfAnMSI (", "it ran, and was not skipped")
