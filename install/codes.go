@@ -82,26 +82,29 @@ const (
 	nextSilent  = "run it again, unattended"
 )
 
+// notInstalled is how Windows Installer says that it does not know a product.
+const notInstalled = 1605
+
 // tables holds only codes seen in runs or in the makers' documentation.
 func tables() map[Kind]Codes {
 	msi := Codes{
-		0:    {OK, "done", ""},
-		1601: {Failed, "the installer service could not be reached", "see that the service Windows Installer can start, then run it again"},
-		1602: {Canceled, "canceled by a person at the machine", nextSilent},
-		1603: {Failed, "fatal error; Windows Installer took its own changes back where it could", nextLog},
-		1605: {Failed, "this product is not installed", "ask the probe what is installed"},
-		1612: {Failed, "the package that the installed product came from is gone", "put that version's package back out of the archive of versions"},
-		1618: {Busy, "another installation is in progress", "wait until it has ended, then run it again"},
-		1619: {Failed, "the package could not be opened", nextPackage},
-		1620: {Failed, "the package is not a valid Windows Installer package", nextPackage},
-		1622: {Failed, "the installer's log file could not be opened", "make the log's folder writable"},
-		1625: {Failed, "a policy of this machine forbids the installation", "ask the administrator, or run as one"},
-		1633: {Failed, "the package is not for this machine's processor", "get the package for this machine"},
-		1638: {Failed, "another version of the product is installed", "uninstall that version first, as a downgrade needs"},
-		1639: {Failed, "the command line is not valid", nextArgs},
-		1641: {RebootNeeded, "done, and the machine is being restarted", nextReboot},
-		1925: {Failed, "it takes an administrator's rights", "run as an administrator"},
-		3010: {RebootNeeded, "done but for a restart of the machine", nextReboot},
+		0:            {OK, "done", ""},
+		1601:         {Failed, "the installer service could not be reached", "see that the service Windows Installer can start, then run it again"},
+		1602:         {Canceled, "canceled by a person at the machine", nextSilent},
+		1603:         {Failed, "fatal error; Windows Installer took its own changes back where it could", nextLog},
+		notInstalled: {Failed, "this product is not installed", "ask the probe what is installed"},
+		1612:         {Failed, "the package that the installed product came from is gone", "put that version's package back out of the archive of versions"},
+		1618:         {Busy, "another installation is in progress", "wait until it has ended, then run it again"},
+		1619:         {Failed, "the package could not be opened", nextPackage},
+		1620:         {Failed, "the package is not a valid Windows Installer package", nextPackage},
+		1622:         {Failed, "the installer's log file could not be opened", "make the log's folder writable"},
+		1625:         {Failed, "a policy of this machine forbids the installation", "ask the administrator, or run as one"},
+		1633:         {Failed, "the package is not for this machine's processor", "get the package for this machine"},
+		1638:         {Failed, "another version of the product is installed", "uninstall that version first, as a downgrade needs"},
+		1639:         {Failed, "the command line is not valid", nextArgs},
+		1641:         {RebootNeeded, "done, and the machine is being restarted", nextReboot},
+		1925:         {Failed, "it takes an administrator's rights", "run as an administrator"},
+		3010:         {RebootNeeded, "done but for a restart of the machine", nextReboot},
 	}
 	burn := maps.Clone(msi) // bundles pass on the codes of their packages, at times as results of COM
 	for code, verdict := range msi {

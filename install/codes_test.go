@@ -43,3 +43,12 @@ func TestCodesAreTheCallersOwn(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, Failed, b.Verdict(1603).Status)
 }
+
+// A way back may come twice to where the package is taken off.
+func TestTakingOffWhatIsNotThereIsASuccess(t *testing.T) {
+	codes, err := MSI.Codes()
+	require.NoError(t, err)
+	require.Equal(t, Failed, Command{Codes: codes}.verdict(1605).Status)
+	require.Equal(t, OK, Command{Codes: codes, Uninstall: true}.verdict(1605).Status)
+	require.Equal(t, Failed, Command{Codes: codes, Uninstall: true}.verdict(1603).Status)
+}

@@ -35,7 +35,7 @@ type Command struct {
 	Args []string
 	// Uninstall takes off what the package installed; for kind [MSI] only. A
 	// downgrade of an MSI needs that, with the package of the version that is
-	// installed.
+	// installed. That it is not there (1605) is a success then.
 	Uninstall bool
 	// Launcher is the program, with its first arguments, that opens the
 	// installer: {"/bin/sh", "-e"}, {"wine"}. The copy's path and Args follow,

@@ -55,7 +55,11 @@
 // When the deadline passes or the context is canceled, the whole tree of
 // processes is ended, those included that left the installer's process group
 // or outlived their parent. Without that a hung installer's grandchild would
-// go on writing while the previous version is being put back.
+// go on writing while the previous version is being put back. On Windows a
+// job object holds them. On Linux a control group does (version 2, below this
+// process's own), where one can be made: as root, or where the unit of the
+// updater says Delegate=yes. Elsewhere they are told by descent, session, and
+// a variable in their environment.
 //
 // # Before it runs
 //
@@ -87,9 +91,10 @@
 // half restructured is worse than an installer without an updater. A record
 // in the state folder lets the next process find it: [Runner.Settle] waits
 // for it, or ends it once it is past its deadline. Until then [Runner.Run]
-// refuses to start another one. How a settled installer ended is not
-// known; ask the probe. (A service manager may end everything that a service
-// started: with systemd set KillMode=process for the updater's unit.)
+// refuses to start another one. How a settled installer ended is known on
+// Windows, if it was still at work; else ask the probe. (A service manager may
+// end everything that a service started: with systemd set KillMode=process for
+// the updater's unit.)
 //
 // # Waiting for health
 //
@@ -107,9 +112,9 @@
 //
 // Linux and Windows are supported; elsewhere running is
 // [errors.ErrUnsupported]. The tests for Windows run under Wine, not yet on a
-// Windows of Microsoft's. On Linux a process that cleared its environment,
-// opened a session of its own and lost its parent is not recognized. On
-// Windows, once the updater and the installer's own process are both gone,
+// Windows of Microsoft's. On Linux, where no control group can be made, a
+// process that cleared its environment, opened a session of its own and lost
+// its parent is not recognized. On Windows, once the updater and the installer's own process are both gone,
 // what else the installer started is not found by Settle. The work of an MSI
 // happens in the installer service, which does not belong to the tree: after
 // a timeout it is waited for by its mutex, and if it does not come to an end,

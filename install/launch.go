@@ -24,6 +24,7 @@ type program struct {
 	dir            string
 	env            []string // whole; launch adds the run's id
 	id             string
+	group          string    // Linux: the control group to make for it; may be empty
 	stdout, stderr io.Writer // nil is the null device; an *os.File is written to directly
 }
 

@@ -30,11 +30,14 @@ type record struct {
 	Copy          string        `json:"copy"` // what runs
 	SHA256        string        `json:"sha256"`
 	Kind          Kind          `json:"kind,omitempty"`
+	Codes         Codes         `json:"codes,omitempty"` // what the exit code means
+	Uninstall     bool          `json:"uninstall,omitempty"`
 	Log           string        `json:"log"`
 	OwnLog        string        `json:"own_log,omitempty"`
 	Started       time.Time     `json:"started"`
 	Deadline      time.Duration `json:"deadline_ns"`
 	LeavesRunning bool          `json:"leaves_running,omitempty"`
+	Group         string        `json:"group,omitempty"` // Linux: the control group of the run, where there can be one
 	PID           int           `json:"pid,omitempty"`   // 0: not known to have been started
 	Birth         string        `json:"birth,omitempty"` // when PID was started, in the system's terms: numbers are used again
 }

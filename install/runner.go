@@ -20,8 +20,13 @@ type Runner struct {
 	// lie neither on a volume that forbids running programs nor where the
 	// installer, or anyone but this user, writes.
 	State   string
-	Observe func(Event)      // told what happens; may be nil
-	Now     func() time.Time // nil is [time.Now]
+	Observe func(Event) // told what happens; may be nil
+	// Output is shown what the installer prints while it runs, decoded,
+	// without control characters, mostly in whole lines. It is called from a
+	// goroutine of its own, never twice at a time, and no more once Run has
+	// returned. nil shows nothing; the log file has all.
+	Output func(text string)
+	Now    func() time.Time // nil is [time.Now]
 	// BusyPause is how long to wait before an installer that found another
 	// installation in progress ([Busy], 1618 of MSI) is started again; five
 	// times it is started in all, as far as its deadline lets. Zero is 1 min,
@@ -30,6 +35,7 @@ type Runner struct {
 
 	serviceLimit time.Duration        // for tests; zero is the constant
 	elevated     func() (bool, error) // for tests; nil asks the system
+	noGroup      bool                 // for tests: as where control groups cannot be made
 }
 
 // lingerGrace is how long what an installer leaves may live unmentioned: the
@@ -161,6 +167,7 @@ func (r Runner) runUntilFree(ctx context.Context, c Command, rec record) (Outcom
 // NotRun means that nothing was started.
 func (r Runner) runCopy(ctx context.Context, c Command, rec record) (Outcome, error) {
 	rec.Started, rec.Kind, rec.Deadline = r.now(), c.Kind, c.Deadline
+	rec.Codes, rec.Uninstall = c.Codes, c.Uninstall
 	if rec.Log == "" {
 		rec.Log = filepath.Join(r.State, rec.Started.Format("20060102T150405Z")+"-"+rec.ID[:8]+".log")
 	}
@@ -178,6 +185,9 @@ func (r Runner) runCopy(ctx context.Context, c Command, rec record) (Outcome, er
 	if err != nil {
 		return Outcome{}, err
 	}
+	if !r.noGroup {
+		rec.Group = groupPath(rec.ID)
+	}
 	if err := r.writeRecord(rec); err != nil {
 		return Outcome{}, errors.Join(err, log.Close(), r.removeRecord())
 	}
@@ -185,7 +195,7 @@ func (r Runner) runCopy(ctx context.Context, c Command, rec record) (Outcome, er
 	if dir == "" {
 		dir = filepath.Dir(rec.Copy)
 	}
-	t, err := launch(ctx, program{argv: inv.argv, line: inv.line, dir: dir, env: slices.Concat(c.Env, inv.env), id: rec.ID, stdout: log, stderr: log})
+	t, err := launch(ctx, program{argv: inv.argv, line: inv.line, dir: dir, env: slices.Concat(c.Env, inv.env), id: rec.ID, group: rec.Group, stdout: log, stderr: log})
 	// From here on the installer writes to the file by itself.
 	_ = log.Close()
 	if err != nil {
@@ -203,9 +213,11 @@ func (r Runner) runCopy(ctx context.Context, c Command, rec record) (Outcome, er
 		<-t.exited()
 		return out, errors.Join(err, r.removeRecord())
 	}
+	shown := follow(rec.Log, logged, r.Output)
 	r.event(Event{Kind: EventStarted, Path: c.Path, PID: rec.PID, Log: rec.Log, Text: fmt.Sprintf("the installer runs as process %d", rec.PID)})
 
 	cause, endErr := r.waitOrEnd(ctx, c, rec, t)
+	shown()
 	out := c.outcome(t, cause)
 	if cause != nil && endErr == nil && c.Kind.worksInService() {
 		if endErr = awaitService(r.serviceLimit); endErr != nil {
@@ -297,10 +309,17 @@ func (c Command) outcome(t *tree, cause error) Outcome {
 	case signaled:
 		out.Status, out.Meaning = Failed, fmt.Sprintf("killed from outside by signal %d", code-128)
 	default:
-		v := c.Codes.Verdict(code)
+		v := c.verdict(code)
 		out.Status, out.Meaning, out.Next = v.Status, v.Meaning, v.Next
 	}
 	return out
+}
+
+func (c Command) verdict(code uint32) Verdict {
+	if c.Uninstall && code == notInstalled {
+		return Verdict{Status: OK, Meaning: "it was not installed"} // a way back may come here twice
+	}
+	return c.Codes.Verdict(code)
 }
 
 // err is the error that goes with the outcome.

@@ -23,9 +23,10 @@ const (
 type Settlement struct {
 	Found Finding
 	Path  string // the installer, as it was named then
-	// Outcome has the status NotRun if nothing was pending, TimedOut after
-	// Ended, and else Unknown: its exit code went to a process that is no
-	// more. Ask the probe.
+	// Outcome has the status NotRun if nothing was pending, and TimedOut
+	// after Ended. After Finished it is as [Runner.Run] would have it where
+	// the system tells the exit code of a process that another one started,
+	// which Windows does. Else it is Unknown. Ask the probe in any case.
 	Outcome Outcome
 }
 
@@ -79,6 +80,10 @@ func (r Runner) Settle(ctx context.Context) (Settlement, error) {
 	s.Outcome.Log, s.Outcome.OwnLog, s.Outcome.Tail = rec.logs(0)
 	if found == Ended {
 		s.Outcome.Status, s.Outcome.Meaning = TimedOut, "ended past its deadline"
+	}
+	if code, ok := t.foundCode(); ok && found == Finished {
+		v := Command{Codes: rec.Codes, Uninstall: rec.Uninstall}.verdict(code)
+		s.Outcome.Status, s.Outcome.Code, s.Outcome.Meaning = v.Status, code, v.Meaning
 	}
 	if found != Gone {
 		s.Outcome.Duration = r.now().Sub(rec.Started)

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"testing"
 	"time"
 
@@ -35,7 +36,7 @@ func orphan(t *testing.T, steps ...string) (Runner, *[]Event) {
 func TestInstallerOutlivesItsRunnerAndIsFound(t *testing.T) {
 	dir := t.TempDir()
 	mark := filepath.Join(dir, "done")
-	r, events := orphan(t, "pid="+filepath.Join(dir, "a"), "print=before", "sleep=1s", "print=after", "complain=still here", "touch="+mark)
+	r, events := orphan(t, "pid="+filepath.Join(dir, "a"), "print=before", "sleep=1s", "print=after", "complain=still here", "touch="+mark, "exit=42")
 
 	_, err := r.Run(t.Context(), fake(t))
 	require.ErrorIs(t, err, ErrUnsettled, "not a second one beside it")
@@ -50,8 +51,13 @@ func TestInstallerOutlivesItsRunnerAndIsFound(t *testing.T) {
 	s, err = r.Settle(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, Finished, s.Found)
-	require.Equal(t, Unknown, s.Outcome.Status)
 	require.Contains(t, s.Outcome.Next, "ask the probe")
+	if runtime.GOOS == "windows" {
+		require.Equal(t, Failed, s.Outcome.Status)
+		require.EqualValues(t, 42, s.Outcome.Code)
+	} else {
+		require.Equal(t, Unknown, s.Outcome.Status)
+	}
 	require.FileExists(t, mark)
 	require.Contains(t, s.Outcome.Tail, "after", "output goes on without us")
 	require.Contains(t, s.Outcome.Tail, "still here")

@@ -16,11 +16,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// tree is the processes of one run: the root that was started, whatever
-// carries the run's id in its environment, and all their descendants. It is
-// looked up in /proc each time. Becoming a subreaper would catch the last
-// orphan too, but that is a setting of the whole calling process.
+// tree is the processes of one run: the root that was started, whatever is in
+// the run's control group or carries the run's id in its environment, and all
+// their descendants. It is looked up each time. A control group holds every
+// process that is born in it, whatever that does; where none can be made, an
+// orphan that forgot its id is lost. Becoming a subreaper would catch that
+// one, too, but is a setting of the whole calling process.
 type tree struct {
+	group string // the control group's folder; "" if there is none
 	id    string
 	root  process // pid 0 if not known
 	copy  string  // find: the path by which a root without a number is known
@@ -35,12 +38,30 @@ func launch(ctx context.Context, p program) (*tree, error) {
 		return nil, fmt.Errorf("/proc cannot be read, and without it the installer's processes cannot be seen: %w", err)
 	}
 	var cmd *exec.Cmd
+	var group *os.File
+	if p.group != "" {
+		group, _ = makeGroup(p.group) // or it runs without
+	}
+	drop := func() {
+		if group != nil {
+			_ = group.Close()
+			removeGroup(p.group)
+			group = nil
+		}
+	}
 	for {
 		cmd = p.command()
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+		if group != nil {
+			cmd.SysProcAttr.UseCgroupFD, cmd.SysProcAttr.CgroupFD = true, int(group.Fd())
+		}
 		err := cmd.Start()
 		if err == nil {
 			break
+		}
+		if group != nil && !errors.Is(err, unix.ETXTBSY) {
+			drop() // perhaps it is only that the kernel does not let it be born there
+			continue
 		}
 		// A program that another thread forks just now may for a moment hold
 		// the copy open for writing, from before it was closed here.
@@ -49,11 +70,16 @@ func launch(ctx context.Context, p program) (*tree, error) {
 		}
 		select {
 		case <-ctx.Done():
+			drop()
 			return nil, errors.Join(err, context.Cause(ctx))
 		case <-time.After(5 * time.Millisecond):
 		}
 	}
 	t := &tree{id: p.id, cmd: cmd, ended: make(chan struct{})}
+	if group != nil {
+		t.group = p.group
+		_ = group.Close()
+	}
 	// Not waited for yet, so it is still listed, dead or alive.
 	t.root, _ = readProcess(cmd.Process.Pid)
 	t.root.pid = cmd.Process.Pid
@@ -66,7 +92,7 @@ func launch(ctx context.Context, p program) (*tree, error) {
 
 // find returns the tree of a run that another process started.
 func find(rec record) (*tree, error) {
-	t := &tree{id: rec.ID, copy: rec.Copy}
+	t := &tree{id: rec.ID, copy: rec.Copy, group: groupOf(rec)}
 	boot, start, _ := strings.Cut(rec.Birth, "/")
 	if boot == bootID() {
 		if n, err := strconv.ParseUint(start, 10, 64); err == nil {
@@ -81,7 +107,13 @@ func (t *tree) birth() string           { return fmt.Sprintf("%s/%d", bootID(), 
 func (t *tree) release() error          { return nil }
 func (t *tree) frozen() bool            { return false }
 func (t *tree) exited() <-chan struct{} { return t.ended }
-func (t *tree) close()                  {}
+
+// close removes the control group, unless something lives in it.
+func (t *tree) close() {
+	if t.group != "" {
+		removeGroup(t.group)
+	}
+}
 
 // result tells how the root ended; ok is false while it has not.
 func (t *tree) result() (code uint32, signaled, ok bool) {
@@ -99,6 +131,9 @@ func (t *tree) result() (code uint32, signaled, ok bool) {
 	}
 	return uint32(ws.ExitStatus()), false, true //nolint:gosec // 0 to 255
 }
+
+// foundCode is not known: Linux tells an exit code to the parent alone.
+func (t *tree) foundCode() (code uint32, ok bool) { return 0, false }
 
 // count tells how many processes of the tree are alive.
 func (t *tree) count() (int, error) {
@@ -144,6 +179,12 @@ func (t *tree) look() ([]process, error) {
 	}
 	in := map[int]bool{}
 	var members []process
+	for _, pid := range groupPIDs(t.group) {
+		if p, err := readProcess(pid); err == nil && pid != os.Getpid() {
+			in[pid] = true
+			members = append(members, p)
+		}
+	}
 	for grown := true; grown; {
 		grown = false
 		for _, p := range all {
@@ -169,6 +210,7 @@ func (t *tree) owns(p process, session int) bool {
 // no new one turns up, so that none can start another unseen.
 func (t *tree) end() error {
 	begun := time.Now()
+	killGroup(t.group)
 	seen := map[process]bool{}
 	for pause := 2 * time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
 		ps, err := t.members()

@@ -26,6 +26,7 @@ func (*tree) release() error               { return nil }
 func (*tree) frozen() bool                 { return false }
 func (*tree) exited() <-chan struct{}      { return nil }
 func (*tree) close()                       {}
+func (*tree) foundCode() (uint32, bool)    { return 0, false }
 func (*tree) result() (uint32, bool, bool) { return 0, false, false }
 func (*tree) count() (int, error)          { return 0, unsupported() }
 func (*tree) countRoot() (int, error)      { return 0, unsupported() }

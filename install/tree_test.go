@@ -40,7 +40,9 @@ func pids(t *testing.T, steps []string) []int {
 	return all
 }
 
-func TestCancelLeavesNoProcess(t *testing.T) {
+func TestCancelLeavesNoProcess(t *testing.T) { cancelLeavesNoProcess(t, false) }
+
+func cancelLeavesNoProcess(t *testing.T, noGroup bool) {
 	why := errors.New("the operator said so")
 	dir := t.TempDir()
 	for name := range trees(dir) {
@@ -55,6 +57,7 @@ func TestCancelLeavesNoProcess(t *testing.T) {
 			}
 			done := make(chan result, 1)
 			r, _ := newRunner(t)
+			r.noGroup = noGroup
 			cmd := fake(t, steps...)
 			go func() {
 				out, err := r.Run(ctx, cmd)

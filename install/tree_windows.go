@@ -23,7 +23,8 @@ type tree struct {
 	root  int
 	born  string
 	ended chan struct{}
-	stuck bool // find: the root was never released
+	stuck bool           // find: the root was never released
+	found windows.Handle // find: of the root, if it was alive then
 }
 
 // launch starts p suspended and puts it into its job; release lets it run. It
@@ -148,6 +149,17 @@ func find(rec record) (*tree, error) {
 	// The number is recorded before the root is released.
 	t := &tree{job: job, root: rec.PID, born: rec.Birth}
 	t.stuck = rec.PID == 0 || t.unreleased()
+	if n, err := t.countRoot(); err == nil && n == 1 && t.root != 0 {
+		h, err := windows.OpenProcess(windows.PROCESS_QUERY_LIMITED_INFORMATION|windows.SYNCHRONIZE, false, uint32(t.root)) //nolint:gosec // a process number
+		if err == nil {
+			// Nobody has the number anew as long as this is open.
+			if born, err := birthOf(h); err == nil && born == t.born {
+				t.found = h
+			} else {
+				_ = windows.CloseHandle(h)
+			}
+		}
+	}
 	return t, nil
 }
 
@@ -155,7 +167,25 @@ func (t *tree) pid() int                { return t.root }
 func (t *tree) birth() string           { return t.born }
 func (t *tree) frozen() bool            { return t.stuck }
 func (t *tree) exited() <-chan struct{} { return t.ended }
-func (t *tree) close()                  { _ = windows.CloseHandle(t.job) }
+
+func (t *tree) close() {
+	_ = windows.CloseHandle(t.job)
+	if t.found != 0 {
+		_ = windows.CloseHandle(t.found)
+	}
+}
+
+// foundCode is the exit code of a root that find found alive, once it has
+// ended.
+func (t *tree) foundCode() (code uint32, ok bool) {
+	if t.found == 0 {
+		return 0, false
+	}
+	if event, err := windows.WaitForSingleObject(t.found, 0); err != nil || event != windows.WAIT_OBJECT_0 {
+		return 0, false
+	}
+	return code, windows.GetExitCodeProcess(t.found, &code) == nil
+}
 
 // result tells how the root ended; ok is false while it has not.
 func (t *tree) result() (code uint32, signaled, ok bool) {

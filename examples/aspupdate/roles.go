@@ -178,6 +178,10 @@ func (i installer) entry(item fetch.Item) (string, error) {
 }
 
 func (i installer) Install(ctx context.Context, r rollback.Release) error {
+	return i.run(ctx, r, false)
+}
+
+func (i installer) run(ctx context.Context, r rollback.Release, uninstall bool) error {
 	item, err := i.item(r)
 	if err != nil {
 		return err
@@ -186,6 +190,7 @@ func (i installer) Install(ctx context.Context, r rollback.Release) error {
 	if err != nil {
 		return err
 	}
+	cmd.Uninstall = uninstall
 	out, err := i.runner.Run(ctx, cmd)
 	if err == nil && out.Status == install.RebootNeeded {
 		return fmt.Errorf("%s: %w", out.Meaning, rollback.ErrReboot)
@@ -221,11 +226,40 @@ func (i installer) Needs(context.Context) ([]rollback.Need, error) {
 	return []rollback.Need{need}, err
 }
 
-// A remover can also take a first installation off again.
+// A remover can also take a version off the machine: by the operator's
+// command, or by the package itself.
 type remover struct{ installer }
 
-func (r remover) Remove(ctx context.Context, _ rollback.Release) error {
-	return command(ctx, r.conf.Remove)
+func (r remover) Remove(ctx context.Context, rel rollback.Release) error {
+	if len(r.conf.Remove) > 0 {
+		return command(ctx, r.conf.Remove)
+	}
+	err := r.run(ctx, rel, true)
+	if errors.Is(err, rollback.ErrReboot) {
+		return nil // the previous version's installer says so, too, if it cannot go on
+	}
+	return err
+}
+
+// removes reports whether r can be taken off: an MSI can, and goes back to an
+// older one only in that way.
+func (i installer) removes(r rollback.Release) bool {
+	if len(i.conf.Remove) > 0 {
+		return true
+	}
+	if len(i.conf.Launcher) > 0 || i.conf.Kind != string(install.Auto) {
+		return len(i.conf.Launcher) == 0 && i.conf.Kind == string(install.MSI)
+	}
+	item, err := i.item(r)
+	if err != nil {
+		return false
+	}
+	file, err := item.Entry(i.conf.Entry)
+	if err != nil {
+		return false
+	}
+	kind, err := install.Detect(file)
+	return err == nil && kind == install.MSI
 }
 
 // environment is what a program needs to find its way, and the named

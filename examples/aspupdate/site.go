@@ -283,7 +283,7 @@ func (s *site) update(parts []rollback.PlanPart) (*rollback.Update, error) {
 			}
 		}
 		part := rollback.Part{Name: p.Name, From: p.From, To: p.To, Setup: p.Setup, Installer: inst, Probe: newProbe(d.Probe, s.show.install)}
-		if len(d.Remove) > 0 {
+		if inst.removes(p.To) {
 			part.Installer = remover{inst}
 		}
 		u.Parts = append(u.Parts, part)

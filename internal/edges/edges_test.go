@@ -31,6 +31,7 @@ var (
 		"backup/files":    with(durable, "backup", "github.com/gofrs/flock", "github.com/klauspost/compress"),
 		"backup/postgres": with(durable, "internal/process", "backup", "github.com/gofrs/flock", "github.com/jackc/pgx/v5", "github.com/jackc/pgpassfile", "github.com/jackc/pgservicefile", "golang.org/x/text", "github.com/klauspost/compress"),
 		"install":         with(durable, "github.com/gofrs/flock", "golang.org/x/text"),
+		"install/service": durable,
 		"install/authenticode": {
 			"github.com/sassoftware/relic/v8/lib/pkcs7", "github.com/sassoftware/relic/v8/lib/pkcs9", "github.com/sassoftware/relic/v8/lib/x509tools",
 			"github.com/sassoftware/relic/v8/signers/sigerrors", "github.com/spf13/cobra", "github.com/spf13/pflag",

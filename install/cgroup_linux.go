@@ -1,0 +1,116 @@
+package install
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// groupPrefix starts the names of the control groups that hold one run each.
+const groupPrefix = "aspupdate-"
+
+// groupPath names a control group (version 2) for the run with the id, below
+// this process's own, or "" where there are none. Whether it can be made shows
+// when it is made.
+func groupPath(id string) string {
+	own, err1 := os.ReadFile("/proc/self/cgroup")
+	mounts, err2 := os.ReadFile("/proc/self/mountinfo")
+	if err1 != nil || err2 != nil {
+		return ""
+	}
+	dir := groupDir(string(own), string(mounts))
+	if dir == "" {
+		return ""
+	}
+	return filepath.Join(dir, groupPrefix+id)
+}
+
+// groupDir is the folder of the group that the text of /proc/self/cgroup
+// names, as the mounts show it.
+func groupDir(own, mounts string) string {
+	for line := range strings.Lines(own) {
+		path, ok := strings.CutPrefix(strings.TrimSpace(line), "0::/")
+		if !ok || path != "" && !filepath.IsLocal(path) { // outside of what is shown to us
+			continue
+		}
+		for mount := range strings.Lines(mounts) {
+			// number parent device root mountpoint options… - type …
+			f := strings.Fields(mount)
+			dash := slices.Index(f, "-")
+			if dash < 6 || len(f) <= dash+1 || f[dash+1] != "cgroup2" || strings.Contains(f[4], `\`) {
+				continue
+			}
+			if rel, err := filepath.Rel(f[3], "/"+path); err == nil && filepath.IsLocal(rel) {
+				return filepath.Join(f[4], rel)
+			}
+		}
+	}
+	return ""
+}
+
+// makeGroup makes the group and opens it for a process to be born in. Without
+// the right to make one the error says so, and the run goes on without. Groups
+// of runs that have ended since are removed on the way.
+func makeGroup(dir string) (*os.File, error) {
+	old, _ := filepath.Glob(filepath.Join(filepath.Dir(dir), groupPrefix+"*")) // the pattern is good
+	for _, d := range old {
+		if validID(strings.TrimPrefix(filepath.Base(d), groupPrefix)) {
+			removeGroup(d)
+		}
+	}
+	if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) { //nolint:gosec // like its neighbors
+		return nil, err
+	}
+	return os.Open(dir)
+}
+
+// removeGroup removes a group and those below it, if no process is in them.
+func removeGroup(dir string) {
+	below, _ := filepath.Glob(filepath.Join(dir, "*", "cgroup.procs"))
+	for _, file := range below {
+		removeGroup(filepath.Dir(file))
+	}
+	_ = unix.Rmdir(dir)
+}
+
+// groupOf returns the group that a record names, or "" if that is none of a
+// run's, or is gone.
+func groupOf(rec record) string {
+	var st unix.Statfs_t
+	if filepath.Base(rec.Group) != groupPrefix+rec.ID || unix.Statfs(rec.Group, &st) != nil || st.Type != unix.CGROUP2_SUPER_MAGIC {
+		return ""
+	}
+	return rec.Group
+}
+
+// groupPIDs lists the processes in a group and those below it.
+func groupPIDs(dir string) (pids []int) {
+	if dir == "" {
+		return nil
+	}
+	b, _ := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
+	for _, word := range strings.Fields(string(b)) {
+		if pid, err := strconv.Atoi(word); err == nil && pid > 0 {
+			pids = append(pids, pid)
+		}
+	}
+	below, _ := filepath.Glob(filepath.Join(dir, "*", "cgroup.procs"))
+	for _, file := range below {
+		pids = append(pids, groupPIDs(filepath.Dir(file))...)
+	}
+	return pids
+}
+
+// killGroup kills all of a group at once, also what is born meanwhile. A kernel
+// before 5.14 cannot.
+func killGroup(dir string) {
+	if dir != "" {
+		_ = os.WriteFile(filepath.Join(dir, "cgroup.kill"), []byte("1"), 0o600)
+	}
+}

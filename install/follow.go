@@ -1,0 +1,56 @@
+package install
+
+import (
+	"bytes"
+	"io"
+	"os"
+	"sync"
+	"time"
+)
+
+// followPause is how often new output is looked for.
+const followPause = 250 * time.Millisecond
+
+// follow hands what is written to the file from offset from on to show, whole
+// lines at a time, until it is ended; what is there by then is still shown. It
+// reads the file, as anybody could: the installer does not write through us.
+func follow(path string, from int64, show func(string)) (end func()) {
+	f, err := os.Open(path)
+	if err != nil || show == nil {
+		if err == nil {
+			_ = f.Close()
+		}
+		return func() {} // a convenience for people; the file has it all
+	}
+	over := make(chan struct{})
+	var done sync.WaitGroup
+	done.Go(func() {
+		defer func() { _ = f.Close() }()
+		var rest []byte // a line that has not ended
+		for last := false; ; {
+			b, _ := io.ReadAll(io.NewSectionReader(f, from, tailLimit))
+			from += int64(len(b))
+			rest = append(rest, b...)
+			if n := bytes.LastIndexByte(rest, '\n') + 1; n > 0 {
+				show(printable(rest[:n], false))
+				rest = rest[n:]
+			}
+			if len(rest) > tailLimit || last && len(b) == 0 && len(rest) > 0 {
+				show(printable(rest, false))
+				rest = nil
+			}
+			if len(b) > 0 {
+				continue
+			}
+			if last {
+				return
+			}
+			select {
+			case <-over:
+				last = true
+			case <-time.After(followPause):
+			}
+		}
+	})
+	return func() { close(over); done.Wait() }
+}

@@ -1,0 +1,27 @@
+//go:build !linux && !windows
+
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+)
+
+func unsupported() error {
+	return fmt.Errorf("services on %s: %w", runtime.GOOS, errors.ErrUnsupported)
+}
+
+func look(context.Context, string) (state, error) { return state{}, unsupported() }
+func links(context.Context, string) (wanted, required []string, err error) {
+	return nil, nil, unsupported()
+}
+func dependents(context.Context, string) ([]string, error) { return nil, unsupported() }
+func starters(context.Context, string) ([]string, error)   { return nil, unsupported() }
+func autostartOff(context.Context, string, state) error    { return unsupported() }
+func autostartAs(context.Context, string, found) error     { return unsupported() }
+func stop(context.Context, string) error                   { return unsupported() }
+func start(context.Context, string) error                  { return unsupported() }
+func members(state) []string                               { return nil }
+func alive([]string) ([]string, error)                     { return nil, unsupported() }

@@ -1,0 +1,337 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"unsafe"
+
+	"golang.org/x/sys/windows"
+	"golang.org/x/sys/windows/svc"
+	"golang.org/x/sys/windows/svc/mgr"
+)
+
+// The ways to start, as a state and a record name them.
+const (
+	automatic = "automatic"
+	delayed   = "automatic (delayed)"
+	manual    = "manual"
+	disabled  = "disabled"
+)
+
+const (
+	rightsToLook   = windows.SERVICE_QUERY_STATUS | windows.SERVICE_QUERY_CONFIG | windows.SERVICE_ENUMERATE_DEPENDENTS
+	rightsToChange = rightsToLook | windows.SERVICE_CHANGE_CONFIG | windows.SERVICE_START | windows.SERVICE_STOP
+)
+
+// with calls do with the service, or with nil if there is none.
+func with(name string, rights uint32, do func(*mgr.Service) error) error {
+	if name == "" {
+		return errors.New("the service has no name; give the one that the command sc knows it by")
+	}
+	p, err := windows.UTF16PtrFromString(name)
+	if err != nil {
+		return err
+	}
+	manager, err := windows.OpenSCManager(nil, nil, windows.SC_MANAGER_CONNECT)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = windows.CloseServiceHandle(manager) }()
+	h, err := windows.OpenService(manager, p, rights)
+	if errors.Is(err, windows.ERROR_SERVICE_DOES_NOT_EXIST) {
+		return do(nil)
+	}
+	if err != nil {
+		return err
+	}
+	s := &mgr.Service{Name: name, Handle: h}
+	defer func() { _ = s.Close() }()
+	return do(s)
+}
+
+// change calls do with a service that must be there.
+func change(name string, do func(*mgr.Service) error) error {
+	return with(name, rightsToChange, func(s *mgr.Service) error {
+		if s == nil {
+			return ErrMissing
+		}
+		return do(s)
+	})
+}
+
+func look(_ context.Context, name string) (st state, err error) {
+	err = with(name, rightsToLook, func(s *mgr.Service) error {
+		if s == nil {
+			st.word = "not there"
+			return nil
+		}
+		st.exists = true
+		status, err := s.Query()
+		if err != nil {
+			return err
+		}
+		config, err := configOf(s)
+		if err != nil {
+			return err
+		}
+		st.running = status.State != svc.Stopped && status.State != svc.StopPending
+		st.moving = status.State != svc.Stopped && status.State != svc.Running && status.State != svc.Paused
+		st.autostart = config.autostart
+		st.run = strconv.FormatUint(uint64(status.ProcessId), 10)
+		words := map[svc.State]string{
+			svc.Stopped: "stopped", svc.StartPending: "starting", svc.StopPending: "stopping", svc.Running: "running",
+			svc.ContinuePending: "continuing", svc.PausePending: "pausing", svc.Paused: "paused",
+		}
+		st.word = words[status.State] + ", " + st.autostart
+		st.last = fmt.Sprintf("its exit code is %d", status.Win32ExitCode)
+		if status.Win32ExitCode == uint32(windows.ERROR_SERVICE_SPECIFIC_ERROR) {
+			st.last = fmt.Sprintf("its exit code is %d of its own", status.ServiceSpecificExitCode)
+		}
+		if config.kind&windows.SERVICE_WIN32_OWN_PROCESS != 0 && status.ProcessId != 0 {
+			st.root = st.run
+		}
+		switch {
+		case config.kind&windows.SERVICE_WIN32 == 0:
+			st.cannot = "it is a driver"
+		case status.State == svc.Paused || status.State == svc.PausePending:
+			st.cannot = "it is paused: stop it or let it go on"
+		}
+		return nil
+	})
+	return st, err
+}
+
+// links are systemd's.
+func links(context.Context, string) (wantedBy, requiredBy []string, err error) { return nil, nil, nil }
+
+// A config is what of a service's settings matters here.
+type config struct {
+	kind      uint32
+	autostart string
+}
+
+func configOf(s *mgr.Service) (config, error) {
+	n := uint32(8 << 10) // the most that there can be
+	b := make([]byte, n)
+	q := (*windows.QUERY_SERVICE_CONFIG)(unsafe.Pointer(&b[0]))
+	if err := windows.QueryServiceConfig(s.Handle, q, n, &n); err != nil {
+		return config{}, err
+	}
+	c := config{kind: q.ServiceType}
+	switch q.StartType {
+	case windows.SERVICE_AUTO_START:
+		c.autostart = automatic
+		if d := (windows.SERVICE_DELAYED_AUTO_START_INFO{}); windows.QueryServiceConfig2(s.Handle, windows.SERVICE_CONFIG_DELAYED_AUTO_START_INFO,
+			(*byte)(unsafe.Pointer(&d)), uint32(unsafe.Sizeof(d)), &n) == nil && d.IsDelayedAutoStartUp != 0 { // a Windows that knows no delay has none
+			c.autostart = delayed
+		}
+	case windows.SERVICE_DEMAND_START:
+		c.autostart = manual
+	case windows.SERVICE_DISABLED:
+		c.autostart = disabled
+	default:
+		c.autostart = "with the system"
+	}
+	return c, nil
+}
+
+// setAutostart changes how a service starts, and nothing else of it.
+func setAutostart(s *mgr.Service, autostart string) error {
+	types := map[string]uint32{automatic: windows.SERVICE_AUTO_START, delayed: windows.SERVICE_AUTO_START, manual: windows.SERVICE_DEMAND_START, disabled: windows.SERVICE_DISABLED}
+	now, err := configOf(s)
+	if err != nil || now.autostart == autostart {
+		return err
+	}
+	start, ok := types[autostart]
+	if !ok {
+		return fmt.Errorf("a service that starts %s is not for us to change", autostart)
+	}
+	err = windows.ChangeServiceConfig(s.Handle, windows.SERVICE_NO_CHANGE, start, windows.SERVICE_NO_CHANGE, nil, nil, nil, nil, nil, nil, nil)
+	if err != nil || start != windows.SERVICE_AUTO_START {
+		return err // the delay of a service that does not start by itself stays as it is, and means nothing
+	}
+	if now, err = configOf(s); err != nil || now.autostart == autostart {
+		return err
+	}
+	d := windows.SERVICE_DELAYED_AUTO_START_INFO{}
+	if autostart == delayed {
+		d.IsDelayedAutoStartUp = 1
+	}
+	return windows.ChangeServiceConfig2(s.Handle, windows.SERVICE_CONFIG_DELAYED_AUTO_START_INFO, (*byte)(unsafe.Pointer(&d)))
+}
+
+// dependents lists the services that must be stopped before it.
+func dependents(_ context.Context, name string) (list []string, err error) {
+	err = with(name, rightsToLook, func(s *mgr.Service) error {
+		if s == nil {
+			return nil
+		}
+		list, err = s.ListDependentServices(svc.Active)
+		return err
+	})
+	return list, err
+}
+
+// starters lists the services that would start it with the machine.
+func starters(ctx context.Context, name string) ([]string, error) {
+	var all, list []string
+	err := with(name, rightsToLook, func(s *mgr.Service) (err error) {
+		if s != nil {
+			all, err = s.ListDependentServices(svc.AnyActivity)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, other := range all {
+		st, err := look(ctx, other)
+		if err != nil {
+			return nil, err
+		}
+		if st.autostart != manual && st.autostart != disabled {
+			list = append(list, other)
+		}
+	}
+	return list, nil
+}
+
+func autostartOff(_ context.Context, name string, st state) error {
+	if st.autostart != automatic && st.autostart != delayed {
+		return nil
+	}
+	return change(name, func(s *mgr.Service) error { return setAutostart(s, manual) })
+}
+
+func autostartAs(_ context.Context, name string, f found) error {
+	return change(name, func(s *mgr.Service) error { return setAutostart(s, f.Autostart) })
+}
+
+// stop asks the service to stop, as soon as it takes that.
+func stop(ctx context.Context, name string) error {
+	for {
+		err := change(name, func(s *mgr.Service) error {
+			status, err := s.Query()
+			if err != nil || status.State == svc.Stopped || status.State == svc.StopPending {
+				return err
+			}
+			_, err = s.Control(svc.Stop)
+			return err
+		})
+		busy := errors.Is(err, windows.ERROR_SERVICE_CANNOT_ACCEPT_CTRL) || errors.Is(err, windows.ERROR_SERVICE_REQUEST_TIMEOUT)
+		if errors.Is(err, windows.ERROR_SERVICE_NOT_ACTIVE) {
+			return nil
+		}
+		if !busy || !pause(ctx) {
+			return err
+		}
+	}
+}
+
+// start lets a disabled service run: it was found running.
+func start(ctx context.Context, name string) error {
+	for {
+		err := change(name, func(s *mgr.Service) error {
+			c, err := configOf(s)
+			if err != nil {
+				return err
+			}
+			if c.autostart == disabled {
+				if err := setAutostart(s, manual); err != nil {
+					return err
+				}
+				return errors.Join(s.Start(), setAutostart(s, disabled))
+			}
+			return s.Start()
+		})
+		if errors.Is(err, windows.ERROR_SERVICE_ALREADY_RUNNING) {
+			st, lookErr := look(ctx, name)
+			if lookErr != nil || st.running {
+				return lookErr
+			}
+			// It is just stopping.
+			if pause(ctx) {
+				continue
+			}
+		}
+		if err != nil {
+			return fmt.Errorf("%w: %w", ErrDied, err)
+		}
+		return nil
+	}
+}
+
+// members is the service's own process and those that come from it, by number
+// and birth: numbers are used again.
+func members(st state) []string {
+	root, err := strconv.ParseUint(st.root, 10, 32)
+	if err != nil {
+		return nil
+	}
+	parents := map[uint32]uint32{}
+	snap, err := windows.CreateToolhelp32Snapshot(windows.TH32CS_SNAPPROCESS, 0)
+	if err == nil {
+		e := windows.ProcessEntry32{Size: uint32(unsafe.Sizeof(windows.ProcessEntry32{}))}
+		for err = windows.Process32First(snap, &e); err == nil; err = windows.Process32Next(snap, &e) {
+			parents[e.ProcessID] = e.ParentProcessID
+		}
+		_ = windows.CloseHandle(snap)
+	}
+	born := map[uint32]uint64{}
+	list := []string{}
+	add := func(pid uint32, notBefore uint64) bool {
+		b, running := birth(pid)
+		if _, seen := born[pid]; seen || !running || b < notBefore {
+			return false
+		}
+		born[pid] = b
+		list = append(list, fmt.Sprintf("%d/%d", pid, b))
+		return true
+	}
+	for grown := add(uint32(root), 0); grown; {
+		grown = false
+		for pid, parent := range parents {
+			// A parent's number may have been another's before.
+			if b, ok := born[parent]; ok && add(pid, b) {
+				grown = true
+			}
+		}
+	}
+	slices.Sort(list)
+	return list
+}
+
+// birth tells when a process was started, in 100 ns since 1601, and whether
+// it lives.
+func birth(pid uint32) (born uint64, running bool) {
+	h, err := windows.OpenProcess(windows.PROCESS_QUERY_LIMITED_INFORMATION|windows.SYNCHRONIZE, false, pid)
+	if err != nil {
+		return 0, false
+	}
+	defer func() { _ = windows.CloseHandle(h) }()
+	var b, exit, kernel, user windows.Filetime
+	if err := windows.GetProcessTimes(h, &b, &exit, &kernel, &user); err != nil {
+		return 0, false
+	}
+	event, err := windows.WaitForSingleObject(h, 0)
+	return uint64(b.HighDateTime)<<32 | uint64(b.LowDateTime), err == nil && event == uint32(windows.WAIT_TIMEOUT)
+}
+
+// alive lists the processes that have not ended.
+func alive(members []string) ([]string, error) {
+	var list []string
+	for _, m := range members {
+		var pid uint32
+		var born uint64
+		if _, err := fmt.Sscanf(m, "%d/%d", &pid, &born); err != nil {
+			return nil, fmt.Errorf("%q is not a process", m)
+		}
+		if b, running := birth(pid); running && b == born {
+			list = append(list, fmt.Sprintf("process %d", pid))
+		}
+	}
+	return list, nil
+}

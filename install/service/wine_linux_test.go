@@ -1,0 +1,27 @@
+//go:build !race
+
+package service
+
+import (
+	"os"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/aspupdate/aspupdate/internal/realtest"
+)
+
+// TestUnderWine runs the tests of this package on Windows, with real services.
+func TestUnderWine(t *testing.T) {
+	t.Parallel()
+	if os.Getenv(worldVar) != "" {
+		t.Skip("not in here")
+	}
+	w := realtest.StartWine(t)
+	out, err := w.Command(w.BuildTest(t, "."), "-test.timeout=4m", "-test.v", "-test.run=^(Test|Example)").CombinedOutput()
+	require.NoError(t, err, string(out))
+	t.Log(string(out))
+	for _, name := range []string{"TestCloseAndOpenBringBackWhatWas", "TestAKilledUpdaterLosesNothing", "TestCloseWaitsForEveryProcess"} {
+		require.Contains(t, string(out), "--- PASS: "+name+" (", "it ran, and was not skipped")
+	}
+}
