@@ -24,6 +24,15 @@ type WayBack struct {
 	Counts map[string]map[string]int64 `json:"counts,omitempty"`
 }
 
+// Versions names what is gone back to, part by part.
+func (w WayBack) Versions() string {
+	var names []string
+	for _, p := range w.Parts {
+		names = append(names, p.Name+" "+p.To.Version)
+	}
+	return strings.Join(names, ", ")
+}
+
 // A PlanBack is what a plan of an operator's rollback says besides.
 type PlanBack struct {
 	Update string            `json:"update"`         // the committed update that is taken back

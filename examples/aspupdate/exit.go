@@ -40,7 +40,7 @@ var exitTable = []string{ //nolint:gosec // the word "password" is no password
 	exitUsage:       "wrong usage or configuration; nothing was changed",
 	exitNothing:     "nothing to do",
 	exitRefused:     "refused: the regulation, a quarantine, or a plan that no longer holds; nothing was changed",
-	exitRolledBack:  "failed and rolled back: the previous version and its data are in place",
+	exitRolledBack:  "failed and rolled back: the version and the data from before are in place",
 	exitOperator:    "a person must decide; users are kept out, every backup is kept",
 	exitBusy:        "another update is at work",
 	exitServer:      "the server cannot be reached; nothing was changed",
@@ -75,7 +75,7 @@ func hint(code int) string {
 	case exitInterrupted, exitReboot:
 		return "next: aspupdate recover"
 	case exitRolledBack:
-		return "next: read the installer's log in the state folder and call the support; aspupdate lift lets this release in again, another release needs nothing"
+		return "next: read the installer's log in the state folder and call the support; aspupdate status says what is quarantined, aspupdate lift lets it in again; another release needs nothing"
 	case exitUsage:
 		return "next: aspupdate --help; aspupdate doctor --init writes a configuration to begin with"
 	case exitRefused, exitBusy:

@@ -10,7 +10,9 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"syscall"
+	"unicode"
 
 	"github.com/urfave/cli/v3"
 
@@ -45,6 +47,8 @@ func run() (code int) {
 func app() *cli.Command {
 	conf := &cli.StringFlag{Name: "config", Value: "aspupdate.toml", Usage: "the TOML file that describes the installation", Sources: cli.EnvVars("ASPUPDATE_CONFIG")}
 	first := &cli.BoolFlag{Name: "first-installation", Usage: "nothing is installed yet: take FullSetup (R3)"}
+	r13 := &cli.StringFlag{Name: "override-r13", Usage: "leave the support's hours out, for this `REASON`, which is recorded"}
+	reason := &cli.StringFlag{Name: "reason", Required: true, Usage: "why; recorded"}
 	onSite := func(run func(context.Context, *site, *cli.Command) error) cli.ActionFunc {
 		return func(ctx context.Context, cmd *cli.Command) error {
 			show := &printer{out: cmd.Root().Writer}
@@ -69,16 +73,21 @@ func app() *cli.Command {
 		Commands: []*cli.Command{
 			demo.Command(),
 			{Name: "fetch", Usage: "look on the server and bring the newest release into the archive", Flags: []cli.Flag{first}, Action: onSite(runFetch)},
-			{Name: "plan", Usage: "say what an update would do, and write nothing", Flags: []cli.Flag{first}, Action: onSite(runPlan)},
+			{Name: "plan", Usage: "say what an update would do, and write nothing", Flags: []cli.Flag{first, r13}, Action: onSite(runPlan)},
 			{Name: "update", Usage: "recover what is pending, fetch, plan, update; roll back if it fails", Flags: []cli.Flag{
-				first,
+				first, r13,
 				&cli.StringFlag{Name: "plan", Usage: "run only the plan with this `HASH`"},
-				&cli.StringFlag{Name: "override-r13", Usage: "leave the support's hours out, for this `REASON`, which is recorded"},
 			}, Action: onSite(runUpdate)},
 			{Name: "recover", Usage: "bring a pending update to its end; call it when the machine starts", Flags: []cli.Flag{
 				&cli.StringFlag{Name: "retry", Usage: "after \"a person must decide\": try the way back again, for this `REASON`"},
 				&cli.StringFlag{Name: "accept", Usage: "after \"a person must decide\": things were put right by hand, for this `REASON`"},
 			}, Action: onSite(runRecover)},
+			{Name: "rollback", Usage: "after a commit: say what going back would do and cost, and with --confirm do it (R15)", Flags: []cli.Flag{
+				r13,
+				&cli.StringFlag{Name: "confirm", Usage: "go back as it was shown with this `HASH`; what was entered since is kept aside, not merged"},
+				&cli.StringFlag{Name: "reason", Usage: "why; recorded"},
+			}, Action: onSite(runRollback)},
+			{Name: "forget", Usage: "let go of what a rollback kept aside", ArgsUsage: "UPDATE", Flags: []cli.Flag{reason}, Action: onSite(runForget)},
 			{Name: "check", Usage: "say what is installed, what is newest, and what is due or late", Action: onSite(runCheck)},
 			{Name: "calendar", Usage: "show a month's releases, days off and support hours", ArgsUsage: "[2026-12]", Flags: []cli.Flag{
 				&cli.StringFlag{Name: "ics", Usage: "also write the month and the eleven after it into this iCalendar `FILE`"},
@@ -87,13 +96,10 @@ func app() *cli.Command {
 				&cli.BoolFlag{Name: "init", Usage: "only write a commented configuration to begin with"},
 			}, Action: orInit(onSite(runDoctor))},
 			{Name: "watch", Usage: "look for releases until stopped, and tell the configured command of each, and of what is late", Action: onSite(runWatch)},
-			{Name: "status", Usage: "say what is committed, pending and quarantined", Action: onSite(runStatus)},
-			{Name: "adopt", Usage: "take the version that is installed, by whatever means, as the one to update from", Flags: []cli.Flag{
-				&cli.StringFlag{Name: "reason", Required: true, Usage: "why; recorded"},
-			}, Action: onSite(runAdopt)},
+			{Name: "status", Usage: "say what is committed, pending, quarantined and kept aside", Action: onSite(runStatus)},
+			{Name: "adopt", Usage: "take the version that is installed, by whatever means, as the one to update from", Flags: []cli.Flag{reason}, Action: onSite(runAdopt)},
 			{Name: "lift", Usage: "let a release in again that was rolled back here", ArgsUsage: "VERSION", Flags: []cli.Flag{
-				distributionFlag(),
-				&cli.StringFlag{Name: "reason", Required: true, Usage: "why; recorded"},
+				distributionFlag(), reason,
 			}, Action: onSite(runLift)},
 			{Name: "archive", Usage: "look after the archive of versions (R10)", Commands: []*cli.Command{
 				{Name: "list", Usage: "say what is archived, who vouches for it, and what is in use", Action: onSite(runArchiveList)},
@@ -138,6 +144,25 @@ func argument(cmd *cli.Command, what string) (string, error) {
 		return "", fmt.Errorf("%w: give one %s", errConfig, what)
 	}
 	return cmd.Args().First(), nil
+}
+
+// again is the command line of another command for the same site.
+func again(cmd *cli.Command, name string, more ...string) string {
+	words := []string{"aspupdate", name}
+	for _, flag := range []string{"config", "override-r13"} {
+		if cmd.IsSet(flag) {
+			words = append(words, "--"+flag, cmd.String(flag))
+		}
+	}
+	if cmd.Bool("first-installation") {
+		words = append(words, "--first-installation")
+	}
+	for i, w := range words {
+		if strings.ContainsFunc(w, unicode.IsSpace) {
+			words[i] = `"` + w + `"`
+		}
+	}
+	return strings.Join(append(words, more...), " ")
 }
 
 // oneOf refuses two decisions at once.

@@ -83,10 +83,14 @@ func (p *printer) fetch(e fetch.Event) {
 
 func (p *printer) result(r rollback.Result) {
 	p.done.Update, p.done.Outcome = r.Update, r.Outcome
-	switch r.Outcome {
-	case rollback.Committed:
+	switch back := r.Plan.Back != nil; {
+	case r.Outcome == rollback.Committed && back:
+		p.line("committed: the version gone back to and its data are in place; what was entered since is kept aside, see aspupdate status")
+	case r.Outcome == rollback.Committed:
 		p.line("committed: the new version and its data are in place")
-	case rollback.RolledBack:
+	case r.Outcome == rollback.RolledBack && back:
+		p.line("rolled back: the rollback failed, and today's version and data are in place")
+	case r.Outcome == rollback.RolledBack:
 		p.line("rolled back: the previous version and its data are in place")
 	}
 }

@@ -274,7 +274,7 @@ func (s *site) update(parts []rollback.PlanPart) (*rollback.Update, error) {
 	for i, p := range parts {
 		d := c.Distributions[i]
 		if d.Name != p.Name {
-			return nil, fmt.Errorf("%w: the pending update has %s where the configuration has %s", errConfig, p.Name, d.Name)
+			return nil, fmt.Errorf("%w: the journal has %s where the configuration has %s", errConfig, p.Name, d.Name)
 		}
 		inst := installer{conf: d, archive: s.archive, runner: s.runner, first: p.From.Version == "", limit: u.Deadlines.Install}
 		part := rollback.Part{Name: p.Name, From: p.From, To: p.To, Setup: p.Setup, Installer: inst, Probe: newProbe(d.Probe, s.show.install)}
