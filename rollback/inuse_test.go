@@ -10,7 +10,9 @@ import (
 
 func TestR10UsesNameWhatMustStay(t *testing.T) {
 	require.Empty(t, rollback.Status{}.Uses())
-	v := func(version string) rollback.Release { return rollback.Release{Version: version, SHA256: "hash of " + version} }
+	v := func(version string) rollback.Release {
+		return rollback.Release{Version: version, SHA256: "hash of " + version}
+	}
 	st := rollback.Status{
 		Committed:   map[string]rollback.Release{"Опека": v("7.12.200"), "ASP": v("7.13.100")},
 		Quarantined: []rollback.Quarantine{{Part: "ASP", Release: v("7.13.200")}, {Part: "ASP", Release: v("7.13.100")}},

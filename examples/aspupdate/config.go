@@ -17,6 +17,7 @@ import (
 
 	"github.com/aspupdate/aspupdate/fetch"
 	"github.com/aspupdate/aspupdate/install"
+	"github.com/aspupdate/aspupdate/schedule"
 )
 
 // A config is the one file that describes an installation. Secrets are not in
@@ -310,8 +311,8 @@ func (c *config) check() error {
 	if c.Window.AnyTime == "" && (c.Window.Backup == 0 || c.Window.Checks == 0 || c.Window.Rollback == 0) {
 		return errors.New("window wants backup, checks and rollback (R13): how long do they take here, at worst?")
 	}
-	if _, err := c.Window.fromMoscow(); err != nil {
-		return err
+	if _, err := schedule.ParseZone(c.Window.Local); c.Window.Local != "" && err != nil {
+		return fmt.Errorf("window.local: %w", err)
 	}
 	for i := range c.Distributions {
 		d := &c.Distributions[i]
