@@ -1,13 +1,11 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
@@ -62,29 +60,7 @@ func command(ctx context.Context, argv []string) error {
 	if len(argv) == 0 {
 		return nil
 	}
-	return runCommand(ctx, argv, nil, nil)
-}
-
-// runCommand runs a command with its standard input. Its output goes to a
-// file, not a pipe: a service that it starts may keep it open for ever.
-func runCommand(ctx context.Context, argv, env []string, input []byte) error {
-	out, err := os.CreateTemp("", "aspupdate-command-*")
-	if err != nil {
-		return err
-	}
-	defer func() { _, _ = out.Close(), os.Remove(out.Name()) }()
-	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
-	cmd.Env, cmd.Stdout, cmd.Stderr = env, out, out
-	if input != nil {
-		cmd.Stdin = bytes.NewReader(input)
-	}
-	cmd.WaitDelay = time.Second
-	cmd.SysProcAttr = process.OwnGroup()
-	if err := cmd.Run(); err != nil {
-		text, _ := os.ReadFile(out.Name())
-		return fmt.Errorf("%s: %w: %s", argv[0], err, strings.TrimSpace(string(text[max(0, len(text)-500):])))
-	}
-	return nil
+	return process.Run(ctx, argv, nil, nil)
 }
 
 // data is a target of package backup, kept in its store.

@@ -11,6 +11,7 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"github.com/aspupdate/aspupdate/fetch"
+	"github.com/aspupdate/aspupdate/internal/process"
 	"github.com/aspupdate/aspupdate/schedule"
 	"github.com/aspupdate/aspupdate/version"
 )
@@ -99,7 +100,7 @@ func (s *site) report(ctx context.Context, e fetch.Sighting) error {
 	if argv := s.conf.Watch.Command; len(argv) > 0 {
 		ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
 		defer cancel()
-		if err := runCommand(ctx, argv, environment(s.conf.Watch.Environment), append(text, '\n')); err != nil {
+		if err := process.Run(ctx, argv, environment(s.conf.Watch.Environment), append(text, '\n')); err != nil {
 			return fmt.Errorf("watch.command, told of %q: %w", d.Text, err)
 		}
 	}
