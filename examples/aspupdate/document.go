@@ -20,6 +20,7 @@ type document interface{ print(p *printer) }
 // answer gives the answer of a command, once.
 func (p *printer) answer(d document) error {
 	if p.json == nil {
+		p.quiet = false
 		d.print(p)
 		return nil
 	}

@@ -51,10 +51,7 @@ func app() *cli.Command {
 	reason := &cli.StringFlag{Name: "reason", Required: true, Usage: "why; recorded"}
 	onSite := func(run func(context.Context, *site, *cli.Command) error) cli.ActionFunc {
 		return func(ctx context.Context, cmd *cli.Command) error {
-			show := &printer{out: cmd.Root().Writer}
-			if cmd.Bool("json") {
-				show.json, show.out = show.out, cmd.Root().ErrWriter
-			}
+			show := newPrinter(cmd)
 			c, err := loadConfig(cmd.String("config"))
 			if err == nil {
 				show.local = c.Window.zone()
@@ -65,8 +62,9 @@ func app() *cli.Command {
 	}
 	root := &cli.Command{
 		Name: "aspupdate", Usage: "update the vendor's complex by its regulation, and get back if it fails",
-		Description:    exitHelp(),
-		ExitErrHandler: func(context.Context, *cli.Command, error) {}, // main prints and exits
+		Description:           exitHelp(),
+		EnableShellCompletion: true,                                          // aspupdate completion bash
+		ExitErrHandler:        func(context.Context, *cli.Command, error) {}, // main prints and exits
 		OnUsageError: func(_ context.Context, _ *cli.Command, err error, _ bool) error {
 			return fmt.Errorf("%w: %w; see --help", errConfig, err)
 		},
@@ -116,7 +114,8 @@ func app() *cli.Command {
 			}},
 		},
 	}
-	prepare(root, root.OnUsageError, conf, &cli.BoolFlag{Name: "json", Usage: "write one JSON document to standard output, and the rest to standard error"})
+	prepare(root, root.OnUsageError, conf, &cli.BoolFlag{Name: "quiet", Usage: "say nothing but the answer and errors"},
+		&cli.BoolFlag{Name: "json", Usage: "write one JSON document to standard output, and the rest to standard error"})
 	return root
 }
 
