@@ -50,20 +50,25 @@ type PlanBack struct {
 	Unhealthy []string `json:"unhealthy,omitempty"`
 }
 
-// String says in a sentence what going back costs. Times are UTC.
-func (b PlanBack) String() string {
+// Rows says what Entered holds, in one line; "" if nothing is known of it.
+func (b PlanBack) Rows() string {
 	var changed []string
 	for _, name := range slices.Sorted(maps.Keys(b.Entered)) {
 		for _, table := range slices.Sorted(maps.Keys(b.Entered[name])) {
 			changed = append(changed, fmt.Sprintf("%s %s %+d", name, table, b.Entered[name][table]))
 		}
 	}
+	return strings.Join(changed, ", ")
+}
+
+// String says in a sentence what going back costs. Times are UTC.
+func (b PlanBack) String() string {
 	if len(b.Refs) == 0 {
 		return "no data is restored"
 	}
 	s := "everything entered since " + b.Since.UTC().Format(time.RFC3339) + " is kept aside in a snapshot and not merged"
-	if len(changed) > 0 {
-		s += "; rows since: " + strings.Join(changed, ", ")
+	if rows := b.Rows(); rows != "" {
+		s += "; rows since: " + rows
 	}
 	return s
 }

@@ -68,8 +68,11 @@ func exitHelp() string {
 }
 
 // hint says what to type next, for states that have a command of their own.
-func hint(code int) string {
-	switch code {
+func hint(err error) string {
+	if errors.Is(err, errNotFetched) {
+		return "next: aspupdate fetch"
+	}
+	switch exitCode(err) {
 	case exitOperator:
 		return "next: mend the cause, then aspupdate recover --retry REASON; or put things right by hand, then aspupdate recover --accept REASON"
 	case exitInterrupted, exitReboot:

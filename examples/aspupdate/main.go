@@ -37,7 +37,7 @@ func run() (code int) {
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "aspupdate:", err)
-		if next := hint(exitCode(err)); next != "" {
+		if next := hint(err); next != "" {
 			fmt.Fprintln(os.Stderr, next)
 		}
 	}

@@ -91,6 +91,13 @@ func (d data) Tidy(ctx context.Context) error {
 	return nil
 }
 
+func (d data) Counts(ctx context.Context) (map[string]int64, error) {
+	if c, ok := d.target.(backup.Counter); ok {
+		return c.Counts(ctx)
+	}
+	return nil, errors.ErrUnsupported
+}
+
 func (d data) Needs(ctx context.Context) ([]rollback.Need, error) {
 	needs, err := d.store.Needs(ctx, d.target)
 	var out []rollback.Need
@@ -260,8 +267,18 @@ func verifier(d distributionConfig, src fetch.Source) fetch.Verifier {
 		if d.Unauthenticated != "" {
 			return fetch.Hinted(src, fetch.Unauthenticated(d.Unauthenticated)).Verify(ctx, c)
 		}
-		return fetch.Vouched{}, fmt.Errorf("nobody vouches for %s: %w", c.Key, errNotVouched)
+		return fetch.Vouched{}, fmt.Errorf("nobody vouches for %s with the hash %s: %w", c.Key, c.SHA256, errNotVouched)
 	})
+}
+
+// vouches reports whether somebody may vouch for a version's files: a file of
+// hashes is asked when they are there.
+func (d distributionConfig) vouches(v version.Version, variant version.Variant) bool {
+	pins := d.SHA256
+	if variant == version.FullSetup {
+		pins = d.SHA256FullSetup
+	}
+	return pins[v.String()] != "" || d.SHA256File != "" || d.Publisher.given() || d.Unauthenticated != ""
 }
 
 // errNotVouched ends a download for which the config has neither a hash nor a

@@ -54,7 +54,7 @@ func (plan planDoc) print(p *printer) {
 		p.line("  room: %d MB at %s for %s", n.Bytes>>20+1, n.Path, n.For)
 	}
 	for i, s := range plan.Steps {
-		p.line("  %2d %s %s", i+1, s.Step, s.Part)
+		p.line("  %2d %s", i+1, strings.TrimSpace(string(s.Step)+" "+s.Part))
 	}
 	if plan.FirstOfYear {
 		p.line("%s", firstOfYear)
@@ -71,7 +71,12 @@ func (p *printer) back(b rollback.PlanBack) {
 		what = "the UNDO of the rollback"
 	}
 	p.line("  this is %s %s, from %s", what, b.Update, p.time(b.Since))
-	p.line("  %s", b)
+	if len(b.Refs) > 0 {
+		p.line("  everything entered since then is kept aside in a snapshot, and not merged")
+	}
+	if rows := b.Rows(); rows != "" {
+		p.line("  rows since: %s", rows)
+	}
 	if len(b.Unhealthy) > 0 {
 		p.line("  not healthy now: %s", strings.Join(b.Unhealthy, ", "))
 	}
@@ -127,7 +132,11 @@ func (st statusDoc) print(p *printer) {
 		p.line("the last update: %s", st.Last)
 	}
 	if b := st.Back; b != nil {
-		p.line("aspupdate rollback would take update %s back, to %s with its data of %s", b.Update, b.Versions(), p.time(b.Since))
+		what := "update"
+		if b.Undo {
+			what = "rollback"
+		}
+		p.line("aspupdate rollback would take %s %s back, to %s with its data of %s", what, b.Update, b.Versions(), p.time(b.Since))
 	}
 	for _, w := range st.Aside {
 		p.line("kept aside by rollback %s: what was entered until %s, in %s; aspupdate forget --reason WHY %[1]s lets it go",
