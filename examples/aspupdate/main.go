@@ -49,6 +49,8 @@ func app() *cli.Command {
 	first := &cli.BoolFlag{Name: "first-installation", Usage: "nothing is installed yet: take FullSetup (R3)"}
 	r13 := &cli.StringFlag{Name: "override-r13", Usage: "leave the support's hours out, for this `REASON`, which is recorded"}
 	reason := &cli.StringFlag{Name: "reason", Required: true, Usage: "why; recorded"}
+	keep := &cli.IntFlag{Name: "keep", Usage: "the `NUMBER` of newest ones, of each distribution or database, that stay"}
+	younger := &cli.DurationFlag{Name: "younger", Usage: "what came less than this `DURATION` ago stays: 2160h are 90 days"}
 	onSite := func(run func(context.Context, *site, *cli.Command) error) cli.ActionFunc {
 		return func(ctx context.Context, cmd *cli.Command) error {
 			show := newPrinter(cmd)
@@ -107,10 +109,14 @@ func app() *cli.Command {
 					&cli.StringFlag{Name: "version", Required: true, Usage: "its `VERSION`"},
 				}, Action: onSite(runArchiveImport)},
 				{Name: "prune", Usage: "remove old versions, never one that is in use", Flags: []cli.Flag{
-					&cli.IntFlag{Name: "keep", Usage: "the `NUMBER` of newest versions of each distribution that stay"},
-					&cli.DurationFlag{Name: "younger", Usage: "what was archived less than this `DURATION` ago stays: 2160h are 90 days"},
+					keep, younger,
 					&cli.BoolFlag{Name: "dry-run", Usage: "only say what would go"},
 				}, Action: onSite(runArchivePrune)},
+			}},
+			{Name: "backups", Usage: "look after the snapshots that a way back restores (R9)", Commands: []*cli.Command{
+				{Name: "list", Usage: "say what is kept, and what is in use", Action: onSite(runBackupsList)},
+				{Name: "verify", Usage: "read every byte back and compare", Action: onSite(runBackupsVerify)},
+				{Name: "prune", Usage: "remove old ones, never one that a rollback needs", Flags: []cli.Flag{keep, younger}, Action: onSite(runBackupsPrune)},
 			}},
 		},
 	}
@@ -149,7 +155,7 @@ func argument(cmd *cli.Command, what string) (string, error) {
 func again(cmd *cli.Command, name string, more ...string) string {
 	words := []string{"aspupdate", name}
 	for _, flag := range []string{"config", "override-r13"} {
-		if cmd.IsSet(flag) {
+		if cmd.IsSet(flag) && (flag != "config" || cmd.String(flag) != os.Getenv("ASPUPDATE_CONFIG")) {
 			words = append(words, "--"+flag, cmd.String(flag))
 		}
 	}

@@ -131,7 +131,11 @@ func (st statusDoc) print(p *printer) {
 	if st.Last != "" {
 		p.line("the last update: %s", st.Last)
 	}
-	if b := st.Back; b != nil {
+	switch b := st.Back; {
+	case b == nil:
+	case slices.ContainsFunc(b.Parts, func(part rollback.PlanPart) bool { return st.Committed[part.Name] != part.From }):
+		p.line("no rollback of %s is possible any more: another version was adopted since", b.Update)
+	default:
 		what := "update"
 		if b.Undo {
 			what = "rollback"
