@@ -31,7 +31,7 @@ open = ['/bin/rm', '-f', '${OWN}/closed']
 path = '${SITE}'`, "")
 	good := func(version string) string { return "echo " + version + " > $1/version\n" }
 	var sums strings.Builder
-	for _, v := range []string{"7.12.100", "7.12.200"} {
+	for _, v := range []string{"9.22.200", "9.23.100"} {
 		fmt.Fprintf(&sums, "%x  АСП/%s/Setup.sh\n", sha256.Sum256([]byte(good(v))), v)
 	}
 	s.write(filepath.Join(s.own, "sums"), sums.String())
@@ -39,9 +39,9 @@ path = '${SITE}'`, "")
 	require.NoError(t, err)
 	s.write(s.config(), strings.NewReplacer("unauthenticated = 'a test on loopback'", "sha256_file = '"+s.own+"/sums'",
 		"'a test'", "'the support is on the phone'").Replace(string(config)))
-	s.write(filepath.Join(s.own, "Setup.sh"), good("7.12.100"))
-	s.publish("7.12.200", "Setup", good("7.12.200"))
-	s.write(filepath.Join(s.site, "version"), "7.12.100\n")
+	s.write(filepath.Join(s.own, "Setup.sh"), good("9.22.200"))
+	s.publish("9.23.100", "Setup", good("9.23.100"))
+	s.write(filepath.Join(s.site, "version"), "9.22.200\n")
 	s.write(filepath.Join(s.site, "config"), "the site's own")
 
 	fresh, hash := t.TempDir(), ""
@@ -61,7 +61,7 @@ path = '${SITE}'`, "")
 		require.Regexp(t, "^"+pattern+"$", strings.TrimSpace(said), "$ aspupdate %s\n%s", typed, said)
 	}
 	require.NotEmpty(t, hash)
-	require.Equal(t, "7.12.100\n", s.read("version"), "and back again")
+	require.Equal(t, "9.22.200\n", s.read("version"), "and back again")
 	require.NoFileExists(t, filepath.Join(s.own, "closed"))
 }
 
