@@ -83,6 +83,10 @@ func hint(err error) string {
 		return "next: aspupdate --help; aspupdate doctor --init writes a configuration to begin with"
 	case exitRefused, exitBusy:
 		return "next: aspupdate status says how things stand"
+	case exitOther:
+		return "next: aspupdate doctor looks at all that an update needs"
+	case exitIncomplete:
+		return "next: wait for the vendor; aspupdate check says what is there"
 	case exitServer, exitCredentials, exitUnknown, exitSpace, exitFolders, exitAbandoned:
 		return "next: mend it; aspupdate doctor looks again"
 	case exitJournal:

@@ -37,6 +37,9 @@ func run() (code int) {
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "aspupdate:", err)
+		if code := exitCode(err); code != exitOther && code != exitNothing {
+			fmt.Fprintln(os.Stderr, "state:", exitTable[code])
+		}
 		if next := hint(err); next != "" {
 			fmt.Fprintln(os.Stderr, next)
 		}

@@ -491,7 +491,7 @@ func TestBadInputOnRealParts(t *testing.T) {
 			mend()
 			require.Equal(t, c.code, code, errs)
 			require.Contains(t, errs, c.want)
-			said, _, _ := strings.Cut(errs, "next: ")
+			said, _, _ := strings.Cut(errs, "state: ")
 			require.Equal(t, 1, strings.Count(said, "\n"), "one sentence: %s", errs)
 			require.NoFileExists(t, filepath.Join(s.dir, "state", "journal.log"), "nothing was begun")
 			s.inOrder(t, installed)
