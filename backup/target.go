@@ -80,3 +80,11 @@ const (
 type Sizer interface {
 	Needs(ctx context.Context) ([]Need, error)
 }
+
+// Counter is a Target that can tell how many rows its live data has, by table.
+// It reads them: on large data that takes as long as reading it, and ctx ends
+// it. A caller who goes back to a snapshot can so tell people how much was
+// entered since.
+type Counter interface {
+	Counts(ctx context.Context) (map[string]int64, error)
+}

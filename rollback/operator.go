@@ -24,6 +24,15 @@ type WayBack struct {
 	Counts map[string]map[string]int64 `json:"counts,omitempty"`
 }
 
+// Versions names what is gone back to, part by part.
+func (w WayBack) Versions() string {
+	var names []string
+	for _, p := range w.Parts {
+		names = append(names, p.Name+" "+p.To.Version)
+	}
+	return strings.Join(names, ", ")
+}
+
 // A PlanBack is what a plan of an operator's rollback says besides.
 type PlanBack struct {
 	Update string            `json:"update"`         // the committed update that is taken back
@@ -41,20 +50,25 @@ type PlanBack struct {
 	Unhealthy []string `json:"unhealthy,omitempty"`
 }
 
-// String says in a sentence what going back costs. Times are UTC.
-func (b PlanBack) String() string {
+// Rows says what Entered holds, in one line; "" if nothing is known of it.
+func (b PlanBack) Rows() string {
 	var changed []string
 	for _, name := range slices.Sorted(maps.Keys(b.Entered)) {
 		for _, table := range slices.Sorted(maps.Keys(b.Entered[name])) {
 			changed = append(changed, fmt.Sprintf("%s %s %+d", name, table, b.Entered[name][table]))
 		}
 	}
+	return strings.Join(changed, ", ")
+}
+
+// String says in a sentence what going back costs. Times are UTC.
+func (b PlanBack) String() string {
 	if len(b.Refs) == 0 {
 		return "no data is restored"
 	}
 	s := "everything entered since " + b.Since.UTC().Format(time.RFC3339) + " is kept aside in a snapshot and not merged"
-	if len(changed) > 0 {
-		s += "; rows since: " + strings.Join(changed, ", ")
+	if rows := b.Rows(); rows != "" {
+		s += "; rows since: " + rows
 	}
 	return s
 }

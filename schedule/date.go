@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -142,6 +143,22 @@ func MSK(hours int) *time.Location {
 		return moscow
 	}
 	return time.FixedZone(fmt.Sprintf("MSK%+d", hours), (3+hours)*60*60)
+}
+
+// ParseZone reads the name of one of Russia's zones as [MSK] writes it, from
+// MSK-1 to MSK+9.
+func ParseZone(name string) (*time.Location, error) {
+	rest, ok := strings.CutPrefix(name, "MSK")
+	hours := 0
+	if ok && rest != "" {
+		var err error
+		hours, err = strconv.Atoi(rest)
+		ok = err == nil && (rest[0] == '+' || rest[0] == '-')
+	}
+	if !ok || hours < -1 || hours > 9 {
+		return nil, fmt.Errorf("zone %q: give one from MSK-1 to MSK+9", name)
+	}
+	return MSK(hours), nil
 }
 
 func floorDiv(a, b int64) int64 {

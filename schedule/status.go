@@ -136,3 +136,26 @@ func (c Calendar) lateSince(r Release) time.Time {
 	}
 	return DateOf(r.Due).AddDays(1).In(c.Zone)
 }
+
+// How often to look for a release.
+const (
+	lookSeldom = time.Hour
+	lookOften  = 5 * time.Minute
+	lookEarly  = 30 * time.Minute
+)
+
+// NextLook says when to look for releases again: every few minutes on the
+// evening of one (R1), from a little before it is due until it is there or late
+// (R5), and every hour otherwise. Beyond the data every hour must do.
+func (c Calendar) NextLook(now time.Time, seen ...Sighting) time.Time {
+	next := now.Add(lookSeldom)
+	st, err := c.Status(now, seen...)
+	switch early := st.Next.Due.Add(-lookEarly); {
+	case err != nil:
+	case st.State == Due || !st.Next.IsZero() && !now.Before(early):
+		return now.Add(lookOften)
+	case !st.Next.IsZero() && early.Before(next):
+		return early
+	}
+	return next
+}

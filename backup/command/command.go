@@ -94,8 +94,9 @@ func placeholders(step string) []string {
 	return []string{"{live}"}
 }
 
-// check finds what is missing and what contradicts itself.
-func (t *Target) check() error {
+// Check finds what is missing and what contradicts itself. Every method
+// begins with it; a caller may ask earlier. It does not look at the machine.
+func (t *Target) Check() error {
 	given := 0
 	for step, c := range map[string]Command{
 		"backup": t.Commands.Backup, "verify": t.Commands.Verify, "restore": t.Commands.Restore, "describe": t.Commands.Describe, "version": t.Commands.Version,
@@ -122,6 +123,10 @@ func (t *Target) check() error {
 		return errors.New("there is no command to restore: set Restore")
 	case given != 0 && given != 3:
 		return errors.New("names want all of List, Rename and Drop")
+	case given == 0 && !filepath.IsAbs(t.Live):
+		return fmt.Errorf("%q is no absolute path: correct Live, or give Names for what is no file", t.Live)
+	case t.Logs != "" && !filepath.IsAbs(t.Logs):
+		return fmt.Errorf("%q is no absolute path: correct Logs", t.Logs)
 	}
 	return nil
 }

@@ -50,9 +50,6 @@ func (f files) drop(_ context.Context, name string) error {
 // livePath resolves the links in the path's parents. The file itself may be
 // missing, and is no link: renaming one moves no data.
 func livePath(path string) (string, error) {
-	if !filepath.IsAbs(path) {
-		return "", fmt.Errorf("%q is no absolute path: correct Live, or give Names for what is no file", path)
-	}
 	parent, err := filepath.EvalSymlinks(filepath.Dir(path))
 	if err != nil {
 		return "", err

@@ -38,10 +38,11 @@ type SQLite struct {
 }
 
 var (
-	_ backup.Target = (*SQLite)(nil)
-	_ backup.Tidier = (*SQLite)(nil)
-	_ backup.Sizer  = (*SQLite)(nil)
-	_ backup.Prover = (*SQLite)(nil)
+	_ backup.Target  = (*SQLite)(nil)
+	_ backup.Tidier  = (*SQLite)(nil)
+	_ backup.Sizer   = (*SQLite)(nil)
+	_ backup.Counter = (*SQLite)(nil)
+	_ backup.Prover  = (*SQLite)(nil)
 )
 
 const (
@@ -74,6 +75,46 @@ func (q *SQLite) Backup(ctx context.Context, dir string) (backup.Meta, error) {
 		return backup.Meta{}, fmt.Errorf("backing up %s: %w", s.path, err)
 	}
 	return meta, nil
+}
+
+// Counts implements [backup.Counter]: the rows of each table.
+func (q *SQLite) Counts(ctx context.Context) (map[string]int64, error) {
+	s, err := q.ready()
+	if err != nil {
+		return nil, err
+	}
+	if _, err := os.Lstat(s.path); err != nil { // a driver would make an empty database
+		return nil, fmt.Errorf("counting rows: %w", err)
+	}
+	counts := map[string]int64{}
+	err = q.with(ctx, s.path, func(c *sql.Conn) error {
+		rows, err := c.QueryContext(ctx, `SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\_%' ESCAPE '\'`)
+		if err != nil {
+			return err
+		}
+		for rows.Next() {
+			var name string
+			if err := rows.Scan(&name); err != nil {
+				return errors.Join(err, rows.Close())
+			}
+			counts[name] = 0
+		}
+		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+			return err
+		}
+		for name := range counts {
+			var n int64
+			if err := c.QueryRowContext(ctx, `SELECT count(*) FROM "`+strings.ReplaceAll(name, `"`, `""`)+`"`).Scan(&n); err != nil {
+				return fmt.Errorf("counting %s: %w", name, err)
+			}
+			counts[name] = n
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return counts, nil
 }
 
 func (q *SQLite) backup(ctx context.Context, s slot, dir string) (backup.Meta, error) {

@@ -46,10 +46,11 @@ type Database struct {
 }
 
 var (
-	_ backup.Target = (*Database)(nil)
-	_ backup.Tidier = (*Database)(nil)
-	_ backup.Sizer  = (*Database)(nil)
-	_ backup.Prover = (*Database)(nil)
+	_ backup.Target  = (*Database)(nil)
+	_ backup.Tidier  = (*Database)(nil)
+	_ backup.Sizer   = (*Database)(nil)
+	_ backup.Counter = (*Database)(nil)
+	_ backup.Prover  = (*Database)(nil)
 )
 
 // What Database.Observe is told beside what the store's is.

@@ -188,14 +188,20 @@ func look(ctx context.Context, q querier, version int, f *Facts) (err error) {
 	return err
 }
 
+type relation struct{ Schema, Name, Kind string }
+
+// relations are the tables and sequences whose rows pg_dump dumps.
+func relations(ctx context.Context, q querier) ([]relation, error) {
+	return collect[relation](ctx, q, `SELECT nspname, relname, relkind::text FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
+		WHERE relkind IN ('r', 'S') AND relpersistence <> 't' AND nspname !~ '^pg_' AND nspname <> 'information_schema'
+		AND NOT EXISTS (SELECT FROM pg_depend WHERE classid = 'pg_class'::regclass AND objid = c.oid AND deptype = 'e') ORDER BY 1, 2`)
+}
+
 // sums fingerprints what pg_dump dumps the rows of; deep says whether the rows
 // are read. Materialized views are computed anew by a restore, and the tables
 // of an extension are its own.
 func sums(ctx context.Context, q querier, version int, deep bool) ([]Table, error) {
-	type relation struct{ Schema, Name, Kind string }
-	relations, err := collect[relation](ctx, q, `SELECT nspname, relname, relkind::text FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
-		WHERE relkind IN ('r', 'S') AND relpersistence <> 't' AND nspname !~ '^pg_' AND nspname <> 'information_schema'
-		AND NOT EXISTS (SELECT FROM pg_depend WHERE classid = 'pg_class'::regclass AND objid = c.oid AND deptype = 'e') ORDER BY 1, 2`)
+	relations, err := relations(ctx, q)
 	if err != nil {
 		return nil, err
 	}

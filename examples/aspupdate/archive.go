@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
@@ -28,7 +27,7 @@ type itemDoc struct {
 	Archived      time.Time       `json:"archived"`
 	VouchedBy     string          `json:"vouched_by"`
 	Authenticated bool            `json:"authenticated"`
-	InUse         string          `json:"in_use,omitempty"`  // committed, pending, quarantined, way back or installed
+	InUse         string          `json:"in_use,omitempty"`  // committed, pending, way back or quarantined
 	Damaged       string          `json:"damaged,omitempty"` // of verify: what is wrong with it
 }
 
@@ -75,14 +74,20 @@ func (d archiveDoc) print(p *printer) {
 func runArchiveList(_ context.Context, s *site, _ *cli.Command) error {
 	items, err := s.archive.List()
 	st, stErr := rollback.ReadStatus(s.conf.State)
-	uses, usesErr := journaled(st)
+	errs := []error{err, stErr}
+	uses := map[fetch.Key]rollback.Use{}
+	for _, u := range st.Uses() {
+		k, err := useKey(u)
+		errs = append(errs, err)
+		uses[k] = u.Use
+	}
 	d := archiveDoc{Schema: "aspupdate.archive/1", Did: "list", Items: []itemDoc{}}
 	for _, it := range items {
 		doc := newItemDoc(it)
-		doc.InUse = uses[versionKey(it.Key)]
+		doc.InUse = string(uses[versionKey(it.Key)])
 		d.Items = append(d.Items, doc)
 	}
-	return errors.Join(s.show.answer(d), err, stErr, usesErr)
+	return errors.Join(append([]error{s.show.answer(d)}, errs...)...)
 }
 
 func runArchiveVerify(ctx context.Context, s *site, _ *cli.Command) error {
@@ -167,9 +172,17 @@ func (s *site) inUse(ctx context.Context) ([]fetch.Key, error) {
 	if err != nil {
 		return nil, err
 	}
-	uses, err := journaled(st)
-	if err != nil {
-		return nil, err
+	items, _ := s.archive.List() // pruning tells what cannot be read
+	keys := []fetch.Key{}
+	for _, u := range st.Uses() {
+		k, err := useKey(u)
+		if err != nil {
+			return nil, err
+		}
+		// That one was lost which nothing needs is no reason to keep all others for ever.
+		if u.Use.Vital() || slices.ContainsFunc(items, func(it fetch.Item) bool { return versionKey(it.Key) == k }) {
+			keys = append(keys, k)
+		}
 	}
 	for _, d := range s.conf.Distributions {
 		text, err := newProbe(d.Probe, nil).Version(ctx)
@@ -181,60 +194,21 @@ func (s *site) inUse(ctx context.Context) ([]fetch.Key, error) {
 			return nil, fmt.Errorf("%s: the probe answers %q: %w", d.Name, text, err)
 		}
 		if !v.IsZero() {
-			uses[fetch.Key{Distribution: d.Name, Version: v}] = "installed"
+			keys = append(keys, fetch.Key{Distribution: d.Name, Version: v})
 		}
 	}
-	items, _ := s.archive.List() // pruning tells what cannot be read
-	have := map[fetch.Key]bool{}
-	for _, it := range items {
-		have[versionKey(it.Key)] = true
-	}
-	// What is quarantined or could be gone back to is kept where it is there;
-	// that it was lost already is no reason to keep all others for ever.
-	maps.DeleteFunc(uses, func(k fetch.Key, why string) bool {
-		return (why == "quarantined" || why == "way back") && !have[k]
-	})
-	return slices.AppendSeq([]fetch.Key{}, maps.Keys(uses)), nil
+	return keys, nil
 }
 
-// journaled returns the versions that the journal names, and why.
-func journaled(st rollback.Status) (map[fetch.Key]string, error) {
-	uses := map[fetch.Key]string{}
-	var bad error
-	add := func(name, text, why string) {
-		v, err := parseOrZero(text)
-		if err != nil {
-			bad = fmt.Errorf("the journal has %s %s of %s: %w", why, text, name, err)
-		}
-		if !v.IsZero() {
-			uses[fetch.Key{Distribution: name, Version: v}] = why
-		}
+// useKey is what pruning goes by, of a release that the journal names.
+func useKey(u rollback.InUse) (fetch.Key, error) {
+	v, err := version.Parse(u.Release.Version)
+	if err != nil {
+		err = fmt.Errorf("the journal has %s %s of %s: %w", u.Use, u.Release.Version, u.Part, err)
 	}
-	for _, q := range st.Quarantined {
-		add(q.Part, q.Release.Version, "quarantined")
-	}
-	aside := st.Aside
-	if st.Back != nil {
-		aside = append(slices.Clone(aside), *st.Back)
-	}
-	for _, way := range aside {
-		for _, p := range way.Parts {
-			add(p.Name, p.To.Version, "way back")
-		}
-	}
-	if st.Pending != nil {
-		for _, p := range st.Pending.Plan.Parts {
-			add(p.Name, p.From.Version, "pending")
-			add(p.Name, p.To.Version, "pending")
-		}
-	}
-	for name, r := range st.Committed {
-		add(name, r.Version, "committed")
-	}
-	return uses, bad
+	return fetch.Key{Distribution: u.Part, Version: v}, err
 }
 
-// versionKey leaves of a key what pruning goes by.
 func versionKey(k fetch.Key) fetch.Key {
 	return fetch.Key{Distribution: k.Distribution, Version: k.Version}
 }

@@ -40,35 +40,22 @@ type dayDoc struct {
 // newCalendarDoc fails beyond the production calendar's data.
 func newCalendarDoc(first, last schedule.Date) (calendarDoc, error) {
 	d := calendarDoc{Schema: "aspupdate.calendar/1", First: first, Last: last, Releases: []releaseDoc{}}
-	for date := first; date.Compare(last) <= 0; date = date.AddDays(1) {
-		day, err := schedule.Russia().Day(date)
-		if err != nil {
-			return d, err
-		}
-		doc := dayDoc{Date: date, Kind: day.Kind.String(), Note: day.Note, Off: !day.Kind.Working(), Short: day.Short}
-		if day.Kind == schedule.Workday {
-			hours, err := schedule.Hours{}.Next(date.In(moscow))
-			if err != nil {
-				return d, err
-			}
-			doc.From, doc.Until = hours.Start.UTC(), hours.End.UTC()
+	agenda, err := schedule.Calendar{}.Agenda(first, last, schedule.Hours{})
+	for _, day := range agenda.Days {
+		doc := dayDoc{Date: day.Date, Kind: day.Kind.String(), Note: day.Note, Off: !day.Kind.Working(), Short: day.Short}
+		if w := day.Support; !w.Start.IsZero() {
+			doc.From, doc.Until = w.Start.UTC(), w.End.UTC()
 		}
 		d.Days = append(d.Days, doc)
 	}
-	for r, err := range (schedule.Calendar{}).From(first.In(moscow)) {
-		if err != nil {
-			return d, err
-		}
-		if r.Date.Compare(last) > 0 {
-			break
-		}
+	for _, r := range agenda.Releases {
 		doc := releaseDoc{Version: r.Version, Due: r.Due.UTC()}
 		if !r.Day.Kind.Working() {
 			doc.OnDay = r.Day.String()
 		}
 		d.Releases = append(d.Releases, doc)
 	}
-	return d, nil
+	return d, err
 }
 
 func (d calendarDoc) print(p *printer) {

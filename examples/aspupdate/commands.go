@@ -18,7 +18,8 @@ func runFetch(ctx context.Context, s *site, _ *cli.Command) error {
 	})
 }
 
-func runPlan(ctx context.Context, s *site, _ *cli.Command) error {
+func runPlan(ctx context.Context, s *site, cmd *cli.Command) error {
+	s.overrideR13(cmd)
 	u, err := s.next(ctx, func(_ context.Context, f []fetch.Release) ([]rollback.Release, error) { return s.archived(f) })
 	if err != nil {
 		return err
@@ -28,13 +29,13 @@ func runPlan(ctx context.Context, s *site, _ *cli.Command) error {
 		return err
 	}
 	first, err := crossesYear(plan.Parts)
-	return errors.Join(s.show.answer(newPlanDoc(plan, first)), err)
+	d := newPlanDoc(plan, first)
+	d.Next = again(cmd, "update", "--plan", plan.Hash)
+	return errors.Join(s.show.answer(d), err)
 }
 
 func runUpdate(ctx context.Context, s *site, cmd *cli.Command) error {
-	if reason := cmd.String("override-r13"); reason != "" {
-		s.conf.Window.AnyTime = reason
-	}
+	s.overrideR13(cmd)
 	if err := s.recover(ctx); err != nil {
 		return err
 	}
@@ -57,6 +58,13 @@ func runUpdate(ctx context.Context, s *site, cmd *cli.Command) error {
 	res, err := u.Run(ctx, plan)
 	s.show.result(res)
 	return outcome(res, err)
+}
+
+// overrideR13 leaves the support's hours out for one run.
+func (s *site) overrideR13(cmd *cli.Command) {
+	if reason := cmd.String("override-r13"); reason != "" {
+		s.conf.Window.AnyTime = reason
+	}
 }
 
 // next lays the next update out: from what is installed to the newest that

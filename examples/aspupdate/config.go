@@ -1,22 +1,19 @@
 package main
 
 import (
-	"bytes"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"reflect"
 	"slices"
 	"strings"
-	"time"
 
-	"github.com/pelletier/go-toml/v2"
-
+	"github.com/aspupdate/aspupdate/examples/internal/strict"
 	"github.com/aspupdate/aspupdate/fetch"
 	"github.com/aspupdate/aspupdate/install"
+	"github.com/aspupdate/aspupdate/schedule"
 )
 
 // A config is the one file that describes an installation. Secrets are not in
@@ -43,12 +40,12 @@ type config struct {
 }
 
 type serverConfig struct {
-	Address string   `toml:"address"` // host or host:port
-	User    string   `toml:"user"`
-	TLS     string   `toml:"tls"` // "none", "explicit" or "implicit"
-	Root    string   `toml:"root"`
-	Betas   bool     `toml:"betas"`  // R7
-	Settle  duration `toml:"settle"` // how long a release must have stood still
+	Address string          `toml:"address"` // host or host:port
+	User    string          `toml:"user"`
+	TLS     string          `toml:"tls"` // "none", "explicit" or "implicit"
+	Root    string          `toml:"root"`
+	Betas   bool            `toml:"betas"`  // R7
+	Settle  strict.Duration `toml:"settle"` // how long a release must have stood still
 	secret  `toml:"-"`
 
 	PasswordEnv  string `toml:"password_env"`
@@ -64,14 +61,14 @@ type serverConfig struct {
 // windowConfig is the site's estimate (R11) and its zone. The support's hours
 // are the regulation's (R13).
 type windowConfig struct {
-	AnyTime  string   `toml:"any_time"` // why R13 is left out; recorded
-	Backup   duration `toml:"backup"`
-	Checks   duration `toml:"checks"`
-	Rollback duration `toml:"rollback"`
-	Typical  bool     `toml:"typical"` // plan with R11's typical times and not its worst
-	Local    string   `toml:"local"`   // the site's zone, MSK-1 to MSK+9, shown beside Moscow time
+	AnyTime  string          `toml:"any_time"` // why R13 is left out; recorded
+	Backup   strict.Duration `toml:"backup"`
+	Checks   strict.Duration `toml:"checks"`
+	Rollback strict.Duration `toml:"rollback"`
+	Typical  bool            `toml:"typical"` // plan with R11's typical times and not its worst
+	Local    string          `toml:"local"`   // the site's zone, MSK-1 to MSK+9, shown beside Moscow time
 
-	FirstOfYearExtra duration `toml:"first_of_year_extra"` // R14: what the year's first version takes longer
+	FirstOfYearExtra strict.Duration `toml:"first_of_year_extra"` // R14: what the year's first version takes longer
 }
 
 // applicationConfig is the fence and the service. Each value is a command
@@ -85,12 +82,12 @@ type applicationConfig struct {
 }
 
 type deadlinesConfig struct {
-	Fence    duration `toml:"fence"`
-	Snapshot duration `toml:"snapshot"`
-	Install  duration `toml:"install"`
-	Probe    duration `toml:"probe"`
-	Restore  duration `toml:"restore"`
-	Decide   duration `toml:"decide"`
+	Fence    strict.Duration `toml:"fence"`
+	Snapshot strict.Duration `toml:"snapshot"`
+	Install  strict.Duration `toml:"install"`
+	Probe    strict.Duration `toml:"probe"`
+	Restore  strict.Duration `toml:"restore"`
+	Decide   strict.Duration `toml:"decide"`
 }
 
 type distributionConfig struct {
@@ -126,9 +123,9 @@ type probeConfig struct {
 	File    string   `toml:"file"`    // a program or library for Windows that has the version
 	secret  `toml:"-"`
 
-	Installed   string   `toml:"installed"`   // a path that is there exactly if it is installed; for a first installation
-	Environment []string `toml:"environment"` // names of variables that the command gets from ours
-	Every       duration `toml:"every"`
+	Installed   string          `toml:"installed"`   // a path that is there exactly if it is installed; for a first installation
+	Environment []string        `toml:"environment"` // names of variables that the command gets from ours
+	Every       strict.Duration `toml:"every"`
 }
 
 type postgresConfig struct {
@@ -148,19 +145,6 @@ type secret struct{ value string }
 func (secret) String() string   { return "(secret)" }
 func (secret) GoString() string { return "(secret)" }
 
-// A duration is written as "90s", "20m" or "2h".
-type duration time.Duration
-
-// UnmarshalText implements encoding.TextUnmarshaler.
-func (d *duration) UnmarshalText(text []byte) error {
-	v, err := time.ParseDuration(string(text))
-	if err != nil || v < 0 {
-		return fmt.Errorf("%q is not a duration such as \"90s\", \"20m\" or \"2h\"", text)
-	}
-	*d = duration(v)
-	return nil
-}
-
 // errConfig is wrapped by every complaint about the configuration.
 var errConfig = errors.New("configuration")
 
@@ -174,116 +158,17 @@ func loadConfig(path string) (*config, error) {
 		return nil, fmt.Errorf("%w: %w", errConfig, err)
 	}
 	var c config
-	dec := toml.NewDecoder(bytes.NewReader(data)).DisallowUnknownFields()
-	if err := dec.Decode(&c); err != nil {
-		return nil, explain(path, err)
+	if err := strict.Decode(path, data, &c); err != nil {
+		return nil, fmt.Errorf("%w: %w", errConfig, err)
 	}
-	if err := c.check(); err != nil {
-		return nil, fmt.Errorf("%w: %s: %w", errConfig, path, err)
+	err = c.check()
+	if err == nil {
+		err = errors.Join(c.secrets(), c.Server.trusted())
 	}
-	if err := errors.Join(c.secrets(), c.Server.trusted()); err != nil {
+	if err != nil {
 		return nil, fmt.Errorf("%w: %s: %w", errConfig, path, err)
 	}
 	return &c, nil
-}
-
-// explain says where the file is wrong and what may stand there.
-func explain(path string, err error) error {
-	if strict, ok := errors.AsType[*toml.StrictMissingError](err); ok {
-		var all []error
-		for _, e := range strict.Errors {
-			row, col := e.Position()
-			key := []string(e.Key())
-			all = append(all, fmt.Errorf("%w: %s:%d:%d: unknown key %q; allowed %s: %s", errConfig, path, row, col,
-				strings.Join(key, "."), place(key), strings.Join(allowed(key), ", ")))
-		}
-		return errors.Join(all...)
-	}
-	if bad, ok := errors.AsType[*toml.DecodeError](err); ok {
-		row, col := bad.Position()
-		what := strings.TrimPrefix(bad.Error(), "toml: ")
-		if want := wanted(bad.Key()); want != "" {
-			what += "; " + strings.Join(bad.Key(), ".") + " wants " + want
-		}
-		return fmt.Errorf("%w: %s:%d:%d: %s", errConfig, path, row, col, what)
-	}
-	return fmt.Errorf("%w: %s: %w", errConfig, path, err)
-}
-
-func place(key []string) string {
-	if len(key) < 2 {
-		return "at the top"
-	}
-	return "in " + strings.Join(key[:len(key)-1], ".")
-}
-
-// allowed returns the keys that may stand beside the given one.
-func allowed(key []string) []string {
-	t, ok := typeAt(key[:max(len(key)-1, 0)])
-	if !ok || t.Kind() != reflect.Struct {
-		return []string{"nothing"}
-	}
-	var names []string
-	for f := range fields(t) {
-		names = append(names, f.Tag.Get("toml"))
-	}
-	slices.Sort(names)
-	return names
-}
-
-// wanted says in words what kind of value a key has.
-func wanted(key []string) string {
-	t, ok := typeAt(key)
-	if !ok || len(key) == 0 {
-		return ""
-	}
-	switch {
-	case t == reflect.TypeFor[duration]():
-		return `a duration such as "90s", "20m" or "2h"`
-	case t.Kind() == reflect.String:
-		return "a text in quotes"
-	case t.Kind() == reflect.Bool:
-		return "true or false"
-	case t.Kind() == reflect.Slice:
-		return "a list of texts in brackets"
-	case t.Kind() == reflect.Map:
-		return `a table such as { "7.13.100" = "…" }`
-	}
-	return "a table"
-}
-
-// typeAt walks from the config down to a key. Lists of tables count as their
-// tables.
-func typeAt(key []string) (reflect.Type, bool) {
-	t := reflect.TypeFor[config]()
-	for _, name := range key {
-		if t.Kind() != reflect.Struct {
-			return nil, false
-		}
-		found := false
-		for f := range fields(t) {
-			if f.Tag.Get("toml") == name {
-				t, found = f.Type, true
-			}
-		}
-		if !found {
-			return nil, false
-		}
-		if t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Struct {
-			t = t.Elem()
-		}
-	}
-	return t, true
-}
-
-func fields(t reflect.Type) func(func(reflect.StructField) bool) {
-	return func(yield func(reflect.StructField) bool) {
-		for i := range t.NumField() {
-			if f := t.Field(i); f.IsExported() && f.Tag.Get("toml") != "-" && !yield(f) {
-				return
-			}
-		}
-	}
 }
 
 // check finds what is missing and what contradicts itself.
@@ -322,8 +207,8 @@ func (c *config) check() error {
 	if c.Window.AnyTime == "" && (c.Window.Backup == 0 || c.Window.Checks == 0 || c.Window.Rollback == 0) {
 		return errors.New("window wants backup, checks and rollback (R13): how long do they take here, at worst?")
 	}
-	if _, err := c.Window.fromMoscow(); err != nil {
-		return err
+	if _, err := schedule.ParseZone(c.Window.Local); c.Window.Local != "" && err != nil {
+		return fmt.Errorf("window.local: %w", err)
 	}
 	if err := c.FirstOfYear.check(); err != nil {
 		return err
@@ -360,7 +245,7 @@ func (c *config) check() error {
 		}
 	}
 	for _, p := range c.Commands {
-		if err := p.check(); err != nil {
+		if err := p.target().Check(); err != nil {
 			return fmt.Errorf("a [[command]]: %w", err)
 		}
 	}

@@ -53,6 +53,9 @@ func (d *doctor) server(ctx context.Context) {
 			continue
 		}
 		d.either(err, "distribution", dist.Name, "%s", newestOf(found))
+		if err == nil && !dist.vouches(found.Releases[0].Version, d.variant()) {
+			d.fix("distribution", dist.Name, fmt.Errorf("nobody vouches for %s: %w", found.Releases[0].Version, errNotVouched))
+		}
 		if dist.Unauthenticated != "" {
 			d.warn("distribution", dist.Name, "files without a pinned hash are taken, because: %s", dist.Unauthenticated)
 		}

@@ -20,6 +20,7 @@ type document interface{ print(p *printer) }
 // answer gives the answer of a command, once.
 func (p *printer) answer(d document) error {
 	if p.json == nil {
+		p.quiet = false
 		d.print(p)
 		return nil
 	}
@@ -56,7 +57,7 @@ func (p *printer) end(command string, err error) error {
 	r := p.done
 	r.Schema, r.Command = "aspupdate.result/1", command
 	r.Code = exitCode(err)
-	r.Meaning, r.Next = exitTable[r.Code], strings.TrimPrefix(hint(r.Code), "next: ")
+	r.Meaning, r.Next = exitTable[r.Code], strings.TrimPrefix(hint(err), "next: ")
 	if err != nil {
 		r.Error = err.Error()
 	}

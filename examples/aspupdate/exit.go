@@ -41,7 +41,7 @@ var exitTable = []string{ //nolint:gosec // the word "password" is no password
 	exitUsage:       "wrong usage or configuration; nothing was changed",
 	exitNothing:     "nothing to do",
 	exitRefused:     "refused: the regulation, a quarantine, or a plan that no longer holds; nothing was changed",
-	exitRolledBack:  "failed and rolled back: the previous version and its data are in place",
+	exitRolledBack:  "failed and rolled back: the version and the data from before are in place",
 	exitOperator:    "a person must decide; users are kept out, every backup is kept",
 	exitBusy:        "another update is at work",
 	exitServer:      "the server cannot be reached; nothing was changed",
@@ -69,18 +69,25 @@ func exitHelp() string {
 }
 
 // hint says what to type next, for states that have a command of their own.
-func hint(code int) string {
-	switch code {
+func hint(err error) string {
+	if errors.Is(err, errNotFetched) {
+		return "next: aspupdate fetch"
+	}
+	switch exitCode(err) {
 	case exitOperator:
 		return "next: mend the cause, then aspupdate recover --retry REASON; or put things right by hand, then aspupdate recover --accept REASON"
 	case exitInterrupted, exitReboot:
 		return "next: aspupdate recover"
 	case exitRolledBack:
-		return "next: read the installer's log in the state folder and call the support; aspupdate lift lets this release in again, another release needs nothing"
+		return "next: read the installer's log in the state folder and call the support; aspupdate status says what is quarantined, aspupdate lift lets it in again; another release needs nothing"
 	case exitUsage:
 		return "next: aspupdate --help; aspupdate doctor --init writes a configuration to begin with"
 	case exitRefused, exitBusy:
 		return "next: aspupdate status says how things stand"
+	case exitOther:
+		return "next: aspupdate doctor looks at all that an update needs"
+	case exitIncomplete:
+		return "next: wait for the vendor; aspupdate check says what is there"
 	case exitServer, exitCredentials, exitUnknown, exitSpace, exitFolders, exitAbandoned:
 		return "next: mend it; aspupdate doctor looks again"
 	case exitJournal:

@@ -41,10 +41,7 @@ func orInit(run cli.ActionFunc) cli.ActionFunc {
 		if !cmd.Bool("init") {
 			return run(ctx, cmd)
 		}
-		show := &printer{out: cmd.Root().Writer}
-		if cmd.Bool("json") {
-			show.json, show.out = show.out, cmd.Root().ErrWriter
-		}
+		show := newPrinter(cmd)
 		path := cmd.String("config")
 		err := writeNew(path, newConfig(runtime.GOOS))
 		if err == nil {

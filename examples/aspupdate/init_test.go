@@ -13,6 +13,8 @@ import (
 
 	"github.com/pelletier/go-toml/v2"
 	"github.com/stretchr/testify/require"
+
+	"github.com/aspupdate/aspupdate/examples/internal/strict"
 )
 
 // TestTemplateIsAGoodConfiguration reads it as it is, and with all that is
@@ -49,7 +51,7 @@ func TestTemplateIsAGoodConfiguration(t *testing.T) {
 func requireEveryKey(t *testing.T, at string, typ reflect.Type, table map[string]any) {
 	t.Helper()
 	var names []string
-	for f := range fields(typ) {
+	for f := range strict.Fields(typ) {
 		name := f.Tag.Get("toml")
 		names = append(names, name)
 		inner := f.Type

@@ -10,7 +10,9 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"syscall"
+	"unicode"
 
 	"github.com/urfave/cli/v3"
 
@@ -35,7 +37,10 @@ func run() (code int) {
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "aspupdate:", err)
-		if next := hint(exitCode(err)); next != "" {
+		if code := exitCode(err); code != exitOther && code != exitNothing {
+			fmt.Fprintln(os.Stderr, "state:", exitTable[code])
+		}
+		if next := hint(err); next != "" {
 			fmt.Fprintln(os.Stderr, next)
 		}
 	}
@@ -45,12 +50,13 @@ func run() (code int) {
 func app() *cli.Command {
 	conf := &cli.StringFlag{Name: "config", Value: "aspupdate.toml", Usage: "the TOML file that describes the installation", Sources: cli.EnvVars("ASPUPDATE_CONFIG")}
 	first := &cli.BoolFlag{Name: "first-installation", Usage: "nothing is installed yet: take FullSetup (R3)"}
+	r13 := &cli.StringFlag{Name: "override-r13", Usage: "leave the support's hours out, for this `REASON`, which is recorded"}
+	reason := &cli.StringFlag{Name: "reason", Required: true, Usage: "why; recorded"}
+	keep := &cli.IntFlag{Name: "keep", Usage: "the `NUMBER` of newest ones, of each distribution or database, that stay"}
+	younger := &cli.DurationFlag{Name: "younger", Usage: "what came less than this `DURATION` ago stays: 2160h are 90 days"}
 	onSite := func(run func(context.Context, *site, *cli.Command) error) cli.ActionFunc {
 		return func(ctx context.Context, cmd *cli.Command) error {
-			show := &printer{out: cmd.Root().Writer}
-			if cmd.Bool("json") {
-				show.json, show.out = show.out, cmd.Root().ErrWriter
-			}
+			show := newPrinter(cmd)
 			c, err := loadConfig(cmd.String("config"))
 			if err == nil {
 				show.local = c.Window.zone()
@@ -61,24 +67,30 @@ func app() *cli.Command {
 	}
 	root := &cli.Command{
 		Name: "aspupdate", Usage: "update the vendor's complex by its regulation, and get back if it fails",
-		Description:    exitHelp(),
-		ExitErrHandler: func(context.Context, *cli.Command, error) {}, // main prints and exits
+		Description:           exitHelp(),
+		EnableShellCompletion: true,                                          // aspupdate completion bash
+		ExitErrHandler:        func(context.Context, *cli.Command, error) {}, // main prints and exits
 		OnUsageError: func(_ context.Context, _ *cli.Command, err error, _ bool) error {
 			return fmt.Errorf("%w: %w; see --help", errConfig, err)
 		},
 		Commands: []*cli.Command{
 			demo.Command(),
 			{Name: "fetch", Usage: "look on the server and bring the newest release into the archive", Flags: []cli.Flag{first}, Action: onSite(runFetch)},
-			{Name: "plan", Usage: "say what an update would do, and write nothing", Flags: []cli.Flag{first}, Action: onSite(runPlan)},
+			{Name: "plan", Usage: "say what an update would do, and write nothing", Flags: []cli.Flag{first, r13}, Action: onSite(runPlan)},
 			{Name: "update", Usage: "recover what is pending, fetch, plan, update; roll back if it fails", Flags: []cli.Flag{
-				first,
+				first, r13,
 				&cli.StringFlag{Name: "plan", Usage: "run only the plan with this `HASH`"},
-				&cli.StringFlag{Name: "override-r13", Usage: "leave the support's hours out, for this `REASON`, which is recorded"},
 			}, Action: onSite(runUpdate)},
 			{Name: "recover", Usage: "bring a pending update to its end; call it when the machine starts", Flags: []cli.Flag{
 				&cli.StringFlag{Name: "retry", Usage: "after \"a person must decide\": try the way back again, for this `REASON`"},
 				&cli.StringFlag{Name: "accept", Usage: "after \"a person must decide\": things were put right by hand, for this `REASON`"},
 			}, Action: onSite(runRecover)},
+			{Name: "rollback", Usage: "after a commit: say what going back would do and cost, and with --confirm do it (R15)", Flags: []cli.Flag{
+				r13,
+				&cli.StringFlag{Name: "confirm", Usage: "go back as it was shown with this `HASH`; what was entered since is kept aside, not merged"},
+				&cli.StringFlag{Name: "reason", Usage: "why; recorded"},
+			}, Action: onSite(runRollback)},
+			{Name: "forget", Usage: "let go of what a rollback kept aside", ArgsUsage: "UPDATE", Flags: []cli.Flag{reason}, Action: onSite(runForget)},
 			{Name: "check", Usage: "say what is installed, what is newest, and what is due or late", Action: onSite(runCheck)},
 			{Name: "calendar", Usage: "show a month's releases, days off and support hours", ArgsUsage: "[2026-12]", Flags: []cli.Flag{
 				&cli.StringFlag{Name: "ics", Usage: "also write the month and the eleven after it into this iCalendar `FILE`"},
@@ -87,13 +99,10 @@ func app() *cli.Command {
 				&cli.BoolFlag{Name: "init", Usage: "only write a commented configuration to begin with"},
 			}, Action: orInit(onSite(runDoctor))},
 			{Name: "watch", Usage: "look for releases until stopped, and tell the configured command of each, and of what is late", Action: onSite(runWatch)},
-			{Name: "status", Usage: "say what is committed, pending and quarantined", Action: onSite(runStatus)},
-			{Name: "adopt", Usage: "take the version that is installed, by whatever means, as the one to update from", Flags: []cli.Flag{
-				&cli.StringFlag{Name: "reason", Required: true, Usage: "why; recorded"},
-			}, Action: onSite(runAdopt)},
+			{Name: "status", Usage: "say what is committed, pending, quarantined and kept aside", Action: onSite(runStatus)},
+			{Name: "adopt", Usage: "take the version that is installed, by whatever means, as the one to update from", Flags: []cli.Flag{reason}, Action: onSite(runAdopt)},
 			{Name: "lift", Usage: "let a release in again that was rolled back here", ArgsUsage: "VERSION", Flags: []cli.Flag{
-				distributionFlag(),
-				&cli.StringFlag{Name: "reason", Required: true, Usage: "why; recorded"},
+				distributionFlag(), reason,
 			}, Action: onSite(runLift)},
 			{Name: "confirm", Usage: "take a person's word for what the first version of a year requires (R14)", ArgsUsage: "TEXT", Flags: []cli.Flag{
 				&cli.StringFlag{Name: "who", Required: true, Usage: "whose word it is; recorded"},
@@ -107,14 +116,19 @@ func app() *cli.Command {
 					&cli.StringFlag{Name: "version", Required: true, Usage: "its `VERSION`"},
 				}, Action: onSite(runArchiveImport)},
 				{Name: "prune", Usage: "remove old versions, never one that is in use", Flags: []cli.Flag{
-					&cli.IntFlag{Name: "keep", Usage: "the `NUMBER` of newest versions of each distribution that stay"},
-					&cli.DurationFlag{Name: "younger", Usage: "what was archived less than this `DURATION` ago stays: 2160h are 90 days"},
+					keep, younger,
 					&cli.BoolFlag{Name: "dry-run", Usage: "only say what would go"},
 				}, Action: onSite(runArchivePrune)},
 			}},
+			{Name: "backups", Usage: "look after the snapshots that a way back restores (R9)", Commands: []*cli.Command{
+				{Name: "list", Usage: "say what is kept, and what is in use", Action: onSite(runBackupsList)},
+				{Name: "verify", Usage: "read every byte back and compare", Action: onSite(runBackupsVerify)},
+				{Name: "prune", Usage: "remove old ones, never one that a rollback needs", Flags: []cli.Flag{keep, younger}, Action: onSite(runBackupsPrune)},
+			}},
 		},
 	}
-	prepare(root, root.OnUsageError, conf, &cli.BoolFlag{Name: "json", Usage: "write one JSON document to standard output, and the rest to standard error"})
+	prepare(root, root.OnUsageError, conf, &cli.BoolFlag{Name: "quiet", Usage: "say nothing but the answer and errors"},
+		&cli.BoolFlag{Name: "json", Usage: "write one JSON document to standard output, and the rest to standard error"})
 	return root
 }
 
@@ -142,6 +156,25 @@ func argument(cmd *cli.Command, what string) (string, error) {
 		return "", fmt.Errorf("%w: give one %s", errConfig, what)
 	}
 	return cmd.Args().First(), nil
+}
+
+// again is the command line of another command for the same site.
+func again(cmd *cli.Command, name string, more ...string) string {
+	words := []string{"aspupdate", name}
+	for _, flag := range []string{"config", "override-r13"} {
+		if cmd.IsSet(flag) && (flag != "config" || cmd.String(flag) != os.Getenv("ASPUPDATE_CONFIG")) {
+			words = append(words, "--"+flag, cmd.String(flag))
+		}
+	}
+	if cmd.Bool("first-installation") {
+		words = append(words, "--first-installation")
+	}
+	for i, w := range words {
+		if strings.ContainsFunc(w, unicode.IsSpace) {
+			words[i] = `"` + w + `"`
+		}
+	}
+	return strings.Join(append(words, more...), " ")
 }
 
 // oneOf refuses two decisions at once.

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -68,13 +69,13 @@ var helpers = map[string]func(args []string) error{
 		return err
 	},
 	"write": func(args []string) error { return os.WriteFile(args[0], []byte(args[1]), 0o600) },
-	// An installer: what it is to do stands in its file.
-	"setup": func(args []string) error {
-		text, err := os.ReadFile(args[0])
-		if version, ok := strings.CutPrefix(string(text), "says "); ok && err == nil {
-			return os.WriteFile(args[1], []byte(version), 0o600)
+	"setup": setup,
+	// setup-once FILE ... fails the first time.
+	"setup-once": func(args []string) error {
+		if _, err := os.Stat(args[0]); err != nil {
+			return errors.Join(os.WriteFile(args[0], nil, 0o600), err)
 		}
-		return fmt.Errorf("this installer does not work: %q, %w", text, err)
+		return setup(args[1:])
 	},
 	"large": func(args []string) error { // without room on the disk for what it says to hold
 		f, err := os.Create(args[0])
@@ -88,6 +89,15 @@ var helpers = map[string]func(args []string) error{
 		fmt.Print(string(text))
 		return err
 	},
+}
+
+// setup is an installer: what it is to do stands in its file.
+func setup(args []string) error {
+	text, err := os.ReadFile(args[0])
+	if version, ok := strings.CutPrefix(string(text), "says "); ok && err == nil {
+		return os.WriteFile(args[1], []byte(version), 0o600)
+	}
+	return fmt.Errorf("this installer does not work: %q, %w", text, err)
 }
 
 // aspupdate runs the command and returns its exit code, standard output and

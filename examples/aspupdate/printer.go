@@ -3,7 +3,10 @@ package main
 import (
 	"fmt"
 	"io"
+	"os"
 	"time"
+
+	"github.com/urfave/cli/v3"
 
 	"github.com/aspupdate/aspupdate/fetch"
 	"github.com/aspupdate/aspupdate/install"
@@ -18,14 +21,55 @@ var moscow = time.FixedZone("MSK", 3*60*60)
 type printer struct {
 	out   io.Writer
 	local *time.Location // shown beside Moscow time, nil if it is the same
+	quiet bool           // nothing but answers
+
+	bar  bool      // a line of progress stands on the terminal
+	told time.Time // when progress was told elsewhere
 
 	json     io.Writer // with --json: where the document goes; out is then for what it does not hold
 	answered bool
 	done     resultDoc // what is known of the result by now
 }
 
+// newPrinter obeys the flags that all commands have.
+func newPrinter(cmd *cli.Command) *printer {
+	p := &printer{out: cmd.Root().Writer, quiet: cmd.Bool("quiet")}
+	if cmd.Bool("json") {
+		p.json, p.out = p.out, cmd.Root().ErrWriter
+	}
+	return p
+}
+
 func (p *printer) line(format string, args ...any) {
+	if p.quiet {
+		return
+	}
+	if p.bar {
+		_, _ = fmt.Fprintf(p.out, "\r%*s\r", barWidth, "")
+		p.bar = false
+	}
 	_, _ = fmt.Fprintf(p.out, format+"\n", args...) // a closed terminal is no reason to stop an update
+}
+
+const barWidth = 78
+
+// progress is one line that changes on a terminal, and elsewhere a line from
+// time to time.
+func (p *printer) progress(e fetch.Event) {
+	text := fmt.Sprintf("          %s: %d of %d MB", e.Key, e.Done>>20, e.Total>>20)
+	if e.Left > 0 {
+		text += fmt.Sprintf(", %.1f MB/s, %v left", e.Rate/(1<<20), e.Left.Round(time.Second))
+	}
+	f, ok := p.out.(*os.File)
+	if info, err := f.Stat(); ok && err == nil && info.Mode()&os.ModeCharDevice != 0 && !p.quiet {
+		_, _ = fmt.Fprintf(p.out, "\r%-*s", barWidth, text)
+		p.bar = true
+	} else if now := time.Now(); now.Sub(p.told) >= 30*time.Second {
+		if !p.told.IsZero() {
+			p.line("%s", text)
+		}
+		p.told = now
+	}
 }
 
 func (p *printer) time(t time.Time) string {
@@ -65,6 +109,8 @@ func (p *printer) fetch(e fetch.Event) {
 		p.line("          passed over: %s", e.Skipped)
 	case fetch.EventIncomplete:
 		p.line("          a newer joint release is not whole yet: %v", e.Missing)
+	case fetch.EventProgress:
+		p.progress(e)
 	case fetch.EventRetry:
 		p.line("          try %d failed, next in %v: %v", e.Try, e.Wait.Round(time.Second), e.Err)
 	case fetch.EventArchived, fetch.EventReused, fetch.EventRerelease:
@@ -83,10 +129,14 @@ func (p *printer) fetch(e fetch.Event) {
 
 func (p *printer) result(r rollback.Result) {
 	p.done.Update, p.done.Outcome = r.Update, r.Outcome
-	switch r.Outcome {
-	case rollback.Committed:
+	switch back := r.Plan.Back != nil; {
+	case r.Outcome == rollback.Committed && back:
+		p.line("committed: the version gone back to and its data are in place; what was entered since is kept aside, see aspupdate status")
+	case r.Outcome == rollback.Committed:
 		p.line("committed: the new version and its data are in place")
-	case rollback.RolledBack:
+	case r.Outcome == rollback.RolledBack && back:
+		p.line("rolled back: the rollback failed, and today's version and data are in place")
+	case r.Outcome == rollback.RolledBack:
 		p.line("rolled back: the previous version and its data are in place")
 	}
 }

@@ -2,10 +2,8 @@ package main
 
 import (
 	"context"
-	"crypto/x509"
 	"errors"
 	"fmt"
-	"os"
 
 	"github.com/aspupdate/aspupdate/fetch"
 	"github.com/aspupdate/aspupdate/install/authenticode"
@@ -32,15 +30,9 @@ func (p *publisherConfig) read() error {
 	if err := p.policy.Check(); err != nil || p.Roots == "" {
 		return err
 	}
-	pem, err := os.ReadFile(p.Roots)
-	if err != nil {
-		return fmt.Errorf("roots: %w", err)
-	}
-	p.policy.Roots = x509.NewCertPool()
-	if !p.policy.Roots.AppendCertsFromPEM(pem) {
-		return fmt.Errorf("roots = %q: it wants a file with certificates in PEM", p.Roots)
-	}
-	return nil
+	roots, err := authenticode.LoadRoots(p.Roots)
+	p.policy.Roots = roots
+	return err
 }
 
 // Verify implements [fetch.Verifier].

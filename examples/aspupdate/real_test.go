@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/url"
 	"os"
@@ -278,7 +279,45 @@ func TestUpdateOnRealParts(t *testing.T) {
 			s.inOrder(t, c.want)
 		})
 	}
+	t.Run("R15 a person goes back, and forward again", func(t *testing.T) {
+		acked := []int{s.users[0].count(), s.users[1].count()}
+		s.goBack(t, "7.13.100")
+		s.goBack(t, "7.14.100")
+		for i, b := range bundle {
+			conn, err := pgx.Connect(t.Context(), s.cluster.Admin(b.database))
+			require.NoError(t, err)
+			var kept int
+			require.NoError(t, conn.QueryRow(t.Context(), "SELECT count(*) FROM entry WHERE id BETWEEN 1 AND $1", acked[i]).Scan(&kept))
+			require.Equal(t, acked[i], kept, "what was entered until the rollback was kept aside and is back")
+			require.NoError(t, conn.Close(t.Context()))
+		}
+	})
 	require.Equal(t, []string{"asp", "opeka", "postgres"}, s.databases(t), "nothing is left behind")
+}
+
+// goBack confirms the rollback, or its undo, that is shown.
+func (s *realSite) goBack(t *testing.T, version string) {
+	t.Helper()
+	code, out, errs := s.run(t, "rollback", "--json")
+	require.Zero(t, code, out+errs)
+	var plan rollback.Plan
+	require.NoError(t, json.Unmarshal([]byte(out), &plan))
+	require.Contains(t, plan.Back.Rows(), "postgres asp public.entry ", "what was entered is counted")
+	code, out, errs = s.run(t, "rollback", "--confirm", plan.Hash, "--reason", "a test")
+	require.Zero(t, code, out+errs)
+	for i, b := range bundle {
+		software, err := os.ReadFile(filepath.Join(s.site, b.database))
+		require.NoError(t, err)
+		require.Equal(t, version, strings.TrimSpace(string(software)))
+		conn, err := pgx.Connect(t.Context(), s.cluster.Admin(b.database))
+		require.NoError(t, err)
+		var schema string
+		require.NoError(t, conn.QueryRow(t.Context(), "SELECT version FROM meta").Scan(&schema))
+		require.Equal(t, version, schema)
+		require.NoError(t, conn.Close(t.Context()))
+		before := s.users[i].count()
+		require.Eventually(t, func() bool { return s.users[i].count() > before }, 20*time.Second, 10*time.Millisecond, "users work again")
+	}
 }
 
 const migrationDone = "SELECT 1;"
@@ -452,7 +491,7 @@ func TestBadInputOnRealParts(t *testing.T) {
 			mend()
 			require.Equal(t, c.code, code, errs)
 			require.Contains(t, errs, c.want)
-			said, _, _ := strings.Cut(errs, "next: ")
+			said, _, _ := strings.Cut(errs, "state: ")
 			require.Equal(t, 1, strings.Count(said, "\n"), "one sentence: %s", errs)
 			require.NoFileExists(t, filepath.Join(s.dir, "state", "journal.log"), "nothing was begun")
 			s.inOrder(t, installed)

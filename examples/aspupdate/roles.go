@@ -1,12 +1,10 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
@@ -61,29 +59,7 @@ func command(ctx context.Context, argv []string) error {
 	if len(argv) == 0 {
 		return nil
 	}
-	return runCommand(ctx, argv, nil, nil)
-}
-
-// runCommand runs a command with its standard input. Its output goes to a
-// file, not a pipe: a service that it starts may keep it open for ever.
-func runCommand(ctx context.Context, argv, env []string, input []byte) error {
-	out, err := os.CreateTemp("", "aspupdate-command-*")
-	if err != nil {
-		return err
-	}
-	defer func() { _, _ = out.Close(), os.Remove(out.Name()) }()
-	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
-	cmd.Env, cmd.Stdout, cmd.Stderr = env, out, out
-	if input != nil {
-		cmd.Stdin = bytes.NewReader(input)
-	}
-	cmd.WaitDelay = time.Second
-	cmd.SysProcAttr = process.OwnGroup()
-	if err := cmd.Run(); err != nil {
-		text, _ := os.ReadFile(out.Name())
-		return fmt.Errorf("%s: %w: %s", argv[0], err, strings.TrimSpace(string(text[max(0, len(text)-500):])))
-	}
-	return nil
+	return process.Run(ctx, argv, nil, nil)
 }
 
 // data is a target of package backup, kept in its store.
@@ -112,6 +88,13 @@ func (d data) Tidy(ctx context.Context) error {
 		return t.Tidy(ctx)
 	}
 	return nil
+}
+
+func (d data) Counts(ctx context.Context) (map[string]int64, error) {
+	if c, ok := d.target.(backup.Counter); ok {
+		return c.Counts(ctx)
+	}
+	return nil, errors.ErrUnsupported
 }
 
 func (d data) Needs(ctx context.Context) ([]rollback.Need, error) {
@@ -299,8 +282,18 @@ func verifier(d distributionConfig, src fetch.Source) fetch.Verifier {
 		if d.Unauthenticated != "" {
 			return fetch.Hinted(src, fetch.Unauthenticated(d.Unauthenticated)).Verify(ctx, c)
 		}
-		return fetch.Vouched{}, fmt.Errorf("nobody vouches for %s: %w", c.Key, errNotVouched)
+		return fetch.Vouched{}, fmt.Errorf("nobody vouches for %s with the hash %s: %w", c.Key, c.SHA256, errNotVouched)
 	})
+}
+
+// vouches reports whether somebody may vouch for a version's files: a file of
+// hashes is asked when they are there.
+func (d distributionConfig) vouches(v version.Version, variant version.Variant) bool {
+	pins := d.SHA256
+	if variant == version.FullSetup {
+		pins = d.SHA256FullSetup
+	}
+	return pins[v.String()] != "" || d.SHA256File != "" || d.Publisher.given() || d.Unauthenticated != ""
 }
 
 // errNotVouched ends a download for which the config has neither a hash nor a

@@ -23,6 +23,8 @@ import (
 var (
 	errNothing  = errors.New("nothing to do")
 	errPrevious = errors.New("R10: the installed version's Setup is needed for the way back")
+
+	errNotFetched = errors.New("it is on the server and not in the archive yet: fetch it first")
 )
 
 // A site is an installation as its config describes it: the packages, filled
@@ -168,8 +170,11 @@ func (s *site) archived(found []fetch.Release) ([]rollback.Release, error) {
 	to := make([]rollback.Release, len(found))
 	for i, d := range s.conf.Distributions {
 		item, err := s.archive.Get(fetch.Key{Distribution: d.Name, Version: found[i].Version, Variant: s.variant()})
+		if errors.Is(err, fetch.ErrNotArchived) {
+			err = fmt.Errorf("%s %s: %w", d.Name, found[i].Version, errNotFetched)
+		}
 		if err != nil {
-			return nil, fmt.Errorf("%s %s is on the server and not in the archive; fetch it first: %w", d.Name, found[i].Version, err)
+			return nil, err
 		}
 		to[i] = release(item)
 	}
@@ -274,7 +279,7 @@ func (s *site) update(parts []rollback.PlanPart) (*rollback.Update, error) {
 	for i, p := range parts {
 		d := c.Distributions[i]
 		if d.Name != p.Name {
-			return nil, fmt.Errorf("%w: the pending update has %s where the configuration has %s", errConfig, p.Name, d.Name)
+			return nil, fmt.Errorf("%w: the journal has %s where the configuration has %s", errConfig, p.Name, d.Name)
 		}
 		inst := installer{conf: d, archive: s.archive, runner: s.runner, first: p.From.Version == "", limit: u.Deadlines.Install, to: p.To}
 		if firstOfYear {

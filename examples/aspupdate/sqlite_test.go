@@ -246,3 +246,20 @@ func TestSQLiteRestoreOverAWreck(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, before, w.state(t))
 }
+
+func TestR15SQLiteCountsWhatWasEntered(t *testing.T) {
+	w := newSQLite(t, "WAL")
+	w.exec(t, `CREATE TABLE "it's ""odd""" (x)`)
+	got, err := w.target.Counts(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, map[string]int64{"children": 2, `it's "odd"`: 0}, got)
+	w.exec(t, "INSERT INTO children (name) VALUES ('new')")
+	got, err = w.target.Counts(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, int64(3), got["children"])
+
+	missing := filepath.Join(t.TempDir(), "missing.db")
+	_, err = (&files.SQLite{Path: missing, Open: openSQLite}).Counts(t.Context())
+	require.ErrorIs(t, err, os.ErrNotExist)
+	require.NoFileExists(t, missing)
+}

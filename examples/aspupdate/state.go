@@ -18,6 +18,7 @@ type planDoc struct {
 	rollback.Plan
 	Slot        *rollback.Slot `json:"slot,omitempty"` // R13; none where any time will do
 	FirstOfYear bool           `json:"first_of_year"`  // R14
+	Next        string         `json:"next,omitempty"` // what to type to have it done
 }
 
 func newPlanDoc(plan rollback.Plan, firstOfYear bool) planDoc {
@@ -30,6 +31,9 @@ func newPlanDoc(plan rollback.Plan, firstOfYear bool) planDoc {
 
 func (plan planDoc) print(p *printer) {
 	p.line("plan %s", plan.Hash)
+	if plan.Back != nil {
+		p.back(*plan.Back)
+	}
 	for _, part := range plan.Parts {
 		if part.Keep {
 			p.line("  %s stays at %s", part.Name, part.From)
@@ -50,10 +54,31 @@ func (plan planDoc) print(p *printer) {
 		p.line("  room: %d MB at %s for %s", n.Bytes>>20+1, n.Path, n.For)
 	}
 	for i, s := range plan.Steps {
-		p.line("  %2d %s %s", i+1, s.Step, s.Part)
+		p.line("  %2d %s", i+1, strings.TrimSpace(string(s.Step)+" "+s.Part))
 	}
 	if plan.FirstOfYear {
 		p.line("%s", firstOfYear)
+	}
+	if plan.Next != "" {
+		p.line("next: %s", plan.Next)
+	}
+}
+
+// back says what a person's rollback costs.
+func (p *printer) back(b rollback.PlanBack) {
+	what := "a ROLLBACK of update"
+	if b.Undo {
+		what = "the UNDO of the rollback"
+	}
+	p.line("  this is %s %s, from %s", what, b.Update, p.time(b.Since))
+	if len(b.Refs) > 0 {
+		p.line("  everything entered since then is kept aside in a snapshot, and not merged")
+	}
+	if rows := b.Rows(); rows != "" {
+		p.line("  rows since: %s", rows)
+	}
+	if len(b.Unhealthy) > 0 {
+		p.line("  not healthy now: %s", strings.Join(b.Unhealthy, ", "))
 	}
 }
 
@@ -64,6 +89,8 @@ type statusDoc struct {
 	Quarantined []quarantineDoc             `json:"quarantined"`
 	Last        rollback.Outcome            `json:"last,omitempty"` // how the last update ended
 	Pending     *pendingDoc                 `json:"pending,omitempty"`
+	Back        *rollback.WayBack           `json:"back,omitempty"`  // what aspupdate rollback would go back to
+	Aside       []rollback.WayBack          `json:"aside,omitempty"` // what rollbacks kept, until it is forgotten
 }
 
 type quarantineDoc struct {
@@ -84,7 +111,7 @@ type pendingDoc struct {
 }
 
 func newStatusDoc(st rollback.Status) statusDoc {
-	d := statusDoc{Schema: "aspupdate.status/1", Committed: st.Committed, Quarantined: []quarantineDoc{}, Last: st.Last}
+	d := statusDoc{Schema: "aspupdate.status/1", Committed: st.Committed, Quarantined: []quarantineDoc{}, Last: st.Last, Back: st.Back, Aside: st.Aside}
 	for _, q := range st.Quarantined {
 		d.Quarantined = append(d.Quarantined, quarantineDoc{q.Part, q.Release, q.Since, q.Update})
 	}
@@ -103,6 +130,21 @@ func (st statusDoc) print(p *printer) {
 	}
 	if st.Last != "" {
 		p.line("the last update: %s", st.Last)
+	}
+	switch b := st.Back; {
+	case b == nil:
+	case slices.ContainsFunc(b.Parts, func(part rollback.PlanPart) bool { return st.Committed[part.Name] != part.From }):
+		p.line("no rollback of %s is possible any more: another version was adopted since", b.Update)
+	default:
+		what := "update"
+		if b.Undo {
+			what = "rollback"
+		}
+		p.line("aspupdate rollback would take %s %s back, to %s with its data of %s", what, b.Update, b.Versions(), p.time(b.Since))
+	}
+	for _, w := range st.Aside {
+		p.line("kept aside by rollback %s: what was entered until %s, in %s; aspupdate forget --reason WHY %[1]s lets it go",
+			w.Update, p.time(w.Since), strings.Join(slices.Sorted(maps.Values(w.Refs)), ", "))
 	}
 	if u := st.Pending; u != nil {
 		p.line("pending: update %s, going %s, at %s, attempt %d", u.Update, u.Way, u.Step, u.Attempts+1)

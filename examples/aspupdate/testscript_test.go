@@ -42,6 +42,8 @@ func TestScripts(t *testing.T) {
 			"document":    scriptDocument,
 			"damage":      scriptDamage,
 			"journal":     scriptJournal,
+			"confirm":     scriptConfirm,
+			"aside":       scriptAside,
 			"hold-lock":   scriptHoldLock,
 			"publish":     scriptPublish,
 			"unpublish":   scriptUnpublish,
@@ -215,6 +217,26 @@ func scriptJournal(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Check(err)
 		note(rollback.StepReboot, rollback.Begin, rollback.Forward, strings.TrimSpace(string(boot)))
 	}
+}
+
+// confirm NAME puts the hash of the rollback that would be done now into a
+// variable, as a person types it from what is shown.
+func scriptConfirm(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Check(ts.Exec(program, "rollback", "--json"))
+	var plan rollback.Plan
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile("stdout")), &plan))
+	ts.Setenv(args[0], plan.Hash)
+}
+
+// aside NAME puts the id of the rollback that kept something aside into a
+// variable.
+func scriptAside(ts *testscript.TestScript, _ bool, args []string) {
+	st, err := rollback.ReadStatus(ts.MkAbs("state"))
+	ts.Check(err)
+	if len(st.Aside) != 1 {
+		ts.Fatalf("%d states are kept aside", len(st.Aside))
+	}
+	ts.Setenv(args[0], st.Aside[0].Update)
 }
 
 // hold-lock lets another update be at work until the script ends.

@@ -11,6 +11,7 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"github.com/aspupdate/aspupdate/fetch"
+	"github.com/aspupdate/aspupdate/internal/process"
 	"github.com/aspupdate/aspupdate/schedule"
 	"github.com/aspupdate/aspupdate/version"
 )
@@ -99,7 +100,7 @@ func (s *site) report(ctx context.Context, e fetch.Sighting) error {
 	if argv := s.conf.Watch.Command; len(argv) > 0 {
 		ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
 		defer cancel()
-		if err := runCommand(ctx, argv, environment(s.conf.Watch.Environment), append(text, '\n')); err != nil {
+		if err := process.Run(ctx, argv, environment(s.conf.Watch.Environment), append(text, '\n')); err != nil {
 			return fmt.Errorf("watch.command, told of %q: %w", d.Text, err)
 		}
 	}
@@ -109,25 +110,6 @@ func (s *site) report(ctx context.Context, e fetch.Sighting) error {
 		return s.show.encode(d, "")
 	}
 	return nil
-}
-
-// nextLook says when to look again: every few minutes on the evening of a
-// release (R1), from a little before it is due until it is there or late (R5),
-// and every hour otherwise. Beyond the calendar's data every hour must do.
-func nextLook(now time.Time, distributions []string, seen []fetch.Seen) time.Time {
-	const seldom, often, before = time.Hour, 5 * time.Minute, 30 * time.Minute
-	next := now.Add(seldom)
-	for _, d := range distributions {
-		st, err := status(now, d, seen)
-		switch early := st.Next.Due.Add(-before); {
-		case err != nil:
-		case st.State == schedule.Due || !st.Next.IsZero() && !now.Before(early):
-			return now.Add(often)
-		case !st.Next.IsZero() && early.Before(next):
-			next = early
-		}
-	}
-	return next
 }
 
 // late tells since when a release has been due that is late.
@@ -141,11 +123,25 @@ func late(distribution string, seen []fetch.Seen, now time.Time) (time.Time, err
 
 // status compares what was seen of a distribution with the calendar.
 func status(now time.Time, distribution string, seen []fetch.Seen) (schedule.Status, error) {
-	var list []schedule.Sighting
+	return schedule.Calendar{}.Status(now, sightings(distribution, seen)...)
+}
+
+// nextLook is the soonest one of all distributions.
+func nextLook(now time.Time, distributions []string, seen []fetch.Seen) time.Time {
+	var next time.Time
+	for _, d := range distributions {
+		if look := (schedule.Calendar{}).NextLook(now, sightings(d, seen)...); next.IsZero() || look.Before(next) {
+			next = look
+		}
+	}
+	return next
+}
+
+func sightings(distribution string, seen []fetch.Seen) (list []schedule.Sighting) {
 	for _, s := range seen {
 		if s.Distribution == distribution {
 			list = append(list, schedule.Sighting{Version: s.Version, Seen: s.Appeared()})
 		}
 	}
-	return schedule.Calendar{}.Status(now, list...)
+	return list
 }

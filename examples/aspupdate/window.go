@@ -2,9 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/aspupdate/aspupdate/rollback"
@@ -47,23 +44,11 @@ func (w windowConfig) window(firstOfYear bool) rollback.Window {
 
 // zone is the site's, nil if it is Moscow's.
 func (w windowConfig) zone() *time.Location {
-	hours, _ := w.fromMoscow() // checked when the config was read
-	if hours == 0 {
+	zone, err := schedule.ParseZone(w.Local)
+	if err != nil || zone == schedule.MSK(0) { // an error was told when the config was read
 		return nil
 	}
-	return schedule.MSK(hours)
-}
-
-func (w windowConfig) fromMoscow() (int, error) {
-	rest := strings.TrimPrefix(w.Local, "MSK")
-	if rest == "" {
-		return 0, nil
-	}
-	hours, err := strconv.Atoi(rest)
-	if err != nil || hours < -1 || hours > 9 || rest == w.Local {
-		return 0, fmt.Errorf("window.local = %q: it wants a zone from MSK-1 to MSK+9", w.Local)
-	}
-	return hours, nil
+	return zone
 }
 
 // crossesYear reports whether R14 applies to one of the parts.

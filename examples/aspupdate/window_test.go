@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/aspupdate/aspupdate/examples/internal/strict"
 	"github.com/aspupdate/aspupdate/rollback"
 	"github.com/aspupdate/aspupdate/schedule"
 )
@@ -13,7 +14,7 @@ import (
 // TestR13WindowGate is the gate as update uses it: a release of Wednesday
 // 20:00 is first installable on the next working day at 10:00.
 func TestR13WindowGate(t *testing.T) {
-	conf := windowConfig{Backup: duration(20 * time.Minute), Checks: duration(5 * time.Minute), Rollback: duration(30 * time.Minute), Local: "MSK+4"}
+	conf := windowConfig{Backup: strict.Duration(20 * time.Minute), Checks: strict.Duration(5 * time.Minute), Rollback: strict.Duration(30 * time.Minute), Local: "MSK+4"}
 	gate := conf.window(false)
 	wednesday := time.Date(2026, 3, 4, 20, 0, 0, 0, schedule.MSK(0))
 	slot, err := gate.Next(t.Context(), wednesday)
@@ -28,7 +29,7 @@ func TestR13WindowGate(t *testing.T) {
 	require.Error(t, gate.Fits(t.Context(), latest.Add(time.Minute)))
 
 	// R14 makes it longer.
-	conf.FirstOfYearExtra = duration(time.Hour)
+	conf.FirstOfYearExtra = strict.Duration(time.Hour)
 	slot, err = conf.window(true).Next(t.Context(), wednesday)
 	require.NoError(t, err)
 	require.Equal(t, "15:01", slot.LatestStart.In(moscow).Format("15:04"))

@@ -7,16 +7,15 @@ import (
 	"fmt"
 	"log"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/aspupdate/aspupdate/rollback"
 )
 
-type site struct{} // fills every role
-
-func (site) Close(context.Context) error { return os.WriteFile("closed", nil, 0o600) }
-func (site) Open(context.Context) error  { return os.RemoveAll("closed") }
-
+type site struct{}                                       // fills every role
+func (site) Close(context.Context) error                 { return os.WriteFile("closed", nil, 0o600) }
+func (site) Open(context.Context) error                  { return os.RemoveAll("closed") }
 func (site) Snapshot(context.Context) (string, error)    { return "backup", copyFile("data", "backup") }
 func (site) Verify(_ context.Context, ref string) error  { _, err := os.Stat(ref); return err }
 func (site) Restore(_ context.Context, ref string) error { return copyFile(ref, "data") }
@@ -27,20 +26,21 @@ func (site) Install(_ context.Context, r rollback.Release) error {
 	return os.WriteFile("app", []byte(r.Version), 0o600)
 }
 
-func look(context.Context) (string, error) { b, err := os.ReadFile("app"); return string(b), err }
+func look(context.Context) (string, error) {
+	b, err := os.ReadFile("app")
+	return strings.TrimSpace(string(b)), err
+}
 
 func copyFile(from, to string) error {
 	b, err := os.ReadFile(from)
-	if err != nil {
-		return err
+	if err == nil {
+		err = os.WriteFile(to, b, 0o600)
 	}
-	return os.WriteFile(to, b, 0o600)
+	return err
 }
 
 func main() {
-	if err := os.Chdir(os.Args[1]); err != nil {
-		log.Fatal(err)
-	}
+	_ = os.Chdir(os.Args[1]) // Plan says what is not there
 	u := &rollback.Update{
 		Dir: "state", Fence: site{}, Window: rollback.AnyTime("package schedule knows the support's hours"),
 		Data: []rollback.Dataset{{Name: "data", Data: site{}}},
@@ -48,10 +48,12 @@ func main() {
 			From: rollback.Release{Version: "7.12.100"}, To: rollback.Release{Version: "7.13.100"}}},
 	}
 	ctx := context.Background()
-	_, err := u.Recover(ctx) // at every start
-	plan, planErr := u.Plan(ctx)
-	if err != nil || planErr != nil {
-		log.Fatal(err, planErr)
+	if _, err := u.Recover(ctx); err != nil { // at every start
+		log.Fatal(err)
+	}
+	plan, err := u.Plan(ctx)
+	if err != nil {
+		log.Fatal(err)
 	}
 	res, err := u.Run(ctx, plan)
 	fmt.Println(res.Outcome, err)

@@ -98,6 +98,20 @@ func (p Policy) Check() error {
 	return nil
 }
 
+// LoadRoots reads certificates in PEM from a file, for Policy's Roots and
+// TimeRoots.
+func LoadRoots(path string) (*x509.CertPool, error) {
+	pem, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("authenticode: roots: %w", err)
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("authenticode: roots: %s has no certificate in PEM", path)
+	}
+	return roots, nil
+}
+
 // VerifyFile verifies the file at path, as [Policy.Verify] does.
 func (p Policy) VerifyFile(ctx context.Context, path string) (Signature, error) {
 	f, err := os.Open(path)

@@ -1,0 +1,30 @@
+package main
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/aspupdate/aspupdate/fetch"
+)
+
+// TestProgressWithoutATerminalIsALineFromTimeToTime: a log is not flooded.
+func TestProgressWithoutATerminalIsALineFromTimeToTime(t *testing.T) {
+	var out bytes.Buffer
+	p := &printer{out: &out}
+	e := fetch.Event{Kind: fetch.EventProgress, Done: 30 << 20, Total: 90 << 20, Rate: 3 << 20, Left: 20 * time.Second}
+	for range 100 {
+		p.fetch(e)
+	}
+	require.Empty(t, out.String(), "what is over soon is not worth a line")
+	p.told = time.Now().Add(-time.Minute)
+	p.fetch(e)
+	p.fetch(e)
+	require.Equal(t, 1, strings.Count(out.String(), "30 of 90 MB, 3.0 MB/s, 20s left"), out.String())
+	p.quiet, p.told = true, time.Now().Add(-time.Minute)
+	p.fetch(e)
+	require.Equal(t, 1, strings.Count(out.String(), "\n"))
+}

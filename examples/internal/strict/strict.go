@@ -1,0 +1,136 @@
+// Package strict reads TOML that people write: every key must be known, and
+// what is wrong is told with its line and with what may stand there.
+package strict
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/pelletier/go-toml/v2"
+)
+
+// A Duration is written as "90s", "20m" or "2h".
+type Duration time.Duration
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (d *Duration) UnmarshalText(text []byte) error {
+	v, err := time.ParseDuration(string(text))
+	if err != nil || v < 0 {
+		return fmt.Errorf("%q is not a duration such as \"90s\", \"20m\" or \"2h\"", text)
+	}
+	*d = Duration(v)
+	return nil
+}
+
+// Decode fills in a struct, a pointer to which is given. Path is for its errors.
+func Decode(path string, data []byte, into any) error {
+	dec := toml.NewDecoder(bytes.NewReader(data)).DisallowUnknownFields()
+	if err := dec.Decode(into); err != nil {
+		return explain(path, reflect.TypeOf(into).Elem(), err)
+	}
+	return nil
+}
+
+// explain says where the file is wrong and what may stand there.
+func explain(path string, t reflect.Type, err error) error {
+	if strict, ok := errors.AsType[*toml.StrictMissingError](err); ok {
+		var all []error
+		for _, e := range strict.Errors {
+			row, col := e.Position()
+			key := []string(e.Key())
+			all = append(all, fmt.Errorf("%s:%d:%d: unknown key %q; allowed %s: %s", path, row, col,
+				strings.Join(key, "."), place(key), strings.Join(allowed(t, key), ", ")))
+		}
+		return errors.Join(all...)
+	}
+	if bad, ok := errors.AsType[*toml.DecodeError](err); ok {
+		row, col := bad.Position()
+		what := strings.TrimPrefix(bad.Error(), "toml: ")
+		if want := wanted(t, bad.Key()); want != "" {
+			what += "; " + strings.Join(bad.Key(), ".") + " wants " + want
+		}
+		return fmt.Errorf("%s:%d:%d: %s", path, row, col, what)
+	}
+	return fmt.Errorf("%s: %w", path, err)
+}
+
+func place(key []string) string {
+	if len(key) < 2 {
+		return "at the top"
+	}
+	return "in " + strings.Join(key[:len(key)-1], ".")
+}
+
+// allowed returns the keys that may stand beside the given one.
+func allowed(t reflect.Type, key []string) []string {
+	t, ok := typeAt(t, key[:max(len(key)-1, 0)])
+	if !ok || t.Kind() != reflect.Struct {
+		return []string{"nothing"}
+	}
+	var names []string
+	for f := range Fields(t) {
+		names = append(names, f.Tag.Get("toml"))
+	}
+	slices.Sort(names)
+	return names
+}
+
+// wanted says in words what kind of value a key has.
+func wanted(t reflect.Type, key []string) string {
+	t, ok := typeAt(t, key)
+	if !ok || len(key) == 0 {
+		return ""
+	}
+	switch {
+	case t == reflect.TypeFor[Duration]():
+		return `a duration such as "90s", "20m" or "2h"`
+	case t.Kind() == reflect.String:
+		return "a text in quotes"
+	case t.Kind() == reflect.Bool:
+		return "true or false"
+	case t.Kind() == reflect.Slice:
+		return "a list of texts in brackets"
+	case t.Kind() == reflect.Map:
+		return `a table such as { "7.13.100" = "…" }`
+	}
+	return "a table"
+}
+
+// typeAt walks from a type down to a key. Lists of tables count as their
+// tables.
+func typeAt(t reflect.Type, key []string) (reflect.Type, bool) {
+	for _, name := range key {
+		if t.Kind() != reflect.Struct {
+			return nil, false
+		}
+		found := false
+		for f := range Fields(t) {
+			if f.Tag.Get("toml") == name {
+				t, found = f.Type, true
+			}
+		}
+		if !found {
+			return nil, false
+		}
+		if t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Struct {
+			t = t.Elem()
+		}
+	}
+	return t, true
+}
+
+// Fields yields the fields of a struct that may be given.
+func Fields(t reflect.Type) func(func(reflect.StructField) bool) {
+	return func(yield func(reflect.StructField) bool) {
+		for i := range t.NumField() {
+			if f := t.Field(i); f.IsExported() && f.Tag.Get("toml") != "-" && !yield(f) {
+				return
+			}
+		}
+	}
+}

@@ -1,0 +1,71 @@
+package rollback
+
+import (
+	"cmp"
+	"slices"
+)
+
+// A Use is why the journal names a release, see [Status.Uses].
+type Use string
+
+// The uses, the gravest first.
+const (
+	UseCommitted   Use = "committed"   // what is installed, and what a way back installs (R10, R15)
+	UsePending     Use = "pending"     // an update that has not ended comes from it or leads to it
+	UseBack        Use = "way back"    // a person could go back to it, or forward again
+	UseQuarantined Use = "quarantined" // it was rolled back, and may be let in again
+)
+
+var uses = []Use{UseCommitted, UsePending, UseBack, UseQuarantined}
+
+// Vital reports whether an update or its way back cannot do without: that
+// such a release is lost is an alarm. Of others it is a pity.
+func (u Use) Vital() bool { return u == UseCommitted || u == UsePending }
+
+// An InUse is a release that must not be pruned where installers are kept.
+type InUse struct {
+	Part    string
+	Release Release
+	Use     Use // the gravest one
+}
+
+// Uses lists the releases that the journal needs or names, by part and
+// version: those that pruning an archive of versions must leave (R10). What
+// is installed is known to the machine and not to the journal: a caller adds
+// what its probes find.
+func (s Status) Uses() []InUse {
+	var all []InUse
+	add := func(part string, r Release, use Use) {
+		if r.Version != "" {
+			all = append(all, InUse{part, r, use})
+		}
+	}
+	for part, r := range s.Committed {
+		add(part, r, UseCommitted)
+	}
+	if s.Pending != nil {
+		for _, p := range s.Pending.Plan.Parts {
+			for _, r := range []Release{p.From, p.To, p.Setup} {
+				add(p.Name, r, UsePending)
+			}
+		}
+	}
+	ways := s.Aside
+	if s.Back != nil {
+		ways = append(slices.Clone(ways), *s.Back)
+	}
+	for _, w := range ways {
+		for _, p := range w.Parts {
+			add(p.Name, p.From, UseBack)
+			add(p.Name, p.To, UseBack)
+		}
+	}
+	for _, q := range s.Quarantined {
+		add(q.Part, q.Release, UseQuarantined)
+	}
+	slices.SortFunc(all, func(a, b InUse) int {
+		return cmp.Or(cmp.Compare(a.Part, b.Part), cmp.Compare(a.Release.Version, b.Release.Version),
+			cmp.Compare(slices.Index(uses, a.Use), slices.Index(uses, b.Use)), cmp.Compare(a.Release.SHA256, b.Release.SHA256))
+	})
+	return slices.CompactFunc(all, func(a, b InUse) bool { return a.Part == b.Part && a.Release.Version == b.Release.Version })
+}

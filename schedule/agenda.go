@@ -1,0 +1,49 @@
+package schedule
+
+// An Agenda is what a span of days holds for those who plan by it.
+type Agenda struct {
+	Days     []AgendaDay
+	Releases []Release // those expected on one of the days (R1)
+}
+
+// An AgendaDay is one day of it.
+type AgendaDay struct {
+	Date Date
+	Day
+	Support Window // the support's hours (R13); zero if there are none
+}
+
+// Agenda lays the days from first to last, both included, beside the releases
+// that the calendar c expects and the hours in which updates are planned. Its
+// error wraps [ErrBeyondData] where the data of one of them end before last.
+func (c Calendar) Agenda(first, last Date, h Hours) (Agenda, error) {
+	var a Agenda
+	var r hours
+	if err := h.resolve(&r); err != nil {
+		return a, err
+	}
+	for d := first; d.Compare(last) <= 0; d = d.AddDays(1) {
+		day, err := r.days.Day(d)
+		if err != nil {
+			return a, err
+		}
+		one := AgendaDay{Date: d, Day: day}
+		if support, short, err := r.support(d); err != nil {
+			return a, err
+		} else if support {
+			open, end := r.window(d, short)
+			one.Support = Window{r.time(open), r.time(end)}
+		}
+		a.Days = append(a.Days, one)
+	}
+	for release, err := range c.From(first.In(r.zone)) {
+		if err != nil {
+			return a, err
+		}
+		if DateOf(release.Due).Compare(last) > 0 {
+			break
+		}
+		a.Releases = append(a.Releases, release)
+	}
+	return a, nil
+}
