@@ -36,7 +36,7 @@ func orphan(t *testing.T, steps ...string) (Runner, *[]Event) {
 func TestInstallerOutlivesItsRunnerAndIsFound(t *testing.T) {
 	dir := t.TempDir()
 	mark := filepath.Join(dir, "done")
-	r, events := orphan(t, "pid="+filepath.Join(dir, "a"), "print=before", "sleep=1s", "print=after", "complain=still here", "touch="+mark, "exit=42")
+	r, events := orphan(t, "pid="+filepath.Join(dir, "a"), "print=before", "sleep=4s", "print=after", "complain=still here", "touch="+mark, "exit=42")
 
 	_, err := r.Run(t.Context(), fake(t))
 	require.ErrorIs(t, err, ErrUnsettled, "not a second one beside it")

@@ -50,8 +50,7 @@
 // Tested with a real systemd, as a user's service manager, and with real
 // services of Windows under Wine, not yet on a Windows of Microsoft's; that Wine
 // neither knows delayed autostart nor lists dependents, so these two were NOT
-// run on Windows. Units that an [Install] section names
-// in Also= are enabled and disabled together with it. Triggers of Windows
-// (such as the arrival of an address) are not looked at, nor is what a
-// person's scheduled task starts.
+// run on Windows. Units that an [Install] section names in Also= are enabled
+// and disabled together with it. Triggers of Windows (such as the arrival of an
+// address) are not looked at, nor is what a person's scheduled task starts.
 package service

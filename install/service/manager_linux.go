@@ -209,7 +209,7 @@ func others(ctx context.Context, name string, relations []string, is func(map[st
 	return list, nil
 }
 
-// runtime is the switch for what lasts until the machine's next start.
+// runtimeOnly is the switch for what lasts until the machine's next start.
 func runtimeOnly(autostart string) []string {
 	if strings.HasSuffix(autostart, "-runtime") {
 		return []string{"--runtime"}

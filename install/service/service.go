@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"strings"
 	"time"
@@ -264,6 +265,9 @@ func (s Service) wrap(ctx context.Context, op string, err error) error {
 	e := &Error{Op: op, Name: s.Name, Err: err}
 	if a, ok := errors.AsType[advised](err); ok {
 		e.Err, e.Next = a.error, a.next
+	}
+	if e.Next == "" && errors.Is(err, fs.ErrPermission) {
+		e.Next = "run as an administrator"
 	}
 	if st, lookErr := look(context.WithoutCancel(ctx), s.Name); lookErr == nil {
 		e.State = st.word

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -42,6 +43,8 @@ func TestUnderSystemd(t *testing.T) {
 	}
 	exe, err := os.Executable()
 	require.NoError(t, err)
+	runtime.LockOSThread() // Pdeathsig comes with the end of the thread
+	defer runtime.UnlockOSThread()
 	cmd := exec.Command(exe, "-test.v", "-test.timeout=4m", "-test.run=^Test")
 	cmd.Env = append(os.Environ(), worldVar+"=make")
 	cmd.SysProcAttr = &syscall.SysProcAttr{
