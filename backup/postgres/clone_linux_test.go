@@ -52,6 +52,10 @@ func TestDiskWithoutRoomCostsTheCloneAlone(t *testing.T) {
 				_, err = w.store.Prove(t.Context(), snap.ID, w.db)
 				require.ErrorIs(t, err, ErrMissing)
 				require.Empty(t, w.kinds(t))
+				_, err = w.store.Restore(t.Context(), snap.ID, w.db)
+				w.failed(t, err, before)
+				require.ErrorIs(t, err, ErrMissing)
+				require.ErrorContains(t, err, say)
 			}
 		})
 	}

@@ -23,6 +23,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strconv"
 	"syscall"
 
 	"github.com/aspupdate/aspupdate/examples/peers/internal/readme"
@@ -56,15 +57,18 @@ func (p plan) run(ctx context.Context, file string) error {
 	if p.rounds < 1 || p.scale <= 0 {
 		return errors.New("rounds are at least one, and the scale is more than nothing")
 	}
-	before := readme.Load()
+	before, busy := readme.Load(), ""
+	if load, err := strconv.ParseFloat(before, 64); err != nil || load > 0.5 {
+		busy = " Others used the machine: these figures tell little, and a quiet one is to be asked again."
+	}
 	results, version, err := p.hold(ctx)
 	if err != nil {
 		return err
 	}
 	vs := judge(results)
 	text := render(results) + "\n" + readme.Verdicts(vs) + "\n" + fmt.Sprintf(
-		"%s; PostgreSQL %s, fsync on, shared_buffers 128 MB, on a disk; scale %g, median of %d rounds, memory the most of all; load average %s before it began and %s at the end, ours included.\n",
-		readme.Machine(), version, p.scale, p.rounds, before, readme.Load())
+		"%s; PostgreSQL %s, fsync on, shared_buffers 128 MB, on a disk; scale %g, median of %d rounds, memory the most of all; load average %s before it began and %s at the end, ours included.%s\n",
+		readme.Machine(), version, p.scale, p.rounds, before, readme.Load(), busy)
 	if file == "" {
 		fmt.Print(text)
 	} else if err := readme.Rewrite(file, "backup", text); err != nil {

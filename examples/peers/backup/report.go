@@ -21,6 +21,7 @@ type result struct {
 const (
 	clone = "clone"
 	dump  = "dump"
+	load  = "load"
 )
 
 // median is that of what each round gives.
@@ -118,6 +119,7 @@ func render(results []result) string {
 		row("…, of that the dump, with its SHA-256", func(rd round) time.Duration { return rd.take.Stages[dump] }, nil, nil)
 		row("`CREATE DATABASE`, `pg_restore -j2`", func(rd round) time.Duration { return rd.load }, nil, nil)
 		row("`aspupdate`: verified and restored from the dump, compared, swapped", func(rd round) time.Duration { return rd.byDump.Took }, nil, func(rd round) ours { return rd.byDump })
+		row("…, of that pg_restore and ANALYZE", func(rd round) time.Duration { return rd.byDump.Stages[load] }, nil, nil)
 		row("`aspupdate`: the same by the clone", func(rd round) time.Duration { return rd.byClone.Took }, nil, func(rd round) ours { return rd.byClone })
 		row("…, of that the copy on the server", func(rd round) time.Duration { return rd.byClone.Stages[clone] }, nil, nil)
 		row("`aspupdate`: verify", func(rd round) time.Duration { return rd.verify.Took }, nil, func(rd round) ours { return rd.verify })
