@@ -68,6 +68,20 @@ func recovered(t *testing.T, w *world) string {
 	return w.consistent(t)
 }
 
+// interrupt leaves an update pending in the middle of the installer.
+func interrupt(t *testing.T) func(*world) {
+	return func(w *world) {
+		w.fault = func(call string) error {
+			if call == "install ASP "+newVersion+" half" {
+				panic(crash{})
+			}
+			return nil
+		}
+		require.True(t, crashing(func() { _, _ = w.run(t) }))
+		w.fault = nil
+	}
+}
+
 // TestCrashAtEveryMoment cuts the power at every journal record and on both
 // sides of every role call of an update that would succeed and of one that
 // would be rolled back.
