@@ -125,20 +125,6 @@ func TestReadOnlyStateFolder(t *testing.T) {
 	}
 }
 
-// interrupt leaves an update pending in the middle of the installer.
-func interrupt(t *testing.T) func(*world) {
-	return func(w *world) {
-		w.fault = func(call string) error {
-			if call == "install ASP "+newVersion+" half" {
-				panic(crash{})
-			}
-			return nil
-		}
-		require.True(t, crashing(func() { _, _ = w.run(t) }))
-		w.fault = nil
-	}
-}
-
 // everything is everything in a world but the lock and who held it last.
 func everything(t *testing.T, w *world) crashfs.Image {
 	t.Helper()

@@ -108,8 +108,16 @@ func (j *Journal) load() error {
 		return fmt.Errorf("%s: %w", j.path, err)
 	}
 	if p.good < int64(len(data)) {
-		if err := errors.Join(j.f.Truncate(p.good), j.f.Sync()); err != nil {
+		if err := j.f.Truncate(p.good); err != nil {
 			return fmt.Errorf("cut the torn end of the journal off: %w", err)
+		}
+	}
+	if len(data) > len(journalHeader) {
+		// A process that was killed may have written its last record and not
+		// synced it: a power cut could else tear it behind a later one, and
+		// that would look like damage.
+		if err := j.f.Sync(); err != nil {
+			return fmt.Errorf("sync the journal: %w", err)
 		}
 	}
 	if _, err := j.f.Seek(p.good, io.SeekStart); err != nil {

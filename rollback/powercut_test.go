@@ -207,6 +207,22 @@ func some(rnd *rand.Rand, all []crashed, n int) []crashed {
 	return all[:n]
 }
 
+// TestJournalIsSyncedBeforeItIsAppendedTo has a journal whose last record a
+// killed process may not have synced: a power cut must not tear it behind a
+// later one.
+func TestJournalIsSyncedBeforeItIsAppendedTo(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "ASP")
+	w.write(t, "scenario", goesForward)
+	interrupt(t)(w)
+	im, err := crashfs.Load(w.root)
+	require.NoError(t, err)
+	ops := trace(t, []crashfs.Image{im})[0].Ops
+	first := slices.IndexFunc(ops, func(op crashfs.Op) bool { return op.Path == journalFile && op.Kind == crashfs.Write })
+	require.Positive(t, first)
+	require.True(t, slices.ContainsFunc(ops[:first], func(op crashfs.Op) bool { return op.Path == journalFile && op.Kind == crashfs.Sync }))
+}
+
 // TestPowerCutAtEveryCall cuts the power before and after every call to the
 // kernel of updates that go four ways, and once more at calls of the
 // recoveries from that: at a few thousand of them, or at every one where

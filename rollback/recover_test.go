@@ -68,6 +68,20 @@ func recovered(t *testing.T, w *world) string {
 	return w.consistent(t)
 }
 
+// interrupt leaves an update pending in the middle of the installer.
+func interrupt(t *testing.T) func(*world) {
+	return func(w *world) {
+		w.fault = func(call string) error {
+			if call == "install ASP "+newVersion+" half" {
+				panic(crash{})
+			}
+			return nil
+		}
+		require.True(t, crashing(func() { _, _ = w.run(t) }))
+		w.fault = nil
+	}
+}
+
 // TestCrashAtEveryMoment cuts the power at every journal record and on both
 // sides of every role call of an update that would succeed and of one that
 // would be rolled back.
@@ -272,6 +286,28 @@ func TestAcceptIsBelievedOnlyIfTheProbesAgree(t *testing.T) {
 		_, err = w.update().Accept(t.Context(), "again")
 		requireRefusal(t, err, rollback.ReasonState)
 	}
+}
+
+// What a person did by hand before the retry need not be what the journal
+// knows of: every part is put back.
+func TestRetryPutsBackWhatWasChangedByHand(t *testing.T) {
+	w := newWorld(t, "ASP", "Опека")
+	w.fault = func(call string) error {
+		if call == "install ASP "+newVersion || call == "restore ASP" {
+			return errors.New("the database server is down")
+		}
+		return nil
+	}
+	_, err := w.run(t)
+	require.ErrorIs(t, err, rollback.ErrNeedsOperator)
+	require.NotContains(t, w.calls, "install Опека "+newVersion)
+	w.fault = nil
+	w.write(t, "app.Опека", newVersion) // a try to go on by hand
+	w.write(t, "data.Опека", "schema "+newVersion+"\n")
+	res, err := w.update().Retry(t.Context(), "the server is up")
+	require.NoError(t, err)
+	require.Equal(t, rollback.RolledBack, res.Outcome)
+	require.Equal(t, oldVersion, w.consistent(t))
 }
 
 // An installer that is still at work would go on behind open doors, however

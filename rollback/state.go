@@ -54,6 +54,7 @@ type Pending struct {
 	begun     map[string]bool             // parts whose installer was, or may have been, started, or that may have been removed
 	installed map[string]bool             // parts whose installer ended well
 	returned  map[string]bool             // parts whose previous version's installer ended well, on this attempt
+	retried   bool                        // a person had things at hand, and perhaps also parts that are not begun
 }
 
 // Blocked returns nil if an update may be planned, and otherwise a
@@ -143,7 +144,7 @@ func (s *Status) apply(r Record) {
 	case StepOperator:
 		p.Outcome = NeedsOperator
 	case StepRetry:
-		p.Attempts, p.Outcome = 0, ""
+		p.Attempts, p.Outcome, p.retried = 0, "", true
 		clear(p.returned)
 	case StepAccept:
 		s.settle(r, r.Outcome)

@@ -55,8 +55,10 @@ func (e *engine) wayBack(ctx context.Context, afterReboot bool) (reboot bool, er
 			return false, err
 		}
 	}
-	for _, part := range e.u.Parts {
-		if part.From.Version == "" || !e.st.Pending.begun[part.Name] || e.st.Pending.returned[part.Name] {
+	for i, part := range e.u.Parts {
+		p := e.st.Pending
+		touched := p.begun[part.Name] || p.retried && !p.Plan.Parts[i].Keep
+		if part.From.Version == "" || !touched || p.returned[part.Name] {
 			continue
 		}
 		reboot, err := e.install(ctx, part, part.From)
