@@ -57,8 +57,8 @@
 // [Journal] and [Lock] can be used alone. [ReadStatus] answers what is
 // committed, quarantined and pending, what can be gone back to and which
 // snapshots ([Status.Needed]) and releases ([Status.Uses]) that needs, and
-// takes no lock. The journal is rotated when it has
-// grown, and [ReadHistory] still tells everything that was ever done.
+// takes no lock. The journal is rotated when it has grown, and [ReadHistory]
+// still tells everything that was ever done.
 //
 // The package imports nothing of the other packages of this module, prints
 // nothing and ends no process. All times are UTC.

@@ -84,7 +84,7 @@ func (s *site) watch() fetch.Watch {
 		w.Distributions = append(w.Distributions, d.Name)
 	}
 	w.Next = func(now time.Time) time.Time {
-		seen, _ := w.Seen()                                                  // Look tells what is wrong with the file
+		seen, _ := w.Seen()                                                    // Look tells what is wrong with the file
 		return s.nextLook(now, w.Distributions, seen).Add(rand.N(time.Minute)) //nolint:gosec // nothing here is secret
 	}
 	return w
