@@ -56,8 +56,9 @@
 //
 // [Journal] and [Lock] can be used alone. [ReadStatus] answers what is
 // committed, quarantined and pending, what can be gone back to and which
-// snapshots that needs, and takes no lock. The journal is rotated when it has
-// grown, and [ReadHistory] still tells everything that was ever done.
+// snapshots ([Status.Needed]) and releases ([Status.Uses]) that needs, and
+// takes no lock. The journal is rotated when it has grown, and [ReadHistory]
+// still tells everything that was ever done.
 //
 // # Limits
 //

@@ -6,7 +6,8 @@
 //
 //   - [Numbering]: which month is version 7.12.100 of? Does an update lead into
 //     a new year?
-//   - [Calendar]: which release is expected when, and is it late?
+//   - [Calendar]: which release is expected when, is it late, and when to
+//     look again?
 //   - [Hours]: is there support at this moment, and when next? How much
 //     support time lies between two moments?
 //   - [Planner]: when is there room for the whole of an update, and why not

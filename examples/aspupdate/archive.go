@@ -10,7 +10,6 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"github.com/aspupdate/aspupdate/fetch"
-	"github.com/aspupdate/aspupdate/internal/durable"
 	"github.com/aspupdate/aspupdate/rollback"
 	"github.com/aspupdate/aspupdate/version"
 )
@@ -131,39 +130,36 @@ func runArchiveImport(ctx context.Context, s *site, cmd *cli.Command) error {
 	return fmt.Errorf("%w: there is no [[distribution]] %s", errConfig, cmd.String("distribution"))
 }
 
-// runArchivePrune removes old versions. The lock keeps updates away: one that
-// began meanwhile might want what is going.
+// runArchivePrune removes old versions.
 func runArchivePrune(ctx context.Context, s *site, cmd *cli.Command) error {
 	keep := fetch.Keep{Newest: cmd.Int("keep"), Younger: cmd.Duration("younger")}
 	if keep.Newest < 1 && keep.Younger <= 0 {
 		return fmt.Errorf("%w: say what stays besides what is in use: --keep 3, --younger 2160h, or both", errConfig)
 	}
-	d := archiveDoc{Schema: "aspupdate.archive/1", Did: "would-prune", Items: []itemDoc{}}
-	prune := func(inUse []fetch.Key) ([]fetch.Item, error) { return s.archive.Prunable(keep, inUse) }
-	if !cmd.Bool("dry-run") {
-		d.Did = "prune"
-		if err := durable.MkdirAll(s.conf.State, 0o700); err != nil {
-			return err
-		}
-		lock, err := rollback.Acquire(s.conf.State, "pruning the archive", time.Now())
+	d := archiveDoc{Schema: "aspupdate.archive/1", Did: "prune", Items: []itemDoc{}}
+	prune := func(inUse []fetch.Key) ([]fetch.Item, error) { return s.archive.Prune(ctx, keep, inUse) }
+	if cmd.Bool("dry-run") {
+		d.Did = "would-prune"
+		prune = func(inUse []fetch.Key) ([]fetch.Item, error) { return s.archive.Prunable(keep, inUse) }
+	}
+	do := func() error {
+		inUse, err := s.inUse(ctx)
 		if err != nil {
 			return err
 		}
-		defer func() { _ = lock.Release() }()
-		prune = func(inUse []fetch.Key) ([]fetch.Item, error) { return s.archive.Prune(ctx, keep, inUse) }
+		items, err := prune(inUse)
+		if errors.Is(err, fetch.ErrNotArchived) {
+			return fmt.Errorf("%w: %w", errPrevious, err)
+		}
+		for _, it := range items {
+			d.Items = append(d.Items, newItemDoc(it))
+		}
+		return errors.Join(s.show.answer(d), err)
 	}
-	inUse, err := s.inUse(ctx)
-	if err != nil {
-		return err
+	if cmd.Bool("dry-run") {
+		return do()
 	}
-	items, err := prune(inUse)
-	if errors.Is(err, fetch.ErrNotArchived) {
-		return fmt.Errorf("%w: %w", errPrevious, err)
-	}
-	for _, it := range items {
-		d.Items = append(d.Items, newItemDoc(it))
-	}
-	return errors.Join(s.show.answer(d), err)
+	return s.locked("pruning the archive", do)
 }
 
 // inUse returns the versions that must stay in any case.

@@ -81,25 +81,30 @@ func runBackupsVerify(ctx context.Context, s *site, _ *cli.Command) error {
 	return errors.Join(append([]error{s.show.answer(d)}, errs...)...)
 }
 
-// runBackupsPrune removes old snapshots, under the lock: an update that began
-// meanwhile might want what is going.
+// locked keeps updates away meanwhile: one might want what is going.
+func (s *site) locked(doing string, do func() error) error {
+	if err := durable.MkdirAll(s.conf.State, 0o700); err != nil {
+		return err
+	}
+	lock, err := rollback.Acquire(s.conf.State, doing, time.Now())
+	if err != nil {
+		return err
+	}
+	return errors.Join(do(), lock.Release())
+}
+
+// runBackupsPrune removes old snapshots.
 func runBackupsPrune(ctx context.Context, s *site, cmd *cli.Command) error {
 	keep := backup.Keep{Newest: cmd.Int("keep"), Younger: cmd.Duration("younger")}
 	if keep == (backup.Keep{}) {
 		return fmt.Errorf("%w: say what stays besides what is in use: --keep 3, --younger 2160h, or both", errConfig)
 	}
-	if err := durable.MkdirAll(s.conf.State, 0o700); err != nil {
-		return err
-	}
-	lock, err := rollback.Acquire(s.conf.State, "pruning the backups", time.Now())
-	if err != nil {
-		return err
-	}
-	defer func() { _ = lock.Release() }()
-	st, err := rollback.ReadStatus(s.conf.State)
-	if err != nil {
-		return err
-	}
-	gone, err := s.store.Prune(ctx, keep, st.Needed())
-	return errors.Join(s.show.answer(newBackupsDoc("prune", gone, st)), err)
+	return s.locked("pruning the backups", func() error {
+		st, err := rollback.ReadStatus(s.conf.State)
+		if err != nil {
+			return err
+		}
+		gone, err := s.store.Prune(ctx, keep, st.Needed())
+		return errors.Join(s.show.answer(newBackupsDoc("prune", gone, st)), err)
+	})
 }

@@ -38,9 +38,9 @@ type dayDoc struct {
 }
 
 // newCalendarDoc fails beyond the production calendar's data.
-func newCalendarDoc(first, last schedule.Date) (calendarDoc, error) {
+func newCalendarDoc(c calendarConfig, first, last schedule.Date) (calendarDoc, error) {
 	d := calendarDoc{Schema: "aspupdate.calendar/1", First: first, Last: last, Releases: []releaseDoc{}}
-	agenda, err := schedule.Calendar{}.Agenda(first, last, schedule.Hours{})
+	agenda, err := c.releases().Agenda(first, last, schedule.Hours{Workdays: c.days})
 	for _, day := range agenda.Days {
 		doc := dayDoc{Date: day.Date, Kind: day.Kind.String(), Note: day.Note, Off: !day.Kind.Working(), Short: day.Short}
 		if w := day.Support; !w.Start.IsZero() {
@@ -139,16 +139,16 @@ func runCalendar(_ context.Context, s *site, cmd *cli.Command) error {
 		year, month, _ = t.Date()
 	}
 	first := schedule.NewDate(year, month, 1)
-	d, err := newCalendarDoc(first, schedule.NewDate(year, month+1, 0))
+	d, err := newCalendarDoc(s.conf.Calendar, first, schedule.NewDate(year, month+1, 0))
 	if err != nil {
 		return err
 	}
 	if file := cmd.String("ics"); file != "" {
 		last := schedule.NewDate(year, month+12, 0)
-		if end := schedule.Russia().Last(); last.Compare(end) > 0 {
+		if end := s.conf.Calendar.days.Last(); last.Compare(end) > 0 {
 			last = end
 		}
-		all, err := newCalendarDoc(first, last)
+		all, err := newCalendarDoc(s.conf.Calendar, first, last)
 		if err == nil {
 			err = writeICS(file, all, now)
 		}
@@ -157,7 +157,7 @@ func runCalendar(_ context.Context, s *site, cmd *cli.Command) error {
 		}
 		s.show.line("%s: %s to %s", file, first, last)
 	}
-	if w := schedule.Russia().Warning(now); w != "" {
+	if w := s.conf.Calendar.days.Warning(now); w != "" {
 		s.show.line("%s", w)
 	}
 	return s.show.answer(d)

@@ -95,7 +95,7 @@ func runCheck(ctx context.Context, s *site, _ *cli.Command) error {
 	seen, err := s.watch().Seen()
 	errs := []error{lookErr, err}
 	d := checkDoc{Schema: "aspupdate.check/1"}
-	if w := schedule.Russia().Warning(now); w != "" {
+	if w := s.conf.Calendar.days.Warning(now); w != "" {
 		d.Warnings = append(d.Warnings, w)
 	}
 	for i, dist := range s.conf.Distributions {
@@ -107,7 +107,7 @@ func runCheck(ctx context.Context, s *site, _ *cli.Command) error {
 			known = append(known, c.Newest)
 		}
 		if lookErr == nil || errors.Is(lookErr, fetch.ErrIncomplete) || errors.Is(lookErr, fetch.ErrNothing) {
-			next, err := c.compare(now, add(seen, dist.Name, known))
+			next, err := c.compare(s.conf.Calendar.releases(), now, add(seen, dist.Name, known))
 			errs = append(errs, err)
 			d.Next = newExpectedDoc(next)
 		}
@@ -140,8 +140,8 @@ func (c *checkedDoc) look(ctx context.Context, d distributionConfig, committed r
 
 // compare compares what was seen with the calendar, and returns what it
 // expects next.
-func (c *checkedDoc) compare(now time.Time, seen []fetch.Seen) (schedule.Release, error) {
-	st, err := status(now, c.Name, seen)
+func (c *checkedDoc) compare(cal schedule.Calendar, now time.Time, seen []fetch.Seen) (schedule.Release, error) {
+	st, err := cal.Status(now, sightings(c.Name, seen)...)
 	if err == nil {
 		c.State, c.Since, c.Missing = st.State.String(), st.Since.UTC(), newExpectedDoc(st.Missing)
 	}

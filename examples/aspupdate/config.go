@@ -26,6 +26,7 @@ type config struct {
 
 	Server        serverConfig         `toml:"server"`
 	Window        windowConfig         `toml:"window"`
+	Calendar      calendarConfig       `toml:"calendar"`
 	Application   applicationConfig    `toml:"application"`
 	Deadlines     deadlinesConfig      `toml:"deadlines"`
 	FirstOfYear   requirementsConfig   `toml:"first_of_year"` // R14: an update into a new year is refused without
@@ -206,6 +207,9 @@ func (c *config) check() error {
 	}
 	if c.Window.AnyTime == "" && (c.Window.Backup == 0 || c.Window.Checks == 0 || c.Window.Rollback == 0) {
 		return errors.New("window wants backup, checks and rollback (R13): how long do they take here, at worst?")
+	}
+	if err := c.Calendar.read(); err != nil {
+		return err
 	}
 	if _, err := schedule.ParseZone(c.Window.Local); c.Window.Local != "" && err != nil {
 		return fmt.Errorf("window.local: %w", err)

@@ -66,6 +66,8 @@ func TestBadConfigSaysWhereAndWhatIsAllowed(t *testing.T) {
 		"publisher's short hash":   {"[distribution.probe]", "[distribution.publisher]\nthumbprint = '12'\n[distribution.probe]", []string{"64 hexadecimal"}},
 		"publisher without roots":  {"[distribution.probe]", "[distribution.publisher]\nname = 'Vendor'\nroots = 'DIR/none.pem'\n[distribution.probe]", []string{"publisher: ", "roots", "none.pem"}},
 		"no zone":                  {"any_time = 'a test'", "any_time = 'a test'\nlocal = 'Europe/Samara'", []string{"MSK-1 to MSK+9"}},
+		"no weekday":               {"[window]", "[calendar]\nweekday = 'friday'\n[window]", []string{"wednesday, monday"}},
+		"no decrees":               {"[window]", "[calendar]\ndecrees = 'DIR/none.json'\n[window]", []string{"calendar.decrees", "none.json"}},
 		"bad TLS":                  {"address =", "tls = 'yes'\naddress =", []string{"none, explicit, implicit"}},
 		"two trusts":               {"address =", "tls = 'explicit'\ntls_ca = 'x'\ntls_insecure = 'x'\naddress =", []string{"exclude one another"}},
 		"trust without TLS":        {"address =", "tls_certificate = 'x'\naddress =", []string{`want tls = "explicit" or "implicit"`}},

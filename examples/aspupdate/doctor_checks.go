@@ -13,7 +13,6 @@ import (
 	"github.com/aspupdate/aspupdate/fetch"
 	"github.com/aspupdate/aspupdate/internal/durable"
 	"github.com/aspupdate/aspupdate/rollback"
-	"github.com/aspupdate/aspupdate/schedule"
 	"github.com/aspupdate/aspupdate/version"
 )
 
@@ -240,9 +239,9 @@ func (d *doctor) clock() {
 	default:
 		d.ok("clock", "", "it shows %s", d.show.time(now))
 	}
-	if w := schedule.Russia().Warning(now); w != "" {
+	if w := d.conf.Calendar.days.Warning(now); w != "" {
 		d.warn("calendar", "", "%s", w)
 	} else {
-		d.ok("calendar", "", "days off are known until %s", schedule.Russia().Last())
+		d.ok("calendar", "", "days off are known until %s", d.conf.Calendar.days.Last())
 	}
 }

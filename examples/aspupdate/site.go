@@ -272,7 +272,7 @@ func (s *site) update(parts []rollback.PlanPart) (*rollback.Update, error) {
 	if err != nil {
 		return nil, err
 	}
-	u.Window = c.Window.window(firstOfYear)
+	u.Window = c.Window.window(firstOfYear, c.Calendar.days)
 	if len(parts) != len(c.Distributions) {
 		return nil, fmt.Errorf("%w: the update has %d distributions, the configuration %d", errConfig, len(parts), len(c.Distributions))
 	}

@@ -77,15 +77,15 @@ func runWatch(ctx context.Context, s *site, _ *cli.Command) error {
 func (s *site) watch() fetch.Watch {
 	w := fetch.Watch{
 		Finder: s.finder(), File: filepath.Join(s.conf.State, "watch.json"),
-		Report: s.report, Observe: s.show.fetch, Late: late,
+		Report: s.report, Observe: s.show.fetch, Late: s.late,
 		Spread: -1, // Next has it, so that the first look comes at once
 	}
 	for _, d := range s.conf.Distributions {
 		w.Distributions = append(w.Distributions, d.Name)
 	}
 	w.Next = func(now time.Time) time.Time {
-		seen, _ := w.Seen()                                                  // Look tells what is wrong with the file
-		return nextLook(now, w.Distributions, seen).Add(rand.N(time.Minute)) //nolint:gosec // nothing here is secret
+		seen, _ := w.Seen()                                                    // Look tells what is wrong with the file
+		return s.nextLook(now, w.Distributions, seen).Add(rand.N(time.Minute)) //nolint:gosec // nothing here is secret
 	}
 	return w
 }
@@ -113,24 +113,19 @@ func (s *site) report(ctx context.Context, e fetch.Sighting) error {
 }
 
 // late tells since when a release has been due that is late.
-func late(distribution string, seen []fetch.Seen, now time.Time) (time.Time, error) {
-	st, err := status(now, distribution, seen)
+func (s *site) late(distribution string, seen []fetch.Seen, now time.Time) (time.Time, error) {
+	st, err := s.conf.Calendar.releases().Status(now, sightings(distribution, seen)...)
 	if err != nil || st.State != schedule.Late {
 		return time.Time{}, err
 	}
 	return st.Missing.Due, nil
 }
 
-// status compares what was seen of a distribution with the calendar.
-func status(now time.Time, distribution string, seen []fetch.Seen) (schedule.Status, error) {
-	return schedule.Calendar{}.Status(now, sightings(distribution, seen)...)
-}
-
 // nextLook is the soonest one of all distributions.
-func nextLook(now time.Time, distributions []string, seen []fetch.Seen) time.Time {
+func (s *site) nextLook(now time.Time, distributions []string, seen []fetch.Seen) time.Time {
 	var next time.Time
 	for _, d := range distributions {
-		if look := (schedule.Calendar{}).NextLook(now, sightings(d, seen)...); next.IsZero() || look.Before(next) {
+		if look := s.conf.Calendar.releases().NextLook(now, sightings(d, seen)...); next.IsZero() || look.Before(next) {
 			next = look
 		}
 	}

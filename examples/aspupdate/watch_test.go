@@ -27,14 +27,15 @@ func TestR4LooksForTheOneThatIsMissing(t *testing.T) {
 	}
 	before := []fetch.Seen{see("9.23.100", at(4, 20, 5))}
 	after := append([]fetch.Seen{see("9.23.200", at(18, 20, 40))}, before...)
-	require.Equal(t, at(18, 21, 45), nextLook(at(18, 20, 45), []string{"АСП"}, after))
+	s := &site{conf: &config{}}
+	require.Equal(t, at(18, 21, 45), s.nextLook(at(18, 20, 45), []string{"АСП"}, after))
 	// Another distribution of the bundle has not come yet.
-	require.Equal(t, at(18, 20, 50), nextLook(at(18, 20, 45), []string{"АСП", "Опека"}, after))
+	require.Equal(t, at(18, 20, 50), s.nextLook(at(18, 20, 45), []string{"АСП", "Опека"}, after))
 
-	due, err := late("АСП", before, at(19, 0, 0))
+	due, err := s.late("АСП", before, at(19, 0, 0))
 	require.NoError(t, err)
 	require.True(t, due.Equal(at(18, 20, 0)))
-	due, err = late("АСП", after, at(19, 0, 0))
+	due, err = s.late("АСП", after, at(19, 0, 0))
 	require.NoError(t, err)
 	require.Zero(t, due)
 }

@@ -2,6 +2,9 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"os"
+	"slices"
 	"time"
 
 	"github.com/aspupdate/aspupdate/rollback"
@@ -28,7 +31,7 @@ func (w window) Fits(_ context.Context, now time.Time) error {
 	return w.planner.Fits(now, rest)
 }
 
-func (w windowConfig) window(firstOfYear bool) rollback.Window {
+func (w windowConfig) window(firstOfYear bool, days schedule.Workdays) rollback.Window {
 	if w.AnyTime != "" {
 		return rollback.AnyTime(w.AnyTime)
 	}
@@ -39,7 +42,7 @@ func (w windowConfig) window(firstOfYear bool) rollback.Window {
 	if w.Typical {
 		e.Case = schedule.Typical
 	}
-	return window{schedule.Planner{Local: w.zone()}, e}
+	return window{schedule.Planner{Local: w.zone(), Hours: schedule.Hours{Workdays: days}}, e}
 }
 
 // zone is the site's, nil if it is Moscow's.
@@ -49,6 +52,46 @@ func (w windowConfig) zone() *time.Location {
 		return nil
 	}
 	return zone
+}
+
+// calendarConfig says when releases are expected, and what is known of days off
+// besides what is built in.
+type calendarConfig struct {
+	Weekday string `toml:"weekday"` // "wednesday", as R1 says, or "monday", as R2's examples have it
+	Decrees string `toml:"decrees"` // a file with later decrees and the support's own days off, as schedule.Production.Load reads it
+
+	days *schedule.Production
+}
+
+// read checks the config and reads the file that it names.
+func (c *calendarConfig) read() error {
+	if !slices.Contains([]string{"", "wednesday", "monday"}, c.Weekday) {
+		return fmt.Errorf("calendar.weekday = %q: allowed are wednesday, monday", c.Weekday)
+	}
+	c.days = schedule.Russia()
+	if c.Decrees == "" {
+		return nil
+	}
+	f, err := os.Open(c.Decrees)
+	if err != nil {
+		return fmt.Errorf("calendar.decrees: %w", err)
+	}
+	defer func() { _ = f.Close() }()
+	if c.days, err = c.days.Load(f); err != nil {
+		return fmt.Errorf("calendar.decrees: %s: %w", c.Decrees, err)
+	}
+	return nil
+}
+
+func (c calendarConfig) releases() schedule.Calendar {
+	cal := schedule.Wednesdays()
+	if c.Weekday == "monday" {
+		cal = schedule.Mondays()
+	}
+	if c.days != nil {
+		cal.Workdays = c.days
+	}
+	return cal
 }
 
 // crossesYear reports whether R14 applies to one of the parts.
