@@ -2,7 +2,6 @@ package install
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"io"
@@ -11,7 +10,6 @@ import (
 	"runtime"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -211,34 +209,6 @@ func TestDetectReadsHeadersOnly(t *testing.T) {
 type failing struct{ err error }
 
 func (f failing) ReadAt([]byte, int64) (int, error) { return 0, f.err }
-
-// Of a file of a gigabyte detection takes less time than hashing one megabyte
-// of it does, so less than a thousandth of hashing the whole.
-func TestDetectIsQuick(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "setup.exe")
-	require.NoError(t, os.WriteFile(path, samples()["nsis further on"], 0o600))
-	require.NoError(t, os.Truncate(path, 1<<30)) // a hole takes no room
-	best := func(f func()) time.Duration {       // of twenty, as clocks may be coarse
-		least := time.Hour
-		for range 5 {
-			begun := time.Now()
-			for range 20 {
-				f()
-			}
-			least = min(least, time.Since(begun))
-		}
-		return least
-	}
-	megabyte := make([]byte, 1<<20)
-	hashing := best(func() { sha256.Sum256(megabyte) })
-	detecting := best(func() {
-		kind, err := Detect(path)
-		require.NoError(t, err)
-		require.Equal(t, NSIS, kind)
-	})
-	t.Logf("detecting %s, hashing a megabyte %s", detecting, hashing)
-	require.Less(t, detecting, hashing)
-}
 
 func FuzzDetect(f *testing.F) {
 	for _, data := range samples() {
