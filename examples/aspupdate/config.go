@@ -72,14 +72,16 @@ type windowConfig struct {
 	FirstOfYearExtra strict.Duration `toml:"first_of_year_extra"` // R14: what the year's first version takes longer
 }
 
-// applicationConfig is the fence and the service. Each value is a command
-// and its arguments.
+// applicationConfig is the fence and the application behind it: commands with
+// their arguments, services of the system, or both.
 type applicationConfig struct {
-	Close   []string `toml:"close"` // keeps users out
-	Open    []string `toml:"open"`
-	Stop    []string `toml:"stop"`
-	Start   []string `toml:"start"`
-	NoFence string   `toml:"no_fence"` // why there is none; recorded
+	Close         []string `toml:"close"` // keeps users out
+	Open          []string `toml:"open"`
+	FenceServices []string `toml:"fence_services"` // let users in: stopped after close, brought back before open
+	Stop          []string `toml:"stop"`
+	Start         []string `toml:"start"`
+	Services      []string `toml:"services"` // stopped after stop, brought back before start
+	NoFence       string   `toml:"no_fence"` // why there is none; recorded
 }
 
 type deadlinesConfig struct {
@@ -194,8 +196,8 @@ func (c *config) check() error {
 		return errors.New("server: tls_ca, tls_certificate and tls_insecure want tls = \"explicit\" or \"implicit\"")
 	case len(c.Distributions) == 0:
 		return errors.New("no [[distribution]] is given")
-	case c.Application.NoFence == "" && len(c.Application.Close)+len(c.Postgres) == 0:
-		return errors.New("nothing keeps users out: give application.close and application.open, or say why not in application.no_fence")
+	case c.Application.NoFence == "" && len(c.Application.Close)+len(c.Application.FenceServices)+len(c.Postgres) == 0:
+		return errors.New("nothing keeps users out: give application.close and application.open, or application.fence_services, or say why not in application.no_fence")
 	case c.NoData == "" && data == 0:
 		return errors.New("nothing is backed up (R9): give [[postgres]], [[sqlite]], [[folder]] or [[command]], or say why not in no_data")
 	case c.NoData != "" && data > 0:

@@ -9,6 +9,9 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/aspupdate/aspupdate/install/service"
+	"github.com/aspupdate/aspupdate/rollback"
 )
 
 // goodConfig is the smallest configuration that is accepted, and where the
@@ -151,4 +154,22 @@ func TestSecretsDoNotPrint(t *testing.T) {
 		require.NotContains(t, fmt.Sprintf(format, c), "correct horse", format)
 		require.NotContains(t, fmt.Sprintf(format, *c), "correct horse", format)
 	}
+}
+
+// Services alone keep users out too. Which of them are stopped, and where what
+// was found before is kept, is all that the program adds to install/service.
+func TestServicesAreFenceAndApplication(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "aspupdate.toml")
+	text := strings.Replace(goodConfig(dir), "no_fence = 'a test'", "fence_services = ['entry', 'pages']\nservices = ['asp']", 1)
+	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+	c, err := loadConfig(path)
+	require.NoError(t, err)
+	u, err := newSite(c, &printer{out: io.Discard}, false).update([]rollback.PlanPart{{
+		Name: "АСП", From: rollback.Release{Version: "9.23.100"}, To: rollback.Release{Version: "9.23.101"},
+	}})
+	require.NoError(t, err)
+	kept := filepath.Join(c.State, "services")
+	require.Equal(t, service.Group{{Name: "entry", Dir: kept}, {Name: "pages", Dir: kept}}, u.Fence.(fence).services)
+	require.Equal(t, service.Group{{Name: "asp", Dir: kept}}, u.App.(application).services)
 }

@@ -89,6 +89,7 @@ func runDoctor(ctx context.Context, s *site, _ *cli.Command) error {
 	d.versions(ctx)
 	d.databases(ctx)
 	d.programs()
+	d.services(ctx)
 	d.folders(ctx)
 	d.space(ctx)
 	d.clock()

@@ -11,6 +11,7 @@ import (
 
 	"github.com/aspupdate/aspupdate/backup/postgres"
 	"github.com/aspupdate/aspupdate/fetch"
+	"github.com/aspupdate/aspupdate/install/service"
 	"github.com/aspupdate/aspupdate/internal/durable"
 	"github.com/aspupdate/aspupdate/rollback"
 	"github.com/aspupdate/aspupdate/version"
@@ -158,6 +159,18 @@ func (d *doctor) programs() {
 		seen[argv[0]] = true
 		path, err := exec.LookPath(argv[0])
 		d.either(err, "program", argv[0], "%s", path)
+	}
+}
+
+// services looks for the system's services that an update stops.
+func (d *doctor) services(ctx context.Context) {
+	for _, name := range slices.Concat(d.conf.Application.FenceServices, d.conf.Application.Services) {
+		st, err := service.Look(ctx, name)
+		if err == nil && !st.Exists {
+			d.warn("service", name, "there is none of this name yet: correct application, or let the installer make it")
+			continue
+		}
+		d.either(err, "service", name, "%s, autostart %s", st.State, st.Autostart)
 	}
 }
 

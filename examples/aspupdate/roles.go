@@ -13,6 +13,7 @@ import (
 	"github.com/aspupdate/aspupdate/backup/postgres"
 	"github.com/aspupdate/aspupdate/fetch"
 	"github.com/aspupdate/aspupdate/install"
+	"github.com/aspupdate/aspupdate/install/service"
 	"github.com/aspupdate/aspupdate/internal/process"
 	"github.com/aspupdate/aspupdate/rollback"
 	"github.com/aspupdate/aspupdate/version"
@@ -23,11 +24,15 @@ import (
 // fence keeps users out: the application first, then its databases.
 type fence struct {
 	app       applicationConfig
+	services  service.Group
 	databases []*postgres.Database
 }
 
 func (f fence) Close(ctx context.Context) error {
 	if err := command(ctx, f.app.Close); err != nil {
+		return err
+	}
+	if err := f.services.Close(ctx); err != nil {
 		return err
 	}
 	for _, db := range f.databases {
@@ -44,14 +49,40 @@ func (f fence) Open(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := f.services.Open(ctx); err != nil {
+		return err
+	}
 	return command(ctx, f.app.Open)
 }
 
-// application is the service behind the fence.
-type application struct{ app applicationConfig }
+// application is what runs behind the fence.
+type application struct {
+	app      applicationConfig
+	services service.Group
+}
 
-func (a application) Stop(ctx context.Context) error  { return command(ctx, a.app.Stop) }
-func (a application) Start(ctx context.Context) error { return command(ctx, a.app.Start) }
+func (a application) Stop(ctx context.Context) error {
+	if err := command(ctx, a.app.Stop); err != nil {
+		return err
+	}
+	return a.services.Stop(ctx)
+}
+
+func (a application) Start(ctx context.Context) error {
+	if err := a.services.Start(ctx); err != nil {
+		return err
+	}
+	return command(ctx, a.app.Start)
+}
+
+// services are those of the system, in the order in which they are stopped.
+func (s *site) services(names []string) service.Group {
+	var g service.Group
+	for _, name := range names {
+		g = append(g, service.Service{Name: name, Dir: filepath.Join(s.conf.State, "services")})
+	}
+	return g
+}
 
 // command runs one of the operator's commands in our environment, nil for
 // none.

@@ -239,10 +239,10 @@ func (s *site) update(parts []rollback.PlanPart) (*rollback.Update, error) {
 		},
 		Observe: s.show.rollback,
 	}
-	if len(c.Application.Stop) > 0 {
-		u.App = application{c.Application}
+	if len(c.Application.Stop)+len(c.Application.Services) > 0 {
+		u.App = application{c.Application, s.services(c.Application.Services)}
 	}
-	f := fence{app: c.Application}
+	f := fence{app: c.Application, services: s.services(c.Application.FenceServices)}
 	add := func(name string, t backup.Target) {
 		u.Data = append(u.Data, rollback.Dataset{Name: name, Data: data{s.store, name, t}})
 	}
