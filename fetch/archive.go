@@ -239,12 +239,16 @@ func (a Archive) folders(rel string) ([]string, error) {
 	if a.Dir == "" {
 		return nil, errNoDir
 	}
-	entries, err := durable.ReadDir(filepath.Join(a.Dir, rel))
+	dir := filepath.Join(a.Dir, rel)
+	entries, err := durable.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+		if fi, statErr := os.Lstat(dir); statErr != nil || fi.IsDir() {
+			return nil, nil //nolint:nilerr // nothing is there
+		}
+		err = errors.New("it is not a directory") // which Windows does not find
 	}
 	if err != nil {
-		return nil, &Error{Op: "read archive", Name: filepath.Join(a.Dir, rel), Err: err}
+		return nil, &Error{Op: "read archive", Name: dir, Err: err}
 	}
 	var names []string
 	for _, e := range entries {
