@@ -195,6 +195,9 @@ func (j *Journal) alone() error {
 		return fmt.Errorf("look at the journal: %w", err)
 	}
 	there, err := os.Stat(j.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("look at the journal: %w: %w", ErrDamaged, err)
+	}
 	if err != nil {
 		return fmt.Errorf("look at the journal: %w", err)
 	}
