@@ -254,6 +254,38 @@ func TestJournalDamagedUnderARunIsKept(t *testing.T) {
 	require.ErrorIs(t, err, rollback.ErrDamaged, "a damaged journal blocks")
 }
 
+// Must hold 4: a journal that somebody took away is no fresh start, with an
+// update in flight and without one.
+func TestJournalTakenAwayBlocks(t *testing.T) {
+	for name, before := range map[string]func(*world){
+		"in flight":   interrupt(t),
+		"rolled back": func(w *world) { w.write(t, "archive.ASP."+newVersion, "bad"); _, _ = w.run(t) },
+	} {
+		w := newWorld(t, "ASP")
+		before(w)
+		st, err := rollback.ReadStatus(w.path("state"))
+		require.NoError(t, err)
+		require.NoError(t, os.Rename(w.path(journalFile), w.path("journal.kept")))
+		_, err = rollback.ReadStatus(w.path("state"))
+		require.ErrorIs(t, err, rollback.ErrDamaged, name)
+		_, err = rollback.ReadHistory(w.path("state"))
+		require.ErrorIs(t, err, rollback.ErrDamaged, name)
+		w.calls = nil
+		_, err = w.update().Plan(t.Context())
+		require.ErrorIs(t, err, rollback.ErrDamaged, name)
+		_, err = w.update().Recover(t.Context())
+		require.ErrorIs(t, err, rollback.ErrDamaged, name)
+		require.Empty(t, w.calls)
+		require.NoFileExists(t, w.path(journalFile), name)
+		require.NoError(t, os.Rename(w.path("journal.kept"), w.path(journalFile)))
+		again, err := rollback.ReadStatus(w.path("state"))
+		require.NoError(t, err)
+		require.Equal(t, st, again, name)
+		_, err = w.update().Recover(t.Context())
+		require.NoError(t, err, name)
+	}
+}
+
 // A deleted lock lets a second process in. The first one notices before it
 // writes the next record, so that the journal stays whole.
 func TestDeletedLockDoesNotMixTheJournal(t *testing.T) {
