@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"github.com/urfave/cli/v3"
 
 	"github.com/aspupdate/aspupdate/backup"
 	"github.com/aspupdate/aspupdate/rollback"
@@ -118,44 +119,47 @@ func (s *soak) history(t *testing.T) []rollback.Record {
 	return records
 }
 
-// killedAt is this command in the test binary: "killed-at 7 update" kills
+// killedAt is this program in the test binary: "killed-at 7 update" kills
 // itself as soon as its seventh record is durable, and before anything else.
 func killedAt(args []string) error {
 	n, err := strconv.Atoi(args[0])
 	if err != nil {
 		return err
 	}
-	c, err := loadConfig(os.Getenv("ASPUPDATE_CONFIG"))
-	if err != nil {
-		return err
-	}
-	s, ctx := newSite(c, &printer{out: os.Stdout}, false), context.Background()
-	recovers := args[1] == "recover"
-	var u *rollback.Update
-	if recovers {
-		u, err = s.pending()
-	} else {
-		u, err = s.next(ctx, s.fetchAll)
-	}
-	if err != nil || u == nil {
-		return err
-	}
-	u.Observe = func(rollback.Event) {
-		if n--; n == 0 {
-			me, _ := os.FindProcess(os.Getpid())
-			_ = me.Kill() // SIGKILL, or TerminateProcess
-			select {}
+	root := app()
+	command := slices.IndexFunc(root.Commands, func(c *cli.Command) bool { return c.Name == args[1] })
+	root.Commands[command].Action = func(ctx context.Context, cmd *cli.Command) error {
+		c, err := loadConfig(cmd.String("config"))
+		if err != nil {
+			return err
 		}
-	}
-	if recovers {
-		_, err = u.Recover(ctx)
+		s := newSite(c, newPrinter(cmd), false)
+		lay := func() (*rollback.Update, error) { return s.next(ctx, s.fetchAll) }
+		if cmd.Name == "recover" {
+			lay = s.pending
+		}
+		u, err := lay()
+		if err != nil || u == nil {
+			return err
+		}
+		u.Observe = func(rollback.Event) {
+			if n--; n == 0 {
+				me, _ := os.FindProcess(os.Getpid())
+				_ = me.Kill() // SIGKILL, or TerminateProcess
+				select {}
+			}
+		}
+		if cmd.Name == "recover" {
+			_, err = u.Recover(ctx)
+			return err
+		}
+		plan, err := u.Plan(ctx)
+		if err == nil {
+			_, err = u.Run(ctx, plan)
+		}
 		return err
 	}
-	plan, err := u.Plan(ctx)
-	if err == nil {
-		_, err = u.Run(ctx, plan)
-	}
-	return err
+	return root.Run(context.Background(), append([]string{"aspupdate"}, args[1:]...))
 }
 
 // killAt lets a process update or recover and kill itself at its n-th record.
