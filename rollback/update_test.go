@@ -275,6 +275,7 @@ func TestRunRefusesWhatThePlanDidNotShow(t *testing.T) {
 		"another window":      {func(u *rollback.Update) { u.Window = &window{slot: rollback.Slot{LatestStart: noon.Add(time.Hour)}} }, rollback.ReasonPlanChanged},
 		"R13 not yet open":    {func(u *rollback.Update) { u.Now = func() time.Time { return noon.Add(-time.Minute) } }, rollback.ReasonWindow},
 		"backup left out":     {func(u *rollback.Update) { u.Data, u.NoData = nil, "hurry" }, rollback.ReasonPlanChanged},
+		"no room any more":    {func(u *rollback.Update) { u.Data[0].Data = hungry{u.Data[0].Data.(data)} }, rollback.ReasonSpace},
 		"something installed": {func(u *rollback.Update) { u.Parts[0].From.Version = "7.11.100" }, rollback.ReasonInstalled},
 	} {
 		t.Run(name, func(t *testing.T) {
