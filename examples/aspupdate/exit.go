@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"strings"
 
+	"github.com/urfave/cli/v3"
+
 	"github.com/aspupdate/aspupdate/fetch"
 	"github.com/aspupdate/aspupdate/install"
 	"github.com/aspupdate/aspupdate/rollback"
@@ -88,6 +90,14 @@ type configuredError struct {
 }
 
 func (e *configuredError) Unwrap() error { return e.error }
+
+func configured(cmd *cli.Command, err error) error {
+	words := flags(cmd, "config")
+	if err == nil || len(words) == 0 {
+		return err
+	}
+	return &configuredError{err, strings.Join(words, " ")}
+}
 
 // nextStep is for states that have a command of their own.
 func nextStep(err error) string {

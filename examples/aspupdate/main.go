@@ -62,10 +62,7 @@ func app() *cli.Command {
 				show.local = c.Window.zone()
 				err = run(ctx, newSite(c, show, cmd.Bool("first-installation")), cmd)
 			}
-			if words := flags(cmd, "config"); err != nil && len(words) > 0 {
-				err = &configuredError{err, strings.Join(words, " ")}
-			}
-			return show.end(cmd.Name, err)
+			return show.end(cmd.Name, configured(cmd, err))
 		}
 	}
 	root := &cli.Command{

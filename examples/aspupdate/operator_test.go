@@ -53,6 +53,7 @@ path = '${SITE}'`, "")
 	require.Equal(t, exitOperator, code, out)
 	_, out = s.run("status")
 	require.Contains(t, out, "a person must decide")
+	require.Contains(t, out, "next: mend the cause, then aspupdate recover --retry REASON;")
 	for _, said := range []string{out, s.said("plan")} {
 		require.NotContains(t, said, "recover it first", "it would not help")
 	}
