@@ -58,6 +58,43 @@ func TestFenceIsClosedAnewWhileAPersonMustDecide(t *testing.T) {
 	require.NotContains(t, err.Error(), "users are kept out")
 }
 
+// Until a person has decided nothing goes but looking and recovering.
+func TestNeedsOperatorBlocksEverythingElse(t *testing.T) {
+	w := committedWorld(t, "ASP")
+	_, err := rollBack(t, w.backwards())
+	require.NoError(t, err)
+	aside, held := w.status(t).Aside[0].Update, w.status(t).Quarantined[0]
+	w.write(t, "archive.ASP.7.14.100", "bad")
+	next := func() *rollback.Update {
+		u := w.update()
+		u.Parts[0].To = rollback.Release{Version: "7.14.100", SHA256: "newer"}
+		return u
+	}
+	plan, err := next().Plan(t.Context())
+	require.NoError(t, err)
+	w.failing("restore ASP")
+	_, err = next().Run(t.Context(), plan)
+	require.ErrorIs(t, err, rollback.ErrNeedsOperator)
+	w.fault, w.calls = nil, nil
+	before := w.read(journalFile)
+	for name, call := range map[string]func() error{
+		"plan":      func() error { _, err := next().Plan(t.Context()); return err },
+		"run":       func() error { _, err := next().Run(t.Context(), plan); return err },
+		"plan back": func() error { _, err := w.backwards().PlanBack(t.Context()); return err },
+		"adopt":     func() error { return next().Adopt(t.Context(), "why not") },
+		"lift":      func() error { return next().Lift(held.Part, held.Release, "why not") },
+		"forget":    func() error { return next().Forget(aside, "why not") },
+	} {
+		require.ErrorIs(t, call(), rollback.ErrNeedsOperator, name)
+	}
+	require.Equal(t, before, w.read(journalFile))
+	require.Subset(t, []string{"fence.close"}, w.calls)
+	_, err = next().Retry(t.Context(), "mended")
+	require.NoError(t, err)
+	require.NoError(t, next().Lift(held.Part, held.Release, "it was the network"))
+	require.NoError(t, next().Forget(aside, "typed in by hand"))
+}
+
 // A decision that is not believed leaves things as they are: users are out.
 func TestFenceIsClosedAnewByADecisionThatIsNotBelieved(t *testing.T) {
 	w := newWorld(t, "ASP")
@@ -252,6 +289,38 @@ func TestJournalDamagedUnderARunIsKept(t *testing.T) {
 	require.Equal(t, damaged, after)
 	_, err = w.update().Recover(t.Context())
 	require.ErrorIs(t, err, rollback.ErrDamaged, "a damaged journal blocks")
+}
+
+// Must hold 4: a journal that somebody took away is no fresh start, with an
+// update in flight and without one.
+func TestJournalTakenAwayBlocks(t *testing.T) {
+	for name, before := range map[string]func(*world){
+		"in flight":   interrupt(t),
+		"rolled back": func(w *world) { w.write(t, "archive.ASP."+newVersion, "bad"); _, _ = w.run(t) },
+	} {
+		w := newWorld(t, "ASP")
+		before(w)
+		st, err := rollback.ReadStatus(w.path("state"))
+		require.NoError(t, err)
+		require.NoError(t, os.Rename(w.path(journalFile), w.path("journal.kept")))
+		_, err = rollback.ReadStatus(w.path("state"))
+		require.ErrorIs(t, err, rollback.ErrDamaged, name)
+		_, err = rollback.ReadHistory(w.path("state"))
+		require.ErrorIs(t, err, rollback.ErrDamaged, name)
+		w.calls = nil
+		_, err = w.update().Plan(t.Context())
+		require.ErrorIs(t, err, rollback.ErrDamaged, name)
+		_, err = w.update().Recover(t.Context())
+		require.ErrorIs(t, err, rollback.ErrDamaged, name)
+		require.Empty(t, w.calls)
+		require.NoFileExists(t, w.path(journalFile), name)
+		require.NoError(t, os.Rename(w.path("journal.kept"), w.path(journalFile)))
+		again, err := rollback.ReadStatus(w.path("state"))
+		require.NoError(t, err)
+		require.Equal(t, st, again, name)
+		_, err = w.update().Recover(t.Context())
+		require.NoError(t, err, name)
+	}
 }
 
 // A deleted lock lets a second process in. The first one notices before it

@@ -150,6 +150,9 @@ func (u *Update) Lift(part string, r Release, reason string) error {
 		return err
 	}
 	defer e.close()
+	if err := e.st.Blocked(); err != nil {
+		return err
+	}
 	if _, ok := e.st.quarantined(part, r); !ok {
 		return refuse(ReasonState, part, "%s is not quarantined", r.Version)
 	}

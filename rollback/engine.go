@@ -53,9 +53,11 @@ func (e *engine) record(r Record, cause error) error {
 	// A lock that was taken away lets another process in: whatever it is
 	// writing, it must not be mixed with ours.
 	if err := e.lock.Check(); err != nil {
-		return e.j.fail(err)
+		return e.j.fail(e.notOurs(err))
 	}
-	if err := e.j.Append(r); err != nil {
+	if err := e.j.Append(r); errors.Is(err, ErrDamaged) {
+		return e.notOurs(err)
+	} else if err != nil {
 		return err
 	}
 	e.st.apply(r)
@@ -63,6 +65,15 @@ func (e *engine) record(r Record, cause error) error {
 		e.u.Observe(Event{Record: r, Err: cause})
 	}
 	return nil
+}
+
+// notOurs is what a lock or a journal says that is no longer ours alone. Before
+// the first damage that is a guard's no, wherever it is noticed.
+func (e *engine) notOurs(err error) error {
+	if p := e.st.Pending; p != nil && p.Damaged {
+		return err
+	}
+	return &Refusal{Reason: ReasonState, Err: err}
 }
 
 // do runs one step: its begin is durable before call, its end after it.

@@ -21,7 +21,8 @@ const (
 	journalMagic  = "aspupdate journal "
 	journalHeader = journalMagic + "1\n"
 	journalName   = "journal.log"
-	maxRecord     = 1 << 20 // a record is a few hundred bytes; more is damage
+	begunName     = "journal.begun" // says that there was one
+	maxRecord     = 1 << 20         // a record is a few hundred bytes; more is damage
 )
 
 // A Journal is the append-only record of what was begun and what was done.
@@ -47,6 +48,10 @@ const (
 // goes on from it. Its header names the sequence number and the chain where
 // the part ends, and its first record carries the state over. So the journal
 // alone says how things stand, and [ReadHistory] what happened before.
+//
+// A journal that was begun and is not there any more is damage too, and never
+// made anew: an update in flight would be forgotten, and what is quarantined.
+// The file journal.begun remembers it.
 //
 // A Journal has one writer, the holder of the [Lock]; readers use
 // [ReadJournal] and need no lock.
@@ -80,6 +85,11 @@ func OpenJournal(dir string) (*Journal, error) {
 		// is durable before anything is appended to it: with the name a power
 		// cut would take every record.
 		return nil, fmt.Errorf("sync the state folder: %w", err)
+	}
+	if _, err := os.Lstat(filepath.Join(dir, begunName)); errors.Is(err, fs.ErrNotExist) {
+		// Against people, not against a power cut: it is not synced, may fail,
+		// and is made again. It comes after a journal whose name is durable.
+		_ = os.WriteFile(filepath.Join(dir, begunName), []byte("A journal was begun here. Without "+journalName+" updates are blocked: put it back.\n"), 0o600)
 	}
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
@@ -195,6 +205,9 @@ func (j *Journal) alone() error {
 		return fmt.Errorf("look at the journal: %w", err)
 	}
 	there, err := os.Stat(j.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("look at the journal: %w: %w", ErrDamaged, err)
+	}
 	if err != nil {
 		return fmt.Errorf("look at the journal: %w", err)
 	}

@@ -49,6 +49,7 @@ func TestMain(m *testing.M) {
 // the moment it was told.
 func updater() {
 	moment, _ := strconv.Atoi(os.Getenv("ROLLBACK_TEST_MOMENT"))
+	serial.Store(int64(os.Getpid()) << 20) // its snapshots are not those that are there
 	w := &world{root: os.Getenv("ROLLBACK_TEST_WORLD"), parts: []string{"ASP", "Опека"}, boot: "boot-1"}
 	u := w.update()
 	if os.Getenv("ROLLBACK_TEST_BACK") != "" {

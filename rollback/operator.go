@@ -234,6 +234,9 @@ func (u *Update) Forget(update, reason string) error {
 		return err
 	}
 	defer e.close()
+	if err := e.st.Blocked(); err != nil {
+		return err
+	}
 	if !slices.ContainsFunc(e.st.Aside, func(w WayBack) bool { return w.Update == update }) {
 		return refuse(ReasonState, "", "nothing is kept aside by %q", update)
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"strconv"
 	"testing"
@@ -213,12 +214,16 @@ func TestR15CrashLoopOfARollbackEndsInAVisibleState(t *testing.T) {
 }
 
 // TestR15KilledRollback kills a real process all over a rollback, and the
-// process that recovers from it once more.
+// process that recovers from it once more: at every seventh moment, or at
+// every one where ASPUPDATE_SOAK=1 asks for it.
 func TestR15KilledRollback(t *testing.T) {
 	t.Parallel()
 	start := committedWorld(t, "ASP", "Опека")
-	killed := 0
-	for moment := 30; ; moment += 7 {
+	killed, first, every := 0, 30, 7
+	if os.Getenv("ASPUPDATE_SOAK") == "1" {
+		first, every = 1, 1
+	}
+	for moment := first; ; moment += every {
 		w := start.clone(t)
 		w.write(t, "archive.Опека."+oldVersion, []string{"good", "bad"}[moment%2])
 		env := []string{"ROLLBACK_TEST_BACK=1", "ROLLBACK_TEST_WORLD=" + w.root}
@@ -231,5 +236,6 @@ func TestR15KilledRollback(t *testing.T) {
 		_ = as("updater", append(env, "ROLLBACK_TEST_RECOVER=1", "ROLLBACK_TEST_MOMENT="+strconv.Itoa(moment/3+1))...).Run()
 		recoveredBack(t, w)
 	}
+	t.Logf("%d kills", killed)
 	require.Greater(t, killed, 5)
 }

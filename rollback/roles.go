@@ -62,7 +62,9 @@ type Dataset struct {
 	Data Data
 }
 
-// The roles. Each method may be called again after a crash, by another
+// The roles are the hooks of an update, and an error of one is its veto: before
+// the first damage the update is abandoned, from then on until the commit it
+// goes back. Each method may be called again after a crash, by another
 // process, and must then reach the same end: all are idempotent. Each gets a
 // context with the deadline from [Deadlines]. None is called concurrently.
 type (

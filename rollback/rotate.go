@@ -116,14 +116,21 @@ func parts(dir string) ([]part, error) {
 	return list, nil
 }
 
-// lost fails where a journal that was rotated before is not there any more:
-// it is never young again.
+// lost fails where a journal that was begun before is not there any more: it
+// is never young again.
 func lost(dir string) error {
 	list, err := parts(dir)
-	if err == nil && len(list) > 0 {
-		err = fmt.Errorf("%s: %w: it is not there, though its older parts are; put it back or ask for help", filepath.Join(dir, journalName), ErrDamaged)
+	if err != nil {
+		return err
 	}
-	return err
+	_, err = os.Lstat(filepath.Join(dir, begunName))
+	if len(list) > 0 || err == nil {
+		return fmt.Errorf("%s: %w: it was begun and is not there; put it back or ask for help", filepath.Join(dir, journalName), ErrDamaged)
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("look for the journal: %w", err)
+	}
+	return nil
 }
 
 // ReadHistory returns all records that were ever journaled in dir, in order,

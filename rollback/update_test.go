@@ -3,6 +3,7 @@ package rollback_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -188,41 +189,40 @@ func TestGuardRefusesBeforeTheFirstDamage(t *testing.T) {
 			_ = os.WriteFile(u.Dir+"/lock", nil, 0o600)
 		}, rollback.ReasonState},
 	} {
-		t.Run(name, func(t *testing.T) {
-			held := name == "lock replaced" || name == "lock gone" || name == "journal gone"
-			if held && os.PathSeparator == '\\' {
-				t.Skip("Windows does not let an open file be renamed or removed, which is the point")
-			}
-			w := newWorld(t, "ASP")
-			u := w.update()
-			plan, err := u.Plan(t.Context())
-			require.NoError(t, err)
-			u.Observe = func(e rollback.Event) {
-				if e.Step == rollback.StepSnapshot && e.Phase == rollback.Done {
-					c.harm(w, u)
-				}
-			}
-			_, err = u.Run(t.Context(), plan)
-			if held {
-				require.ErrorContains(t, err, map[string]string{
-					"lock replaced": "the lock file was replaced", "lock gone": "look at the lock", "journal gone": "look at the journal",
-				}[name], "noticed at the next record already")
-			} else {
-				requireRefusal(t, err, c.want)
-			}
-			require.NotContains(t, w.calls, "install ASP "+newVersion)
-			require.Equal(t, "schema "+oldVersion+"\nrow 1\nrow 2\n", w.read("data.ASP"))
-			if c.want == rollback.ReasonState {
-				// Lock or journal are no longer ours alone: who knows what else
-				// is at work. The doors stay closed until a person has looked.
-				require.True(t, w.fenced())
-				require.NotContains(t, w.calls, "app.start")
-				return
-			}
-			require.Equal(t, oldVersion, w.consistent(t))
-			require.False(t, w.fenced())
-		})
+		for _, moment := range []rollback.Record{{Step: rollback.StepSnapshot, Phase: rollback.Done}, {Step: rollback.StepGuard, Phase: rollback.Begin}} {
+			refusesHarm(t, name, moment, c.harm, c.want)
+		}
 	}
+}
+
+func refusesHarm(t *testing.T, name string, moment rollback.Record, harm func(*world, *rollback.Update), want rollback.Reason) {
+	t.Run(fmt.Sprintf("%s at %s %s", name, moment.Step, moment.Phase), func(t *testing.T) {
+		if want == rollback.ReasonState && name != "journal flipped" && os.PathSeparator == '\\' {
+			t.Skip("Windows does not let an open file be renamed or removed, which is the point")
+		}
+		w := newWorld(t, "ASP")
+		u := w.update()
+		plan, err := u.Plan(t.Context())
+		require.NoError(t, err)
+		u.Observe = func(e rollback.Event) {
+			if e.Step == moment.Step && e.Phase == moment.Phase {
+				harm(w, u)
+			}
+		}
+		_, err = u.Run(t.Context(), plan)
+		requireRefusal(t, err, want)
+		require.NotContains(t, w.calls, "install ASP "+newVersion)
+		require.Equal(t, "schema "+oldVersion+"\nrow 1\nrow 2\n", w.read("data.ASP"))
+		if want == rollback.ReasonState {
+			// Lock or journal are no longer ours alone: who knows what else
+			// is at work. The doors stay closed until a person has looked.
+			require.True(t, w.fenced())
+			require.NotContains(t, w.calls, "app.start")
+			return
+		}
+		require.Equal(t, oldVersion, w.consistent(t))
+		require.False(t, w.fenced())
+	})
 }
 
 // Reading the snapshot back can take hours, and the window close meanwhile.
@@ -275,6 +275,7 @@ func TestRunRefusesWhatThePlanDidNotShow(t *testing.T) {
 		"another window":      {func(u *rollback.Update) { u.Window = &window{slot: rollback.Slot{LatestStart: noon.Add(time.Hour)}} }, rollback.ReasonPlanChanged},
 		"R13 not yet open":    {func(u *rollback.Update) { u.Now = func() time.Time { return noon.Add(-time.Minute) } }, rollback.ReasonWindow},
 		"backup left out":     {func(u *rollback.Update) { u.Data, u.NoData = nil, "hurry" }, rollback.ReasonPlanChanged},
+		"no room any more":    {func(u *rollback.Update) { u.Data[0].Data = hungry{u.Data[0].Data.(data)} }, rollback.ReasonSpace},
 		"something installed": {func(u *rollback.Update) { u.Parts[0].From.Version = "7.11.100" }, rollback.ReasonInstalled},
 	} {
 		t.Run(name, func(t *testing.T) {

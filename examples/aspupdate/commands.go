@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/urfave/cli/v3"
 
@@ -196,12 +197,20 @@ func outcome(res rollback.Result, err error) error {
 	return err
 }
 
-func runStatus(_ context.Context, s *site, _ *cli.Command) error {
+func runStatus(_ context.Context, s *site, cmd *cli.Command) error {
 	st, err := rollback.ReadStatus(s.conf.State)
 	if err != nil {
 		return err
 	}
-	return s.show.answer(newStatusDoc(st))
+	d := newStatusDoc(st)
+	if p := st.Pending; p != nil {
+		state := &rollback.Error{Outcome: rollback.Interrupted}
+		if p.Outcome == rollback.NeedsOperator {
+			state.Outcome = p.Outcome
+		}
+		d.Pending.Next = strings.TrimPrefix(hint(configured(cmd, state)), "next: ")
+	}
+	return s.show.answer(d)
 }
 
 func runAdopt(ctx context.Context, s *site, cmd *cli.Command) error {

@@ -3,7 +3,10 @@ package main
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
+
+	"github.com/urfave/cli/v3"
 
 	"github.com/aspupdate/aspupdate/fetch"
 	"github.com/aspupdate/aspupdate/install"
@@ -68,8 +71,36 @@ func exitHelp() string {
 	return b.String()
 }
 
-// hint says what to type next, for states that have a command of their own.
+// hint says what to type next, exactly, also where the configuration was named.
 func hint(err error) string {
+	next := nextStep(err)
+	if on, ok := errors.AsType[*configuredError](err); ok {
+		next = ourCommand.ReplaceAllString(next, "${0} "+strings.ReplaceAll(on.flag, "$", "$$"))
+	}
+	return next
+}
+
+// ourCommand is one of our commands in a text.
+var ourCommand = regexp.MustCompile(`\baspupdate (archive import|[a-z]+)`)
+
+// An configuredError is an error of a command that was given --config.
+type configuredError struct {
+	error
+	flag string
+}
+
+func (e *configuredError) Unwrap() error { return e.error }
+
+func configured(cmd *cli.Command, err error) error {
+	words := flags(cmd, "config")
+	if err == nil || len(words) == 0 {
+		return err
+	}
+	return &configuredError{err, strings.Join(words, " ")}
+}
+
+// nextStep is for states that have a command of their own.
+func nextStep(err error) string {
 	if errors.Is(err, errNotFetched) {
 		return "next: aspupdate fetch"
 	}

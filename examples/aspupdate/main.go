@@ -62,7 +62,7 @@ func app() *cli.Command {
 				show.local = c.Window.zone()
 				err = run(ctx, newSite(c, show, cmd.Bool("first-installation")), cmd)
 			}
-			return show.end(cmd.Name, err)
+			return show.end(cmd.Name, configured(cmd, err))
 		}
 	}
 	root := &cli.Command{
@@ -160,21 +160,26 @@ func argument(cmd *cli.Command, what string) (string, error) {
 
 // again is the command line of another command for the same site.
 func again(cmd *cli.Command, name string, more ...string) string {
-	words := []string{"aspupdate", name}
-	for _, flag := range []string{"config", "override-r13"} {
-		if cmd.IsSet(flag) && (flag != "config" || cmd.String(flag) != os.Getenv("ASPUPDATE_CONFIG")) {
-			words = append(words, "--"+flag, cmd.String(flag))
-		}
-	}
+	words := append([]string{"aspupdate", name}, flags(cmd, "config", "override-r13")...)
 	if cmd.Bool("first-installation") {
 		words = append(words, "--first-installation")
 	}
-	for i, w := range words {
-		if strings.ContainsFunc(w, unicode.IsSpace) {
-			words[i] = `"` + w + `"`
-		}
-	}
 	return strings.Join(append(words, more...), " ")
+}
+
+// flags are those of the named flags that were given, as they are typed.
+func flags(cmd *cli.Command, names ...string) (words []string) {
+	for _, name := range names {
+		value := cmd.String(name)
+		if !cmd.IsSet(name) || name == "config" && value == os.Getenv("ASPUPDATE_CONFIG") {
+			continue
+		}
+		if strings.ContainsFunc(value, unicode.IsSpace) {
+			value = `"` + value + `"`
+		}
+		words = append(words, "--"+name, value)
+	}
+	return words
 }
 
 // oneOf refuses two decisions at once.

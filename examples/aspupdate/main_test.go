@@ -68,8 +68,9 @@ var helpers = map[string]func(args []string) error{
 		}
 		return err
 	},
-	"write": func(args []string) error { return os.WriteFile(args[0], []byte(args[1]), 0o600) },
-	"setup": setup,
+	"killed-at": killedAt,
+	"write":     func(args []string) error { return os.WriteFile(args[0], []byte(args[1]), 0o600) },
+	"setup":     setup,
 	// setup-once FILE ... fails the first time.
 	"setup-once": func(args []string) error {
 		if _, err := os.Stat(args[0]); err != nil {

@@ -40,6 +40,10 @@ path = '${SITE}'`, "")
 	require.Contains(t, out, "a person must decide")
 	require.Contains(t, out, "recover --retry", "what to do next")
 	require.FileExists(t, closed, "users are kept out")
+	_, _, said := aspupdate(t, []string{"SITE_FTP_PASSWORD=" + s.server.Password}, "recover", "--config", s.config())
+	require.Contains(t, said, "then aspupdate recover --config "+s.config()+" --retry REASON;", "exactly what to type next")
+	_, said, _ = aspupdate(t, []string{"SITE_FTP_PASSWORD=" + s.server.Password}, "recover", "--json", "--config", s.config())
+	require.Contains(t, said, "aspupdate recover --config "+s.config()+" --accept REASON\"", "machines are told the same")
 
 	for _, blocked := range []string{"update", "recover"} {
 		code, out = s.run(blocked)
@@ -49,6 +53,7 @@ path = '${SITE}'`, "")
 	require.Equal(t, exitOperator, code, out)
 	_, out = s.run("status")
 	require.Contains(t, out, "a person must decide")
+	require.Contains(t, out, "next: mend the cause, then aspupdate recover --retry REASON;")
 	for _, said := range []string{out, s.said("plan")} {
 		require.NotContains(t, said, "recover it first", "it would not help")
 	}

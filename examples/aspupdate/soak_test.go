@@ -2,19 +2,20 @@ package main
 
 import (
 	"bytes"
-	"errors"
+	"context"
 	"fmt"
-	"io/fs"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"github.com/urfave/cli/v3"
 
 	"github.com/aspupdate/aspupdate/backup"
 	"github.com/aspupdate/aspupdate/rollback"
@@ -101,7 +102,7 @@ func (s *soak) killAfter(t *testing.T, d time.Duration, args ...string) bool {
 	return kill()
 }
 
-// A moment is a record of the journal, by which a killer finds it again.
+// A moment is what a record of the journal says of where an update is.
 type moment struct {
 	Way   rollback.Way
 	Step  rollback.Step
@@ -111,39 +112,72 @@ type moment struct {
 
 func at(r rollback.Record) moment { return moment{r.Way, r.Step, r.Phase, r.Part} }
 
-// killAt kills an update as soon as the journal has the moment, and reports
-// whether that was its last record.
-func (s *soak) killAt(t *testing.T, m moment) bool {
+func (s *soak) history(t *testing.T) []rollback.Record {
 	t.Helper()
-	before, err := rollback.ReadHistory(s.state())
-	require.NoError(t, err)
-	ended, kill := s.start(t, "update")
-	file := filepath.Join(s.state(), "journal.log")
-	var size int64
-	for {
-		select {
-		case <-ended:
-			kill()
-			return false
-		default:
-		}
-		fi, err := os.Stat(file)
-		if errors.Is(err, fs.ErrNotExist) || err == nil && fi.Size() == size {
-			time.Sleep(50 * time.Microsecond)
-			continue
-		}
-		require.NoError(t, err)
-		size = fi.Size()
-		records, err := rollback.ReadHistory(s.state())
-		require.NoError(t, err)
-		if slices.ContainsFunc(records[len(before):], func(r rollback.Record) bool { return at(r) == m }) {
-			break
-		}
-	}
-	kill()
 	records, err := rollback.ReadHistory(s.state())
 	require.NoError(t, err)
-	return at(records[len(records)-1]) == m
+	return records
+}
+
+// killedAt is this program in the test binary: "killed-at 7 update" kills
+// itself as soon as its seventh record is durable, and before anything else.
+func killedAt(args []string) error {
+	n, err := strconv.Atoi(args[0])
+	if err != nil {
+		return err
+	}
+	root := app()
+	command := slices.IndexFunc(root.Commands, func(c *cli.Command) bool { return c.Name == args[1] })
+	root.Commands[command].Action = func(ctx context.Context, cmd *cli.Command) error {
+		c, err := loadConfig(cmd.String("config"))
+		if err != nil {
+			return err
+		}
+		s := newSite(c, newPrinter(cmd), false)
+		lay := func() (*rollback.Update, error) { return s.next(ctx, s.fetchAll) }
+		if cmd.Name == "recover" {
+			lay = s.pending
+		}
+		u, err := lay()
+		if err != nil || u == nil {
+			return err
+		}
+		u.Observe = func(rollback.Event) {
+			if n--; n == 0 {
+				me, _ := os.FindProcess(os.Getpid())
+				_ = me.Kill() // SIGKILL, or TerminateProcess
+				select {}
+			}
+		}
+		if cmd.Name == "recover" {
+			_, err = u.Recover(ctx)
+			return err
+		}
+		plan, err := u.Plan(ctx)
+		if err == nil {
+			_, err = u.Run(ctx, plan)
+		}
+		return err
+	}
+	return root.Run(context.Background(), append([]string{"aspupdate"}, args[1:]...))
+}
+
+// killAt lets a process update or recover and kill itself at its n-th record.
+// It returns the record, false if there was none: it ended before.
+func (s *soak) killAt(t *testing.T, n int, name string) (moment, bool) {
+	t.Helper()
+	before := len(s.history(t))
+	cmd := exec.Command(os.Args[0], "killed-at", strconv.Itoa(n), name)
+	cmd.Env = append(os.Environ(), s.env()...)
+	out, err := cmd.CombinedOutput()
+	if cmd.ProcessState.ExitCode() != -1 {
+		require.NoError(t, err, "%s", out)
+		return moment{}, false
+	}
+	s.killed++
+	records := s.history(t)
+	require.Len(t, records, before+n, "killed at its record, not before it and not after it")
+	return at(records[len(records)-1]), true
 }
 
 // recovered lets a fresh process recover, and holds it to the promise: the old
@@ -237,44 +271,44 @@ func addAll(to, from map[string]int) {
 }
 
 // TestSoakKilledAtEveryStep kills an update at every (step, phase) that its
-// journal has, of a release that is committed and of one that is rolled back.
-// The killer reads the journal: where a step is over in no time it comes one
-// late, three tries or not. What must hold holds wherever it comes.
+// journal has, of a release that is committed and of one that is rolled back,
+// and the recovery from it at one of its own. Each kill comes at its record.
 func TestSoakKilledAtEveryStep(t *testing.T) {
 	t.Parallel()
 	s := newSoak(t)
-	exact, missed, want := 0, []string{}, 0
+	s.config = map[string]string{
+		"[window]\n":  fmt.Sprintf("[application]\nstop = ['/bin/rm', '-f', '%[1]s/runs']\nstart = ['/usr/bin/touch', '%[1]s/runs']\n\n[window]\n", s.site),
+		"arguments =": fmt.Sprintf("remove = ['/bin/rm', '-f', '%s/%s']\narguments =", s.site, bundle[0].database),
+	}
+	s.writeConfig(t)
+	hit, hitRecovering := 0, map[moment]int{}
 	for _, good := range []bool{true, false} {
-		version := s.release(t, good)
-		before, err := rollback.ReadHistory(s.state())
-		require.NoError(t, err)
+		version, before := s.release(t, good), len(s.history(t))
 		code, out, errs := s.run(t, "update")
 		require.Equal(t, map[bool]int{true: exitDone, false: exitRolledBack}[good], code, out+errs)
 		s.recovered(t, version, good)
-		records, err := rollback.ReadHistory(s.state())
-		require.NoError(t, err)
-		var moments []moment
-		for _, r := range records[len(before):] {
-			if m := at(r); !slices.Contains(moments, m) && (good || r.Way == rollback.Back) {
-				moments = append(moments, m)
-			}
+		records := s.history(t)[before:]
+		first := 0
+		if !good { // until then they are a good one's
+			first = slices.IndexFunc(records, func(r rollback.Record) bool { return r.Way == rollback.Back })
+			require.Positive(t, first)
 		}
-		every := max(1, len(moments)/soaking(len(moments), 1))
-		for i := every / 2; i < len(moments); i += every {
-			m, hit := moments[i], false
-			want++
-			for try := 0; try < 3 && !hit; try++ {
-				version := s.release(t, good)
-				hit = s.killAt(t, m)
-				s.recovered(t, version, good)
+		of := len(records) - first
+		every := max(1, of/soaking(of, 2))
+		for i := first + every/2; i < len(records); i += every {
+			version := s.release(t, good)
+			m, killed := s.killAt(t, i+1, "update")
+			require.True(t, killed)
+			require.Equal(t, at(records[i]), m)
+			hit++
+			// Coprime numbers, so that a soak comes by all of a recovery's records.
+			if m, killed := s.killAt(t, 1+i*5%27, "recover"); killed {
+				hitRecovering[m]++
 			}
-			if hit {
-				exact++
-			} else {
-				missed = append(missed, fmt.Sprint(m))
-			}
+			s.recovered(t, version, good)
+			require.FileExists(t, filepath.Join(s.site, "runs"), "the application was started again")
 		}
+		t.Logf("good %v: an update has %d records", good, len(records))
 	}
-	t.Logf("%d kills; %d of %d moments hit exactly, passed by: %v; ends: %v", s.killed, exact, want, missed, s.ends)
-	require.Positive(t, s.killed) // how many came exactly when they were to come is a matter of luck
+	t.Logf("killed at %d records of updates, and at %d different ones of recoveries; %d kills; ends: %v", hit, len(hitRecovering), s.killed, s.ends)
 }

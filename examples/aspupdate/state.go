@@ -107,7 +107,8 @@ type pendingDoc struct {
 	Damaged  bool             `json:"damaged"` // an installer was, or may have been, started
 	Outcome  rollback.Outcome `json:"outcome,omitempty"`
 	Attempts int              `json:"attempts"`
-	Why      string           `json:"why"` // in words, with what to do
+	Why      string           `json:"why"`  // in words, with what to do
+	Next     string           `json:"next"` // what to type next
 }
 
 func newStatusDoc(st rollback.Status) statusDoc {
@@ -116,7 +117,7 @@ func newStatusDoc(st rollback.Status) statusDoc {
 		d.Quarantined = append(d.Quarantined, quarantineDoc{q.Part, q.Release, q.Since, q.Update})
 	}
 	if u := st.Pending; u != nil {
-		d.Pending = &pendingDoc{u.Update, u.Step, u.Way, u.Damaged, u.Outcome, u.Attempts, st.Blocked().Error()}
+		d.Pending = &pendingDoc{u.Update, u.Step, u.Way, u.Damaged, u.Outcome, u.Attempts, st.Blocked().Error(), ""}
 	}
 	return d
 }
@@ -149,5 +150,6 @@ func (st statusDoc) print(p *printer) {
 	if u := st.Pending; u != nil {
 		p.line("pending: update %s, going %s, at %s, attempt %d", u.Update, u.Way, u.Step, u.Attempts+1)
 		p.line("%s", u.Why)
+		p.line("next: %s", u.Next)
 	}
 }
