@@ -20,12 +20,13 @@ func bornEarlier(pid int) string {
 func TestAnUnrecordedInstallerIsFoundByItsMarker(t *testing.T) {
 	for _, leaves := range []bool{false, true} {
 		dir := t.TempDir()
-		mark := filepath.Join(dir, "done")
-		r, _ := orphan(t, "pid="+filepath.Join(dir, "a"), "sleep=500ms", "touch="+mark)
+		mark, on := filepath.Join(dir, "done"), filepath.Join(dir, "on")
+		r, _ := orphan(t, "pid="+filepath.Join(dir, "a"), "until="+on, "touch="+mark)
 		rec, _, err := r.readRecord()
 		require.NoError(t, err)
 		rec.PID, rec.Birth, rec.LeavesRunning = 0, "", leaves
 		require.NoError(t, r.writeRecord(rec))
+		r.Observe = whenSettling(r.Observe, func() { put(t, on) })
 		s, err := r.Settle(t.Context())
 		require.NoError(t, err)
 		require.Equal(t, Finished, s.Found)

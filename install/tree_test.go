@@ -92,11 +92,17 @@ func TestR11DeadlineEndsTheWholeTree(t *testing.T) {
 	}
 	requireClean(t, r)
 
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second) // the copy is made within it, too
-	defer cancel()
-	out, err = r.Run(ctx, fake(t, "hang"))
+	for limit := 3 * time.Second; ; limit *= 4 { // the copy is made within it, too: a busy machine takes longer
+		ctx, cancel := context.WithTimeout(t.Context(), limit)
+		out, err = r.Run(ctx, fake(t, "hang"))
+		cancel()
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		if out.Status != NotRun {
+			break
+		}
+		require.Less(t, limit, time.Minute)
+	}
 	require.ErrorIs(t, err, ErrTimeout)
-	require.ErrorIs(t, err, context.DeadlineExceeded)
 	require.Equal(t, TimedOut, out.Status)
 }
 
@@ -128,16 +134,21 @@ func TestWhatTheInstallerStartedMayLiveOnIfSaid(t *testing.T) {
 }
 
 // The hazard that trees exist for (M): what os/exec kills is one process.
-func TestBareKillLeavesTheGrandchild(t *testing.T) {
-	dir := t.TempDir()
-	steps := trees(dir)["child and grandchild"]
-	f := fake(t, steps...)
-	cmd := exec.Command(f.Path, f.Args...)
-	cmd.Env = f.Env
-	require.NoError(t, cmd.Start())
-	all := pids(t, steps) // and ends them when the test is over
-	require.NoError(t, cmd.Process.Kill())
-	require.Error(t, cmd.Wait())
-	require.False(t, alive(all[0]))
-	require.True(t, alive(all[1]) && alive(all[2]))
+func TestBareKillLeavesTheRest(t *testing.T) {
+	for name := range trees("") {
+		t.Run(name, func(t *testing.T) {
+			steps := trees(t.TempDir())[name]
+			f := fake(t, steps...)
+			cmd := exec.Command(f.Path, f.Args...)
+			cmd.Env = f.Env
+			require.NoError(t, cmd.Start())
+			all := pids(t, steps)  // and ends them when the test is over
+			_ = cmd.Process.Kill() // one that exits early may have ended
+			_ = cmd.Wait()
+			require.False(t, alive(all[0]))
+			if len(all) > 1 {
+				require.True(t, alive(all[len(all)-1]))
+			}
+		})
+	}
 }
