@@ -43,35 +43,50 @@ func pids(t *testing.T, steps []string) []int {
 func TestCancelLeavesNoProcess(t *testing.T) { cancelLeavesNoProcess(t, false) }
 
 func cancelLeavesNoProcess(t *testing.T, noGroup bool) {
-	why := errors.New("the operator said so")
-	dir := t.TempDir()
-	for name := range trees(dir) {
+	for name := range trees("") {
 		t.Run(name, func(t *testing.T) {
-			dir := t.TempDir()
-			steps := trees(dir)[name]
-			ctx, cancel := context.WithCancelCause(t.Context())
-			defer cancel(nil)
-			type result struct {
-				out Outcome
-				err error
+			const limit, attempts = time.Second, 3 // a busy machine may hold up one of them
+			for n := 1; ; n++ {
+				took := cancelOnce(t, trees(t.TempDir())[name], noGroup)
+				t.Logf("all had ended after %s", took)
+				if took <= limit {
+					break
+				}
+				require.Less(t, n, attempts, "it takes more than %s each time", limit)
 			}
-			done := make(chan result, 1)
-			r, _ := newRunner(t)
-			r.noGroup = noGroup
-			cmd := fake(t, steps...)
-			go func() {
-				out, err := r.Run(ctx, cmd)
-				done <- result{out, err}
-			}()
-			all := pids(t, steps)
-			cancel(why)
-			res := <-done
-			requireDead(t, all...)
-			require.ErrorIs(t, res.err, why)
-			require.Equal(t, Canceled, res.out.Status)
-			requireClean(t, r)
 		})
 	}
+}
+
+// cancelOnce runs an installer of the steps, cancels the run once they are
+// done, and tells how long that took to end all processes.
+func cancelOnce(t *testing.T, steps []string, noGroup bool) time.Duration {
+	t.Helper()
+	why := errors.New("the operator said so")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	defer cancel(nil)
+	type result struct {
+		out Outcome
+		err error
+	}
+	done := make(chan result, 1)
+	r, _ := newRunner(t)
+	r.noGroup = noGroup
+	cmd := fake(t, steps...)
+	go func() {
+		out, err := r.Run(ctx, cmd)
+		done <- result{out, err}
+	}()
+	all := pids(t, steps)
+	begun := time.Now()
+	cancel(why)
+	res := <-done
+	took := time.Since(begun)
+	requireDead(t, all...)
+	require.ErrorIs(t, res.err, why)
+	require.Equal(t, Canceled, res.out.Status)
+	requireClean(t, r)
+	return took
 }
 
 func TestR11DeadlineEndsTheWholeTree(t *testing.T) {
