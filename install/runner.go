@@ -93,6 +93,9 @@ func (r Runner) Run(ctx context.Context, cmd Command) (Outcome, error) {
 	if c, err = c.resolve(rec.Copy); err == nil {
 		err = c.rights(rec.Copy, r.rights())
 	}
+	if err == nil && ctx.Err() != nil { // better not started than ended in its first moment
+		err = context.Cause(ctx)
+	}
 	if err != nil {
 		removeCopies(r.State)
 		return fail(err)
