@@ -18,3 +18,6 @@ func ofSomebodyElse(fi fs.FileInfo) bool {
 	st, ok := fi.Sys().(*syscall.Stat_t)
 	return ok && st.Uid != 0 && int64(st.Uid) != int64(os.Geteuid())
 }
+
+// mkdirPrivate makes a folder that no other user can enter.
+func mkdirPrivate(dir string) error { return os.Mkdir(dir, 0o700) }
