@@ -16,9 +16,9 @@ import (
 // folder, in one process or in many: the kernel's lock on it lets one work.
 type Runner struct {
 	// State is a folder of the runner's own, for the record of what runs, the
-	// private copies and the log files. It is made with mode 0700 and must
-	// lie neither on a volume that forbids running programs nor where the
-	// installer, or anyone but this user, writes.
+	// private copies and the log files. It is made with mode 0700, must be
+	// this user's own or root's, and must lie neither on a volume that forbids
+	// running programs nor where the installer, or anyone but this user, writes.
 	State   string
 	Observe func(Event) // told what happens; may be nil
 	// Output is shown what the installer prints while it runs, decoded,

@@ -136,6 +136,6 @@ func (s subject) pid(t *testing.T, file string) int {
 			pid, err = strconv.Atoi(string(b))
 		}
 		return err == nil
-	}, 20*time.Second, 10*time.Millisecond)
+	}, time.Minute, 10*time.Millisecond)
 	return pid
 }

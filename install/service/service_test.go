@@ -146,7 +146,7 @@ func TestDependentsGoFirst(t *testing.T) {
 	require.Eventually(t, func() bool {
 		st, err := Look(t.Context(), worker.Name)
 		return err == nil && st.State != "" && !st.Running
-	}, 10*time.Second, 50*time.Millisecond)
+	}, time.Minute, 50*time.Millisecond)
 	err = server.Close(t.Context())
 	require.ErrorIs(t, err, ErrDependents)
 	require.ErrorContains(t, err, "asp-worker")
@@ -180,7 +180,7 @@ func TestFenceAndApplicationAtOnce(t *testing.T) {
 
 	// The next update finds what is then.
 	require.NoError(t, stop(t.Context(), s.Name))
-	require.Eventually(t, func() bool { st, err := Look(t.Context(), s.Name); return err == nil && !st.Running }, 10*time.Second, 50*time.Millisecond)
+	require.Eventually(t, func() bool { st, err := Look(t.Context(), s.Name); return err == nil && !st.Running }, time.Minute, 50*time.Millisecond)
 	require.NoError(t, s.Close(t.Context()))
 	require.NoError(t, start(t.Context(), s.Name)) // as an installer might
 	require.NoError(t, s.Open(t.Context()))
