@@ -2,6 +2,7 @@ package install
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"syscall"
@@ -32,6 +33,25 @@ func TestAnUnrecordedInstallerIsFoundByItsMarker(t *testing.T) {
 		require.Equal(t, Finished, s.Found)
 		require.FileExists(t, mark)
 	}
+}
+
+// What was known by its parent alone counts until it has ended, even if the
+// parent ends first.
+func TestTheEndWaitsForWhatItHasSeen(t *testing.T) {
+	mark := filepath.Join(t.TempDir(), "a")
+	f := fake(t, "pid="+mark, "hang")
+	cmd := exec.Command(f.Path, f.Args...)
+	cmd.Env = f.Env
+	require.NoError(t, cmd.Start())
+	p, err := readProcess(awaitPID(t, mark))
+	require.NoError(t, err)
+	known := process{pid: p.pid, start: p.start}
+	other := process{pid: p.pid, start: p.start - 1} // whoever had the number before
+	require.Equal(t, []process{known}, withSeen([]process{p}, nil))
+	require.Equal(t, []process{known}, withSeen(nil, map[process]bool{known: true, other: true}))
+	require.NoError(t, cmd.Process.Kill())
+	require.Error(t, cmd.Wait())
+	require.Empty(t, withSeen(nil, map[process]bool{known: true}))
 }
 
 func TestAKilledInstallerIsAFailure(t *testing.T) {
