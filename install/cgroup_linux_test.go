@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/aspupdate/aspupdate/internal/realtest"
 )
 
 // requireGroups skips where this process may make no control group.
@@ -15,11 +17,11 @@ func requireGroups(t *testing.T) {
 	t.Helper()
 	dir := groupPath(newID())
 	if dir == "" {
-		t.Skip("no control groups of version 2 here")
+		realtest.Skip(t, "no control groups of version 2 here")
 	}
 	f, err := makeGroup(dir)
 	if err != nil {
-		t.Skipf("no control group can be made here: %v", err)
+		realtest.Skip(t, "no control group can be made here: %v", err)
 	}
 	_ = f.Close()
 	removeGroup(dir)

@@ -35,7 +35,7 @@ func privateCopy(ctx context.Context, state, id, path, sum, entry string) (copie
 		return "", fmt.Errorf("%s is not a regular file; name the installer itself", path)
 	}
 	dir := filepath.Join(state, privatePrefix+id)
-	if err := os.Mkdir(dir, 0o700); err != nil {
+	if err := mkdirPrivate(dir); err != nil {
 		return "", err
 	}
 	defer func() {

@@ -73,8 +73,15 @@ func fakeInstaller(steps []string) int {
 		case "sleep":
 			d, _ := time.ParseDuration(arg)
 			time.Sleep(d)
+		case "until": // goes on once there is such a file
+			for range 3000 {
+				if _, err := os.Stat(arg); err == nil {
+					break
+				}
+				time.Sleep(20 * time.Millisecond)
+			}
 		case "hang":
-			time.Sleep(time.Minute) // an end all the same, should a test forget it
+			time.Sleep(3 * time.Minute) // an end all the same, should a test forget it
 		case "stubborn":
 			signal.Ignore(syscall.SIGTERM, os.Interrupt)
 		case "touch":
@@ -166,13 +173,19 @@ func awaitPID(t *testing.T, file string) int {
 			pid, err = strconv.Atoi(string(b))
 		}
 		return err == nil
-	}, 20*time.Second, 5*time.Millisecond, "%s was not written", file)
+	}, time.Minute, 5*time.Millisecond, "%s was not written", file)
 	t.Cleanup(func() { // whatever a failing test leaves
 		if p, err := os.FindProcess(pid); err == nil && alive(pid) {
 			_ = p.Kill()
 		}
 	})
 	return pid
+}
+
+// put makes an empty file, which a fake installer waits for.
+func put(t *testing.T, file string) {
+	t.Helper()
+	require.NoError(t, os.WriteFile(file, nil, 0o600))
 }
 
 // requireDead asserts that none of the processes lives.

@@ -1,8 +1,10 @@
 package install
 
 import (
+	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -17,16 +19,18 @@ func TestOutputIsShownWhileItRuns(t *testing.T) {
 		}
 		all.WriteString(text)
 	}
+	on := filepath.Join(t.TempDir(), "on")
 	done := make(chan Outcome, 1)
 	go func() {
-		out, _ := r.Run(t.Context(), fake(t, "print=\x1b[31mначало", "flood=500", "sleep=2s", "complain=конец"))
+		out, _ := r.Run(t.Context(), fake(t, "print=\x1b[31mначало", "flood=500", "until="+on, "complain=конец"))
 		done <- out
 	}()
 	select {
 	case <-first:
-	case <-done:
+	case <-time.After(30 * time.Second):
 		t.Error("nothing was shown before the end")
 	}
+	put(t, on)
 	out := <-done
 	require.Equal(t, OK, out.Status)
 	text := strings.ReplaceAll(all.String(), "\r", "")

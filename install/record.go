@@ -71,12 +71,13 @@ func (r Runner) readRecord() (rec record, ok bool, err error) {
 	return rec, true, nil
 }
 
-// removeRecord forgets a run that is over.
+// removeRecord forgets a run that is over. It does not wait for the disk: if a
+// power cut brings the record back, Settle finds nothing alive and says so.
 func (r Runner) removeRecord() error {
 	if err := os.Remove(r.recordPath()); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	return durable.SyncDir(r.State)
+	return nil
 }
 
 // lock makes the state folder and takes it for this process. The kernel frees
@@ -91,6 +92,9 @@ func (r Runner) lock() (unlock func(), err error) {
 	}
 	if openToOthers(fi) {
 		return nil, fmt.Errorf("everyone may write to the state folder %s, and so replace what is about to run; take that right away (chmod o-w)", r.State)
+	}
+	if ofSomebodyElse(fi) {
+		return nil, fmt.Errorf("the state folder %s belongs to another user, who may replace what is about to run; make it this user's own (chown)", r.State)
 	}
 	l := flock.New(filepath.Join(r.State, lockName), flock.SetPermissions(0o600))
 	got, err := l.TryLock()

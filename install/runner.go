@@ -16,9 +16,9 @@ import (
 // folder, in one process or in many: the kernel's lock on it lets one work.
 type Runner struct {
 	// State is a folder of the runner's own, for the record of what runs, the
-	// private copies and the log files. It is made with mode 0700 and must
-	// lie neither on a volume that forbids running programs nor where the
-	// installer, or anyone but this user, writes.
+	// private copies and the log files. It is made with mode 0700, must be
+	// this user's own or root's, and must lie neither on a volume that forbids
+	// running programs nor where the installer, or anyone but this user, writes.
 	State   string
 	Observe func(Event) // told what happens; may be nil
 	// Output is shown what the installer prints while it runs, decoded,
@@ -92,6 +92,9 @@ func (r Runner) Run(ctx context.Context, cmd Command) (Outcome, error) {
 	r.event(Event{Kind: EventVerified, Path: c.Path, Elapsed: r.now().Sub(started), Text: "the installer has the expected SHA-256"})
 	if c, err = c.resolve(rec.Copy); err == nil {
 		err = c.rights(rec.Copy, r.rights())
+	}
+	if err == nil && ctx.Err() != nil { // better not started than ended in its first moment
+		err = context.Cause(ctx)
 	}
 	if err != nil {
 		removeCopies(r.State)

@@ -73,6 +73,24 @@ func TestRunsOnlyWhatHasTheExpectedHash(t *testing.T) {
 	requireClean(t, r)
 }
 
+func TestWhatIsCanceledBeforeItsStartIsNotStarted(t *testing.T) {
+	why := errors.New("the operator said so")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	defer cancel(nil)
+	var told []EventKind
+	r, _ := newRunner(t)
+	r.Observe = func(e Event) {
+		told = append(told, e.Kind)
+		cancel(why)
+	}
+	out, err := r.Run(ctx, fake(t, "exit=0"))
+	require.ErrorIs(t, err, why)
+	require.ErrorContains(t, err, "nothing was started")
+	require.Equal(t, Outcome{}, out)
+	require.Equal(t, []EventKind{EventVerified}, told)
+	requireClean(t, r)
+}
+
 func TestASwapAfterHashingChangesNothing(t *testing.T) {
 	dir := t.TempDir()
 	mark := filepath.Join(dir, "ran")
@@ -186,6 +204,13 @@ func TestRunRefuses(t *testing.T) {
 		require.NoError(t, os.Chmod(open, 0o777))
 		_, err := Runner{State: open}.Run(t.Context(), Command{Path: file, SHA256: sum})
 		require.ErrorContains(t, err, "everyone may write")
+	}
+	if runtime.GOOS != "windows" && os.Geteuid() == 0 {
+		theirs := filepath.Join(dir, "theirs")
+		require.NoError(t, os.Mkdir(theirs, 0o700))
+		require.NoError(t, os.Chown(theirs, 65534, 65534))
+		_, err := Runner{State: theirs}.Run(t.Context(), Command{Path: file, SHA256: sum})
+		require.ErrorContains(t, err, "belongs to another user")
 	}
 }
 

@@ -25,7 +25,7 @@ func orphan(t *testing.T, steps ...string) (Runner, *[]Event) {
 	require.Eventually(t, func() bool {
 		rec, ok, err := r.readRecord()
 		return err == nil && ok && rec.PID != 0
-	}, 20*time.Second, 5*time.Millisecond)
+	}, time.Minute, 5*time.Millisecond)
 	// On Windows the installer is let go just after it was recorded.
 	pids(t, steps)
 	require.NoError(t, cmd.Process.Kill())
@@ -33,10 +33,20 @@ func orphan(t *testing.T, steps ...string) (Runner, *[]Event) {
 	return r, events
 }
 
+// whenSettling calls do once an installer was found at work.
+func whenSettling(observe func(Event), do func()) func(Event) {
+	return func(e Event) {
+		observe(e)
+		if e.Kind == EventSettling {
+			do()
+		}
+	}
+}
+
 func TestInstallerOutlivesItsRunnerAndIsFound(t *testing.T) {
 	dir := t.TempDir()
-	mark := filepath.Join(dir, "done")
-	r, events := orphan(t, "pid="+filepath.Join(dir, "a"), "print=before", "sleep=4s", "print=after", "complain=still here", "touch="+mark, "exit=42")
+	mark, on := filepath.Join(dir, "done"), filepath.Join(dir, "on")
+	r, events := orphan(t, "pid="+filepath.Join(dir, "a"), "print=before", "until="+on, "print=after", "complain=still here", "touch="+mark, "exit=42")
 
 	_, err := r.Run(t.Context(), fake(t))
 	require.ErrorIs(t, err, ErrUnsettled, "not a second one beside it")
@@ -48,6 +58,7 @@ func TestInstallerOutlivesItsRunnerAndIsFound(t *testing.T) {
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 	require.Equal(t, Running, s.Found)
 
+	r.Observe = whenSettling(r.Observe, func() { put(t, on) })
 	s, err = r.Settle(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, Finished, s.Found)
@@ -101,8 +112,9 @@ func TestAClockSetBackDoesNotProlongTheDeadline(t *testing.T) {
 
 func TestSettleOfADeadInstallerIsUnknown(t *testing.T) {
 	dir := t.TempDir()
-	steps := []string{"pid=" + filepath.Join(dir, "a"), "sleep=100ms"}
-	r, _ := orphan(t, steps...)
+	on := filepath.Join(dir, "on")
+	r, _ := orphan(t, "pid="+filepath.Join(dir, "a"), "until="+on)
+	put(t, on)
 	pid := awaitPID(t, filepath.Join(dir, "a"))
 	rec, _, err := r.readRecord()
 	require.NoError(t, err)
@@ -112,7 +124,7 @@ func TestSettleOfADeadInstallerIsUnknown(t *testing.T) {
 		defer tree.close()
 		n, err := tree.count()
 		return err == nil && n == 0 && !alive(pid)
-	}, 20*time.Second, 5*time.Millisecond)
+	}, time.Minute, 5*time.Millisecond)
 	s, err := r.Settle(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, Gone, s.Found)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"slices"
@@ -220,14 +221,12 @@ func (t *tree) end() error {
 			}
 			return fmt.Errorf("the installer's processes could not be listed, some may be left: %w", err)
 		}
-		if len(ps) == 0 {
+		if ps = withSeen(ps, seen); len(ps) == 0 {
 			return nil
 		}
 		late := time.Since(begun) > endLimit/2
 		fresh := false
-		for i, p := range ps {
-			p.parent, p.session = 0, 0 // these may change
-			ps[i] = p
+		for _, p := range ps {
 			if !seen[p] {
 				seen[p], fresh = true, true
 				p.signal(unix.SIGSTOP)
@@ -247,6 +246,22 @@ func (t *tree) end() error {
 		}
 		time.Sleep(pause)
 	}
+}
+
+// withSeen returns the processes, of each what does not change, and those that
+// were seen before and still live: one that was known by its parent alone is
+// known by nothing once that has died before it.
+func withSeen(ps []process, seen map[process]bool) []process {
+	all := map[process]bool{}
+	for _, p := range ps {
+		all[process{pid: p.pid, start: p.start}] = true
+	}
+	for p := range seen {
+		if q, err := readProcess(p.pid); err == nil && q.is(p) {
+			all[p] = true
+		}
+	}
+	return slices.Collect(maps.Keys(all))
 }
 
 // process is what /proc tells of one. The number and the start together are

@@ -2,6 +2,7 @@ package install
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"syscall"
@@ -20,17 +21,37 @@ func bornEarlier(pid int) string {
 func TestAnUnrecordedInstallerIsFoundByItsMarker(t *testing.T) {
 	for _, leaves := range []bool{false, true} {
 		dir := t.TempDir()
-		mark := filepath.Join(dir, "done")
-		r, _ := orphan(t, "pid="+filepath.Join(dir, "a"), "sleep=500ms", "touch="+mark)
+		mark, on := filepath.Join(dir, "done"), filepath.Join(dir, "on")
+		r, _ := orphan(t, "pid="+filepath.Join(dir, "a"), "until="+on, "touch="+mark)
 		rec, _, err := r.readRecord()
 		require.NoError(t, err)
 		rec.PID, rec.Birth, rec.LeavesRunning = 0, "", leaves
 		require.NoError(t, r.writeRecord(rec))
+		r.Observe = whenSettling(r.Observe, func() { put(t, on) })
 		s, err := r.Settle(t.Context())
 		require.NoError(t, err)
 		require.Equal(t, Finished, s.Found)
 		require.FileExists(t, mark)
 	}
+}
+
+// What was known by its parent alone counts until it has ended, even if the
+// parent ends first.
+func TestTheEndWaitsForWhatItHasSeen(t *testing.T) {
+	mark := filepath.Join(t.TempDir(), "a")
+	f := fake(t, "pid="+mark, "hang")
+	cmd := exec.Command(f.Path, f.Args...)
+	cmd.Env = f.Env
+	require.NoError(t, cmd.Start())
+	p, err := readProcess(awaitPID(t, mark))
+	require.NoError(t, err)
+	known := process{pid: p.pid, start: p.start}
+	other := process{pid: p.pid, start: p.start - 1} // whoever had the number before
+	require.Equal(t, []process{known}, withSeen([]process{p}, nil))
+	require.Equal(t, []process{known}, withSeen(nil, map[process]bool{known: true, other: true}))
+	require.NoError(t, cmd.Process.Kill())
+	require.Error(t, cmd.Wait())
+	require.Empty(t, withSeen(nil, map[process]bool{known: true}))
 }
 
 func TestAKilledInstallerIsAFailure(t *testing.T) {

@@ -43,35 +43,50 @@ func pids(t *testing.T, steps []string) []int {
 func TestCancelLeavesNoProcess(t *testing.T) { cancelLeavesNoProcess(t, false) }
 
 func cancelLeavesNoProcess(t *testing.T, noGroup bool) {
-	why := errors.New("the operator said so")
-	dir := t.TempDir()
-	for name := range trees(dir) {
+	for name := range trees("") {
 		t.Run(name, func(t *testing.T) {
-			dir := t.TempDir()
-			steps := trees(dir)[name]
-			ctx, cancel := context.WithCancelCause(t.Context())
-			defer cancel(nil)
-			type result struct {
-				out Outcome
-				err error
+			const limit, attempts = time.Second, 3 // a busy machine may hold up one of them
+			for n := 1; ; n++ {
+				took := cancelOnce(t, trees(t.TempDir())[name], noGroup)
+				t.Logf("all had ended after %s", took)
+				if took <= limit {
+					break
+				}
+				require.Less(t, n, attempts, "it takes more than %s each time", limit)
 			}
-			done := make(chan result, 1)
-			r, _ := newRunner(t)
-			r.noGroup = noGroup
-			cmd := fake(t, steps...)
-			go func() {
-				out, err := r.Run(ctx, cmd)
-				done <- result{out, err}
-			}()
-			all := pids(t, steps)
-			cancel(why)
-			res := <-done
-			requireDead(t, all...)
-			require.ErrorIs(t, res.err, why)
-			require.Equal(t, Canceled, res.out.Status)
-			requireClean(t, r)
 		})
 	}
+}
+
+// cancelOnce runs an installer of the steps, cancels the run once they are
+// done, and tells how long that took to end all processes.
+func cancelOnce(t *testing.T, steps []string, noGroup bool) time.Duration {
+	t.Helper()
+	why := errors.New("the operator said so")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	defer cancel(nil)
+	type result struct {
+		out Outcome
+		err error
+	}
+	done := make(chan result, 1)
+	r, _ := newRunner(t)
+	r.noGroup = noGroup
+	cmd := fake(t, steps...)
+	go func() {
+		out, err := r.Run(ctx, cmd)
+		done <- result{out, err}
+	}()
+	all := pids(t, steps)
+	begun := time.Now()
+	cancel(why)
+	res := <-done
+	took := time.Since(begun)
+	requireDead(t, all...)
+	require.ErrorIs(t, res.err, why)
+	require.Equal(t, Canceled, res.out.Status)
+	requireClean(t, r)
+	return took
 }
 
 func TestR11DeadlineEndsTheWholeTree(t *testing.T) {
@@ -92,11 +107,17 @@ func TestR11DeadlineEndsTheWholeTree(t *testing.T) {
 	}
 	requireClean(t, r)
 
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second) // the copy is made within it, too
-	defer cancel()
-	out, err = r.Run(ctx, fake(t, "hang"))
+	for limit := 3 * time.Second; ; limit *= 4 { // the copy is made within it, too: a busy machine takes longer
+		ctx, cancel := context.WithTimeout(t.Context(), limit)
+		out, err = r.Run(ctx, fake(t, "hang"))
+		cancel()
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		if out.Status != NotRun {
+			break
+		}
+		require.Less(t, limit, time.Minute)
+	}
 	require.ErrorIs(t, err, ErrTimeout)
-	require.ErrorIs(t, err, context.DeadlineExceeded)
 	require.Equal(t, TimedOut, out.Status)
 }
 
@@ -128,16 +149,21 @@ func TestWhatTheInstallerStartedMayLiveOnIfSaid(t *testing.T) {
 }
 
 // The hazard that trees exist for (M): what os/exec kills is one process.
-func TestBareKillLeavesTheGrandchild(t *testing.T) {
-	dir := t.TempDir()
-	steps := trees(dir)["child and grandchild"]
-	f := fake(t, steps...)
-	cmd := exec.Command(f.Path, f.Args...)
-	cmd.Env = f.Env
-	require.NoError(t, cmd.Start())
-	all := pids(t, steps) // and ends them when the test is over
-	require.NoError(t, cmd.Process.Kill())
-	require.Error(t, cmd.Wait())
-	require.False(t, alive(all[0]))
-	require.True(t, alive(all[1]) && alive(all[2]))
+func TestBareKillLeavesTheRest(t *testing.T) {
+	for name := range trees("") {
+		t.Run(name, func(t *testing.T) {
+			steps := trees(t.TempDir())[name]
+			f := fake(t, steps...)
+			cmd := exec.Command(f.Path, f.Args...)
+			cmd.Env = f.Env
+			require.NoError(t, cmd.Start())
+			all := pids(t, steps)  // and ends them when the test is over
+			_ = cmd.Process.Kill() // one that exits early may have ended
+			_ = cmd.Wait()
+			require.False(t, alive(all[0]))
+			if len(all) > 1 {
+				require.True(t, alive(all[len(all)-1]))
+			}
+		})
+	}
 }

@@ -44,7 +44,7 @@ func TestUnderWine(t *testing.T) {
 	cmd.Env = append(cmd.Env, packagesVar+"=Z:"+packages)
 	out, err := cmd.CombinedOutput()
 	require.NoError(t, err, string(out))
-	for _, name := range []string{"TestNSIS", "TestMSI", "TestServiceOutlastsTheInstaller", "TestRealInstallerOutlivesItsRunner", "TestRebootPendingOfWindows", "TestFrameworkOfWindows", "TestRightsOfTokens"} {
+	for _, name := range []string{"TestNSIS", "TestMSI", "TestServiceOutlastsTheInstaller", "TestRealInstallerOutlivesItsRunner", "TestRebootPendingOfWindows", "TestFrameworkOfWindows", "TestRightsOfTokens", "TestPrivateFolderIsClosedToOthers"} {
 		require.Contains(t, string(out), "--- PASS: "+name+" (", "it ran, and was not skipped")
 	}
 }

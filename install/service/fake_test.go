@@ -26,7 +26,9 @@ func TestMain(m *testing.M) {
 	if len(os.Args) == 4 && os.Args[1] == "as-child" {
 		d, _ := time.ParseDuration(os.Args[3])
 		note(filepath.Join(os.Args[2], "child"))
-		time.Sleep(d)
+		for over := time.Now().Add(d); time.Now().Before(over) && mode(os.Args[2]) != "end"; {
+			time.Sleep(20 * time.Millisecond)
+		}
 		os.Exit(0)
 	}
 	if len(os.Args) == 5 && os.Args[1] == "as-updater" {
@@ -46,7 +48,8 @@ func note(file string) {
 	_ = os.Rename(file+".tmp", file)
 }
 
-// child starts a process that outlives the service by d.
+// child starts a process that outlives the service by d, or until the mode is
+// "end".
 func child(dir string, d time.Duration) {
 	exe, _ := os.Executable()
 	cmd := exec.Command(exe, "as-child", dir, d.String())
@@ -133,6 +136,6 @@ func (s subject) pid(t *testing.T, file string) int {
 			pid, err = strconv.Atoi(string(b))
 		}
 		return err == nil
-	}, 20*time.Second, 10*time.Millisecond)
+	}, time.Minute, 10*time.Millisecond)
 	return pid
 }

@@ -233,7 +233,7 @@ func stop(ctx context.Context, name string) error {
 
 // start lets a disabled service run: it was found running.
 func start(ctx context.Context, name string) error {
-	for {
+	for again := startAgain; ; {
 		err := change(name, func(s *mgr.Service) error {
 			c, err := configOf(s)
 			if err != nil {
@@ -257,12 +257,21 @@ func start(ctx context.Context, name string) error {
 				continue
 			}
 		}
+		// The system could not make its process, which has not run then: Wine
+		// now and then cannot, while a process was just killed.
+		if errors.Is(err, windows.ERROR_INTERNAL_ERROR) && again > 0 && pause(ctx) {
+			again--
+			continue
+		}
 		if err != nil {
 			return fmt.Errorf("%w: %w", ErrDied, err)
 		}
 		return nil
 	}
 }
+
+// startAgain bounds how often a start is tried again that the system failed at.
+const startAgain = 3
 
 // members is the service's own process and those that come from it, by number
 // and birth: numbers are used again.

@@ -12,6 +12,8 @@ import (
 	"golang.org/x/sys/windows/registry"
 	"golang.org/x/sys/windows/svc"
 	"golang.org/x/sys/windows/svc/mgr"
+
+	"github.com/aspupdate/aspupdate/internal/realtest"
 )
 
 func world(m *testing.M) int { return m.Run() }
@@ -21,7 +23,7 @@ func requireManager(t *testing.T) {
 	t.Helper()
 	m, err := mgr.Connect()
 	if err != nil {
-		t.Skipf("services cannot be made here: %v", err)
+		realtest.Skip(t, "services cannot be made here: %v", err)
 	}
 	_ = m.Disconnect()
 }

@@ -53,7 +53,7 @@ func TestUnderSystemd(t *testing.T) {
 	}
 	out, err := cmd.CombinedOutput()
 	if errors.Is(err, syscall.EPERM) || strings.Contains(string(out), noWorld) {
-		t.Skipf("no namespaces, or no cgroup v2, for a systemd of its own here: %v %s", err, out)
+		realtest.Skip(t, "no namespaces, or no cgroup v2, for a systemd of its own here: %v %s", err, out)
 	}
 	require.NoError(t, err, string(out))
 	t.Log(string(out))
