@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/aspupdate/aspupdate/backup"
+	"github.com/aspupdate/aspupdate/internal/realtest"
 )
 
 // A disk that is really full, and one that would be.
@@ -101,7 +102,7 @@ func smallDisk(t *testing.T, size string) string {
 	t.Helper()
 	dir := t.TempDir()
 	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size="+size, "aspupdate-test", dir).CombinedOutput(); err != nil {
-		t.Skipf("this user may not mount a small disk: %v: %s", err, out)
+		realtest.Skip(t, "this user may not mount a small disk: %v: %s", err, out)
 	}
 	t.Cleanup(func() { _ = exec.Command("umount", "-l", dir).Run() })
 	return dir
