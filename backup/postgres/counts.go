@@ -36,7 +36,7 @@ func (d *Database) Counts(ctx context.Context) (map[string]int64, error) {
 			continue
 		}
 		var n int64
-		if err := tx.QueryRow(ctx, "SELECT count(*) FROM ONLY "+ident(r.Schema, r.Name)).Scan(&n); err != nil {
+		if err := one(ctx, tx, "SELECT count(*) FROM ONLY "+ident(r.Schema, r.Name), &n); err != nil {
 			return nil, fmt.Errorf("counting %s: %w", ident(r.Schema, r.Name), err)
 		}
 		counts[printable(r.Schema)+"."+printable(r.Name)] = n

@@ -93,11 +93,14 @@ func TestR15WayBackOfVeryManyTables(t *testing.T) {
 	w := newWorld(t)
 	for i := range 5 {
 		w.admin(t, w.name, fmt.Sprintf(`SELECT lo_create(0) FROM generate_series(1, 500);
-			DO $$ BEGIN FOR i IN 1..300 LOOP EXECUTE format('CREATE TABLE t%d_%%s (id serial PRIMARY KEY, x text UNIQUE)', i); END LOOP; END $$`, i))
+			DO $$ BEGIN FOR i IN 1..600 LOOP EXECUTE format('CREATE TABLE t%d_%%s (id serial PRIMARY KEY, x text UNIQUE)', i); END LOOP; END $$`, i))
 	}
 	snap := w.take(t)
 	_, err := w.store.Prove(t.Context(), snap.ID, w.db)
 	require.NoError(t, err)
+	counts, err := w.db.Counts(t.Context())
+	require.NoError(t, err)
+	require.GreaterOrEqual(t, len(counts), 3000)
 }
 
 // Where the system's collations have become newer than the database the server
