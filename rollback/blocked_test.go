@@ -31,6 +31,16 @@ func (w *world) failing(call string) {
 	}
 }
 
+// crashingAt makes one call the end of the process.
+func (w *world) crashingAt(call string) {
+	w.fault = func(c string) error {
+		if c == call {
+			panic(crash{})
+		}
+		return nil
+	}
+}
+
 // A fence need not outlive a restart of the machine, and while a person must
 // decide nobody may enter what a way back would lose.
 func TestFenceIsClosedAnewWhileAPersonMustDecide(t *testing.T) {

@@ -163,12 +163,7 @@ func TestR15RandomCrashesOfARollbackUntilTheEnd(t *testing.T) {
 // whatever was installed before it.
 func TestR15RollbackCutShortInAnInstallerRestoresAnew(t *testing.T) {
 	w := committedWorld(t, "ASP", "Опека")
-	w.fault = func(call string) error {
-		if call == "install Опека "+oldVersion+" half" {
-			panic(crash{})
-		}
-		return nil
-	}
+	w.crashingAt("install Опека " + oldVersion + " half")
 	require.True(t, crashing(func() { _, _ = rollBack(t, w.backwards()) }))
 	w.fault, w.calls = nil, nil
 	res, err := w.backwards().Recover(t.Context())
@@ -188,12 +183,7 @@ func TestR15CrashLoopOfARollbackEndsInAVisibleState(t *testing.T) {
 	u := w.backwards()
 	plan, err := u.PlanBack(t.Context())
 	require.NoError(t, err)
-	w.fault = func(call string) error {
-		if call == "install ASP "+oldVersion+" half" {
-			panic(crash{})
-		}
-		return nil
-	}
+	w.crashingAt("install ASP " + oldVersion + " half")
 	require.True(t, crashing(func() { _, _ = u.RollBack(t.Context(), plan.Hash, "a test") }))
 	crashes := 0
 	for crashing(func() { _, err = w.backwards().Recover(t.Context()) }) {

@@ -71,12 +71,7 @@ func recovered(t *testing.T, w *world) string {
 // interrupt leaves an update pending in the middle of the installer.
 func interrupt(t *testing.T) func(*world) {
 	return func(w *world) {
-		w.fault = func(call string) error {
-			if call == "install ASP "+newVersion+" half" {
-				panic(crash{})
-			}
-			return nil
-		}
+		w.crashingAt("install ASP " + newVersion + " half")
 		require.True(t, crashing(func() { _, _ = w.run(t) }))
 		w.fault = nil
 	}
@@ -126,12 +121,7 @@ func TestSecondCrashDuringRecovery(t *testing.T) {
 			u := w.update()
 			plan, err := u.Plan(t.Context())
 			require.NoError(t, err)
-			w.fault = func(call string) error {
-				if call == first {
-					panic(crash{})
-				}
-				return nil
-			}
+			w.crashingAt(first)
 			require.True(t, crashing(func() { _, _ = u.Run(t.Context(), plan) }), first)
 			u = w.update()
 			crashAt(w, u, n)
@@ -317,12 +307,7 @@ func TestAcceptIsRefusedWhileAnInstallerIsAtWork(t *testing.T) {
 	u := w.update()
 	plan, err := u.Plan(t.Context())
 	require.NoError(t, err)
-	w.fault = func(call string) error {
-		if call == "install ASP "+newVersion {
-			panic(crash{})
-		}
-		return nil
-	}
+	w.crashingAt("install ASP " + newVersion)
 	require.True(t, crashing(func() { _, _ = u.Run(t.Context(), plan) }))
 	w.fault = nil
 	u.Parts[0].Installer = unsettled{installer{w, "ASP"}}
@@ -392,12 +377,7 @@ func TestRunRecoversWhatIsPendingFirst(t *testing.T) {
 	u := w.update()
 	plan, err := u.Plan(t.Context())
 	require.NoError(t, err)
-	w.fault = func(call string) error {
-		if call == "install ASP "+newVersion+" half" {
-			panic(crash{})
-		}
-		return nil
-	}
+	w.crashingAt("install ASP " + newVersion + " half")
 	require.True(t, crashing(func() { _, _ = u.Run(t.Context(), plan) }))
 	w.fault = nil
 	_, err = w.update().Run(t.Context(), plan)
@@ -534,12 +514,7 @@ func TestInstallerLeftRunningIsWaitedFor(t *testing.T) {
 	u := w.update()
 	plan, err := u.Plan(t.Context())
 	require.NoError(t, err)
-	w.fault = func(call string) error {
-		if call == "install ASP "+newVersion+" half" {
-			panic(crash{})
-		}
-		return nil
-	}
+	w.crashingAt("install ASP " + newVersion + " half")
 	require.True(t, crashing(func() { _, _ = u.Run(t.Context(), plan) }))
 	w.fault = nil
 	u = w.update()
@@ -556,12 +531,7 @@ func TestInstallerLeftRunningThatWantsARestart(t *testing.T) {
 	u := w.update()
 	plan, err := u.Plan(t.Context())
 	require.NoError(t, err)
-	w.fault = func(call string) error {
-		if call == "install ASP "+newVersion+" half" {
-			panic(crash{})
-		}
-		return nil
-	}
+	w.crashingAt("install ASP " + newVersion + " half")
 	require.True(t, crashing(func() { _, _ = u.Run(t.Context(), plan) }))
 	w.fault = nil
 	w.reboots = map[string]bool{"ASP " + newVersion: true}

@@ -211,12 +211,7 @@ func TestLongJournalIsRotatedAtTheNextStart(t *testing.T) {
 
 func TestPendingUpdateIsNotRotated(t *testing.T) {
 	w := newWorld(t, "ASP")
-	w.fault = func(call string) error {
-		if call == "install ASP "+newVersion+" half" {
-			panic(crash{})
-		}
-		return nil
-	}
+	w.crashingAt("install ASP " + newVersion + " half")
 	require.True(t, crashing(func() { _, _ = w.run(t) }))
 	dir := w.path("state")
 	j := open(t, dir)
