@@ -198,7 +198,7 @@ func (s Service) up(ctx context.Context, open bool) error {
 		if !run {
 			return nil
 		}
-		return s.run(ctx, rec.Members)
+		return s.run(ctx)
 	}
 	if rec.Found != nil {
 		if err := autostartAs(ctx, s.Name, *rec.Found); err != nil {
@@ -207,7 +207,7 @@ func (s Service) up(ctx context.Context, open bool) error {
 	}
 	s.at("autostart as before")
 	if run {
-		err = s.run(ctx, rec.Members)
+		err = s.run(ctx)
 	} else {
 		err = s.halt(ctx, rec)
 	}
@@ -220,15 +220,11 @@ func (s Service) up(ctx context.Context, open bool) error {
 }
 
 // run starts the service, and returns once it has stayed running for a while.
-// members are its processes of before.
-func (s Service) run(ctx context.Context, members []string) error {
+func (s Service) run(ctx context.Context) error {
 	limit := orDefault(s.StartLimit, defaultLimit)
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("%w: it did not get to run within %s", ErrDied, limit))
 	defer cancel()
 	const next = "see its log, mend that, and start again"
-	if err := s.gone(ctx, members); err != nil {
-		return err
-	}
 	if err := start(ctx, s.Name); err != nil {
 		return late(ctx, next, err)
 	}
@@ -251,26 +247,6 @@ func (s Service) run(ctx context.Context, members []string) error {
 		}
 		if !pause(ctx) {
 			return advise(next, context.Cause(ctx))
-		}
-	}
-}
-
-// gone waits until a service that was being stopped has ended, as Close would
-// have, had it not been cut short. A system may call it stopped before its
-// process is gone, and what is started then meets it.
-func (s Service) gone(ctx context.Context, members []string) error {
-	for {
-		st, err := look(ctx, s.Name)
-		if err != nil || st.running {
-			return err
-		}
-		left, err := alive(members)
-		if err != nil || len(left) == 0 && !st.moving {
-			return err
-		}
-		if !pause(ctx) {
-			return advise("see in its log what it waits for, or end by hand what is left; then open again",
-				fmt.Errorf("%w: %s", ErrStays, strings.Join(append(left, "the service is "+st.word), ", ")))
 		}
 	}
 }
