@@ -51,7 +51,7 @@ type Found struct {
 func (f Finder) Find(ctx context.Context, src Source, distribution string) (Found, error) {
 	src, done := keep(src)
 	defer done()
-	look := look{f: f, src: src, found: Found{Distribution: distribution}, drafts: map[version.Version]*draft{}}
+	look := look{f: f, now: clock(f.Now), src: src, found: Found{Distribution: distribution}}
 	patterns, err := f.Layout.compile()
 	if err != nil {
 		return Found{}, err

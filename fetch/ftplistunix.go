@@ -75,7 +75,9 @@ func isMode(s string) bool {
 		return false
 	}
 	for i := 1; i < plain; i++ {
-		if strings.IndexByte("rwxsStTlL-", s[i]) < 0 {
+		switch s[i] {
+		case 'r', 'w', 'x', 's', 'S', 't', 'T', 'l', 'L', '-':
+		default:
 			return false
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/textproto"
 	"path"
+	"slices"
 	"sync"
 	"time"
 
@@ -216,21 +217,22 @@ func (s *session) list(dir string) (entries []Entry, err error) {
 		return nil, err
 	}
 	now := time.Now()
+	var pieces [][]Entry
 	ask := func() error {
 		_, err := s.conn.List("")
 		return err
 	}
 	err = s.lines(dir, ask, func(lines []string) {
 		if s.said.listing == "MLSD" {
-			entries = append(entries, parseMLSD(lines)...)
+			pieces = append(pieces, parseMLSD(lines))
 		} else {
-			entries = append(entries, parseLIST(lines, now)...)
+			pieces = append(pieces, parseLIST(lines, now))
 		}
 	})
 	if err != nil {
 		return nil, err
 	}
-	return entries, nil
+	return slices.Concat(pieces...), nil
 }
 
 // lines gives take the lines of a listing, a few at a time. They are worth

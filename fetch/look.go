@@ -13,18 +13,6 @@ import (
 	"github.com/aspupdate/aspupdate/version"
 )
 
-// Extensions of files that lie beside an installer and are none.
-var companions = []string{
-	".md5", ".sha1", ".sha512", ".sig", ".asc", ".p7s", ".txt", ".md", ".pdf", ".doc", ".docx", ".rtf", ".odt", ".htm", ".html", ".log",
-}
-
-// Extensions under which uploads run; the second list's can also be the
-// vendor's own where a variant is a folder.
-var (
-	uploading = []string{".part", ".partial", ".filepart", ".crdownload", ".upload"}
-	temp      = []string{".tmp", ".temp"}
-)
-
 // What bounds what a hostile server can make us list and keep.
 const (
 	maxFolders = 2000
@@ -40,19 +28,29 @@ var (
 // A look is one run of Find.
 type look struct {
 	f       Finder
+	now     time.Time
 	src     Source
 	found   Found
-	drafts  map[version.Version]*draft
+	pieces  []piece
 	folders int
 	listed  int // bytes
 }
 
-// A draft collects what belongs to one version until all of it was seen.
-type draft struct {
-	files    []File
-	sidecars map[string]string // path without .sha256 -> path
-	settling []Skipped
+// A piece is one thing that belongs to a version. What becomes of it can be
+// said once all of that version's pieces were seen.
+type piece struct {
+	version version.Version
+	is      pieceKind
+	file    File // of a sidecar, Path alone; of what settles, Time is when it will have done so, if that is known
 }
+
+type pieceKind uint8
+
+const (
+	isInstaller pieceKind = iota
+	isSidecar
+	isSettling
+)
 
 // A trail is a pattern on the way down: what is known, and what must follow.
 type trail struct {
@@ -74,6 +72,7 @@ func (l *look) folder(ctx context.Context, dir string, trails []trail) error {
 	if !slices.IsSortedFunc(entries, byName) { // most servers sort
 		slices.SortFunc(entries, byName)
 	}
+	l.pieces = slices.Grow(l.pieces, len(entries))
 	for _, e := range entries {
 		if err := l.entry(ctx, dir, e, trails); err != nil {
 			return err
@@ -111,7 +110,8 @@ func (l *look) entry(ctx context.Context, dir string, e Entry, trails []trail) e
 	full, name := strings.TrimSuffix(dir, "/")+"/"+e.Name, e.Text()
 	stem := strings.ToLower(strings.TrimSuffix(name, sidecar))
 	bare := len(stem) == len(name)
-	if isUpload(stem) {
+	uploading := isUpload(stem)
+	if uploading {
 		stem, bare = strings.TrimSuffix(stem, path.Ext(stem)), false
 	}
 	var deeper []trail
@@ -129,7 +129,7 @@ func (l *look) entry(ctx context.Context, dir string, e Entry, trails []trail) e
 	}
 	switch {
 	case isHere && (len(deeper) == 0 || e.Kind != KindFolder):
-		return l.candidate(ctx, full, e, here)
+		return l.candidate(ctx, full, e, here, uploading)
 	case len(deeper) == 0 || e.Kind == KindFile:
 		l.skip(full, SkipName, version.Version{})
 	case e.Kind != KindFolder:
@@ -140,20 +140,45 @@ func (l *look) entry(ctx context.Context, dir string, e Entry, trails []trail) e
 	return nil
 }
 
+// isCompanion reports whether an extension, in lower case, is one of files that
+// lie beside an installer and are none.
+func isCompanion(ext string) bool {
+	switch ext {
+	case ".md5", ".sha1", ".sha512", ".sig", ".asc", ".p7s",
+		".txt", ".md", ".pdf", ".doc", ".docx", ".rtf", ".odt", ".htm", ".html", ".log":
+		return true
+	}
+	return false
+}
+
 // isUpload reports whether a name is one under which uploads run.
 func isUpload(name string) bool {
-	return slices.Contains(uploading, ext(name)) || slices.Contains(temp, ext(name))
+	switch ext(name) {
+	case ".tmp", ".temp":
+		return true
+	}
+	return isUploadPart(name)
+}
+
+// isUploadPart reports that of a file in a variant that is a folder, where
+// temporary files can be the vendor's own.
+func isUploadPart(name string) bool {
+	switch ext(name) {
+	case ".part", ".partial", ".filepart", ".crdownload", ".upload":
+		return true
+	}
+	return false
 }
 
 func ext(name string) string { return strings.ToLower(path.Ext(name)) }
 
 // candidate takes what is named like a variant of a version.
-func (l *look) candidate(ctx context.Context, full string, e Entry, m match) error {
+func (l *look) candidate(ctx context.Context, full string, e Entry, m match, uploading bool) error {
 	switch {
 	case e.Kind != KindFile && e.Kind != KindFolder:
 		l.skip(full, SkipLink, m.version)
 		return nil
-	case slices.Contains(companions, m.ext):
+	case isCompanion(m.ext):
 		l.skip(full, SkipName, m.version)
 		return nil
 	case m.version.IsBeta() && !l.f.Betas:
@@ -163,49 +188,41 @@ func (l *look) candidate(ctx context.Context, full string, e Entry, m match) err
 		l.skip(full, SkipRefused, m.version)
 		return nil
 	}
-	d := l.drafts[m.version]
-	if d == nil {
-		d = &draft{}
-		l.drafts[m.version] = d
-	}
-	if of, ok := strings.CutSuffix(full, sidecar); ok && e.Kind == KindFile {
-		if d.sidecars == nil {
-			d.sidecars = map[string]string{}
-		}
-		d.sidecars[of] = full
+	if e.Kind == KindFile && strings.HasSuffix(full, sidecar) {
+		l.pieces = append(l.pieces, piece{version: m.version, is: isSidecar, file: File{Path: full}})
 		return nil
 	}
 	file := File{Variant: m.variant, Path: full}
 	if e.Kind == KindFolder {
-		return l.tree(ctx, d, file, m.version)
+		return l.tree(ctx, file, m.version, uploading)
 	}
 	e, until, settled, err := l.settled(ctx, full, e)
 	switch {
 	case err != nil:
 		return err
-	case !settled || isUpload(full) || e.Size == 0: // no installer is empty
-		d.settles(full, m.version, until)
+	case !settled || uploading || e.Size == 0: // no installer is empty
+		l.settles(full, m.version, until)
 	case e.Size < 0:
 		l.skip(full, SkipNoSize, m.version)
 	default:
 		file.Size, file.Time = e.Size, e.Time
-		d.files = append(d.files, file)
+		l.pieces = append(l.pieces, piece{version: m.version, file: file})
 	}
 	return nil
 }
 
-func (d *draft) settles(name string, v version.Version, until time.Time) {
-	d.settling = append(d.settling, Skipped{Path: name, Why: SkipSettling, Version: v, Until: until})
+func (l *look) settles(name string, v version.Version, until time.Time) {
+	l.pieces = append(l.pieces, piece{version: v, is: isSettling, file: File{Path: name, Time: until}})
 }
 
 // tree takes a variant that is a folder.
-func (l *look) tree(ctx context.Context, d *draft, f File, v version.Version) error {
+func (l *look) tree(ctx context.Context, f File, v version.Version, uploading bool) error {
 	parts, err := readTree(ctx, l.list, f.Path)
 	if u, ok := errors.AsType[*unfit](err); ok && u.why != skipEmpty {
 		l.skip(u.path, u.why, v)
 		return nil
 	} else if ok || errors.Is(err, ErrNotFound) { // gone since it was listed
-		d.settles(f.Path, v, time.Time{})
+		l.settles(f.Path, v, time.Time{})
 		return nil
 	}
 	if err != nil {
@@ -217,14 +234,14 @@ func (l *look) tree(ctx context.Context, d *draft, f File, v version.Version) er
 		if err != nil {
 			return err
 		}
-		if !settled || isUpload(f.Path) || slices.Contains(uploading, ext(p.Path)) {
-			d.settles(full, v, until)
+		if !settled || uploading || isUploadPart(p.Path) {
+			l.settles(full, v, until)
 			return nil
 		}
 	}
 	f.Parts = parts
 	f.Size, f.Time = whole(parts)
-	d.files = append(d.files, f)
+	l.pieces = append(l.pieces, piece{version: v, file: f})
 	return nil
 }
 
@@ -240,8 +257,7 @@ func (l *look) settled(ctx context.Context, full string, e Entry) (now Entry, un
 	if settle < 0 {
 		return e, time.Time{}, true, nil
 	}
-	today := clock(l.f.Now)
-	if !e.Time.IsZero() && today.Sub(e.Time) > zones+settle {
+	if !e.Time.IsZero() && l.now.Sub(e.Time) > zones+settle {
 		return e, time.Time{}, true, nil
 	}
 	now = e
@@ -258,46 +274,76 @@ func (l *look) settled(ctx context.Context, full string, e Entry) (now Entry, un
 		return now, time.Time{}, false, nil
 	}
 	until = now.Time.Add(settle)
-	return now, until, !today.Before(until), nil
+	return now, until, !l.now.Before(until), nil
 }
 
 func (l *look) skip(name string, why Why, v version.Version) {
 	l.found.Skipped = append(l.found.Skipped, Skipped{Path: name, Why: why, Version: v})
 }
 
-// finish makes releases of the drafts, newest first.
+// finish makes releases of the pieces, newest first.
 func (l *look) finish(ctx context.Context) error {
-	versions := slices.SortedFunc(maps.Keys(l.drafts), func(a, b version.Version) int { return b.Compare(a) })
-	l.found.Releases = slices.Grow(l.found.Releases, len(versions))
-	for _, v := range versions {
-		d := l.drafts[v]
-		if len(d.settling) > 0 {
-			// All of a release or nothing: its parts belong together (R3).
-			l.found.Skipped = append(l.found.Skipped, d.settling...)
-			continue
+	byVersion := func(a, b piece) int { return a.version.Compare(b.version) }
+	if !slices.IsSortedFunc(l.pieces, byVersion) {
+		slices.SortStableFunc(l.pieces, byVersion)
+	}
+	l.found.Releases = slices.Grow(l.found.Releases, len(l.pieces))
+	for rest := l.pieces; len(rest) > 0; {
+		n := len(rest) - 1
+		for n > 0 && rest[n-1].version == rest[n].version {
+			n--
 		}
-		r := Release{Distribution: l.found.Distribution, Version: v}
-		slices.SortStableFunc(d.files, func(a, b File) int { return cmp.Compare(a.Variant, b.Variant) })
-		var claims [version.FullSetup + 1]int
-		for i, f := range d.files {
-			d.files[i].Sidecar = d.sidecars[f.Path]
-			delete(d.sidecars, f.Path)
-			claims[f.Variant]++
-		}
-		for _, of := range slices.Sorted(maps.Keys(d.sidecars)) {
-			l.skip(d.sidecars[of], SkipName, v)
-		}
-		r.Files = slices.DeleteFunc(d.files, func(f File) bool {
-			if claims[f.Variant] > 1 {
-				l.skip(f.Path, SkipAmbiguous, v)
-			}
-			return claims[f.Variant] > 1
-		})
-		if len(r.Files) > 0 {
-			l.found.Releases = append(l.found.Releases, r)
-		}
+		l.release(rest[n:])
+		rest = rest[:n]
 	}
 	return ctx.Err()
+}
+
+// release makes a release of all the pieces of one version, if they are one.
+func (l *look) release(pieces []piece) {
+	v := pieces[0].version
+	var files []File
+	var sidecars map[string]string // path of the file -> of the sidecar
+	settling := false
+	for _, p := range pieces {
+		switch p.is {
+		case isInstaller:
+			files = append(files, p.file)
+		case isSidecar:
+			if sidecars == nil {
+				sidecars = map[string]string{}
+			}
+			sidecars[strings.TrimSuffix(p.file.Path, sidecar)] = p.file.Path
+		case isSettling:
+			// All of a release or nothing: its parts belong together (R3).
+			l.found.Skipped = append(l.found.Skipped, Skipped{Path: p.file.Path, Why: SkipSettling, Version: v, Until: p.file.Time})
+			settling = true
+		}
+	}
+	if settling {
+		return
+	}
+	var claims [version.FullSetup + 1]int
+	for i, f := range files {
+		files[i].Sidecar = sidecars[f.Path]
+		delete(sidecars, f.Path)
+		claims[f.Variant]++
+	}
+	if len(sidecars) > 0 { // seldom, and sorting nothing takes its time, too
+		for _, of := range slices.Sorted(maps.Keys(sidecars)) {
+			l.skip(sidecars[of], SkipName, v)
+		}
+	}
+	files = slices.DeleteFunc(files, func(f File) bool {
+		if claims[f.Variant] > 1 {
+			l.skip(f.Path, SkipAmbiguous, v)
+		}
+		return claims[f.Variant] > 1
+	})
+	if len(files) > 0 {
+		slices.SortFunc(files, func(a, b File) int { return cmp.Compare(a.Variant, b.Variant) })
+		l.found.Releases = append(l.found.Releases, Release{Distribution: l.found.Distribution, Version: v, Files: files})
+	}
 }
 
 func clock(now func() time.Time) time.Time {

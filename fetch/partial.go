@@ -240,7 +240,7 @@ type partial struct {
 	s    *stage
 	rel  string
 	f    *os.File
-	h    hash.Hash
+	h    hash.Cloner
 	size int64 // bytes written and hashed
 
 	confirmed bool // see progress
@@ -260,7 +260,7 @@ func (s *stage) open(rel string) (*partial, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &partial{s: s, rel: rel, f: f, h: sha256.New()}, nil
+	return &partial{s: s, rel: rel, f: f, h: sha256.New().(hash.Cloner)}, nil
 }
 
 func (p *partial) sum() string { return hex.EncodeToString(p.h.Sum(nil)) }
@@ -314,9 +314,24 @@ func (p *partial) restart() error {
 	return p.f.Truncate(0)
 }
 
-func (p *partial) Write(b []byte) (int, error) {
-	n, err := p.f.Write(b)
-	p.h.Write(b[:n])
+// Write hashes while the disk is written to: each takes about as long as the
+// other.
+func (p *partial) Write(b []byte) (n int, err error) {
+	before, err := p.h.Clone()
+	if err != nil {
+		return 0, err
+	}
+	written := make(chan struct{})
+	go func() {
+		defer close(written)
+		n, err = p.f.Write(b)
+	}()
+	p.h.Write(b)
+	<-written
+	if n < len(b) {
+		p.h = before
+		p.h.Write(b[:n])
+	}
 	p.size += int64(n)
 	return n, err
 }

@@ -127,6 +127,9 @@ func (p plan) hold(ctx context.Context) (results []result, err error) {
 	if err := hold(b.secureDownload(p.size, sum), p.rounds); err != nil {
 		return nil, err
 	}
+	if err := hold(b.bounds(p.size), p.rounds); err != nil {
+		return nil, err
+	}
 	if err := b.take(p.size); err != nil {
 		return nil, err
 	}

@@ -4,6 +4,8 @@ package main
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 )
 
@@ -53,6 +55,19 @@ func (b bench) secureDownload(size int64, sum string) contest {
 			"--ftp-explicit-tls", "--ftp-no-check-certificate", "--ftp-disable-tls13")},
 	)
 	return c
+}
+
+// bounds is what nobody can be faster than here: each does a part of a
+// download alone. Against curl's time they tell which promises this machine
+// lets anybody keep.
+func (b bench) bounds(size int64) contest {
+	here := filepath.Join(b.root(), installer(size))
+	return contest{title: "parts of it, " + bytesText(size), bytes: size, check: func(string, string) error { return nil }, ways: []way{
+		{"curl -o /dev/null", strings.Fields("curl -q -sS -o /dev/null ftp://" + b.plain.addr + installer(size))},
+		{"aspupdate: no hash, into /dev/null", []string{b.fetcher, "raw", "-addr", b.plain.addr, "-from", installer(size), "-to", os.DevNull}},
+		{"cp, no network", []string{"cp", here, "{to}/out"}},
+		{"openssl dgst -sha256, no network", []string{"openssl", "dgst", "-sha256", here}},
+	}}
 }
 
 // memory is the contest of bringing a file, for what it takes of memory.
