@@ -13,7 +13,7 @@ import (
 // one. Without --confirm it only says what that would do and cost.
 func runRollback(ctx context.Context, s *site, cmd *cli.Command) error {
 	confirmed, reason := cmd.String("confirm"), cmd.String("reason")
-	if (confirmed == "") != (reason == "") {
+	if (confirmed == "") != (reason == "") && cmd.String("override") == "" {
 		return fmt.Errorf("%w: --confirm and --reason come together: what was shown, and why", errConfig)
 	}
 	if confirmed != "" {
@@ -21,7 +21,9 @@ func runRollback(ctx context.Context, s *site, cmd *cli.Command) error {
 			return err
 		}
 	}
-	s.overrideR13(cmd)
+	if err := s.override(cmd); err != nil {
+		return err
+	}
 	u, err := s.back(ctx)
 	if err != nil {
 		return err
@@ -36,7 +38,10 @@ func runRollback(ctx context.Context, s *site, cmd *cli.Command) error {
 		return err
 	}
 	d := newPlanDoc(plan, false)
-	d.Next = again(cmd, "rollback", "--confirm", plan.Hash, "--reason", "WHY")
+	d.Next = again(cmd, "rollback", "--confirm", plan.Hash)
+	if reason == "" {
+		d.Next += " --reason WHY"
+	}
 	return s.show.answer(d)
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/urfave/cli/v3"
 
@@ -20,7 +21,9 @@ func runFetch(ctx context.Context, s *site, _ *cli.Command) error {
 }
 
 func runPlan(ctx context.Context, s *site, cmd *cli.Command) error {
-	s.overrideR13(cmd)
+	if err := s.override(cmd); err != nil {
+		return err
+	}
 	u, err := s.next(ctx, func(_ context.Context, f []fetch.Release) ([]rollback.Release, error) { return s.archived(f) })
 	if err != nil {
 		return err
@@ -32,11 +35,14 @@ func runPlan(ctx context.Context, s *site, cmd *cli.Command) error {
 	first, err := crossesYear(plan.Parts)
 	d := newPlanDoc(plan, first)
 	d.Next = again(cmd, "update", "--plan", plan.Hash)
+	err = errors.Join(err, d.when(u.Window, time.Now()))
 	return errors.Join(s.show.answer(d), err)
 }
 
 func runUpdate(ctx context.Context, s *site, cmd *cli.Command) error {
-	s.overrideR13(cmd)
+	if err := s.override(cmd); err != nil {
+		return err
+	}
 	if err := s.recover(ctx); err != nil {
 		return err
 	}
@@ -53,19 +59,35 @@ func runUpdate(ctx context.Context, s *site, cmd *cli.Command) error {
 		return err
 	}
 	newPlanDoc(plan, first).print(s.show)
-	if want := cmd.String("plan"); want != "" && want != plan.Hash {
+	switch want := cmd.String("plan"); {
+	case want == plan.Hash || want == "" && cmd.Bool("yes"):
+	case want != "":
 		return fmt.Errorf("%w: the plan is now %s, not %s", rollback.ErrRefused, plan.Hash, want)
+	default:
+		if err := s.show.agreed(ctx, cmd.Root().Reader); err != nil {
+			return err
+		}
 	}
 	res, err := u.Run(ctx, plan)
 	s.show.result(res)
 	return outcome(res, err)
 }
 
-// overrideR13 leaves the support's hours out for one run.
-func (s *site) overrideR13(cmd *cli.Command) {
-	if reason := cmd.String("override-r13"); reason != "" {
-		s.conf.Window.AnyTime = reason
+// override leaves the support's hours out for one run.
+func (s *site) override(cmd *cli.Command) error {
+	rule, reason := cmd.String("override"), cmd.String("reason")
+	switch {
+	case rule == "" && reason != "" && !cmd.IsSet("confirm"):
+		return fmt.Errorf("%w: --reason is that of an --override, and none is given", errConfig)
+	case rule == "":
+		return nil
+	case !strings.EqualFold(rule, "R13"):
+		return fmt.Errorf("%w: --override %s: only R13, the support's hours, can be left out for one run", errConfig, rule)
+	case reason == "":
+		return fmt.Errorf("%w: --override wants --reason: why? it is recorded", errConfig)
 	}
+	s.conf.Window.AnyTime = reason
+	return nil
 }
 
 // next lays the next update out: from what is installed to the newest that
@@ -203,6 +225,11 @@ func runStatus(_ context.Context, s *site, cmd *cli.Command) error {
 		return err
 	}
 	d := newStatusDoc(st)
+	records, err := rollback.ReadHistory(s.conf.State)
+	if err != nil {
+		d.Lacks = err.Error() // which blocks nothing
+	}
+	d.History = append(d.History, rollback.PastUpdates(records)...)
 	if p := st.Pending; p != nil {
 		state := &rollback.Error{Outcome: rollback.Interrupted}
 		if p.Outcome == rollback.NeedsOperator {

@@ -27,7 +27,7 @@ type findingDoc struct {
 
 func (d doctorDoc) print(p *printer) {
 	for _, f := range d.Findings {
-		p.line("%-8s %s: %s", f.State, joined(f.What, f.Name), strings.ReplaceAll(f.Text, "\n", "; ")) // a line each
+		p.line("%s %s: %s", p.state(f.State), joined(f.What, f.Name), strings.ReplaceAll(f.Text, "\n", "; ")) // a line each
 	}
 }
 

@@ -50,7 +50,8 @@ func run() (code int) {
 func app() *cli.Command {
 	conf := &cli.StringFlag{Name: "config", Value: "aspupdate.toml", Usage: "the TOML file that describes the installation", Sources: cli.EnvVars("ASPUPDATE_CONFIG")}
 	first := &cli.BoolFlag{Name: "first-installation", Usage: "nothing is installed yet: take FullSetup (R3)"}
-	r13 := &cli.StringFlag{Name: "override-r13", Usage: "leave the support's hours out, for this `REASON`, which is recorded"}
+	override := &cli.StringFlag{Name: "override", Usage: "the `RULE` to leave out for once: R13, the support's hours; wants --reason"}
+	why := &cli.StringFlag{Name: "reason", Usage: "why; recorded"}
 	reason := &cli.StringFlag{Name: "reason", Required: true, Usage: "why; recorded"}
 	keep := &cli.IntFlag{Name: "keep", Usage: "the `NUMBER` of newest ones, of each distribution or database, that stay"}
 	younger := &cli.DurationFlag{Name: "younger", Usage: "what came less than this `DURATION` ago stays: 2160h are 90 days"}
@@ -76,19 +77,19 @@ func app() *cli.Command {
 		Commands: []*cli.Command{
 			demo.Command(),
 			{Name: "fetch", Usage: "look on the server and bring the newest release into the archive", Flags: []cli.Flag{first}, Action: onSite(runFetch)},
-			{Name: "plan", Usage: "say what an update would do, and write nothing", Flags: []cli.Flag{first, r13}, Action: onSite(runPlan)},
+			{Name: "plan", Usage: "say what an update would do, and write nothing", Flags: []cli.Flag{first, override, why}, Action: onSite(runPlan)},
 			{Name: "update", Usage: "recover what is pending, fetch, plan, update; roll back if it fails", Flags: []cli.Flag{
-				first, r13,
-				&cli.StringFlag{Name: "plan", Usage: "run only the plan with this `HASH`"},
+				first, override, why,
+				&cli.StringFlag{Name: "plan", Usage: "run only the plan with this `HASH`, and do not ask"},
+				&cli.BoolFlag{Name: "yes", Usage: "do not ask on a terminal whether the plan is right; elsewhere nobody is asked"},
 			}, Action: onSite(runUpdate)},
 			{Name: "recover", Usage: "bring a pending update to its end; call it when the machine starts", Flags: []cli.Flag{
 				&cli.StringFlag{Name: "retry", Usage: "after \"a person must decide\": try the way back again, for this `REASON`"},
 				&cli.StringFlag{Name: "accept", Usage: "after \"a person must decide\": things were put right by hand, for this `REASON`"},
 			}, Action: onSite(runRecover)},
 			{Name: "rollback", Usage: "after a commit: say what going back would do and cost, and with --confirm do it (R15)", Flags: []cli.Flag{
-				r13,
+				override, why,
 				&cli.StringFlag{Name: "confirm", Usage: "go back as it was shown with this `HASH`; what was entered since is kept aside, not merged"},
-				&cli.StringFlag{Name: "reason", Usage: "why; recorded"},
 			}, Action: onSite(runRollback)},
 			{Name: "forget", Usage: "let go of what a rollback kept aside", ArgsUsage: "UPDATE", Flags: []cli.Flag{reason}, Action: onSite(runForget)},
 			{Name: "check", Usage: "say what is installed, what is newest, and what is due or late", Action: onSite(runCheck)},
@@ -160,7 +161,7 @@ func argument(cmd *cli.Command, what string) (string, error) {
 
 // again is the command line of another command for the same site.
 func again(cmd *cli.Command, name string, more ...string) string {
-	words := append([]string{"aspupdate", name}, flags(cmd, "config", "override-r13")...)
+	words := append([]string{"aspupdate", name}, flags(cmd, "config", "override", "reason")...)
 	if cmd.Bool("first-installation") {
 		words = append(words, "--first-installation")
 	}

@@ -104,7 +104,7 @@ path = '${SITE}'`, "")
 	require.Equal(t, exitRefused, code, out)
 
 	s.write(filepath.Join(s.own, "kill"), "")
-	_, out = s.run("update", "--override-r13", "the support is on the phone")
+	_, out = s.run("update", "--override", "R13", "--reason", "the support is on the phone")
 	require.NoFileExists(t, filepath.Join(s.own, "kill"), out)
 	code, out = s.run("update")
 	require.Equal(t, exitRefused, code, out)

@@ -1,12 +1,17 @@
 package main
 
 import (
+	"bufio"
+	"context"
 	"fmt"
 	"io"
 	"os"
+	"runtime"
+	"strings"
 	"time"
 
 	"github.com/urfave/cli/v3"
+	"golang.org/x/term"
 
 	"github.com/aspupdate/aspupdate/fetch"
 	"github.com/aspupdate/aspupdate/install"
@@ -60,8 +65,7 @@ func (p *printer) progress(e fetch.Event) {
 	if e.Left > 0 {
 		text += fmt.Sprintf(", %.1f MB/s, %v left", e.Rate/(1<<20), e.Left.Round(time.Second))
 	}
-	f, ok := p.out.(*os.File)
-	if info, err := f.Stat(); ok && err == nil && info.Mode()&os.ModeCharDevice != 0 && !p.quiet {
+	if isTerminal(p.out) && !p.quiet {
 		_, _ = fmt.Fprintf(p.out, "\r%-*s", barWidth, text)
 		p.bar = true
 	} else if now := time.Now(); now.Sub(p.told) >= 30*time.Second {
@@ -70,6 +74,46 @@ func (p *printer) progress(e fetch.Event) {
 		}
 		p.told = now
 	}
+}
+
+func isTerminal(stream any) bool {
+	f, ok := stream.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// agreed asks a person at a terminal whether to go on with the plan that was
+// shown. Elsewhere there is nobody to ask.
+func (p *printer) agreed(ctx context.Context, in io.Reader) error {
+	if p.quiet || !isTerminal(in) || !isTerminal(p.out) {
+		return nil
+	}
+	_, _ = fmt.Fprint(p.out, "go on with this plan? [y/N] ")
+	answer := make(chan string, 1)
+	go func() {
+		line, _ := bufio.NewReader(in).ReadString('\n') // the end is no agreement
+		answer <- line
+	}()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case line := <-answer:
+		if yes := strings.ToLower(strings.TrimSpace(line)); yes == "y" || yes == "yes" {
+			return nil
+		}
+		return fmt.Errorf("%w: nobody agreed to the plan; say y, or --yes on the command line", rollback.ErrRefused)
+	}
+}
+
+// state is a finding's state in its color, where there are colors: on a
+// terminal, unless NO_COLOR says otherwise (no-color.org).
+func (p *printer) state(s string) string {
+	text := fmt.Sprintf("%-8s", s)
+	old := runtime.GOOS == "windows" && os.Getenv("WT_SESSION") == "" // a console that would show the codes
+	if os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "dumb" || old || !isTerminal(p.out) {
+		return text
+	}
+	color := map[string]string{"ok": "32", "warning": "33", "fix": "31"}[s]
+	return "\x1b[" + color + "m" + text + "\x1b[0m"
 }
 
 func (p *printer) time(t time.Time) string {

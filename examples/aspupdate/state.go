@@ -1,12 +1,15 @@
 package main
 
 import (
+	"cmp"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/aspupdate/aspupdate/rollback"
+	"github.com/aspupdate/aspupdate/schedule"
 )
 
 // firstOfYear is what R14 wants people to know.
@@ -16,9 +19,16 @@ const firstOfYear = "R14: this is the first update of a year: it takes longer, a
 type planDoc struct {
 	Schema string `json:"schema"` // aspupdate.plan/1
 	rollback.Plan
-	Slot        *rollback.Slot `json:"slot,omitempty"` // R13; none where any time will do
-	FirstOfYear bool           `json:"first_of_year"`  // R14
-	Next        string         `json:"next,omitempty"` // what to type to have it done
+	Slot        *rollback.Slot  `json:"slot,omitempty"`   // R13; none where any time will do
+	Later       []rollback.Slot `json:"later,omitempty"`  // the next ones after it
+	Passed      []passedDoc     `json:"passed,omitempty"` // days without one, up to the last of them
+	FirstOfYear bool            `json:"first_of_year"`    // R14
+	Next        string          `json:"next,omitempty"`   // what to type to have it done
+}
+
+type passedDoc struct {
+	Date   schedule.Date `json:"date"` // Moscow's
+	Reason string        `json:"reason"`
 }
 
 func newPlanDoc(plan rollback.Plan, firstOfYear bool) planDoc {
@@ -27,6 +37,26 @@ func newPlanDoc(plan rollback.Plan, firstOfYear bool) planDoc {
 		d.Slot = &plan.Slot
 	}
 	return d
+}
+
+// when adds the next slots, and why there is none on the days between.
+func (plan *planDoc) when(w rollback.Window, now time.Time) error {
+	gate, ok := w.(window)
+	if !ok {
+		return nil
+	}
+	const slots = 3
+	next, err := gate.planner.Plan(now, gate.estimate, slots)
+	for i, s := range next.Slots {
+		if i > 0 { // the first one is the plan's own
+			plan.Later = append(plan.Later, rollback.Slot{Start: s.Start.UTC(), LatestStart: s.LatestStart.UTC()})
+		}
+	}
+	for _, day := range next.Passed {
+		_, reason, _ := strings.Cut(day.String(), ": ")
+		plan.Passed = append(plan.Passed, passedDoc{day.Date, reason})
+	}
+	return err
 }
 
 func (plan planDoc) print(p *printer) {
@@ -49,6 +79,12 @@ func (plan planDoc) print(p *printer) {
 	}
 	if plan.Slot != nil {
 		p.line("  R13: start from %s, until %s", p.time(plan.Slot.Start), p.time(plan.Slot.LatestStart))
+	}
+	for _, s := range plan.Later {
+		p.line("       or  from %s, until %s", p.time(s.Start), p.time(s.LatestStart))
+	}
+	for _, day := range plan.Passed {
+		p.line("       not %s: %s", day.Date, day.Reason)
 	}
 	for _, n := range plan.Needs {
 		p.line("  room: %d MB at %s for %s", n.Bytes>>20+1, n.Path, n.For)
@@ -91,6 +127,8 @@ type statusDoc struct {
 	Pending     *pendingDoc                 `json:"pending,omitempty"`
 	Back        *rollback.WayBack           `json:"back,omitempty"`  // what aspupdate rollback would go back to
 	Aside       []rollback.WayBack          `json:"aside,omitempty"` // what rollbacks kept, until it is forgotten
+	History     []rollback.Past             `json:"history"`         // oldest first
+	Lacks       string                      `json:"lacks,omitempty"` // why the history is not all there
 }
 
 type quarantineDoc struct {
@@ -112,7 +150,7 @@ type pendingDoc struct {
 }
 
 func newStatusDoc(st rollback.Status) statusDoc {
-	d := statusDoc{Schema: "aspupdate.status/1", Committed: st.Committed, Quarantined: []quarantineDoc{}, Last: st.Last, Back: st.Back, Aside: st.Aside}
+	d := statusDoc{Schema: "aspupdate.status/1", Committed: st.Committed, Quarantined: []quarantineDoc{}, Last: st.Last, Back: st.Back, Aside: st.Aside, History: []rollback.Past{}}
 	for _, q := range st.Quarantined {
 		d.Quarantined = append(d.Quarantined, quarantineDoc{q.Part, q.Release, q.Since, q.Update})
 	}
@@ -147,9 +185,46 @@ func (st statusDoc) print(p *printer) {
 		p.line("kept aside by rollback %s: what was entered until %s, in %s; aspupdate forget --reason WHY %[1]s lets it go",
 			w.Update, p.time(w.Since), strings.Join(slices.Sorted(maps.Values(w.Refs)), ", "))
 	}
+	const lines = 10
+	for _, h := range st.History[max(0, len(st.History)-lines):] {
+		p.past(h)
+	}
+	if st.Lacks != "" {
+		p.line("the history is not all there: %s", st.Lacks)
+	}
 	if u := st.Pending; u != nil {
 		p.line("pending: update %s, going %s, at %s, attempt %d", u.Update, u.Way, u.Step, u.Attempts+1)
 		p.line("%s", u.Why)
 		p.line("next: %s", u.Next)
 	}
+}
+
+// past shows a line of the history.
+func (p *printer) past(h rollback.Past) {
+	var what []string
+	for _, part := range h.Parts {
+		if !part.Keep {
+			what = append(what, fmt.Sprintf("%s %s to %s", part.Name, cmp.Or(part.From.Version, "nothing"), part.To.Version))
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(h.Releases)) {
+		what = append(what, name+" "+h.Releases[name].Version)
+	}
+	text := string(h.Step) + " " + cmp.Or(strings.Join(what, ", "), h.Update)
+	switch {
+	case h.Back != "":
+		text = "rollback " + strings.Join(what, ", ")
+	case h.Step == rollback.StepIntent:
+		text = "update " + strings.Join(what, ", ")
+	}
+	if h.Step == rollback.StepIntent || h.Outcome != "" {
+		text += ": " + cmp.Or(string(h.Outcome), "pending")
+	}
+	if h.Error != "" {
+		text += ", " + h.Error
+	}
+	if h.Reason != "" {
+		text += ", because: " + h.Reason
+	}
+	p.line("%s  %s (%s)", p.time(h.Time), strings.ReplaceAll(text, "\n", "; "), h.Who)
 }

@@ -1,0 +1,62 @@
+package rollback
+
+import "time"
+
+// A Past is one line of an installation's history: an update, with how it
+// ended, or a decision of a person's.
+type Past struct {
+	Step   Step      `json:"step"`             // intent: an update or an operator's rollback; adopt, lift, forget, retry, accept: a decision
+	Time   time.Time `json:"time"`             // when it began or was made; UTC
+	Ended  time.Time `json:"ended,omitzero"`   // UTC; zero for a decision, and while it is pending
+	Update string    `json:"update,omitempty"` // id; of retry, accept and forget, that of the update they are about
+	Who    string    `json:"who,omitempty"`    // user and host
+	Reason string    `json:"reason,omitempty"` // of a decision and of an operator's rollback
+
+	Parts    []PlanPart         `json:"parts,omitempty"`    // of an update
+	Back     string             `json:"back,omitempty"`     // the update that an operator's rollback took back
+	Outcome  Outcome            `json:"outcome,omitempty"`  // "" while it is pending
+	Error    string             `json:"error,omitempty"`    // of an update: what failed first
+	Releases map[string]Release `json:"releases,omitempty"` // adopt, lift: by part
+}
+
+// PastUpdates tells what happened, oldest first, from the records of
+// [ReadHistory] or [ReadJournal].
+func PastUpdates(records []Record) []Past {
+	var past []Past
+	state := Status{Committed: map[string]Release{}}
+	at := -1 // of the pending update
+	for _, r := range records {
+		outcome := Outcome("")
+		state.apply(r)
+		if state.Pending != nil {
+			outcome = state.Pending.Outcome
+		}
+		switch r.Step {
+		case StepIntent:
+			p := Past{Step: r.Step, Time: r.Time, Update: r.Update, Who: r.Who, Reason: r.Reason, Parts: r.Plan.Parts}
+			if r.Plan.Back != nil {
+				p.Back = r.Plan.Back.Update
+			}
+			at, past = len(past), append(past, p)
+			continue
+		case StepAdopt, StepLift, StepForget, StepRetry, StepAccept:
+			p := Past{Step: r.Step, Time: r.Time, Update: r.Update, Who: r.Who, Reason: r.Reason, Releases: r.Releases, Outcome: r.Outcome}
+			if r.Step == StepForget {
+				p.Update = r.Ref
+			}
+			past = append(past, p)
+		}
+		if at < 0 || r.Update != past[at].Update {
+			continue
+		}
+		switch {
+		case r.Step == StepEnd:
+			past[at].Outcome, past[at].Ended, at = state.Last, r.Time, -1
+			continue
+		case r.Phase == Failed && past[at].Error == "":
+			past[at].Error = r.Error
+		}
+		past[at].Outcome = outcome
+	}
+	return past
+}
