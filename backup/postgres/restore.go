@@ -13,7 +13,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/aspupdate/aspupdate/backup"
@@ -235,9 +234,6 @@ func (s *session) load(ctx context.Context, t tools, name, file string, f Facts)
 			return err
 		}
 	}
-	if s.indexMemory, err = indexMemory(ctx, conn); err != nil {
-		return err
-	}
 	s.tell(StageLoad, "")
 	meter := s.d.meter(StageLoad, f.DumpBytes)
 	if toc := newContents(); toc == nil {
@@ -270,16 +266,8 @@ func (s *session) loadInParts(ctx context.Context, t tools, name, file string, f
 
 func (s *session) restoring(ctx context.Context, t tools, name string, args ...string) *exec.Cmd {
 	cmd := s.command(ctx, name, t.restore, append(args, "--exit-on-error")...)
-	cmd.Env = append(cmd.Env, "PGOPTIONS="+asOurselves+" -c synchronous_commit=off -c maintenance_work_mem="+s.indexMemory)
+	cmd.Env = append(cmd.Env, "PGOPTIONS="+asOurselves+" -c synchronous_commit=off")
 	return cmd
-}
-
-// indexMemory is what the server may take to make one index: 256 MB, or as much
-// as it has by its own configuration, which is 64 MB unless somebody thought of it.
-func indexMemory(ctx context.Context, conn *pgx.Conn) (memory string, err error) {
-	const least = 256 << 10 // in the setting's unit, KiB
-	err = conn.QueryRow(ctx, "SELECT greatest(setting::bigint, $1)::text FROM pg_settings WHERE name = 'maintenance_work_mem'", least).Scan(&memory)
-	return memory, err
 }
 
 // pour has pg_restore read the dump from its standard input, and compares the

@@ -36,8 +36,6 @@ type session struct {
 	cfg     *pgx.ConnConfig
 	name    string // of the live database
 	version int    // server_version_num
-
-	indexMemory string // for one index, in KiB; set while a dump is loaded
 }
 
 // config parses where the database is.
