@@ -12,11 +12,12 @@ type Past struct {
 	Who    string    `json:"who,omitempty"`    // user and host
 	Reason string    `json:"reason,omitempty"` // of a decision and of an operator's rollback
 
-	Parts    []PlanPart         `json:"parts,omitempty"`    // of an update
-	Back     string             `json:"back,omitempty"`     // the update that an operator's rollback took back
-	Outcome  Outcome            `json:"outcome,omitempty"`  // "" while it is pending
-	Error    string             `json:"error,omitempty"`    // of an update: what failed first
-	Releases map[string]Release `json:"releases,omitempty"` // adopt, lift: by part
+	Parts     []PlanPart         `json:"parts,omitempty"`     // of an update
+	Back      string             `json:"back,omitempty"`      // the update that an operator's rollback took back
+	Overrides []Override         `json:"overrides,omitempty"` // of an update: the rules that were left out, and why
+	Outcome   Outcome            `json:"outcome,omitempty"`   // "" while it is pending
+	Error     string             `json:"error,omitempty"`     // of an update: what failed first
+	Releases  map[string]Release `json:"releases,omitempty"`  // adopt, lift: by part
 }
 
 // PastUpdates tells what happened, oldest first, from the records of
@@ -33,7 +34,7 @@ func PastUpdates(records []Record) []Past {
 		}
 		switch r.Step {
 		case StepIntent:
-			p := Past{Step: r.Step, Time: r.Time, Update: r.Update, Who: r.Who, Reason: r.Reason, Parts: r.Plan.Parts}
+			p := Past{Step: r.Step, Time: r.Time, Update: r.Update, Who: r.Who, Reason: r.Reason, Parts: r.Plan.Parts, Overrides: r.Plan.Overrides}
 			if r.Plan.Back != nil {
 				p.Back = r.Plan.Back.Update
 			}

@@ -37,7 +37,7 @@ func runRollback(ctx context.Context, s *site, cmd *cli.Command) error {
 	if err != nil {
 		return err
 	}
-	d := newPlanDoc(plan, false)
+	d := s.planDoc(plan, false)
 	d.Next = again(cmd, "rollback", "--confirm", plan.Hash)
 	if reason == "" {
 		d.Next += " --reason WHY"

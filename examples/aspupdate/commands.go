@@ -33,7 +33,7 @@ func runPlan(ctx context.Context, s *site, cmd *cli.Command) error {
 		return err
 	}
 	first, err := crossesYear(plan.Parts)
-	d := newPlanDoc(plan, first)
+	d := s.planDoc(plan, first)
 	d.Next = again(cmd, "update", "--plan", plan.Hash)
 	err = errors.Join(err, d.when(u.Window, time.Now()))
 	return errors.Join(s.show.answer(d), err)
@@ -58,7 +58,7 @@ func runUpdate(ctx context.Context, s *site, cmd *cli.Command) error {
 	if err != nil {
 		return err
 	}
-	newPlanDoc(plan, first).print(s.show)
+	s.planDoc(plan, first).print(s.show)
 	switch want := cmd.String("plan"); {
 	case want == plan.Hash || want == "" && cmd.Bool("yes"):
 	case want != "":

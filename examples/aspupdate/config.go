@@ -136,6 +136,11 @@ type postgresConfig struct {
 	URIEnv  string `toml:"uri_env"`  // variable with the maintenance role's connection string
 	URIFile string `toml:"uri_file"` // or a file with it
 	secret  `toml:"-"`
+
+	// Why the database itself keeps users out for the snapshot alone: installer
+	// or probe come in by the application's own role, which it could not tell
+	// from users. The application's fence is then what counts.
+	Unfenced string `toml:"unfenced"`
 }
 
 type pathConfig struct {
@@ -184,6 +189,7 @@ func (c *config) check() error {
 			return fmt.Errorf("%s = %q: it wants an absolute path", name, path)
 		}
 	}
+	fenced := slices.ContainsFunc(c.Postgres, func(p postgresConfig) bool { return p.Unfenced == "" })
 	data := len(c.Postgres) + len(c.SQLite) + len(c.Folders) + len(c.Commands)
 	switch {
 	case c.Server.Address == "":
@@ -196,7 +202,7 @@ func (c *config) check() error {
 		return errors.New("server: tls_ca, tls_certificate and tls_insecure want tls = \"explicit\" or \"implicit\"")
 	case len(c.Distributions) == 0:
 		return errors.New("no [[distribution]] is given")
-	case c.Application.NoFence == "" && len(c.Application.Close)+len(c.Application.FenceServices)+len(c.Postgres) == 0:
+	case c.Application.NoFence == "" && len(c.Application.Close)+len(c.Application.FenceServices) == 0 && !fenced:
 		return errors.New("nothing keeps users out: give application.close and application.open, or application.fence_services, or say why not in application.no_fence")
 	case c.NoData == "" && data == 0:
 		return errors.New("nothing is backed up (R9): give [[postgres]], [[sqlite]], [[folder]] or [[command]], or say why not in no_data")

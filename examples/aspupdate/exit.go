@@ -40,7 +40,7 @@ const (
 // exitTable says what each code means, for --help and the README.
 var exitTable = []string{ //nolint:gosec // the word "password" is no password
 	exitDone:        "done",
-	exitOther:       "failed; the message says how",
+	exitOther:       "failed; the message says how, aspupdate status how things stand",
 	exitUsage:       "wrong usage or configuration; nothing was changed",
 	exitNothing:     "nothing to do",
 	exitRefused:     "refused: the regulation, a quarantine, or a plan that no longer holds; nothing was changed",
@@ -56,10 +56,13 @@ var exitTable = []string{ //nolint:gosec // the word "password" is no password
 	exitReboot:      "users are kept out until the machine has restarted; then recover",
 	exitUnvouched:   "a file is not the one that was vouched for, or nobody vouches for it; nothing was changed",
 	exitPrevious:    "the previous version's Setup is not in the archive (R10); nothing was changed",
-	exitAbandoned:   "stopped before anything was changed; users are let in again",
+	exitAbandoned:   "stopped before anything was changed; users are in",
 	exitInterrupted: "cut short; users are kept out, every backup is kept; recover",
 	exitJournal:     "the journal is damaged; updates are blocked and it is kept as it is",
 }
+
+// errStopped is wrapped by what a person's Ctrl-C ended, outside an update.
+var errStopped = errors.New("stopped")
 
 // exitHelp is the table for --help.
 func exitHelp() string {
@@ -112,21 +115,23 @@ func nextStep(err error) string {
 	case exitRolledBack:
 		return "next: read the installer's log in the state folder and call the support; aspupdate status says what is quarantined, aspupdate lift lets it in again; another release needs nothing"
 	case exitUsage:
-		return "next: aspupdate --help; aspupdate doctor --init writes a configuration to begin with"
-	case exitRefused, exitBusy:
+		return "next: correct it, see aspupdate --help; aspupdate doctor --init --config NEW writes a commented configuration"
+	case exitRefused:
+		return "next: aspupdate status says how things stand, aspupdate plan when an update may start; --override R13 --reason WHY leaves the support's hours out"
+	case exitBusy:
 		return "next: aspupdate status says how things stand"
 	case exitOther:
 		return "next: aspupdate doctor looks at all that an update needs"
 	case exitIncomplete:
 		return "next: wait for the vendor; aspupdate check says what is there"
 	case exitServer, exitCredentials, exitUnknown, exitSpace, exitFolders, exitAbandoned:
-		return "next: mend it; aspupdate doctor looks again"
+		return "next: mend what the message names; aspupdate doctor looks again"
 	case exitJournal:
 		return "next: keep the state folder as it is, find out what wrote to it, and bring it back from a copy or ask who can read it"
 	case exitUnvouched:
 		return "next: do not use the file; ask the vendor for its hash, or for the file, and aspupdate fetch or archive import it"
 	case exitPrevious:
-		return "next: ask the support for that Setup, then aspupdate archive import"
+		return "next: ask the support for that Setup, then aspupdate archive import --distribution NAME --version VERSION FILE"
 	}
 	return ""
 }
@@ -153,6 +158,7 @@ func exitCode(err error) int {
 		code int
 	}{
 		{errConfig, exitUsage},
+		{errStopped, exitAbandoned},
 		{errNothing, exitNothing},
 		{errPrevious, exitPrevious},
 		{errNotVouched, exitUnvouched},

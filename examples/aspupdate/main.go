@@ -29,15 +29,23 @@ func run() (code int) {
 			code = exitOther
 		}
 	}()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
 	// The first Ctrl-C, or what a service manager sends, stops at a safe
 	// point; the second one at once.
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop)
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	defer signal.Stop(signals)
+	go func() {
+		<-signals
+		signal.Stop(signals)
+		fmt.Fprintln(os.Stderr, "aspupdate: stopping at the next safe point: once an installer has begun, that is the update's end; once more stops at once, and leaves the rest to aspupdate recover")
+		cancel()
+	}()
 	err := app().Run(ctx, os.Args)
-	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "aspupdate:", err)
-		if code := exitCode(err); code != exitOther && code != exitNothing {
+		if code := exitCode(err); code != exitNothing {
 			fmt.Fprintln(os.Stderr, "state:", exitTable[code])
 		}
 		if next := hint(err); next != "" {
@@ -59,9 +67,15 @@ func app() *cli.Command {
 		return func(ctx context.Context, cmd *cli.Command) error {
 			show := newPrinter(cmd)
 			c, err := loadConfig(cmd.String("config"))
+			if cmd.ArgsUsage == "" && cmd.Args().Present() {
+				err = fmt.Errorf("%w: %q is too much on the command line; see --help", errConfig, cmd.Args().First())
+			}
 			if err == nil {
 				show.local = c.Window.zone()
 				err = run(ctx, newSite(c, show, cmd.Bool("first-installation")), cmd)
+			}
+			if err != nil && ctx.Err() != nil && exitCode(err) == exitOther {
+				err = fmt.Errorf("%w: %w", errStopped, err)
 			}
 			return show.end(cmd.Name, configured(cmd, err))
 		}
@@ -133,6 +147,17 @@ func app() *cli.Command {
 	return root
 }
 
+// noCommand shows the help, or refuses what is no command.
+func noCommand(_ context.Context, cmd *cli.Command) error {
+	switch {
+	case cmd.Args().Present():
+		return fmt.Errorf("%w: %q is no command; see --help", errConfig, cmd.Args().First())
+	case cmd == cmd.Root():
+		return cli.ShowRootCommandHelp(cmd)
+	}
+	return cli.ShowSubcommandHelp(cmd)
+}
+
 // prepare gives every command that does something what all of them have.
 func prepare(c *cli.Command, onUsageError cli.OnUsageErrorFunc, common ...cli.Flag) {
 	for _, sub := range c.Commands {
@@ -144,6 +169,9 @@ func prepare(c *cli.Command, onUsageError cli.OnUsageErrorFunc, common ...cli.Fl
 			sub.Flags = append(sub.Flags, common...)
 		}
 		prepare(sub, onUsageError, common...)
+	}
+	if len(c.Commands) > 0 {
+		c.Action = noCommand
 	}
 }
 

@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"errors"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -157,8 +159,35 @@ path = '${SITE}'`, "")
 	require.Eventually(t, func() bool { _, err := os.Stat(filepath.Join(s.own, "starting")); return err == nil }, 20*time.Second, 5*time.Millisecond)
 	interruptGroup(t, cmd.Process.Pid)
 	require.NoError(t, <-ended, "%s", &said)
+	require.Contains(t, said.String(), "stopping at the next safe point")
 	_, out := s.run("status")
 	require.Contains(t, out, "committed 7.12.200")
+}
+
+// TestCtrlCWhereNothingBegan has its own exit code, and says so.
+func TestCtrlCWhereNothingBegan(t *testing.T) {
+	t.Parallel()
+	silent, err := net.Listen("tcp", "127.0.0.1:0") // a server that takes connections and says nothing
+	require.NoError(t, err)
+	defer func() { _ = silent.Close() }()
+	s := newScriptSite(t, "close = ['/bin/true']\nopen = ['/bin/true']\n[[folder]]\npath = '${SITE}'", "")
+	text, err := os.ReadFile(s.config())
+	require.NoError(t, err)
+	s.write(s.config(), strings.Replace(string(text), s.server.Addr, silent.Addr().String(), 1))
+	cmd := exec.Command(program, "fetch", "--config", s.config())
+	cmd.Env = append(os.Environ(), "SITE_FTP_PASSWORD="+s.server.Password)
+	cmd.SysProcAttr = process.OwnGroup()
+	var said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &said, &said
+	require.NoError(t, cmd.Start())
+	asked, err := silent.Accept()
+	require.NoError(t, err)
+	defer func() { _ = asked.Close() }()
+	interruptGroup(t, cmd.Process.Pid)
+	exit, ok := errors.AsType[*exec.ExitError](cmd.Wait())
+	require.True(t, ok, "%s", &said)
+	require.Equal(t, exitAbandoned, exit.ExitCode(), "%s", &said)
+	require.Contains(t, said.String(), "state: stopped before anything was changed")
 }
 
 // TestVersionInstalledByHandIsAdopted follows the support's hand-made

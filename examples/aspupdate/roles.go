@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -25,7 +26,8 @@ import (
 type fence struct {
 	app       applicationConfig
 	services  service.Group
-	databases []*postgres.Database
+	databases []*postgres.Database // those that keep users out by themselves
+	unfenced  []*postgres.Database // those that do so for their snapshot alone
 }
 
 func (f fence) Close(ctx context.Context) error {
@@ -44,7 +46,7 @@ func (f fence) Close(ctx context.Context) error {
 }
 
 func (f fence) Open(ctx context.Context) error {
-	for _, db := range f.databases {
+	for _, db := range slices.Concat(f.databases, f.unfenced) { // a crash may have left any of them closed
 		if err := db.Open(ctx); err != nil {
 			return err
 		}
@@ -137,6 +139,28 @@ func (d data) Needs(ctx context.Context) ([]rollback.Need, error) {
 		}
 	}
 	return out, err
+}
+
+// unfenced is a database that installer and probe come into as the application
+// does: it is closed for its snapshot alone.
+type unfenced struct {
+	data
+	db *postgres.Database
+}
+
+func (u unfenced) Snapshot(ctx context.Context) (ref string, err error) {
+	if err := u.db.Close(ctx); err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, u.db.Open(ctx)) }()
+	return u.data.Snapshot(ctx)
+}
+
+func (u unfenced) Restore(ctx context.Context, ref string) error {
+	if err := u.data.Restore(ctx, ref); err != nil {
+		return err
+	}
+	return u.db.Open(ctx) // it may have been closed when the snapshot was taken
 }
 
 // installer runs the installers of one distribution out of the archive.

@@ -247,9 +247,14 @@ func (s *site) update(parts []rollback.PlanPart) (*rollback.Update, error) {
 		u.Data = append(u.Data, rollback.Dataset{Name: name, Data: data{s.store, name, t}})
 	}
 	for _, p := range c.Postgres {
-		db := &postgres.Database{URI: p.value, Checksums: true}
+		db, name := &postgres.Database{URI: p.value, Checksums: true}, "postgres "+p.Name
+		if p.Unfenced != "" {
+			f.unfenced = append(f.unfenced, db)
+			u.Data = append(u.Data, rollback.Dataset{Name: name, Data: unfenced{data{s.store, name, db}, db}})
+			continue
+		}
 		f.databases = append(f.databases, db)
-		add("postgres "+p.Name, db)
+		add(name, db)
 	}
 	for _, p := range c.SQLite {
 		u.Live = append(u.Live, filepath.Dir(p.Path))

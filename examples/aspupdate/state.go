@@ -19,11 +19,12 @@ const firstOfYear = "R14: this is the first update of a year: it takes longer, a
 type planDoc struct {
 	Schema string `json:"schema"` // aspupdate.plan/1
 	rollback.Plan
-	Slot        *rollback.Slot  `json:"slot,omitempty"`   // R13; none where any time will do
-	Later       []rollback.Slot `json:"later,omitempty"`  // the next ones after it
-	Passed      []passedDoc     `json:"passed,omitempty"` // days without one, up to the last of them
-	FirstOfYear bool            `json:"first_of_year"`    // R14
-	Next        string          `json:"next,omitempty"`   // what to type to have it done
+	Slot        *rollback.Slot  `json:"slot,omitempty"`     // R13; none where any time will do
+	Later       []rollback.Slot `json:"later,omitempty"`    // the next ones after it
+	Passed      []passedDoc     `json:"passed,omitempty"`   // days without one, up to the last of them
+	FirstOfYear bool            `json:"first_of_year"`      // R14
+	Unfenced    []string        `json:"unfenced,omitempty"` // databases that keep users out for their snapshot alone
+	Next        string          `json:"next,omitempty"`     // what to type to have it done
 }
 
 type passedDoc struct {
@@ -31,8 +32,13 @@ type passedDoc struct {
 	Reason string        `json:"reason"`
 }
 
-func newPlanDoc(plan rollback.Plan, firstOfYear bool) planDoc {
+func (s *site) planDoc(plan rollback.Plan, firstOfYear bool) planDoc {
 	d := planDoc{Schema: "aspupdate.plan/1", Plan: plan, FirstOfYear: firstOfYear}
+	for _, p := range s.conf.Postgres {
+		if p.Unfenced != "" {
+			d.Unfenced = append(d.Unfenced, p.Name)
+		}
+	}
 	if !plan.Slot.LatestStart.IsZero() {
 		d.Slot = &plan.Slot
 	}
@@ -85,6 +91,9 @@ func (plan planDoc) print(p *printer) {
 	}
 	for _, day := range plan.Passed {
 		p.line("       not %s: %s", day.Date, day.Reason)
+	}
+	if len(plan.Unfenced) > 0 {
+		p.line("  only the application's fence keeps users out of: %s", strings.Join(plan.Unfenced, ", "))
 	}
 	for _, n := range plan.Needs {
 		p.line("  room: %d MB at %s for %s", n.Bytes>>20+1, n.Path, n.For)
@@ -220,8 +229,11 @@ func (p *printer) past(h rollback.Past) {
 	if h.Step == rollback.StepIntent || h.Outcome != "" {
 		text += ": " + cmp.Or(string(h.Outcome), "pending")
 	}
+	for _, o := range h.Overrides {
+		text += ", " + o.Rule + " left out because: " + o.Reason
+	}
 	if h.Error != "" {
-		text += ", " + h.Error
+		text += ", " + strings.SplitN(h.Error, "\n", 2)[0]
 	}
 	if h.Reason != "" {
 		text += ", because: " + h.Reason
