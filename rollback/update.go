@@ -120,7 +120,7 @@ func (u *Update) Run(ctx context.Context, plan Plan) (Result, error) {
 func (e *engine) carryOut(ctx context.Context, now Plan, reason string) (Result, error) {
 	u := e.u
 	if now.Slot.Start.After(u.now()) {
-		return Result{Outcome: Nothing}, refuse(ReasonWindow, "", "R13: the window opens at %s; wait for it", now.Slot.Start.Format(time.RFC3339))
+		return Result{Outcome: Nothing}, refuse(ReasonWindow, "", "R13: the window opens at %s; wait for it", now.Slot.Start.Format("2006-01-02 15:04 MST"))
 	}
 	e.id, e.way = newID(u.now()), Forward
 	if err := e.record(Record{Step: StepIntent, Phase: Done, Plan: &now, Who: u.who(), Reason: reason}, nil); err != nil {

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -63,6 +64,8 @@ func app() *cli.Command {
 	reason := &cli.StringFlag{Name: "reason", Required: true, Usage: "why; recorded"}
 	keep := &cli.IntFlag{Name: "keep", Usage: "the `NUMBER` of newest ones, of each distribution or database, that stay"}
 	younger := &cli.DurationFlag{Name: "younger", Usage: "what came less than this `DURATION` ago stays: 2160h are 90 days"}
+	quiet := &cli.BoolFlag{Name: "quiet", Usage: "say nothing but the answer and errors"}
+	asJSON := &cli.BoolFlag{Name: "json", Usage: "write one JSON document to standard output, and the rest to standard error"}
 	onSite := func(run func(context.Context, *site, *cli.Command) error) cli.ActionFunc {
 		return func(ctx context.Context, cmd *cli.Command) error {
 			show := newPrinter(cmd)
@@ -89,7 +92,7 @@ func app() *cli.Command {
 			return fmt.Errorf("%w: %w; see --help", errConfig, err)
 		},
 		Commands: []*cli.Command{
-			demo.Command(),
+			showing(demo.Command(), quiet, asJSON),
 			{Name: "fetch", Usage: "look on the server and bring the newest release into the archive", Flags: []cli.Flag{first}, Action: onSite(runFetch)},
 			{Name: "plan", Usage: "say what an update would do, and write nothing", Flags: []cli.Flag{first, override, why}, Action: onSite(runPlan)},
 			{Name: "update", Usage: "recover what is pending, fetch, plan, update; roll back if it fails", Flags: []cli.Flag{
@@ -142,9 +145,23 @@ func app() *cli.Command {
 			}},
 		},
 	}
-	prepare(root, root.OnUsageError, conf, &cli.BoolFlag{Name: "quiet", Usage: "say nothing but the answer and errors"},
-		&cli.BoolFlag{Name: "json", Usage: "write one JSON document to standard output, and the rest to standard error"})
+	prepare(root, root.OnUsageError, conf, quiet, asJSON)
 	return root
+}
+
+// showing makes a command that needs no site show its result as the others do.
+func showing(c *cli.Command, common ...cli.Flag) *cli.Command {
+	run := c.Action
+	c.Flags = append(c.Flags, common...)
+	c.Action = func(ctx context.Context, cmd *cli.Command) error {
+		show := newPrinter(cmd)
+		cmd.Root().Writer = show.out
+		if show.quiet {
+			cmd.Root().Writer = io.Discard
+		}
+		return show.end(cmd.Name, run(ctx, cmd))
+	}
+	return c
 }
 
 // noCommand shows the help, or refuses what is no command.

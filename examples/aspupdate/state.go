@@ -170,6 +170,9 @@ func newStatusDoc(st rollback.Status) statusDoc {
 }
 
 func (st statusDoc) print(p *printer) {
+	if len(st.History) == 0 && len(st.Committed) == 0 && st.Pending == nil {
+		p.line("this program has updated nothing here yet; aspupdate check says what is installed")
+	}
 	for _, name := range slices.Sorted(maps.Keys(st.Committed)) {
 		p.line("%s: committed %s", name, st.Committed[name])
 	}
