@@ -107,6 +107,16 @@ func groupPIDs(dir string) (pids []int) {
 	return pids
 }
 
+// groupLives reports whether the kernel knows of a living process in the group,
+// listed or not: while it was listed, one may have started another and ended.
+func groupLives(dir string) bool {
+	if dir == "" {
+		return false
+	}
+	b, _ := os.ReadFile(filepath.Join(dir, "cgroup.events"))
+	return strings.Contains(string(b), "populated 1")
+}
+
 // killGroup kills all of a group at once, also what is born meanwhile. A kernel
 // before 5.14 cannot.
 func killGroup(dir string) {

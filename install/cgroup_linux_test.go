@@ -136,3 +136,20 @@ func TestGroupDir(t *testing.T) {
 		require.Equal(t, c.want, groupDir(c.own, c.mounts), "%q %q", c.own, c.mounts)
 	}
 }
+
+// R11: a process that starts another and ends, a hundred times over, is never
+// seen in two looks: it is the kernel that knows that somebody is at work.
+func TestARelayOfProcessesIsWaitedFor(t *testing.T) {
+	requireGroups(t)
+	dir := t.TempDir()
+	mark, relay := filepath.Join(dir, "mark"), filepath.Join(dir, "relay")
+	require.NoError(t, os.WriteFile(relay, []byte(`#!/bin/sh
+[ "$1" = 0 ] && exec touch "$2"
+/usr/bin/env -i /usr/bin/setsid /bin/sh "$0" $(($1 - 1)) "$2" &
+`), 0o700))
+	r, _ := newRunner(t)
+	_, err := r.Run(t.Context(), Command{Path: "/bin/sh", SHA256: sumOf(t, "/bin/sh"), Args: []string{relay, "100", mark}, Env: fakeEnv(), Deadline: time.Minute})
+	require.NoError(t, err)
+	require.FileExists(t, mark)
+	requireClean(t, r)
+}

@@ -157,13 +157,16 @@ func (t *tree) countRoot() (int, error) {
 
 // members lists the living processes of the tree. None is believed only the
 // second time: a process that is just loading its program has no environment.
+// Where there is a control group, its own word is asked for as well.
 func (t *tree) members() ([]process, error) {
-	ps, err := t.look()
-	if err == nil && len(ps) == 0 {
+	const looks = 100
+	for n := 1; ; n++ {
+		ps, err := t.look()
+		if err != nil || len(ps) > 0 || n > 1 && !groupLives(t.group) || n == looks {
+			return ps, err
+		}
 		time.Sleep(2 * time.Millisecond)
-		ps, err = t.look()
 	}
-	return ps, err
 }
 
 // look takes one look for members.
