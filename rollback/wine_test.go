@@ -18,10 +18,9 @@ const onWindows = "^Test(Killed.*|R15KilledRollback|SoakKilledFolder|ManyStarter
 func TestUnderWine(t *testing.T) {
 	t.Parallel()
 	w := realtest.StartWine(t)
-	out, err := w.Command(w.BuildTest(t, "."), "-test.timeout=8m", "-test.v", "-test.run="+onWindows).CombinedOutput()
-	require.NoError(t, err, string(out))
+	out := w.Output(t, w.Command(w.BuildTest(t, "."), "-test.timeout=8m", "-test.v", "-test.run="+onWindows))
 	for _, name := range []string{"TestKilledProcess", "TestR15KilledRollback", "TestKilledRotation", "TestLockIsTheKernels", "TestManyStartersOneRuns", "TestKilledAtEveryStepOfAFolder", "TestSoakKilledFolder"} {
-		require.Contains(t, string(out), "--- PASS: "+name+" (", "it ran, and was not skipped")
+		require.Contains(t, out, "--- PASS: "+name+" (", "it ran, and was not skipped")
 	}
-	t.Logf("%s", out)
+	t.Log(out)
 }

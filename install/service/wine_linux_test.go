@@ -18,10 +18,9 @@ func TestUnderWine(t *testing.T) {
 		t.Skip("not in here")
 	}
 	w := realtest.StartWine(t)
-	out, err := w.Command(w.BuildTest(t, "."), "-test.timeout=4m", "-test.v", "-test.run=^(Test|Example)").CombinedOutput()
-	require.NoError(t, err, string(out))
-	t.Log(string(out))
+	out := w.Output(t, w.Command(w.BuildTest(t, "."), "-test.timeout=4m", "-test.v", "-test.run=^(Test|Example)"))
+	t.Log(out)
 	for _, name := range []string{"TestCloseAndOpenBringBackWhatWas", "TestAKilledUpdaterLosesNothing", "TestCloseWaitsForEveryProcess"} {
-		require.Contains(t, string(out), "--- PASS: "+name+" (", "it ran, and was not skipped")
+		require.Contains(t, out, "--- PASS: "+name+" (", "it ran, and was not skipped")
 	}
 }

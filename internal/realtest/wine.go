@@ -54,6 +54,26 @@ func (w *Wine) Command(args ...string) *exec.Cmd {
 	return cmd
 }
 
+// Output runs a command to its end and returns what it said. One that fails
+// without a word never began: on a busy machine Wine at times does not start,
+// and is asked again.
+func (w *Wine) Output(t testing.TB, cmd *exec.Cmd) string {
+	t.Helper()
+	const tries = 3
+	for try := 1; ; try++ {
+		fresh := exec.Command(cmd.Path, cmd.Args[1:]...)
+		fresh.Env, fresh.Dir = cmd.Env, cmd.Dir
+		out, err := fresh.CombinedOutput()
+		switch {
+		case err == nil:
+			return string(out)
+		case len(out) > 0 || try == tries:
+			t.Fatalf("%v, try %d: %s", err, try, out)
+		}
+		t.Logf("Wine did not begin: %v", err)
+	}
+}
+
 // BuildTest builds a package's tests for Windows and returns the program.
 func (w *Wine) BuildTest(t testing.TB, pkg string) string {
 	t.Helper()

@@ -6,8 +6,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"github.com/stretchr/testify/require"
 )
 
 // onWindows are packages whose tests run on Windows here, with a selection of
@@ -36,8 +34,7 @@ func TestPackagesUnderWine(t *testing.T) {
 		t.Run(p.name, func(t *testing.T) {
 			cmd := w.Command(exe, "-test.short", "-test.timeout=3m", "-test.run="+p.run, "-test.skip="+strings.Trim("LinksTheStandardLibraryAlone|"+p.skip, "|"))
 			cmd.Dir = filepath.Join("../..", p.name)
-			out, err := cmd.CombinedOutput()
-			require.NoError(t, err, string(out))
+			w.Output(t, cmd)
 		})
 	}
 }
