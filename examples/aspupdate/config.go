@@ -189,6 +189,7 @@ func (c *config) check() error {
 			return fmt.Errorf("%s = %q: it wants an absolute path", name, path)
 		}
 	}
+	unfenced := slices.ContainsFunc(c.Postgres, func(p postgresConfig) bool { return p.Unfenced != "" })
 	fenced := slices.ContainsFunc(c.Postgres, func(p postgresConfig) bool { return p.Unfenced == "" })
 	data := len(c.Postgres) + len(c.SQLite) + len(c.Folders) + len(c.Commands)
 	switch {
@@ -204,6 +205,8 @@ func (c *config) check() error {
 		return errors.New("no [[distribution]] is given")
 	case c.Application.NoFence == "" && len(c.Application.Close)+len(c.Application.FenceServices) == 0 && !fenced:
 		return errors.New("nothing keeps users out: give application.close and application.open, or application.fence_services, or say why not in application.no_fence")
+	case c.Application.NoFence != "" && unfenced: // nobody would open the database after a crash
+		return errors.New("application.no_fence and postgres.unfenced exclude one another: the application's fence is what keeps users out of that database")
 	case c.NoData == "" && data == 0:
 		return errors.New("nothing is backed up (R9): give [[postgres]], [[sqlite]], [[folder]] or [[command]], or say why not in no_data")
 	case c.NoData != "" && data > 0:
