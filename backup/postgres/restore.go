@@ -2,18 +2,11 @@ package postgres
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
-
-	"github.com/klauspost/compress/zstd"
 
 	"github.com/aspupdate/aspupdate/backup"
 )
@@ -218,83 +211,4 @@ func (s *session) cloneUnfit(ctx context.Context, f Facts) string {
 		return "the server is another one"
 	}
 	return ""
-}
-
-// load restores the dump into the empty database name, which is dropped where
-// that fails. Not in one transaction: a server has no locks for thousands of
-// tables or large objects. The commits wait for no disk; the one that swaps does.
-func (s *session) load(ctx context.Context, t tools, name, file string, f Facts) error {
-	conn, err := s.to(ctx, name)
-	if err != nil {
-		return err
-	}
-	defer closeConn(conn)
-	if f.NoPublic {
-		if _, err := conn.Exec(ctx, "DROP SCHEMA public"); err != nil {
-			return err
-		}
-	}
-	s.tell(StageLoad, "")
-	meter := s.d.meter(StageLoad, f.DumpBytes)
-	if toc := newContents(); toc == nil {
-		err = s.pour(ctx, t, name, file, f, meter)
-	} else {
-		err = s.loadInParts(ctx, t, name, file, f, toc, meter)
-		_ = toc.Close()
-	}
-	if err != nil {
-		return err
-	}
-	_, err = conn.Exec(ctx, "ANALYZE") // pg_dump leaves the planner's statistics out
-	return err
-}
-
-// loadInParts loads the rows and then makes indexes and foreign keys, several at a time.
-func (s *session) loadInParts(ctx context.Context, t tools, name, file string, f Facts, toc *contents, meter io.Writer) error {
-	err := s.pour(ctx, t, name, file, f, io.MultiWriter(meter, toc), "--section=pre-data", "--section=data")
-	if err != nil {
-		return err
-	}
-	const rest = "--section=post-data"
-	if !toc.whole(ctx, t.restore) {
-		return s.pour(ctx, t, name, file, f, io.Discard, rest)
-	}
-	cmd := s.restoring(ctx, t, name, rest, "--jobs="+jobs, inherited)
-	cmd.ExtraFiles = []*os.File{toc.File}
-	return errors.Join(run(cmd), ctx.Err())
-}
-
-func (s *session) restoring(ctx context.Context, t tools, name string, args ...string) *exec.Cmd {
-	cmd := s.command(ctx, name, t.restore, append(args, "--exit-on-error")...)
-	cmd.Env = append(cmd.Env, "PGOPTIONS="+asOurselves+" -c synchronous_commit=off")
-	return cmd
-}
-
-// pour has pg_restore read the dump from its standard input, and compares the
-// dump's SHA-256 with that of the backup.
-func (s *session) pour(ctx context.Context, t tools, name, file string, f Facts, also io.Writer, args ...string) error {
-	in, err := os.Open(file)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = in.Close() }()
-	unpack, err := zstd.NewReader(in, zstd.WithDecoderMaxMemory(1<<30))
-	if err != nil {
-		return err
-	}
-	defer unpack.Close()
-	raw := sha256.New()
-	source := io.TeeReader(unpack, io.MultiWriter(raw, also))
-	cmd := s.restoring(ctx, t, name, args...)
-	cmd.Stdin = source
-	if err := run(cmd); err != nil {
-		return errors.Join(err, ctx.Err())
-	}
-	if _, err := io.Copy(io.Discard, source); err != nil {
-		return err
-	}
-	if sum := hex.EncodeToString(raw.Sum(nil)); sum != f.DumpSHA256 {
-		return fmt.Errorf("%w: the dump's SHA-256 is %s, backed up was %s", backup.ErrDamaged, sum, f.DumpSHA256)
-	}
-	return nil
 }

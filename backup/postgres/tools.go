@@ -26,6 +26,8 @@ type tools struct {
 	version       string // as pg_dump tells it
 }
 
+const maxLine = 64 << 10 // bytes, of what a program says
+
 var versionForm = regexp.MustCompile(`\(PostgreSQL\) ([0-9]+)`)
 
 // findTools looks for programs that can read a server of that version
@@ -112,9 +114,21 @@ const asOurselves = "-c role=none"
 
 // run runs a command; the error carries the end of what it complained of.
 func run(cmd *exec.Cmd) error {
+	return runHeard(cmd, nothing)
+}
+
+// runHeard also tells each line to heard, which reports whether it is no complaint.
+func runHeard(cmd *exec.Cmd, heard func(line string) bool) error {
 	stderr := &tail{max: 4 << 10}
-	cmd.Stderr = stderr
-	if err := cmd.Run(); err != nil {
+	lines := &lineWriter{line: func(line []byte) {
+		if !heard(string(line)) {
+			_, _ = stderr.Write(line) // never fails
+		}
+	}}
+	cmd.Stderr = lines
+	err := cmd.Run()
+	lines.flush()
+	if err != nil {
 		return fmt.Errorf("%s: %w: %s", filepath.Base(cmd.Path), err, strings.TrimSpace(stderr.String()))
 	}
 	return nil
@@ -185,6 +199,33 @@ func cutValue(s string) (value, rest string) {
 		}
 	}
 	return b.String(), ""
+}
+
+// lineWriter tells what is written to it line by line.
+type lineWriter struct {
+	line func([]byte)
+	part []byte
+}
+
+func (l *lineWriter) Write(p []byte) (int, error) {
+	n := len(p)
+	for {
+		i := bytes.IndexByte(p, '\n')
+		if i < 0 {
+			break
+		}
+		l.line(append(l.part, p[:i+1]...))
+		l.part, p = l.part[:0], p[i+1:]
+	}
+	if l.part = append(l.part, p...); len(l.part) > maxLine {
+		l.flush()
+	}
+	return n, nil
+}
+
+func (l *lineWriter) flush() {
+	l.line(l.part)
+	l.part = l.part[:0]
 }
 
 // tail keeps the last bytes written to it.

@@ -1,0 +1,191 @@
+package postgres
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/klauspost/compress/zstd"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/aspupdate/aspupdate/backup"
+)
+
+// load restores the dump into the empty database name, which is dropped where
+// that fails. Not in one transaction: a server has no locks for thousands of
+// tables or large objects. The commits wait for no disk; the one that swaps does.
+func (s *session) load(ctx context.Context, t tools, name, file string, f Facts) error {
+	conn, err := s.to(ctx, name)
+	if err != nil {
+		return err
+	}
+	defer closeConn(conn)
+	if f.NoPublic {
+		if _, err := conn.Exec(ctx, "DROP SCHEMA public"); err != nil {
+			return err
+		}
+	}
+	s.tell(StageLoad, "")
+	meter := s.d.meter(StageLoad, f.DumpBytes)
+	if toc := newContents(); toc == nil {
+		err = s.pour(ctx, t, name, file, f, meter, nothing)
+	} else {
+		err = s.loadInParts(ctx, t, name, file, f, toc, meter)
+		_ = toc.Close()
+	}
+	if err != nil {
+		return err
+	}
+	_, err = conn.Exec(ctx, "ANALYZE") // pg_dump leaves the planner's statistics out
+	return err
+}
+
+// loadInParts loads the rows, makes the indexes and keys of a table while the
+// rows of the next ones come, and then, several at a time, all that is left.
+// pg_restore itself does so only from a dump that is a file, which this one is not.
+func (s *session) loadInParts(ctx context.Context, t tools, name, file string, f Facts, toc *contents, meter io.Writer) error {
+	contents := sync.OnceValue(func() *order { return toc.read(ctx, t.restore) })
+	filled := newMilestones()
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		err := s.pour(gctx, t, name, file, f, io.MultiWriter(meter, toc), filled.heard, "--verbose", "--section=pre-data", "--section=data")
+		filled.end()
+		if o := contents(); err == nil && o != nil {
+			err = s.make(gctx, t, name, toc, o.take(len(o.filled)), jobs)
+		}
+		return err
+	})
+	g.Go(func() error {
+		for n := range filled.reached(gctx) {
+			o := contents()
+			if o == nil {
+				return nil
+			}
+			if err := s.make(gctx, t, name, toc, o.take(n), "1"); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	o := contents()
+	if o == nil {
+		return s.pour(ctx, t, name, file, f, io.Discard, nothing, postData)
+	}
+	return s.make(ctx, t, name, toc, o.rest, jobs)
+}
+
+// make makes those of a dump's entries that come after the rows.
+func (s *session) make(ctx context.Context, t tools, name string, toc *contents, entries []string, jobs string) error {
+	if len(entries) == 0 {
+		return nil
+	}
+	list, err := unnamed()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = list.Close() }()
+	for _, id := range entries {
+		if _, err := fmt.Fprintln(list, id+";"); err != nil {
+			return err
+		}
+	}
+	cmd := s.restoring(ctx, t, name, postData, "--jobs="+jobs, "--use-list="+inherited(1), inherited(0))
+	cmd.ExtraFiles = []*os.File{toc.File, list}
+	return errors.Join(run(cmd), ctx.Err())
+}
+
+func (s *session) restoring(ctx context.Context, t tools, name string, args ...string) *exec.Cmd {
+	cmd := s.command(ctx, name, t.restore, append(args, "--exit-on-error")...)
+	cmd.Env = append(cmd.Env, "PGOPTIONS="+asOurselves+" -c synchronous_commit=off")
+	return cmd
+}
+
+// pour has pg_restore read the dump from its standard input, and compares the
+// dump's SHA-256 with that of the backup, and tells heard what it says.
+func (s *session) pour(ctx context.Context, t tools, name, file string, f Facts, also io.Writer, heard func(line string) (known bool), args ...string) error {
+	in, err := os.Open(file)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = in.Close() }()
+	unpack, err := zstd.NewReader(in, zstd.WithDecoderMaxMemory(1<<30))
+	if err != nil {
+		return err
+	}
+	defer unpack.Close()
+	raw := sha256.New()
+	source := io.TeeReader(unpack, io.MultiWriter(raw, also))
+	cmd := s.restoring(ctx, t, name, args...)
+	cmd.Stdin = source
+	if err := runHeard(cmd, heard); err != nil {
+		return errors.Join(err, ctx.Err())
+	}
+	if _, err := io.Copy(io.Discard, source); err != nil {
+		return err
+	}
+	if sum := hex.EncodeToString(raw.Sum(nil)); sum != f.DumpSHA256 {
+		return fmt.Errorf("%w: the dump's SHA-256 is %s, backed up was %s", backup.ErrDamaged, sum, f.DumpSHA256)
+	}
+	return nil
+}
+
+// milestones counts the tables that are filled, by what pg_restore --verbose
+// says. Should it say so in other words one day, all indexes come after all rows.
+type milestones struct {
+	begun atomic.Int64
+	news  chan struct{} // holds one
+	over  chan struct{}
+}
+
+func newMilestones() *milestones {
+	return &milestones{news: make(chan struct{}, 1), over: make(chan struct{})}
+}
+
+// heard reports whether a line is no complaint: those have a label.
+func (m *milestones) heard(line string) bool {
+	text, ok := strings.CutPrefix(line, "pg_restore: ")
+	if strings.HasPrefix(text, "processing data for table ") {
+		m.begun.Add(1)
+		select {
+		case m.news <- struct{}{}:
+		default:
+		}
+	}
+	label, _, _ := strings.Cut(text, " ")
+	return ok && !strings.HasSuffix(label, ":")
+}
+
+func (m *milestones) end() { close(m.over) }
+
+// reached yields how many tables are filled as long as there are more to come.
+func (m *milestones) reached(ctx context.Context) iter.Seq[int] {
+	return func(yield func(int) bool) {
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-m.over:
+				return
+			case <-m.news:
+				// The one that was begun last is not filled yet.
+				if n := int(m.begun.Load()) - 1; n > 0 && !yield(n) {
+					return
+				}
+			}
+		}
+	}
+}
+
+func nothing(string) bool { return false }

@@ -1,0 +1,181 @@
+package postgres
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// heldBack lets the first bytes of a dump through, and the rest once it is told.
+type heldBack struct {
+	first int64
+	until func()
+}
+
+func (h *heldBack) Write(p []byte) (int, error) {
+	if h.first -= int64(len(p)); h.first < 0 && h.until != nil {
+		h.until()
+		h.until = nil
+	}
+	return len(p), nil
+}
+
+// The indexes and the key of a table are there before the next table's last rows.
+func TestIndexesWhileRowsCome(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS != "linux" {
+		t.Skip("the rows come first where the system has no files without names")
+	}
+	w := newWorld(t)
+	w.admin(t, w.name, `CREATE TABLE a_first (id int PRIMARY KEY, name text);
+		CREATE INDEX a_name ON a_first (name);
+		CREATE TABLE z_last (id int PRIMARY KEY REFERENCES a_first, photo text);
+		INSERT INTO a_first SELECT g, g FROM generate_series(1, 1000) g;
+		INSERT INTO z_last SELECT g, (SELECT string_agg(md5(random()::text), '') FROM generate_series(1, 256)) FROM generate_series(1, 1000) g`)
+	before := w.state(t)
+	snap := w.take(t)
+	require.NoError(t, w.db.Open(t.Context()))
+	f, err := ReadFacts(snap.Meta)
+	require.NoError(t, err)
+	dir, err := w.store.Path(snap.ID)
+	require.NoError(t, err)
+	s, err := w.db.begin(t.Context())
+	require.NoError(t, err)
+	defer s.close()
+	tools, err := w.db.findTools(t.Context(), s.version)
+	require.NoError(t, err)
+	toc := newContents()
+	require.NotNil(t, toc)
+	defer func() { _ = toc.Close() }()
+	beside := besideName(w.name, kindNew, newMark())
+	made := func() (there bool) {
+		conn := w.connect(t, w.c.Admin(beside))
+		defer closeConn(conn)
+		require.NoError(t, conn.QueryRow(t.Context(), "SELECT to_regclass('public.a_first_pkey') IS NOT NULL AND to_regclass('public.a_name') IS NOT NULL").Scan(&there))
+		return there
+	}
+	held := false
+	hold := &heldBack{first: f.DumpBytes - 1<<20, until: func() {
+		held = true
+		require.Eventually(t, made, time.Minute, 50*time.Millisecond)
+	}}
+	got, err := s.buildFrom(t.Context(), beside, f, func() error {
+		_, err := s.Exec(t.Context(), createStatement(beside, f))
+		return err
+	}, func() error {
+		return s.loadInParts(t.Context(), tools, beside, filepath.Join(dir, dumpFile), f, toc, hold)
+	})
+	require.NoError(t, err)
+	require.True(t, held)
+	require.Empty(t, f.differences(got))
+	require.NoError(t, s.drop(t.Context(), beside))
+	require.Equal(t, before, w.state(t))
+}
+
+// R15: an index may be made of what a function finds in another table, whose
+// rows must then be there.
+func TestR15IndexThatAsksForOtherRows(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.admin(t, w.name, `CREATE TABLE z_names (id int PRIMARY KEY, name text);
+		CREATE FUNCTION name_of(n int) RETURNS text IMMUTABLE LANGUAGE sql AS 'SELECT name FROM public.z_names WHERE id = n';
+		CREATE TABLE a_children (id int PRIMARY KEY);
+		CREATE INDEX a_names ON a_children (public.name_of(id));
+		INSERT INTO z_names SELECT g, 'name ' || g FROM generate_series(1, 20000) g;
+		INSERT INTO a_children SELECT generate_series(1, 20000); REINDEX TABLE a_children`)
+	found := func() (n int) {
+		conn := w.connect(t, w.c.Admin(w.name))
+		defer closeConn(conn)
+		_, err := conn.Exec(t.Context(), "SET enable_seqscan = off")
+		require.NoError(t, err)
+		require.NoError(t, conn.QueryRow(t.Context(), "SELECT count(*) FROM a_children WHERE public.name_of(id) IN ('name 1', 'name 20000')").Scan(&n))
+		return n
+	}
+	require.Equal(t, 2, found())
+	snap := w.take(t)
+	require.NoError(t, w.db.Tidy(t.Context())) // the dump alone
+	_, err := w.store.Restore(t.Context(), snap.ID, w.db)
+	require.NoError(t, err)
+	require.Equal(t, 2, found())
+}
+
+// What needs its table alone is told apart from what needs more.
+func TestOrder(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS != "linux" {
+		t.Skip("not asked elsewhere")
+	}
+	w := newWorld(t)
+	w.admin(t, "postgres", "CREATE DATABASE "+ident(w.name+"_order")+" TEMPLATE template0")
+	t.Cleanup(func() { w.admin(t, "postgres", "DROP DATABASE "+ident(w.name+"_order")+" WITH (FORCE)") })
+	w.admin(t, w.name+"_order", `CREATE FUNCTION f(int) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT 1';
+		CREATE TABLE b (id int PRIMARY KEY, c int UNIQUE, d int);
+		CREATE INDEX own_index ON b (d);
+		CREATE INDEX by_function ON b (f(d));
+		COMMENT ON INDEX own_index IS E'of\nb';
+		CREATE TABLE "a; DATA" (id int CONSTRAINT "INDEX ATTACH" PRIMARY KEY REFERENCES b);
+		CREATE TABLE p (id int PRIMARY KEY) PARTITION BY RANGE (id);
+		CREATE TABLE p1 PARTITION OF p FOR VALUES FROM (1) TO (9)`)
+	file := filepath.Join(t.TempDir(), "x.dump")
+	s, err := w.db.begin(t.Context())
+	require.NoError(t, err)
+	defer s.close()
+	tools, err := w.db.findTools(t.Context(), s.version)
+	require.NoError(t, err)
+	require.NoError(t, run(s.command(t.Context(), w.name+"_order", tools.dump, "-Fc", "--file="+file)))
+	dump, err := os.Open(file)
+	require.NoError(t, err)
+	defer func() { _ = dump.Close() }()
+	o := (&contents{File: dump}).read(t.Context(), tools.restore)
+	require.NotNil(t, o)
+	require.Len(t, o.filled, 3, "a, b and p1")
+	list, err := exec.CommandContext(t.Context(), tools.restore, "--list", file).Output()
+	require.NoError(t, err)
+	require.Len(t, o.take(1), 1, "the key of a:\n%s", list)
+	require.Len(t, o.take(2), 3, "two keys and an index of b")
+	require.Empty(t, o.take(9), "the key of a partition comes with that of the whole")
+	require.Nil(t, (&contents{File: dump}).read(t.Context(), "/nowhere"))
+}
+
+func TestMilestones(t *testing.T) {
+	t.Parallel()
+	m := newMilestones()
+	for line, known := range map[string]bool{
+		"pg_restore: creating TABLE \"public.a\"\n": true, "pg_restore: error: could not\n": false, "pg_restore: warning: x\n": false,
+		"pg_restore: detail: y\n": false, "Command was: COPY\n": false, "\n": false, "pg_restore: [custom archiver] x\n": true,
+	} {
+		require.Equal(t, known, m.heard(line), line)
+	}
+	require.True(t, m.heard("pg_restore: processing data for table \"public.a\"\n"))
+	require.True(t, m.heard("pg_restore: processing data for table \"public.b\"\n"))
+	for n := range m.reached(t.Context()) {
+		require.Equal(t, 1, n, "b is not filled")
+		m.end()
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range newMilestones().reached(ctx) {
+		t.Fatal("nothing began")
+	}
+}
+
+func TestLineWriter(t *testing.T) {
+	t.Parallel()
+	var lines []string
+	l := &lineWriter{line: func(line []byte) { lines = append(lines, string(line)) }}
+	for _, part := range []string{"one\ntw", "o\n\nth", "ree"} {
+		n, err := l.Write([]byte(part))
+		require.NoError(t, err)
+		require.Len(t, part, n)
+	}
+	l.flush()
+	require.Equal(t, []string{"one\n", "two\n", "\n", "three"}, lines)
+	_, _ = l.Write(make([]byte, maxLine+1))
+	require.Len(t, lines, 5, "without an end it is told all the same")
+}
