@@ -40,7 +40,7 @@ func TestUnderWine(t *testing.T) {
 	}
 
 	w := realtest.StartWine(t)
-	cmd := w.Command(w.BuildTest(t, "."), "-test.timeout=4m", "-test.v", "-test.run=^(Test|Example)")
+	cmd := w.Command(w.BuildTest(t, "."), realtest.TestTimeout, "-test.v", "-test.run=^(Test|Example)")
 	cmd.Env = append(cmd.Env, packagesVar+"=Z:"+packages)
 	out := w.Output(t, cmd)
 	for _, name := range []string{"TestNSIS", "TestMSI", "TestServiceOutlastsTheInstaller", "TestRealInstallerOutlivesItsRunner", "TestRebootPendingOfWindows", "TestFrameworkOfWindows", "TestRightsOfTokens", "TestPrivateFolderIsClosedToOthers"} {

@@ -20,6 +20,7 @@ import (
 	"github.com/aspupdate/aspupdate/backup"
 	"github.com/aspupdate/aspupdate/backup/files"
 	"github.com/aspupdate/aspupdate/install"
+	"github.com/aspupdate/aspupdate/internal/realtest"
 	"github.com/aspupdate/aspupdate/rollback"
 )
 
@@ -161,7 +162,7 @@ func folderUpdater() {
 
 func newFolderSite(t *testing.T, kind string) folderSite {
 	t.Helper()
-	s := folderSite{t.TempDir()}
+	s := folderSite{realtest.TempDir(t)}
 	require.NoError(t, errors.Join(
 		s.put("archive/"+oldVersion, oldVersion+" good"), s.put("archive/"+newVersion, newVersion+" "+kind),
 		s.put("live/app", oldVersion), s.put("live/data", oldVersion+"\n"+oldRows)))

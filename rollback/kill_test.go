@@ -16,6 +16,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/aspupdate/aspupdate/internal/realtest"
 	"github.com/aspupdate/aspupdate/rollback"
 )
 
@@ -205,7 +206,7 @@ func child() {
 }
 
 func TestLockIsTheKernels(t *testing.T) {
-	dir := t.TempDir()
+	dir := realtest.TempDir(t)
 	cmd := as("holder", "ROLLBACK_TEST_WORLD="+dir)
 	in, err := cmd.StdinPipe()
 	require.NoError(t, err)
@@ -240,7 +241,7 @@ func TestLockIsTheKernels(t *testing.T) {
 // A lock whose holder was killed while it started a program is that program's
 // for a moment: whoever comes then gets it all the same.
 func TestLockThatIsGivenUpInAMomentIsTaken(t *testing.T) {
-	dir := t.TempDir()
+	dir := realtest.TempDir(t)
 	l, err := rollback.Acquire(dir, "holding", testTime)
 	require.NoError(t, err)
 	released := make(chan error, 1)

@@ -18,7 +18,7 @@ const onWindows = "^Test(Killed.*|R15KilledRollback|SoakKilledFolder|ManyStarter
 func TestUnderWine(t *testing.T) {
 	t.Parallel()
 	w := realtest.StartWine(t)
-	out := w.Output(t, w.Command(w.BuildTest(t, "."), "-test.timeout=8m", "-test.v", "-test.run="+onWindows))
+	out := w.Output(t, w.Command(w.BuildTest(t, "."), realtest.TestTimeout, "-test.v", "-test.run="+onWindows))
 	for _, name := range []string{"TestKilledProcess", "TestR15KilledRollback", "TestKilledRotation", "TestLockIsTheKernels", "TestManyStartersOneRuns", "TestKilledAtEveryStepOfAFolder", "TestSoakKilledFolder"} {
 		require.Contains(t, out, "--- PASS: "+name+" (", "it ran, and was not skipped")
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/aspupdate/aspupdate/internal/durable"
+	"github.com/aspupdate/aspupdate/internal/realtest"
 	"github.com/aspupdate/aspupdate/rollback"
 )
 
@@ -47,7 +48,7 @@ const (
 // newWorld makes a machine that runs oldVersion, with both versions'
 // installers in the archive.
 func newWorld(t testing.TB, parts ...string) *world {
-	w := &world{root: t.TempDir(), parts: parts, boot: "boot-1"}
+	w := &world{root: realtest.TempDir(t), parts: parts, boot: "boot-1"}
 	for _, p := range parts {
 		w.write(t, "app."+p, oldVersion)
 		w.write(t, "data."+p, "schema "+oldVersion+"\nrow 1\nrow 2\n")

@@ -27,7 +27,7 @@ func TestUnderWine(t *testing.T) {
 		require.NoError(t, err, string(out))
 	}
 	w := realtest.StartWine(t)
-	cmd := w.Command(w.BuildTest(t, "."), "-test.timeout=4m", "-test.v", "-test.run=^TestR15WayBackOfAnMSI$")
+	cmd := w.Command(w.BuildTest(t, "."), realtest.TestTimeout, "-test.v", "-test.run=^TestR15WayBackOfAnMSI$")
 	cmd.Dir = packages
 	require.Contains(t, w.Output(t, cmd), "--- PASS: TestR15WayBackOfAnMSI (", "it ran, and was not skipped")
 }

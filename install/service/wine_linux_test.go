@@ -18,7 +18,7 @@ func TestUnderWine(t *testing.T) {
 		t.Skip("not in here")
 	}
 	w := realtest.StartWine(t)
-	out := w.Output(t, w.Command(w.BuildTest(t, "."), "-test.timeout=4m", "-test.v", "-test.run=^(Test|Example)"))
+	out := w.Output(t, w.Command(w.BuildTest(t, "."), realtest.TestTimeout, "-test.v", "-test.run=^(Test|Example)"))
 	t.Log(out)
 	for _, name := range []string{"TestCloseAndOpenBringBackWhatWas", "TestAKilledUpdaterLosesNothing", "TestCloseWaitsForEveryProcess"} {
 		require.Contains(t, out, "--- PASS: "+name+" (", "it ran, and was not skipped")

@@ -1,41 +1,41 @@
 package realtest
 
 import (
+	"context"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // A Wine is a throwaway Windows in a folder.
 type Wine struct {
 	Prefix string
 
-	program string
+	program, server string
 }
+
+// A test of Go's ends itself after TestTimeout; what has not ended a little
+// later is a Wine that stands still.
+const (
+	TestTimeout = "-test.timeout=3m"
+	wineLimit   = 3*time.Minute + 20*time.Second
+)
 
 // StartWine makes a Windows by Wine that ends with the test, without a
 // display and apart from any other of this user, or skips the test where Wine
 // is not installed. That takes some seconds.
 func StartWine(t testing.TB) *Wine {
 	t.Helper()
-	w := &Wine{Prefix: filepath.Join(t.TempDir(), "wine"), program: Program(t, "wine")}
-	server := Program(t, "wineserver", "/usr/lib/wine")
-	t.Cleanup(func() {
-		// Whatever runs in this prefix ends, and nothing in another.
-		cmd := exec.Command(server, "-k")
-		cmd.Env = w.env()
-		_ = cmd.Run()
-		cmd = exec.Command(server, "-w")
-		cmd.Env = w.env()
-		_ = cmd.Run()
-	})
-	if out, err := w.Command("wineboot", "-i").CombinedOutput(); err != nil {
-		t.Fatalf("wineboot: %v: %s", err, out)
-	}
+	w := &Wine{Prefix: filepath.Join(t.TempDir(), "wine"), program: Program(t, "wine"), server: Program(t, "wineserver", "/usr/lib/wine")}
+	t.Cleanup(w.end)
+	w.Output(t, w.Command("wineboot", "-i"))
+	w.ask("-w") // what it began in the background is a part of it
 	system32 := filepath.Join(w.Prefix, "drive_c", "windows", "system32")
 	dll := filepath.Join(system32, "bcryptprimitives.dll")
 	if _, err := os.Stat(dll); err != nil { // as in Wine 8: Go's programs need it
@@ -55,23 +55,63 @@ func (w *Wine) Command(args ...string) *exec.Cmd {
 }
 
 // Output runs a command to its end and returns what it said. One that fails
-// without a word never began: on a busy machine Wine at times does not start,
-// and is asked again.
+// without a word never began, and one that does not end stands still: on a busy
+// machine Wine at times does either, and is asked again.
 func (w *Wine) Output(t testing.TB, cmd *exec.Cmd) string {
 	t.Helper()
 	const tries = 3
 	for try := 1; ; try++ {
-		fresh := exec.Command(cmd.Path, cmd.Args[1:]...)
-		fresh.Env, fresh.Dir = cmd.Env, cmd.Dir
-		out, err := fresh.CombinedOutput()
+		out, err := w.output(t, cmd)
+		stands := errors.Is(err, context.DeadlineExceeded)
 		switch {
 		case err == nil:
-			return string(out)
-		case len(out) > 0 || try == tries:
-			t.Fatalf("%v, try %d: %s", err, try, out)
+			return out
+		case try == tries || len(out) > 0 && !stands || stands && try > 1:
+			t.Fatalf("%v: %v, try %d: %s", cmd.Args[1:], err, try, out)
+		case stands:
+			w.end()
 		}
-		t.Logf("Wine did not begin: %v", err)
+		t.Logf("Wine did not work, %s is asked again: %v: %s", cmd.Args[1], err, out)
 	}
+}
+
+// output collects what a command says in a file: what Wine keeps running behind
+// it would hold a pipe open.
+func (w *Wine) output(t testing.TB, cmd *exec.Cmd) (string, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), wineLimit)
+	defer cancel()
+	said, err := os.Create(filepath.Join(t.TempDir(), "said"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = said.Close() }()
+	fresh := exec.CommandContext(ctx, cmd.Path, cmd.Args[1:]...)
+	fresh.Env, fresh.Dir, fresh.Stdout, fresh.Stderr = cmd.Env, cmd.Dir, said, said
+	if err = fresh.Run(); ctx.Err() != nil {
+		err = ctx.Err()
+	}
+	out, rerr := os.ReadFile(said.Name())
+	if rerr != nil {
+		t.Fatal(rerr)
+	}
+	return string(out), err
+}
+
+// end ends whatever runs in this prefix, and nothing in another.
+func (w *Wine) end() {
+	w.ask("-k")
+	w.ask("-w")
+}
+
+// ask has the prefix's server do something, -k to end all and -w to wait until
+// all has ended, for a minute at most.
+func (w *Wine) ask(what string) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, w.server, what)
+	cmd.Env = w.env()
+	_ = cmd.Run()
 }
 
 // BuildTest builds a package's tests for Windows and returns the program.

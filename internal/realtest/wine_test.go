@@ -32,7 +32,7 @@ func TestPackagesUnderWine(t *testing.T) {
 	for _, p := range onWindows {
 		exe := w.BuildTest(t, "../../"+p.name)
 		t.Run(p.name, func(t *testing.T) {
-			cmd := w.Command(exe, "-test.short", "-test.timeout=3m", "-test.run="+p.run, "-test.skip="+strings.Trim("LinksTheStandardLibraryAlone|"+p.skip, "|"))
+			cmd := w.Command(exe, "-test.short", TestTimeout, "-test.run="+p.run, "-test.skip="+strings.Trim("LinksTheStandardLibraryAlone|"+p.skip, "|"))
 			cmd.Dir = filepath.Join("../..", p.name)
 			w.Output(t, cmd)
 		})

@@ -1,0 +1,33 @@
+package realtest
+
+import (
+	"os"
+	"runtime"
+	"testing"
+	"time"
+)
+
+// TempDir is like t.TempDir for processes that are killed in it: Windows removes
+// no file that one of them still has open, and on a busy machine they take longer
+// to end than the two seconds that testing waits.
+func TempDir(t testing.TB) string {
+	t.Helper()
+	if runtime.GOOS != "windows" {
+		return t.TempDir()
+	}
+	dir, err := os.MkdirTemp("", "aspupdate-test-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		var err error
+		for wait := time.Millisecond; wait < 20*time.Second; wait *= 2 {
+			if err = os.RemoveAll(dir); err == nil {
+				return
+			}
+			time.Sleep(wait)
+		}
+		t.Errorf("a process has not ended: %v", err)
+	})
+	return dir
+}
