@@ -30,8 +30,8 @@ type bench struct {
 	backer string
 }
 
-func open(ctx context.Context, parent string) (b *bench, err error) {
-	b = &bench{}
+func open(ctx context.Context, parent string) (_ *bench, err error) {
+	b := &bench{}
 	if b.dir, err = os.MkdirTemp(parent, "aspupdate-peers-"); err != nil {
 		return nil, err
 	}
