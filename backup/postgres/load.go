@@ -53,20 +53,23 @@ func (s *session) load(ctx context.Context, t tools, name, file string, f Facts)
 // rows of the next ones come, and then, several at a time, all that is left.
 // pg_restore itself does so only from a dump that is a file, which this one is not.
 func (s *session) loadInParts(ctx context.Context, t tools, name, file string, f Facts, toc *contents, meter io.Writer) error {
-	contents := sync.OnceValue(func() *order { return toc.read(ctx, t.restore) })
+	listed := sync.OnceValue(func() *order { return toc.read(ctx, t.restore) })
 	filled := newMilestones()
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
 		err := s.pour(gctx, t, name, file, f, io.MultiWriter(meter, toc), filled.heard, "--verbose", "--section=pre-data", "--section=data")
 		filled.end()
-		if o := contents(); err == nil && o != nil {
-			err = s.make(gctx, t, name, toc, o.take(len(o.filled)), jobs)
+		if err != nil {
+			return err
 		}
-		return err
+		if o := listed(); o != nil {
+			return s.make(gctx, t, name, toc, o.take(len(o.filled)), jobs)
+		}
+		return nil
 	})
 	g.Go(func() error {
 		for n := range filled.reached(gctx) {
-			o := contents()
+			o := listed()
 			if o == nil {
 				return nil
 			}
@@ -79,7 +82,7 @@ func (s *session) loadInParts(ctx context.Context, t tools, name, file string, f
 	if err := g.Wait(); err != nil {
 		return err
 	}
-	o := contents()
+	o := listed()
 	if o == nil {
 		return s.pour(ctx, t, name, file, f, io.Discard, nothing, postData)
 	}
