@@ -29,6 +29,7 @@ type realSite struct {
 	cluster        *realtest.Cluster
 	users          []*writer
 	config         map[string]string // replacements, for tests that break something
+	more           []string          // of the environment
 }
 
 var bundle = []struct{ distribution, database string }{{"АСП", "asp"}, {"Опека", "opeka"}}
@@ -165,10 +166,10 @@ every = '200ms'
 }
 
 func (s *realSite) env() []string {
-	return []string{
+	return append([]string{
 		"SITE_FTP_PASSWORD=" + s.server.Password, "ASPUPDATE_CONFIG=" + s.configFile(),
 		"PGHOST=127.0.0.1", fmt.Sprint("PGPORT=", s.cluster.Port), "PGUSER=postgres", "PGPASSWORD=" + s.cluster.Password,
-	}
+	}, s.more...)
 }
 
 func (s *realSite) run(t testing.TB, name string, args ...string) (code int, stdout, stderr string) {
@@ -326,6 +327,17 @@ const migrationDone = "SELECT 1;"
 // installer is at work on its database.
 func (s *realSite) killMidway(t *testing.T) {
 	t.Helper()
+	marker := filepath.Join(s.site, bundle[1].database+".migrating")
+	s.killWhen(t, func() bool {
+		_, err := os.Stat(marker)
+		return err == nil
+	})
+	require.FileExists(t, marker, "the installer is still at work")
+}
+
+// killWhen starts an update and kills it by SIGKILL.
+func (s *realSite) killWhen(t *testing.T, at func() bool) {
+	t.Helper()
 	cmd := exec.Command(program, "update", "--config", s.configFile())
 	cmd.Env = append(os.Environ(), s.env()...)
 	var out strings.Builder
@@ -333,20 +345,15 @@ func (s *realSite) killMidway(t *testing.T) {
 	require.NoError(t, cmd.Start())
 	ended := make(chan struct{})
 	go func() { _ = cmd.Wait(); close(ended) }()
-	marker := filepath.Join(s.site, bundle[1].database+".migrating")
-	for {
-		if _, err := os.Stat(marker); err == nil {
-			break
-		}
+	for !at() {
 		select {
 		case <-ended:
 			t.Fatalf("the update ended before it could be killed: %s", out.String())
-		case <-time.After(10 * time.Millisecond):
+		case <-time.After(5 * time.Millisecond):
 		}
 	}
 	require.NoError(t, cmd.Process.Kill())
 	<-ended
-	require.FileExists(t, marker, "the installer is still at work")
 }
 
 // A writer is a user who never stops writing.
