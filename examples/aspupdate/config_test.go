@@ -1,42 +1,22 @@
 package main
 
 import (
-	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
-
-	"github.com/aspupdate/aspupdate/install/service"
-	"github.com/aspupdate/aspupdate/rollback"
 )
 
-// goodConfig is the smallest configuration that is accepted, and where the
-// bad ones below start from.
+// goodConfig is the smallest configuration that is accepted, with its folders
+// in dir.
 func goodConfig(dir string) string {
-	return strings.ReplaceAll(`state = 'DIR/state'
-archive = 'DIR/archive'
-backups = 'DIR/backups'
-no_data = 'a test'
-[server]
-address = '127.0.0.1:1'
-
-[window]
-any_time = 'a test'
-
-[application]
-no_fence = 'a test'
-
-[[distribution]]
-name = 'АСП'
-unauthenticated = 'a test'
-
-[distribution.probe]
-http = 'http://127.0.0.1:1/'
-`, "DIR", filepath.ToSlash(dir))
+	text, err := os.ReadFile("../internal/site/testdata/smallest.toml")
+	if err != nil {
+		panic(err)
+	}
+	return strings.NewReplacer("DIR", filepath.ToSlash(dir), "\r\n", "\n").Replace(string(text))
 }
 
 // TestBadConfigSaysWhereAndWhatIsAllowed breaks the good configuration in
@@ -109,67 +89,4 @@ func TestBadConfigSaysWhereAndWhatIsAllowed(t *testing.T) {
 	code, _, errs := aspupdate(t, nil, "update", "--config", "no-such-file.toml")
 	require.Equal(t, exitUsage, code)
 	require.Contains(t, errs, "there is no file no-such-file.toml")
-}
-
-func TestGoodConfigIsRead(t *testing.T) {
-	dir := t.TempDir()
-	path := filepath.Join(dir, "aspupdate.toml")
-	require.NoError(t, os.WriteFile(path, []byte(goodConfig(dir)), 0o600))
-	c, err := loadConfig(path)
-	require.NoError(t, err)
-	require.Equal(t, "АСП", c.Distributions[0].Name)
-}
-
-func TestTrustIsByName(t *testing.T) {
-	dir := t.TempDir()
-	path := filepath.Join(dir, "aspupdate.toml")
-	for keys, pinned := range map[string]bool{
-		"":                   false,
-		"tls = 'explicit'\n": false,
-		"tls = 'explicit'\ntls_certificate = '" + strings.Repeat("aB:", 31) + "01'\n": true,
-		"tls = 'implicit'\ntls_insecure = 'a laboratory'\n":                           true,
-	} {
-		text := strings.Replace(goodConfig(dir), "address =", keys+"address =", 1)
-		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
-		c, err := loadConfig(path)
-		require.NoError(t, err, keys)
-		src := newSite(c, &printer{out: io.Discard}, false).source
-		require.Equal(t, pinned, src.TLSConfig != nil, keys)
-		if pinned {
-			require.NotNil(t, src.TLSConfig.VerifyConnection)
-		}
-	}
-}
-
-func TestSecretsDoNotPrint(t *testing.T) {
-	t.Setenv("ASPUPDATE_TEST_PASSWORD", "correct horse")
-	dir := t.TempDir()
-	path := filepath.Join(dir, "aspupdate.toml")
-	text := strings.Replace(goodConfig(dir), "address =", "password_env = 'ASPUPDATE_TEST_PASSWORD'\naddress =", 1)
-	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
-	c, err := loadConfig(path)
-	require.NoError(t, err)
-	require.Equal(t, "correct horse", c.Server.value)
-	for _, format := range []string{"%v", "%+v", "%#v", "%s"} {
-		require.NotContains(t, fmt.Sprintf(format, c), "correct horse", format)
-		require.NotContains(t, fmt.Sprintf(format, *c), "correct horse", format)
-	}
-}
-
-// Services alone keep users out too. Which of them are stopped, and where what
-// was found before is kept, is all that the program adds to install/service.
-func TestServicesAreFenceAndApplication(t *testing.T) {
-	dir := t.TempDir()
-	path := filepath.Join(dir, "aspupdate.toml")
-	text := strings.Replace(goodConfig(dir), "no_fence = 'a test'", "fence_services = ['entry', 'pages']\nservices = ['asp']", 1)
-	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
-	c, err := loadConfig(path)
-	require.NoError(t, err)
-	u, err := newSite(c, &printer{out: io.Discard}, false).update([]rollback.PlanPart{{
-		Name: "АСП", From: rollback.Release{Version: "9.23.100"}, To: rollback.Release{Version: "9.23.101"},
-	}})
-	require.NoError(t, err)
-	kept := filepath.Join(c.State, "services")
-	require.Equal(t, service.Group{{Name: "entry", Dir: kept}, {Name: "pages", Dir: kept}}, u.Fence.(fence).services)
-	require.Equal(t, service.Group{{Name: "asp", Dir: kept}}, u.App.(application).services)
 }

@@ -232,6 +232,6 @@ func TestFoldersAreCheckedBeforeAnythingIsFetched(t *testing.T) {
 }
 
 func TestPendingRestartHasItsOwnExitCode(t *testing.T) {
-	err := outcome(rollback.Result{Outcome: rollback.AwaitingReboot}, nil)
+	err := (&job{show: &printer{}}).ended(rollback.Result{Outcome: rollback.AwaitingReboot}, nil)
 	require.Equal(t, exitReboot, exitCode(err))
 }
