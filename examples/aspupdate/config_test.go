@@ -51,6 +51,9 @@ func TestBadConfigSaysWhereAndWhatIsAllowed(t *testing.T) {
 		"no zone":                  {"any_time = 'a test'", "any_time = 'a test'\nlocal = 'Europe/Samara'", []string{"MSK-1 to MSK+9"}},
 		"no weekday":               {"[window]", "[calendar]\nweekday = 'friday'\n[window]", []string{"wednesday, monday"}},
 		"no decrees":               {"[window]", "[calendar]\ndecrees = 'DIR/none.json'\n[window]", []string{"calendar.decrees", "none.json"}},
+		"address is a URL":         {"127.0.0.1:1'", "ftp://site:secret@127.0.0.1/asp'", []string{"server.address wants a host or host:port alone", "server.root"}},
+		"address with a folder":    {"127.0.0.1:1'", "127.0.0.1/asp'", []string{"server.address wants a host or host:port alone"}},
+		"two mistakes":             {"archive = 'DIR/archive'\nbackups = 'DIR/backups'", "backups = 'backups'", []string{"archive is missing", "absolute"}},
 		"bad TLS":                  {"address =", "tls = 'yes'\naddress =", []string{"none, explicit, implicit"}},
 		"two trusts":               {"address =", "tls = 'explicit'\ntls_ca = 'x'\ntls_insecure = 'x'\naddress =", []string{"exclude one another"}},
 		"trust without TLS":        {"address =", "tls_certificate = 'x'\naddress =", []string{`want tls = "explicit" or "implicit"`}},
@@ -78,6 +81,7 @@ func TestBadConfigSaysWhereAndWhatIsAllowed(t *testing.T) {
 			code, out, errs := aspupdate(t, nil, "update", "--config", path)
 			require.Equal(t, exitUsage, code, errs)
 			require.Empty(t, out)
+			require.NotContains(t, errs, "secret")
 			for _, want := range c.want {
 				require.Contains(t, errs, want)
 			}

@@ -85,3 +85,50 @@ func TestServicesAreFenceAndApplication(t *testing.T) {
 	require.Equal(t, service.Group{{Name: "entry", Dir: kept}, {Name: "pages", Dir: kept}}, u.Fence.(fence).services)
 	require.Equal(t, service.Group{{Name: "asp", Dir: kept}}, u.App.(application).services)
 }
+
+// TestEveryMistakeIsToldAtOnce: a configuration is mended once, and not once
+// for each mistake.
+func TestEveryMistakeIsToldAtOnce(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "aspupdate.toml")
+	require.NoError(t, os.WriteFile(path, []byte(`state = 'state'
+backups = '`+filepath.ToSlash(t.TempDir())+`'
+[server]
+tls = 'yes'
+tls_ca = 'x'
+tls_insecure = 'x'
+password_env = 'ASPUPDATE_NOT_SET'
+[application]
+close = ['x']
+[calendar]
+weekday = 'friday'
+[[postgres]]
+uri_file = '/no/such/file'
+[[distribution]]
+name = 'АСП'
+kind = 'wise'
+probe = { sql = 'SELECT 1' }
+[[distribution]]
+`), 0o600))
+	_, err := Load(path)
+	require.ErrorIs(t, err, ErrConfig)
+	lines := strings.Split(strings.TrimPrefix(err.Error(), "configuration: "+path+": "), "\n")
+	for i, want := range []string{
+		`state = "state": it wants an absolute path`,
+		"archive is missing",
+		"server.address is missing",
+		`server.tls = "yes"`,
+		"exclude one another",
+		"has no variable ASPUPDATE_NOT_SET",
+		"a [[postgres]] has no name",
+		"postgres.uri_file",
+		"application.close and application.open come together",
+		"window wants backup",
+		"calendar.weekday",
+		"distribution АСП: probe: sql and in come together",
+		`distribution АСП: kind = "wise"`,
+		"a [[distribution]] has no name",
+	} {
+		require.Contains(t, lines[i], want)
+	}
+	require.Len(t, lines, 14, "and nothing that only follows from one: %s", err)
+}

@@ -80,7 +80,7 @@ func (c probeConfig) check() error {
 
 // connect finds the database that sql is asked in.
 func (c *probeConfig) connect(databases []postgresConfig) error {
-	if c.SQL == "" {
+	if c.SQL == "" || c.InDB == "" { // one alone is check's
 		return nil
 	}
 	for _, db := range databases {
