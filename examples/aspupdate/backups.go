@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/aspupdate/aspupdate/backup"
@@ -13,7 +14,7 @@ import (
 // A backupsDoc is what backups list shows, verify read, or prune removed.
 type backupsDoc struct {
 	Schema    string        `json:"schema"` // aspupdate.backups/1
-	Did       string        `json:"did"`    // list, verify or prune
+	Did       string        `json:"did"`    // list, verify, prune or would-prune
 	Snapshots []snapshotDoc `json:"snapshots"`
 }
 
@@ -48,7 +49,7 @@ func (d backupsDoc) print(p *printer) {
 		p.line("%s%s, %s, %d bytes, sealed %s%s", did[d.Did], s.ID, s.Name, s.Bytes, p.Time(s.Sealed), use)
 	}
 	if len(d.Snapshots) == 0 {
-		p.line("nothing to %s", d.Did)
+		p.line("nothing to %s", strings.TrimPrefix(d.Did, "would-"))
 	}
 }
 
@@ -80,9 +81,9 @@ func backupsPrune(ctx context.Context, j *job) error {
 	if keep == (backup.Keep{}) {
 		return errKeepWhat
 	}
-	gone, err := j.PruneBackups(ctx, keep)
+	gone, err := j.PruneBackups(ctx, keep, j.cmd.Bool("dry-run"))
 	if gone == nil {
 		return err
 	}
-	return errors.Join(j.show.answer(newBackupsDoc("prune", gone, rollback.Status{})), err)
+	return errors.Join(j.show.answer(newBackupsDoc(j.pruned(), gone, rollback.Status{})), err)
 }

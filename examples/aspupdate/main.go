@@ -65,6 +65,7 @@ func app() *cli.Command {
 	distribution := &cli.StringFlag{Name: "distribution", Required: true, Usage: "the distribution's `NAME`"}
 	keep := &cli.IntFlag{Name: "keep", Usage: "the `NUMBER` of newest ones, of each distribution or database, that stay"}
 	younger := &cli.DurationFlag{Name: "younger", Usage: "what came less than this `DURATION` ago stays: 2160h are 90 days"}
+	dryRun := &cli.BoolFlag{Name: "dry-run", Usage: "only say what would go"}
 	quiet := &cli.BoolFlag{Name: "quiet", Usage: "say nothing but the answer and errors"}
 	asJSON := &cli.BoolFlag{Name: "json", Usage: "write one JSON document to standard output, and the rest to standard error"}
 	root := &cli.Command{
@@ -119,15 +120,12 @@ func app() *cli.Command {
 					distribution,
 					&cli.StringFlag{Name: "version", Required: true, Usage: "its `VERSION`"},
 				}, Action: onSite(archiveImport)},
-				{Name: "prune", Usage: "remove old versions, never one that is in use", Flags: []cli.Flag{
-					keep, younger,
-					&cli.BoolFlag{Name: "dry-run", Usage: "only say what would go"},
-				}, Action: onSite(archivePrune)},
+				{Name: "prune", Usage: "remove old versions, never one that is in use", Flags: []cli.Flag{keep, younger, dryRun}, Action: onSite(archivePrune)},
 			}},
 			{Name: "backups", Usage: "look after the snapshots that a way back restores (R9)", Commands: []*cli.Command{
 				{Name: "list", Usage: "say what is kept, and what is in use", Action: onSite(backupsList)},
 				{Name: "verify", Usage: "read every byte back and compare", Action: onSite(backupsVerify)},
-				{Name: "prune", Usage: "remove old ones, never one that a rollback needs", Flags: []cli.Flag{keep, younger}, Action: onSite(backupsPrune)},
+				{Name: "prune", Usage: "remove old ones, never one that a rollback needs", Flags: []cli.Flag{keep, younger, dryRun}, Action: onSite(backupsPrune)},
 			}},
 		},
 	}

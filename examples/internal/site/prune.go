@@ -20,7 +20,7 @@ import (
 // for a dry run. Where what must stay is not in the archive it is
 // [ErrPrevious].
 func (s *Site) PruneArchive(ctx context.Context, keep fetch.Keep, dryRun bool) (gone []fetch.Item, err error) {
-	prune := func() error {
+	err = s.prune("pruning the archive", dryRun, func() error {
 		inUse, err := s.inUse(ctx)
 		if err != nil {
 			return err
@@ -36,33 +36,36 @@ func (s *Site) PruneArchive(ctx context.Context, keep fetch.Keep, dryRun bool) (
 		}
 		gone = append([]fetch.Item{}, items...)
 		return err
-	}
-	if dryRun {
-		err = prune()
-	} else {
-		err = s.locked("pruning the archive", prune)
-	}
+	})
 	return gone, err
 }
 
-// PruneBackups removes old snapshots and returns what is gone; nil if nothing
-// may. What a rollback needs stays. While an update is at work the error is
-// [rollback.ErrBusy].
-func (s *Site) PruneBackups(ctx context.Context, keep backup.Keep) (gone []backup.Snapshot, err error) {
-	err = s.locked("pruning the backups", func() error {
+// PruneBackups removes old snapshots and returns what is gone, or with dryRun
+// what would go; nil if nothing may. What a rollback needs stays. While an
+// update is at work the error is [rollback.ErrBusy], but for a dry run.
+func (s *Site) PruneBackups(ctx context.Context, keep backup.Keep, dryRun bool) (gone []backup.Snapshot, err error) {
+	err = s.prune("pruning the backups", dryRun, func() error {
 		st, err := s.Status()
 		if err != nil {
 			return err
 		}
-		snaps, err := s.Store().Prune(ctx, keep, st.Needed())
+		var snaps []backup.Snapshot
+		if dryRun {
+			snaps, err = s.Store().Prunable(keep, st.Needed())
+		} else {
+			snaps, err = s.Store().Prune(ctx, keep, st.Needed())
+		}
 		gone = append([]backup.Snapshot{}, snaps...)
 		return err
 	})
 	return gone, err
 }
 
-// locked keeps updates away meanwhile: one might want what is going.
-func (s *Site) locked(doing string, do func() error) error {
+// prune keeps updates away meanwhile: one might want what is going.
+func (s *Site) prune(doing string, dryRun bool, do func() error) error {
+	if dryRun {
+		return do()
+	}
 	if err := durable.MkdirAll(s.Config.State, 0o700); err != nil {
 		return err
 	}
