@@ -83,7 +83,10 @@ var exitTable = []struct{ meaning, next string }{
 		"the previous version's Setup is not in the archive (R10); nothing was changed",
 		"ask the support for that Setup, then aspupdate archive import --distribution NAME --version VERSION FILE",
 	},
-	exitAbandoned:   {"stopped before anything was changed; users are in", lookAgain},
+	exitAbandoned: {
+		"stopped before an installer was started: version and data are as they were, users are in; a fetch or a prune that was cut short goes on when it is called again",
+		lookAgain,
+	},
 	exitInterrupted: {"cut short; users are kept out, every backup is kept; recover", "aspupdate recover"},
 	exitJournal: {
 		"the journal is damaged; updates are blocked and it is kept as it is",

@@ -29,16 +29,15 @@ type passedDoc struct {
 	Reason string        `json:"reason"`
 }
 
-func (j *job) planDoc(plan rollback.Plan) (planDoc, error) {
+// planDoc is the document of a plan that was made.
+func (j *job) planDoc(plan rollback.Plan, err error) (planDoc, error) {
 	d := planDoc{Schema: "aspupdate.plan/1", Plan: plan, Unfenced: j.Config.Unfenced()}
 	if !plan.Slot.LatestStart.IsZero() {
 		d.Slot = &plan.Slot
 	}
-	if plan.Back != nil {
-		return d, nil
+	if err == nil && plan.Back == nil {
+		d.FirstOfYear, err = site.CrossesYear(plan.Parts)
 	}
-	var err error
-	d.FirstOfYear, err = site.CrossesYear(plan.Parts)
 	return d, err
 }
 

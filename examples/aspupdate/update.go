@@ -22,13 +22,12 @@ func plan(ctx context.Context, j *job) error {
 	if err != nil {
 		return err
 	}
-	plan, err := u.Plan(ctx)
+	d, err := j.planDoc(u.Plan(ctx))
 	if err != nil {
 		return err
 	}
-	d, err := j.planDoc(plan)
-	d.Next = again(j.cmd, "update", "--plan", plan.Hash)
-	err = errors.Join(err, d.when(u))
+	d.Next = again(j.cmd, "update", "--plan", d.Hash)
+	err = d.when(u)
 	return errors.Join(j.show.answer(d), err)
 }
 
@@ -43,25 +42,21 @@ func update(ctx context.Context, j *job) error {
 	if err != nil {
 		return err
 	}
-	plan, err := u.Plan(ctx)
-	if err != nil {
-		return err
-	}
-	d, err := j.planDoc(plan)
+	d, err := j.planDoc(u.Plan(ctx))
 	if err != nil {
 		return err
 	}
 	d.print(j.show)
 	switch want := j.cmd.String("plan"); {
-	case want == plan.Hash || want == "" && j.cmd.Bool("yes"):
+	case want == d.Hash || want == "" && j.cmd.Bool("yes"):
 	case want != "":
-		return fmt.Errorf("%w: the plan is now %s, not %s", rollback.ErrRefused, plan.Hash, want)
+		return fmt.Errorf("%w: the plan is now %s, not %s", rollback.ErrRefused, d.Hash, want)
 	default:
 		if err := j.show.agreed(ctx, j.cmd.Root().Reader); err != nil {
 			return err
 		}
 	}
-	return j.ended(u.Run(ctx, plan))
+	return j.ended(u.Run(ctx, d.Plan))
 }
 
 // override leaves the support's hours out for one run.
@@ -142,16 +137,15 @@ func goBack(ctx context.Context, j *job) error {
 	if confirmed != "" {
 		return j.ended(u.RollBack(ctx, confirmed, reason))
 	}
-	plan, err := u.PlanBack(ctx)
+	d, err := j.planDoc(u.PlanBack(ctx))
 	if err != nil {
 		return err
 	}
-	d, err := j.planDoc(plan)
-	d.Next = again(j.cmd, "rollback", "--confirm", plan.Hash)
+	d.Next = again(j.cmd, "rollback", "--confirm", d.Hash)
 	if reason == "" {
 		d.Next += " --reason WHY"
 	}
-	return errors.Join(j.show.answer(d), err)
+	return j.show.answer(d)
 }
 
 func adopt(ctx context.Context, j *job) error { return j.Adopt(ctx, j.cmd.String("reason")) }
