@@ -1,6 +1,7 @@
 // Command aspupdate carries out the vendor's update regulation with the
 // packages of this module. It is an example: everything that it does, another
-// program can do with the same few calls.
+// program can do with the same few calls. Here are its flags, its output and
+// its exit codes; how the packages are composed is in examples/internal/site.
 package main
 
 import (

@@ -9,6 +9,8 @@
 // A [Site] is the installation that a [Config] describes. Where to look for
 // what:
 //
+//   - config.go has what can be said of an installation, load.go what is wrong
+//     with that, template.toml explains it to people.
 //   - server.go looks for the newest release, of a bundle as a whole (R4), and
 //     brings it into the archive: [fetch.FTP], [fetch.Finder], [fetch.Archive].
 //     vouch.go says who vouches for it: pinned hashes, the publisher's
@@ -23,20 +25,10 @@
 //   - prune.go knows what must stay in the archive and among the backups:
 //     neither of the packages can, since each knows one half.
 //   - check.go, watch.go and doctor.go compare what is there with what should
-//     be, and change nothing.
+//     be. They change nothing, but that the watch remembers what it saw.
 //
-// The shortest use is the one of every start:
-//
-//	c, err := site.Load("aspupdate.toml")
-//	…
-//	s := &site.Site{Config: c}
-//	if u, err := s.Pending(); err == nil && u != nil {
-//		result, err = u.Recover(ctx) // first of all
-//	}
-//	u, err := s.FetchNext(ctx)
-//	…
-//	plan, err := u.Plan(ctx) // to be shown
-//	result, err = u.Run(ctx, plan)
+// The example shows the use of every start: what is pending comes first, then
+// the next update is laid out, shown as a plan, and run.
 //
 // # Errors
 //
