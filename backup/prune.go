@@ -52,15 +52,9 @@ func (k Keep) check() error {
 // Prune waits for those who are making, verifying, proving or restoring a
 // snapshot.
 func (s *Store) Prune(ctx context.Context, keep Keep, inUse []string) ([]Snapshot, error) {
-	if err := keep.check(); err != nil {
-		return nil, wrap("prune", "", err)
-	}
-	if inUse == nil {
-		return nil, wrap("prune", "", errors.New("nothing says which snapshots an update still needs: give their IDs, or an empty slice for none"))
-	}
-	dir, err := s.dir()
+	dir, err := s.checkPrune(keep, inUse)
 	if err != nil {
-		return nil, wrap("prune", "", err)
+		return nil, err
 	}
 	if err := s.tidy(ctx); err != nil {
 		return nil, wrap("prune", "", err)
@@ -90,6 +84,32 @@ func (s *Store) Prune(ctx context.Context, keep Keep, inUse []string) ([]Snapsho
 		err = wrap("prune", "", durable.SyncDir(dir))
 	}
 	return removed, errors.Join(err, p.unread)
+}
+
+// Prunable returns what [Store.Prune] would remove now, in the same order, and
+// the errors by which it would refuse, but for one: no byte of the newest
+// snapshots is read back. It writes nothing and waits for nobody.
+func (s *Store) Prunable(keep Keep, inUse []string) ([]Snapshot, error) {
+	if _, err := s.checkPrune(keep, inUse); err != nil {
+		return nil, err
+	}
+	p, err := s.choose(keep, inUse)
+	if err != nil {
+		return nil, err
+	}
+	return p.goes, p.unread
+}
+
+// checkPrune refuses what cannot be meant, and returns the store's folder.
+func (s *Store) checkPrune(keep Keep, inUse []string) (dir string, err error) {
+	if err := keep.check(); err != nil {
+		return "", wrap("prune", "", err)
+	}
+	if inUse == nil {
+		return "", wrap("prune", "", errors.New("nothing says which snapshots an update still needs: give their IDs, or an empty slice for none"))
+	}
+	dir, err = s.dir()
+	return dir, wrap("prune", "", err)
 }
 
 // hide takes their names from the snapshots that go: from then on they are none.

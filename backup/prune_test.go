@@ -2,6 +2,7 @@ package backup_test
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -75,11 +76,14 @@ func TestR9PruneKeepsWhatItIsToldTo(t *testing.T) {
 		"the rest is in use": {backup.Keep{Newest: 1}, append(slices.Clone(a[:4]), b[0]), ""},
 	} {
 		removed, err := s.Prune(t.Context(), c.keep, c.inUse)
+		would, dry := s.Prunable(c.keep, c.inUse)
 		if c.say != "" {
 			require.ErrorContains(t, err, c.say, name)
+			require.EqualError(t, dry, err.Error(), name)
 		} else {
-			require.NoError(t, err, name)
+			require.NoError(t, errors.Join(err, dry), name)
 		}
+		require.Empty(t, would, name)
 		require.Empty(t, removed, name)
 		require.Equal(t, s.ids, left(t, s.Store), name)
 	}
@@ -90,6 +94,10 @@ func TestR9PruneKeepsWhatItIsToldTo(t *testing.T) {
 			events = append(events, string(e.Stage)+" "+e.ID)
 		}
 	}
+	would, err := s.Prunable(backup.Keep{Newest: 2}, a[1:2])
+	require.NoError(t, err)
+	require.Equal(t, []string{a[0], a[2]}, names(would), "oldest first")
+	require.Equal(t, s.ids, left(t, s.Store), "nothing is written")
 	removed, err := s.Prune(t.Context(), backup.Keep{Newest: 2}, a[1:2])
 	require.NoError(t, err)
 	require.Equal(t, []string{a[0], a[2]}, names(removed), "oldest first")
@@ -106,6 +114,9 @@ func TestR9PruneKeepsWhatItIsToldTo(t *testing.T) {
 	removed, err = empty.Prune(t.Context(), backup.Keep{Newest: 1}, none)
 	require.NoError(t, err)
 	require.Empty(t, removed)
+	would, err = empty.Prunable(backup.Keep{Newest: 1}, none)
+	require.NoError(t, err)
+	require.Empty(t, would)
 	require.NoDirExists(t, empty.Dir)
 }
 
@@ -129,6 +140,8 @@ func TestR9PruneOnlyAfterANewerOneIsVerified(t *testing.T) {
 	require.ErrorIs(t, err, backup.ErrDamaged)
 	require.ErrorContains(t, err, "nothing is removed")
 	require.Empty(t, removed)
+	_, dry := s.Prunable(keep, none)
+	require.EqualError(t, dry, err.Error())
 	require.Equal(t, s.ids, left(t, s.Store))
 
 	s.take(t, "a")

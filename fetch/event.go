@@ -1,6 +1,9 @@
 package fetch
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // EventKind says what happened.
 type EventKind string
@@ -39,6 +42,39 @@ type Event struct {
 	Skipped Skipped
 	Missing []Missing
 	Item    Item
+}
+
+// String says it in one line, for people.
+func (e Event) String() string {
+	switch e.Kind {
+	case EventSkipped:
+		return fmt.Sprintf("passed over: %s", e.Skipped)
+	case EventIncomplete:
+		return fmt.Sprintf("a newer joint release is not whole yet: %v", e.Missing)
+	case EventRetry:
+		return fmt.Sprintf("try %d failed, next in %v: %v", e.Try, e.Wait.Round(time.Second), e.Err)
+	case EventResumed:
+		return fmt.Sprintf("%s: going on at %d MB", e.Key, e.Done>>20)
+	case EventRestarted:
+		return fmt.Sprintf("%s: from the start again: %v", e.Key, e.Err)
+	case EventProgress:
+		text := fmt.Sprintf("%s: %d of %d MB", e.Key, e.Done>>20, e.Total>>20)
+		if e.Left > 0 {
+			text += fmt.Sprintf(", %.1f MB/s, %v left", e.Rate/(1<<20), e.Left.Round(time.Second))
+		}
+		return text
+	case EventReused, EventArchived, EventRerelease:
+		return fmt.Sprintf("%s %s, vouched for: %s", e.Kind, e.Item.Key, e.Item.Vouched)
+	case EventDamaged:
+		return fmt.Sprintf("a damaged file was moved aside: %s: %v", e.Path, e.Err)
+	case EventPruned:
+		return fmt.Sprintf("removed: %s", e.Path)
+	case EventLookFailed:
+		return e.Err.Error()
+	case EventLookRecovered:
+		return "looking goes well again"
+	}
+	return string(e.Kind)
 }
 
 // observe gives an event to whoever wants it. Observers are called one after

@@ -153,7 +153,7 @@ func (u *Update) Lift(part string, r Release, reason string) error {
 	if err := e.st.Blocked(); err != nil {
 		return err
 	}
-	if _, ok := e.st.quarantined(part, r); !ok {
+	if _, ok := e.st.QuarantineOf(part, r); !ok {
 		return refuse(ReasonState, part, "%s is not quarantined", r.Version)
 	}
 	e.id = ""

@@ -1,6 +1,12 @@
 package rollback
 
-import "time"
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
 
 // A Past is one line of an installation's history: an update, with how it
 // ended, or a decision of a person's.
@@ -60,4 +66,39 @@ func PastUpdates(records []Record) []Past {
 		past[at].Outcome = outcome
 	}
 	return past
+}
+
+// String says in one line what was done and how it ended, without when and by
+// whom.
+func (p Past) String() string {
+	var what []string
+	for _, part := range p.Parts {
+		if !part.Keep {
+			what = append(what, part.Name+" "+cmp.Or(part.From.Version, "nothing")+" to "+part.To.Version)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.Releases)) {
+		what = append(what, name+" "+p.Releases[name].Version)
+	}
+	verb := string(p.Step)
+	switch {
+	case p.Back != "":
+		verb = "rollback"
+	case p.Step == StepIntent:
+		verb = "update"
+	}
+	text := verb + " " + cmp.Or(strings.Join(what, ", "), p.Update)
+	if p.Step == StepIntent || p.Outcome != "" {
+		text += ": " + cmp.Or(string(p.Outcome), "pending")
+	}
+	for _, o := range p.Overrides {
+		text += ", " + o.Rule + " left out because: " + o.Reason
+	}
+	if p.Error != "" {
+		text += ", " + strings.SplitN(p.Error, "\n", 2)[0]
+	}
+	if p.Reason != "" {
+		text += ", because: " + p.Reason
+	}
+	return strings.ReplaceAll(text, "\n", "; ")
 }

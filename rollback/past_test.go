@@ -1,6 +1,7 @@
 package rollback_test
 
 import (
+	"errors"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -66,5 +67,56 @@ func TestPastUpdates(t *testing.T) {
 			require.Equal(t, got[i].Time, p.Time)
 			require.True(t, i == len(some)-1 || p.Step != rollback.StepIntent || !p.Ended.IsZero())
 		}
+	}
+}
+
+func TestPastIsOneLine(t *testing.T) {
+	at := func(v string) rollback.Release { return rollback.Release{Version: v} }
+	parts := []rollback.PlanPart{{Name: "ASP", From: at("7.12.100"), To: at("7.13.100")}, {Name: "Ward", From: at("7.12.100"), To: at("7.12.100"), Keep: true}}
+	for want, p := range map[string]rollback.Past{
+		"update ASP 7.12.100 to 7.13.100: pending": {Step: rollback.StepIntent, Parts: parts},
+		"update ASP nothing to 7.13.100: committed, R13 left out because: on the phone": {
+			Step: rollback.StepIntent, Parts: []rollback.PlanPart{{Name: "ASP", To: at("7.13.100")}}, Outcome: rollback.Committed,
+			Overrides: []rollback.Override{{Rule: "R13", Reason: "on the phone"}},
+		},
+		"update ASP 7.12.100 to 7.13.100: rolled-back, it is broken":                {Step: rollback.StepIntent, Parts: parts, Outcome: rollback.RolledBack, Error: "it is broken\nsee the log"},
+		"rollback ASP 7.12.100 to 7.13.100: committed, because: reports; are empty": {Step: rollback.StepIntent, Parts: parts, Back: "u1", Outcome: rollback.Committed, Reason: "reports\nare empty"},
+		"lift ASP 7.13.100, because: it was the disk":                               {Step: rollback.StepLift, Releases: map[string]rollback.Release{"ASP": at("7.13.100")}, Reason: "it was the disk"},
+		"forget u1, because: nobody wants it":                                       {Step: rollback.StepForget, Update: "u1", Reason: "nobody wants it"},
+		"accept u1: committed, because: by hand":                                    {Step: rollback.StepAccept, Update: "u1", Outcome: rollback.Committed, Reason: "by hand"},
+	} {
+		require.Equal(t, want, p.String())
+	}
+}
+
+func TestEventIsOneLine(t *testing.T) {
+	for want, e := range map[string]rollback.Event{
+		"commit":                {Record: rollback.Record{Step: rollback.StepCommit, Phase: rollback.Done, Way: rollback.Forward}},
+		"snapshot db s1":        {Record: rollback.Record{Step: rollback.StepSnapshot, Phase: rollback.Done, Part: "db", Ref: "s1"}},
+		"undo: unfence":         {Record: rollback.Record{Step: rollback.StepUnfence, Phase: rollback.Done, Way: rollback.Undo}},
+		"back: restore db":      {Record: rollback.Record{Step: rollback.StepRestore, Phase: rollback.Begin, Way: rollback.Back, Part: "db"}},
+		"probe ASP failed: ill": {Record: rollback.Record{Step: rollback.StepProbe, Phase: rollback.Failed, Part: "ASP", Ref: "x"}, Err: errors.New("ill")},
+	} {
+		require.Equal(t, want, e.String())
+	}
+}
+
+// A quarantine holds for a number and a hash: another hash is another release.
+func TestQuarantineOf(t *testing.T) {
+	q := rollback.Quarantine{Part: "ASP", Release: rollback.Release{Version: "7.13.100", SHA256: "aa"}}
+	st := rollback.Status{Quarantined: []rollback.Quarantine{q}}
+	for _, c := range []struct {
+		part, version, hash string
+		want                bool
+	}{
+		{"ASP", "7.13.100", "aa", true},
+		{"ASP", "7.13.100", "", true},
+		{"ASP", "7.13.100", "bb", false},
+		{"ASP", "7.13.200", "aa", false},
+		{"Ward", "7.13.100", "aa", false},
+	} {
+		got, ok := st.QuarantineOf(c.part, rollback.Release{Version: c.version, SHA256: c.hash})
+		require.Equal(t, c.want, ok, c)
+		require.Equal(t, c.want, got == q, c)
 	}
 }

@@ -151,7 +151,7 @@ func (u *Update) checkPart(ctx context.Context, st Status, part Part, pp PlanPar
 	if was, ok := st.Committed[part.Name]; ok && !was.same(part.From) {
 		return refuse(ReasonInstalled, part.Name, "the journal has %s as committed, the update goes from %s; adopt what is installed if it was changed by other means", was, part.From)
 	}
-	if q, ok := st.quarantined(part.Name, part.To); ok && !pp.Keep {
+	if q, ok := st.QuarantineOf(part.Name, part.To); ok && !pp.Keep {
 		return refuse(ReasonQuarantined, part.Name, "%s was rolled back here on %s; lift its quarantine or wait for another release",
 			part.To.Version, q.Since.Format(time.DateOnly))
 	}

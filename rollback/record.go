@@ -86,3 +86,22 @@ type Event struct {
 	Record
 	Err error // failed: why, unlike Record.Error not flattened to text
 }
+
+// String says in a line which step it is, and of what; on a way back also so;
+// when it failed also why.
+func (e Event) String() string {
+	what := string(e.Step)
+	if e.Way == Back || e.Way == Undo {
+		what = string(e.Way) + ": " + what
+	}
+	if e.Part != "" {
+		what += " " + e.Part
+	}
+	switch {
+	case e.Err != nil:
+		what += " " + string(e.Phase) + ": " + e.Err.Error()
+	case e.Ref != "":
+		what += " " + e.Ref
+	}
+	return what
+}

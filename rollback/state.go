@@ -232,8 +232,9 @@ func (s Status) clone() Status {
 	return s
 }
 
-// quarantined returns the quarantine that holds for a release.
-func (s *Status) quarantined(part string, r Release) (Quarantine, bool) {
+// QuarantineOf returns the quarantine that holds for a release of a part. A
+// release without a hash is any of its version.
+func (s Status) QuarantineOf(part string, r Release) (Quarantine, bool) {
 	i := slices.IndexFunc(s.Quarantined, func(q Quarantine) bool { return q.Part == part && q.Release.same(r) })
 	if i < 0 {
 		return Quarantine{}, false

@@ -6,8 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/urfave/cli/v3"
-
+	"github.com/aspupdate/aspupdate/examples/internal/icalendar"
 	"github.com/aspupdate/aspupdate/schedule"
 	"github.com/aspupdate/aspupdate/version"
 )
@@ -37,25 +36,23 @@ type dayDoc struct {
 	Until time.Time     `json:"until,omitzero"` // excluded
 }
 
-// newCalendarDoc fails beyond the production calendar's data.
-func newCalendarDoc(c calendarConfig, first, last schedule.Date) (calendarDoc, error) {
-	d := calendarDoc{Schema: "aspupdate.calendar/1", First: first, Last: last, Releases: []releaseDoc{}}
-	agenda, err := c.releases().Agenda(first, last, schedule.Hours{Workdays: c.days})
-	for _, day := range agenda.Days {
+func newCalendarDoc(first, last schedule.Date, a schedule.Agenda) calendarDoc {
+	d := calendarDoc{"aspupdate.calendar/1", first, last, []releaseDoc{}, nil}
+	for _, day := range a.Days {
 		doc := dayDoc{Date: day.Date, Kind: day.Kind.String(), Note: day.Note, Off: !day.Kind.Working(), Short: day.Short}
 		if w := day.Support; !w.Start.IsZero() {
 			doc.From, doc.Until = w.Start.UTC(), w.End.UTC()
 		}
 		d.Days = append(d.Days, doc)
 	}
-	for _, r := range agenda.Releases {
+	for _, r := range a.Releases {
 		doc := releaseDoc{Version: r.Version, Due: r.Due.UTC()}
 		if !r.Day.Kind.Working() {
 			doc.OnDay = r.Day.String()
 		}
 		d.Releases = append(d.Releases, doc)
 	}
-	return d, err
+	return d
 }
 
 func (d calendarDoc) print(p *printer) {
@@ -64,7 +61,7 @@ func (d calendarDoc) print(p *printer) {
 	p.line("  Mo    Tu    We    Th    Fr    Sa    Su")
 	due := map[schedule.Date]bool{}
 	for _, r := range d.Releases {
-		due[schedule.DateOf(r.Due.In(moscow))] = true
+		due[schedule.DateOf(r.Due.In(schedule.MSK(0)))] = true
 	}
 	row := strings.Repeat("      ", column(d.First))
 	for _, day := range d.Days {
@@ -87,17 +84,13 @@ func (d calendarDoc) print(p *printer) {
 	}
 	p.line("[ ] day off   * release expected   s an hour shorter by law")
 	for _, r := range d.Releases {
-		text := ""
-		if r.OnDay != "" {
-			text = ", on a day off: " + r.OnDay
-		}
-		p.line("release %s expected %s%s", r.Version, p.time(r.Due), text)
+		p.line("release %s expected %s%s", r.Version, p.Time(r.Due), after(", on a day off: ", r.OnDay))
 	}
 	usual := ""
 	for _, day := range d.Days {
 		hours := ""
 		if !day.From.IsZero() {
-			hours = p.hours(day.From, day.Until)
+			hours = p.Hours(day.From, day.Until)
 		}
 		switch {
 		case day.Note != "" && hours != "":
@@ -114,51 +107,43 @@ func (d calendarDoc) print(p *printer) {
 // column is 0 for Monday.
 func column(d schedule.Date) int { return (int(d.Weekday()) + 6) % 7 }
 
-func (p *printer) hours(from, until time.Time) string {
-	s := from.In(moscow).Format("15:04-") + until.In(moscow).Format("15:04 MST")
-	if p.local != nil {
-		s += from.In(p.local).Format(" (15:04-") + until.In(p.local).Format("15:04 here)")
-	}
-	return s
-}
-
-// runCalendar shows a month. The file has it and the eleven months after it,
+// calendar shows a month. The file has it and the eleven months after it,
 // or as many as the data reach to.
-func runCalendar(_ context.Context, s *site, cmd *cli.Command) error {
+func calendar(_ context.Context, j *job) error {
 	now := time.Now()
-	year, month, _ := schedule.DateOf(now.In(moscow)).Date()
-	if cmd.Args().Present() {
-		text, err := argument(cmd, "month")
+	year, month, _ := schedule.DateOf(now.In(schedule.MSK(0))).Date()
+	if j.cmd.Args().Present() {
+		text, err := argument(j.cmd, "month")
 		if err != nil {
 			return err
 		}
 		t, err := time.Parse("2006-01", text)
 		if err != nil {
-			return fmt.Errorf("%w: %q is no month such as 2026-12", errConfig, text)
+			return usage("%q is no month such as 2026-12", text)
 		}
 		year, month, _ = t.Date()
 	}
-	first := schedule.NewDate(year, month, 1)
-	d, err := newCalendarDoc(s.conf.Calendar, first, schedule.NewDate(year, month+1, 0))
+	first, last := schedule.NewDate(year, month, 1), schedule.NewDate(year, month+1, 0)
+	agenda, err := j.Config.Agenda(first, last)
 	if err != nil {
 		return err
 	}
-	if file := cmd.String("ics"); file != "" {
-		last := schedule.NewDate(year, month+12, 0)
-		if end := s.conf.Calendar.days.Last(); last.Compare(end) > 0 {
-			last = end
+	if file := j.cmd.String("ics"); file != "" {
+		until := schedule.NewDate(year, month+12, 0)
+		if end := j.Config.Days().Last(); until.Compare(end) > 0 {
+			until = end
 		}
-		all, err := newCalendarDoc(s.conf.Calendar, first, last)
+		all, err := j.Config.Agenda(first, until)
 		if err == nil {
-			err = writeICS(file, all, now)
+			err = icalendar.Write(file, all, now)
 		}
 		if err != nil {
 			return err
 		}
-		s.show.line("%s: %s to %s", file, first, last)
+		j.show.line("%s: %s to %s", file, first, until)
 	}
-	if w := s.conf.Calendar.days.Warning(now); w != "" {
-		s.show.line("%s", w)
+	if w := j.Config.Days().Warning(now); w != "" {
+		j.show.line("%s", w)
 	}
-	return s.show.answer(d)
+	return j.show.answer(newCalendarDoc(first, last, agenda))
 }

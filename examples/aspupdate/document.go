@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/json"
-	"strings"
 
 	"github.com/aspupdate/aspupdate/rollback"
 )
@@ -57,7 +56,7 @@ func (p *printer) end(command string, err error) error {
 	r := p.done
 	r.Schema, r.Command = "aspupdate.result/1", command
 	r.Code = exitCode(err)
-	r.Meaning, r.Next = exitTable[r.Code], strings.TrimPrefix(hint(err), "next: ")
+	r.Meaning, r.Next = exitTable[r.Code].meaning, hint(err)
 	if err != nil {
 		r.Error = err.Error()
 	}

@@ -1,19 +1,16 @@
 // Command aspupdate carries out the vendor's update regulation with the
 // packages of this module. It is an example: everything that it does, another
-// program can do with the same few calls.
+// program can do with the same few calls. Here are its flags, its output and
+// its exit codes; how the packages are composed is in examples/internal/site.
 package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/signal"
 	"runtime/debug"
-	"strings"
 	"syscall"
-	"unicode"
 
 	"github.com/urfave/cli/v3"
 
@@ -47,10 +44,10 @@ func run() (code int) {
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "aspupdate:", err)
 		if code := exitCode(err); code != exitNothing {
-			fmt.Fprintln(os.Stderr, "state:", exitTable[code])
+			fmt.Fprintln(os.Stderr, "state:", exitTable[code].meaning)
 		}
 		if next := hint(err); next != "" {
-			fmt.Fprintln(os.Stderr, next)
+			fmt.Fprintln(os.Stderr, "next:", next)
 		}
 	}
 	return exitCode(err)
@@ -62,86 +59,70 @@ func app() *cli.Command {
 	override := &cli.StringFlag{Name: "override", Usage: "the `RULE` to leave out for once: R13, the support's hours; wants --reason"}
 	why := &cli.StringFlag{Name: "reason", Usage: "why; recorded"}
 	reason := &cli.StringFlag{Name: "reason", Required: true, Usage: "why; recorded"}
+	distribution := &cli.StringFlag{Name: "distribution", Required: true, Usage: "the distribution's `NAME`"}
 	keep := &cli.IntFlag{Name: "keep", Usage: "the `NUMBER` of newest ones, of each distribution or database, that stay"}
 	younger := &cli.DurationFlag{Name: "younger", Usage: "what came less than this `DURATION` ago stays: 2160h are 90 days"}
+	dryRun := &cli.BoolFlag{Name: "dry-run", Usage: "only say what would go"}
 	quiet := &cli.BoolFlag{Name: "quiet", Usage: "say nothing but the answer and errors"}
 	asJSON := &cli.BoolFlag{Name: "json", Usage: "write one JSON document to standard output, and the rest to standard error"}
-	onSite := func(run func(context.Context, *site, *cli.Command) error) cli.ActionFunc {
-		return func(ctx context.Context, cmd *cli.Command) error {
-			show := newPrinter(cmd)
-			c, err := loadConfig(cmd.String("config"))
-			if cmd.ArgsUsage == "" && cmd.Args().Present() {
-				err = fmt.Errorf("%w: %q is too much on the command line; see --help", errConfig, cmd.Args().First())
-			}
-			if err == nil {
-				show.local = c.Window.zone()
-				err = run(ctx, newSite(c, show, cmd.Bool("first-installation")), cmd)
-			}
-			if err != nil && ctx.Err() != nil && exitCode(err) == exitOther {
-				err = fmt.Errorf("%w: %w", errStopped, err)
-			}
-			return show.end(cmd.Name, configured(cmd, err))
-		}
-	}
 	root := &cli.Command{
 		Name: "aspupdate", Usage: "update the vendor's complex by its regulation, and get back if it fails",
 		Description:           exitHelp(),
 		EnableShellCompletion: true,                                          // aspupdate completion bash
 		ExitErrHandler:        func(context.Context, *cli.Command, error) {}, // main prints and exits
 		OnUsageError: func(_ context.Context, _ *cli.Command, err error, _ bool) error {
-			return fmt.Errorf("%w: %w; see --help", errConfig, err)
+			return usage("%w; see --help", err)
 		},
 		Commands: []*cli.Command{
-			showing(demo.Command(), quiet, asJSON),
-			{Name: "fetch", Usage: "look on the server and bring the newest release into the archive", Flags: []cli.Flag{first}, Action: onSite(runFetch)},
-			{Name: "plan", Usage: "say what an update would do, and write nothing", Flags: []cli.Flag{first, override, why}, Action: onSite(runPlan)},
+			{Name: "demo", Usage: "show the whole flow on this machine: a good release, a broken one, a killed update", Flags: []cli.Flag{
+				&cli.BoolFlag{Name: "keep", Usage: "keep the demo's folder"}, quiet, asJSON,
+			}, Action: alone(runDemo), Commands: demo.Commands()},
+			{Name: "fetch", Usage: "look on the server and bring the newest release into the archive", Flags: []cli.Flag{first}, Action: onSite(fetchNewest)},
+			{Name: "plan", Usage: "say what an update would do, and write nothing", Flags: []cli.Flag{first, override, why}, Action: onSite(plan)},
 			{Name: "update", Usage: "recover what is pending, fetch, plan, update; roll back if it fails", Flags: []cli.Flag{
 				first, override, why,
 				&cli.StringFlag{Name: "plan", Usage: "run only the plan with this `HASH`, and do not ask"},
 				&cli.BoolFlag{Name: "yes", Usage: "do not ask on a terminal whether the plan is right; elsewhere nobody is asked"},
-			}, Action: onSite(runUpdate)},
+			}, Action: onSite(update)},
 			{Name: "recover", Usage: "bring a pending update to its end; call it when the machine starts", Flags: []cli.Flag{
 				&cli.StringFlag{Name: "retry", Usage: "after \"a person must decide\": try the way back again, for this `REASON`"},
 				&cli.StringFlag{Name: "accept", Usage: "after \"a person must decide\": things were put right by hand, for this `REASON`"},
-			}, Action: onSite(runRecover)},
+			}, Action: onSite(recoverPending)},
 			{Name: "rollback", Usage: "after a commit: say what going back would do and cost, and with --confirm do it (R15)", Flags: []cli.Flag{
 				override, why,
 				&cli.StringFlag{Name: "confirm", Usage: "go back as it was shown with this `HASH`; what was entered since is kept aside, not merged"},
-			}, Action: onSite(runRollback)},
-			{Name: "forget", Usage: "let go of what a rollback kept aside", ArgsUsage: "UPDATE", Flags: []cli.Flag{reason}, Action: onSite(runForget)},
-			{Name: "check", Usage: "say what is installed, what is newest, and what is due or late", Action: onSite(runCheck)},
+			}, Action: onSite(goBack)},
+			{Name: "forget", Usage: "let go of what a rollback kept aside", ArgsUsage: "UPDATE", Flags: []cli.Flag{reason}, Action: onSite(forget)},
+			{Name: "check", Usage: "say what is installed, what is newest, and what is due or late", Action: onSite(check)},
 			{Name: "calendar", Usage: "show a month's releases, days off and support hours", ArgsUsage: "[2026-12]", Flags: []cli.Flag{
 				&cli.StringFlag{Name: "ics", Usage: "also write the month and the eleven after it into this iCalendar `FILE`"},
-			}, Action: onSite(runCalendar)},
+			}, Action: onSite(calendar)},
 			{Name: "doctor", Usage: "look at all that an update will need, and say what to fix", Flags: []cli.Flag{
 				&cli.BoolFlag{Name: "init", Usage: "only write a commented configuration to begin with"},
-			}, Action: orInit(onSite(runDoctor))},
-			{Name: "watch", Usage: "look for releases until stopped, and tell the configured command of each, and of what is late", Action: onSite(runWatch)},
-			{Name: "status", Usage: "say what is committed, pending, quarantined and kept aside", Action: onSite(runStatus)},
-			{Name: "adopt", Usage: "take the version that is installed, by whatever means, as the one to update from", Flags: []cli.Flag{reason}, Action: onSite(runAdopt)},
+			}, Action: orInit(onSite(doctor))},
+			{Name: "watch", Usage: "look for releases until stopped, and tell the configured command of each, and of what is late", Action: onSite(watch)},
+			{Name: "status", Usage: "say what is committed, pending, quarantined and kept aside", Action: onSite(status)},
+			{Name: "adopt", Usage: "take the version that is installed, by whatever means, as the one to update from", Flags: []cli.Flag{reason}, Action: onSite(adopt)},
 			{Name: "lift", Usage: "let a release in again that was rolled back here", ArgsUsage: "VERSION", Flags: []cli.Flag{
-				distributionFlag(), reason,
-			}, Action: onSite(runLift)},
+				distribution, reason,
+			}, Action: onSite(lift)},
 			{Name: "confirm", Usage: "take a person's word for what the first version of a year requires (R14)", ArgsUsage: "TEXT", Flags: []cli.Flag{
 				&cli.StringFlag{Name: "who", Required: true, Usage: "whose word it is; recorded"},
 				&cli.StringFlag{Name: "note", Usage: "recorded"},
-			}, Action: onSite(runConfirm)},
+			}, Action: onSite(confirm)},
 			{Name: "archive", Usage: "look after the archive of versions (R10)", Commands: []*cli.Command{
-				{Name: "list", Usage: "say what is archived, who vouches for it, and what is in use", Action: onSite(runArchiveList)},
-				{Name: "verify", Usage: "read every byte back and compare", Action: onSite(runArchiveVerify)},
+				{Name: "list", Usage: "say what is archived, who vouches for it, and what is in use", Action: onSite(archiveList)},
+				{Name: "verify", Usage: "read every byte back and compare", Action: onSite(archiveVerify)},
 				{Name: "import", Usage: "take a Setup that came from the support", ArgsUsage: "FILE", Flags: []cli.Flag{
-					distributionFlag(),
+					distribution,
 					&cli.StringFlag{Name: "version", Required: true, Usage: "its `VERSION`"},
-				}, Action: onSite(runArchiveImport)},
-				{Name: "prune", Usage: "remove old versions, never one that is in use", Flags: []cli.Flag{
-					keep, younger,
-					&cli.BoolFlag{Name: "dry-run", Usage: "only say what would go"},
-				}, Action: onSite(runArchivePrune)},
+				}, Action: onSite(archiveImport)},
+				{Name: "prune", Usage: "remove old versions, never one that is in use", Flags: []cli.Flag{keep, younger, dryRun}, Action: onSite(archivePrune)},
 			}},
 			{Name: "backups", Usage: "look after the snapshots that a way back restores (R9)", Commands: []*cli.Command{
-				{Name: "list", Usage: "say what is kept, and what is in use", Action: onSite(runBackupsList)},
-				{Name: "verify", Usage: "read every byte back and compare", Action: onSite(runBackupsVerify)},
-				{Name: "prune", Usage: "remove old ones, never one that a rollback needs", Flags: []cli.Flag{keep, younger}, Action: onSite(runBackupsPrune)},
+				{Name: "list", Usage: "say what is kept, and what is in use", Action: onSite(backupsList)},
+				{Name: "verify", Usage: "read every byte back and compare", Action: onSite(backupsVerify)},
+				{Name: "prune", Usage: "remove old ones, never one that a rollback needs", Flags: []cli.Flag{keep, younger, dryRun}, Action: onSite(backupsPrune)},
 			}},
 		},
 	}
@@ -149,26 +130,11 @@ func app() *cli.Command {
 	return root
 }
 
-// showing makes a command that needs no site show its result as the others do.
-func showing(c *cli.Command, common ...cli.Flag) *cli.Command {
-	run := c.Action
-	c.Flags = append(c.Flags, common...)
-	c.Action = func(ctx context.Context, cmd *cli.Command) error {
-		show := newPrinter(cmd)
-		cmd.Root().Writer = show.out
-		if show.quiet {
-			cmd.Root().Writer = io.Discard
-		}
-		return show.end(cmd.Name, run(ctx, cmd))
-	}
-	return c
-}
-
 // noCommand shows the help, or refuses what is no command.
 func noCommand(_ context.Context, cmd *cli.Command) error {
 	switch {
 	case cmd.Args().Present():
-		return fmt.Errorf("%w: %q is no command; see --help", errConfig, cmd.Args().First())
+		return usage("%q is no command; see --help", cmd.Args().First())
 	case cmd == cmd.Root():
 		return cli.ShowRootCommandHelp(cmd)
 	}
@@ -190,48 +156,4 @@ func prepare(c *cli.Command, onUsageError cli.OnUsageErrorFunc, common ...cli.Fl
 	if len(c.Commands) > 0 {
 		c.Action = noCommand
 	}
-}
-
-func distributionFlag() cli.Flag {
-	return &cli.StringFlag{Name: "distribution", Required: true, Usage: "the distribution's `NAME`"}
-}
-
-// argument returns a command's only argument.
-func argument(cmd *cli.Command, what string) (string, error) {
-	if cmd.Args().Len() != 1 {
-		return "", fmt.Errorf("%w: give one %s", errConfig, what)
-	}
-	return cmd.Args().First(), nil
-}
-
-// again is the command line of another command for the same site.
-func again(cmd *cli.Command, name string, more ...string) string {
-	words := append([]string{"aspupdate", name}, flags(cmd, "config", "override", "reason")...)
-	if cmd.Bool("first-installation") {
-		words = append(words, "--first-installation")
-	}
-	return strings.Join(append(words, more...), " ")
-}
-
-// flags are those of the named flags that were given, as they are typed.
-func flags(cmd *cli.Command, names ...string) (words []string) {
-	for _, name := range names {
-		value := cmd.String(name)
-		if !cmd.IsSet(name) || name == "config" && value == os.Getenv("ASPUPDATE_CONFIG") {
-			continue
-		}
-		if strings.ContainsFunc(value, unicode.IsSpace) {
-			value = `"` + value + `"`
-		}
-		words = append(words, "--"+name, value)
-	}
-	return words
-}
-
-// oneOf refuses two decisions at once.
-func oneOf(a, b string) error {
-	if a != "" && b != "" {
-		return fmt.Errorf("%w: %w", errConfig, errors.New("give either --retry or --accept"))
-	}
-	return nil
 }

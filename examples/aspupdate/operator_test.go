@@ -187,7 +187,7 @@ func TestCtrlCWhereNothingBegan(t *testing.T) {
 	exit, ok := errors.AsType[*exec.ExitError](cmd.Wait())
 	require.True(t, ok, "%s", &said)
 	require.Equal(t, exitAbandoned, exit.ExitCode(), "%s", &said)
-	require.Contains(t, said.String(), "state: stopped before anything was changed")
+	require.Contains(t, said.String(), "state: stopped before an installer was started")
 }
 
 // TestVersionInstalledByHandIsAdopted follows the support's hand-made
@@ -232,6 +232,6 @@ func TestFoldersAreCheckedBeforeAnythingIsFetched(t *testing.T) {
 }
 
 func TestPendingRestartHasItsOwnExitCode(t *testing.T) {
-	err := outcome(rollback.Result{Outcome: rollback.AwaitingReboot}, nil)
+	err := (&job{show: &printer{}}).ended(rollback.Result{Outcome: rollback.AwaitingReboot}, nil)
 	require.Equal(t, exitReboot, exitCode(err))
 }

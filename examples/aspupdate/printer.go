@@ -13,20 +13,17 @@ import (
 	"github.com/urfave/cli/v3"
 	"golang.org/x/term"
 
+	"github.com/aspupdate/aspupdate/examples/internal/site"
 	"github.com/aspupdate/aspupdate/fetch"
 	"github.com/aspupdate/aspupdate/install"
 	"github.com/aspupdate/aspupdate/rollback"
 )
 
-// moscow is the zone of the support's hours (R13); it has had no summer time
-// since 2014.
-var moscow = time.FixedZone("MSK", 3*60*60)
-
 // A printer shows events to a person, a line each.
 type printer struct {
+	site.Clock
 	out   io.Writer
-	local *time.Location // shown beside Moscow time, nil if it is the same
-	quiet bool           // nothing but answers
+	quiet bool // nothing but answers
 
 	bar  bool      // a line of progress stands on the terminal
 	told time.Time // when progress was told elsewhere
@@ -61,10 +58,7 @@ const barWidth = 78
 // progress is one line that changes on a terminal, and elsewhere a line from
 // time to time.
 func (p *printer) progress(e fetch.Event) {
-	text := fmt.Sprintf("          %s: %d of %d MB", e.Key, e.Done>>20, e.Total>>20)
-	if e.Left > 0 {
-		text += fmt.Sprintf(", %.1f MB/s, %v left", e.Rate/(1<<20), e.Left.Round(time.Second))
-	}
+	text := fmt.Sprintf("          %s", e)
 	if isTerminal(p.out) && !p.quiet {
 		_, _ = fmt.Fprintf(p.out, "\r%-*s", barWidth, text)
 		p.bar = true
@@ -116,58 +110,35 @@ func (p *printer) state(s string) string {
 	return "\x1b[" + color + "m" + text + "\x1b[0m"
 }
 
-func (p *printer) time(t time.Time) string {
-	s := t.In(moscow).Format("2006-01-02 15:04 MST")
-	if p.local != nil {
-		s += t.In(p.local).Format(" (15:04 here)")
+// observe shows what a site tells.
+func (p *printer) observe() site.Observe {
+	return site.Observe{
+		Fetch: p.fetch, Rollback: p.rollback,
+		Install:  func(e install.Event) { p.line("          %s", e) },
+		Replaced: func(err error) { p.line("          %v", err) },
+		Warn:     func(text string) { p.line("%s", text) },
 	}
-	return s
 }
-
-func (p *printer) clock(t time.Time) string { return t.In(moscow).Format("15:04:05") }
 
 func (p *printer) rollback(e rollback.Event) {
-	what := string(e.Step)
-	if e.Way == rollback.Back || e.Way == rollback.Undo {
-		what = string(e.Way) + ": " + what
-	}
-	if e.Part != "" {
-		what += " " + e.Part
-	}
-	switch {
-	case e.Phase == rollback.Begin && e.Step != rollback.StepRecover && e.Step != rollback.StepReboot:
+	if e.Phase == rollback.Begin && e.Step != rollback.StepRecover && e.Step != rollback.StepReboot {
 		return // its end follows
-	case e.Err != nil:
-		what += " " + string(e.Phase) + ": " + e.Err.Error()
-	case e.Ref != "":
-		what += " " + e.Ref
 	}
-	p.line("%s  %s", p.clock(e.Time), what)
+	p.line("%s  %s", p.Second(e.Time), e)
 }
-
-func (p *printer) install(e install.Event) { p.line("          %s", e) }
 
 func (p *printer) fetch(e fetch.Event) {
 	switch e.Kind {
-	case fetch.EventSkipped:
-		p.line("          passed over: %s", e.Skipped)
-	case fetch.EventIncomplete:
-		p.line("          a newer joint release is not whole yet: %v", e.Missing)
+	case fetch.EventResumed, fetch.EventRestarted, fetch.EventPruned: // seen by what follows
 	case fetch.EventProgress:
 		p.progress(e)
-	case fetch.EventRetry:
-		p.line("          try %d failed, next in %v: %v", e.Try, e.Wait.Round(time.Second), e.Err)
-	case fetch.EventArchived, fetch.EventReused, fetch.EventRerelease:
-		p.line("          %s %s, vouched for: %s", e.Kind, e.Item.Key, e.Item.Vouched)
-		if e.Kind != fetch.EventRerelease { // which comes after archived, of the same item
-			p.done.Archived = append(p.done.Archived, newItemDoc(e.Item))
-		}
-	case fetch.EventLookFailed:
-		p.line("%s  %v", p.clock(time.Now()), e.Err)
-	case fetch.EventLookRecovered:
-		p.line("%s  looking goes well again", p.clock(time.Now()))
-	case fetch.EventDamaged:
-		p.line("          a damaged file was moved aside: %s: %v", e.Path, e.Err)
+	case fetch.EventLookFailed, fetch.EventLookRecovered:
+		p.line("%s  %s", p.Second(time.Now()), e)
+	case fetch.EventArchived, fetch.EventReused:
+		p.done.Archived = append(p.done.Archived, newItemDoc(e.Item))
+		fallthrough
+	default:
+		p.line("          %s", e)
 	}
 }
 

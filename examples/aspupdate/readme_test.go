@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/aspupdate/aspupdate/examples/internal/site"
 )
 
 // TestReadmeTellsTheTruth compiles the README's programs, reads its
@@ -17,8 +19,8 @@ func TestReadmeTellsTheTruth(t *testing.T) {
 	b, err := os.ReadFile("../../README.md")
 	require.NoError(t, err)
 	readme := strings.ReplaceAll(string(b), "\r\n", "\n")
-	for code, text := range exitTable {
-		require.Contains(t, readme, fmt.Sprintf("| %d | %s |\n", code, text))
+	for code, exit := range exitTable {
+		require.Contains(t, readme, fmt.Sprintf("| %d | %s |\n", code, exit.meaning))
 	}
 	blocks := func(language string) (list []string) {
 		for _, part := range strings.Split(readme, "```"+language+"\n")[1:] {
@@ -54,6 +56,6 @@ func TestReadmeTellsTheTruth(t *testing.T) {
 	path := filepath.Join(dir, "aspupdate.toml")
 	text := strings.ReplaceAll(configs[0], `"/`, `"`+filepath.ToSlash(dir)+`/`) // absolute on Windows too
 	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
-	_, err = loadConfig(path)
+	_, err = site.Load(path)
 	require.NoError(t, err)
 }

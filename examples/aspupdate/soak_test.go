@@ -18,6 +18,7 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"github.com/aspupdate/aspupdate/backup"
+	"github.com/aspupdate/aspupdate/examples/internal/site"
 	"github.com/aspupdate/aspupdate/rollback"
 )
 
@@ -129,14 +130,14 @@ func killedAt(args []string) error {
 	root := app()
 	command := slices.IndexFunc(root.Commands, func(c *cli.Command) bool { return c.Name == args[1] })
 	root.Commands[command].Action = func(ctx context.Context, cmd *cli.Command) error {
-		c, err := loadConfig(cmd.String("config"))
+		c, err := site.Load(cmd.String("config"))
 		if err != nil {
 			return err
 		}
-		s := newSite(c, newPrinter(cmd), false)
-		lay := func() (*rollback.Update, error) { return s.next(ctx, s.fetchAll) }
+		s := &site.Site{Config: c}
+		lay := func() (*rollback.Update, error) { return s.FetchNext(ctx) }
 		if cmd.Name == "recover" {
-			lay = s.pending
+			lay = s.Pending
 		}
 		u, err := lay()
 		if err != nil || u == nil {

@@ -297,7 +297,7 @@ func TestScriptsCoverEverything(t *testing.T) {
 		}
 	}
 	commands(app(), "")
-	for code, meaning := range exitTable {
-		runs(fmt.Sprintf(`aspupdate %d `, code), meaning)
+	for code, exit := range exitTable {
+		runs(fmt.Sprintf(`aspupdate %d `, code), exit.meaning)
 	}
 }

@@ -18,30 +18,22 @@ import (
 	"github.com/aspupdate/aspupdate/rollback"
 )
 
-// Command returns the demo command with the hidden commands that the demo's
-// configuration calls.
-func Command() *cli.Command {
+// Commands returns the hidden commands that the demo's configuration calls as
+// those of a command named demo.
+func Commands() []*cli.Command {
 	dir := &cli.StringFlag{Name: "dir", Required: true, Usage: "the application's `FOLDER`"}
 	hidden := func(name string, run func(installation, context.Context) error) *cli.Command {
 		return &cli.Command{Name: name, Hidden: true, Flags: []cli.Flag{dir}, Action: func(ctx context.Context, cmd *cli.Command) error {
 			return run(installation(cmd.String("dir")), ctx)
 		}}
 	}
-	return &cli.Command{
-		Name:  "demo",
-		Usage: "show the whole flow on this machine: a good release, a broken one, a killed update",
-		Flags: []cli.Flag{&cli.BoolFlag{Name: "keep", Usage: "keep the demo's folder"}},
-		Action: func(ctx context.Context, cmd *cli.Command) error {
-			return Run(ctx, cmd.Root().Writer, cmd.Bool("keep"))
-		},
-		Commands: []*cli.Command{
-			hidden("app", installation.serve),
-			hidden("start", installation.start),
-			hidden("stop", installation.stop),
-			hidden("close", installation.closeEntry),
-			hidden("open", installation.openEntry),
-			hidden("install", installation.install),
-		},
+	return []*cli.Command{
+		hidden("app", installation.serve),
+		hidden("start", installation.start),
+		hidden("stop", installation.stop),
+		hidden("close", installation.closeEntry),
+		hidden("open", installation.openEntry),
+		hidden("install", installation.install),
 	}
 }
 

@@ -1,0 +1,116 @@
+package main
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aspupdate/aspupdate/rollback"
+)
+
+// A statusDoc is what the journal says.
+type statusDoc struct {
+	Schema      string                      `json:"schema"` // aspupdate.status/1
+	Committed   map[string]rollback.Release `json:"committed"`
+	Quarantined []quarantineDoc             `json:"quarantined"`
+	Last        rollback.Outcome            `json:"last,omitempty"` // how the last update ended
+	Pending     *pendingDoc                 `json:"pending,omitempty"`
+	Back        *rollback.WayBack           `json:"back,omitempty"`  // what aspupdate rollback would go back to
+	Aside       []rollback.WayBack          `json:"aside,omitempty"` // what rollbacks kept, until it is forgotten
+	History     []rollback.Past             `json:"history"`         // oldest first
+	Lacks       string                      `json:"lacks,omitempty"` // why the history is not all there
+}
+
+type quarantineDoc struct {
+	Distribution string           `json:"distribution"`
+	Release      rollback.Release `json:"release"`
+	Since        time.Time        `json:"since"`
+	Update       string           `json:"update"` // that was rolled back
+}
+
+type pendingDoc struct {
+	Update   string           `json:"update"`
+	Step     rollback.Step    `json:"step"`
+	Way      rollback.Way     `json:"way"`
+	Damaged  bool             `json:"damaged"` // an installer was, or may have been, started
+	Outcome  rollback.Outcome `json:"outcome,omitempty"`
+	Attempts int              `json:"attempts"`
+	Why      string           `json:"why"`  // in words, with what to do
+	Next     string           `json:"next"` // what to type next
+}
+
+func newStatusDoc(st rollback.Status) statusDoc {
+	d := statusDoc{Schema: "aspupdate.status/1", Committed: st.Committed, Quarantined: []quarantineDoc{}, Last: st.Last, Back: st.Back, Aside: st.Aside, History: []rollback.Past{}}
+	for _, q := range st.Quarantined {
+		d.Quarantined = append(d.Quarantined, quarantineDoc{q.Part, q.Release, q.Since, q.Update})
+	}
+	if u := st.Pending; u != nil {
+		d.Pending = &pendingDoc{u.Update, u.Step, u.Way, u.Damaged, u.Outcome, u.Attempts, st.Blocked().Error(), ""}
+	}
+	return d
+}
+
+func (st statusDoc) print(p *printer) {
+	if len(st.History) == 0 && len(st.Committed) == 0 && st.Pending == nil {
+		p.line("this program has updated nothing here yet; aspupdate check says what is installed")
+	}
+	for _, name := range slices.Sorted(maps.Keys(st.Committed)) {
+		p.line("%s: committed %s", name, st.Committed[name])
+	}
+	for _, q := range st.Quarantined {
+		p.line("%s: %s is quarantined since %s", q.Distribution, q.Release, p.Time(q.Since))
+	}
+	if st.Last != "" {
+		p.line("the last update: %s", st.Last)
+	}
+	switch b := st.Back; {
+	case b == nil:
+	case slices.ContainsFunc(b.Parts, func(part rollback.PlanPart) bool { return st.Committed[part.Name] != part.From }):
+		p.line("no rollback of %s is possible any more: another version was adopted since", b.Update)
+	default:
+		what := "update"
+		if b.Undo {
+			what = "rollback"
+		}
+		p.line("aspupdate rollback would take %s %s back, to %s with its data of %s", what, b.Update, b.Versions(), p.Time(b.Since))
+	}
+	for _, w := range st.Aside {
+		p.line("kept aside by rollback %s: what was entered until %s, in %s; aspupdate forget --reason WHY %[1]s lets it go",
+			w.Update, p.Time(w.Since), strings.Join(slices.Sorted(maps.Values(w.Refs)), ", "))
+	}
+	const lines = 10
+	for _, h := range st.History[max(0, len(st.History)-lines):] {
+		p.line("%s  %s (%s)", p.Time(h.Time), h, h.Who)
+	}
+	if st.Lacks != "" {
+		p.line("the history is not all there: %s", st.Lacks)
+	}
+	if u := st.Pending; u != nil {
+		p.line("pending: update %s, going %s, at %s, attempt %d", u.Update, u.Way, u.Step, u.Attempts+1)
+		p.line("%s", u.Why)
+		p.line("next: %s", u.Next)
+	}
+}
+
+func status(_ context.Context, j *job) error {
+	st, err := j.Status()
+	if err != nil {
+		return err
+	}
+	d := newStatusDoc(st)
+	records, err := rollback.ReadHistory(j.Config.State)
+	if err != nil {
+		d.Lacks = err.Error() // which blocks nothing
+	}
+	d.History = append(d.History, rollback.PastUpdates(records)...)
+	if p := st.Pending; p != nil {
+		state := &rollback.Error{Outcome: rollback.Interrupted}
+		if p.Outcome == rollback.NeedsOperator {
+			state.Outcome = p.Outcome
+		}
+		d.Pending.Next = hint(configured(j.cmd, state))
+	}
+	return j.show.answer(d)
+}

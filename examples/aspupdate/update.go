@@ -1,0 +1,177 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/aspupdate/aspupdate/examples/internal/site"
+	"github.com/aspupdate/aspupdate/install"
+	"github.com/aspupdate/aspupdate/rollback"
+)
+
+func fetchNewest(ctx context.Context, j *job) error { return j.Fetch(ctx) }
+
+func plan(ctx context.Context, j *job) error {
+	if err := j.override(); err != nil {
+		return err
+	}
+	u, err := j.Next(ctx)
+	if err != nil {
+		return err
+	}
+	d, err := j.planDoc(u.Plan(ctx))
+	if err != nil {
+		return err
+	}
+	d.Next = again(j.cmd, "update", "--plan", d.Hash)
+	err = d.when(u)
+	return errors.Join(j.show.answer(d), err)
+}
+
+func update(ctx context.Context, j *job) error {
+	if err := j.override(); err != nil {
+		return err
+	}
+	if err := j.recover(ctx); err != nil {
+		return err
+	}
+	u, err := j.FetchNext(ctx)
+	if err != nil {
+		return err
+	}
+	d, err := j.planDoc(u.Plan(ctx))
+	if err != nil {
+		return err
+	}
+	d.print(j.show)
+	switch want := j.cmd.String("plan"); {
+	case want == d.Hash || want == "" && j.cmd.Bool("yes"):
+	case want != "":
+		return fmt.Errorf("%w: the plan is now %s, not %s", rollback.ErrRefused, d.Hash, want)
+	default:
+		if err := j.show.agreed(ctx, j.cmd.Root().Reader); err != nil {
+			return err
+		}
+	}
+	return j.ended(u.Run(ctx, d.Plan))
+}
+
+// override leaves the support's hours out for one run.
+func (j *job) override() error {
+	rule, reason := j.cmd.String("override"), j.cmd.String("reason")
+	switch {
+	case rule == "" && reason != "" && !j.cmd.IsSet("confirm"):
+		return usage("--reason is that of an --override, and none is given")
+	case rule == "":
+		return nil
+	case !strings.EqualFold(rule, "R13"):
+		return usage("--override %s: only R13, the support's hours, can be left out for one run", rule)
+	case reason == "":
+		return usage("--override wants --reason: why? it is recorded")
+	}
+	j.AnyTime = reason
+	return nil
+}
+
+// recover brings what is pending to its end.
+func (j *job) recover(ctx context.Context) error {
+	u, err := j.Pending()
+	if err != nil || u == nil {
+		return err
+	}
+	return j.ended(u.Recover(ctx))
+}
+
+// ended shows how an update ended. Waiting for a restart is an error here: the
+// update is not done.
+func (j *job) ended(res rollback.Result, err error) error {
+	j.show.result(res)
+	if err == nil && res.Outcome == rollback.AwaitingReboot {
+		return &rollback.Error{Outcome: res.Outcome, Update: res.Update, Step: rollback.StepReboot, Err: rollback.ErrReboot}
+	}
+	return err
+}
+
+func recoverPending(ctx context.Context, j *job) error {
+	retry, accept := j.cmd.String("retry"), j.cmd.String("accept")
+	switch {
+	case retry != "" && accept != "":
+		return usage("give either --retry or --accept")
+	case retry == "" && accept == "":
+		return j.recover(ctx)
+	}
+	u, err := j.Pending()
+	switch {
+	case err != nil:
+		return err
+	case u == nil:
+		return fmt.Errorf("%w: no update is pending", site.ErrNothing)
+	case retry != "":
+		return j.ended(u.Retry(ctx, retry))
+	}
+	return j.ended(u.Accept(ctx, accept))
+}
+
+// goBack is a person's way back after a commit (R15), and the undo of one.
+// Without --confirm it only says what that would do and cost.
+func goBack(ctx context.Context, j *job) error {
+	confirmed, reason := j.cmd.String("confirm"), j.cmd.String("reason")
+	if (confirmed == "") != (reason == "") && j.cmd.String("override") == "" {
+		return usage("--confirm and --reason come together: what was shown, and why")
+	}
+	if confirmed != "" {
+		if err := j.recover(ctx); err != nil {
+			return err
+		}
+	}
+	if err := j.override(); err != nil {
+		return err
+	}
+	u, err := j.Back(ctx)
+	if err != nil {
+		return err
+	}
+	if confirmed != "" {
+		return j.ended(u.RollBack(ctx, confirmed, reason))
+	}
+	d, err := j.planDoc(u.PlanBack(ctx))
+	if err != nil {
+		return err
+	}
+	d.Next = again(j.cmd, "rollback", "--confirm", d.Hash)
+	if reason == "" {
+		d.Next += " --reason WHY"
+	}
+	return j.show.answer(d)
+}
+
+func adopt(ctx context.Context, j *job) error { return j.Adopt(ctx, j.cmd.String("reason")) }
+
+func lift(_ context.Context, j *job) error {
+	v, err := argument(j.cmd, "version")
+	if err != nil {
+		return err
+	}
+	return j.Lift(j.cmd.String("distribution"), v, j.cmd.String("reason"))
+}
+
+// forget lets go of what an operator's rollback kept aside.
+func forget(_ context.Context, j *job) error {
+	id, err := argument(j.cmd, "update's id, as status shows it")
+	if err != nil {
+		return err
+	}
+	return j.Forget(id, j.cmd.String("reason"))
+}
+
+// confirm takes a person's word for something that R14 requires.
+func confirm(_ context.Context, j *job) error {
+	what, err := argument(j.cmd, "text, as the refusal quotes it")
+	if err != nil {
+		return err
+	}
+	return j.Confirm(install.Confirmation{What: what, Who: j.cmd.String("who"), When: time.Now(), Note: j.cmd.String("note")})
+}

@@ -1,0 +1,87 @@
+package site
+
+import (
+	"fmt"
+	"os"
+	"slices"
+
+	"github.com/aspupdate/aspupdate/rollback"
+	"github.com/aspupdate/aspupdate/schedule"
+	"github.com/aspupdate/aspupdate/version"
+)
+
+// calendarConfig says when releases are expected, and what is known of days off
+// besides what is built in.
+type calendarConfig struct {
+	Weekday string `toml:"weekday"` // "wednesday", as R1 says, or "monday", as R2's examples have it
+	Decrees string `toml:"decrees"` // a file with later decrees and the support's own days off, as schedule.Production.Load reads it
+
+	days *schedule.Production
+}
+
+// read checks the config and reads the file that it names.
+func (c *calendarConfig) read() error {
+	if !slices.Contains([]string{"", "wednesday", "monday"}, c.Weekday) {
+		return fmt.Errorf("calendar.weekday = %q: allowed are wednesday, monday", c.Weekday)
+	}
+	c.days = schedule.Russia()
+	if c.Decrees == "" {
+		return nil
+	}
+	f, err := os.Open(c.Decrees)
+	if err != nil {
+		return fmt.Errorf("calendar.decrees: %w", err)
+	}
+	defer func() { _ = f.Close() }()
+	if c.days, err = c.days.Load(f); err != nil {
+		return fmt.Errorf("calendar.decrees: %s: %w", c.Decrees, err)
+	}
+	return nil
+}
+
+// Days are the days off that are known.
+func (c *Config) Days() *schedule.Production { return c.Calendar.days }
+
+// Agenda lays a span of days out, with what is expected in it.
+func (c *Config) Agenda(first, last schedule.Date) (schedule.Agenda, error) {
+	return c.Calendar.releases().Agenda(first, last, schedule.Hours{Workdays: c.Calendar.days})
+}
+
+// releases are those that are expected (R1).
+func (c calendarConfig) releases() schedule.Calendar {
+	cal := schedule.Wednesdays()
+	if c.Weekday == "monday" {
+		cal = schedule.Mondays()
+	}
+	if c.days != nil {
+		cal.Workdays = c.days
+	}
+	return cal
+}
+
+// CrossesYear reports whether one of the parts leads into another year, so that
+// R14 applies.
+func CrossesYear(parts []rollback.PlanPart) (bool, error) {
+	for _, p := range parts {
+		from, err := parseOrZero(p.From.Version)
+		if err != nil {
+			return false, err
+		}
+		to, err := parseOrZero(p.To.Version)
+		if err != nil {
+			return false, err
+		}
+		if crosses, err := (schedule.Numbering{}).CrossesYear(from, to); crosses || err != nil {
+			return crosses, err
+		}
+	}
+	return false, nil
+}
+
+// parseOrZero parses a version; no text is no version.
+func parseOrZero(s string) (v version.Version, err error) {
+	if s != "" {
+		v, err = version.Parse(s)
+	}
+	return v, err
+}

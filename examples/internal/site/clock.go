@@ -1,0 +1,40 @@
+package site
+
+import (
+	"time"
+
+	"github.com/aspupdate/aspupdate/schedule"
+)
+
+// moscow is the zone of the support's hours (R13).
+var moscow = schedule.MSK(0)
+
+// A Clock shows times as people at a site read them: Moscow's, and beside them
+// the site's.
+type Clock struct {
+	Local *time.Location // nil if it is Moscow's
+}
+
+// Clock shows times as people at the site read them.
+func (c *Config) Clock() Clock { return Clock{c.Window.zone()} }
+
+// Time shows the minute.
+func (c Clock) Time(t time.Time) string {
+	s := t.In(moscow).Format("2006-01-02 15:04 MST")
+	if c.Local != nil {
+		s += t.In(c.Local).Format(" (15:04 here)")
+	}
+	return s
+}
+
+// Second shows the second of a day, in Moscow.
+func (Clock) Second(t time.Time) string { return t.In(moscow).Format("15:04:05") }
+
+// Hours shows a span of one day.
+func (c Clock) Hours(from, until time.Time) string {
+	s := from.In(moscow).Format("15:04-") + until.In(moscow).Format("15:04 MST")
+	if c.Local != nil {
+		s += from.In(c.Local).Format(" (15:04-") + until.In(c.Local).Format("15:04 here)")
+	}
+	return s
+}

@@ -1,0 +1,157 @@
+package site
+
+import (
+	"crypto/tls"
+	"time"
+
+	"github.com/aspupdate/aspupdate/examples/internal/strict"
+	"github.com/aspupdate/aspupdate/rollback"
+)
+
+// A Config is the one file that describes an installation. Secrets are not in
+// it: it names environment variables or files that hold them.
+type Config struct {
+	State   string   `toml:"state"`   // lock, journal, installers at work
+	Archive string   `toml:"archive"` // R10: the archive of versions
+	Backups string   `toml:"backups"` // R9: sealed snapshots
+	Live    []string `toml:"live"`    // folders that an update replaces
+
+	Server        serverConfig         `toml:"server"`
+	Window        windowConfig         `toml:"window"`
+	Calendar      calendarConfig       `toml:"calendar"`
+	Application   applicationConfig    `toml:"application"`
+	Deadlines     deadlinesConfig      `toml:"deadlines"`
+	FirstOfYear   requirementsConfig   `toml:"first_of_year"` // R14: an update into a new year is refused without
+	Watch         watchConfig          `toml:"watch"`
+	Distributions []distributionConfig `toml:"distribution"` // several make a bundle (R4), in the order of installation
+
+	Postgres []postgresConfig `toml:"postgres"`
+	SQLite   []pathConfig     `toml:"sqlite"`
+	Folders  []pathConfig     `toml:"folder"`
+	Commands []commandConfig  `toml:"command"`
+	NoData   string           `toml:"no_data"` // why there are none of these four (R9); recorded
+}
+
+type serverConfig struct {
+	Address string          `toml:"address"` // host or host:port
+	User    string          `toml:"user"`
+	TLS     string          `toml:"tls"` // "none", "explicit" or "implicit"
+	Root    string          `toml:"root"`
+	Betas   bool            `toml:"betas"`  // R7
+	Settle  strict.Duration `toml:"settle"` // how long a release must have stood still
+	secret  `toml:"-"`
+
+	PasswordEnv  string `toml:"password_env"`
+	PasswordFile string `toml:"password_file"`
+
+	// At most one; without them the system's roots are trusted.
+	TLSCA          string `toml:"tls_ca"`          // a PEM file with the roots to trust
+	TLSCertificate string `toml:"tls_certificate"` // SHA-256 of the one certificate to trust
+	TLSInsecure    string `toml:"tls_insecure"`    // why any certificate will do; shown at each run
+	trust          *tls.Config
+}
+
+// windowConfig is the site's estimate (R11) and its zone. The support's hours
+// are the regulation's (R13).
+type windowConfig struct {
+	AnyTime  string          `toml:"any_time"` // why R13 is left out; recorded
+	Backup   strict.Duration `toml:"backup"`
+	Checks   strict.Duration `toml:"checks"`
+	Rollback strict.Duration `toml:"rollback"`
+	Typical  bool            `toml:"typical"` // plan with R11's typical times and not its worst
+	Local    string          `toml:"local"`   // the site's zone, MSK-1 to MSK+9, shown beside Moscow time
+
+	FirstOfYearExtra strict.Duration `toml:"first_of_year_extra"` // R14: what the year's first version takes longer
+}
+
+// applicationConfig is the fence and the application behind it: commands with
+// their arguments, services of the system, or both.
+type applicationConfig struct {
+	Close         []string `toml:"close"` // keeps users out
+	Open          []string `toml:"open"`
+	FenceServices []string `toml:"fence_services"` // let users in: stopped after close, brought back before open
+	Stop          []string `toml:"stop"`
+	Start         []string `toml:"start"`
+	Services      []string `toml:"services"` // stopped after stop, brought back before start
+	NoFence       string   `toml:"no_fence"` // why there is none; recorded
+}
+
+type deadlinesConfig struct {
+	Fence    strict.Duration `toml:"fence"`
+	Snapshot strict.Duration `toml:"snapshot"`
+	Install  strict.Duration `toml:"install"`
+	Probe    strict.Duration `toml:"probe"`
+	Restore  strict.Duration `toml:"restore"`
+	Decide   strict.Duration `toml:"decide"`
+}
+
+func (d deadlinesConfig) deadlines() rollback.Deadlines {
+	return rollback.Deadlines{
+		Fence: time.Duration(d.Fence), Snapshot: time.Duration(d.Snapshot), Install: time.Duration(d.Install),
+		Probe: time.Duration(d.Probe), Restore: time.Duration(d.Restore), Decide: time.Duration(d.Decide),
+	}
+}
+
+type distributionConfig struct {
+	Name        string   `toml:"name"`
+	Kind        string   `toml:"kind"`        // silent arguments and exit codes; "auto" asks the file, empty is "plain"
+	Entry       string   `toml:"entry"`       // the file to run, where a variant is a folder or a zip archive
+	Launcher    []string `toml:"launcher"`    // the program that opens the installer, if it is none itself
+	Arguments   []string `toml:"arguments"`   // visible to everybody on the machine
+	Environment []string `toml:"environment"` // names of variables that the installer gets from ours
+	Remove      []string `toml:"remove"`      // takes a first installation off again
+	Unelevated  bool     `toml:"unelevated"`  // the installer needs no elevated rights, although its kind usually does
+
+	SHA256          map[string]string `toml:"sha256"`          // pinned hashes of Setup by version
+	SHA256FullSetup map[string]string `toml:"sha256_full"`     // and of FullSetup
+	SHA256File      string            `toml:"sha256_file"`     // or a file in sha256sum's format with hashes of asp/7.13.100/Setup.exe and the like
+	Unauthenticated string            `toml:"unauthenticated"` // why files without a pinned hash are taken; recorded
+
+	Publisher publisherConfig `toml:"publisher"` // whose signature vouches for a file without a pinned hash
+
+	Probe probeConfig `toml:"probe"`
+}
+
+// One of command, sql and file tells the version, or else the answer of http.
+// What is given besides must be so first: a port that answers, a page.
+type probeConfig struct {
+	TCP     string   `toml:"tcp"`     // host:port that must take connections
+	HTTP    string   `toml:"http"`    // answers with the version in its first line
+	Status  int      `toml:"status"`  // that http answers with; 200 if none is given
+	Text    string   `toml:"text"`    // regular expression that the answer must hold; its first group is the version
+	Command []string `toml:"command"` // prints the version in its first line
+	SQL     string   `toml:"sql"`     // returns the version
+	InDB    string   `toml:"in"`      // which of [[postgres]] is asked by sql
+	File    string   `toml:"file"`    // a program or library for Windows that has the version
+	secret  `toml:"-"`
+
+	Installed   string          `toml:"installed"`   // a path that is there exactly if it is installed; for a first installation
+	Environment []string        `toml:"environment"` // names of variables that the command gets from ours
+	Every       strict.Duration `toml:"every"`
+}
+
+type postgresConfig struct {
+	Name    string `toml:"name"`     // of the database
+	URIEnv  string `toml:"uri_env"`  // variable with the maintenance role's connection string
+	URIFile string `toml:"uri_file"` // or a file with it
+	secret  `toml:"-"`
+
+	// Why the database itself keeps users out for the snapshot alone: installer
+	// or probe come in by the application's own role, which it could not tell
+	// from users. The application's fence is then what counts.
+	Unfenced string `toml:"unfenced"`
+}
+
+// Unfenced names the databases that keep users out for their snapshot alone.
+func (c *Config) Unfenced() (names []string) {
+	for _, p := range c.Postgres {
+		if p.Unfenced != "" {
+			names = append(names, p.Name)
+		}
+	}
+	return names
+}
+
+type pathConfig struct {
+	Path string `toml:"path"`
+}

@@ -1,0 +1,134 @@
+package site
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/aspupdate/aspupdate/install/service"
+	"github.com/aspupdate/aspupdate/rollback"
+)
+
+// goodConfig is the smallest configuration that is accepted, with its folders
+// in dir.
+func goodConfig(dir string) string {
+	text, err := os.ReadFile("testdata/smallest.toml")
+	if err != nil {
+		panic(err)
+	}
+	return strings.NewReplacer("DIR", filepath.ToSlash(dir), "\r\n", "\n").Replace(string(text))
+}
+
+func TestGoodConfigIsRead(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "aspupdate.toml")
+	require.NoError(t, os.WriteFile(path, []byte(goodConfig(dir)), 0o600))
+	c, err := Load(path)
+	require.NoError(t, err)
+	require.Equal(t, "АСП", c.Distributions[0].Name)
+}
+
+func TestTrustIsByName(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "aspupdate.toml")
+	for keys, pinned := range map[string]bool{
+		"":                   false,
+		"tls = 'explicit'\n": false,
+		"tls = 'explicit'\ntls_certificate = '" + strings.Repeat("aB:", 31) + "01'\n": true,
+		"tls = 'implicit'\ntls_insecure = 'a laboratory'\n":                           true,
+	} {
+		text := strings.Replace(goodConfig(dir), "address =", keys+"address =", 1)
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+		c, err := Load(path)
+		require.NoError(t, err, keys)
+		src := (&Site{Config: c}).Source()
+		require.Equal(t, pinned, src.TLSConfig != nil, keys)
+		if pinned {
+			require.NotNil(t, src.TLSConfig.VerifyConnection)
+		}
+	}
+}
+
+func TestSecretsDoNotPrint(t *testing.T) {
+	t.Setenv("ASPUPDATE_TEST_PASSWORD", "correct horse")
+	dir := t.TempDir()
+	path := filepath.Join(dir, "aspupdate.toml")
+	text := strings.Replace(goodConfig(dir), "address =", "password_env = 'ASPUPDATE_TEST_PASSWORD'\naddress =", 1)
+	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+	c, err := Load(path)
+	require.NoError(t, err)
+	require.Equal(t, "correct horse", c.Server.value)
+	for _, format := range []string{"%v", "%+v", "%#v", "%s"} {
+		require.NotContains(t, fmt.Sprintf(format, c), "correct horse", format)
+		require.NotContains(t, fmt.Sprintf(format, *c), "correct horse", format)
+	}
+}
+
+// Services alone keep users out too. Which of them are stopped, and where what
+// was found before is kept, is all that the program adds to install/service.
+func TestServicesAreFenceAndApplication(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "aspupdate.toml")
+	text := strings.Replace(goodConfig(dir), "no_fence = 'a test'", "fence_services = ['entry', 'pages']\nservices = ['asp']", 1)
+	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+	c, err := Load(path)
+	require.NoError(t, err)
+	u, err := (&Site{Config: c}).update([]rollback.PlanPart{{
+		Name: "АСП", From: rollback.Release{Version: "9.23.100"}, To: rollback.Release{Version: "9.23.101"},
+	}})
+	require.NoError(t, err)
+	kept := filepath.Join(c.State, "services")
+	require.Equal(t, service.Group{{Name: "entry", Dir: kept}, {Name: "pages", Dir: kept}}, u.Fence.(fence).services)
+	require.Equal(t, service.Group{{Name: "asp", Dir: kept}}, u.App.(application).services)
+}
+
+// TestEveryMistakeIsToldAtOnce: a configuration is mended once, and not once
+// for each mistake.
+func TestEveryMistakeIsToldAtOnce(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "aspupdate.toml")
+	require.NoError(t, os.WriteFile(path, []byte(`state = 'state'
+backups = '`+filepath.ToSlash(t.TempDir())+`'
+[server]
+tls = 'yes'
+tls_ca = 'x'
+tls_insecure = 'x'
+password_env = 'ASPUPDATE_NOT_SET'
+[application]
+close = ['x']
+[calendar]
+weekday = 'friday'
+[[postgres]]
+uri_file = '/no/such/file'
+[[distribution]]
+name = 'АСП'
+kind = 'wise'
+probe = { sql = 'SELECT 1' }
+[[distribution]]
+`), 0o600))
+	_, err := Load(path)
+	require.ErrorIs(t, err, ErrConfig)
+	lines := strings.Split(strings.TrimPrefix(err.Error(), "configuration: "+path+": "), "\n")
+	for i, want := range []string{
+		`state = "state": it wants an absolute path`,
+		"archive is missing",
+		"server.address is missing",
+		`server.tls = "yes"`,
+		"exclude one another",
+		"has no variable ASPUPDATE_NOT_SET",
+		"a [[postgres]] has no name",
+		"postgres.uri_file",
+		"application.close and application.open come together",
+		"window wants backup",
+		"calendar.weekday",
+		"distribution АСП: probe: sql and in come together",
+		`distribution АСП: kind = "wise"`,
+		"a [[distribution]] has no name",
+	} {
+		require.Contains(t, lines[i], want)
+	}
+	require.Len(t, lines, 14, "and nothing that only follows from one: %s", err)
+}

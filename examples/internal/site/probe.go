@@ -1,0 +1,108 @@
+package site
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"regexp"
+	"time"
+
+	_ "github.com/jackc/pgx/v5/stdlib" // the driver of probe.sql
+
+	"github.com/aspupdate/aspupdate/install"
+)
+
+// probe asks one distribution for its version.
+type probe struct {
+	install.Probe
+	installed string // the path that is there once it is installed, "" if the config names none
+	every     time.Duration
+	observe   func(install.Event)
+}
+
+func newProbe(c probeConfig, observe func(install.Event)) probe {
+	return probe{Probe: c.probe(), installed: c.Installed, every: time.Duration(c.Every), observe: observe}
+}
+
+// probe puts together what the config asks for.
+func (c probeConfig) probe() (p install.Probe) {
+	switch {
+	case c.SQL != "":
+		p = install.ProbeFunc(func(ctx context.Context) (string, error) {
+			db, err := sql.Open("pgx", c.value)
+			if err != nil {
+				return "", errors.New("the database's connection string cannot be read")
+			}
+			defer func() { _ = db.Close() }() // it must not be in the way of a backup
+			return install.SQLProbe{DB: db, Query: c.SQL}.Version(ctx)
+		})
+	case c.File != "":
+		p = install.FileProbe{Path: c.File}
+	case len(c.Command) > 0:
+		p = install.CommandProbe{Path: c.Command[0], Args: c.Command[1:], Env: environment(c.Environment)}
+	}
+	if c.HTTP != "" {
+		h := install.HTTPProbe{URL: c.HTTP, Status: c.Status, Then: p}
+		if c.Text != "" {
+			h.Text = regexp.MustCompile(c.Text) // checked when the config was read
+		}
+		p = h
+	}
+	if c.TCP != "" {
+		p = install.TCPProbe{Addr: c.TCP, Then: p}
+	}
+	return p
+}
+
+func (c probeConfig) check() error {
+	tells := 0
+	for _, given := range []bool{len(c.Command) > 0, c.SQL != "", c.File != ""} {
+		if given {
+			tells++
+		}
+	}
+	_, err := regexp.Compile(c.Text)
+	switch {
+	case tells > 1 || tells == 0 && c.HTTP == "":
+		return errors.New("what tells the version? it wants one of command, sql and file, or http alone")
+	case c.HTTP == "" && (c.Status != 0 || c.Text != ""):
+		return errors.New("status and text are of http, which is not given")
+	case (c.SQL == "") != (c.InDB == ""):
+		return errors.New("sql and in come together: in which of [[postgres]]?")
+	case err != nil:
+		return fmt.Errorf("text: %w", err)
+	}
+	return nil
+}
+
+// connect finds the database that sql is asked in.
+func (c *probeConfig) connect(databases []postgresConfig) error {
+	if c.SQL == "" || c.InDB == "" { // one alone is check's
+		return nil
+	}
+	for _, db := range databases {
+		if db.Name == c.InDB {
+			c.value = db.value
+			return nil
+		}
+	}
+	return fmt.Errorf("in = %q: no [[postgres]] has that name", c.InDB)
+}
+
+// Version answers "" only where the operator has said how that is seen: a
+// server that does not answer is no sign of an empty machine.
+func (p probe) Version(ctx context.Context) (string, error) {
+	if p.installed != "" {
+		if _, err := os.Lstat(p.installed); errors.Is(err, fs.ErrNotExist) {
+			return "", nil
+		}
+	}
+	return p.Probe.Version(ctx)
+}
+
+func (p probe) Await(ctx context.Context, want string) error {
+	return install.Await(ctx, p.Probe, want, install.AwaitOptions{Every: p.every, Observe: p.observe})
+}

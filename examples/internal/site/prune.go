@@ -1,0 +1,146 @@
+package site
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/aspupdate/aspupdate/backup"
+	"github.com/aspupdate/aspupdate/fetch"
+	"github.com/aspupdate/aspupdate/internal/durable"
+	"github.com/aspupdate/aspupdate/rollback"
+	"github.com/aspupdate/aspupdate/version"
+)
+
+// PruneArchive removes old versions and returns what is gone, or with dryRun
+// what would go; nil if nothing may. What is installed, and what the journal
+// names, stays. While an update is at work the error is [rollback.ErrBusy], but
+// for a dry run. Where what must stay is not in the archive it is
+// [ErrPrevious].
+func (s *Site) PruneArchive(ctx context.Context, keep fetch.Keep, dryRun bool) (gone []fetch.Item, err error) {
+	err = s.prune("pruning the archive", dryRun, func() error {
+		inUse, err := s.inUse(ctx)
+		if err != nil {
+			return err
+		}
+		var items []fetch.Item
+		if dryRun {
+			items, err = s.Archive().Prunable(keep, inUse)
+		} else {
+			items, err = s.Archive().Prune(ctx, keep, inUse)
+		}
+		if errors.Is(err, fetch.ErrNotArchived) {
+			return fmt.Errorf("%w: %w", ErrPrevious, err)
+		}
+		gone = append([]fetch.Item{}, items...)
+		return err
+	})
+	return gone, err
+}
+
+// PruneBackups removes old snapshots and returns what is gone, or with dryRun
+// what would go; nil if nothing may. What a rollback needs stays. While an
+// update is at work the error is [rollback.ErrBusy], but for a dry run.
+func (s *Site) PruneBackups(ctx context.Context, keep backup.Keep, dryRun bool) (gone []backup.Snapshot, err error) {
+	err = s.prune("pruning the backups", dryRun, func() error {
+		st, err := s.Status()
+		if err != nil {
+			return err
+		}
+		var snaps []backup.Snapshot
+		if dryRun {
+			snaps, err = s.Store().Prunable(keep, st.Needed())
+		} else {
+			snaps, err = s.Store().Prune(ctx, keep, st.Needed())
+		}
+		gone = append([]backup.Snapshot{}, snaps...)
+		return err
+	})
+	return gone, err
+}
+
+// prune keeps updates away meanwhile: one might want what is going.
+func (s *Site) prune(doing string, dryRun bool, do func() error) error {
+	if dryRun {
+		return do()
+	}
+	if err := durable.MkdirAll(s.Config.State, 0o700); err != nil {
+		return err
+	}
+	lock, err := rollback.Acquire(s.Config.State, doing, time.Now())
+	if err != nil {
+		return err
+	}
+	return errors.Join(do(), lock.Release())
+}
+
+// An Archived is an installer in the archive, and what for the journal names
+// its version, "" if it does not.
+type Archived struct {
+	fetch.Item
+	Use rollback.Use
+}
+
+// Archived lists the archive. What cannot be read is told by the error, beside
+// what can.
+func (s *Site) Archived() ([]Archived, error) {
+	items, err := s.Archive().List()
+	uses, usesErr := s.uses()
+	var list []Archived
+	for _, it := range items {
+		list = append(list, Archived{it, uses[versionKey(it.Key)]})
+	}
+	return list, errors.Join(err, usesErr)
+}
+
+// uses says what for the journal names versions.
+func (s *Site) uses() (map[fetch.Key]rollback.Use, error) {
+	st, err := s.Status()
+	errs := []error{err}
+	uses := map[fetch.Key]rollback.Use{}
+	for _, u := range st.Uses() {
+		v, err := version.Parse(u.Release.Version)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("the journal has %s %s of %s: %w", u.Use, u.Release.Version, u.Part, err))
+		}
+		uses[fetch.Key{Distribution: u.Part, Version: v}] = u.Use
+	}
+	return uses, errors.Join(errs...)
+}
+
+// inUse returns the versions that must stay in any case.
+func (s *Site) inUse(ctx context.Context) ([]fetch.Key, error) {
+	uses, err := s.uses()
+	if err != nil {
+		return nil, err
+	}
+	items, _ := s.Archive().List() // pruning tells what cannot be read
+	keys := []fetch.Key{}
+	for k, use := range uses {
+		// That one was lost which nothing needs is no reason to keep all others for ever.
+		if use.Vital() || slices.ContainsFunc(items, func(it fetch.Item) bool { return versionKey(it.Key) == k }) {
+			keys = append(keys, k)
+		}
+	}
+	for _, d := range s.Config.Distributions {
+		text, err := newProbe(d.Probe, nil).Version(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("%s: which version is installed, and must stay in the archive? %w", d.Name, err)
+		}
+		v, err := parseOrZero(text)
+		if err != nil {
+			return nil, fmt.Errorf("%s: the probe answers %q: %w", d.Name, text, err)
+		}
+		if !v.IsZero() {
+			keys = append(keys, fetch.Key{Distribution: d.Name, Version: v})
+		}
+	}
+	return keys, nil
+}
+
+// versionKey is what pruning goes by.
+func versionKey(k fetch.Key) fetch.Key {
+	return fetch.Key{Distribution: k.Distribution, Version: k.Version}
+}

@@ -1,0 +1,69 @@
+package site
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/aspupdate/aspupdate/install"
+	"github.com/aspupdate/aspupdate/schedule"
+	"github.com/aspupdate/aspupdate/version"
+)
+
+// requirementsConfig is what the first version of a year needs (R14).
+type requirementsConfig struct {
+	System  string           `toml:"system"`  // name and version, as install.System has them
+	DotNet  string           `toml:"dotnet"`  // of the .NET Framework
+	FreeGB  map[string]int64 `toml:"free_gb"` // by path
+	Confirm []string         `toml:"confirm"` // what only a person can see
+}
+
+func (c requirementsConfig) check() error {
+	if name, atLeast, _ := strings.Cut(c.System, " "); c.System != "" && (name == "" || atLeast == "") {
+		return fmt.Errorf("first_of_year.system = %q: it wants a name and a version such as \"debian 12\"", c.System)
+	}
+	return nil
+}
+
+// requirements are those of R14 for a version, in the year of its number.
+func (s *Site) requirements(v string) (install.Checklist, error) {
+	to, err := version.Parse(v)
+	if err != nil {
+		return nil, err
+	}
+	year, _, err := schedule.Numbering{}.Month(to)
+	if err != nil {
+		return nil, err
+	}
+	c := s.Config.FirstOfYear
+	var list install.Checklist
+	if name, atLeast, ok := strings.Cut(c.System, " "); ok {
+		list = append(list, install.System(name, atLeast))
+	}
+	if c.DotNet != "" {
+		list = append(list, install.DotNetFramework(c.DotNet))
+	}
+	for _, path := range slices.Sorted(maps.Keys(c.FreeGB)) {
+		list = append(list, install.FreeSpace(path, c.FreeGB[path]<<30))
+	}
+	for _, what := range c.Confirm {
+		list = append(list, install.Confirmed(s.confirmations(), fmt.Sprintf("R14 %d: %s", year, what)))
+	}
+	return list, nil
+}
+
+func (s *Site) confirmations() string { return filepath.Join(s.Config.State, "confirmations") }
+
+// Confirm takes a person's word for something that R14 requires, in the words
+// of the refusal that asks for it; [ErrNothing] if nothing does.
+func (s *Site) Confirm(c install.Confirmation) error {
+	_, rest, _ := strings.Cut(c.What, ": ")
+	if !slices.Contains(s.Config.FirstOfYear.Confirm, rest) {
+		return fmt.Errorf("%w: first_of_year.confirm asks for no %q", ErrNothing, c.What)
+	}
+	return errors.Join(os.MkdirAll(s.Config.State, 0o700), install.Confirm(s.confirmations(), c))
+}

@@ -1,0 +1,153 @@
+package site
+
+import (
+	"database/sql"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/aspupdate/aspupdate/install"
+	"github.com/aspupdate/aspupdate/internal/realtest"
+)
+
+// The library brings no driver: its version query is tested here, with real
+// ones on real databases.
+
+func openDatabase(t *testing.T, driver, source string) *sql.DB {
+	t.Helper()
+	db, err := sql.Open(driver, source)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = db.Close() })
+	return db
+}
+
+func statement(t *testing.T, db *sql.DB, text string) {
+	t.Helper()
+	_, err := db.Exec(text)
+	require.NoError(t, err)
+}
+
+func TestVersionQueryOfSQLite(t *testing.T) {
+	db := openDatabase(t, "sqlite", filepath.Join(t.TempDir(), "Опека.db"))
+	p := install.SQLProbe{DB: db, Query: "SELECT version FROM about"}
+	_, err := p.Version(t.Context())
+	require.ErrorContains(t, err, "*sqlite.Error", "its text is not shown")
+	p.Explain = func(err error) string { return err.Error() }
+	_, err = p.Version(t.Context())
+	require.ErrorContains(t, err, "no such table")
+
+	statement(t, db, "CREATE TABLE about (version)")
+	_, err = p.Version(t.Context())
+	require.ErrorContains(t, err, "returned none")
+	statement(t, db, "INSERT INTO about VALUES ('7.13.100')")
+	got, err := p.Version(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, "7.13.100", got)
+	p.Query = "PRAGMA user_version"
+	statement(t, db, "PRAGMA user_version = 713")
+	got, err = p.Version(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, "713", got)
+	statement(t, db, "INSERT INTO about VALUES ('7.12.100')")
+	p.Query = "SELECT version FROM about"
+	_, err = p.Version(t.Context())
+	require.ErrorContains(t, err, "more than one")
+	p.Query, p.Timeout = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n", 200*time.Millisecond
+	begun := time.Now()
+	_, err = p.Version(t.Context())
+	require.ErrorContains(t, err, "deadline")
+	require.Less(t, time.Since(begun), 10*time.Second)
+}
+
+// R12 on a real server: the application's tables are not there yet, then
+// logins are refused, and each is progress that shows no password.
+func TestVersionQueryOfPostgreSQL(t *testing.T) {
+	c := realtest.Postgres(t)
+	addr := "127.0.0.1:" + strconv.Itoa(c.Port)
+	probe := func(uri string) install.TCPProbe {
+		return install.TCPProbe{Addr: addr, Then: install.SQLProbe{DB: openDatabase(t, "pgx", uri), Query: "SELECT version FROM about"}}
+	}
+	refused := func(p install.Probe, want string) {
+		t.Helper()
+		_, err := p.Version(t.Context())
+		require.ErrorContains(t, err, want)
+		require.NotErrorIs(t, err, install.ErrFailed)
+		require.NotContains(t, err.Error(), c.Password)
+		require.NotContains(t, err.Error(), "hunter2")
+	}
+	p := probe(c.Admin("postgres"))
+	refused(p, "SQLSTATE 42P01")
+	refused(probe(c.URI("postgres", "hunter2", "postgres")), "SQLSTATE 28P01")
+	refused(probe(c.Admin("nothing")), "SQLSTATE 3D000")
+	admin := openDatabase(t, "pgx", c.Admin("postgres"))
+	statement(t, admin, "CREATE TABLE about AS SELECT '7.04.100'::text AS version")
+	statement(t, admin, "CREATE ROLE asp LOGIN PASSWORD 'hunter2'")
+	statement(t, admin, "GRANT SELECT ON about TO asp")
+	statement(t, admin, "CREATE DATABASE asp")
+	statement(t, admin, "ALTER DATABASE asp CONNECTION LIMIT 0")
+	refused(probe(c.URI("asp", "hunter2", "asp")), "SQLSTATE 53300")
+	for _, ok := range []install.Probe{p, probe(c.URI("asp", "hunter2", "postgres"))} {
+		got, err := ok.Version(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, "7.04.100", got)
+	}
+
+	// As the configuration has it, without a session that is left behind.
+	conf := probeConfig{TCP: addr, SQL: "SELECT version FROM about", InDB: "АСП"}
+	require.NoError(t, conf.connect([]postgresConfig{{Name: "АСП", secret: secret{c.URI("asp", "hunter2", "postgres") + "&application_name=cli"}}}))
+	got, err := newProbe(conf, nil).Version(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, "7.04.100", got)
+	sessions := install.SQLProbe{DB: admin, Query: "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'cli'"}
+	require.Eventually(t, func() bool { got, err := sessions.Version(t.Context()); return err == nil && got == "0" }, 10*time.Second, 10*time.Millisecond)
+
+	slow := p.Then.(install.SQLProbe)
+	slow.Query, slow.Timeout = "SELECT pg_sleep(60)::text", 200*time.Millisecond
+	refused(slow, "deadline")
+
+	gone := install.SQLProbe{DB: openDatabase(t, "pgx", strings.Replace(c.URI("asp", "hunter2", "asp"), addr, "127.0.0.1:1", 1)), Query: "SELECT 1"}
+	refused(gone, "no connection: connection refused")
+	unreadable := "postgres://asp:hunter2@127.0.0.1:x/asp"
+	refused(install.SQLProbe{DB: openDatabase(t, "pgx", unreadable), Query: "SELECT 1"}, "is not shown")
+	c.Stop()
+	refused(p, addr+" takes no connection")
+}
+
+// TestR12OnARealServer lets a restructuring go through both phases of R12:
+// errors first, then refused logins.
+func TestR12OnARealServer(t *testing.T) {
+	c := realtest.Postgres(t)
+	admin := openDatabase(t, "pgx", c.Admin("postgres"))
+	statement(t, admin, "CREATE DATABASE asp")
+	statement(t, admin, "CREATE ROLE asp LOGIN PASSWORD 'hunter2'")
+	db := openDatabase(t, "pgx", c.URI("asp", "hunter2", "asp"))
+	db.SetMaxIdleConns(0)
+	app := openDatabase(t, "pgx", c.Admin("asp"))
+	var seen []string
+	err := install.Await(t.Context(), install.SQLProbe{DB: db, Query: "SELECT version FROM about"}, "7.13.100", install.AwaitOptions{
+		Limit: time.Minute, Every: time.Millisecond, Report: time.Nanosecond,
+		Observe: func(e install.Event) {
+			seen = append(seen, e.Text)
+			switch len(seen) {
+			case 1:
+				statement(t, app, "CREATE TABLE about AS SELECT '7.12.100' AS version")
+				statement(t, app, "GRANT SELECT ON about TO asp")
+			case 2:
+				statement(t, admin, "ALTER DATABASE asp CONNECTION LIMIT 0")
+			case 3:
+				statement(t, app, "UPDATE about SET version = '7.13.100'")
+				statement(t, admin, "ALTER DATABASE asp CONNECTION LIMIT -1")
+			}
+		},
+	})
+	require.NoError(t, err)
+	require.Len(t, seen, 4)
+	for i, want := range []string{"SQLSTATE 42P01", `version "7.12.100" answers`, "SQLSTATE 53300", "version 7.13.100 is healthy"} {
+		require.Contains(t, seen[i], want)
+	}
+	require.Contains(t, seen[0], "restructuring, 0 min so far, usually at most 15")
+}

@@ -1,0 +1,29 @@
+package site
+
+import (
+	_ "embed"
+	"strings"
+)
+
+// template is a configuration with all that one may have. Its first part
+// works once the paths are right; the rest is commented out.
+//
+//go:embed template.toml
+var template string
+
+// Template returns a commented configuration to begin with, which has the
+// usual places of an operating system.
+func Template(goos string) string {
+	places := []string{
+		"{data}", "/var/lib/aspupdate", "{app}", "/opt/asp", "{etc}", "/etc/aspupdate",
+		"{stop}", `["systemctl", "disable", "--now", "asp"]`, "{start}", `["systemctl", "enable", "--now", "asp"]`,
+	}
+	if goos == "windows" {
+		places = []string{
+			"{data}", "C:/ProgramData/aspupdate", "{app}", "C:/ASP", "{etc}", "C:/ProgramData/aspupdate/etc",
+			"{stop}", `["powershell", "-Command", "Set-Service asp -StartupType Disabled; Stop-Service asp"]`,
+			"{start}", `["powershell", "-Command", "Set-Service asp -StartupType Automatic; Start-Service asp"]`,
+		}
+	}
+	return strings.NewReplacer(places...).Replace(template)
+}

@@ -1,0 +1,65 @@
+package site
+
+import (
+	"path/filepath"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+
+	"github.com/aspupdate/aspupdate/backup/postgres"
+	"github.com/aspupdate/aspupdate/internal/realtest"
+	"github.com/aspupdate/aspupdate/rollback"
+)
+
+// TestR15DatabaseWhoseInstallerIsNoSuperuser: where installer and application
+// share one ordinary role, the database is closed for the snapshot alone, and
+// the way back lets that role in, too.
+func TestR15DatabaseWhoseInstallerIsNoSuperuser(t *testing.T) {
+	t.Parallel()
+	c := realtest.Postgres(t)
+	admin := openDatabase(t, "pgx", c.Admin("postgres"))
+	statement(t, admin, "CREATE ROLE asp LOGIN PASSWORD 'asp'")
+	statement(t, admin, "CREATE DATABASE asp OWNER asp")
+	asp := func(sql string) error {
+		conn, err := pgx.Connect(t.Context(), c.URI("asp", "asp", "asp"))
+		if err != nil {
+			return err
+		}
+		defer func() { _ = conn.Close(t.Context()) }()
+		_, err = conn.Exec(t.Context(), sql)
+		return err
+	}
+	require.NoError(t, asp("CREATE TABLE child AS SELECT 1 AS id"))
+	dir := t.TempDir()
+	update := func(why string) *rollback.Update {
+		s := &Site{Config: &Config{
+			State: filepath.Join(dir, "state"), Archive: filepath.Join(dir, "archive"), Backups: filepath.Join(dir, "backups"),
+			Window:        windowConfig{AnyTime: "a test"},
+			Distributions: []distributionConfig{{Name: "АСП", Probe: probeConfig{HTTP: "http://127.0.0.1:1/"}}},
+			Postgres:      []postgresConfig{{Name: "asp", secret: secret{c.Admin("asp")}, Unfenced: why}},
+		}}
+		u, err := s.update([]rollback.PlanPart{{Name: "АСП"}})
+		require.NoError(t, err)
+		return u
+	}
+
+	u := update("")
+	require.NoError(t, u.Fence.Close(t.Context()))
+	require.ErrorContains(t, asp("SELECT"), "too many connections")
+	require.NoError(t, u.Fence.Open(t.Context()))
+
+	u = update("the installer is no superuser")
+	require.NoError(t, u.Fence.Close(t.Context()))
+	ref, err := u.Data[0].Data.Snapshot(t.Context())
+	require.NoError(t, err)
+	require.NoError(t, u.Data[0].Data.Verify(t.Context(), ref))
+	require.NoError(t, asp("DROP TABLE child"), "the installer comes in")
+	require.NoError(t, u.Data[0].Data.Restore(t.Context(), ref))
+	require.NoError(t, asp("SELECT id FROM child"), "and the previous version's")
+
+	db := &postgres.Database{URI: c.Admin("asp")}
+	require.NoError(t, db.Close(t.Context())) // as a crash leaves it
+	require.NoError(t, u.Fence.Open(t.Context()))
+	require.NoError(t, asp("SELECT id FROM child"))
+}

@@ -1,0 +1,91 @@
+package site
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/aspupdate/aspupdate/fetch"
+	"github.com/aspupdate/aspupdate/install/authenticode"
+	"github.com/aspupdate/aspupdate/version"
+)
+
+// verifier vouches for a distribution's files by pinned hashes, and where
+// there is none by the publisher's signature or by the operator's word that
+// none is needed. Then the server must at least agree with itself.
+func verifier(d distributionConfig, src fetch.Source) fetch.Verifier {
+	return fetch.VerifierFunc(func(ctx context.Context, c fetch.Candidate) (fetch.Vouched, error) {
+		pins := d.SHA256
+		if c.Variant == version.FullSetup {
+			pins = d.SHA256FullSetup
+		}
+		if sum, ok := pins[c.Version.String()]; ok {
+			return fetch.PinnedSHA256(sum).Verify(ctx, c)
+		}
+		if d.SHA256File != "" {
+			v, err := fetch.PinnedSums(d.SHA256File).Verify(ctx, c)
+			if err != nil && !errors.Is(err, fetch.ErrMismatch) {
+				err = fmt.Errorf("nobody vouches for %s: %w: %w", c.Key, err, ErrNotVouched)
+			}
+			return v, err
+		}
+		if d.Publisher.given() {
+			return d.Publisher.Verify(ctx, c)
+		}
+		if d.Unauthenticated != "" {
+			return fetch.Hinted(src, fetch.Unauthenticated(d.Unauthenticated)).Verify(ctx, c)
+		}
+		return fetch.Vouched{}, fmt.Errorf("nobody vouches for %s with the hash %s: %w", c.Key, c.SHA256, ErrNotVouched)
+	})
+}
+
+// vouches reports whether somebody may vouch for a version's files: a file of
+// hashes is asked when they are there.
+func (d distributionConfig) vouches(v version.Version, variant version.Variant) bool {
+	pins := d.SHA256
+	if variant == version.FullSetup {
+		pins = d.SHA256FullSetup
+	}
+	return pins[v.String()] != "" || d.SHA256File != "" || d.Publisher.given() || d.Unauthenticated != ""
+}
+
+// publisherConfig says whose Authenticode signature vouches for a
+// distribution's files that have no pinned hash.
+type publisherConfig struct {
+	Name       string `toml:"name"`       // organization or common name, exactly as in the certificate
+	Thumbprint string `toml:"thumbprint"` // SHA-256 of the certificate
+	Roots      string `toml:"roots"`      // PEM file: roots of the signer and of its time stamps; "" means the system's
+
+	policy authenticode.Policy
+}
+
+func (p *publisherConfig) given() bool { return p.Name+p.Thumbprint+p.Roots != "" }
+
+// read checks the config and reads the file that it names.
+func (p *publisherConfig) read() error {
+	if !p.given() {
+		return nil
+	}
+	p.policy = authenticode.Policy{Publisher: p.Name, Thumbprint: p.Thumbprint}
+	if err := p.policy.Check(); err != nil || p.Roots == "" {
+		return err
+	}
+	roots, err := authenticode.LoadRoots(p.Roots)
+	p.policy.Roots = roots
+	return err
+}
+
+// Verify implements [fetch.Verifier].
+func (p *publisherConfig) Verify(ctx context.Context, c fetch.Candidate) (fetch.Vouched, error) {
+	if c.Parts != nil {
+		return fetch.Vouched{}, errors.New("one signature does not vouch for a whole folder: pin the folder's hash in distribution.sha256")
+	}
+	sig, err := p.policy.VerifyFile(ctx, c.Path)
+	if _, refused := errors.AsType[*authenticode.Error](err); refused {
+		err = fmt.Errorf("%w: %w", fetch.ErrMismatch, err)
+	}
+	if err != nil {
+		return fetch.Vouched{}, err
+	}
+	return fetch.Vouched{By: sig.String(), Authenticated: true}, nil
+}

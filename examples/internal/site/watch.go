@@ -1,0 +1,142 @@
+package site
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"path/filepath"
+	"time"
+
+	"github.com/aspupdate/aspupdate/fetch"
+	"github.com/aspupdate/aspupdate/internal/process"
+	"github.com/aspupdate/aspupdate/schedule"
+	"github.com/aspupdate/aspupdate/version"
+)
+
+// watchConfig says who is told what the watch sees.
+type watchConfig struct {
+	Command     []string `toml:"command"`     // gets each event as a JSON document on its standard input, and again later if it fails
+	Environment []string `toml:"environment"` // names of variables that the command gets from ours
+}
+
+// An Event is what the watch's command gets, as JSON. Times are UTC.
+type Event struct {
+	Schema       string             `json:"schema"` // aspupdate.event/1
+	Kind         fetch.SightingKind `json:"kind"`   // released, re-released, vanished or late
+	Text         string             `json:"text"`   // all of it in one line, for people
+	Distribution string             `json:"distribution"`
+	Version      version.Version    `json:"version,omitzero"`    // not with late
+	FirstSeen    time.Time          `json:"first_seen,omitzero"` // not with late
+	FirstLook    bool               `json:"first_look"`          // it was there when the watch looked for the first time
+	Gone         time.Time          `json:"gone,omitzero"`       // with vanished: when it was first missed
+	Due          time.Time          `json:"due,omitzero"`        // with late: since when it has been expected
+	Files        []EventFile        `json:"files,omitempty"`
+}
+
+// An EventFile is one variant of a release on the server.
+type EventFile struct {
+	Variant version.Variant `json:"variant"`
+	Path    string          `json:"path"`
+	Bytes   int64           `json:"bytes"`
+	Time    time.Time       `json:"time,omitzero"`
+}
+
+func newEvent(c Clock, e fetch.Sighting) Event {
+	d := Event{
+		Schema: "aspupdate.event/1", Kind: e.Kind, Distribution: e.Distribution, Version: e.Version,
+		FirstSeen: e.FirstSeen, FirstLook: e.FirstLook, Due: e.Due.UTC(),
+	}
+	for _, f := range e.Files {
+		d.Files = append(d.Files, EventFile{f.Variant, f.Path, f.Size, f.Time})
+	}
+	switch {
+	case e.Kind == fetch.Late:
+		d.Text = fmt.Sprintf("%s: late: expected since %s; the testers have not passed it (R5)", e.Distribution, c.Time(e.Due))
+	case e.Kind == fetch.Vanished:
+		d.Gone = e.Gone.UTC()
+		d.Text = fmt.Sprintf("%s %s: vanished, first missed %s", e.Distribution, e.Version, c.Time(e.Gone))
+	case e.FirstLook:
+		d.Text = fmt.Sprintf("%s %s: %s, there at the first look at %s", e.Distribution, e.Version, e.Kind, c.Time(e.FirstSeen))
+	default:
+		d.Text = fmt.Sprintf("%s %s: %s, first seen %s", e.Distribution, e.Version, e.Kind, c.Time(e.FirstSeen))
+	}
+	return d
+}
+
+// Watch looks for releases until ctx is done, which is how it ends well. Each
+// event goes to the configured command first and then to tell; one that the
+// command does not take comes again at the next look.
+func (s *Site) Watch(ctx context.Context, tell func(Event) error) error {
+	s.insecure()
+	w := s.watch()
+	w.Report = s.report(tell)
+	if err := w.Run(ctx, s.Source()); ctx.Err() == nil {
+		return err
+	}
+	return nil
+}
+
+func (s *Site) watch() fetch.Watch {
+	w := fetch.Watch{
+		Finder: s.finder(), File: filepath.Join(s.Config.State, "watch.json"),
+		Observe: s.Observe.Fetch, Late: s.late,
+		Spread: -1, // Next has it, so that the first look comes at once
+	}
+	for _, d := range s.Config.Distributions {
+		w.Distributions = append(w.Distributions, d.Name)
+	}
+	w.Next = func(now time.Time) time.Time {
+		seen, _ := w.Seen()                                                    // Look tells what is wrong with the file
+		return s.nextLook(now, w.Distributions, seen).Add(rand.N(time.Minute)) //nolint:gosec // nothing here is secret
+	}
+	return w
+}
+
+// report tells the operator's command, and then whoever else wants to know.
+func (s *Site) report(tell func(Event) error) func(context.Context, fetch.Sighting) error {
+	return func(ctx context.Context, e fetch.Sighting) error {
+		d := newEvent(s.Config.Clock(), e)
+		text, err := json.Marshal(d)
+		if err != nil {
+			return err
+		}
+		if argv := s.Config.Watch.Command; len(argv) > 0 {
+			ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
+			defer cancel()
+			if err := process.Run(ctx, argv, environment(s.Config.Watch.Environment), append(text, '\n')); err != nil {
+				return fmt.Errorf("watch.command, told of %q: %w", d.Text, err)
+			}
+		}
+		return tell(d)
+	}
+}
+
+// late tells since when a release has been due that is late.
+func (s *Site) late(distribution string, seen []fetch.Seen, now time.Time) (time.Time, error) {
+	st, err := s.Config.Calendar.releases().Status(now, sightings(distribution, seen)...)
+	if err != nil || st.State != schedule.Late {
+		return time.Time{}, err
+	}
+	return st.Missing.Due, nil
+}
+
+// nextLook is the soonest one of all distributions.
+func (s *Site) nextLook(now time.Time, distributions []string, seen []fetch.Seen) time.Time {
+	var next time.Time
+	for _, d := range distributions {
+		if look := s.Config.Calendar.releases().NextLook(now, sightings(d, seen)...); next.IsZero() || look.Before(next) {
+			next = look
+		}
+	}
+	return next
+}
+
+func sightings(distribution string, seen []fetch.Seen) (list []schedule.Sighting) {
+	for _, s := range seen {
+		if s.Distribution == distribution {
+			list = append(list, schedule.Sighting{Version: s.Version, Seen: s.Appeared()})
+		}
+	}
+	return list
+}

@@ -1,0 +1,54 @@
+package site
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/aspupdate/aspupdate/examples/internal/strict"
+	"github.com/aspupdate/aspupdate/rollback"
+	"github.com/aspupdate/aspupdate/schedule"
+)
+
+// TestR13WindowGate is the gate as update uses it: a release of Wednesday
+// 20:00 is first installable on the next working day at 10:00.
+func TestR13WindowGate(t *testing.T) {
+	conf := windowConfig{Backup: strict.Duration(20 * time.Minute), Checks: strict.Duration(5 * time.Minute), Rollback: strict.Duration(30 * time.Minute), Local: "MSK+4"}
+	gate := conf.gate(false, nil)
+	wednesday := time.Date(2026, 3, 4, 20, 0, 0, 0, schedule.MSK(0))
+	slot, err := gate.Next(t.Context(), wednesday)
+	require.NoError(t, err)
+	require.Equal(t, "2026-03-05 10:00", slot.Start.In(moscow).Format("2006-01-02 15:04"))
+	// R11's worst case of 4 min and 2 h, with the way back, ends at 19:00.
+	require.Equal(t, "2026-03-05 16:01", slot.LatestStart.In(moscow).Format("2006-01-02 15:04"))
+
+	// Before the first damage the backup is done: what is left must still fit.
+	latest := slot.LatestStart.Add(20 * time.Minute)
+	require.NoError(t, gate.Fits(t.Context(), latest))
+	require.Error(t, gate.Fits(t.Context(), latest.Add(time.Minute)))
+
+	// R14 makes it longer.
+	conf.FirstOfYearExtra = strict.Duration(time.Hour)
+	slot, err = conf.gate(true, nil).Next(t.Context(), wednesday)
+	require.NoError(t, err)
+	require.Equal(t, "15:01", slot.LatestStart.In(moscow).Format("15:04"))
+	require.Equal(t, "2026-03-05 10:00 MSK (14:00 here)", Clock{conf.zone()}.Time(slot.Start))
+}
+
+func TestR14IsAboutTheYearAndNotTheStep(t *testing.T) {
+	for _, c := range []struct {
+		from, to string
+		want     bool
+	}{
+		{"7.12.200", "7.13.100", true},  // December 2019 to January 2020
+		{"7.11.100", "7.14.300", true},  // R8: January was skipped
+		{"7.13.100", "7.24.200", false}, // January to December 2020
+		{"7.36.200", "8.01.100", true},
+		{"", "7.13.100", false}, // a first installation
+	} {
+		got, err := CrossesYear([]rollback.PlanPart{{From: rollback.Release{Version: c.from}, To: rollback.Release{Version: c.to}}})
+		require.NoError(t, err)
+		require.Equal(t, c.want, got, "%s to %s", c.from, c.to)
+	}
+}
