@@ -29,7 +29,7 @@ var (
 		"backup":          with(durable, "backup/internal", "github.com/gofrs/flock"),
 		"backup/command":  with(durable, "internal/process", "backup", "github.com/gofrs/flock"),
 		"backup/files":    with(durable, "backup", "github.com/gofrs/flock", "github.com/klauspost/compress"),
-		"backup/postgres": with(durable, "internal/process", "backup", "github.com/gofrs/flock", "github.com/jackc/pgx/v5", "github.com/jackc/pgpassfile", "github.com/jackc/pgservicefile", "golang.org/x/text", "github.com/klauspost/compress"),
+		"backup/postgres": with(durable, "internal/process", "backup", "github.com/gofrs/flock", "github.com/jackc/pgx/v5", "github.com/jackc/pgpassfile", "github.com/jackc/pgservicefile", "golang.org/x/text", "golang.org/x/sync", "github.com/klauspost/compress"),
 		"install":         with(durable, "github.com/gofrs/flock", "golang.org/x/text"),
 		"install/service": durable,
 		"install/authenticode": {

@@ -121,7 +121,7 @@ func (c *Check) weigh(one Checked, st rollback.Status) {
 		c.Warnings = append(c.Warnings, fmt.Sprintf("R14: whether %s to %s leads into another year is not known: %v", one.Installed, one.Newest, err))
 	}
 	if _, ok := st.QuarantineOf(one.Name, rollback.Release{Version: one.Newest.String()}); ok {
-		c.Warnings = append(c.Warnings, fmt.Sprintf("%s %s was rolled back here: it is not installed again until aspupdate lift", one.Name, one.Newest))
+		c.Warnings = append(c.Warnings, fmt.Sprintf("%s %s was rolled back here: that file is not installed again until aspupdate lift", one.Name, one.Newest))
 	}
 }
 
