@@ -1,20 +1,23 @@
 package postgres
 
 import (
-	"bytes"
 	"context"
-	"fmt"
 	"os"
 	"os/exec"
 	"regexp"
 	"runtime"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
+
+	"github.com/aspupdate/aspupdate/internal/process"
 )
 
 const (
-	jobs        = "2"      // that make indexes and foreign keys at a time
-	maxContents = 32 << 20 // bytes; that of a hundred thousand tables and indexes
+	jobs        = "2"               // that make indexes and foreign keys at a time, where no rows come
+	maxContents = 32 << 20          // bytes; that of a hundred thousand tables and indexes
+	inherited   = "/proc/self/fd/3" // opens the first of a command's ExtraFiles anew
 	postData    = "--section=post-data"
 )
 
@@ -32,28 +35,16 @@ func newContents() *contents {
 	if runtime.GOOS != "linux" {
 		return nil
 	}
-	f, err := unnamed()
+	f, err := os.CreateTemp("", "aspupdate-contents-")
 	if err != nil {
+		return nil
+	}
+	if err := os.Remove(f.Name()); err != nil {
+		_ = f.Close()
 		return nil
 	}
 	return &contents{File: f, left: maxContents}
 }
-
-// unnamed makes an empty file that goes with the last who has it open.
-func unnamed() (*os.File, error) {
-	f, err := os.CreateTemp("", "aspupdate-contents-")
-	if err != nil {
-		return nil, err
-	}
-	if err := os.Remove(f.Name()); err != nil {
-		_ = f.Close()
-		return nil, err
-	}
-	return f, nil
-}
-
-// inherited is a path that opens one of a command's ExtraFiles anew.
-func inherited(i int) string { return fmt.Sprintf("/proc/self/fd/%d", 3+i) }
 
 // Write keeps what still fits. It never fails: the dump is read all the same.
 func (c *contents) Write(p []byte) (int, error) {
@@ -66,63 +57,86 @@ func (c *contents) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// read returns nil if the table of contents is not all there.
+// read returns nil if the table of contents is not all there, or not understood.
 func (c *contents) read(ctx context.Context, restore string) *order {
-	cmd := exec.CommandContext(ctx, restore, "--list", "--verbose", inherited(0))
-	cmd.ExtraFiles = []*os.File{c.File}
-	cmd.Env = append(os.Environ(), "LC_ALL=C")
-	list, err := cmd.Output()
+	all, err := c.list(ctx, restore, "--verbose")
 	if err != nil {
 		return nil
 	}
-	return readOrder(list)
+	after, err := c.list(ctx, restore, postData)
+	if err != nil {
+		return nil
+	}
+	return readOrder(all, after)
+}
+
+func (c *contents) list(ctx context.Context, restore string, which string) ([]byte, error) {
+	cmd := exec.CommandContext(ctx, restore, "--list", which, inherited)
+	cmd.ExtraFiles = []*os.File{c.File}
+	cmd.Env = append(os.Environ(), "LC_ALL=C")
+	cmd.SysProcAttr = process.OwnGroup()
+	return cmd.Output()
 }
 
 // An order is what of a dump's entries can be made when. Entries have numbers,
 // as pg_restore lists them.
 type order struct {
 	filled []string            // tables, in the order in which their rows come
-	rest   []string            // all but own, what comes before the rows included
+	rest   []string            // what waits until all rows are there
 	mu     sync.Mutex          // for what follows
 	taken  int                 // of filled
 	own    map[string][]string // by table: indexes and keys that need it alone
 }
 
-var entryForm = regexp.MustCompile(`^(\d+); (\d+) \d+ (.*)$`)
+var (
+	entryForm = regexp.MustCompile(`(?m)^(\d+); (\d+) \d+ (.*)$`)
+	countForm = regexp.MustCompile(`(?m)^; +TOC Entries: (\d+)$`)
+)
 
-// readOrder reads pg_restore's list with what depends on what. An index that
-// needs more than its table, a function of the application's for one, may look
-// at the rows of other tables.
-func readOrder(list []byte) *order {
-	type entry struct {
-		id, what string
-		needs    []string
-	}
+// An entry is a line of pg_restore's list.
+type entry struct {
+	id, class, what string
+	needs           []string // other entries, each once
+}
+
+// readOrder reads pg_restore's list with what depends on what, and that of what
+// comes after the rows. An index that needs more than its table, a function of
+// the application's for one, may look at the rows of other tables. Nil if an
+// entry was not understood: what is not listed would not be made.
+func readOrder(all, after []byte) *order {
 	var entries []entry
-	for line := range bytes.Lines(list) {
-		text := strings.TrimRight(string(line), "\r\n")
-		if m := entryForm.FindStringSubmatch(text); m != nil {
-			entries = append(entries, entry{id: m[1], what: m[3]})
-		} else if needs, ok := strings.CutPrefix(text, ";\tdepends on:"); ok && len(entries) > 0 {
-			entries[len(entries)-1].needs = strings.Fields(needs)
+	for line := range strings.Lines(string(all)) {
+		line = strings.TrimRight(line, "\r\n")
+		if m := entryForm.FindStringSubmatch(line); m != nil {
+			entries = append(entries, entry{id: m[1], class: m[2], what: m[3]})
+		} else if needs, ok := strings.CutPrefix(line, ";\tdepends on:"); ok && len(entries) > 0 {
+			list := strings.Fields(needs) // one for each column
+			slices.Sort(list)
+			entries[len(entries)-1].needs = slices.Compact(list)
 		}
+	}
+	if m := countForm.FindSubmatch(all); m == nil || string(m[1]) != strconv.Itoa(len(entries)) {
+		return nil
 	}
 	o := &order{own: map[string][]string{}}
+	known := map[string]bool{}
 	for _, e := range entries {
-		if strings.HasPrefix(e.what, "TABLE DATA ") && len(e.needs) > 0 {
+		if strings.HasPrefix(e.what, "TABLE DATA ") && e.class == "0" && len(e.needs) > 0 {
 			o.filled = append(o.filled, e.needs[0])
+			known[e.needs[0]] = true
 		}
 	}
-	known := map[string]bool{}
-	for _, table := range o.filled {
-		known[table] = true
-	}
+	ours := map[string]bool{}
 	for _, e := range entries {
 		plain := strings.HasPrefix(e.what, "INDEX ") || strings.HasPrefix(e.what, "CONSTRAINT ")
 		if plain && len(e.needs) == 1 && known[e.needs[0]] {
 			o.own[e.needs[0]] = append(o.own[e.needs[0]], e.id)
-		} else {
-			o.rest = append(o.rest, e.id)
+			ours[e.id] = true
+		}
+	}
+	for _, m := range entryForm.FindAllSubmatch(after, -1) {
+		if id := string(m[1]); !ours[id] {
+			o.rest = append(o.rest, id)
 		}
 	}
 	return o

@@ -59,7 +59,7 @@ const (
 	StageClone   backup.Stage = "clone"    // the database is copied on the server, or its clone back
 	StageNoClone backup.Stage = "no clone" // Note says why: the dump is made in place, or is what is restored
 	StageDump    backup.Stage = "dump"     // pg_dump writes; Done is before compression
-	StageLoad    backup.Stage = "load"     // pg_restore reads; the indexes come after the last byte
+	StageLoad    backup.Stage = "load"     // pg_restore reads; the last indexes come after the last byte
 	StageCompare backup.Stage = "compare"  // what was restored, with the manifest
 	StageSwap    backup.Stage = "swap"     // the restored database gets the live name
 )

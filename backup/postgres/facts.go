@@ -41,6 +41,7 @@ type Facts struct {
 	NoPublic   bool        `json:"no_public,omitempty"` // the schema public was dropped
 	Checksums  bool        `json:"checksums,omitempty"` // whether rows were counted and summed, see Database.Checksums
 	Tables     []Table     `json:"tables"`
+	Made       *Made       `json:"made,omitempty"` // nil before PostgreSQL 12
 
 	DumpSHA256 string `json:"dump_sha256"` // of the dump before compression
 	DumpBytes  int64  `json:"dump_bytes"`
@@ -88,6 +89,13 @@ type Table struct {
 	Name   string `json:"name"`
 	Rows   int64  `json:"rows,omitempty"`
 	Sum    string `json:"sum,omitempty"`
+}
+
+// Made counts what a restore makes of the rows of plain tables.
+type Made struct {
+	Indexes     int64 `json:"indexes"`
+	Constraints int64 `json:"constraints"` // keys, foreign keys, checks and exclusions
+	Triggers    int64 `json:"triggers"`
 }
 
 // ReadFacts returns what a backup made by this package tells of its database.
@@ -184,8 +192,28 @@ func look(ctx context.Context, q querier, version int, f *Facts) (err error) {
 	if err := q.QueryRow(ctx, "SELECT NOT EXISTS (SELECT FROM pg_namespace WHERE nspname = 'public')").Scan(&f.NoPublic); err != nil {
 		return err
 	}
-	f.Tables, err = sums(ctx, q, version, f.Checksums)
+	if f.Tables, err = sums(ctx, q, version, f.Checksums); err != nil {
+		return err
+	}
+	f.Made, err = made(ctx, q, version)
 	return err
+}
+
+// made leaves partitions out, whose share of what their parent has is counted
+// otherwise after a restore, and an index that is not valid, which pg_dump leaves out.
+func made(ctx context.Context, q querier, version int) (*Made, error) {
+	if version < 120000 {
+		return nil, nil
+	}
+	var m Made
+	err := q.QueryRow(ctx, `WITH plain AS (
+			SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
+			WHERE relkind = 'r' AND NOT relispartition AND relpersistence <> 't' AND nspname !~ '^pg_' AND nspname <> 'information_schema'
+			AND NOT EXISTS (SELECT FROM pg_depend WHERE classid = 'pg_class'::regclass AND objid = c.oid AND deptype = 'e'))
+		SELECT (SELECT count(*) FROM plain JOIN pg_index ON indrelid = oid WHERE indisvalid AND indisready),
+			(SELECT count(*) FROM plain p JOIN pg_constraint ON conrelid = p.oid WHERE contype IN ('p', 'u', 'f', 'c', 'x') AND conparentid = 0),
+			(SELECT count(*) FROM plain p JOIN pg_trigger ON tgrelid = p.oid WHERE NOT tgisinternal)`).Scan(&m.Indexes, &m.Constraints, &m.Triggers)
+	return &m, err
 }
 
 type relation struct{ Schema, Name, Kind string }
@@ -278,6 +306,9 @@ func (f Facts) differences(got Facts) []string {
 		return out
 	}
 	compare("the list of extensions", places(f.Extensions), places(got.Extensions))
+	if f.Made != nil && got.Made != nil && major(f.Server) == major(got.Server) { // each version counts in its own way
+		compare("what is made of the rows", f.Made, got.Made)
+	}
 	key := func(t Table) string { return ident(t.Schema, t.Name) }
 	have := map[string]Table{}
 	for _, t := range got.Tables {
@@ -300,6 +331,11 @@ func (f Facts) differences(got Facts) []string {
 	}
 	slices.Sort(diff)
 	return diff
+}
+
+func major(server string) string {
+	v, _, _ := strings.Cut(server, ".")
+	return v
 }
 
 // extensionVersions says which extensions came back in another version: pg_restore

@@ -89,23 +89,16 @@ func (s *session) loadInParts(ctx context.Context, t tools, name, file string, f
 	return s.make(ctx, t, name, toc, o.rest, jobs)
 }
 
-// make makes those of a dump's entries that come after the rows.
+// make makes some of a dump's entries that come after the rows. They are named
+// without their section: a comment has none of its own, but that of what stands
+// before it among those that are named. Nothing is written: the disk may be full.
 func (s *session) make(ctx context.Context, t tools, name string, toc *contents, entries []string, jobs string) error {
 	if len(entries) == 0 {
 		return nil
 	}
-	list, err := unnamed()
-	if err != nil {
-		return err
-	}
-	defer func() { _ = list.Close() }()
-	for _, id := range entries {
-		if _, err := fmt.Fprintln(list, id+";"); err != nil {
-			return err
-		}
-	}
-	cmd := s.restoring(ctx, t, name, postData, "--jobs="+jobs, "--use-list="+inherited(1), inherited(0))
-	cmd.ExtraFiles = []*os.File{toc.File, list}
+	cmd := s.restoring(ctx, t, name, "--jobs="+jobs, "--use-list=/dev/stdin", inherited)
+	cmd.ExtraFiles = []*os.File{toc.File}
+	cmd.Stdin = strings.NewReader(strings.Join(entries, ";\n") + ";\n")
 	return errors.Join(run(cmd), ctx.Err())
 }
 

@@ -1,7 +1,9 @@
 package postgres
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,18 +14,26 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// heldBack lets the first bytes of a dump through, and the rest once it is told.
+// heldBack lets the first bytes of a dump through, and the rest once there is
+// what is waited for.
 type heldBack struct {
 	first int64
-	until func()
+	there func() (bool, error)
+	held  bool
 }
 
 func (h *heldBack) Write(p []byte) (int, error) {
-	if h.first -= int64(len(p)); h.first < 0 && h.until != nil {
-		h.until()
-		h.until = nil
+	if h.first -= int64(len(p)); h.first >= 0 || h.held {
+		return len(p), nil
 	}
-	return len(p), nil
+	h.held = true
+	for range 600 {
+		if there, err := h.there(); there || err != nil {
+			return len(p), err
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	return 0, errors.New("it did not come while the rows were held back")
 }
 
 // The indexes and the key of a table are there before the next table's last rows.
@@ -54,16 +64,14 @@ func TestIndexesWhileRowsCome(t *testing.T) {
 	require.NotNil(t, toc)
 	defer func() { _ = toc.Close() }()
 	beside := besideName(w.name, kindNew, newMark())
-	made := func() (there bool) {
-		conn := w.connect(t, w.c.Admin(beside))
+	hold := &heldBack{first: f.DumpBytes - 1<<20, there: func() (there bool, err error) {
+		conn, err := s.to(t.Context(), beside)
+		if err != nil {
+			return false, err
+		}
 		defer closeConn(conn)
-		require.NoError(t, conn.QueryRow(t.Context(), "SELECT to_regclass('public.a_first_pkey') IS NOT NULL AND to_regclass('public.a_name') IS NOT NULL").Scan(&there))
-		return there
-	}
-	held := false
-	hold := &heldBack{first: f.DumpBytes - 1<<20, until: func() {
-		held = true
-		require.Eventually(t, made, time.Minute, 50*time.Millisecond)
+		err = conn.QueryRow(t.Context(), "SELECT to_regclass('public.a_first_pkey') IS NOT NULL AND to_regclass('public.a_name') IS NOT NULL").Scan(&there)
+		return there, err
 	}}
 	got, err := s.buildFrom(t.Context(), beside, f, func() error {
 		_, err := s.Exec(t.Context(), createStatement(beside, f))
@@ -72,7 +80,7 @@ func TestIndexesWhileRowsCome(t *testing.T) {
 		return s.loadInParts(t.Context(), tools, beside, filepath.Join(dir, dumpFile), f, toc, hold)
 	})
 	require.NoError(t, err)
-	require.True(t, held)
+	require.True(t, hold.held)
 	require.Empty(t, f.differences(got))
 	require.NoError(t, s.drop(t.Context(), beside))
 	require.Equal(t, before, w.state(t))
@@ -120,6 +128,8 @@ func TestOrder(t *testing.T) {
 		CREATE INDEX by_function ON b (f(d));
 		COMMENT ON INDEX own_index IS E'of\nb';
 		CREATE TABLE "a; DATA" (id int CONSTRAINT "INDEX ATTACH" PRIMARY KEY REFERENCES b);
+		CREATE TABLE c (x int, y int, PRIMARY KEY (x, y));
+		CREATE INDEX two ON c (y, x);
 		CREATE TABLE p (id int PRIMARY KEY) PARTITION BY RANGE (id);
 		CREATE TABLE p1 PARTITION OF p FOR VALUES FROM (1) TO (9)`)
 	file := filepath.Join(t.TempDir(), "x.dump")
@@ -134,13 +144,23 @@ func TestOrder(t *testing.T) {
 	defer func() { _ = dump.Close() }()
 	o := (&contents{File: dump}).read(t.Context(), tools.restore)
 	require.NotNil(t, o)
-	require.Len(t, o.filled, 3, "a, b and p1")
+	require.Len(t, o.filled, 4, "a, b, c and p1")
 	list, err := exec.CommandContext(t.Context(), tools.restore, "--list", file).Output()
 	require.NoError(t, err)
 	require.Len(t, o.take(1), 1, "the key of a:\n%s", list)
 	require.Len(t, o.take(2), 3, "two keys and an index of b")
+	require.Len(t, o.take(3), 2, "a key and an index of several columns of c")
 	require.Empty(t, o.take(9), "the key of a partition comes with that of the whole")
+	after, err := exec.CommandContext(t.Context(), tools.restore, "--list", postData, file).Output()
+	require.NoError(t, err)
+	require.Len(t, o.rest, len(entryForm.FindAll(after, -1))-6, "what else comes after the rows, comments included:\n%s", after)
 	require.Nil(t, (&contents{File: dump}).read(t.Context(), "/nowhere"))
+
+	verbose, err := exec.CommandContext(t.Context(), tools.restore, "--list", "--verbose", file).Output()
+	require.NoError(t, err)
+	require.NotNil(t, readOrder(verbose, after))
+	require.Nil(t, readOrder(bytes.Replace(verbose, []byte("; 1259 "), []byte("! 1259 "), 1), after), "a line that is not understood")
+	require.Nil(t, readOrder(nil, nil))
 }
 
 func TestMilestones(t *testing.T) {
@@ -178,4 +198,52 @@ func TestLineWriter(t *testing.T) {
 	require.Equal(t, []string{"one\n", "two\n", "\n", "three"}, lines)
 	_, _ = l.Write(make([]byte, maxLine+1))
 	require.Len(t, lines, 5, "without an end it is told all the same")
+}
+
+// R15: what stands beside indexes and keys comes back with them.
+func TestR15CommentsOfIndexes(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.admin(t, w.name, `CREATE TABLE said (id int PRIMARY KEY, d int CHECK (d > 0), UNIQUE (d, id));
+		INSERT INTO said VALUES (1, 2);
+		CREATE INDEX said_d ON said (d); CREATE INDEX said_both ON said (d, id);
+		ALTER TABLE said CLUSTER ON said_d; ALTER TABLE said REPLICA IDENTITY USING INDEX said_pkey;
+		COMMENT ON INDEX said_d IS 'an index'; COMMENT ON INDEX said_both IS 'of two'; COMMENT ON INDEX said_pkey IS 'of a key';
+		COMMENT ON CONSTRAINT said_pkey ON said IS 'a key'; COMMENT ON CONSTRAINT said_d_id_key ON said IS 'unique'`)
+	before := w.state(t)
+	require.Contains(t, before, "an index")
+	snap := w.take(t)
+	require.NoError(t, w.db.Tidy(t.Context())) // the dump alone
+	w.admin(t, w.name, "DROP TABLE said")
+	w.restore(t, snap)
+	require.Equal(t, before, w.state(t))
+}
+
+// R15: a database without an index, a key or a trigger is not taken for the one
+// that was backed up.
+func TestR15WhatIsMadeOfRowsIsCompared(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.admin(t, w.name, `CREATE TABLE made (id int PRIMARY KEY, other int REFERENCES made);
+		CREATE INDEX made_other ON made (other);
+		CREATE TRIGGER same BEFORE UPDATE ON made FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()`)
+	now := func() (f Facts) {
+		conn := w.connect(t, w.c.Admin(w.name))
+		defer closeConn(conn)
+		require.NoError(t, look(t.Context(), conn, 150000, &f))
+		return f
+	}
+	want := now()
+	for _, harm := range []string{"DROP TRIGGER same ON made", "DROP INDEX made_other", "ALTER TABLE made DROP CONSTRAINT made_other_fkey"} {
+		before := now()
+		w.admin(t, w.name, harm)
+		diff := before.differences(now())
+		require.Len(t, diff, 1, harm)
+		require.Contains(t, diff[0], "what is made of the rows")
+	}
+	later := now()
+	later.Server = "99.1"
+	require.Empty(t, want.differences(later), "another version counts in its own way")
+	want.Made = nil
+	require.Empty(t, want.differences(now()), "as in an older backup")
 }

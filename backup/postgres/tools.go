@@ -100,7 +100,7 @@ func (s *session) command(ctx context.Context, database, program string, args ..
 		"host", s.cfg.Host, "port", strconv.Itoa(int(s.cfg.Port)), "user", s.cfg.User, "dbname", database))
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Env = append(os.Environ(), passedOn(s.d.URI)...)
-	cmd.Env = append(cmd.Env, "LC_ALL=C", "PGAPPNAME=aspupdate", "PGOPTIONS="+asOurselves, "PGHOSTADDR=")
+	cmd.Env = append(cmd.Env, "LC_ALL=C", "PG_COLOR=never", "PGAPPNAME=aspupdate", "PGOPTIONS="+asOurselves, "PGHOSTADDR=")
 	if s.cfg.Password != "" {
 		cmd.Env = append(cmd.Env, "PGPASSWORD="+s.cfg.Password)
 	}
