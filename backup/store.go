@@ -44,6 +44,30 @@ type Event struct {
 	At   time.Time
 }
 
+// String says it in one line, for people.
+func (e Event) String() string {
+	text := string(e.Stage)
+	if e.Name != "" {
+		text = e.Name + ": " + text
+	}
+	switch {
+	case e.Total > 0:
+		text += fmt.Sprintf(", %d of %d MB", e.Done>>20, e.Total>>20)
+	case e.Done > 0:
+		text += fmt.Sprintf(", %d MB", e.Done>>20)
+	}
+	if e.Rate > 0 {
+		text += fmt.Sprintf(", %.1f MB/s", float64(e.Rate)/(1<<20))
+	}
+	if e.Left > 0 {
+		text += fmt.Sprintf(", %v left", e.Left.Round(time.Second))
+	}
+	if e.Note != "" {
+		text += ": " + e.Note
+	}
+	return text
+}
+
 // A Stage is what a Store is at.
 type Stage string
 

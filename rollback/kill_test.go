@@ -225,6 +225,9 @@ func TestLockIsTheKernels(t *testing.T) {
 	require.Equal(t, cmd.Process.Pid, busy.Holder.PID, "the loser learns who holds it")
 	require.Equal(t, "holding", busy.Holder.Doing)
 	require.ErrorContains(t, err, testTime.Format("2006-01-02"))
+	holder, err := rollback.Working(dir)
+	require.NoError(t, err)
+	require.Equal(t, &busy.Holder, holder)
 
 	require.NoError(t, cmd.Process.Kill())
 	_ = cmd.Process.Release() // waiting would end the child's input
@@ -236,6 +239,12 @@ func TestLockIsTheKernels(t *testing.T) {
 	require.Eventually(t, func() bool { _, err := os.Stat(child); return err != nil }, 10*time.Second, 10*time.Millisecond)
 	require.NoError(t, l.Check())
 	require.NoError(t, l.Release())
+	holder, err = rollback.Working(dir)
+	require.NoError(t, err)
+	require.Nil(t, holder, "whatever its files say")
+	holder, err = rollback.Working(t.TempDir())
+	require.NoError(t, err)
+	require.Nil(t, holder, "nobody was there yet")
 }
 
 // A lock whose holder was killed while it started a program is that program's

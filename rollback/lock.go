@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -80,6 +81,26 @@ func Acquire(dir, doing string, now time.Time) (*Lock, error) {
 		return nil, errors.Join(fmt.Errorf("say who holds the lock: %w", err), l.Unlock())
 	}
 	return &Lock{l: l, dir: dir}, nil
+}
+
+// Working returns who has the lock of the state folder dir, nil if nobody has.
+// It may be given up as soon as this is said. Who looks holds it for a moment
+// himself, which [Acquire] waits for.
+func Working(dir string) (*Holder, error) {
+	path := filepath.Join(dir, lockName)
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	l := flock.New(path, flock.SetPermissions(0o600))
+	got, err := l.TryLock()
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("look at the lock: %w", err)
+	case got:
+		return nil, l.Unlock()
+	}
+	h := readHolder(dir)
+	return &h, nil
 }
 
 func readHolder(dir string) Holder {

@@ -2,6 +2,9 @@ package postgres
 
 import (
 	"errors"
+	"log/slog"
+	"net"
+	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -18,7 +21,7 @@ type Database struct {
 	// key=value words, or a service, as libpq and pgx read them; what it leaves
 	// out comes from the PG* variables and the password file. The password
 	// never becomes part of a command line, an error or an event.
-	URI string
+	URI string `json:"-"`
 	// Maintenance is the database to be connected to while this one is
 	// copied, renamed or dropped; "" means postgres.
 	Maintenance string
@@ -44,6 +47,21 @@ type Database struct {
 
 	tracer pgx.QueryTracer // tests cut runs short at each statement
 }
+
+// String tells server and database, and neither role nor password.
+func (d Database) String() string {
+	cfg, err := pgx.ParseConfig(d.URI)
+	if err != nil { // which the error may show
+		return "postgres"
+	}
+	return "postgres " + net.JoinHostPort(cfg.Host, strconv.Itoa(int(cfg.Port))) + " " + cfg.Database
+}
+
+// GoString is String: %#v shows no password either.
+func (d Database) GoString() string { return "postgres.Database{" + d.String() + "}" }
+
+// LogValue is String for log/slog.
+func (d Database) LogValue() slog.Value { return slog.StringValue(d.String()) }
 
 var (
 	_ backup.Target  = (*Database)(nil)

@@ -22,9 +22,17 @@ type job struct {
 }
 
 // onSite has a command work on the site of its configuration.
-func onSite(do func(context.Context, *job) error) cli.ActionFunc {
+func onSite(do func(context.Context, *job) error) cli.ActionFunc { return onConfig(do, false) }
+
+// onConfig has a command that looks at the journal alone work also where the
+// rest of the configuration, a password's file for one, cannot be read.
+func onConfig(do func(context.Context, *job) error, journal bool) cli.ActionFunc {
 	return alone(func(ctx context.Context, show *printer, cmd *cli.Command) error {
 		c, err := site.Load(cmd.String("config"))
+		if journal && c != nil && err != nil {
+			show.line("%v", err)
+			err = nil
+		}
 		if cmd.ArgsUsage == "" && cmd.Args().Present() {
 			err = usage("%q is too much on the command line; see --help", cmd.Args().First())
 		}

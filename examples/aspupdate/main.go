@@ -36,9 +36,11 @@ func run() (code int) {
 	defer signal.Stop(signals)
 	go func() {
 		<-signals
-		signal.Stop(signals)
 		fmt.Fprintln(os.Stderr, "aspupdate: stopping at the next safe point: once an installer has begun, that is the update's end; once more stops at once, and leaves the rest to aspupdate recover")
 		cancel()
+		<-signals
+		fmt.Fprintln(os.Stderr, "aspupdate: stopped at once\nstate: "+exitTable[exitInterrupted].meaning+"\nnext: aspupdate recover, if an update was at work")
+		os.Exit(exitInterrupted)
 	}()
 	err := app().Run(ctx, os.Args)
 	if err != nil {
@@ -101,7 +103,7 @@ func app() *cli.Command {
 				&cli.BoolFlag{Name: "init", Usage: "only write a commented configuration to begin with"},
 			}, Action: orInit(onSite(doctor))},
 			{Name: "watch", Usage: "look for releases until stopped, and tell the configured command of each, and of what is late", Action: onSite(watch)},
-			{Name: "status", Usage: "say what is committed, pending, quarantined and kept aside", Action: onSite(status)},
+			{Name: "status", Usage: "say what is committed, pending, quarantined and kept aside", Action: onConfig(status, true)},
 			{Name: "adopt", Usage: "take the version that is installed, by whatever means, as the one to update from", Flags: []cli.Flag{reason}, Action: onSite(adopt)},
 			{Name: "lift", Usage: "let a release in again that was rolled back here", ArgsUsage: "VERSION", Flags: []cli.Flag{
 				distribution, reason,

@@ -8,11 +8,13 @@ import (
 	"os"
 	"runtime"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/urfave/cli/v3"
 	"golang.org/x/term"
 
+	"github.com/aspupdate/aspupdate/backup"
 	"github.com/aspupdate/aspupdate/examples/internal/site"
 	"github.com/aspupdate/aspupdate/fetch"
 	"github.com/aspupdate/aspupdate/install"
@@ -25,8 +27,9 @@ type printer struct {
 	out   io.Writer
 	quiet bool // nothing but answers
 
-	bar  bool      // a line of progress stands on the terminal
-	told time.Time // when progress was told elsewhere
+	mu   sync.Mutex // for what follows and for out: a backup tells from goroutines of its own
+	bar  bool       // a line of progress stands on the terminal
+	told time.Time  // when progress was told elsewhere
 
 	json     io.Writer // with --json: where the document goes; out is then for what it does not hold
 	answered bool
@@ -46,6 +49,8 @@ func (p *printer) line(format string, args ...any) {
 	if p.quiet {
 		return
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if p.bar {
 		_, _ = fmt.Fprintf(p.out, "\r%*s\r", barWidth, "")
 		p.bar = false
@@ -57,17 +62,31 @@ const barWidth = 78
 
 // progress is one line that changes on a terminal, and elsewhere a line from
 // time to time.
-func (p *printer) progress(e fetch.Event) {
+func (p *printer) progress(e fmt.Stringer) {
 	text := fmt.Sprintf("          %s", e)
 	if isTerminal(p.out) && !p.quiet {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if r := []rune(text); len(r) > barWidth { // a second line would stay
+			text = string(r[:barWidth])
+		}
 		_, _ = fmt.Fprintf(p.out, "\r%-*s", barWidth, text)
 		p.bar = true
-	} else if now := time.Now(); now.Sub(p.told) >= 30*time.Second {
-		if !p.told.IsZero() {
-			p.line("%s", text)
-		}
-		p.told = now
+	} else if p.now(time.Now()) {
+		p.line("%s", text)
 	}
+}
+
+// now reports whether it is time for a line of progress, the first one aside.
+func (p *printer) now(t time.Time) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	first := p.told.IsZero()
+	if !first && t.Sub(p.told) < 30*time.Second {
+		return false
+	}
+	p.told = t
+	return !first
 }
 
 func isTerminal(stream any) bool {
@@ -113,7 +132,7 @@ func (p *printer) state(s string) string {
 // observe shows what a site tells.
 func (p *printer) observe() site.Observe {
 	return site.Observe{
-		Fetch: p.fetch, Rollback: p.rollback,
+		Fetch: p.fetch, Backup: p.backup, Rollback: p.rollback,
 		Install:  func(e install.Event) { p.line("          %s", e) },
 		Replaced: func(err error) { p.line("          %v", err) },
 		Warn:     func(text string) { p.line("%s", text) },
@@ -125,6 +144,14 @@ func (p *printer) rollback(e rollback.Event) {
 		return // its end follows
 	}
 	p.line("%s  %s", p.Second(e.Time), e)
+}
+
+func (p *printer) backup(e backup.Event) {
+	if e.Note != "" {
+		p.line("          %s", e)
+	} else if e.Stage != backup.StageSealed && e.Stage != backup.StageRemove {
+		p.progress(e)
+	}
 }
 
 func (p *printer) fetch(e fetch.Event) {

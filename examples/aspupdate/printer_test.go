@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/aspupdate/aspupdate/backup"
 	"github.com/aspupdate/aspupdate/fetch"
 )
 
@@ -24,7 +25,13 @@ func TestProgressWithoutATerminalIsALineFromTimeToTime(t *testing.T) {
 	p.fetch(e)
 	p.fetch(e)
 	require.Equal(t, 1, strings.Count(out.String(), "30 of 90 MB, 3.0 MB/s, 20s left"), out.String())
+	p.told = time.Now().Add(-time.Minute)
+	p.backup(backup.Event{Stage: backup.StageVerify, Name: "postgres asp", Done: 30 << 20, Total: 90 << 20, Rate: 3 << 20, Left: 20 * time.Second})
+	require.Contains(t, out.String(), "postgres asp: verify, 30 of 90 MB, 3.0 MB/s, 20s left\n", "a backup takes longer than a download")
+	p.backup(backup.Event{Stage: "no clone", Note: "the disk is full"})
+	require.Contains(t, out.String(), "no clone: the disk is full\n", "what a person should know waits for nothing")
+	before := strings.Count(out.String(), "\n")
 	p.quiet, p.told = true, time.Now().Add(-time.Minute)
 	p.fetch(e)
-	require.Equal(t, 1, strings.Count(out.String(), "\n"))
+	require.Equal(t, before, strings.Count(out.String(), "\n"))
 }

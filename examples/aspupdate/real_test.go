@@ -229,8 +229,12 @@ func TestUpdateOnRealParts(t *testing.T) {
 
 	t.Run("good", func(t *testing.T) {
 		s.publish(t, "7.13.100", both(migration))
+		boss, err := pgx.Connect(t.Context(), s.cluster.Admin("asp")+"&application_name=theapp")
+		require.NoError(t, err)
+		defer func() { _ = boss.Close(context.Background()) }()
 		code, out, errs := s.run(t, "update")
 		require.Zero(t, code, out+errs)
+		require.Regexp(t, "(?m)^ +shared: .*theapp", out, "whom no fence of the database holds is named")
 		require.Contains(t, out, "UNAUTHENTICATED", "plain FTP without a pinned hash is called so")
 		require.Contains(t, out, "R14", "7.12 is December and 7.13 January")
 		s.inOrder(t, "7.13.100")

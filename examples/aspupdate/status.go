@@ -17,10 +17,11 @@ type statusDoc struct {
 	Quarantined []quarantineDoc             `json:"quarantined"`
 	Last        rollback.Outcome            `json:"last,omitempty"` // how the last update ended
 	Pending     *pendingDoc                 `json:"pending,omitempty"`
-	Back        *rollback.WayBack           `json:"back,omitempty"`  // what aspupdate rollback would go back to
-	Aside       []rollback.WayBack          `json:"aside,omitempty"` // what rollbacks kept, until it is forgotten
-	History     []rollback.Past             `json:"history"`         // oldest first
-	Lacks       string                      `json:"lacks,omitempty"` // why the history is not all there
+	Back        *rollback.WayBack           `json:"back,omitempty"`    // what aspupdate rollback would go back to
+	Aside       []rollback.WayBack          `json:"aside,omitempty"`   // what rollbacks kept, until it is forgotten
+	History     []rollback.Past             `json:"history"`           // oldest first
+	Lacks       string                      `json:"lacks,omitempty"`   // why the history is not all there
+	Working     *rollback.Holder            `json:"working,omitempty"` // the process that is at work now
 }
 
 type quarantineDoc struct {
@@ -38,7 +39,7 @@ type pendingDoc struct {
 	Outcome  rollback.Outcome `json:"outcome,omitempty"`
 	Attempts int              `json:"attempts"`
 	Why      string           `json:"why"`  // in words, with what to do
-	Next     string           `json:"next"` // what to type next
+	Next     string           `json:"next"` // what to type next; "" while a process is at work
 }
 
 func newStatusDoc(st rollback.Status) statusDoc {
@@ -87,8 +88,14 @@ func (st statusDoc) print(p *printer) {
 	if st.Lacks != "" {
 		p.line("the history is not all there: %s", st.Lacks)
 	}
-	if u := st.Pending; u != nil {
+	u := st.Pending
+	if u != nil {
 		p.line("pending: update %s, going %s, at %s, attempt %d", u.Update, u.Way, u.Step, u.Attempts+1)
+	}
+	switch w := st.Working; {
+	case w != nil:
+		p.line("at work: process %d on %s, %s since %s", w.PID, w.Host, w.Doing, p.Time(w.Since))
+	case u != nil:
 		p.line("%s", u.Why)
 		p.line("next: %s", u.Next)
 	}
@@ -105,12 +112,17 @@ func status(_ context.Context, j *job) error {
 		d.Lacks = err.Error() // which blocks nothing
 	}
 	d.History = append(d.History, rollback.PastUpdates(records)...)
+	if d.Working, err = rollback.Working(j.Config.State); err != nil {
+		return err
+	}
 	if p := st.Pending; p != nil {
 		state := &rollback.Error{Outcome: rollback.Interrupted}
 		if p.Outcome == rollback.NeedsOperator {
 			state.Outcome = p.Outcome
 		}
-		d.Pending.Next = hint(configured(j.cmd, state))
+		if d.Working == nil {
+			d.Pending.Next = hint(configured(j.cmd, state))
+		}
 	}
 	return j.show.answer(d)
 }

@@ -22,13 +22,22 @@ func (c *Config) Clock() Clock { return Clock{c.Window.zone()} }
 func (c Clock) Time(t time.Time) string {
 	s := t.In(moscow).Format("2006-01-02 15:04 MST")
 	if c.Local != nil {
-		s += t.In(c.Local).Format(" (15:04 here)")
+		form := " (15:04 here)"
+		if t.In(moscow).Day() != t.In(c.Local).Day() {
+			form = " (01-02 15:04 here)"
+		}
+		s += t.In(c.Local).Format(form)
 	}
 	return s
 }
 
-// Second shows the second of a day, in Moscow.
-func (Clock) Second(t time.Time) string { return t.In(moscow).Format("15:04:05") }
+// Second shows the second of a day.
+func (c Clock) Second(t time.Time) string {
+	if c.Local == nil {
+		return t.In(moscow).Format("15:04:05")
+	}
+	return t.In(moscow).Format("15:04:05 MST") + t.In(c.Local).Format(" (15:04 here)")
+}
 
 // Hours shows a span of one day.
 func (c Clock) Hours(from, until time.Time) string {

@@ -61,10 +61,26 @@ func TestSecretsDoNotPrint(t *testing.T) {
 	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
 	c, err := Load(path)
 	require.NoError(t, err)
-	require.Equal(t, "correct horse", c.Server.value)
+	require.Equal(t, "correct horse", c.Server.value())
 	for _, format := range []string{"%v", "%+v", "%#v", "%s"} {
 		require.NotContains(t, fmt.Sprintf(format, c), "correct horse", format)
 		require.NotContains(t, fmt.Sprintf(format, *c), "correct horse", format)
+	}
+
+	t.Setenv("ASPUPDATE_TEST_URI", "postgres://boss:correct%20horse@localhost/asp")
+	c.NoData, c.Postgres = "", []postgresConfig{{Name: "asp", URIEnv: "ASPUPDATE_TEST_URI"}}
+	d := &c.Distributions[0]
+	d.Probe = probeConfig{SQL: "SELECT 1", InDB: "asp"}
+	require.Empty(t, c.checkData())
+	require.Empty(t, d.check(c.Postgres))
+	require.Contains(t, d.Probe.value(), "horse")
+	site := &Site{Config: c}
+	u, err := site.update([]rollback.PlanPart{{Name: d.Name, From: rollback.Release{Version: "9.23.100"}, To: rollback.Release{Version: "9.23.101"}}})
+	require.NoError(t, err)
+	for _, format := range []string{"%v", "%+v", "%#v", "%s"} {
+		for _, what := range []any{u, *u, u.Parts[0], u.Data, site, *site, site.Source()} {
+			require.NotContains(t, fmt.Sprintf(format, what), "horse", "%s of a %T", format, what)
+		}
 	}
 }
 

@@ -183,7 +183,7 @@ func (d *doctor) versions(ctx context.Context) {
 // databases looks whether backups could be made.
 func (d *doctor) databases(ctx context.Context) {
 	for _, p := range d.Config.Postgres {
-		server, dump, err := (&postgres.Database{URI: p.value}).Versions(ctx)
+		server, dump, err := (&postgres.Database{URI: p.value()}).Versions(ctx)
 		d.either(err, "postgres", p.Name, "PostgreSQL %s, the role may do all that is needed, %s", server, dump)
 	}
 	for _, p := range slices.Concat(d.Config.SQLite, d.Config.Folders) {

@@ -12,11 +12,15 @@ import (
 	"github.com/aspupdate/aspupdate/examples/internal/strict"
 	"github.com/aspupdate/aspupdate/fetch"
 	"github.com/aspupdate/aspupdate/install"
+	"github.com/aspupdate/aspupdate/rollback"
 	"github.com/aspupdate/aspupdate/schedule"
 )
 
 // Load reads the file at path strictly and fetches the secrets that it names.
-// Its error wraps [ErrConfig] and has every mistake, a line each.
+// Its error wraps [ErrConfig] and has every mistake, a line each; where an update
+// is pending it also is a [*rollback.Error], since nobody ends that one without
+// the configuration. What could be read comes along with it where that is enough
+// for [Site.Status].
 func Load(path string) (*Config, error) {
 	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -30,9 +34,26 @@ func Load(path string) (*Config, error) {
 		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
 	}
 	if err := errors.Join(c.check()...); err != nil {
-		return nil, fmt.Errorf("%w: %s: %w", ErrConfig, path, err)
+		err = fmt.Errorf("%w: %s: %w", ErrConfig, path, err)
+		if !filepath.IsAbs(c.State) {
+			return nil, err
+		}
+		if st, serr := rollback.ReadStatus(c.State); serr == nil && st.Pending != nil {
+			err = unfinished(*st.Pending, err)
+		}
+		return &c, err
 	}
 	return &c, nil
+}
+
+// unfinished is why a pending update cannot be brought to its end. Its fence may
+// stand.
+func unfinished(p rollback.Pending, err error) error {
+	outcome := rollback.Interrupted
+	if p.Outcome == rollback.NeedsOperator {
+		outcome = p.Outcome
+	}
+	return &rollback.Error{Outcome: outcome, Update: p.Update, Step: p.Step, Err: err, Unfenced: true}
 }
 
 // mistakes are what is wrong with a configuration.
@@ -177,8 +198,16 @@ func (s *serverConfig) trusted() error {
 	return nil
 }
 
-// A secret is a value that never prints.
-type secret struct{ value string }
+// A secret is a value that never prints: nor where fmt reaches it by a field
+// that is not exported, and asks for no String.
+type secret struct{ at *string }
+
+func (s secret) value() string {
+	if s.at == nil {
+		return ""
+	}
+	return *s.at
+}
 
 func (secret) String() string   { return "(secret)" }
 func (secret) GoString() string { return "(secret)" }
@@ -193,13 +222,14 @@ func (s *secret) read(what, env, file string) error {
 		if !ok {
 			return fmt.Errorf("%s_env: the environment has no variable %s", what, env)
 		}
-		s.value = v
+		s.at = &v
 	case file != "":
 		b, err := os.ReadFile(file)
 		if err != nil {
 			return fmt.Errorf("%s_file: %w", what, err)
 		}
-		s.value = strings.TrimRight(string(b), "\r\n")
+		v := strings.TrimRight(string(b), "\r\n")
+		s.at = &v
 	}
 	return nil
 }

@@ -32,7 +32,7 @@ func (c probeConfig) probe() (p install.Probe) {
 	switch {
 	case c.SQL != "":
 		p = install.ProbeFunc(func(ctx context.Context) (string, error) {
-			db, err := sql.Open("pgx", c.value)
+			db, err := sql.Open("pgx", c.value())
 			if err != nil {
 				return "", errors.New("the database's connection string cannot be read")
 			}
@@ -85,7 +85,7 @@ func (c *probeConfig) connect(databases []postgresConfig) error {
 	}
 	for _, db := range databases {
 		if db.Name == c.InDB {
-			c.value = db.value
+			c.secret = db.secret
 			return nil
 		}
 	}

@@ -25,6 +25,9 @@ type fence struct {
 	unfenced  []*postgres.Database // those that do so for their snapshot alone
 }
 
+// String is for whoever prints an update, as that of data.
+func (f fence) String() string { return "fence" }
+
 func (f fence) Close(ctx context.Context) error {
 	if err := command(ctx, f.app.Close); err != nil {
 		return err
@@ -96,6 +99,10 @@ type data struct {
 	name   string
 	target backup.Target
 }
+
+// String is for whoever prints an update: fmt looks into fields, at connection
+// strings, too.
+func (d data) String() string { return d.name }
 
 func (d data) Snapshot(ctx context.Context) (string, error) {
 	snap, err := d.store.Take(ctx, "before an update: "+d.name, d.target)

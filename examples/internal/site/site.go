@@ -45,6 +45,7 @@ type Site struct {
 // goroutine. Each may be nil.
 type Observe struct {
 	Fetch    func(fetch.Event)
+	Backup   func(backup.Event)
 	Install  func(install.Event)
 	Rollback func(rollback.Event)
 	Warn     func(text string) // what a person should know at each run
@@ -55,7 +56,7 @@ type Observe struct {
 func (s *Site) Source() fetch.FTP {
 	c := s.Config.Server
 	tls := map[string]fetch.TLS{"": fetch.TLSNone, "none": fetch.TLSNone, "explicit": fetch.TLSExplicit, "implicit": fetch.TLSImplicit}
-	return fetch.FTP{Addr: c.Address, User: c.User, Password: c.value, TLS: tls[c.TLS], TLSConfig: c.trust, Observe: s.Observe.Fetch}
+	return fetch.FTP{Addr: c.Address, User: c.User, Password: c.value(), TLS: tls[c.TLS], TLSConfig: c.trust, Observe: s.Observe.Fetch}
 }
 
 // Archive is the archive of versions (R10).
@@ -64,7 +65,9 @@ func (s *Site) Archive() fetch.Archive {
 }
 
 // Store has the snapshots (R9).
-func (s *Site) Store() *backup.Store { return &backup.Store{Dir: s.Config.Backups} }
+func (s *Site) Store() *backup.Store {
+	return &backup.Store{Dir: s.Config.Backups, Observe: s.Observe.Backup}
+}
 
 func (s *Site) runner() install.Runner {
 	return install.Runner{State: filepath.Join(s.Config.State, "install"), Observe: s.Observe.Install}

@@ -98,7 +98,7 @@ func TestVersionQueryOfPostgreSQL(t *testing.T) {
 
 	// As the configuration has it, without a session that is left behind.
 	conf := probeConfig{TCP: addr, SQL: "SELECT version FROM about", InDB: "АСП"}
-	require.NoError(t, conf.connect([]postgresConfig{{Name: "АСП", secret: secret{c.URI("asp", "hunter2", "postgres") + "&application_name=cli"}}}))
+	require.NoError(t, conf.connect([]postgresConfig{{Name: "АСП", secret: hidden(c.URI("asp", "hunter2", "postgres") + "&application_name=cli")}}))
 	got, err := newProbe(conf, nil).Version(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, "7.04.100", got)

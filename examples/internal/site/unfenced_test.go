@@ -37,7 +37,7 @@ func TestR15DatabaseWhoseInstallerIsNoSuperuser(t *testing.T) {
 			State: filepath.Join(dir, "state"), Archive: filepath.Join(dir, "archive"), Backups: filepath.Join(dir, "backups"),
 			Window:        windowConfig{AnyTime: "a test"},
 			Distributions: []distributionConfig{{Name: "АСП", Probe: probeConfig{HTTP: "http://127.0.0.1:1/"}}},
-			Postgres:      []postgresConfig{{Name: "asp", secret: secret{c.Admin("asp")}, Unfenced: why}},
+			Postgres:      []postgresConfig{{Name: "asp", secret: hidden(c.Admin("asp")), Unfenced: why}},
 		}}
 		u, err := s.update([]rollback.PlanPart{{Name: "АСП"}})
 		require.NoError(t, err)
@@ -63,3 +63,5 @@ func TestR15DatabaseWhoseInstallerIsNoSuperuser(t *testing.T) {
 	require.NoError(t, u.Fence.Open(t.Context()))
 	require.NoError(t, asp("SELECT id FROM child"))
 }
+
+func hidden(text string) secret { return secret{&text} }

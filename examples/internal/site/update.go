@@ -75,8 +75,7 @@ func (s *Site) Pending() (*rollback.Update, error) {
 	only.AnyTime = "a pending update is brought to its end" // R13 is a matter of its start
 	u, err := only.update(st.Pending.Plan.Parts)
 	if err != nil {
-		// Whatever is wrong here, an update is pending, and its fence may stand.
-		return nil, &rollback.Error{Outcome: rollback.Interrupted, Update: st.Pending.Update, Step: st.Pending.Step, Err: err, Unfenced: true}
+		return nil, unfinished(*st.Pending, err)
 	}
 	return u, nil
 }
@@ -195,7 +194,7 @@ func (s *Site) running(ctx context.Context, d distributionConfig) (rollback.Rele
 func (s *Site) serverFolders(ctx context.Context) ([]string, error) {
 	var dirs []string
 	for _, p := range s.Config.Postgres {
-		dir, err := (&postgres.Database{URI: p.value}).Folder(ctx)
+		dir, err := (&postgres.Database{URI: p.value()}).Folder(ctx)
 		if err != nil {
 			return nil, fmt.Errorf("postgres %s: where are the server's files? %w", p.Name, err)
 		}
@@ -304,7 +303,7 @@ func (s *Site) protect(u *rollback.Update) {
 		u.Data = append(u.Data, rollback.Dataset{Name: name, Data: data{s.Store(), name, t}})
 	}
 	for _, p := range c.Postgres {
-		db, name := &postgres.Database{URI: p.value, Checksums: true}, "postgres "+p.Name
+		db, name := &postgres.Database{URI: p.value(), Checksums: true, Observe: s.Observe.Backup}, "postgres "+p.Name
 		if p.Unfenced != "" {
 			f.unfenced = append(f.unfenced, db)
 			u.Data = append(u.Data, rollback.Dataset{Name: name, Data: unfenced{data{s.Store(), name, db}, db}})

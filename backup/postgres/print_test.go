@@ -1,0 +1,26 @@
+package postgres
+
+import (
+	"encoding/json"
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestPasswordIsNotPrinted(t *testing.T) {
+	t.Parallel()
+	for _, uri := range []string{"postgres://boss:horse@db.example.org:5433/asp", "host=db.example.org port=5433 user=boss password=horse dbname=asp", "postgres://boss:horse@[:bad"} {
+		d := Database{URI: uri}
+		for _, format := range []string{"%v", "%+v", "%#v", "%s", "%q"} {
+			require.NotContains(t, fmt.Sprintf(format, d), "horse", format)
+			require.NotContains(t, fmt.Sprintf(format, &d), "horse", format)
+		}
+		require.NotContains(t, d.LogValue().String(), "horse")
+		text, err := json.Marshal(d)
+		if err == nil {
+			require.NotContains(t, string(text), "horse")
+		}
+	}
+	require.Equal(t, "postgres db.example.org:5433 asp", Database{URI: "postgres://boss:horse@db.example.org:5433/asp"}.String())
+}
