@@ -43,7 +43,7 @@ type Database struct {
 	Checksums bool
 	// Observe, if set, is told what is being done, in order and one event at a
 	// time. It may be the function that the store has, too.
-	Observe func(backup.Event)
+	Observe func(backup.Event) `json:"-"`
 
 	tracer pgx.QueryTracer // tests cut runs short at each statement
 }
