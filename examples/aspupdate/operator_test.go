@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"errors"
 	"net"
@@ -162,45 +161,6 @@ path = '${SITE}'`, "")
 	require.NoError(t, <-ended, "%s", &said)
 	require.Contains(t, said.String(), "stopping at the next safe point")
 	_, out := s.run("status")
-	require.Contains(t, out, "committed 7.12.200")
-}
-
-// TestCtrlCTwiceStopsAtOnce, has an exit code of its own, and leaves the rest to
-// recover, also where the program was started in the background.
-func TestCtrlCTwiceStopsAtOnce(t *testing.T) {
-	t.Parallel()
-	s := newScriptSite(t, `
-close = ['/bin/true']
-open = ['/bin/true']
-stop = ['/bin/true']
-start = ['/bin/sh', '-c', 'touch ${OWN}/starting; sleep 2']
-[[folder]]
-path = '${SITE}'`, "")
-	s.installed("7.12.100")
-	s.publish("7.12.200", "Setup", "echo 7.12.200 > $1/version\n")
-	// A shell has its background programs ignore SIGINT.
-	cmd := exec.Command("/bin/sh", "-c", `trap '' INT; exec "$0" update --config "$1"`, program, s.config())
-	cmd.Env = append(os.Environ(), "SITE_FTP_PASSWORD="+s.server.Password)
-	cmd.SysProcAttr = process.OwnGroup()
-	said, err := cmd.StderrPipe()
-	require.NoError(t, err)
-	require.NoError(t, cmd.Start())
-	require.Eventually(t, func() bool { _, err := os.Stat(filepath.Join(s.own, "starting")); return err == nil }, 20*time.Second, 5*time.Millisecond)
-	interruptGroup(t, cmd.Process.Pid)
-	lines := bufio.NewScanner(said)
-	require.True(t, lines.Scan())
-	require.Contains(t, lines.Text(), "stopping at the next safe point")
-	interruptGroup(t, cmd.Process.Pid)
-	require.True(t, lines.Scan())
-	require.Contains(t, lines.Text(), "stopped at once")
-	for lines.Scan() {
-	}
-	exit, ok := errors.AsType[*exec.ExitError](cmd.Wait())
-	require.True(t, ok)
-	require.Equal(t, exitInterrupted, exit.ExitCode())
-	code, out := s.run("recover")
-	require.Zero(t, code, out)
-	_, out = s.run("status")
 	require.Contains(t, out, "committed 7.12.200")
 }
 
