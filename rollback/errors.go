@@ -17,6 +17,9 @@ var (
 	// possible. Everything that either way needs is still there, and all but
 	// looking and recovering is blocked until a person decides.
 	ErrNeedsOperator = errors.New("a person must decide")
+	// ErrPending is wrapped by the [Refusal] of what must wait until an update
+	// that was cut short has been recovered.
+	ErrPending = errors.New("is pending")
 	// ErrDamaged is wrapped when the journal cannot be trusted. It is left
 	// as it is, and updates are blocked.
 	ErrDamaged = errors.New("journal damaged")
@@ -46,6 +49,8 @@ type Refusal struct {
 	Reason Reason
 	Part   string // the part or dataset it is about, if one
 	Err    error  // what is so, and what to do
+	// Release is the one that is quarantined, zero for every other reason.
+	Release Release
 }
 
 func (r *Refusal) Error() string {

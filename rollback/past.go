@@ -92,10 +92,13 @@ func (p Past) String() string {
 		text += ": " + cmp.Or(string(p.Outcome), "pending")
 	}
 	for _, o := range p.Overrides {
-		text += ", " + o.Rule + " left out because: " + o.Reason
+		text += ", " + o.Rule + " left out"
+		if o.Reason != p.Reason { // which follows
+			text += " because: " + o.Reason
+		}
 	}
 	if p.Error != "" {
-		text += ", " + strings.SplitN(p.Error, "\n", 2)[0]
+		text += ", failed: " + strings.SplitN(p.Error, "\n", 2)[0]
 	}
 	if p.Reason != "" {
 		text += ", because: " + p.Reason

@@ -79,11 +79,15 @@ func TestPastIsOneLine(t *testing.T) {
 			Step: rollback.StepIntent, Parts: []rollback.PlanPart{{Name: "ASP", To: at("7.13.100")}}, Outcome: rollback.Committed,
 			Overrides: []rollback.Override{{Rule: "R13", Reason: "on the phone"}},
 		},
-		"update ASP 7.12.100 to 7.13.100: rolled-back, it is broken":                {Step: rollback.StepIntent, Parts: parts, Outcome: rollback.RolledBack, Error: "it is broken\nsee the log"},
+		"update ASP 7.12.100 to 7.13.100: rolled-back, failed: it is broken":        {Step: rollback.StepIntent, Parts: parts, Outcome: rollback.RolledBack, Error: "it is broken\nsee the log"},
 		"rollback ASP 7.12.100 to 7.13.100: committed, because: reports; are empty": {Step: rollback.StepIntent, Parts: parts, Back: "u1", Outcome: rollback.Committed, Reason: "reports\nare empty"},
-		"lift ASP 7.13.100, because: it was the disk":                               {Step: rollback.StepLift, Releases: map[string]rollback.Release{"ASP": at("7.13.100")}, Reason: "it was the disk"},
-		"forget u1, because: nobody wants it":                                       {Step: rollback.StepForget, Update: "u1", Reason: "nobody wants it"},
-		"accept u1: committed, because: by hand":                                    {Step: rollback.StepAccept, Update: "u1", Outcome: rollback.Committed, Reason: "by hand"},
+		"rollback ASP 7.12.100 to 7.13.100: committed, R13 left out, because: reports": {
+			Step: rollback.StepIntent, Parts: parts, Back: "u1", Outcome: rollback.Committed, Reason: "reports",
+			Overrides: []rollback.Override{{Rule: "R13", Reason: "reports"}},
+		},
+		"lift ASP 7.13.100, because: it was the disk": {Step: rollback.StepLift, Releases: map[string]rollback.Release{"ASP": at("7.13.100")}, Reason: "it was the disk"},
+		"forget u1, because: nobody wants it":         {Step: rollback.StepForget, Update: "u1", Reason: "nobody wants it"},
+		"accept u1: committed, because: by hand":      {Step: rollback.StepAccept, Update: "u1", Outcome: rollback.Committed, Reason: "by hand"},
 	} {
 		require.Equal(t, want, p.String())
 	}

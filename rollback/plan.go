@@ -152,8 +152,8 @@ func (u *Update) checkPart(ctx context.Context, st Status, part Part, pp PlanPar
 		return refuse(ReasonInstalled, part.Name, "the journal has %s as committed, the update goes from %s; adopt what is installed if it was changed by other means", was, part.From)
 	}
 	if q, ok := st.QuarantineOf(part.Name, part.To); ok && !pp.Keep {
-		return refuse(ReasonQuarantined, part.Name, "%s was rolled back here on %s; lift its quarantine or wait for another release",
-			part.To.Version, q.Since.Format(time.DateOnly))
+		return &Refusal{Reason: ReasonQuarantined, Part: part.Name, Release: part.To,
+			Err: fmt.Errorf("%s was rolled back here on %s; lift its quarantine or wait for another release", part.To.Version, q.Since.Format(time.DateOnly))}
 	}
 	got, err := u.look(ctx, part)
 	switch {

@@ -66,7 +66,7 @@ func (s Status) Blocked() error {
 	case p.Outcome == NeedsOperator:
 		return refuse(ReasonState, "", "update %s: %w: mend the cause and retry, or put things right by hand and accept", p.Update, ErrNeedsOperator)
 	default:
-		return refuse(ReasonState, "", "update %s is pending at %s; recover it first", p.Update, p.Step)
+		return refuse(ReasonState, "", "update %s %w at %s; recover it first", p.Update, ErrPending, p.Step)
 	}
 }
 

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -84,6 +86,23 @@ func (f findings) Error() string {
 }
 
 func (f findings) Unwrap() []error { return f }
+
+// gravest is the finding with which an update would end: the one that it comes
+// to first.
+func (f findings) gravest() error {
+	order := []int{
+		exitUsage, exitJournal, exitOperator, exitPrevious, exitServer, exitCredentials, exitUnknown, exitIncomplete,
+		exitFolders, exitUnvouched, exitRefused, exitSpace, exitOther,
+	}
+	rank := func(err error) int {
+		code := exitCode(err)
+		if code == exitPrevious && !errors.Is(err, site.ErrPrevious) {
+			code = exitRefused // the plan's, which comes later
+		}
+		return (slices.Index(order, code) + len(order) + 1) % (len(order) + 1) // what is in no order comes last
+	}
+	return slices.MinFunc(f, func(a, b error) int { return cmp.Compare(rank(a), rank(b)) })
+}
 
 func doctor(ctx context.Context, j *job) error {
 	found := j.Doctor(ctx)

@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
-	"unicode"
 
 	"github.com/urfave/cli/v3"
 
@@ -40,7 +40,7 @@ func onConfig(do func(context.Context, *job) error, journal bool) cli.ActionFunc
 			show.Clock = c.Clock()
 			err = do(ctx, &job{&site.Site{Config: c, First: cmd.Bool("first-installation"), Observe: show.observe()}, show, cmd})
 		}
-		if err != nil && ctx.Err() != nil && exitCode(err) == exitOther {
+		if err != nil && ctx.Err() != nil && slices.Contains([]int{exitOther, exitAbandoned}, exitCode(err)) {
 			err = fmt.Errorf("%w: %w", errStopped, err)
 		}
 		return configured(cmd, err)
@@ -56,6 +56,9 @@ func alone(do func(context.Context, *printer, *cli.Command) error) cli.ActionFun
 }
 
 func runDemo(ctx context.Context, show *printer, cmd *cli.Command) error {
+	if cmd.Args().Present() {
+		return configured(cmd, usage("%q is too much on the command line; see --help", cmd.Args().First()))
+	}
 	out := show.out
 	if show.quiet {
 		out = io.Discard
@@ -87,10 +90,7 @@ func flags(cmd *cli.Command, names ...string) (words []string) {
 		if !cmd.IsSet(name) || name == "config" && value == os.Getenv("ASPUPDATE_CONFIG") {
 			continue
 		}
-		if strings.ContainsFunc(value, unicode.IsSpace) {
-			value = `"` + value + `"`
-		}
-		words = append(words, "--"+name, value)
+		words = append(words, "--"+name, quote(value))
 	}
 	return words
 }

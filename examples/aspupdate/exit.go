@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 
 	"github.com/urfave/cli/v3"
@@ -52,12 +51,12 @@ var exitTable = []struct{ meaning, next string }{
 	},
 	exitUsage: {
 		"wrong usage or configuration; nothing was changed",
-		"correct it, see aspupdate --help; aspupdate doctor --init --config NEW writes a commented configuration",
+		"correct it; aspupdate doctor --init --config NEW writes a commented configuration to compare",
 	},
 	exitNothing: {meaning: "nothing to do"},
 	exitRefused: {
 		"refused: the regulation, a quarantine, or a plan that no longer holds; nothing was changed",
-		"aspupdate status says how things stand, aspupdate plan when an update may start; --override R13 --reason WHY leaves the support's hours out",
+		"",
 	},
 	exitRolledBack: {
 		"failed and rolled back: the version and the data from before are in place",
@@ -94,9 +93,12 @@ var exitTable = []struct{ meaning, next string }{
 	},
 }
 
+// errUsage is wrapped by every complaint about the command line.
+var errUsage = errors.New("usage")
+
 // usage is a mistake on the command line.
 func usage(format string, args ...any) error {
-	return fmt.Errorf("%w: "+format, append([]any{site.ErrConfig}, args...)...)
+	return fmt.Errorf("%w: "+format, append([]any{errUsage}, args...)...)
 }
 
 // errStopped is wrapped by what a person's Ctrl-C ended, outside an update.
@@ -112,41 +114,15 @@ func exitHelp() string {
 	return b.String()
 }
 
-// hint says what to type next, exactly, also where the configuration was named;
-// "" where nothing helps.
-func hint(err error) string {
-	next := exitTable[exitCode(err)].next
-	if errors.Is(err, site.ErrNotFetched) {
-		next = "aspupdate fetch"
-	}
-	if on, ok := errors.AsType[*configuredError](err); ok {
-		next = ourCommand.ReplaceAllString(next, "${0} "+strings.ReplaceAll(on.flag, "$", "$$"))
-	}
-	return next
-}
-
-// ourCommand is one of our commands in a text.
-var ourCommand = regexp.MustCompile(`\baspupdate (archive import|[a-z]+)`)
-
-// A configuredError is an error of a command that was given --config.
-type configuredError struct {
-	error
-	flag string
-}
-
-func (e *configuredError) Unwrap() error { return e.error }
-
-func configured(cmd *cli.Command, err error) error {
-	words := flags(cmd, "config")
-	if err == nil || len(words) == 0 {
-		return err
-	}
-	return &configuredError{err, strings.Join(words, " ")}
-}
-
 // exitCode is the one switch from errors to exit codes. What state the
 // machine is in comes before what went wrong.
 func exitCode(err error) int {
+	if _, ok := err.(cli.ExitCoder); ok { //nolint:errorlint // the library's own: no help on what is no command; one that is wrapped is a program's
+		return exitUsage
+	}
+	if f, ok := errors.AsType[findings](err); ok {
+		return exitCode(f.gravest())
+	}
 	if e, ok := errors.AsType[*rollback.Error](err); ok {
 		if code := map[rollback.Outcome]int{
 			rollback.RolledBack: exitRolledBack, rollback.NeedsOperator: exitOperator, rollback.Interrupted: exitInterrupted,
@@ -159,6 +135,7 @@ func exitCode(err error) int {
 		err  error
 		code int
 	}{
+		{errUsage, exitUsage},
 		{site.ErrConfig, exitUsage},
 		{errStopped, exitAbandoned},
 		{site.ErrNothing, exitNothing},

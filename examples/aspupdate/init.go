@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"runtime"
@@ -35,10 +36,10 @@ func initialize(_ context.Context, show *printer, cmd *cli.Command) error {
 func writeNew(path, text string) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, fs.ErrExist) {
-		return usage("%s is there already, and stays as it is; give another one with --config", path)
+		return fmt.Errorf("%w: %s is there already, and stays as it is; give another one with --config", site.ErrConfig, path)
 	}
 	if err != nil {
-		return usage("%w", err)
+		return fmt.Errorf("%w: %w", site.ErrConfig, err)
 	}
 	_, err = f.WriteString(text)
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {

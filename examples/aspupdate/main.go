@@ -72,8 +72,8 @@ func app() *cli.Command {
 		Description:           exitHelp(),
 		EnableShellCompletion: true,                                          // aspupdate completion bash
 		ExitErrHandler:        func(context.Context, *cli.Command, error) {}, // main prints and exits
-		OnUsageError: func(_ context.Context, _ *cli.Command, err error, _ bool) error {
-			return usage("%w; see --help", err)
+		OnUsageError: func(_ context.Context, cmd *cli.Command, err error, _ bool) error {
+			return configured(cmd, usage("%w; see --help", err))
 		},
 		Commands: []*cli.Command{
 			{Name: "demo", Usage: "show the whole flow on this machine: a good release, a broken one, a killed update", Flags: []cli.Flag{

@@ -188,6 +188,7 @@ func TestCtrlCWhereNothingBegan(t *testing.T) {
 	require.True(t, ok, "%s", &said)
 	require.Equal(t, exitAbandoned, exit.ExitCode(), "%s", &said)
 	require.Contains(t, said.String(), "state: stopped before an installer was started")
+	require.Contains(t, said.String(), "next: again when it suits: aspupdate fetch --config "+s.config()+"\n")
 }
 
 // TestVersionInstalledByHandIsAdopted follows the support's hand-made

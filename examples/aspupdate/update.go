@@ -50,7 +50,7 @@ func update(ctx context.Context, j *job) error {
 	switch want := j.cmd.String("plan"); {
 	case want == d.Hash || want == "" && j.cmd.Bool("yes"):
 	case want != "":
-		return fmt.Errorf("%w: the plan is now %s, not %s", rollback.ErrRefused, d.Hash, want)
+		return &rollback.Refusal{Reason: rollback.ReasonPlanChanged, Err: fmt.Errorf("the plan is now %s, not %s", d.Hash, want)}
 	default:
 		if err := j.show.agreed(ctx, j.cmd.Root().Reader); err != nil {
 			return err

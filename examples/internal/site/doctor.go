@@ -154,16 +154,20 @@ func (d *doctor) versions(ctx context.Context) {
 		if r.Version == "" {
 			continue
 		}
-		if committed && err == nil && answer != r.Version {
-			d.fix("application", dist.Name, fmt.Errorf("the journal has %s as committed and the application answers %q: %w; aspupdate adopt, if it was installed by other means",
-				r.Version, answer, rollback.ErrRefused))
+		if committed && err == nil && answer != r.Version && d.st.Pending == nil { // which may have got as far as that
+			d.fix("application", dist.Name, &rollback.Refusal{Reason: rollback.ReasonInstalled,
+				Err: fmt.Errorf("the journal has %s as committed and the application answers %q: refused; aspupdate adopt, if it was installed by other means", r.Version, answer)})
 		}
 		v, err := version.Parse(r.Version)
 		var item fetch.Item
 		if err == nil {
 			item, err = d.Archive().Get(fetch.Key{Distribution: dist.Name, Version: v, Variant: version.Setup, SHA256: r.SHA256})
 		}
-		if errors.Is(err, fetch.ErrNotArchived) {
+		switch {
+		case !errors.Is(err, fetch.ErrNotArchived):
+		case committed: // an update looks for it later than for what is wrong with the folders
+			err = &rollback.Refusal{Reason: rollback.ReasonPrevious, Err: fmt.Errorf("R10: the Setup of the installed version is needed for the way back: %w", err)}
+		default:
 			err = fmt.Errorf("%w: %w", ErrPrevious, err)
 		}
 		if err == nil {
