@@ -31,8 +31,11 @@ func (d checkDoc) print(p *printer) {
 		case c.Missing != nil:
 			p.line("  %s since %s: %s was expected on %s", c.State, p.Time(c.Since), c.Missing.Version, p.Time(c.Missing.Due))
 		case c.State != "":
-			p.line("  %s by the calendar", c.State)
+			p.line("  the vendor is on time: every release that the calendar expects by now was seen")
 		}
+	}
+	if d.Update {
+		p.line("%s may be installed: aspupdate fetch, then aspupdate plan", d.waiting())
 	}
 	if d.Next != nil {
 		p.line("next expected: %s on %s", d.Next.Version, p.Time(d.Next.Due))
@@ -43,6 +46,17 @@ func (d checkDoc) print(p *printer) {
 	for _, w := range d.Warnings {
 		p.line("%s", w)
 	}
+}
+
+// waiting names what is newer than what is installed.
+func (d checkDoc) waiting() string {
+	var names []string
+	for _, c := range d.Distributions {
+		if c.Newest.Compare(c.Installed) > 0 {
+			names = append(names, c.Name+" "+c.Newest.String())
+		}
+	}
+	return strings.Join(names, ", ")
 }
 
 func orUnknown(v version.Version) string {
@@ -60,7 +74,7 @@ func check(ctx context.Context, j *job) error {
 		return err
 	}
 	if err == nil && !c.Update {
-		err = fmt.Errorf("%w: no newer release is on the server", site.ErrNothing)
+		err = fmt.Errorf("%w: the server has no newer release that may be installed", site.ErrNothing)
 	}
 	return errors.Join(j.show.answer(checkDoc{"aspupdate.check/1", *c}), err)
 }

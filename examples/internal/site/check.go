@@ -58,16 +58,16 @@ func (s *Site) Check(ctx context.Context, now time.Time) (*Check, error) {
 	found, lookErr := s.newest(ctx)
 	seen, err := s.watch().Seen()
 	errs := []error{lookErr, err}
-	c := &Check{}
+	c, held := &Check{}, false
 	if w := s.Config.Days().Warning(now); w != "" {
 		c.Warnings = append(c.Warnings, w)
 	}
 	for i, d := range s.Config.Distributions {
 		one := Checked{Name: d.Name}
 		errs = append(errs, one.look(ctx, d, st.Committed[d.Name]))
-		known := []version.Version{one.Installed}
+		known, offered := []version.Version{one.Installed}, fetch.Release{}
 		if lookErr == nil {
-			one.Newest = found[i].Version
+			one.Newest, offered = found[i].Version, found[i]
 			known = append(known, one.Newest)
 		}
 		if lookErr == nil || errors.Is(lookErr, fetch.ErrIncomplete) || errors.Is(lookErr, fetch.ErrNothing) {
@@ -75,9 +75,12 @@ func (s *Site) Check(ctx context.Context, now time.Time) (*Check, error) {
 			errs = append(errs, err)
 			c.Next = newExpected(next)
 		}
-		c.weigh(one, st)
+		number, file := s.quarantined(one, offered, st)
+		held = held || file && one.Newest.Compare(one.Installed) > 0
+		c.weigh(one, number)
 		c.Distributions = append(c.Distributions, one)
 	}
+	c.Update = c.Update && !held // which holds a bundle as a whole (R4)
 	return c, errors.Join(append(errs, st.Blocked())...)
 }
 
@@ -109,8 +112,29 @@ func (c *Checked) compare(cal schedule.Calendar, now time.Time, seen []fetch.See
 	return st.Next, err
 }
 
+// quarantined says of the newest release whether one of its number was rolled
+// back here, and whether it is that file: the one in the archive, as far as
+// size and time tell.
+func (s *Site) quarantined(one Checked, offered fetch.Release, st rollback.Status) (number, file bool) {
+	if _, number = st.QuarantineOf(one.Name, rollback.Release{Version: one.Newest.String()}); !number {
+		return false, false
+	}
+	item, err := s.Archive().Get(fetch.Key{Distribution: one.Name, Version: one.Newest, Variant: s.variant()})
+	there, ok := offered.File(s.variant())
+	if err != nil || !ok || there.Size != item.Size || !sameMinute(there.Time, item.Modified) {
+		return true, false
+	}
+	_, file = st.QuarantineOf(one.Name, release(item))
+	return true, file
+}
+
+// sameMinute compares times as listings tell them, if they do.
+func sameMinute(a, b time.Time) bool {
+	return a.IsZero() || b.IsZero() || a.Truncate(time.Minute).Equal(b.Truncate(time.Minute))
+}
+
 // weigh says what the newest release means for the installed one.
-func (c *Check) weigh(one Checked, st rollback.Status) {
+func (c *Check) weigh(one Checked, quarantined bool) {
 	if one.Newest.Compare(one.Installed) <= 0 {
 		return
 	}
@@ -120,7 +144,7 @@ func (c *Check) weigh(one Checked, st rollback.Status) {
 	} else if err != nil {
 		c.Warnings = append(c.Warnings, fmt.Sprintf("R14: whether %s to %s leads into another year is not known: %v", one.Installed, one.Newest, err))
 	}
-	if _, ok := st.QuarantineOf(one.Name, rollback.Release{Version: one.Newest.String()}); ok {
+	if quarantined {
 		c.Warnings = append(c.Warnings, fmt.Sprintf("%s %s was rolled back here: that file is not installed again until aspupdate lift", one.Name, one.Newest))
 	}
 }
