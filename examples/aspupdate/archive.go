@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/aspupdate/aspupdate/examples/internal/site"
 	"github.com/aspupdate/aspupdate/fetch"
+	"github.com/aspupdate/aspupdate/rollback"
 	"github.com/aspupdate/aspupdate/version"
 )
 
@@ -39,6 +41,17 @@ func newArchiveDoc(did string, items ...fetch.Item) archiveDoc {
 	d := archiveDoc{"aspupdate.archive/1", did, []itemDoc{}}
 	for _, it := range items {
 		d.Items = append(d.Items, newItemDoc(it))
+	}
+	return d
+}
+
+// newArchivedDoc says of each item also what for the journal names it.
+func newArchivedDoc(did string, list []site.Archived) archiveDoc {
+	d := newArchiveDoc(did)
+	for _, it := range list {
+		doc := newItemDoc(it.Item)
+		doc.InUse = string(it.Use)
+		d.Items = append(d.Items, doc)
 	}
 	return d
 }
@@ -83,23 +96,17 @@ func after(text, what string) string {
 
 func archiveList(_ context.Context, j *job) error {
 	list, err := j.Archived()
-	d := newArchiveDoc("list")
-	for _, it := range list {
-		doc := newItemDoc(it.Item)
-		doc.InUse = string(it.Use)
-		d.Items = append(d.Items, doc)
-	}
-	return errors.Join(j.show.answer(d), err)
+	return errors.Join(j.show.answer(newArchivedDoc("list", list)), err)
 }
 
 func archiveVerify(ctx context.Context, j *job) error {
-	items, err := j.Archive().List()
-	if err != nil { // what cannot be read is not what it was either
+	list, err := j.Archived()
+	if err != nil && !errors.Is(err, rollback.ErrDamaged) { // what cannot be read is not what it was either
 		err = fmt.Errorf("%w: %w", fetch.ErrMismatch, err)
 	}
-	d := newArchiveDoc("verify", items...)
-	for i, it := range items {
-		if bad := j.Archive().Verify(ctx, it); bad != nil {
+	d := newArchivedDoc("verify", list)
+	for i, it := range list {
+		if bad := j.Archive().Verify(ctx, it.Item); bad != nil {
 			d.Items[i].Damaged, err = bad.Error(), errors.Join(err, bad)
 		}
 	}
