@@ -1,7 +1,8 @@
 // Command aspupdate carries out the vendor's update regulation with the
-// packages of this module. It is an example: everything that it does, another
-// program can do with the same few calls. Here are its flags, its output and
-// its exit codes; how the packages are composed is in examples/internal/site.
+// packages of this module. It is an example, to be read and adapted. Here are
+// its flags, its output and its exit codes; how the packages are composed is in
+// examples/internal/site, whose doc.go says which few calls are internal to
+// this module and what another program puts in their place.
 package main
 
 import (

@@ -159,4 +159,9 @@ func TestEmbedIsSmallAndRunsInAForeignModule(t *testing.T) {
 	app, err := os.ReadFile(filepath.Join(site, "app"))
 	require.NoError(t, err)
 	require.Equal(t, "7.13.100", strings.TrimSpace(string(app)))
+	cmd = exec.Command("go", "run", "-mod=mod", ".")
+	cmd.Dir, cmd.Env = dir, append(os.Environ(), "GOWORK=off")
+	out, err = cmd.CombinedOutput()
+	require.Error(t, err)
+	require.Contains(t, string(out), "usage: embed FOLDER")
 }

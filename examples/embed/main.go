@@ -1,5 +1,4 @@
-// Command embed is a whole update in a program of your own: the safe update
-// with roles of its own, here on two files, app and data, in the folder given.
+// Command embed is a whole update by roles of its own, of the files app and data in the folder given.
 package main
 
 import (
@@ -13,13 +12,12 @@ import (
 	"github.com/aspupdate/aspupdate/rollback"
 )
 
-type site struct{}                                       // fills every role
-func (site) Close(context.Context) error                 { return os.WriteFile("closed", nil, 0o600) }
-func (site) Open(context.Context) error                  { return os.RemoveAll("closed") }
-func (site) Snapshot(context.Context) (string, error)    { return "backup", copyFile("data", "backup") }
-func (site) Verify(_ context.Context, ref string) error  { _, err := os.Stat(ref); return err }
-func (site) Restore(_ context.Context, ref string) error { return copyFile(ref, "data") }
-
+type site struct{}                                         // fills every role
+func (site) Close(context.Context) error                   { return os.WriteFile("closed", nil, 0o600) }
+func (site) Open(context.Context) error                    { return os.RemoveAll("closed") }
+func (site) Snapshot(context.Context) (string, error)      { return "backup", copyFile("data", "backup") }
+func (site) Verify(_ context.Context, ref string) error    { _, err := os.Stat(ref); return err }
+func (site) Restore(_ context.Context, ref string) error   { return copyFile(ref, "data") }
 func (site) Ready(context.Context, rollback.Release) error { return nil } // look into your archive
 func (site) Settle(context.Context) (bool, error)          { return false, nil }
 func (site) Install(_ context.Context, r rollback.Release) error {
@@ -40,7 +38,9 @@ func copyFile(from, to string) error {
 }
 
 func main() {
-	_ = os.Chdir(os.Args[1]) // Plan says what is not there
+	if len(os.Args) != 2 || os.Chdir(os.Args[1]) != nil {
+		log.Fatal("usage: embed FOLDER, with the files app and data in it")
+	}
 	u := &rollback.Update{
 		Dir: "state", Fence: site{}, Window: rollback.AnyTime("package schedule knows the support's hours"),
 		Data: []rollback.Dataset{{Name: "data", Data: site{}}},

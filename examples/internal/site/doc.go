@@ -1,8 +1,15 @@
 // Package site makes the packages of this module into the updates of one
-// installation. It is what a program of your own would have in the middle: it
-// reads a configuration, fills in the roles of [rollback.Update] from it, and
-// returns what was asked for as values. It prints nothing and parses no command
-// line; command aspupdate does that with it, and is short.
+// installation: it reads a configuration, fills in the roles of
+// [rollback.Update] from it, and returns what was asked for as values. It prints
+// nothing and parses no command line; command aspupdate does that with it.
+//
+// It is there to be read and adapted, not to be imported, and a copy in another
+// module does not compile as it is: a few calls are of this module's internal
+// packages. In their place put: for process.Run (the fence, the application,
+// the watch's command) os/exec with a deadline, which ends the whole process
+// tree; for durable.VolumeOf (doctor) the system's call for free space; for
+// durable.MkdirAll os.MkdirAll; for strict.Decode and strict.Duration any
+// decoder that refuses unknown keys. All else are exported calls.
 //
 // # How an update is composed
 //
