@@ -17,10 +17,10 @@ import (
 )
 
 // Load reads the file at path strictly and fetches the secrets that it names.
-// Its error wraps [ErrConfig] and has every mistake, a line each; where an update
-// is pending it also is a [*rollback.Error], since nobody ends that one without
-// the configuration. What could be read comes along with it where that is enough
-// for [Site.Status].
+// Its error wraps [ErrConfig] and has every mistake of form, or else of meaning,
+// a line each; where an update is pending it also is a [*rollback.Error], since
+// nobody ends that one without the configuration. What could be read comes along
+// with it where that is enough for [Site.Status].
 func Load(path string) (*Config, error) {
 	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
