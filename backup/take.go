@@ -156,6 +156,17 @@ func unknownBytes(snap Snapshot, sums map[string]string) (n int64) {
 	return n
 }
 
+// Took returns how long [Store.Take] took the last time under this name, all that
+// it reads back included; 0 where it has not been taken yet. It is what a plan
+// of a next time can go by (R11).
+func (s *Store) Took(name string) (time.Duration, error) {
+	ids, err := s.ids()
+	if err != nil {
+		return 0, wrap("list", "", err)
+	}
+	return s.lastTook(ids, name), nil
+}
+
 // lastTook returns how long the newest snapshot of that name took, 0 if there
 // is none.
 func (s *Store) lastTook(ids []string, name string) time.Duration {

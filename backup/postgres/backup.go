@@ -176,6 +176,10 @@ func (s *session) dump(ctx context.Context, t tools, source, dir string, f *Fact
 	if err := tx.QueryRow(ctx, "SELECT pg_export_snapshot()").Scan(&snapshot); err != nil {
 		return nil, err
 	}
+	before, err := sequences(ctx, tx)
+	if err != nil {
+		return nil, err
+	}
 	out, err := os.OpenFile(filepath.Join(dir, dumpFile), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, err
@@ -199,6 +203,11 @@ func (s *session) dump(ctx context.Context, t tools, source, dir string, f *Fact
 	f.DumpSHA256, f.DumpBytes = hex.EncodeToString(raw.Sum(nil)), count.n
 	if err := look(ctx, tx, s.version, f); err != nil {
 		return nil, err
+	}
+	for i, t := range f.Tables {
+		if value, ok := before[[2]string{t.Schema, t.Name}]; ok && value != t.Sum {
+			f.Tables[i].Sum, f.Tables[i].Moved = "", true
+		}
 	}
 	if err := tx.Commit(ctx); err != nil {
 		return nil, err

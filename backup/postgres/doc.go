@@ -19,7 +19,8 @@
 // stays on a closed database, the database itself is dumped, and the manifest
 // and an event say why. A database that is open and in use is not backed up
 // without its clone unless InPlace says so: what its users enter meanwhile
-// would be lost on the way back.
+// would be lost on the way back; of a sequence that they use meanwhile only that
+// it is there is compared.
 //
 // Beside the dump the manifest keeps what pg_dump leaves out: owner, rights,
 // settings, comment and connection limit of the database, encoding and locale,

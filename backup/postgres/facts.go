@@ -41,7 +41,8 @@ type Facts struct {
 	NoPublic   bool        `json:"no_public,omitempty"` // the schema public was dropped
 	Checksums  bool        `json:"checksums,omitempty"` // whether rows were counted and summed, see Database.Checksums
 	Tables     []Table     `json:"tables"`
-	Made       *Made       `json:"made,omitempty"` // nil before PostgreSQL 12
+	Made       *Made       `json:"made,omitempty"`     // nil before PostgreSQL 12
+	Unlogged   bool        `json:"unlogged,omitempty"` // whether there are tables that a crash of the server empties
 
 	DumpSHA256 string `json:"dump_sha256"` // of the dump before compression
 	DumpBytes  int64  `json:"dump_bytes"`
@@ -89,10 +90,12 @@ type Table struct {
 	Name   string `json:"name"`
 	Rows   int64  `json:"rows,omitempty"`
 	Sum    string `json:"sum,omitempty"`
+	Moved  bool   `json:"moved,omitempty"` // a sequence that was used while the dump was made: no snapshot holds it still
 }
 
 // Made counts what a restore makes of the rows of plain tables.
 type Made struct {
+	Way         int   `json:"way"` // in which they are counted: others are not to be compared
 	Indexes     int64 `json:"indexes"`
 	Constraints int64 `json:"constraints"` // keys, foreign keys, checks and exclusions
 	Triggers    int64 `json:"triggers"`
@@ -195,8 +198,10 @@ func look(ctx context.Context, q querier, version int, f *Facts) (err error) {
 	if f.Tables, err = sums(ctx, q, version, f.Checksums); err != nil {
 		return err
 	}
-	f.Made, err = made(ctx, q, version)
-	return err
+	if f.Made, err = made(ctx, q, version); err != nil {
+		return err
+	}
+	return q.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_class WHERE relkind = 'r' AND relpersistence = 'u')").Scan(&f.Unlogged)
 }
 
 // made leaves partitions out, whose share of what their parent has is counted
@@ -205,13 +210,14 @@ func made(ctx context.Context, q querier, version int) (*Made, error) {
 	if version < 120000 {
 		return nil, nil
 	}
-	var m Made
+	m := Made{Way: 1}
 	err := q.QueryRow(ctx, `WITH plain AS (
 			SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
 			WHERE relkind = 'r' AND NOT relispartition AND relpersistence <> 't' AND nspname !~ '^pg_' AND nspname <> 'information_schema'
 			AND NOT EXISTS (SELECT FROM pg_depend WHERE classid = 'pg_class'::regclass AND objid = c.oid AND deptype = 'e'))
 		SELECT (SELECT count(*) FROM plain JOIN pg_index ON indrelid = oid WHERE indisvalid AND indisready),
-			(SELECT count(*) FROM plain p JOIN pg_constraint ON conrelid = p.oid WHERE contype IN ('p', 'u', 'f', 'c', 'x') AND conparentid = 0),
+			(SELECT count(*) FROM plain p JOIN pg_constraint ON conrelid = p.oid WHERE conparentid = 0 AND
+				(contype IN ('f', 'c') OR contype IN ('p', 'u', 'x') AND EXISTS (SELECT FROM pg_index WHERE indexrelid = conindid AND indisvalid AND indisready))),
 			(SELECT count(*) FROM plain p JOIN pg_trigger ON tgrelid = p.oid WHERE NOT tgisinternal)`).Scan(&m.Indexes, &m.Constraints, &m.Triggers)
 	return &m, err
 }
@@ -239,7 +245,7 @@ func sums(ctx context.Context, q querier, version int, deep bool) ([]Table, erro
 		// ROW(x.*) and not x: a column may be named x.
 		query := `SELECT count(*), coalesce(sum(hashtextextended(ROW(x.*)::text COLLATE "C", 0)), 0)::text FROM ONLY ` + from + " x"
 		if r.Kind == "S" {
-			query = "SELECT 1, last_value || CASE WHEN is_called THEN ' used' ELSE '' END FROM " + from
+			query = sequenceValue + from
 		}
 		t := Table{Schema: printable(r.Schema), Name: printable(r.Name)}
 		if r.Kind == "r" && !deep {
@@ -253,7 +259,7 @@ func sums(ctx context.Context, q querier, version int, deep bool) ([]Table, erro
 	}
 	// A restore may cut large objects into other pages where there are holes:
 	// zeros do not count.
-	t := Table{Schema: "pg_catalog", Name: "pg_largeobject"}
+	t := Table{Schema: "pg_catalog", Name: largeObjects}
 	if err := q.QueryRow(ctx, "SELECT count(*) FROM pg_largeobject_metadata").Scan(&t.Rows); err != nil {
 		return nil, err
 	}
@@ -295,10 +301,14 @@ func (f Facts) differences(got Facts) []string {
 	compare("comment", f.Comment, got.Comment)
 	compare("rights", f.Grants, got.Grants)
 	compare("IS_TEMPLATE", f.Template, got.Template)
-	if !slices.Equal(f.Settings, got.Settings) { // none is nil or empty
+	if !slices.EqualFunc(f.Settings, got.Settings, sameSetting) { // none is nil or empty
 		compare("settings", f.Settings, got.Settings)
 	}
-	compare("locale", f.Locale, got.Locale)
+	want := f.Locale
+	if want.Provider == "" && got.Locale.Provider == "c" { // what PostgreSQL 15 calls the only one of before
+		want.Provider = "c"
+	}
+	compare("locale", want, got.Locale)
 	places := func(list []Extension) (out []string) {
 		for _, e := range list {
 			out = append(out, e.Name+" in "+e.Schema)
@@ -306,7 +316,7 @@ func (f Facts) differences(got Facts) []string {
 		return out
 	}
 	compare("the list of extensions", places(f.Extensions), places(got.Extensions))
-	if f.Made != nil && got.Made != nil && major(f.Server) == major(got.Server) { // each version counts in its own way
+	if f.Made != nil && got.Made != nil && f.Made.Way == got.Made.Way && major(f.Server) == major(got.Server) { // each version counts in its own way
 		compare("what is made of the rows", f.Made, got.Made)
 	}
 	key := func(t Table) string { return ident(t.Schema, t.Name) }
@@ -319,6 +329,7 @@ func (f Facts) differences(got Facts) []string {
 		switch {
 		case !ok:
 			diff = append(diff, key(t)+" is missing")
+		case t.Moved, t.Name == largeObjects && t.Rows == h.Rows && (t.Sum == "" || h.Sum == ""): // one of two servers sums none
 		case h != t && t.Sum == "" && h.Sum == "":
 			diff = append(diff, fmt.Sprintf("%s has %d objects, backed up were %d", key(t), h.Rows, t.Rows))
 		case h != t:
@@ -332,6 +343,38 @@ func (f Facts) differences(got Facts) []string {
 	slices.Sort(diff)
 	return diff
 }
+
+const largeObjects = "pg_largeobject"
+
+// sameSetting: a list is written with other spaces by SET than by SET FROM CURRENT.
+func sameSetting(a, b Setting) bool {
+	a.Value, b.Value = strings.ReplaceAll(a.Value, ", ", ","), strings.ReplaceAll(b.Value, ", ", ",")
+	return a == b
+}
+
+// sequences are the values of all sequences by schema and name: the newest ones,
+// in every snapshot.
+func sequences(ctx context.Context, q querier) (map[[2]string]string, error) {
+	relations, err := relations(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	values := map[[2]string]string{}
+	for _, r := range relations {
+		if r.Kind != "S" {
+			continue
+		}
+		var rows int64
+		var value string
+		if err := one(ctx, q, sequenceValue+ident(r.Schema, r.Name), &rows, &value); err != nil {
+			return nil, fmt.Errorf("reading %s: %w", ident(r.Schema, r.Name), err)
+		}
+		values[[2]string{printable(r.Schema), printable(r.Name)}] = value
+	}
+	return values, nil
+}
+
+const sequenceValue = "SELECT 1, last_value || CASE WHEN is_called THEN ' used' ELSE '' END FROM "
 
 func major(server string) string {
 	v, _, _ := strings.Cut(server, ".")

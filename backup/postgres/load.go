@@ -96,7 +96,7 @@ func (s *session) make(ctx context.Context, t tools, name string, toc *contents,
 	if len(entries) == 0 {
 		return nil
 	}
-	cmd := s.restoring(ctx, t, name, "--jobs="+jobs, "--use-list=/dev/stdin", inherited)
+	cmd := s.restoring(ctx, t, name, "--jobs="+jobs, "--use-list=/proc/self/fd/0", inherited)
 	cmd.ExtraFiles = []*os.File{toc.File}
 	cmd.Stdin = strings.NewReader(strings.Join(entries, ";\n") + ";\n")
 	return errors.Join(run(cmd), ctx.Err())

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -246,4 +247,81 @@ func TestR15WhatIsMadeOfRowsIsCompared(t *testing.T) {
 	require.Empty(t, want.differences(later), "another version counts in its own way")
 	want.Made = nil
 	require.Empty(t, want.differences(now()), "as in an older backup")
+}
+
+// A sequence is no part of a snapshot: one that is used while the dump is made
+// in place must not spoil the backup.
+func TestR15SequenceUsedDuringTheDump(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.db.InPlace = true
+	w.db.Bin = t.TempDir()
+	s, err := w.db.begin(t.Context())
+	require.NoError(t, err)
+	s.close()
+	for name, also := range map[string]string{
+		"pg_restore": "",
+		"pg_dump":    `case "$*" in *--version*) ;; *) "` + w.c.Bin + `/psql" -Xqd '` + strings.ReplaceAll(w.c.Admin(w.name), "'", `'\''`) + `' -c "SELECT nextval('never_used')" > /dev/null || exit 1 ;; esac` + "\n",
+	} {
+		script := "#!/bin/sh\n\"" + w.c.Bin + "/" + name + "\" \"$@\" || exit\n" + also
+		require.NoError(t, os.WriteFile(filepath.Join(w.db.Bin, name), []byte(script), 0o700))
+	}
+	if runtime.GOOS == "windows" {
+		t.Skip("the programs are shell scripts")
+	}
+	snap := w.take(t)
+	f, err := ReadFacts(snap.Meta)
+	require.NoError(t, err)
+	var moved []string
+	for _, table := range f.Tables {
+		if table.Moved {
+			moved = append(moved, table.Name)
+		}
+	}
+	require.Equal(t, []string{"never_used"}, moved)
+	_, err = w.store.Prove(t.Context(), snap.ID, w.db)
+	require.NoError(t, err)
+	w.restore(t, snap)
+}
+
+// R15: a crash of the server empties unlogged tables, in the clone, too; the dump has their rows.
+func TestR15UnloggedTablesAfterACrash(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.db.Checksums = false
+	w.admin(t, w.name, "CREATE UNLOGGED TABLE kept AS SELECT g FROM generate_series(1, 1000) g")
+	snap := w.take(t)
+	f, err := ReadFacts(snap.Meta)
+	require.NoError(t, err)
+	require.True(t, f.Unlogged)
+	clone := w.connect(t, w.c.Admin("postgres"))
+	_, err = clone.Exec(t.Context(), "ALTER DATABASE "+ident(f.Clone)+" ALLOW_CONNECTIONS true")
+	require.NoError(t, err)
+	w.admin(t, f.Clone, "DELETE FROM kept") // what a crash leaves
+	_, err = clone.Exec(t.Context(), "ALTER DATABASE "+ident(f.Clone)+" ALLOW_CONNECTIONS false")
+	require.NoError(t, err)
+	closeConn(clone)
+	w.restore(t, snap)
+	var n int
+	conn := w.connect(t, w.c.Admin(w.name))
+	defer closeConn(conn)
+	require.NoError(t, conn.QueryRow(t.Context(), "SELECT count(*) FROM kept").Scan(&n))
+	require.Equal(t, 1000, n)
+}
+
+// R15: what another version of the server spells or counts in its own way is no difference.
+func TestR15DifferencesAcrossVersions(t *testing.T) {
+	t.Parallel()
+	lo := func(sum string) []Table {
+		return []Table{{Schema: "pg_catalog", Name: largeObjects, Rows: 1, Sum: sum}}
+	}
+	before := Facts{Server: "13.9", Locale: Locale{Encoding: "UTF8"}, Tables: lo(""), Settings: []Setting{{Name: "search_path", Value: "a,b"}}}
+	after := Facts{Server: "15.1", Locale: Locale{Encoding: "UTF8", Provider: "c"}, Tables: lo("7"), Settings: []Setting{{Name: "search_path", Value: "a, b"}}, Made: &Made{Way: 1, Indexes: 1}}
+	require.Empty(t, before.differences(after))
+	after.Tables[0].Rows = 2
+	require.Len(t, before.differences(after), 1)
+	after.Tables[0].Rows, after.Locale.Provider = 1, "i"
+	require.Len(t, before.differences(after), 1)
+	before, after = Facts{Made: &Made{Way: 1, Indexes: 1}}, Facts{Made: &Made{Way: 2, Indexes: 9}}
+	require.Empty(t, before.differences(after), "counted in another way")
 }

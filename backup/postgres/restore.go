@@ -198,6 +198,9 @@ func (s *session) cloneUnfit(ctx context.Context, f Facts) string {
 	if f.Clone == "" || kindOf(s.name, f.Clone) != kindClone {
 		return "the backup has no clone"
 	}
+	if f.Unlogged && !f.Checksums {
+		return "it has unlogged tables, which a crash of the server empties in the clone, too"
+	}
 	i, err := s.findOID(ctx, f.CloneOID)
 	if err != nil || i == nil || i.name != f.Clone {
 		return "the clone is gone"

@@ -105,9 +105,12 @@ type data struct {
 func (d data) String() string { return d.name }
 
 func (d data) Snapshot(ctx context.Context) (string, error) {
-	snap, err := d.store.Take(ctx, "before an update: "+d.name, d.target)
+	snap, err := d.store.Take(ctx, snapshotOf(d.name), d.target)
 	return snap.ID, err
 }
+
+// snapshotOf is what a snapshot of some data is called.
+func snapshotOf(name string) string { return "before an update: " + name }
 
 func (d data) Verify(ctx context.Context, ref string) error { return d.store.Verify(ctx, ref) }
 

@@ -269,12 +269,15 @@ func (s *Site) update(parts []rollback.PlanPart) (*rollback.Update, error) {
 	}
 	u := &rollback.Update{
 		Dir: c.State, Live: slices.Clone(c.Live), Kept: []string{c.Archive, c.Backups}, NoData: c.NoData,
-		Window: s.window(firstOfYear), Deadlines: c.Deadlines.deadlines(), Observe: s.Observe.Rollback,
+		Deadlines: c.Deadlines.deadlines(), Observe: s.Observe.Rollback,
 	}
 	if app := c.Application; len(app.Stop)+len(app.Services) > 0 {
 		u.App = application{app, s.services(app.Services)}
 	}
 	s.protect(u)
+	if u.Window, err = s.window(firstOfYear, u.Data); err != nil {
+		return nil, err
+	}
 	for i, p := range parts {
 		d := c.Distributions[i]
 		if d.Name != p.Name {

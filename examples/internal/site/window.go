@@ -3,6 +3,7 @@ package site
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/aspupdate/aspupdate/rollback"
@@ -28,12 +29,28 @@ func (w window) Fits(_ context.Context, now time.Time) error {
 	return w.planner.Fits(now, rest)
 }
 
-// window is the update's: the gate, or by name any time.
-func (s *Site) window(firstOfYear bool) rollback.Window {
+// window is the update's: the gate, or by name any time. A backup that took
+// longer the last time than the configuration says is believed (R11).
+func (s *Site) window(firstOfYear bool, data []rollback.Dataset) (rollback.Window, error) {
 	if why := cmp.Or(s.AnyTime, s.Config.Window.AnyTime); why != "" {
-		return rollback.AnyTime(why)
+		return rollback.AnyTime(why), nil
 	}
-	return s.Config.Window.gate(firstOfYear, s.Config.Calendar.days)
+	gate := s.Config.Window.gate(firstOfYear, s.Config.Calendar.days)
+	var took time.Duration
+	for _, d := range data {
+		last, err := s.Store().Took(snapshotOf(d.Name))
+		if err != nil {
+			return nil, err
+		}
+		took += last
+	}
+	if took > gate.estimate.Backup {
+		if s.Observe.Warn != nil {
+			s.Observe.Warn(fmt.Sprintf("the last backup took %v: that is planned for, and not the %v of window.backup", took.Round(time.Second), gate.estimate.Backup))
+		}
+		gate.estimate.Backup = took
+	}
+	return gate, nil
 }
 
 func (w windowConfig) gate(firstOfYear bool, days schedule.Workdays) window {

@@ -1,11 +1,15 @@
 package site
 
 import (
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/aspupdate/aspupdate/backup"
+	"github.com/aspupdate/aspupdate/backup/files"
 	"github.com/aspupdate/aspupdate/examples/internal/strict"
 	"github.com/aspupdate/aspupdate/rollback"
 	"github.com/aspupdate/aspupdate/schedule"
@@ -51,4 +55,46 @@ func TestR14IsAboutTheYearAndNotTheStep(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, c.want, got, "%s to %s", c.from, c.to)
 	}
+}
+
+// R11: how long the last backup took feeds the plan of the next update.
+func TestR11MeasuredBackupIsPlannedFor(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	app := filepath.Join(dir, "app")
+	require.NoError(t, os.Mkdir(app, 0o700))
+	clock := time.Date(2026, 1, 13, 4, 0, 0, 0, time.UTC)
+	store := &backup.Store{Dir: filepath.Join(dir, "backups"), Now: func() time.Time {
+		clock = clock.Add(time.Minute)
+		return clock
+	}}
+	var said []string
+	s := &Site{
+		Config: &Config{
+			Backups: store.Dir, Folders: []pathConfig{{Path: app}},
+			Window: windowConfig{Backup: strict.Duration(30 * time.Second), Checks: strict.Duration(time.Minute), Rollback: strict.Duration(time.Minute)},
+		},
+		Observe: Observe{Warn: func(text string) { said = append(said, text) }},
+	}
+	estimate := func() time.Duration {
+		u := &rollback.Update{}
+		s.protect(u)
+		w, err := s.window(false, u.Data)
+		require.NoError(t, err)
+		return w.(window).estimate.Backup
+	}
+	require.Equal(t, 30*time.Second, estimate(), "nothing is measured yet")
+	require.Empty(t, said)
+	snap, err := store.Take(t.Context(), snapshotOf("folder "+app), &files.Folder{Path: app})
+	require.NoError(t, err)
+	took := snap.Sealed.Sub(snap.Started)
+	require.GreaterOrEqual(t, took, time.Minute)
+	require.Equal(t, took, estimate())
+	require.Len(t, said, 1)
+	require.Contains(t, said[0], "window.backup")
+	s.Config.Window.Backup = strict.Duration(time.Hour)
+	require.Equal(t, time.Hour, estimate(), "the worst case that a person gave is not made smaller")
+	other, err := store.Took("another")
+	require.NoError(t, err)
+	require.Zero(t, other)
 }
