@@ -108,8 +108,8 @@ func (s *session) restoring(ctx context.Context, t tools, name string, args ...s
 	return cmd
 }
 
-// pour has pg_restore read the dump from its standard input, and compares the
-// dump's SHA-256 with that of the backup, and tells heard what it says.
+// pour has pg_restore read the dump from its standard input, compares the
+// dump's SHA-256 with that of the backup, and tells heard what pg_restore says.
 func (s *session) pour(ctx context.Context, t tools, name, file string, f Facts, also io.Writer, heard func(line string) (known bool), args ...string) error {
 	in, err := os.Open(file)
 	if err != nil {
