@@ -2,32 +2,23 @@ package backup
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"path/filepath"
-	"time"
 
-	"github.com/gofrs/flock"
+	"github.com/aspupdate/aspupdate/internal/lock"
 )
 
 // The store's lock is the kernel's: it is free again when its holder dies.
 // Who makes or reads a snapshot holds it shared, who removes one alone.
-const (
-	lockFile = ".lock"
-	lockPoll = 50 * time.Millisecond
-)
-
-func storeLock(dir string) *flock.Flock {
-	return flock.New(filepath.Join(dir, lockFile), flock.SetPermissions(0o600))
-}
+const lockFile = ".lock"
 
 // share keeps those away that remove, until release is called.
 func share(ctx context.Context, dir string) (release func(), err error) {
-	lock := storeLock(dir)
-	if _, err := lock.TryRLockContext(ctx, lockPoll); err != nil {
+	l, err := lock.Shared(ctx, filepath.Join(dir, lockFile))
+	if err != nil {
 		return nil, fmt.Errorf("locking the store: %w", err)
 	}
-	return func() { _ = lock.Close() }, nil
+	return func() { _ = l.Unlock() }, nil
 }
 
 // reading is share for those who only read: a store that cannot be locked,
@@ -46,13 +37,9 @@ func (s *Store) reading(ctx context.Context) (release func(), err error) {
 
 // alone waits until nobody makes or reads a snapshot.
 func alone(ctx context.Context, dir string) (release func(), err error) {
-	lock := storeLock(dir)
-	ok, err := lock.TryLockContext(ctx, lockPoll)
-	if err == nil && !ok {
-		err = errors.New("it is held")
-	}
+	l, err := lock.Exclusive(ctx, filepath.Join(dir, lockFile))
 	if err != nil {
 		return nil, fmt.Errorf("locking the store: %w", err)
 	}
-	return func() { _ = lock.Close() }, nil
+	return func() { _ = l.Unlock() }, nil
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/aspupdate/aspupdate/backup/internal/progress"
 	"github.com/aspupdate/aspupdate/internal/durable"
+	"github.com/aspupdate/aspupdate/internal/lock"
 )
 
 // A Store is a folder of snapshots. Its methods may be called at the same
@@ -252,12 +253,14 @@ func (s *Store) tidy(ctx context.Context) error {
 		return nil
 	}
 	// A running Take holds the lock shared; the kernel frees a dead one's.
-	lock := storeLock(dir)
-	ok, err := lock.TryLock()
-	if err != nil || !ok {
+	l, err := lock.Try(filepath.Join(dir, lockFile))
+	if errors.Is(err, lock.ErrBusy) {
+		return nil
+	}
+	if err != nil {
 		return err
 	}
-	defer func() { _ = lock.Close() }()
+	defer func() { _ = l.Unlock() }()
 	for _, e := range entries {
 		if err := ctx.Err(); err != nil {
 			return err

@@ -7,11 +7,9 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
-	"time"
-
-	"github.com/gofrs/flock"
 
 	"github.com/aspupdate/aspupdate/internal/durable"
+	"github.com/aspupdate/aspupdate/internal/lock"
 	"github.com/aspupdate/aspupdate/version"
 )
 
@@ -231,10 +229,9 @@ func (a Archive) prepare() error {
 // lock keeps other writers out, of this process and of others, until unlock.
 // Readers need no lock: they see whole items only.
 func (a Archive) lock(ctx context.Context) (unlock func(), err error) {
-	const poll = 200 * time.Millisecond
-	l := flock.New(filepath.Join(a.Dir, ".lock"), flock.SetPermissions(0o600))
-	if _, err := l.TryLockContext(ctx, poll); err != nil {
+	l, err := lock.Exclusive(ctx, filepath.Join(a.Dir, ".lock"))
+	if err != nil {
 		return nil, fmt.Errorf("wait for another writer of the archive: %w", err)
 	}
-	return func() { _ = l.Close() }, nil
+	return func() { _ = l.Unlock() }, nil
 }

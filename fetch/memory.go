@@ -9,11 +9,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"time"
-
-	"github.com/gofrs/flock"
 
 	"github.com/aspupdate/aspupdate/internal/durable"
+	"github.com/aspupdate/aspupdate/internal/lock"
 )
 
 const memoryFormat = 1
@@ -88,10 +86,9 @@ func lockMemory(ctx context.Context, file string) (unlock func(), err error) {
 	if err := durable.MkdirAll(filepath.Dir(file), 0o700); err != nil {
 		return nil, &Error{Op: "remember", Name: file, Err: err}
 	}
-	const poll = 200 * time.Millisecond
-	l := flock.New(file+".lock", flock.SetPermissions(0o600))
-	if _, err := l.TryLockContext(ctx, poll); err != nil {
+	l, err := lock.Exclusive(ctx, file+".lock")
+	if err != nil {
 		return nil, &Error{Op: "remember", Name: file, Err: fmt.Errorf("wait for another look: %w", err)}
 	}
-	return func() { _ = l.Close() }, nil
+	return func() { _ = l.Unlock() }, nil
 }

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/aspupdate/aspupdate/internal/durable"
-	"github.com/gofrs/flock"
+	"github.com/aspupdate/aspupdate/internal/lock"
 )
 
 const (
@@ -96,15 +96,14 @@ func (r Runner) lock() (unlock func(), err error) {
 	if ofSomebodyElse(fi) {
 		return nil, fmt.Errorf("the state folder %s belongs to another user, who may replace what is about to run; make it this user's own (chown)", r.State)
 	}
-	l := flock.New(filepath.Join(r.State, lockName), flock.SetPermissions(0o600))
-	got, err := l.TryLock()
+	l, err := lock.Try(filepath.Join(r.State, lockName))
+	if errors.Is(err, lock.ErrBusy) {
+		return nil, fmt.Errorf("%w: another process runs or settles an installer in %s; wait for it to end", ErrUnsettled, r.State)
+	}
 	if err != nil {
 		return nil, err
 	}
-	if !got {
-		return nil, fmt.Errorf("%w: another process runs or settles an installer in %s; wait for it to end", ErrUnsettled, r.State)
-	}
-	return func() { _ = l.Close() }, nil
+	return func() { _ = l.Unlock() }, nil
 }
 
 // validID keeps a record from naming what is not ours.

@@ -4,12 +4,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
 
-	"github.com/gofrs/flock"
+	"github.com/aspupdate/aspupdate/internal/lock"
 )
 
 const (
@@ -21,7 +20,7 @@ const (
 // kernel's (flock, LockFileEx), so that the death of its holder frees it,
 // and it is not inherited by the processes that the holder starts.
 type Lock struct {
-	l   *flock.Flock
+	l   *lock.Lock
 	dir string
 }
 
@@ -49,25 +48,15 @@ func (e *BusyError) Error() string {
 // Unwrap returns ErrBusy.
 func (e *BusyError) Unwrap() error { return ErrBusy }
 
-// lockGrace is how long a lock may outlive its holder: one that is killed in
-// the middle of starting a program leaves it to the program's process, which
-// drops it as soon as it runs.
-const lockGrace = 500 * time.Millisecond
-
 // Acquire takes the lock of the state folder dir. If another process has it
 // the error is, after half a second, a [*BusyError].
 func Acquire(dir, doing string, now time.Time) (*Lock, error) {
-	l := flock.New(filepath.Join(dir, lockName), flock.SetPermissions(0o600))
-	got, err := l.TryLock()
-	for tries := 20; err == nil && !got && tries > 0; tries-- {
-		time.Sleep(lockGrace / 20)
-		got, err = l.TryLock()
+	l, err := lock.Try(filepath.Join(dir, lockName))
+	if errors.Is(err, lock.ErrBusy) {
+		return nil, &BusyError{Holder: readHolder(dir)}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("take the lock: %w", err)
-	}
-	if !got {
-		return nil, &BusyError{Holder: readHolder(dir)}
 	}
 	host, _ := os.Hostname() // only shown to people
 	h, err := json.Marshal(Holder{PID: os.Getpid(), Host: host, Since: now.UTC().Truncate(time.Second), Doing: doing})
@@ -87,17 +76,12 @@ func Acquire(dir, doing string, now time.Time) (*Lock, error) {
 // It may be given up as soon as this is said. Who looks holds it for a moment
 // himself, which [Acquire] waits for.
 func Working(dir string) (*Holder, error) {
-	path := filepath.Join(dir, lockName)
-	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	l := flock.New(path, flock.SetPermissions(0o600))
-	got, err := l.TryLock()
-	switch {
-	case err != nil:
+	held, err := lock.Held(filepath.Join(dir, lockName))
+	if err != nil {
 		return nil, fmt.Errorf("look at the lock: %w", err)
-	case got:
-		return nil, l.Unlock()
+	}
+	if !held {
+		return nil, nil
 	}
 	h := readHolder(dir)
 	return &h, nil
@@ -115,16 +99,8 @@ func readHolder(dir string) Holder {
 // Check fails if the lock file was taken away or replaced under its holder:
 // another process could then hold a lock of the same name.
 func (l *Lock) Check() error {
-	here, err := l.l.Stat()
-	if err != nil {
-		return fmt.Errorf("look at the lock: %w", err)
-	}
-	there, err := os.Stat(filepath.Join(l.dir, lockName))
-	if err != nil {
-		return fmt.Errorf("look at the lock: %w", err)
-	}
-	if !os.SameFile(here, there) {
-		return errors.New("the lock file was replaced by another; find out who did")
+	if err := l.l.Check(); err != nil {
+		return fmt.Errorf("look at the lock: %w; find out who did", err)
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"os/user"
 	"time"
 
+	"github.com/aspupdate/aspupdate/internal/boot"
 	"github.com/aspupdate/aspupdate/internal/durable"
 )
 
@@ -323,7 +324,7 @@ func (u *Update) bootID() (string, error) {
 	if u.BootID != nil {
 		return u.BootID()
 	}
-	return bootID()
+	return boot.ID()
 }
 
 func (u *Update) who() string {

@@ -1,7 +1,6 @@
-package rollback
+package boot
 
 import (
-	"fmt"
 	"strconv"
 	"unsafe"
 
@@ -15,14 +14,11 @@ type timeOfDay struct {
 	bootTimeBias, sleepTimeBias         uint64
 }
 
-// bootID returns when the system was booted, in 100 ns since 1601. A change
+// id returns when the system was booted, in 100 ns since 1601. A change
 // of the clock moves the boot time and its bias alike, so that the
 // difference stays.
-func bootID() (string, error) {
+func id() (string, error) {
 	var t timeOfDay
 	err := windows.NtQuerySystemInformation(windows.SystemTimeOfDayInformation, unsafe.Pointer(&t), uint32(unsafe.Sizeof(t)), nil)
-	if err != nil {
-		return "", fmt.Errorf("tell which boot this is: %w", err)
-	}
-	return strconv.FormatInt(t.bootTime-int64(t.bootTimeBias), 10), nil //nolint:gosec // only compared for equality
+	return strconv.FormatInt(t.bootTime-int64(t.bootTimeBias), 10), err //nolint:gosec // only compared for equality
 }
