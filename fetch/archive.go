@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/aspupdate/aspupdate/internal/ctxio"
 	"github.com/aspupdate/aspupdate/internal/durable"
 	"github.com/aspupdate/aspupdate/version"
 )
@@ -370,7 +371,7 @@ func hashFile(ctx context.Context, name string) (sum string, size int64, err err
 	}
 	defer func() { _ = f.Close() }()
 	h := sha256.New()
-	size, err = io.Copy(h, withContext(ctx, f))
+	size, err = io.Copy(h, ctxio.Reader(ctx, f))
 	return hex.EncodeToString(h.Sum(nil)), size, err
 }
 
@@ -384,19 +385,4 @@ func openRegular(name string) (*os.File, error) {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: fmt.Errorf("%w: not a regular file", ErrMismatch)}
 	}
 	return durable.Open(name)
-}
-
-// withContext makes reads fail once ctx is done.
-func withContext(ctx context.Context, r io.Reader) io.Reader { return &ctxReader{ctx, r} }
-
-type ctxReader struct {
-	ctx context.Context
-	r   io.Reader
-}
-
-func (r *ctxReader) Read(p []byte) (int, error) {
-	if r.ctx.Err() != nil {
-		return 0, context.Cause(r.ctx)
-	}
-	return r.r.Read(p)
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/aspupdate/aspupdate/internal/ctxio"
 	"github.com/aspupdate/aspupdate/internal/durable"
 	"github.com/aspupdate/aspupdate/version"
 )
@@ -135,7 +136,7 @@ func (s *stage) copyFile(ctx context.Context, file string, p Part) (Part, error)
 	if err != nil {
 		return p, err
 	}
-	err = out.copyFrom(io.LimitReader(withContext(ctx, in), p.Size+1))
+	err = out.copyFrom(io.LimitReader(ctxio.Reader(ctx, in), p.Size+1))
 	if err = errors.Join(err, out.close()); err != nil {
 		return p, err
 	}

@@ -17,6 +17,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/aspupdate/aspupdate/internal/ctxio"
 	"github.com/aspupdate/aspupdate/internal/durable"
 )
 
@@ -278,7 +279,7 @@ func (p *partial) resume(ctx context.Context, size int64, mod time.Time) error {
 	if _, err := p.f.Seek(0, io.SeekStart); err != nil {
 		return err
 	}
-	n, err := io.Copy(p.h, withContext(ctx, io.LimitReader(p.f, j.Synced)))
+	n, err := io.Copy(p.h, ctxio.Reader(ctx, io.LimitReader(p.f, j.Synced)))
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}

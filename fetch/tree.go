@@ -3,8 +3,6 @@ package fetch
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"math"
@@ -14,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/aspupdate/aspupdate/internal/dirhash"
 )
 
 // Bounds of what a hostile server can make of one folder.
@@ -134,15 +134,13 @@ func whole(parts []Part) (size int64, newest time.Time) {
 	return size, newest
 }
 
-// sumTree returns the hash of a folder: the SHA-256 of what sha256sum prints
-// for its files, in byte order of their paths, so that it can be computed by
-// hand.
+// sumTree returns the hash of a folder.
 func sumTree(parts []Part) string {
-	h := sha256.New()
+	sums := make(map[string]string, len(parts))
 	for _, p := range parts {
-		_, _ = fmt.Fprintf(h, "%s  %s\n", p.SHA256, p.Path) // a hash takes everything
+		sums[p.Path] = p.SHA256
 	}
-	return hex.EncodeToString(h.Sum(nil))
+	return dirhash.Sum(sums)
 }
 
 // checkTree reports whether parts can be those of a folder in the archive:

@@ -10,6 +10,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/aspupdate/aspupdate/internal/ctxio"
 )
 
 // privatePrefix starts the names of the folders that hold private copies.
@@ -87,7 +89,7 @@ func copyFile(ctx context.Context, from, to string) (sum string, err error) {
 		return "", err
 	}
 	hash := sha256.New()
-	_, err = io.Copy(io.MultiWriter(dst, hash), contextReader{ctx, src})
+	_, err = io.Copy(io.MultiWriter(dst, hash), ctxio.Reader(ctx, src))
 	return hex.EncodeToString(hash.Sum(nil)), errors.Join(err, dst.Close())
 }
 
@@ -101,17 +103,4 @@ func removeCopies(state string) {
 			_ = os.RemoveAll(filepath.Join(state, e.Name()))
 		}
 	}
-}
-
-// contextReader makes a long copy end with its context.
-type contextReader struct {
-	ctx context.Context
-	r   io.Reader
-}
-
-func (c contextReader) Read(p []byte) (int, error) {
-	if c.ctx.Err() != nil {
-		return 0, context.Cause(c.ctx)
-	}
-	return c.r.Read(p)
 }

@@ -12,17 +12,17 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"slices"
 	"strings"
 
+	"github.com/aspupdate/aspupdate/internal/ctxio"
+	"github.com/aspupdate/aspupdate/internal/dirhash"
 	"github.com/aspupdate/aspupdate/internal/durable"
 )
 
 // Installers of more than one file: a folder, or a zip archive of one. What
 // runs is the file in it that the command names.
 
-// copyTree copies the folder at src into dst and returns its hash: that of
-// what sha256sum prints for its files, in byte order of their paths.
+// copyTree copies the folder at src into dst and returns its hash.
 func copyTree(ctx context.Context, src, dst string) (sum string, err error) {
 	from, err := os.OpenRoot(src)
 	if err != nil {
@@ -34,13 +34,13 @@ func copyTree(ctx context.Context, src, dst string) (sum string, err error) {
 		return "", err
 	}
 	defer func() { _ = to.Close() }()
-	var names []string
+	sums := map[string]string{} // by path
 	err = fs.WalkDir(from.FS(), ".", func(name string, d fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
 			return err
 		case d.Type().IsRegular():
-			names = append(names, name)
+			sums[name] = ""
 		case !d.IsDir():
 			return fmt.Errorf("%s in the folder is neither a file nor a folder; take it out", name)
 		}
@@ -49,21 +49,19 @@ func copyTree(ctx context.Context, src, dst string) (sum string, err error) {
 	if err != nil {
 		return "", err
 	}
-	slices.Sort(names)
-	all := sha256.New()
-	for _, name := range names {
+	for name := range sums {
 		f, err := from.Open(name)
 		if err != nil {
 			return "", err
 		}
-		one := sha256.New()
-		err = writeInto(to, name, io.TeeReader(contextReader{ctx, f}, one))
+		h := sha256.New()
+		err = writeInto(to, name, io.TeeReader(ctxio.Reader(ctx, f), h))
 		if err = errors.Join(err, f.Close()); err != nil {
 			return "", err
 		}
-		_, _ = fmt.Fprintf(all, "%s  %s\n", hex.EncodeToString(one.Sum(nil)), name)
+		sums[name] = hex.EncodeToString(h.Sum(nil))
 	}
-	return hex.EncodeToString(all.Sum(nil)), nil
+	return dirhash.Sum(sums), nil
 }
 
 // unpack unpacks a zip archive into the folder dst, files and folders only.
@@ -99,7 +97,7 @@ func unpack(ctx context.Context, archive, dst string) error {
 		if err != nil {
 			return fmt.Errorf("%q in the archive: %w", f.Name, err)
 		}
-		err = writeInto(to, name, contextReader{ctx, r})
+		err = writeInto(to, name, ctxio.Reader(ctx, r))
 		if err = errors.Join(err, r.Close()); err != nil {
 			return fmt.Errorf("%q in the archive: %w", f.Name, err)
 		}

@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"github.com/aspupdate/aspupdate/backup"
+	"github.com/aspupdate/aspupdate/internal/ctxio"
 	"github.com/aspupdate/aspupdate/internal/durable"
 )
 
@@ -345,6 +346,6 @@ func copySum(ctx context.Context, from, to string) (string, int64, error) {
 		defer func() { _ = f.Close() }()
 		out = io.MultiWriter(sum, f)
 	}
-	n, err := io.Copy(out, ctxReader{ctx, in})
+	n, err := io.Copy(out, ctxio.Reader(ctx, in))
 	return hex.EncodeToString(sum.Sum(nil)), n, err
 }

@@ -13,6 +13,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+
+	"github.com/aspupdate/aspupdate/internal/ctxio"
 )
 
 // A tree is what scan found. The digest covers the names, kinds,
@@ -100,7 +102,7 @@ func copyFile(ctx context.Context, path string, fi fs.FileInfo, sum hash.Hash, t
 	if tw != nil {
 		out = io.MultiWriter(sum, tw)
 	}
-	n, err := io.CopyN(out, ctxReader{ctx, in}, fi.Size())
+	n, err := io.CopyN(out, ctxio.Reader(ctx, in), fi.Size())
 	if err != nil && !errors.Is(err, io.EOF) {
 		return n, err
 	}
@@ -169,7 +171,7 @@ func extractFile(ctx context.Context, root *os.Root, name string, h *tar.Header,
 	if err != nil {
 		return err
 	}
-	_, err = io.Copy(out, ctxReader{ctx, r})
+	_, err = io.Copy(out, ctxio.Reader(ctx, r))
 	if err = errors.Join(err, out.Close()); err != nil {
 		return err
 	}
@@ -186,17 +188,4 @@ func finish(root *os.Root, name string, h *tar.Header) error {
 		return err
 	}
 	return root.Chtimes(name, h.ModTime, h.ModTime)
-}
-
-// ctxReader ends a long copy soon after ctx has ended.
-type ctxReader struct {
-	ctx context.Context //nolint:containedctx // lives as long as one copy
-	r   io.Reader
-}
-
-func (c ctxReader) Read(p []byte) (int, error) {
-	if err := c.ctx.Err(); err != nil {
-		return 0, err
-	}
-	return c.r.Read(p)
 }
