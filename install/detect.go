@@ -8,6 +8,8 @@ import (
 	"io"
 	"os"
 	"strings"
+
+	"github.com/aspupdate/aspupdate/internal/cfb"
 )
 
 // nextKind is what to do about an ErrUnknownKind.
@@ -53,7 +55,7 @@ func detectFile(path string) (Kind, error) {
 // detect tells the kind of a file of size bytes.
 func detect(r io.ReaderAt, size int64) (Kind, error) {
 	f := headers{r, size}
-	head, err := f.read(0, min(size, interpreterLimit))
+	head, err := f.read(0, min(size, cfb.HeaderSize))
 	if err != nil {
 		return "", err
 	}
@@ -69,7 +71,7 @@ func detect(r io.ReaderAt, size int64) (Kind, error) {
 			return "", unknown(err.Error())
 		}
 		return Script, nil
-	case begins("\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"):
+	case begins(cfb.Magic):
 		return f.compound(head)
 	case begins("!<arch>\ndebian-binary "), begins("!<arch>\ndebian-binary/"):
 		return Deb, nil
@@ -136,24 +138,23 @@ func elf(head []byte) (Kind, error) {
 // compound looks up the class of a compound file's root: that is what tells
 // an MSI package from a patch or a document.
 func (f headers) compound(head []byte) (Kind, error) {
-	if len(head) < 0x34 {
+	if len(head) < cfb.HeaderSize {
 		return "", unknown("it is a compound file, but cut short")
 	}
-	shift := binary.LittleEndian.Uint16(head[0x1e:])
-	if shift != 9 && shift != 12 {
-		return "", unknown("it is a compound file with a damaged header")
+	h, err := cfb.ParseHeader(head)
+	if err != nil {
+		return "", unknown(err.Error())
 	}
-	// The header takes the place of sector -1.
-	sector := int64(binary.LittleEndian.Uint32(head[0x30:]))
-	root, err := f.read((sector+1)<<shift, 128)
+	b, err := f.read(h.Offset(h.Directory), cfb.EntrySize)
 	if err != nil {
 		return "", err
 	}
+	root := cfb.Entry(b)
 	const rest = "\x10\x0c\x00\x00\x00\x00\x00\xc0\x00\x00\x00\x00\x00\x00\x46"
-	if root[66] != 5 || string(root[81:96]) != rest {
+	if root.Kind() != cfb.Root || string(root.Class()[1:]) != rest {
 		return "", unknown("it is a compound file, such as a document, but no MSI package")
 	}
-	switch root[80] {
+	switch root.Class()[0] {
 	case 0x84:
 		return MSI, nil
 	case 0x86:

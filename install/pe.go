@@ -1,29 +1,11 @@
 package install
 
 import (
-	"bytes"
 	"encoding/binary"
+	"errors"
+
+	"github.com/aspupdate/aspupdate/internal/pe"
 )
-
-// A program for Windows as far as its headers tell: enough to find what the
-// makers of installers leave in it. The standard library's debug/pe reads
-// tables that may be as large as the file.
-
-// peSection is a piece of the file and where it lies in memory.
-type peSection struct {
-	name             string
-	rva, virtualSize uint32
-	off, size        uint32
-}
-
-const maxSections = 96 // Windows loads no more
-
-// peFile is what the headers tell.
-type peFile struct {
-	library   bool
-	sections  []peSection
-	resources uint32 // where they lie in memory; 0 if there are none
-}
 
 // pe tells the kind of a program for Windows.
 func (f headers) pe() (Kind, error) {
@@ -31,15 +13,15 @@ func (f headers) pe() (Kind, error) {
 	if err != nil {
 		return "", err
 	}
-	if p.library {
+	if p.Flags&pe.Library != 0 {
 		return "", unknown("it is a library for Windows (DLL), no program")
 	}
 	end := int64(0) // of what Windows loads; an installer's payload follows
-	for _, s := range p.sections {
-		if s.name == ".wixburn" {
+	for _, s := range p.Sections {
+		if s.Name == ".wixburn" {
 			return Burn, nil
 		}
-		end = max(end, int64(s.off)+int64(s.size))
+		end = max(end, int64(s.Offset)+int64(s.Size))
 	}
 	if f.inno(p) {
 		return Inno, nil
@@ -51,70 +33,24 @@ func (f headers) pe() (Kind, error) {
 }
 
 // peHeaders reads the headers of a program or library.
-func (f headers) peHeaders() (p peFile, err error) {
-	dos, err := f.read(0, 64)
-	if err != nil {
-		return p, unknown("it begins like a program for Windows, but is cut short")
-	}
-	at := int64(binary.LittleEndian.Uint32(dos[0x3c:]))
-	head, err := f.read(at, 24)
-	if err != nil || string(head[:4]) != "PE\x00\x00" {
-		return p, unknown("it is a program for DOS, or damaged")
-	}
-	count := binary.LittleEndian.Uint16(head[6:])
-	optSize := int64(binary.LittleEndian.Uint16(head[20:]))
-	flags := binary.LittleEndian.Uint16(head[22:])
+func (f headers) peHeaders() (*pe.File, error) {
+	p, err := pe.Read(f.read)
 	switch {
-	case flags&0x0002 == 0:
-		return p, unknown("it is no finished program for Windows")
-	case count == 0 || count > maxSections:
-		return p, unknown("its header is damaged")
+	case errors.Is(err, pe.ErrNotWindows):
+		return nil, unknown(pe.ErrNotWindows.Error())
+	case errors.Is(err, pe.ErrDamaged):
+		return nil, unknown(err.Error())
+	case err != nil:
+		return nil, err
+	case p.Flags&pe.Executable == 0:
+		return nil, unknown("the program is not linked completely")
 	}
-	opt, err := f.read(at+24, optSize)
-	if err != nil {
-		return p, err
-	}
-	if p.resources, err = resourceDirectory(opt); err != nil {
-		return p, err
-	}
-	table, err := f.read(at+24+optSize, int64(count)*40)
-	if err != nil {
-		return p, err
-	}
-	for b := table; len(b) >= 40; b = b[40:] {
-		p.sections = append(p.sections, peSection{
-			name:        string(bytes.TrimRight(b[:8], "\x00")),
-			virtualSize: binary.LittleEndian.Uint32(b[8:]), rva: binary.LittleEndian.Uint32(b[12:]),
-			size: binary.LittleEndian.Uint32(b[16:]), off: binary.LittleEndian.Uint32(b[20:]),
-		})
-	}
-	p.library = flags&0x2000 != 0
 	return p, nil
-}
-
-// resourceDirectory reads the third data directory; 0 means that there is none.
-func resourceDirectory(opt []byte) (uint32, error) {
-	if len(opt) < 2 {
-		return 0, unknown("its header is damaged")
-	}
-	var at int // of the number of directories, which precedes them
-	switch binary.LittleEndian.Uint16(opt) {
-	case 0x10b: // 32 bits
-		at = 92
-	case 0x20b: // 64 bits
-		at = 108
-	default:
-		return 0, unknown("its header is damaged")
-	}
-	if len(opt) < at+4+3*8 || binary.LittleEndian.Uint32(opt[at:]) < 3 {
-		return 0, nil
-	}
-	return binary.LittleEndian.Uint32(opt[at+4+2*8:]), nil
 }
 
 // inno reports whether the program has the table by which a setup of Inno
 // finds its own data: resource 11111 of the type RCDATA.
-func (f headers) inno(p peFile) bool {
+func (f headers) inno(p *pe.File) bool {
 	const (
 		rcdata = 10
 		table  = 11111
@@ -126,9 +62,12 @@ func (f headers) inno(p peFile) bool {
 
 // resource returns the first bytes, at most limit of them, of a resource in
 // whatever language.
-func (f headers) resource(p peFile, typ, id, limit int64) ([]byte, bool) {
-	base, ok := fileOffset(p.sections, p.resources)
-	if !ok || p.resources == 0 {
+func (f headers) resource(p *pe.File, typ, id, limit int64) ([]byte, bool) {
+	if len(p.Directories) <= pe.Resources || p.Directories[pe.Resources].Address == 0 {
+		return nil, false
+	}
+	base, ok := p.OffsetOf(p.Directories[pe.Resources].Address)
+	if !ok {
 		return nil, false
 	}
 	names, ok := f.resourceEntry(base, 0, typ)
@@ -147,7 +86,7 @@ func (f headers) resource(p peFile, typ, id, limit int64) ([]byte, bool) {
 	if err != nil {
 		return nil, false
 	}
-	at, ok := fileOffset(p.sections, binary.LittleEndian.Uint32(entry))
+	at, ok := p.OffsetOf(binary.LittleEndian.Uint32(entry))
 	if !ok {
 		return nil, false
 	}
@@ -181,16 +120,6 @@ func (f headers) resourceEntry(base int64, off uint32, id int64) (uint32, bool) 
 	for ; len(entries) >= 8; entries = entries[8:] {
 		if id == anyID || int64(binary.LittleEndian.Uint32(entries)) == id {
 			return binary.LittleEndian.Uint32(entries[4:]), true
-		}
-	}
-	return 0, false
-}
-
-// fileOffset tells where in the file an address in memory comes from.
-func fileOffset(sections []peSection, rva uint32) (int64, bool) {
-	for _, s := range sections {
-		if rva >= s.rva && rva-s.rva < s.size {
-			return int64(s.off) + int64(rva-s.rva), true
 		}
 	}
 	return 0, false

@@ -6,6 +6,8 @@ import (
 	"encoding/binary"
 	"io"
 	"slices"
+
+	"github.com/aspupdate/aspupdate/internal/cfb"
 )
 
 // A compound is a compound file ([MS-CFB]), of which an MSI package is one:
@@ -13,21 +15,18 @@ import (
 // size of the file before anything is allocated or followed: sectors may be
 // missing, chains and folders may run in circles.
 type compound struct {
-	r      *reader
-	sector int64 // bytes of a sector
-	mini   int64 // bytes of a small sector
-	cutoff int64 // streams below this size are in small sectors
-	high   bool  // sizes have 64 bits
-	fat    []uint32
-	minis  []uint32
-	small  []uint32 // the sectors that hold the small ones
-	root   *node
+	cfb.Header
+	r     *reader
+	fat   []uint32
+	minis []uint32
+	small []uint32 // the sectors that hold the small ones
+	root  *node
 }
 
 // A node is a stream or a storage, which is a folder.
 type node struct {
 	name  []byte // UTF-16, little endian, without the terminator
-	raw   []byte // the directory's entry, 128 bytes
+	raw   cfb.Entry
 	kind  byte
 	start uint32
 	size  int64
@@ -35,44 +34,38 @@ type node struct {
 }
 
 const (
-	compoundMagic = "\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
-
 	endOfChain = 0xfffffffe
 	free       = 0xffffffff
 	none       = 0xffffffff // no such entry
 
-	storageKind, streamKind, rootKind = 1, 2, 5
+	miniSector = 64 // bytes of a small sector
 
 	maxTable = 16 << 20 // of the directory; it has 128 bytes for each stream
 	maxDepth = 32       // of storages in storages; an MSI has one level, a transform in it two
 )
 
 func readCompound(r *reader) (*compound, error) {
-	h, err := r.bytes(0, 512)
+	b, err := r.bytes(0, cfb.HeaderSize)
 	if err != nil {
 		return nil, err
 	}
-	le := binary.LittleEndian
-	c := &compound{r: r, sector: 512, mini: 64, cutoff: int64(le.Uint32(h[56:]))}
-	switch major, shift := le.Uint16(h[26:]), le.Uint16(h[30:]); {
-	case major == 3 && shift == 9:
-	case major == 4 && shift == 12:
-		c.sector, c.high = 4096, true
-	default:
-		return nil, malformed("version")
-	}
-	if le.Uint16(h[28:]) != 0xfffe || le.Uint16(h[32:]) != 6 || c.cutoff != 4096 {
+	h, err := cfb.ParseHeader(b)
+	if err != nil || h.ByteOrder != 0xfffe || h.MiniShift != 6 || h.Cutoff != 4096 {
 		return nil, malformed("header")
 	}
-	if err := c.readFAT(h); err != nil {
+	if h.Version != 3 && h.Version != 4 || (h.Version == 4) != (h.Sector == 4096) {
+		return nil, malformed("version")
+	}
+	c := &compound{Header: h, r: r}
+	if err := c.readFAT(); err != nil {
 		return nil, err
 	}
-	dir, err := c.table(le.Uint32(h[48:]))
+	dir, err := c.table(h.Directory)
 	if err != nil {
 		return nil, err
 	}
-	if le.Uint32(h[64:]) > 0 {
-		t, err := c.table(le.Uint32(h[60:]))
+	if h.MiniCount > 0 {
+		t, err := c.table(h.Minis)
 		if err != nil {
 			return nil, err
 		}
@@ -84,14 +77,14 @@ func readCompound(r *reader) (*compound, error) {
 func malformed(what string) error { return refuse(ErrTampered, "its %s is damaged", what) }
 
 // sectors is how many sectors fit into the file, begun ones included.
-func (c *compound) sectors() int { return int((c.r.size - 1) / c.sector) }
+func (c *compound) sectors() int { return int((c.r.size - 1) / c.Sector) }
 
 // readFAT reads the table of what sector follows which. The sectors of the
 // table itself are listed in the header, and then in a chain of sectors.
-func (c *compound) readFAT(h []byte) error {
-	list := numbers(h[76:512])
-	perSector := int(c.sector / 4)
-	for next, n := binary.LittleEndian.Uint32(h[68:]), 0; next < endOfChain; n++ {
+func (c *compound) readFAT() error {
+	list := numbers(c.Table)
+	perSector := int(c.Sector / 4)
+	for next, n := c.NextTable, 0; next < endOfChain; n++ {
 		if n > c.sectors() {
 			return malformed("table of sectors")
 		}
@@ -123,7 +116,7 @@ func (c *compound) readFAT(h []byte) error {
 	}
 	// Windows ignores what is appended, another program may not: a Java
 	// archive behind an MSI still starts (CVE-2020-1464).
-	if c.r.size > int64(last+2)*c.sector {
+	if c.r.size > int64(last+2)*c.Sector {
 		return refuse(ErrTampered, "data hides behind its last sector")
 	}
 	return nil
@@ -131,7 +124,7 @@ func (c *compound) readFAT(h []byte) error {
 
 // at reads one whole sector.
 func (c *compound) at(sector uint32) ([]byte, error) {
-	return c.r.bytes((int64(sector)+1)*c.sector, c.sector)
+	return c.r.bytes(c.Offset(sector), c.Sector)
 }
 
 // chain returns the first n sectors of a chain; with n < 0 all of it.
@@ -152,7 +145,7 @@ func (c *compound) table(start uint32) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if int64(len(list))*c.sector > maxTable {
+	if int64(len(list))*c.Sector > maxTable {
 		return nil, malformed("directory")
 	}
 	var all []byte
@@ -176,15 +169,15 @@ func numbers(b []byte) []uint32 {
 
 // readTree makes storages and streams out of the directory.
 func (c *compound) readTree(dir []byte) error {
-	t := tree{dir: dir, seen: make([]bool, len(dir)/128), left: c.r.size, high: c.high}
+	t := tree{dir: dir, seen: make([]bool, len(dir)/cfb.EntrySize), left: c.r.size, high: c.Version == 4}
 	root, err := t.node(0)
 	if err != nil {
 		return err
 	}
-	if root.kind != rootKind {
+	if root.kind != cfb.Root {
 		return malformed("directory")
 	}
-	if c.small, err = chain(c.fat, root.start, sectorsFor(root.size, c.sector)); err != nil {
+	if c.small, err = chain(c.fat, root.start, sectorsFor(root.size, c.Sector)); err != nil {
 		return err
 	}
 	c.root = root
@@ -206,9 +199,9 @@ func (t *tree) node(i uint32) (*node, error) {
 	}
 	t.seen[i] = true
 	le := binary.LittleEndian
-	raw := t.dir[128*int(i):][:128]
+	raw := cfb.Entry(t.dir[cfb.EntrySize*int(i):][:cfb.EntrySize])
 	length := int(le.Uint16(raw[64:]))
-	n := &node{raw: raw, kind: raw[66], start: le.Uint32(raw[116:]), size: int64(le.Uint32(raw[120:]))}
+	n := &node{raw: raw, kind: raw.Kind(), start: le.Uint32(raw[116:]), size: int64(le.Uint32(raw[120:]))}
 	if t.high {
 		n.size |= int64(le.Uint32(raw[124:])) << 32
 	}
@@ -216,13 +209,13 @@ func (t *tree) node(i uint32) (*node, error) {
 		return nil, malformed("directory")
 	}
 	n.name = raw[:length-2]
-	if n.kind == storageKind {
+	if n.kind == cfb.Storage {
 		n.size = 0
 	}
 	if n.size < 0 || n.size > t.left {
 		return nil, malformed("directory")
 	}
-	if n.kind != rootKind { // the root's are the small sectors, which count with their streams
+	if n.kind != cfb.Root { // the root's are the small sectors, which count with their streams
 		t.left -= n.size
 	}
 	return n, nil
@@ -244,7 +237,7 @@ func (t *tree) fill(storage *node, depth int) error {
 		if err != nil {
 			return err
 		}
-		if n.kind != storageKind && n.kind != streamKind {
+		if n.kind != cfb.Storage && n.kind != cfb.Stream {
 			return malformed("directory")
 		}
 		storage.items = append(storage.items, n)
@@ -255,7 +248,7 @@ func (t *tree) fill(storage *node, depth int) error {
 		if i > 0 && bytes.Equal(n.name, storage.items[i-1].name) {
 			return malformed("directory")
 		}
-		if n.kind == storageKind {
+		if n.kind == cfb.Storage {
 			if err := t.fill(n, depth+1); err != nil {
 				return err
 			}
@@ -266,9 +259,9 @@ func (t *tree) fill(storage *node, depth int) error {
 
 // copy writes what is in a stream.
 func (c *compound) copy(ctx context.Context, w io.Writer, n *node) error {
-	size, fat, sector := n.size, c.fat, c.sector
-	if size < c.cutoff {
-		fat, sector = c.minis, c.mini
+	size, fat, sector := n.size, c.fat, c.Sector
+	if size < int64(c.Cutoff) {
+		fat, sector = c.minis, miniSector
 	}
 	list, err := chain(fat, n.start, sectorsFor(size, sector))
 	if err != nil {
@@ -280,7 +273,7 @@ func (c *compound) copy(ctx context.Context, w io.Writer, n *node) error {
 			return err
 		}
 		run := 1 // sectors in a row are read at once
-		for sector == c.sector && run < len(list) && list[run] == list[run-1]+1 {
+		for sector == c.Sector && run < len(list) && list[run] == list[run-1]+1 {
 			run++
 		}
 		part := min(size, int64(run)*sector)
@@ -294,12 +287,12 @@ func (c *compound) copy(ctx context.Context, w io.Writer, n *node) error {
 
 // offset is where in the file a sector is, of either kind.
 func (c *compound) offset(s uint32, sector int64) (int64, error) {
-	if sector == c.sector {
-		return (int64(s) + 1) * c.sector, nil
+	if sector == c.Sector {
+		return c.Offset(s), nil
 	}
 	at := int64(s) * sector
-	if at/c.sector >= int64(len(c.small)) {
+	if at/c.Sector >= int64(len(c.small)) {
 		return 0, malformed("chain of small sectors")
 	}
-	return (int64(c.small[at/c.sector])+1)*c.sector + at%c.sector, nil
+	return c.Offset(c.small[at/c.Sector]) + at%c.Sector, nil
 }

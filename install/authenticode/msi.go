@@ -8,6 +8,8 @@ import (
 	"encoding/binary"
 	"hash"
 	"unicode/utf16"
+
+	"github.com/aspupdate/aspupdate/internal/cfb"
 )
 
 // oidMSI marks what a signature is over: a package.
@@ -46,7 +48,7 @@ func readMSI(ctx context.Context, r *reader) (msi, []byte, error) {
 		if !own && !bytes.Equal(n.name, extendedStream) {
 			continue
 		}
-		if n.kind != streamKind || n.size > maxSignature {
+		if n.kind != cfb.Stream || n.size > maxSignature {
 			return m, nil, malformed("signature")
 		}
 		var b bytes.Buffer
@@ -93,7 +95,7 @@ func (m msi) contents(ctx context.Context, storage *node, h hash.Hash) error {
 			continue
 		}
 		var err error
-		if n.kind == storageKind {
+		if n.kind == cfb.Storage {
 			err = m.contents(ctx, n, h)
 		} else {
 			err = m.copy(ctx, h, n)
@@ -102,11 +104,9 @@ func (m msi) contents(ctx context.Context, storage *node, h hash.Hash) error {
 			return err
 		}
 	}
-	h.Write(class(storage))
+	h.Write(storage.raw.Class())
 	return nil
 }
-
-func class(n *node) []byte { return n.raw[80:96] }
 
 // metadata hashes what the directory says of a storage and of all in it.
 func (m msi) metadata(storage *node, h hash.Hash) {
@@ -114,7 +114,7 @@ func (m msi) metadata(storage *node, h hash.Hash) {
 	for _, n := range storage.items {
 		switch {
 		case !m.signed(storage, n):
-		case n.kind == storageKind:
+		case n.kind == cfb.Storage:
 			m.metadata(n, h)
 		default:
 			describe(n, h)
@@ -123,16 +123,16 @@ func (m msi) metadata(storage *node, h hash.Hash) {
 }
 
 func describe(n *node, h hash.Hash) {
-	if n.kind != rootKind {
+	if n.kind != cfb.Root {
 		h.Write(n.name)
 	}
-	if n.kind == streamKind {
+	if n.kind == cfb.Stream {
 		h.Write(n.raw[120:124]) // size
 	} else {
-		h.Write(class(n))
+		h.Write(n.raw.Class())
 	}
 	h.Write(n.raw[96:100]) // flags
-	if n.kind != rootKind {
+	if n.kind != cfb.Root {
 		h.Write(n.raw[100:116]) // times
 	}
 }

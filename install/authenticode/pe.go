@@ -4,8 +4,11 @@ import (
 	"context"
 	"encoding/asn1"
 	"encoding/binary"
+	"errors"
 	"hash"
 	"io"
+
+	"github.com/aspupdate/aspupdate/internal/pe"
 )
 
 // oidPE marks what a signature is over: a program.
@@ -29,50 +32,25 @@ type portable struct {
 // readPE returns the program and its signature in DER.
 func readPE(r *reader) (portable, []byte, error) {
 	p := portable{r: r}
-	dos, err := r.bytes(0, 64)
-	if err != nil {
-		return p, nil, err
+	f, err := pe.Read(r.bytes)
+	if refusal, ok := errors.AsType[*Error](err); ok {
+		return p, nil, refusal // of the reader: the file is too short
 	}
-	start := int64(binary.LittleEndian.Uint32(dos[0x3c:]))
-	if start > maxPEHeader {
-		return p, nil, refuse(ErrTampered, "its PE header is out of place")
-	}
-	const coff = 4 + 20 // the magic and the file header, then the optional header
-	head, err := r.bytes(start, coff+2)
-	if err != nil {
-		return p, nil, err
-	}
-	if string(head[:4]) != "PE\x00\x00" {
+	switch {
+	case errors.Is(err, pe.ErrNotWindows):
 		return p, nil, refuse(ErrUnsigned, "it is a program, but not one for Windows")
-	}
-	var directories int64 // offset of the count of data directories in the optional header
-	switch binary.LittleEndian.Uint16(head[coff:]) {
-	case 0x10b: // PE32
-		directories = 92
-	case 0x20b: // PE32+
-		directories = 108
-	default:
-		return p, nil, refuse(ErrTampered, "its optional header is of an unknown kind")
-	}
-	const security = 4 // the directory that points to signatures
-	p.checksum = start + coff + 64
-	p.pointer = start + coff + directories + 4 + security*8
-	if optional := int64(binary.LittleEndian.Uint16(head[20:])); optional < directories+4+(security+1)*8 {
+	case errors.Is(err, pe.ErrDamaged):
+		return p, nil, refuse(ErrTampered, "its header is damaged")
+	case err != nil:
+		return p, nil, err
+	case f.Start > maxPEHeader:
+		return p, nil, refuse(ErrTampered, "its PE header is out of place")
+	case len(f.Directories) <= pe.Security:
 		return p, nil, refuse(ErrUnsigned, "its header has no room for a signature")
 	}
-	count, err := r.bytes(start+coff+directories, 4)
-	if err != nil {
-		return p, nil, err
-	}
-	if binary.LittleEndian.Uint32(count) <= security {
-		return p, nil, refuse(ErrUnsigned, "its header has no room for a signature")
-	}
-	dir, err := r.bytes(p.pointer, 8)
-	if err != nil {
-		return p, nil, err
-	}
-	p.table = int64(binary.LittleEndian.Uint32(dir))
-	size := int64(binary.LittleEndian.Uint32(dir[4:]))
+	signature := f.Directories[pe.Security]
+	p.checksum, p.pointer, p.table = f.Checksum(), signature.Offset, int64(signature.Address)
+	size := int64(signature.Size)
 	switch {
 	case p.table == 0 && size == 0:
 		return p, nil, refuse(ErrUnsigned, "it is a program without a signature")

@@ -17,6 +17,8 @@ import (
 	"github.com/sassoftware/relic/v8/lib/pkcs7"
 	"github.com/sassoftware/relic/v8/lib/pkcs9"
 	"github.com/sassoftware/relic/v8/lib/x509tools"
+
+	"github.com/aspupdate/aspupdate/internal/cfb"
 )
 
 var (
@@ -162,7 +164,7 @@ func formatOf(ctx context.Context, r *reader) (Format, digester, []byte, error) 
 	case bytes.HasPrefix(head, []byte("MZ")):
 		p, der, err := readPE(r)
 		return PE, p.digest, der, err
-	case string(head) == compoundMagic:
+	case string(head) == cfb.Magic:
 		m, der, err := readMSI(ctx, r)
 		return MSI, m.digest, der, err
 	}
