@@ -11,9 +11,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/aspupdate/aspupdate/backup/internal/progress"
 	"github.com/aspupdate/aspupdate/internal/durable"
 	"github.com/aspupdate/aspupdate/internal/lock"
+	"github.com/aspupdate/aspupdate/internal/progress"
 )
 
 // A Store is a folder of snapshots. Its methods may be called at the same

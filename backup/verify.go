@@ -12,7 +12,7 @@ import (
 	"path"
 	"slices"
 
-	"github.com/aspupdate/aspupdate/backup/internal/progress"
+	"github.com/aspupdate/aspupdate/internal/progress"
 )
 
 // Verify reads every byte of the snapshot from the disk and compares it with

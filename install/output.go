@@ -7,6 +7,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/aspupdate/aspupdate/internal/safetext"
 )
 
 const (
@@ -90,19 +92,13 @@ func readFrom(f *os.File, from, size int64) []byte {
 	return b[:n]
 }
 
-// printable makes output fit to be shown: valid UTF-8, and no control
-// characters that could steer a terminal. What was cut out of a file may begin
+// printable makes output fit to be shown. What was cut out of a file may begin
 // inside a character.
 func printable(b []byte, cut bool) string {
-	for i := 0; cut && i < utf8.UTFMax && len(b) > 0 && !utf8.RuneStart(b[0]); i++ {
-		b = b[1:]
+	if cut {
+		b = safetext.FromRune(b)
 	}
-	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) && r != '\n' && r != '\t' {
-			return -1
-		}
-		return r
-	}, decode(b))
+	return safetext.Clean(decode(b))
 }
 
 // firstLine returns the first line of a probe's answer without the blanks

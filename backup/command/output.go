@@ -9,10 +9,9 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/aspupdate/aspupdate/internal/durable"
+	"github.com/aspupdate/aspupdate/internal/safetext"
 )
 
 const (
@@ -125,19 +124,8 @@ func (o *output) close(err error) string {
 	return strings.TrimSpace(printable(o.tail))
 }
 
-// printable makes output fit to be shown: UTF-8, and no control characters
-// that could steer a terminal.
-func printable(b []byte) string {
-	for i := 0; i < utf8.UTFMax && len(b) > 0 && !utf8.RuneStart(b[0]); i++ {
-		b = b[1:] // a tail may begin inside a character
-	}
-	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) && r != '\n' && r != '\t' {
-			return -1
-		}
-		return r
-	}, strings.ToValidUTF8(string(b), "\uFFFD"))
-}
+// printable makes output fit to be shown. A tail may begin inside a character.
+func printable(b []byte) string { return safetext.Clean(string(safetext.FromRune(b))) }
 
 // head keeps the first bytes written to it and lets the rest pass.
 type head struct {

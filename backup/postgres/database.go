@@ -10,7 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/aspupdate/aspupdate/backup"
-	"github.com/aspupdate/aspupdate/backup/internal/progress"
+	"github.com/aspupdate/aspupdate/internal/progress"
 )
 
 // Database is a database on a PostgreSQL server, a [backup.Target]. Its

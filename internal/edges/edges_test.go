@@ -26,7 +26,7 @@ var (
 		"version":         nil,
 		"schedule":        {"version"},
 		"fetch":           with(leaves, "version", "fetch", "github.com/jlaffaye/ftp", "github.com/cenkalti/backoff/v5", "golang.org/x/text", "golang.org/x/time"),
-		"backup":          with(leaves, "backup/internal"),
+		"backup":          leaves,
 		"backup/command":  with(leaves, "backup"),
 		"backup/files":    with(leaves, "backup", "github.com/klauspost/compress"),
 		"backup/postgres": with(leaves, "backup", "github.com/jackc/pgx/v5", "github.com/jackc/pgpassfile", "github.com/jackc/pgservicefile", "golang.org/x/text", "golang.org/x/sync", "github.com/klauspost/compress"),
@@ -38,8 +38,6 @@ var (
 			"github.com/inconshreveable/mousetrap", "golang.org/x/term",
 		),
 		"rollback": leaves,
-
-		"backup/internal/progress": nil,
 	}
 	// For tests only: they may link what they like, and nothing but tests
 	// may link them.

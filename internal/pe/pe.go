@@ -114,7 +114,7 @@ func (f *File) readDirectories(optional []byte) error {
 	if len(optional) < 2 {
 		return ErrDamaged
 	}
-	at := 0 // of the number of directories, which precedes them
+	var at int // of the number of directories, which precedes them
 	switch binary.LittleEndian.Uint16(optional) {
 	case 0x10b: // 32 bits
 		at = 92
