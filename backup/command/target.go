@@ -10,9 +10,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/aspupdate/aspupdate/backup"
+	"github.com/aspupdate/aspupdate/backup/internal/owner"
+	"github.com/aspupdate/aspupdate/backup/internal/swap"
 )
 
 // Target is a [backup.Target] made of the caller's commands. Live and the
@@ -90,23 +93,15 @@ const (
 )
 
 type detail struct {
-	Live   string `json:"live"`
-	Digest string `json:"digest,omitempty"` // SHA-256 of what Describe printed
-	Owner  *owner `json:"owner,omitempty"`  // of a live file
-}
-
-// owner is what a restored file gets back: a server that may not read its
-// database is not restored.
-type owner struct {
-	Mode fs.FileMode `json:"mode"`
-	UID  int         `json:"uid"`
-	GID  int         `json:"gid"`
+	Live   string       `json:"live"`
+	Digest string       `json:"digest,omitempty"` // SHA-256 of what Describe printed
+	Owner  *owner.Owner `json:"owner,omitempty"`  // of a live file
 }
 
 // call is one call of a method: the commands that it runs share a log.
 type call struct {
 	*Target
-	slot slot
+	slot *swap.Slot
 	log  string // "" until something was written
 	name string // of the method
 }
@@ -120,7 +115,7 @@ func (t *Target) begin(ctx context.Context, name string) (*call, error) {
 	if err != nil {
 		return nil, err
 	}
-	return c, c.slot.recover(ctx)
+	return c, c.slot.Recover(ctx)
 }
 
 // open checks the commands.
@@ -130,12 +125,17 @@ func (t *Target) open(name string) (*call, error) {
 	}
 	c := &call{Target: t, name: name}
 	if t.named() {
-		c.slot = slot{live: t.Live, place: named{c}}
+		c.slot = &swap.Slot{Live: t.Live, Place: named{c}}
 		return c, nil
 	}
-	path, err := livePath(t.Live)
-	c.slot = slot{live: path, place: files{filepath.Dir(path), path}}
-	return c, err
+	var err error
+	if c.slot, err = swap.At(t.Live); err != nil {
+		return nil, err
+	}
+	if fi, err := os.Lstat(c.slot.Live); err == nil && !fi.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is not a regular file", c.slot.Live)
+	}
+	return c, nil
 }
 
 func (t *Target) named() bool { return len(t.Names.List.Argv) > 0 }
@@ -152,26 +152,29 @@ func (t *Target) Backup(ctx context.Context, dir string) (backup.Meta, error) {
 }
 
 func (c *call) backup(ctx context.Context, dir string) (m backup.Meta, err error) {
-	now, err := c.slot.look(ctx)
+	live, err := c.slot.IsLive(ctx)
 	if err != nil {
 		return m, err
 	}
-	if !now.live {
+	if !live {
 		return m, errors.New("it is not there: correct Live, or what Names.List prints")
 	}
 	m.Kind = kind
-	d := detail{Live: c.slot.live}
+	d := detail{Live: c.slot.Live}
 	if !c.named() {
-		if d.Owner, err = ownerOf(c.slot.live); err != nil {
+		fi, err := os.Lstat(c.slot.Live)
+		if err != nil {
 			return m, err
 		}
+		of := owner.Of(fi)
+		d.Owner = &of
 	}
 	if len(c.Commands.Version.Argv) > 0 {
 		if m.Engine, err = c.version(ctx); err != nil {
 			return m, err
 		}
 	}
-	if d.Digest, err = c.describe(ctx, c.slot.live); err != nil {
+	if d.Digest, err = c.describe(ctx, c.slot.Live); err != nil {
 		return m, err
 	}
 	if err := c.run(ctx, "backup", c.Commands.Backup, c.inSnapshot(dir, ""), nil); err != nil {
@@ -215,26 +218,28 @@ func (c *call) wrote(dir string) error {
 }
 
 // verify runs Verify, and compares and drops what it restored on trial.
-func (c *call) verify(ctx context.Context, dir string, d detail) (err error) {
-	if len(c.Commands.Verify.Argv) == 0 {
+func (c *call) verify(ctx context.Context, dir string, d detail) error {
+	v := c.Commands.Verify
+	if len(v.Argv) == 0 {
 		return nil
 	}
-	trial := c.slot.beside(isNew, newMark())
-	defer func() {
-		if c.Commands.Verify.uses("{new}") {
-			err = errors.Join(err, c.slot.clean(ctx, trial))
+	if !v.uses("{new}") {
+		return c.run(ctx, "verify", v, c.inSnapshot(dir, ""), nil)
+	}
+	return c.slot.Try(ctx, func(trial string) error {
+		if err := c.run(ctx, "verify", v, c.inSnapshot(dir, trial), nil); err != nil {
+			return err
 		}
-	}()
-	if err := c.run(ctx, "verify", c.Commands.Verify, c.inSnapshot(dir, trial), nil); err != nil {
-		return err
-	}
-	if !c.Commands.Verify.uses("{new}") {
-		return nil
-	}
-	if there, err := c.slot.exists(ctx, trial); err != nil || !there {
-		return err // a tool may have dropped it by itself
-	}
-	return c.compare(ctx, trial, d)
+		if there, err := c.exists(ctx, trial); err != nil || !there {
+			return err // a tool may have dropped it by itself
+		}
+		return c.compare(ctx, trial, d)
+	})
+}
+
+func (c *call) exists(ctx context.Context, name string) (bool, error) {
+	all, err := c.slot.Place.List(ctx)
+	return slices.Contains(all, name), err
 }
 
 // compare asks Describe about a restored copy.
@@ -253,7 +258,7 @@ func (c *call) describe(ctx context.Context, name string) (string, error) {
 	}
 	sum := sha256.New()
 	out := &counter{w: sum}
-	if err := c.run(ctx, "describe", c.Commands.Describe, vars{"{live}": c.slot.live, "{name}": name}, out); err != nil {
+	if err := c.run(ctx, "describe", c.Commands.Describe, vars{"{live}": c.slot.Live, "{name}": name}, out); err != nil {
 		return "", err
 	}
 	if out.n == 0 {
@@ -264,7 +269,7 @@ func (c *call) describe(ctx context.Context, name string) (string, error) {
 
 func (c *call) version(ctx context.Context) (string, error) {
 	out := &head{max: 64 << 10}
-	err := c.run(ctx, "version", c.Commands.Version, vars{"{live}": c.slot.live}, out)
+	err := c.run(ctx, "version", c.Commands.Version, vars{"{live}": c.slot.Live}, out)
 	if err != nil {
 		return "", err
 	}
@@ -274,14 +279,14 @@ func (c *call) version(ctx context.Context) (string, error) {
 
 // inSnapshot are the placeholders of the commands that see the snapshot.
 func (c *call) inSnapshot(dir, fresh string) vars {
-	return vars{"{live}": c.slot.live, "{dir}": dir, "{file}": filepath.Join(dir, fileName), "{new}": fresh}
+	return vars{"{live}": c.slot.Live, "{dir}": dir, "{file}": filepath.Join(dir, fileName), "{new}": fresh}
 }
 
 // Tidy implements [backup.Tidier]: what restores kept aside is dropped.
 func (t *Target) Tidy(ctx context.Context) error {
 	c, err := t.begin(ctx, "tidy")
 	if err == nil {
-		err = c.slot.tidy(ctx)
+		err = c.slot.Tidy(ctx)
 	}
 	return failed("tidying up after", t.Live, err)
 }
@@ -293,16 +298,11 @@ func (t *Target) Needs(context.Context) ([]backup.Need, error) {
 	if err != nil || t.named() {
 		return nil, err
 	}
-	fi, err := os.Stat(c.slot.live)
+	fi, err := os.Stat(c.slot.Live)
 	if err != nil {
 		return nil, err
 	}
-	parent := filepath.Dir(c.slot.live)
-	return []backup.Need{
-		{Bytes: fi.Size(), For: backup.ForSnapshot},
-		{Path: parent, Bytes: fi.Size(), For: backup.ForRestored},
-		{Path: parent, Bytes: fi.Size(), For: backup.ForOld},
-	}, nil
+	return swap.Needs(c.slot.Live, fi.Size()), nil
 }
 
 func failed(doing, live string, err error) error {

@@ -4,7 +4,7 @@
 // # How a restore goes
 //
 // The new data is built beside the old, compared with the backup and synced.
-// Then the old is renamed to <name>.aspupdate-old-<mark> and the new gets the
+// Then the old is renamed to <name>_aspupdate_old_<mark> and the new gets the
 // name. Where a run is killed between the two renames, nothing has the name;
 // the next call of any method sees that and gives it back to the old. The old
 // is kept until Discard or Tidy.

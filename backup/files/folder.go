@@ -16,6 +16,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/aspupdate/aspupdate/backup"
+	"github.com/aspupdate/aspupdate/backup/internal/swap"
 	"github.com/aspupdate/aspupdate/internal/durable"
 )
 
@@ -48,14 +49,14 @@ type folderDetail struct {
 // Backup implements [backup.Target]. A file that changes while it is read is
 // an error: the application has to be stopped.
 func (f *Folder) Backup(ctx context.Context, dir string) (backup.Meta, error) {
-	s, err := f.ready()
+	s, err := f.ready(ctx)
 	if err != nil {
 		return backup.Meta{}, err
 	}
-	if in, err := durable.Within(dir, s.path); err != nil {
+	if in, err := durable.Within(dir, s.Live); err != nil {
 		return backup.Meta{}, err
 	} else if in {
-		return backup.Meta{}, fmt.Errorf("the store lies inside %s: move it elsewhere", s.path)
+		return backup.Meta{}, fmt.Errorf("the store lies inside %s: move it elsewhere", s.Live)
 	}
 	out, err := os.OpenFile(filepath.Join(dir, folderFile), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -68,17 +69,17 @@ func (f *Folder) Backup(ctx context.Context, dir string) (backup.Meta, error) {
 		return backup.Meta{}, err
 	}
 	tw := tar.NewWriter(pack)
-	t, err := scan(ctx, s.path, tw)
+	t, err := scan(ctx, s.Live, tw)
 	if err = errors.Join(err, tw.Close(), pack.Close(), out.Sync(), out.Close()); err != nil {
-		return backup.Meta{}, fmt.Errorf("backing up %s: %w", s.path, err)
+		return backup.Meta{}, fmt.Errorf("backing up %s: %w", s.Live, err)
 	}
-	detail, err := json.Marshal(folderDetail{Path: s.path, Bytes: t.bytes, Items: t.items, Digest: t.digest})
+	detail, err := json.Marshal(folderDetail{Path: s.Live, Bytes: t.bytes, Items: t.items, Digest: t.digest})
 	if err != nil {
 		return backup.Meta{}, err
 	}
 	return backup.Meta{
 		Kind:   folderKind,
-		Target: s.path,
+		Target: s.Live,
 		Detail: detail,
 		Sums:   map[string]string{folderFile: hex.EncodeToString(sum.Sum(nil))},
 	}, nil
@@ -87,7 +88,7 @@ func (f *Folder) Backup(ctx context.Context, dir string) (backup.Meta, error) {
 // Restore implements [backup.Target]. A backup of another folder is restored
 // only where nothing is under Path.
 func (f *Folder) Restore(ctx context.Context, dir string, m backup.Meta) (backup.Restored, error) {
-	s, err := f.ready()
+	s, err := f.ready(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -95,22 +96,15 @@ func (f *Folder) Restore(ctx context.Context, dir string, m backup.Meta) (backup
 	if err := fits(m, folderKind, &d); err != nil {
 		return nil, err
 	}
-	live, err := mayReplace(s, d.Path)
-	if err != nil {
-		return nil, err
-	}
-	mark := newMark()
-	fresh := s.beside(isNew, mark)
-	if err := f.build(ctx, filepath.Join(dir, folderFile), fresh, d); err != nil {
-		return nil, errors.Join(fmt.Errorf("restoring %s: %w", s.path, err), s.remove(fresh))
-	}
-	return put(ctx, s, mark, live)
+	return restore(ctx, s, d.Path, func(fresh string) error {
+		return f.build(ctx, filepath.Join(dir, folderFile), fresh, d)
+	})
 }
 
 // Prove implements [backup.Prover]. The copy is made beside the folder, where a
 // restore would make it.
 func (f *Folder) Prove(ctx context.Context, dir string, m backup.Meta) error {
-	s, err := f.ready()
+	s, err := f.ready(ctx)
 	if err != nil {
 		return err
 	}
@@ -118,7 +112,7 @@ func (f *Folder) Prove(ctx context.Context, dir string, m backup.Meta) error {
 	if err := fits(m, folderKind, &d); err != nil {
 		return err
 	}
-	return s.prove(func(fresh string) error {
+	return prove(ctx, s, func(fresh string) error {
 		return f.build(ctx, filepath.Join(dir, folderFile), fresh, d)
 	})
 }
@@ -156,24 +150,21 @@ func (f *Folder) build(ctx context.Context, pack, fresh string, d folderDetail) 
 
 // Tidy implements [backup.Tidier]: what restores kept aside is removed.
 func (f *Folder) Tidy(ctx context.Context) error {
-	s, err := f.ready()
+	s, err := f.ready(ctx)
 	if err != nil {
 		return err
 	}
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	return s.tidy()
+	return s.Tidy(ctx)
 }
 
 // Needs implements [backup.Sizer].
 func (f *Folder) Needs(ctx context.Context) ([]backup.Need, error) {
-	s, err := resolveSlot(f.Path)
+	s, err := swap.At(f.Path)
 	if err != nil {
 		return nil, err
 	}
 	var n int64
-	err = filepath.WalkDir(s.path, func(_ string, d fs.DirEntry, err error) error {
+	err = filepath.WalkDir(s.Live, func(_ string, d fs.DirEntry, err error) error {
 		if err = errors.Join(err, ctx.Err()); err != nil || !d.Type().IsRegular() {
 			return err
 		}
@@ -183,14 +174,14 @@ func (f *Folder) Needs(ctx context.Context) ([]backup.Need, error) {
 		}
 		return err
 	})
-	return needs(s, n), err
+	return swap.Needs(s.Live, n), err
 }
 
 // ready resolves the path and puts in order what a killed run left.
-func (f *Folder) ready() (slot, error) {
-	s, err := resolveSlot(f.Path)
+func (f *Folder) ready(ctx context.Context) (*swap.Slot, error) {
+	s, err := swap.At(f.Path)
 	if err != nil {
-		return slot{}, err
+		return nil, err
 	}
-	return s, s.recover()
+	return s, s.Recover(ctx)
 }

@@ -145,7 +145,7 @@ func TestR15OldIsKeptAsideUntilTold(t *testing.T) {
 	require.NoError(t, err)
 	kept := beside(t, w.dir)
 	require.Len(t, kept, 1)
-	require.Regexp(t, `^app\.aspupdate-old-[0-9a-f]{12}$`, kept[0])
+	require.Regexp(t, `^app_aspupdate_old_[0-9a-f]{12}$`, kept[0])
 	require.Equal(t, changed, state(t, filepath.Join(filepath.Dir(w.dir), kept[0])))
 	_, err = w.store.Take(t.Context(), "another", w.target)
 	require.NoError(t, err)
@@ -176,8 +176,8 @@ func TestSwapKilledHalfWay(t *testing.T) {
 				w := newWorld(t)
 				change(t, w.dir)
 				changed := state(t, w.dir)
-				require.NoError(t, os.Rename(w.dir, w.dir+".aspupdate-old-0123456789ab"))
-				write(t, filepath.Join(w.dir+".aspupdate-"+kind+"-0123456789ab", "file"), "the other", 0o600)
+				require.NoError(t, os.Rename(w.dir, w.dir+"_aspupdate_old_0123456789ab"))
+				write(t, filepath.Join(w.dir+"_aspupdate_"+kind+"_0123456789ab", "file"), "the other", 0o600)
 				require.NoError(t, call(t, w))
 				require.Equal(t, changed, state(t, w.dir))
 				require.Empty(t, beside(t, w.dir))
@@ -199,7 +199,7 @@ func TestRestoreWhereNothingIsLeft(t *testing.T) {
 
 func TestForeignNamesBesideStay(t *testing.T) {
 	w := newWorld(t)
-	for _, name := range []string{"app.aspupdate-old-", "app.aspupdate-old-mine", "app.aspupdate-new-0123456789abc", "app2.aspupdate-old-0123456789ab", "app.bak"} {
+	for _, name := range []string{"app_aspupdate_old_", "app_aspupdate_old_mine", "app_aspupdate_new_0123456789abc", "app2_aspupdate_old_0123456789ab", "app.bak"} {
 		write(t, filepath.Join(filepath.Dir(w.dir), name, "f"), "foreign", 0o600)
 	}
 	before := beside(t, w.dir)

@@ -9,12 +9,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/aspupdate/aspupdate/backup"
+	"github.com/aspupdate/aspupdate/backup/internal/owner"
+	"github.com/aspupdate/aspupdate/backup/internal/swap"
 	"github.com/aspupdate/aspupdate/internal/ctxio"
 	"github.com/aspupdate/aspupdate/internal/durable"
 )
@@ -56,39 +57,37 @@ const (
 var sqliteCompanions = []string{"-wal", "-shm", "-journal"}
 
 type sqliteDetail struct {
-	Path   string      `json:"path"`
-	Bytes  int64       `json:"bytes"`
-	SHA256 string      `json:"sha256"`
-	WAL    bool        `json:"wal"` // VACUUM INTO makes a copy without a write-ahead log
-	Mode   fs.FileMode `json:"mode"`
-	UID    int         `json:"uid"`
-	GID    int         `json:"gid"`
+	Path   string `json:"path"`
+	Bytes  int64  `json:"bytes"`
+	SHA256 string `json:"sha256"`
+	WAL    bool   `json:"wal"` // VACUUM INTO makes a copy without a write-ahead log
+	owner.Owner
 }
 
 // Backup implements [backup.Target].
 func (q *SQLite) Backup(ctx context.Context, dir string) (backup.Meta, error) {
-	s, err := q.ready()
+	s, err := q.ready(ctx)
 	if err != nil {
 		return backup.Meta{}, err
 	}
 	meta, err := q.backup(ctx, s, dir)
 	if err != nil {
-		return backup.Meta{}, fmt.Errorf("backing up %s: %w", s.path, err)
+		return backup.Meta{}, fmt.Errorf("backing up %s: %w", s.Live, err)
 	}
 	return meta, nil
 }
 
 // Counts implements [backup.Counter]: the rows of each table.
 func (q *SQLite) Counts(ctx context.Context) (map[string]int64, error) {
-	s, err := q.ready()
+	s, err := q.ready(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := os.Lstat(s.path); err != nil { // a driver would make an empty database
+	if _, err := os.Lstat(s.Live); err != nil { // a driver would make an empty database
 		return nil, fmt.Errorf("counting rows: %w", err)
 	}
 	counts := map[string]int64{}
-	err = q.with(ctx, s.path, func(c *sql.Conn) error {
+	err = q.with(ctx, s.Live, func(c *sql.Conn) error {
 		rows, err := c.QueryContext(ctx, `SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\_%' ESCAPE '\'`)
 		if err != nil {
 			return err
@@ -118,19 +117,18 @@ func (q *SQLite) Counts(ctx context.Context) (map[string]int64, error) {
 	return counts, nil
 }
 
-func (q *SQLite) backup(ctx context.Context, s slot, dir string) (backup.Meta, error) {
-	fi, err := os.Lstat(s.path) // a driver would make an empty database
+func (q *SQLite) backup(ctx context.Context, s *swap.Slot, dir string) (backup.Meta, error) {
+	fi, err := os.Lstat(s.Live) // a driver would make an empty database
 	if err != nil {
 		return backup.Meta{}, err
 	}
 	if !fi.Mode().IsRegular() {
 		return backup.Meta{}, errors.New("it is no regular file")
 	}
-	d := sqliteDetail{Path: s.path, Mode: fi.Mode().Perm()}
-	d.UID, d.GID = ownerOf(fi)
+	d := sqliteDetail{Path: s.Live, Owner: owner.Of(fi)}
 	to := filepath.Join(dir, sqliteFile)
 	var engine string
-	err = q.with(ctx, s.path, func(c *sql.Conn) error {
+	err = q.with(ctx, s.Live, func(c *sql.Conn) error {
 		var mode string
 		if err := c.QueryRowContext(ctx, "SELECT sqlite_version()").Scan(&engine); err != nil {
 			return err
@@ -154,7 +152,7 @@ func (q *SQLite) backup(ctx context.Context, s slot, dir string) (backup.Meta, e
 	}
 	return backup.Meta{
 		Kind:   sqliteKind,
-		Target: s.path,
+		Target: s.Live,
 		Engine: "SQLite " + engine,
 		Detail: detail,
 		Sums:   map[string]string{sqliteFile: d.SHA256},
@@ -164,7 +162,7 @@ func (q *SQLite) backup(ctx context.Context, s slot, dir string) (backup.Meta, e
 // Restore implements [backup.Target]. A backup of another database is
 // restored only where nothing is under Path.
 func (q *SQLite) Restore(ctx context.Context, dir string, m backup.Meta) (backup.Restored, error) {
-	s, err := q.ready()
+	s, err := q.ready(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -172,27 +170,15 @@ func (q *SQLite) Restore(ctx context.Context, dir string, m backup.Meta) (backup
 	if err := fits(m, sqliteKind, &d); err != nil {
 		return nil, err
 	}
-	live, err := mayReplace(s, d.Path)
-	if err != nil {
-		return nil, err
-	}
-	mark := newMark()
-	fresh := s.beside(isNew, mark)
-	if err := q.build(ctx, s, filepath.Join(dir, sqliteFile), fresh, d); err != nil {
-		return nil, errors.Join(fmt.Errorf("restoring %s: %w", s.path, err), s.remove(fresh))
-	}
-	if !live { // a journal without its database belongs to nobody
-		if err := s.dropCompanions(s.path); err != nil {
-			return nil, errors.Join(err, s.remove(fresh))
-		}
-	}
-	return put(ctx, s, mark, live)
+	return restore(ctx, s, d.Path, func(fresh string) error {
+		return q.build(ctx, filepath.Join(dir, sqliteFile), fresh, d)
+	})
 }
 
 // Prove implements [backup.Prover]. The copy is made beside the database, and
 // SQLite is asked to check it.
 func (q *SQLite) Prove(ctx context.Context, dir string, m backup.Meta) error {
-	s, err := q.ready()
+	s, err := q.ready(ctx)
 	if err != nil {
 		return err
 	}
@@ -200,14 +186,14 @@ func (q *SQLite) Prove(ctx context.Context, dir string, m backup.Meta) error {
 	if err := fits(m, sqliteKind, &d); err != nil {
 		return err
 	}
-	return s.prove(func(fresh string) error {
-		return q.build(ctx, s, filepath.Join(dir, sqliteFile), fresh, d)
+	return prove(ctx, s, func(fresh string) error {
+		return q.build(ctx, filepath.Join(dir, sqliteFile), fresh, d)
 	})
 }
 
 // build copies the backup to fresh, checks it, and gives it back what VACUUM
 // INTO left out.
-func (q *SQLite) build(ctx context.Context, s slot, from, fresh string, d sqliteDetail) error {
+func (q *SQLite) build(ctx context.Context, from, fresh string, d sqliteDetail) error {
 	sum, _, err := copySum(ctx, from, fresh)
 	if err != nil {
 		return err
@@ -241,13 +227,12 @@ func (q *SQLite) build(ctx context.Context, s slot, from, fresh string, d sqlite
 	if fi, err := os.Stat(fresh + "-wal"); err == nil && fi.Size() > 0 {
 		return errors.New("the driver left a write-ahead log behind: does Open return a handle of its own?")
 	}
-	if err := s.dropCompanions(fresh); err != nil {
-		return err
+	for _, c := range sqliteCompanions {
+		if err := os.RemoveAll(fresh + c); err != nil {
+			return err
+		}
 	}
-	if err := chownPath(fresh, d.UID, d.GID); err != nil {
-		return err
-	}
-	if err := os.Chmod(fresh, d.Mode.Perm()); err != nil {
+	if err := d.Give(fresh); err != nil {
 		return err
 	}
 	return durable.SyncTree(fresh)
@@ -255,42 +240,39 @@ func (q *SQLite) build(ctx context.Context, s slot, from, fresh string, d sqlite
 
 // Tidy implements [backup.Tidier]: what restores kept aside is removed.
 func (q *SQLite) Tidy(ctx context.Context) error {
-	s, err := q.ready()
+	s, err := q.ready(ctx)
 	if err != nil {
 		return err
 	}
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	return s.tidy()
+	return s.Tidy(ctx)
 }
 
 // Needs implements [backup.Sizer].
 func (q *SQLite) Needs(context.Context) ([]backup.Need, error) {
-	s, err := resolveSlot(q.Path, sqliteCompanions...)
+	s, err := swap.At(q.Path, sqliteCompanions...)
 	if err != nil {
 		return nil, err
 	}
 	var n int64
-	for _, c := range append([]string{""}, s.companions...) {
-		if fi, err := os.Stat(s.path + c); err == nil {
+	for _, c := range append([]string{""}, sqliteCompanions...) {
+		if fi, err := os.Stat(s.Live + c); err == nil {
 			n += fi.Size()
 		} else if c == "" {
 			return nil, err
 		}
 	}
-	return needs(s, n), nil
+	return swap.Needs(s.Live, n), nil
 }
 
-func (q *SQLite) ready() (slot, error) {
-	s, err := resolveSlot(q.Path, sqliteCompanions...)
+func (q *SQLite) ready(ctx context.Context) (*swap.Slot, error) {
+	s, err := swap.At(q.Path, sqliteCompanions...)
 	if err != nil {
-		return slot{}, err
+		return nil, err
 	}
 	if q.Open == nil {
-		return slot{}, errors.New("no way to open the database: set Open")
+		return nil, errors.New("no way to open the database: set Open")
 	}
-	return s, s.recover()
+	return s, s.Recover(ctx)
 }
 
 // with lends one connection to the database at path.

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/aspupdate/aspupdate/backup/internal/owner"
 	"github.com/aspupdate/aspupdate/internal/ctxio"
 )
 
@@ -147,7 +148,7 @@ func extract(ctx context.Context, tr *tar.Reader, dest string) error {
 			}
 		case tar.TypeSymlink:
 			if err = root.Symlink(h.Linkname, name); err == nil {
-				err = own(root, name, h)
+				err = owner.Chown(root, name, h.Uid, h.Gid)
 			}
 		case tar.TypeReg:
 			err = extractFile(ctx, root, name, h, tr)
@@ -181,7 +182,7 @@ func extractFile(ctx context.Context, root *os.Root, name string, h *tar.Header,
 // finish gives a file or a folder its owner, its rights and its times, in
 // this order: a change of the owner takes the set-uid bit away.
 func finish(root *os.Root, name string, h *tar.Header) error {
-	if err := own(root, name, h); err != nil {
+	if err := owner.Chown(root, name, h.Uid, h.Gid); err != nil {
 		return err
 	}
 	if err := root.Chmod(name, h.FileInfo().Mode()&(fs.ModePerm|fs.ModeSetuid|fs.ModeSetgid|fs.ModeSticky)); err != nil {

@@ -180,7 +180,7 @@ func TestSQLiteSwapKilledHalfWay(t *testing.T) {
 	require.NoError(t, err)
 
 	mark := "0123456789ab"
-	aside := func(kind string) string { return w.path + ".aspupdate-" + kind + "-" + mark }
+	aside := func(kind string) string { return w.path + "_aspupdate_" + kind + "_" + mark }
 	for name, put := range map[string]map[string][]byte{
 		"restore: main left":        {aside("old"): main, w.path + "-wal": log, aside("new"): otherMain},
 		"restore: all left":         {aside("old"): main, aside("old") + "-wal": log, aside("new"): otherMain},
