@@ -38,6 +38,9 @@ var (
 			"github.com/inconshreveable/mousetrap", "golang.org/x/term",
 		),
 		"rollback": leaves,
+
+		"backup/internal/owner": nil,
+		"backup/internal/swap":  with(leaves, "backup"),
 	}
 	// For tests only: they may link what they like, and nothing but tests
 	// may link them.
