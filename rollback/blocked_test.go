@@ -90,7 +90,7 @@ func TestNeedsOperatorBlocksEverythingElse(t *testing.T) {
 	for name, call := range map[string]func() error{
 		"plan":      func() error { _, err := next().Plan(t.Context()); return err },
 		"run":       func() error { _, err := next().Run(t.Context(), plan); return err },
-		"plan back": func() error { _, err := w.backwards().PlanBack(t.Context()); return err },
+		"plan back": func() error { _, err := w.backwards().PlanRevert(t.Context()); return err },
 		"adopt":     func() error { return next().Adopt(t.Context(), "why not") },
 		"lift":      func() error { return next().Lift(held.Part, held.Release, "why not") },
 		"forget":    func() error { return next().Forget(aside, "why not") },

@@ -195,7 +195,7 @@ func BenchmarkWayBack(b *testing.B) {
 		u.Fence, u.App, u.Data[0].Data, u.Parts[0].Installer, u.Parts[0].Probe = c, c, c, c, c
 		var begun time.Time
 		u.Observe = func(e rollback.Event) {
-			if e.Way == rollback.Back && begun.IsZero() {
+			if e.Direction == rollback.Back && begun.IsZero() {
 				begun, c.ran = time.Now(), nil
 			}
 		}

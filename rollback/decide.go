@@ -3,6 +3,7 @@ package rollback
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 )
 
@@ -34,7 +35,7 @@ func (u *Update) Accept(ctx context.Context, reason string) (Result, error) {
 	}
 	defer e.close()
 	// An installer that is still at work would go on behind open doors.
-	if err := e.settle(ctx, nil); err != nil {
+	if _, err := e.settle(ctx, false); err != nil {
 		return e.undecided(ctx, refuse(ReasonInstalled, "", "an installer may still be at work: %w", err))
 	}
 	outcome, err := e.proven(ctx)
@@ -158,4 +159,30 @@ func (u *Update) Lift(part string, r Release, reason string) error {
 	}
 	e.id = ""
 	return e.record(Record{Step: StepLift, Phase: Done, Releases: map[string]Release{part: r}, Reason: reason, Who: u.who()}, nil)
+}
+
+// Forget is a person's decision that the snapshots which an operator's
+// rollback kept aside are no longer needed, see [Status].Aside. It deletes
+// nothing and lets [Status.Needed] leave them out. The reason is recorded. Of
+// u only Dir is needed, and Now, Who and Observe are used.
+func (u *Update) Forget(update, reason string) error {
+	if strings.TrimSpace(reason) == "" {
+		return refuse(ReasonSetup, "", "a decision needs a reason")
+	}
+	if u.Dir == "" {
+		return refuse(ReasonSetup, "", "no state folder is given")
+	}
+	e, err := u.begin("forgetting what was kept aside")
+	if err != nil {
+		return err
+	}
+	defer e.close()
+	if err := e.st.Blocked(); err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(e.st.Aside, func(p RestorePoint) bool { return p.Update == update }) {
+		return refuse(ReasonState, "", "nothing is kept aside by %q", update)
+	}
+	e.id, e.direction = "", ""
+	return e.record(Record{Step: StepForget, Phase: Done, Ref: update, Reason: reason, Who: u.who()}, nil)
 }

@@ -36,8 +36,8 @@
 //
 // # After the commit
 //
-// A person may still go back (R15): [Update.PlanBack] says to which version,
-// which snapshot and what it costs, and [Update.RollBack] wants the hash of
+// A person may still go back (R15): [Update.PlanRevert] says to which version,
+// which snapshot and what it costs, and [Update.Revert] wants the hash of
 // that plan as its confirmation. It takes a snapshot of today's state first,
 // which is kept, because what was entered since the update is not merged; then
 // it goes the same way: restore, the previous Setup, probe, commit. It is

@@ -16,7 +16,8 @@ type engine struct {
 	j    *Journal
 	st   Status // always what replaying the journal gives
 	id   string
-	way  Way
+
+	direction Direction
 }
 
 func (e *engine) close() {
@@ -44,8 +45,8 @@ func (s *stepError) Is(target error) bool { return target == errUnfenced && s.st
 // record journals r, applies it to the status and tells the observer.
 func (e *engine) record(r Record, cause error) error {
 	r.Time, r.Update = e.u.now().UTC(), e.id
-	if r.Way == "" {
-		r.Way = e.way
+	if r.Direction == "" {
+		r.Direction = e.direction
 	}
 	if cause != nil {
 		r.Error = cause.Error()
@@ -107,7 +108,7 @@ func (e *engine) doRecord(ctx context.Context, step Step, part string, d time.Du
 // app stops or starts the application, if that is ours to do and there is
 // one: before a first installation, and once it is taken back, there is none.
 func (e *engine) app(ctx context.Context, step Step) error {
-	before := step == StepStop && e.way == Forward || step == StepStart && e.way != Forward
+	before := step == StepStop && e.direction == Forward || step == StepStart && e.direction != Forward
 	if e.u.App == nil || before && e.plan().first() {
 		return nil
 	}
@@ -118,21 +119,21 @@ func (e *engine) app(ctx context.Context, step Step) error {
 	return e.do(ctx, step, "", e.u.Deadlines.fence(), call)
 }
 
-func (e *engine) plan() Plan { return e.st.Pending.Plan }
+func (e *engine) plan() Plan     { return e.st.Pending.Plan }
+func (e *engine) course() course { return e.st.Pending.course }
 
 func (e *engine) result(o Outcome) Result {
 	res := Result{Outcome: o, Update: e.id}
 	if p := e.st.Pending; p != nil {
-		res.Plan, res.Refs = p.Plan, p.Refs
+		res.Plan, res.Revert, res.Refs = p.Plan, p.Revert, p.Refs
 	}
 	return res
 }
 
 // failure makes the error of an update that did not commit.
-func (e *engine) failure(o Outcome, cause, undo error) *Error {
-	f := &Error{Outcome: o, Update: e.id, Step: StepRecover, Err: cause, Undo: undo}
-	f.today = e.st.Pending != nil && e.plan().Back != nil
-	f.Unfenced = errors.Is(cause, errUnfenced) || errors.Is(undo, errUnfenced)
+func (e *engine) failure(o Outcome, cause, rollback error) *Error {
+	f := &Error{Outcome: o, Update: e.id, Step: StepRecover, Err: cause, Rollback: rollback}
+	f.Unfenced = errors.Is(cause, errUnfenced) || errors.Is(rollback, errUnfenced)
 	if s, ok := errors.AsType[*stepError](cause); ok {
 		f.Step, f.Part = s.step, s.part
 	}

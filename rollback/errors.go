@@ -84,17 +84,15 @@ const (
 
 // An Error is an update that did not end in a commit.
 type Error struct {
-	Outcome Outcome // the state that things are in
-	Update  string  // the update's id in the journal; "" if it was never begun
-	Step    Step    // where it failed
-	Part    string  // the part or dataset, if the step was about one
-	Err     error   // why
-	Undo    error   // why the way back failed too, if it did
+	Outcome  Outcome // the state that things are in
+	Update   string  // the update's id in the journal; "" if it was never begun
+	Step     Step    // where it failed
+	Part     string  // the part or dataset, if the step was about one
+	Err      error   // why
+	Rollback error   // why the rollback failed too, if it did
 	// Unfenced says that users may be in although the outcome keeps them
 	// out: the fence could not be closed.
 	Unfenced bool
-
-	today bool // an operator's rollback: the version before it is today's
 }
 
 func (e *Error) Error() string {
@@ -104,15 +102,12 @@ func (e *Error) Error() string {
 		fmt.Fprintf(&b, " of %s", e.Part)
 	}
 	fmt.Fprintf(&b, ": %v", e.Err)
-	if e.Undo != nil {
-		fmt.Fprintf(&b, "; on the way back: %v", e.Undo)
+	if e.Rollback != nil {
+		fmt.Fprintf(&b, "; the rollback failed: %v", e.Rollback)
 	}
 	if s := e.Outcome.sentence(); s != "" {
 		if e.Unfenced {
 			s = strings.Replace(s, "users are kept out", "users may be in, keep them out by hand", 1)
-		}
-		if e.today {
-			s = strings.Replace(s, "rolled back: the previous version and its data", "taken back: today's version and its data", 1)
 		}
 		fmt.Fprintf(&b, "; %s", s)
 	}
@@ -122,8 +117,8 @@ func (e *Error) Error() string {
 // Unwrap returns both causes, and ErrNeedsOperator where that is the state.
 func (e *Error) Unwrap() []error {
 	errs := []error{e.Err}
-	if e.Undo != nil {
-		errs = append(errs, e.Undo)
+	if e.Rollback != nil {
+		errs = append(errs, e.Rollback)
 	}
 	if e.Outcome == NeedsOperator {
 		errs = append(errs, ErrNeedsOperator)
@@ -135,7 +130,7 @@ func (e *Error) Unwrap() []error {
 func (o Outcome) sentence() string {
 	switch o {
 	case RolledBack:
-		return "rolled back: the previous version and its data are in place, users are let in again"
+		return "rolled back: the version and the data from before are in place, users are let in again"
 	case Abandoned:
 		return "stopped before anything was changed, users are let in again"
 	case AwaitingReboot:

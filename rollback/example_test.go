@@ -98,7 +98,7 @@ func Example() {
 }
 
 // A person goes back to the previous version after the update was committed.
-func ExampleUpdate_RollBack() {
+func ExampleUpdate_Revert() {
 	dir, err := os.MkdirTemp("", "state")
 	if err != nil {
 		fmt.Println(err)
@@ -130,18 +130,18 @@ func ExampleUpdate_RollBack() {
 	s.data = "a day's work"
 
 	st, err := rollback.ReadStatus(dir)
-	if err != nil || st.Back == nil {
-		fmt.Println("no way back", err)
+	if err != nil || st.RestorePoint == nil {
+		fmt.Println("nothing to go back to", err)
 		return
 	}
-	u = update(st.Back.Parts[0].From, st.Back.Parts[0].To)
-	plan, err = u.PlanBack(ctx)
+	u = update(st.RestorePoint.Parts[0].From, st.RestorePoint.Parts[0].To)
+	revert, err := u.PlanRevert(ctx)
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	fmt.Println(plan.Back) // show it, and let a person give the plan's hash back
-	res, err := u.RollBack(ctx, plan.Hash, "the reports are empty")
+	fmt.Println(revert.Revert) // show it, and let a person give the plan's hash back
+	res, err := u.Revert(ctx, revert.Hash, "the reports are empty")
 	fmt.Println(res.Outcome, s.version, "with", s.data, err)
 	fmt.Println("kept aside:", s.sealed[res.Refs["database"]])
 	// Output:

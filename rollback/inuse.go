@@ -12,11 +12,11 @@ type Use string
 const (
 	UseCommitted   Use = "committed"   // what is installed, and what a way back installs (R10, R15)
 	UsePending     Use = "pending"     // an update that has not ended comes from it or leads to it
-	UseBack        Use = "way back"    // a person could go back to it, or forward again
+	UseRollback    Use = "rollback"    // a person could go back to it, or forward again
 	UseQuarantined Use = "quarantined" // it was rolled back, and may be let in again
 )
 
-var uses = []Use{UseCommitted, UsePending, UseBack, UseQuarantined}
+var uses = []Use{UseCommitted, UsePending, UseRollback, UseQuarantined}
 
 // Vital reports whether an update or its way back cannot do without: that
 // such a release is lost is an alarm. Of others it is a pity.
@@ -50,14 +50,10 @@ func (s Status) Uses() []InUse {
 			}
 		}
 	}
-	ways := s.Aside
-	if s.Back != nil {
-		ways = append(slices.Clone(ways), *s.Back)
-	}
-	for _, w := range ways {
-		for _, p := range w.Parts {
-			add(p.Name, p.From, UseBack)
-			add(p.Name, p.To, UseBack)
+	for _, point := range s.restorePoints() {
+		for _, p := range point.Parts {
+			add(p.Name, p.From, UseRollback)
+			add(p.Name, p.To, UseRollback)
 		}
 	}
 	for _, q := range s.Quarantined {

@@ -14,10 +14,10 @@ func TestR10UsesNameWhatMustStay(t *testing.T) {
 		return rollback.Release{Version: version, SHA256: "hash of " + version}
 	}
 	st := rollback.Status{
-		Committed:   map[string]rollback.Release{"Опека": v("7.12.200"), "ASP": v("7.13.100")},
-		Quarantined: []rollback.Quarantine{{Part: "ASP", Release: v("7.13.200")}, {Part: "ASP", Release: v("7.13.100")}},
-		Back:        &rollback.WayBack{Parts: []rollback.PlanPart{{Name: "ASP", From: v("7.13.100"), To: v("7.12.200")}}},
-		Aside:       []rollback.WayBack{{Parts: []rollback.PlanPart{{Name: "ASP", From: v("7.12.200"), To: v("7.13.050")}}}},
+		Committed:    map[string]rollback.Release{"Опека": v("7.12.200"), "ASP": v("7.13.100")},
+		Quarantined:  []rollback.Quarantine{{Part: "ASP", Release: v("7.13.200")}, {Part: "ASP", Release: v("7.13.100")}},
+		RestorePoint: &rollback.RestorePoint{Parts: []rollback.PlanPart{{Name: "ASP", From: v("7.13.100"), To: v("7.12.200")}}},
+		Aside:        []rollback.RestorePoint{{Parts: []rollback.PlanPart{{Name: "ASP", From: v("7.12.200"), To: v("7.13.050")}}}},
 		Pending: &rollback.Pending{Plan: rollback.Plan{Parts: []rollback.PlanPart{
 			{Name: "ASP", From: v("7.13.100"), To: v("7.13.300")}, {Name: "new", To: v("7.01.100"), Setup: rollback.Release{Version: "7.01.100"}},
 		}}},
@@ -25,7 +25,7 @@ func TestR10UsesNameWhatMustStay(t *testing.T) {
 	want := map[string]rollback.Use{
 		"ASP 7.13.100": rollback.UseCommitted, "Опека 7.12.200": rollback.UseCommitted,
 		"ASP 7.13.300": rollback.UsePending, "new 7.01.100": rollback.UsePending,
-		"ASP 7.12.200": rollback.UseBack, "ASP 7.13.050": rollback.UseBack,
+		"ASP 7.12.200": rollback.UseRollback, "ASP 7.13.050": rollback.UseRollback,
 		"ASP 7.13.200": rollback.UseQuarantined,
 	}
 	got := map[string]rollback.Use{}
@@ -36,7 +36,7 @@ func TestR10UsesNameWhatMustStay(t *testing.T) {
 	require.Len(t, st.Uses(), len(want), "each once")
 	require.Equal(t, st.Uses(), st.Uses(), "in one order")
 	require.True(t, rollback.UsePending.Vital())
-	require.False(t, rollback.UseBack.Vital())
+	require.False(t, rollback.UseRollback.Vital())
 	require.Len(t, st.Aside, 1, "nothing of the status is changed")
 }
 
@@ -47,5 +47,5 @@ func TestR10UsesAfterACommit(t *testing.T) {
 	for _, u := range w.status(t).Uses() {
 		got = append(got, u.Release.Version+" "+string(u.Use))
 	}
-	require.Equal(t, []string{oldVersion + " way back", newVersion + " committed"}, got)
+	require.Equal(t, []string{oldVersion + " rollback", newVersion + " committed"}, got)
 }

@@ -368,6 +368,9 @@ func parseLine(line []byte, seq int, prev [sha256.Size]byte) (Record, [sha256.Si
 	if err := json.Unmarshal(body, &r); err != nil {
 		return Record{}, zero, fmt.Errorf("not a record: %w", err)
 	}
+	if r.Direction == "undo" { // of an update that was abandoned, until 2026
+		r.Direction = Back
+	}
 	if r.Step == StepIntent && r.Plan == nil {
 		return Record{}, zero, errors.New("an intent without a plan")
 	}

@@ -40,7 +40,7 @@ func TestRecordedJournals(t *testing.T) {
 		boot        string
 		pending     bool
 		damaged     bool
-		direction   rollback.Way
+		direction   rollback.Direction
 		want        rollback.Outcome
 		version     string
 		rows        string
@@ -49,7 +49,7 @@ func TestRecordedJournals(t *testing.T) {
 	}{
 		"forward":                 {pending: true, damaged: true, direction: rollback.Forward, want: rollback.RolledBack, version: oldVersion, rows: oldRows, quarantined: 2},
 		"back":                    {pending: true, damaged: true, direction: rollback.Back, want: rollback.RolledBack, version: oldVersion, rows: oldRows, quarantined: 2},
-		"abandoning":              {pending: true, direction: "undo", want: rollback.Abandoned, version: oldVersion, rows: oldRows},
+		"abandoning":              {pending: true, direction: rollback.Back, want: rollback.Abandoned, version: oldVersion, rows: oldRows},
 		"reboot":                  {pending: true, damaged: true, direction: rollback.Forward, boot: "boot-2", want: rollback.Committed, version: newVersion, rows: oldRows},
 		"needs-operator":          {pending: true, damaged: true, direction: rollback.Back, want: rollback.RolledBack, version: oldVersion, rows: oldRows, quarantined: 2},
 		"committed":               {want: rollback.Nothing, version: newVersion, rows: newRows},
@@ -70,7 +70,7 @@ func TestRecordedJournals(t *testing.T) {
 			if p := w.status(t).Pending; c.pending {
 				require.NotNil(t, p)
 				require.Equal(t, c.damaged, p.Damaged)
-				require.Equal(t, c.direction, p.Way)
+				require.Equal(t, c.direction, p.Direction)
 			} else {
 				require.Nil(t, p)
 			}
@@ -102,10 +102,10 @@ func TestRecordedJournalsCanBeRevertedFrom(t *testing.T) {
 	w.stands(t, oldVersion, oldRows)
 
 	w = recordedWorld(t, "rotated")
-	plan, err := w.update().PlanBack(t.Context())
+	plan, err := w.update().PlanRevert(t.Context())
 	require.NoError(t, err)
-	require.True(t, plan.Back.Undo)
-	res, err = w.update().RollBack(t.Context(), plan.Hash, "it was the printer")
+	require.True(t, plan.Revert.Undo)
+	res, err = w.update().Revert(t.Context(), plan.Hash, "it was the printer")
 	require.NoError(t, err)
 	require.Equal(t, rollback.Committed, res.Outcome)
 	w.stands(t, newVersion, newRows)

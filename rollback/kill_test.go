@@ -81,8 +81,8 @@ func updater() {
 		return
 	}
 	if os.Getenv("ROLLBACK_TEST_BACK") != "" {
-		if plan, err := u.PlanBack(ctx); err == nil {
-			_, _ = u.RollBack(ctx, plan.Hash, "a test")
+		if plan, err := u.PlanRevert(ctx); err == nil {
+			_, _ = u.Revert(ctx, plan.Hash, "a test")
 		}
 		return
 	}

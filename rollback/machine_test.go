@@ -110,7 +110,7 @@ func (m *machine) harm(part string) *rollback.Pending {
 		return p
 	}
 	m.damaged = true
-	if p.Way != rollback.Forward {
+	if p.Direction != rollback.Forward {
 		return p // the process died between the journal and the damage
 	}
 	require.True(m.t, m.fits, "must hold 8: the window was asked")
@@ -232,7 +232,7 @@ func (i mInstaller) Ready(_ context.Context, r rollback.Release) error {
 func (i mInstaller) Install(_ context.Context, r rollback.Release) error {
 	return i.call("install", func() error {
 		p := i.harm(i.part)
-		if p.Way == rollback.Forward && p.Plan.Back == nil {
+		if p.Direction == rollback.Forward && p.Revert == nil {
 			require.False(i.t, i.quarantined[i.part+r.Version+r.SHA256], "%s is quarantined", r.Version)
 		}
 		require.Contains(i.t, i.archive, r, "must hold 3")

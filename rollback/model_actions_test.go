@@ -188,11 +188,11 @@ func (m *model) rollBack(t *rapid.T) string {
 			f.to[part] = f.new[part].App
 		}
 	}
-	var plan rollback.Plan
+	var plan rollback.RevertPlan
 	var err error
 	fail := m.fail
 	m.crash, m.fail = -m.crash, ""
-	m.harmless(func() { plan, err = m.roles(f.old, f.to).PlanBack(t.Context()) })
+	m.harmless(func() { plan, err = m.roles(f.old, f.to).PlanRevert(t.Context()) })
 	m.crash, m.moment, m.fail = -m.crash, 0, fail
 	if pending || m.back == nil || !m.same(m.back.from) {
 		require.ErrorIs(t, err, rollback.ErrRefused)
@@ -201,7 +201,7 @@ func (m *model) rollBack(t *rapid.T) string {
 	require.NoError(t, err)
 	m.flight, m.damaged = f, false
 	res, err := m.act(func() (rollback.Result, error) {
-		return m.roles(f.old, f.to).RollBack(t.Context(), plan.Hash, "reports are empty")
+		return m.roles(f.old, f.to).Revert(t.Context(), plan.Hash, "reports are empty")
 	})
 	if m.calm {
 		require.Contains(t, []rollback.Outcome{rollback.Committed, rollback.AwaitingReboot}, res.Outcome, "%v", err)
@@ -310,8 +310,8 @@ func (m *model) prune(t *rapid.T) {
 			keep = append(keep, p.From, p.To)
 		}
 	}
-	if st.Back != nil {
-		for _, p := range st.Back.Parts {
+	if st.RestorePoint != nil {
+		for _, p := range st.RestorePoint.Parts {
 			keep = append(keep, p.From, p.To)
 		}
 	}

@@ -265,7 +265,7 @@ func (m *model) invariants() {
 			require.Equal(m.t, m.known, st.Committed[part] != rollback.Release{})
 			require.True(m.t, !m.known || st.Committed[part] == m.now[part].App, "LastCommitted")
 		}
-		require.Equal(m.t, m.back != nil, st.Back != nil)
+		require.Equal(m.t, m.back != nil, st.RestorePoint != nil)
 		return
 	}
 	require.NotNil(m.t, m.flight)

@@ -19,7 +19,7 @@ type Past struct {
 	Reason string    `json:"reason,omitempty"` // of a decision and of an operator's rollback
 
 	Parts     []PlanPart         `json:"parts,omitempty"`     // of an update
-	Back      string             `json:"back,omitempty"`      // the update that an operator's rollback took back
+	Reverts   string             `json:"back,omitempty"`      // the update that an operator's rollback took back
 	Overrides []Override         `json:"overrides,omitempty"` // of an update: the rules that were left out, and why
 	Outcome   Outcome            `json:"outcome,omitempty"`   // "" while it is pending
 	Error     string             `json:"error,omitempty"`     // of an update: what failed first
@@ -41,8 +41,8 @@ func PastUpdates(records []Record) []Past {
 		switch r.Step {
 		case StepIntent:
 			p := Past{Step: r.Step, Time: r.Time, Update: r.Update, Who: r.Who, Reason: r.Reason, Parts: r.Plan.Parts, Overrides: r.Plan.Overrides}
-			if r.Plan.Back != nil {
-				p.Back = r.Plan.Back.Update
+			if r.Plan.Revert != nil {
+				p.Reverts = r.Plan.Revert.Update
 			}
 			at, past = len(past), append(past, p)
 			continue
@@ -82,7 +82,7 @@ func (p Past) String() string {
 	}
 	verb := string(p.Step)
 	switch {
-	case p.Back != "":
+	case p.Reverts != "":
 		verb = "rollback"
 	case p.Step == StepIntent:
 		verb = "update"

@@ -52,7 +52,7 @@ func TestPastUpdates(t *testing.T) {
 	require.Equal(t, lifted.Release, got[1].Releases[lifted.Part])
 	require.Equal(t, rollback.Committed, got[2].Outcome)
 	require.Empty(t, got[2].Error)
-	require.Equal(t, second.Update, got[3].Back)
+	require.Equal(t, second.Update, got[3].Reverts)
 	require.Equal(t, "reports are empty", got[3].Reason)
 	require.Equal(t, rollback.StepForget, got[4].Step)
 	require.Equal(t, third.Update, got[4].Update)
@@ -80,9 +80,9 @@ func TestPastIsOneLine(t *testing.T) {
 			Overrides: []rollback.Override{{Rule: "R13", Reason: "on the phone"}},
 		},
 		"update ASP 7.12.100 to 7.13.100: rolled-back, failed: it is broken":        {Step: rollback.StepIntent, Parts: parts, Outcome: rollback.RolledBack, Error: "it is broken\nsee the log"},
-		"rollback ASP 7.12.100 to 7.13.100: committed, because: reports; are empty": {Step: rollback.StepIntent, Parts: parts, Back: "u1", Outcome: rollback.Committed, Reason: "reports\nare empty"},
+		"rollback ASP 7.12.100 to 7.13.100: committed, because: reports; are empty": {Step: rollback.StepIntent, Parts: parts, Reverts: "u1", Outcome: rollback.Committed, Reason: "reports\nare empty"},
 		"rollback ASP 7.12.100 to 7.13.100: committed, R13 left out, because: reports": {
-			Step: rollback.StepIntent, Parts: parts, Back: "u1", Outcome: rollback.Committed, Reason: "reports",
+			Step: rollback.StepIntent, Parts: parts, Reverts: "u1", Outcome: rollback.Committed, Reason: "reports",
 			Overrides: []rollback.Override{{Rule: "R13", Reason: "reports"}},
 		},
 		"lift ASP 7.13.100, because: it was the disk": {Step: rollback.StepLift, Releases: map[string]rollback.Release{"ASP": at("7.13.100")}, Reason: "it was the disk"},
@@ -95,10 +95,9 @@ func TestPastIsOneLine(t *testing.T) {
 
 func TestEventIsOneLine(t *testing.T) {
 	for want, e := range map[string]rollback.Event{
-		"commit":                {Record: rollback.Record{Step: rollback.StepCommit, Phase: rollback.Done, Way: rollback.Forward}},
+		"commit":                {Record: rollback.Record{Step: rollback.StepCommit, Phase: rollback.Done, Direction: rollback.Forward}},
 		"snapshot db s1":        {Record: rollback.Record{Step: rollback.StepSnapshot, Phase: rollback.Done, Part: "db", Ref: "s1"}},
-		"undo: unfence":         {Record: rollback.Record{Step: rollback.StepUnfence, Phase: rollback.Done, Way: rollback.Undo}},
-		"back: restore db":      {Record: rollback.Record{Step: rollback.StepRestore, Phase: rollback.Begin, Way: rollback.Back, Part: "db"}},
+		"back: restore db":      {Record: rollback.Record{Step: rollback.StepRestore, Phase: rollback.Begin, Direction: rollback.Back, Part: "db"}},
 		"probe ASP failed: ill": {Record: rollback.Record{Step: rollback.StepProbe, Phase: rollback.Failed, Part: "ASP", Ref: "x"}, Err: errors.New("ill")},
 	} {
 		require.Equal(t, want, e.String())

@@ -23,7 +23,6 @@ type Plan struct {
 	Needs     []Need     `json:"needs,omitempty"`     // room per volume, summed
 	Steps     []PlanStep `json:"steps"`               // what a run does, in order, if nothing fails
 	Hash      string     `json:"hash"`                // over what a run must find unchanged
-	Back      *PlanBack  `json:"back,omitempty"`      // an operator's rollback, see [Update.PlanBack]
 }
 
 // A PlanPart is one part of a plan.
@@ -79,15 +78,17 @@ func (p Plan) Unauthenticated() []string {
 
 // hash covers what decides: releases, data, overrides, steps and the end of
 // the slot. Its start moves with the clock and the needs with the data.
-func (p Plan) hash() string {
+func (p Plan) hash() string { return hashOf(p.decisive()) }
+
+// decisive returns what the hash covers.
+func (p Plan) decisive() Plan {
 	p.Hash, p.Needs, p.Slot.Start = "", nil, time.Time{}
 	p.Slot.LatestStart = p.Slot.LatestStart.UTC()
-	if p.Back != nil {
-		b := *p.Back
-		b.Entered, b.Unhealthy = nil, nil
-		p.Back = &b
-	}
-	b, err := json.Marshal(p)
+	return p
+}
+
+func hashOf(plan any) string {
+	b, err := json.Marshal(plan)
 	if err != nil {
 		return "" // strings and times: cannot happen, and "" equals no hash
 	}
@@ -98,17 +99,23 @@ func (p Plan) hash() string {
 // Plan looks at the machine and returns what [Update.Run] would do, or a
 // [*Refusal]. It takes no lock and writes nothing.
 func (u *Update) Plan(ctx context.Context) (Plan, error) {
-	if err := u.Check(); err != nil {
-		return Plan{}, err
-	}
-	st, err := ReadStatus(u.Dir)
+	st, err := u.unblocked()
 	if err != nil {
 		return Plan{}, err
 	}
-	if err := st.Blocked(); err != nil {
-		return Plan{}, err
-	}
 	return u.plan(ctx, st)
+}
+
+// unblocked returns the state of an installation for which a plan may be made.
+func (u *Update) unblocked() (Status, error) {
+	if err := u.Check(); err != nil {
+		return Status{}, err
+	}
+	st, err := ReadStatus(u.Dir)
+	if err != nil {
+		return Status{}, err
+	}
+	return st, st.Blocked()
 }
 
 // plan runs every guard that can run before the fence.
@@ -124,25 +131,25 @@ func (u *Update) plan(ctx context.Context, st Status) (Plan, error) {
 	if !slices.ContainsFunc(p.Parts, func(pp PlanPart) bool { return !pp.Keep }) {
 		return Plan{}, refuse(ReasonNothingToDo, "", "every part is installed at its version already; nothing to do")
 	}
-	return u.complete(ctx, p)
+	if err := u.complete(ctx, &p); err != nil {
+		return Plan{}, err
+	}
+	p.Steps = u.steps(p, nil)
+	p.Hash = p.hash()
+	return p, nil
 }
 
-// complete fills in what a plan has besides its parts.
-func (u *Update) complete(ctx context.Context, p Plan) (Plan, error) {
+// complete fills in what a plan has besides its parts, steps and hash.
+func (u *Update) complete(ctx context.Context, p *Plan) (err error) {
 	for _, d := range u.Data {
 		p.Data = append(p.Data, d.Name)
 	}
 	p.Overrides = u.overrides()
-	var err error
 	if p.Slot, err = u.Window.Next(ctx, u.now()); err != nil {
-		return Plan{}, &Refusal{Reason: ReasonWindow, Err: fmt.Errorf("R13: %w", err)}
+		return &Refusal{Reason: ReasonWindow, Err: fmt.Errorf("R13: %w", err)}
 	}
-	if p.Needs, err = u.Needs(ctx); err != nil {
-		return Plan{}, err
-	}
-	p.Steps = u.steps(p)
-	p.Hash = p.hash()
-	return p, nil
+	p.Needs, err = u.Needs(ctx)
+	return err
 }
 
 // checkPart refuses a part whose facts do not fit the machine, the journal
@@ -247,7 +254,8 @@ func (u *Update) Needs(ctx context.Context) ([]Need, error) {
 }
 
 // steps lists what a run does when all goes well. Run follows this list.
-func (u *Update) steps(p Plan) []PlanStep {
+// Damage is what a course does between the guard and the installers.
+func (u *Update) steps(p Plan, damage []PlanStep) []PlanStep {
 	list := []PlanStep{{Step: StepIntent}, {Step: StepFence}}
 	if u.App != nil && !p.first() {
 		list = append(list, PlanStep{Step: StepStop})
@@ -255,10 +263,7 @@ func (u *Update) steps(p Plan) []PlanStep {
 	for _, name := range p.Data {
 		list = append(list, PlanStep{StepSnapshot, name})
 	}
-	list = append(list, PlanStep{Step: StepGuard})
-	if p.Back != nil {
-		list = append(list, u.stepsBack(p)...)
-	}
+	list = append(append(list, PlanStep{Step: StepGuard}), damage...)
 	for _, part := range p.Parts {
 		if !part.Keep {
 			list = append(list, PlanStep{StepInstall, part.Name})
@@ -271,19 +276,6 @@ func (u *Update) steps(p Plan) []PlanStep {
 		list = append(list, PlanStep{StepProbe, part.Name})
 	}
 	return append(list, PlanStep{Step: StepCommit}, PlanStep{Step: StepUnfence}, PlanStep{Step: StepTidy}, PlanStep{Step: StepEnd})
-}
-
-// stepsBack lists the first damage of an operator's rollback.
-func (u *Update) stepsBack(p Plan) (list []PlanStep) {
-	for i, part := range slices.Backward(u.Parts) {
-		if _, ok := part.Installer.(Remover); ok && !p.Back.Undo && !p.Parts[i].Keep {
-			list = append(list, PlanStep{StepRemove, part.Name})
-		}
-	}
-	for _, name := range p.Data {
-		list = append(list, PlanStep{StepRestore, name})
-	}
-	return list
 }
 
 // overrides lists the rules that are left out by name.

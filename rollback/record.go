@@ -49,30 +49,37 @@ const (
 	Failed Phase = "failed"
 )
 
-// A Way is the direction of travel.
-type Way string
+// A Direction is where an update goes: forward to the new version, or back to
+// the one before.
+type Direction string
 
-// The ways.
+// The directions.
 const (
-	Forward Way = "forward"
-	Back    Way = "back"
-	Undo    Way = "undo" // out of an update that has damaged nothing
+	Forward Direction = "forward"
+	Back    Direction = "back"
 )
+
+// A RecordedPlan is a plan as the journal has it: of an update or, with what
+// it takes back, of an operator's rollback.
+type RecordedPlan struct {
+	Plan
+	Revert *Revert `json:"back,omitempty"`
+}
 
 // A Record is one entry of the journal. Together they are the audit trail:
 // who did what when, from what to what, which rule was left out and why.
 type Record struct {
-	Time   time.Time `json:"time"`   // UTC
-	Update string    `json:"update"` // id of the update, "" for decisions outside one
-	Step   Step      `json:"step"`
-	Phase  Phase     `json:"phase"`
-	Way    Way       `json:"way,omitempty"`
-	Part   string    `json:"part,omitempty"`   // the part or the dataset
-	Ref    string    `json:"ref,omitempty"`    // snapshot: by which it is found again; install, settle, reboot: the boot it waits to end; forget: the update
-	Plan   *Plan     `json:"plan,omitempty"`   // intent
-	Who    string    `json:"who,omitempty"`    // user and host, on intent and on decisions
-	Reason string    `json:"reason,omitempty"` // decisions, and the intent of an operator's rollback
-	Error  string    `json:"error,omitempty"`  // failed: why
+	Time      time.Time     `json:"time"`   // UTC
+	Update    string        `json:"update"` // id of the update, "" for decisions outside one
+	Step      Step          `json:"step"`
+	Phase     Phase         `json:"phase"`
+	Direction Direction     `json:"way,omitempty"`
+	Part      string        `json:"part,omitempty"`   // the part or the dataset
+	Ref       string        `json:"ref,omitempty"`    // snapshot: by which it is found again; install, settle, reboot: the boot it waits to end; forget: the update
+	Plan      *RecordedPlan `json:"plan,omitempty"`   // intent
+	Who       string        `json:"who,omitempty"`    // user and host, on intent and on decisions
+	Reason    string        `json:"reason,omitempty"` // decisions, and the intent of an operator's rollback
+	Error     string        `json:"error,omitempty"`  // failed: why
 
 	Releases map[string]Release `json:"releases,omitempty"` // adopt, lift: by part
 	Outcome  Outcome            `json:"outcome,omitempty"`  // accept: what things were accepted as
@@ -91,8 +98,8 @@ type Event struct {
 // when it failed also why.
 func (e Event) String() string {
 	what := string(e.Step)
-	if e.Way == Back || e.Way == Undo {
-		what = string(e.Way) + ": " + what
+	if e.Direction == Back {
+		what = string(e.Direction) + ": " + what
 	}
 	if e.Part != "" {
 		what += " " + e.Part

@@ -45,10 +45,10 @@ func (e *engine) recover(ctx context.Context) (Result, error) {
 	if err != nil {
 		return e.interrupted(errors.Join(err, e.keepOut(ctx)))
 	}
-	if boot == stillRunning {
+	if boot == awaiting {
 		return e.result(AwaitingReboot), nil
 	}
-	if p.Damaged && p.Outcome == "" && boot == none && p.Attempts >= e.u.attempts() {
+	if p.Damaged && p.Outcome == "" && boot == noRestart && p.Attempts >= e.u.attempts() {
 		return e.needsOperator(ctx, errInterrupted, fmt.Errorf("%d attempts to recover were cut short", p.Attempts))
 	}
 	if err := e.takeOver(boot); err != nil {
@@ -76,33 +76,34 @@ func (e *engine) strange(err error) (Result, error) {
 }
 
 // takeOver journals that this process goes on with the update.
-func (e *engine) takeOver(boot waiting) error {
-	if boot == over {
+func (e *engine) takeOver(boot restart) error {
+	if boot == restarted {
 		return e.record(Record{Step: StepReboot, Phase: Done}, nil)
 	}
 	return e.record(Record{Step: StepRecover, Phase: Begin, Who: e.u.who()}, nil)
 }
 
-func (e *engine) resume(ctx context.Context, boot waiting) (Result, error) {
+// resume goes on from where the journal ends.
+func (e *engine) resume(ctx context.Context, boot restart) (Result, error) {
 	p := e.st.Pending
 	switch {
 	case p.Outcome != "":
-		// Decided and durable; only the doors are still closed.
+		// Decided and durable; only the fence is still closed.
 		if err := e.app(ctx, StepStart); err != nil {
 			return e.interrupted(err)
 		}
 		return e.finish(ctx, errInterrupted)
 	case !p.Damaged:
 		return e.abandon(ctx, errInterrupted)
-	case p.Way == Back:
-		return e.back(ctx, errInterrupted)
+	case p.Direction == Back:
+		return e.rollBack(ctx, errInterrupted)
 	}
 	// An installer that outlived its updater comes first: closing the fence
 	// again may end its sessions. Then the fence, which may not have
 	// outlived the crash.
-	finished := false
-	if err := e.settle(ctx, &finished); err != nil {
-		return e.back(ctx, err)
+	ended, err := e.settle(ctx, true)
+	if err != nil {
+		return e.rollBack(ctx, err)
 	}
 	if err := e.do(ctx, StepFence, "", e.u.Deadlines.fence(), e.u.Fence.Close); err != nil {
 		return e.interrupted(err)
@@ -110,53 +111,33 @@ func (e *engine) resume(ctx context.Context, boot waiting) (Result, error) {
 	switch {
 	case p.Reboot != "":
 		return e.awaitReboot() // so the installer that was left running said
-	case boot == over:
-		return e.forward(ctx)
+	case boot == restarted:
+		return p.course.forward(ctx, e)
 	}
-	begun := true
-	for _, part := range p.Plan.Parts {
-		begun = begun && (part.Keep || p.begun[part.Name])
-	}
-	switch {
-	case p.Plan.Back != nil && !p.complete():
-		// What a person decided is gone on with. Restoring and installing
-		// anew is as idempotent as on any way back, so that nothing need be
-		// guessed; a restart may have started the application.
-		if err := e.app(ctx, StepStop); err != nil {
-			return e.back(ctx, err)
-		}
-		return e.forward(ctx)
-	case p.complete() || begun && finished:
-		return e.prove(ctx, e.u.Deadlines.probe())
-	case begun && p.Plan.alike() == "":
-		// The last installer ended unseen: perhaps well, perhaps in the
-		// same power cut. A look tells, and it need not be a long one.
-		return e.prove(ctx, min(e.u.Deadlines.decide(), e.u.Deadlines.probe()))
-	}
-	return e.back(ctx, errInterrupted)
+	return p.course.resume(ctx, e, ended)
 }
 
-// waiting is what an update has to do with a restart of the machine.
-type waiting int
+// A restart is what an update has to do with a restart of the machine.
+type restart int
 
 const (
-	none         waiting = iota // it waits for none
-	stillRunning                // it waits, and this is still the same boot
-	over                        // it waited, and the machine has restarted
+	noRestart restart = iota // it waits for none
+	awaiting                 // it waits, and this is still the same boot
+	restarted                // it waited, and the machine has restarted
 )
 
-func (u *Update) awaited(p *Pending) (waiting, error) {
+func (u *Update) awaited(p *Pending) (restart, error) {
 	if p.Reboot == "" {
-		return none, nil
+		return noRestart, nil
 	}
 	boot, err := u.bootID()
 	switch {
 	case err != nil:
-		return none, &stepError{StepReboot, "", err}
+		return noRestart, &stepError{StepReboot, "", err}
 	case boot == p.Reboot:
-		return stillRunning, nil
+		return awaiting, nil
 	}
-	return over, nil
+	return restarted, nil
 }
 
 // fits refuses to recover an update with the roles of another one.

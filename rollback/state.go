@@ -20,13 +20,13 @@ type Status struct {
 	Pending *Pending `json:"-"`
 	// Last is how the last update ended, "" if there was none.
 	Last Outcome `json:"last,omitempty"`
-	// Back is what an operator may go back to, nil if nothing: see
-	// [Update.RollBack].
-	Back *WayBack `json:"back,omitempty"`
+	// RestorePoint is what an operator may go back to, nil if nothing: see
+	// [Update.Revert].
+	RestorePoint *RestorePoint `json:"back,omitempty"`
 	// Aside are the snapshots of what was live before an operator rolled
 	// back. What was entered until then is nowhere else, so they are kept
 	// until it is live again or a person forgets it: see [Update.Forget].
-	Aside []WayBack `json:"aside,omitempty"`
+	Aside []RestorePoint `json:"aside,omitempty"`
 }
 
 // A Quarantine is a release that was rolled back.
@@ -35,26 +35,6 @@ type Quarantine struct {
 	Release Release   `json:"release"`
 	Since   time.Time `json:"since"`  // UTC
 	Update  string    `json:"update"` // the id of the update that was rolled back, or of an operator's rollback
-}
-
-// A Pending update has begun and not ended.
-type Pending struct {
-	Update   string // id
-	Plan     Plan
-	Step     Step              // the last step journaled
-	Way      Way               // the direction it is traveling in
-	Damaged  bool              // an installer was, or may have been, started, or old data restored
-	Outcome  Outcome           // Committed, RolledBack or Abandoned once that is decided, NeedsOperator, or ""
-	Attempts int               // recoveries since the damage, or since a person's last decision
-	Refs     map[string]string // snapshots by dataset
-	Reboot   string            // the boot that it waits to end, "" if it does not wait
-
-	since     time.Time                   // when its snapshots were begun
-	counts    map[string]map[string]int64 // rows by dataset and table, where known
-	begun     map[string]bool             // parts whose installer was, or may have been, started, or that may have been removed
-	installed map[string]bool             // parts whose installer ended well
-	returned  map[string]bool             // parts whose previous version's installer ended well, on this attempt
-	retried   bool                        // a person had things at hand, and perhaps also parts that are not begun
 }
 
 // Blocked returns nil if an update may be planned, and otherwise a
@@ -87,15 +67,13 @@ func replay(recs []Record) Status {
 	return s
 }
 
+// apply is the one place where a record changes the state.
 func (s *Status) apply(r Record) {
 	switch r.Step {
 	case StepCarry:
 		*s = r.Carried.clone()
 	case StepIntent:
-		s.Pending = &Pending{
-			Update: r.Update, Plan: *r.Plan, Way: Forward, Refs: map[string]string{}, counts: map[string]map[string]int64{},
-			since: r.Time, begun: map[string]bool{}, installed: map[string]bool{}, returned: map[string]bool{},
-		}
+		s.Pending = newPending(r)
 	case StepAdopt:
 		maps.Copy(s.Committed, r.Releases)
 	case StepLift:
@@ -103,119 +81,52 @@ func (s *Status) apply(r Record) {
 			s.lift(part, rel)
 		}
 	case StepForget:
-		s.Aside = slices.DeleteFunc(s.Aside, func(w WayBack) bool { return w.Update == r.Ref })
+		s.Aside = slices.DeleteFunc(s.Aside, func(p RestorePoint) bool { return p.Update == r.Ref })
 	}
+	if p := s.Pending; p != nil && r.Update == p.Update {
+		p.apply(r)
+		s.decide(r)
+	}
+}
+
+// decide applies a record that decides the pending update, or ends it.
+func (s *Status) decide(r Record) {
 	p := s.Pending
-	if p == nil || r.Update != p.Update {
-		return
-	}
-	p.Step = r.Step
-	if r.Way != "" {
-		p.Way = r.Way
-	}
 	switch r.Step {
-	case StepSnapshot:
-		p.snapshot(r)
-	case StepInstall:
-		p.install(r)
-	case StepRemove, StepRestore:
-		// Forward only in an operator's rollback, and then the first damage.
-		if r.Way == Forward && r.Phase == Begin {
-			p.Damaged = true
-			if r.Step == StepRemove {
-				p.begun[r.Part] = true
-			}
-		}
-	case StepSettle:
-		if r.Ref != "" {
-			p.Reboot, p.installed[r.Part] = r.Ref, true
-		}
-	case StepReboot:
-		p.Reboot = ""
-		if r.Phase == Begin {
-			p.Reboot = r.Ref
-		}
-	case StepRecover:
-		p.Attempts++
-		clear(p.returned)
-		if p.Plan.Back != nil && !p.complete() {
-			clear(p.installed) // an operator's rollback goes its way anew
-		}
-	case StepOperator:
-		p.Outcome = NeedsOperator
-	case StepRetry:
-		p.Attempts, p.Outcome, p.retried = 0, "", true
-		clear(p.returned)
 	case StepAccept:
-		s.settle(r, r.Outcome)
+		p.Outcome = r.Outcome
 	case StepCommit:
-		s.settle(r, Committed)
+		p.Outcome = Committed
 	case StepRolledBack:
-		s.settle(r, RolledBack)
+		p.Outcome = RolledBack
 	case StepAbandoned:
-		s.settle(r, Abandoned)
+		p.Outcome = Abandoned
 	case StepEnd:
 		s.Last, s.Pending = p.Outcome, nil
+		return
+	default:
+		return
 	}
-}
-
-func (p *Pending) snapshot(r Record) {
-	switch {
-	case r.Phase == Done:
-		p.Refs[r.Part] = r.Ref
-		if r.Counts != nil {
-			p.counts[r.Part] = r.Counts
-		}
-	case r.Phase == Begin && len(p.Refs) == 0:
-		p.since = r.Time
-	}
-}
-
-// complete reports whether every part's installer ended well.
-func (p *Pending) complete() bool {
-	return !slices.ContainsFunc(p.Plan.Parts, func(part PlanPart) bool { return !part.Keep && !p.installed[part.Name] })
-}
-
-func (p *Pending) install(r Record) {
-	if r.Phase == Done {
-		p.Reboot = r.Ref
-	}
-	switch {
-	case r.Way == Back && r.Phase == Done:
-		p.returned[r.Part] = true
-	case r.Way == Back:
-	case r.Phase == Begin:
-		p.Damaged = true
-		p.begun[r.Part] = true
-	case r.Phase == Done:
-		p.installed[r.Part] = true
-	}
-}
-
-// settle applies a decision that is durable with the record r.
-func (s *Status) settle(r Record, o Outcome) {
-	p := s.Pending
-	p.Outcome = o
 	for _, part := range p.Plan.Parts {
 		switch {
 		case part.Keep:
-		case o == Committed:
+		case p.Outcome == Committed:
 			s.Committed[part.Name] = part.commits()
-		case o == RolledBack || o == Abandoned:
-			if part.From.Version != "" {
-				s.Committed[part.Name] = part.From
-			}
-			if o == RolledBack && p.Plan.Back == nil {
-				s.Quarantined = append(s.Quarantined, Quarantine{Part: part.Name, Release: part.To, Since: r.Time, Update: r.Update})
-			}
+		case part.From.Version != "":
+			s.Committed[part.Name] = part.From
 		}
 	}
-	if o == Committed {
-		if p.Plan.Back != nil {
-			s.returned(r)
-		}
-		s.Back = p.wayBack()
+	switch p.Outcome {
+	case Committed:
+		p.course.committed(s, r)
+		s.RestorePoint = p.restorePoint()
+	case RolledBack:
+		p.course.rolledBack(s, r)
 	}
+}
+
+func (s *Status) quarantine(part string, release Release, by Record) {
+	s.Quarantined = append(s.Quarantined, Quarantine{Part: part, Release: release, Since: by.Time, Update: by.Update})
 }
 
 func (s *Status) lift(part string, r Release) {

@@ -82,6 +82,7 @@ type Result struct {
 	Outcome Outcome
 	Update  string            // the update's id in the journal
 	Plan    Plan              // what it set out to do
+	Revert  *Revert           // what an operator's rollback took back, nil for an update
 	Refs    map[string]string // the snapshots made, by dataset
 }
 
@@ -102,10 +103,8 @@ func (u *Update) Run(ctx context.Context, plan Plan) (Result, error) {
 		return Result{Outcome: Nothing}, err
 	}
 	defer e.close()
-	if e.st.Pending != nil {
-		if res, err := e.recover(ctx); err != nil || res.Outcome == AwaitingReboot {
-			return res, err
-		}
+	if res, err := e.recover(ctx); err != nil || res.Outcome == AwaitingReboot {
+		return res, err
 	}
 	now, err := u.plan(ctx, e.st)
 	if err != nil {
@@ -114,23 +113,24 @@ func (u *Update) Run(ctx context.Context, plan Plan) (Result, error) {
 	if err := plan.compare(now); err != nil {
 		return Result{Outcome: Nothing}, err
 	}
-	return e.carryOut(ctx, now, "")
+	return e.carryOut(ctx, RecordedPlan{Plan: now}, "")
 }
 
 // carryOut does what the plan says, which is what was found just now.
-func (e *engine) carryOut(ctx context.Context, now Plan, reason string) (Result, error) {
+func (e *engine) carryOut(ctx context.Context, now RecordedPlan, reason string) (Result, error) {
 	u := e.u
 	if now.Slot.Start.After(u.now()) {
 		return Result{Outcome: Nothing}, refuse(ReasonWindow, "", "R13: the window opens at %s; wait for it", now.Slot.Start.Format("2006-01-02 15:04 MST"))
 	}
-	e.id, e.way = newID(u.now()), Forward
+	e.id, e.direction = newID(u.now()), Forward
 	if err := e.record(Record{Step: StepIntent, Phase: Done, Plan: &now, Who: u.who(), Reason: reason}, nil); err != nil {
 		return Result{Outcome: Nothing}, &Error{Outcome: Nothing, Update: e.id, Step: StepIntent, Err: err}
 	}
 	if err := e.prepare(ctx); err != nil {
 		return e.abandon(ctx, err)
 	}
-	return e.forward(context.WithoutCancel(ctx))
+	// From the first damage on nothing is canceled any more.
+	return e.course().forward(context.WithoutCancel(ctx), e)
 }
 
 // prepare does all that damages nothing: fence, stop, snapshots, guard.
@@ -184,10 +184,8 @@ func (e *engine) guard(ctx context.Context) error {
 	if err := u.verifyRefs(ctx, e.st.Pending.Refs); err != nil {
 		return err
 	}
-	if b := e.plan().Back; b != nil {
-		if err := u.verifyRefs(ctx, b.Refs); err != nil {
-			return err
-		}
+	if err := e.course().verify(ctx, u); err != nil {
+		return err
 	}
 	// Reading it all again may have taken hours.
 	if err := u.Window.Fits(ctx, u.now()); err != nil {
@@ -202,43 +200,29 @@ func (e *engine) guard(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// forward installs what is not installed yet, probes and commits. From here
-// on the context has no cancellation any more.
-func (e *engine) forward(ctx context.Context) (Result, error) {
-	// With a part installed, this goes on after the restart that it asked
-	// for, and the old data is in place already.
-	if b := e.plan().Back; b != nil && len(e.st.Pending.installed) == 0 {
-		if err := e.goBack(ctx, b); err != nil {
-			return e.back(ctx, err)
+// verifyRefs reads snapshots back from the disk.
+func (u *Update) verifyRefs(ctx context.Context, refs map[string]string) error {
+	for _, d := range u.Data {
+		ref := refs[d.Name]
+		if err := u.within(ctx, u.Deadlines.snapshot(), func(ctx context.Context) error { return d.Data.Verify(ctx, ref) }); err != nil {
+			return refuse(ReasonBackup, d.Name, "R9: the snapshot %s: %w", ref, err)
 		}
 	}
-	for i, part := range e.u.Parts {
-		if e.plan().Parts[i].Keep || e.st.Pending.installed[part.Name] {
-			continue
-		}
-		reboot, err := e.install(ctx, part, part.To)
-		if err != nil {
-			return e.back(ctx, err)
-		}
-		if reboot {
-			return e.awaitReboot()
-		}
-	}
-	return e.prove(ctx, e.u.Deadlines.probe())
+	return nil
 }
 
 // prove starts the application behind the fence and commits if every part
 // is healthy at its new version.
 func (e *engine) prove(ctx context.Context, patience time.Duration) (Result, error) {
 	if err := e.app(ctx, StepStart); err != nil {
-		return e.back(ctx, err)
+		return e.rollBack(ctx, err)
 	}
 	for _, part := range e.u.Parts {
 		err := e.do(ctx, StepProbe, part.Name, patience, func(ctx context.Context) error {
 			return part.Probe.Await(ctx, part.To.Version)
 		})
 		if err != nil {
-			return e.back(ctx, err)
+			return e.rollBack(ctx, err)
 		}
 	}
 	if err := e.record(Record{Step: StepCommit, Phase: Done}, nil); err != nil {
@@ -277,7 +261,7 @@ func (e *engine) abandon(ctx context.Context, cause error) (Result, error) {
 	if e.j.broken != nil {
 		return e.interrupted(cause)
 	}
-	e.way = Undo
+	e.direction = Back
 	ctx = context.WithoutCancel(ctx)
 	if err := e.app(ctx, StepStart); err != nil {
 		return e.interrupted(errors.Join(cause, err))
@@ -377,7 +361,7 @@ func (u *Update) begin(doing string) (*engine, error) {
 	}
 	e := &engine{u: u, lock: lock, j: j, st: replay(j.Records())}
 	if p := e.st.Pending; p != nil {
-		e.id, e.way = p.Update, p.Way
+		e.id, e.direction = p.Update, p.Direction
 	}
 	return e, nil
 }

@@ -31,7 +31,7 @@ type itemDoc struct {
 	Archived      time.Time       `json:"archived"`
 	VouchedBy     string          `json:"vouched_by"`
 	Authenticated bool            `json:"authenticated"`
-	InUse         string          `json:"in_use,omitempty"`  // committed, pending, way back or quarantined
+	InUse         string          `json:"in_use,omitempty"`  // committed, pending, rollback or quarantined
 	Damaged       string          `json:"damaged,omitempty"` // of verify: what is wrong with it
 
 	of fetch.Item

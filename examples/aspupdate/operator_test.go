@@ -126,8 +126,8 @@ func TestPendingUpdateWithOtherDistributionsIsRefused(t *testing.T) {
 	part := func(name string) rollback.PlanPart {
 		return rollback.PlanPart{Name: name, From: rollback.Release{Version: "7.12.100"}, To: rollback.Release{Version: "7.12.200"}}
 	}
-	require.NoError(t, j.Append(rollback.Record{Update: "u", Step: rollback.StepIntent, Phase: rollback.Done, Way: rollback.Forward,
-		Plan: &rollback.Plan{Parts: []rollback.PlanPart{part("АСП"), part("Опека")}}}))
+	require.NoError(t, j.Append(rollback.Record{Update: "u", Step: rollback.StepIntent, Phase: rollback.Done, Direction: rollback.Forward,
+		Plan: &rollback.RecordedPlan{Plan: rollback.Plan{Parts: []rollback.PlanPart{part("АСП"), part("Опека")}}}}))
 	require.NoError(t, j.Close())
 	code, out := s.run("recover")
 	require.Contains(t, out, "the update has 2 distributions, the configuration 1")

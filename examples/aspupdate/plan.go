@@ -16,12 +16,13 @@ const firstOfYear = "R14: this is the first update of a year: it takes longer, a
 type planDoc struct {
 	Schema string `json:"schema"` // aspupdate.plan/1
 	rollback.Plan
-	Slot        *rollback.Slot  `json:"slot,omitempty"`     // R13; none where any time will do
-	Later       []rollback.Slot `json:"later,omitempty"`    // the next ones after it
-	Passed      []passedDoc     `json:"passed,omitempty"`   // days without one, up to the last of them
-	FirstOfYear bool            `json:"first_of_year"`      // R14
-	Unfenced    []string        `json:"unfenced,omitempty"` // databases that keep users out for their snapshot alone
-	Next        string          `json:"next,omitempty"`     // what to type to have it done
+	Back        *rollback.Revert `json:"back,omitempty"`     // an operator's rollback: what it takes back
+	Slot        *rollback.Slot   `json:"slot,omitempty"`     // R13; none where any time will do
+	Later       []rollback.Slot  `json:"later,omitempty"`    // the next ones after it
+	Passed      []passedDoc      `json:"passed,omitempty"`   // days without one, up to the last of them
+	FirstOfYear bool             `json:"first_of_year"`      // R14
+	Unfenced    []string         `json:"unfenced,omitempty"` // databases that keep users out for their snapshot alone
+	Next        string           `json:"next,omitempty"`     // what to type to have it done
 }
 
 type passedDoc struct {
@@ -35,9 +36,16 @@ func (j *job) planDoc(plan rollback.Plan, err error) (planDoc, error) {
 	if !plan.Slot.LatestStart.IsZero() {
 		d.Slot = &plan.Slot
 	}
-	if err == nil && plan.Back == nil {
+	if err == nil {
 		d.FirstOfYear, err = site.CrossesYear(plan.Parts)
 	}
+	return d, err
+}
+
+// revertDoc is the document of an operator's rollback.
+func (j *job) revertDoc(plan rollback.RevertPlan, err error) (planDoc, error) {
+	d, err := j.planDoc(plan.Plan, err)
+	d.Back, d.FirstOfYear = &plan.Revert, false
 	return d, err
 }
 
@@ -100,7 +108,7 @@ func (plan planDoc) print(p *printer) {
 }
 
 // back says what a person's rollback costs.
-func (p *printer) back(b rollback.PlanBack) {
+func (p *printer) back(b rollback.Revert) {
 	what := "a ROLLBACK of update"
 	if b.Undo {
 		what = "the UNDO of the rollback"

@@ -171,7 +171,7 @@ func (p *printer) fetch(e fetch.Event) {
 
 func (p *printer) result(r rollback.Result) {
 	p.done.Update, p.done.Outcome = r.Update, r.Outcome
-	switch back := r.Plan.Back != nil; {
+	switch back := r.Revert != nil; {
 	case r.Outcome == rollback.Committed && back:
 		p.line("committed: the version gone back to and its data are in place; what was entered since is kept aside, see aspupdate status")
 	case r.Outcome == rollback.Committed:

@@ -305,9 +305,9 @@ func (s *realSite) goBack(t *testing.T, version string) {
 	t.Helper()
 	code, out, errs := s.run(t, "rollback", "--json")
 	require.Zero(t, code, out+errs)
-	var plan rollback.Plan
+	var plan rollback.RevertPlan
 	require.NoError(t, json.Unmarshal([]byte(out), &plan))
-	require.Contains(t, plan.Back.Rows(), "postgres asp public.entry ", "what was entered is counted")
+	require.Contains(t, plan.Revert.Rows(), "postgres asp public.entry ", "what was entered is counted")
 	code, out, errs = s.run(t, "rollback", "--confirm", plan.Hash, "--reason", "a test")
 	require.Zero(t, code, out+errs)
 	for i, b := range bundle {

@@ -105,13 +105,13 @@ func (s *soak) killAfter(t *testing.T, d time.Duration, args ...string) bool {
 
 // A moment is what a record of the journal says of where an update is.
 type moment struct {
-	Way   rollback.Way
+	Way   rollback.Direction
 	Step  rollback.Step
 	Phase rollback.Phase
 	Part  string
 }
 
-func at(r rollback.Record) moment { return moment{r.Way, r.Step, r.Phase, r.Part} }
+func at(r rollback.Record) moment { return moment{r.Direction, r.Step, r.Phase, r.Part} }
 
 func (s *soak) history(t *testing.T) []rollback.Record {
 	t.Helper()
@@ -291,7 +291,7 @@ func TestSoakKilledAtEveryStep(t *testing.T) {
 		records := s.history(t)[before:]
 		first := 0
 		if !good { // until then they are a good one's
-			first = slices.IndexFunc(records, func(r rollback.Record) bool { return r.Way == rollback.Back })
+			first = slices.IndexFunc(records, func(r rollback.Record) bool { return r.Direction == rollback.Back })
 			require.Positive(t, first)
 		}
 		of := len(records) - first

@@ -17,8 +17,8 @@ type statusDoc struct {
 	Quarantined []quarantineDoc             `json:"quarantined"`
 	Last        rollback.Outcome            `json:"last,omitempty"` // how the last update ended
 	Pending     *pendingDoc                 `json:"pending,omitempty"`
-	Back        *rollback.WayBack           `json:"back,omitempty"`    // what aspupdate rollback would go back to
-	Aside       []rollback.WayBack          `json:"aside,omitempty"`   // what rollbacks kept, until it is forgotten
+	Back        *rollback.RestorePoint      `json:"back,omitempty"`    // what aspupdate rollback would go back to
+	Aside       []rollback.RestorePoint     `json:"aside,omitempty"`   // what rollbacks kept, until it is forgotten
 	History     []rollback.Past             `json:"history"`           // oldest first
 	Lacks       string                      `json:"lacks,omitempty"`   // why the history is not all there
 	Working     *rollback.Holder            `json:"working,omitempty"` // the process that is at work now
@@ -32,23 +32,23 @@ type quarantineDoc struct {
 }
 
 type pendingDoc struct {
-	Update   string           `json:"update"`
-	Step     rollback.Step    `json:"step"`
-	Way      rollback.Way     `json:"way"`
-	Damaged  bool             `json:"damaged"` // an installer was, or may have been, started
-	Outcome  rollback.Outcome `json:"outcome,omitempty"`
-	Attempts int              `json:"attempts"`
-	Why      string           `json:"why"`  // in words, with what to do
-	Next     string           `json:"next"` // what to type next; "" while a process is at work
+	Update   string             `json:"update"`
+	Step     rollback.Step      `json:"step"`
+	Way      rollback.Direction `json:"way"`
+	Damaged  bool               `json:"damaged"` // an installer was, or may have been, started
+	Outcome  rollback.Outcome   `json:"outcome,omitempty"`
+	Attempts int                `json:"attempts"`
+	Why      string             `json:"why"`  // in words, with what to do
+	Next     string             `json:"next"` // what to type next; "" while a process is at work
 }
 
 func newStatusDoc(st rollback.Status) statusDoc {
-	d := statusDoc{Schema: "aspupdate.status/1", Committed: st.Committed, Quarantined: []quarantineDoc{}, Last: st.Last, Back: st.Back, Aside: st.Aside, History: []rollback.Past{}}
+	d := statusDoc{Schema: "aspupdate.status/1", Committed: st.Committed, Quarantined: []quarantineDoc{}, Last: st.Last, Back: st.RestorePoint, Aside: st.Aside, History: []rollback.Past{}}
 	for _, q := range st.Quarantined {
 		d.Quarantined = append(d.Quarantined, quarantineDoc{q.Part, q.Release, q.Since, q.Update})
 	}
 	if u := st.Pending; u != nil {
-		d.Pending = &pendingDoc{u.Update, u.Step, u.Way, u.Damaged, u.Outcome, u.Attempts, st.Blocked().Error(), ""}
+		d.Pending = &pendingDoc{u.Update, u.Step, u.Direction, u.Damaged, u.Outcome, u.Attempts, st.Blocked().Error(), ""}
 	}
 	return d
 }

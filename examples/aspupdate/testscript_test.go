@@ -195,16 +195,16 @@ func scriptJournal(ts *testscript.TestScript, _ bool, args []string) {
 	j, err := rollback.OpenJournal(state)
 	ts.Check(err)
 	defer func() { ts.Check(j.Close()) }()
-	plan := &rollback.Plan{Parts: []rollback.PlanPart{{Name: "АСП", From: rollback.Release{Version: args[1]}, To: rollback.Release{Version: args[2]}}}}
+	plan := &rollback.RecordedPlan{Plan: rollback.Plan{Parts: []rollback.PlanPart{{Name: "АСП", From: rollback.Release{Version: args[1]}, To: rollback.Release{Version: args[2]}}}}}
 	if text, err := os.ReadFile(ts.MkAbs("plan.json")); err == nil {
 		ts.Check(json.Unmarshal(text, plan)) // the program's own
 	}
 	if args[0] == "other" {
 		plan.Parts[0].Name = "Опека"
 	}
-	ts.Check(j.Append(rollback.Record{Time: time.Now(), Update: "u1", Step: rollback.StepIntent, Phase: rollback.Done, Way: rollback.Forward, Plan: plan}))
-	note := func(step rollback.Step, phase rollback.Phase, way rollback.Way, ref string) {
-		ts.Check(j.Append(rollback.Record{Time: time.Now(), Update: "u1", Step: step, Phase: phase, Way: way, Ref: ref}))
+	ts.Check(j.Append(rollback.Record{Time: time.Now(), Update: "u1", Step: rollback.StepIntent, Phase: rollback.Done, Direction: rollback.Forward, Plan: plan}))
+	note := func(step rollback.Step, phase rollback.Phase, way rollback.Direction, ref string) {
+		ts.Check(j.Append(rollback.Record{Time: time.Now(), Update: "u1", Step: step, Phase: phase, Direction: way, Ref: ref}))
 	}
 	switch args[0] {
 	case "quarantined":

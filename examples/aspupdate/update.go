@@ -135,9 +135,9 @@ func goBack(ctx context.Context, j *job) error {
 		return err
 	}
 	if confirmed != "" {
-		return j.ended(u.RollBack(ctx, confirmed, reason))
+		return j.ended(u.Revert(ctx, confirmed, reason))
 	}
-	d, err := j.planDoc(u.PlanBack(ctx))
+	d, err := j.revertDoc(u.PlanRevert(ctx))
 	if err != nil {
 		return err
 	}

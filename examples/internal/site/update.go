@@ -81,7 +81,7 @@ func (s *Site) Pending() (*rollback.Update, error) {
 }
 
 // Back lays out the way back that the journal has after a commit, for
-// [rollback.Update.PlanBack] and RollBack (R15). The error wraps [ErrNothing]
+// [rollback.Update.PlanRevert] and Revert (R15). The error wraps [ErrNothing]
 // if there is none.
 func (s *Site) Back(ctx context.Context) (*rollback.Update, error) {
 	st, err := s.Status()
@@ -91,10 +91,10 @@ func (s *Site) Back(ctx context.Context) (*rollback.Update, error) {
 	switch {
 	case err != nil:
 		return nil, err
-	case st.Back == nil:
+	case st.RestorePoint == nil:
 		return nil, fmt.Errorf("%w: no update was committed here that could be taken back (R15)", ErrNothing)
 	}
-	u, err := s.update(st.Back.Parts)
+	u, err := s.update(st.RestorePoint.Parts)
 	if err != nil {
 		return nil, err
 	}

@@ -8,14 +8,14 @@ import (
 	"time"
 )
 
-// back brings the previous version and its data back (R15). It tries the
+// rollBack brings the previous version and its data back (R15). It tries the
 // whole way, which is idempotent, as often as the attempts allow; then a
 // person must decide. It deletes nothing.
-func (e *engine) back(ctx context.Context, cause error) (Result, error) {
-	afterReboot := e.way == Back && e.st.Pending.Step == StepReboot
-	e.way = Back
+func (e *engine) rollBack(ctx context.Context, cause error) (Result, error) {
+	afterReboot := e.direction == Back && e.st.Pending.Step == StepReboot
+	e.direction = Back
 	for {
-		reboot, err := e.wayBack(ctx, afterReboot)
+		reboot, err := e.rollBackOnce(ctx, afterReboot)
 		switch {
 		case err == nil && reboot:
 			return e.awaitReboot()
@@ -39,12 +39,12 @@ func (e *engine) back(ctx context.Context, cause error) (Result, error) {
 	}
 }
 
-// wayBack goes the way once, in R15's order. After a restart that the
+// rollBackOnce rolls back once, in R15's order. After a restart that the
 // previous version's installer asked for, the data is restored already.
-func (e *engine) wayBack(ctx context.Context, afterReboot bool) (reboot bool, err error) {
+func (e *engine) rollBackOnce(ctx context.Context, afterReboot bool) (reboot bool, err error) {
 	// Before the fence: closing it again may end the sessions of an installer
 	// that is still at work behind it.
-	if err := e.settle(ctx, nil); err != nil {
+	if _, err := e.settle(ctx, false); err != nil {
 		return false, err
 	}
 	if err := e.do(ctx, StepFence, "", e.u.Deadlines.fence(), e.u.Fence.Close); err != nil {
@@ -58,7 +58,7 @@ func (e *engine) wayBack(ctx context.Context, afterReboot bool) (reboot bool, er
 	for i, part := range e.u.Parts {
 		p := e.st.Pending
 		touched := p.begun[part.Name] || p.retried && !p.Plan.Parts[i].Keep
-		if part.From.Version == "" || !touched || p.returned[part.Name] {
+		if part.From.Version == "" || !touched || p.reinstalled[part.Name] {
 			continue
 		}
 		reboot, err := e.install(ctx, part, part.From)
@@ -70,8 +70,8 @@ func (e *engine) wayBack(ctx context.Context, afterReboot bool) (reboot bool, er
 		return false, err
 	}
 	for _, part := range e.u.Parts {
-		if e.plan().Back.unhealthy(part.Name) {
-			continue // nor was it before the operator's rollback that failed
+		if e.course().unhealthy(part.Name) {
+			continue // nor was it before
 		}
 		if err := e.do(ctx, StepProbe, part.Name, e.u.Deadlines.probe(), func(ctx context.Context) error { return e.probePrevious(ctx, part) }); err != nil {
 			return false, err
@@ -90,15 +90,21 @@ func (e *engine) restore(ctx context.Context) error {
 		return err
 	}
 	for _, part := range slices.Backward(e.u.Parts) {
-		r, ok := part.Installer.(Remover)
-		if !ok || !e.st.Pending.begun[part.Name] {
+		if _, ok := part.Installer.(Remover); !ok || !e.st.Pending.begun[part.Name] {
 			continue
 		}
-		if err := e.do(ctx, StepRemove, part.Name, e.u.Deadlines.install(), func(ctx context.Context) error { return r.Remove(ctx, part.To) }); err != nil {
+		if err := e.remove(ctx, part, part.To); err != nil {
 			return err
 		}
 	}
 	return e.restoreAll(ctx, e.st.Pending.Refs)
+}
+
+// remove takes one version off, with an installer that is a [Remover].
+func (e *engine) remove(ctx context.Context, part Part, r Release) error {
+	return e.do(ctx, StepRemove, part.Name, e.u.Deadlines.install(), func(ctx context.Context) error {
+		return part.Installer.(Remover).Remove(ctx, r)
+	})
 }
 
 // restoreAll restores every dataset from the snapshots given.
@@ -117,33 +123,31 @@ func (e *engine) restoreAll(ctx context.Context, refs map[string]string) error {
 	return nil
 }
 
-// settle waits for installers that a process before this one left running.
-// It sets *finished if one was found and came to its end. Whoever asks for
-// that goes on with the new version, and a restart that the installer wants is
-// then journaled in the same record.
-func (e *engine) settle(ctx context.Context, finished *bool) error {
+// settle waits for installers that a process before this one left running,
+// and reports whether one was found and came to its end. With forward the new
+// version is gone on with, and a restart that the installer wants is journaled
+// in the same record.
+func (e *engine) settle(ctx context.Context, forward bool) (ended bool, err error) {
 	for _, part := range e.u.Parts {
 		if !e.st.Pending.begun[part.Name] {
 			continue
 		}
 		err := e.doRecord(ctx, StepSettle, part.Name, e.u.Deadlines.install(), func(ctx context.Context) (done Record, err error) {
-			ended, err := part.Installer.Settle(ctx)
+			found, err := part.Installer.Settle(ctx)
 			if errors.Is(err, ErrReboot) {
-				ended, err = true, nil
-				if finished != nil {
+				found, err = true, nil
+				if forward {
 					done.Ref, err = e.u.bootID()
 				}
 			}
-			if finished != nil {
-				*finished = *finished || ended
-			}
+			ended = ended || found
 			return done, err
 		})
 		if err != nil {
-			return err
+			return ended, err
 		}
 	}
-	return nil
+	return ended, nil
 }
 
 // probePrevious expects the previous version, or, after a first
@@ -163,12 +167,12 @@ func (e *engine) probePrevious(ctx context.Context, part Part) error {
 }
 
 // needsOperator blocks until a person decides.
-func (e *engine) needsOperator(ctx context.Context, cause, undo error) (Result, error) {
-	undo = errors.Join(undo, e.keepOut(ctx))
-	if err := e.record(Record{Step: StepOperator, Phase: Done}, undo); err != nil {
-		return e.result(Interrupted), e.failure(Interrupted, cause, errors.Join(undo, err))
+func (e *engine) needsOperator(ctx context.Context, cause, rollback error) (Result, error) {
+	rollback = errors.Join(rollback, e.keepOut(ctx))
+	if err := e.record(Record{Step: StepOperator, Phase: Done}, rollback); err != nil {
+		return e.result(Interrupted), e.failure(Interrupted, cause, errors.Join(rollback, err))
 	}
-	return e.result(NeedsOperator), e.failure(NeedsOperator, cause, undo)
+	return e.result(NeedsOperator), e.failure(NeedsOperator, cause, rollback)
 }
 
 func (u *Update) attempts() int {

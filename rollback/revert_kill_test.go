@@ -23,10 +23,10 @@ func (w *world) kept(t testing.TB) {
 	for _, p := range w.parts {
 		require.NotEmpty(t, w.read("archive."+p+"."+oldVersion))
 		require.NotEmpty(t, w.read("archive."+p+"."+newVersion))
-		if u := st.Pending; u != nil && u.Plan.Back != nil && u.Damaged {
+		if u := st.Pending; u != nil && u.Revert != nil && u.Damaged {
 			require.Equal(t, "schema "+newVersion+"\n"+newRows, w.read(u.Refs[p]))
-			require.Equal(t, "schema "+oldVersion+"\n"+oldRows, w.read(u.Plan.Back.Refs[p]))
-			require.Subset(t, st.Needed(), []string{u.Refs[p], u.Plan.Back.Refs[p]})
+			require.Equal(t, "schema "+oldVersion+"\n"+oldRows, w.read(u.Revert.Refs[p]))
+			require.Subset(t, st.Needed(), []string{u.Refs[p], u.Revert.Refs[p]})
 		}
 	}
 }
@@ -72,16 +72,16 @@ func TestR15CrashAtEveryMomentOfARollback(t *testing.T) {
 			w := start.clone(t)
 			w.write(t, "archive."+w.parts[len(w.parts)-1]+"."+oldVersion, kind)
 			u := w.backwards()
-			plan, err := u.PlanBack(t.Context())
+			plan, err := u.PlanRevert(t.Context())
 			require.NoError(t, err)
 			crashAt(w, u, n)
-			if !crashing(func() { _, _ = u.RollBack(t.Context(), plan.Hash, "a test") }) {
+			if !crashing(func() { _, _ = u.Revert(t.Context(), plan.Hash, "a test") }) {
 				break
 			}
 			p := w.status(t).Pending
 			v := recoveredBack(t, w)
 			seen[v]++
-			if p != nil && p.Damaged && p.Way == rollback.Forward && kind == "good" {
+			if p != nil && p.Damaged && p.Direction == rollback.Forward && kind == "good" {
 				damaged++
 				require.Equal(t, oldVersion, v, "what a person decided is gone on with")
 			}
@@ -102,7 +102,7 @@ func TestR15FaultInEveryRoleCallOfARollback(t *testing.T) {
 				w := start.clone(t)
 				w.write(t, "archive.ASP."+oldVersion, kind)
 				u := w.backwards()
-				plan, err := u.PlanBack(t.Context())
+				plan, err := u.PlanRevert(t.Context())
 				require.NoError(t, err)
 				count, hit := 0, false
 				w.fault = func(call string) error {
@@ -112,7 +112,7 @@ func TestR15FaultInEveryRoleCallOfARollback(t *testing.T) {
 					}
 					return nil
 				}
-				res, err := u.RollBack(t.Context(), plan.Hash, "a test")
+				res, err := u.Revert(t.Context(), plan.Hash, "a test")
 				if !hit {
 					break
 				}
@@ -146,10 +146,10 @@ func TestR15RandomCrashesOfARollbackUntilTheEnd(t *testing.T) {
 		w := start.clone(t)
 		w.write(t, "archive.ASP."+oldVersion, []string{"good", "bad"}[rnd.IntN(2)])
 		u := w.backwards()
-		plan, err := u.PlanBack(t.Context())
+		plan, err := u.PlanRevert(t.Context())
 		require.NoError(t, err)
 		crashAt(w, u, 1+rnd.IntN(50))
-		crashed := crashing(func() { _, _ = u.RollBack(t.Context(), plan.Hash, "a test") })
+		crashed := crashing(func() { _, _ = u.Revert(t.Context(), plan.Hash, "a test") })
 		for crashed && rnd.IntN(4) > 0 {
 			u = w.backwards()
 			crashAt(w, u, 1+rnd.IntN(25))
@@ -181,10 +181,10 @@ func TestR15RollbackCutShortInAnInstallerRestoresAnew(t *testing.T) {
 func TestR15CrashLoopOfARollbackEndsInAVisibleState(t *testing.T) {
 	w := committedWorld(t, "ASP")
 	u := w.backwards()
-	plan, err := u.PlanBack(t.Context())
+	plan, err := u.PlanRevert(t.Context())
 	require.NoError(t, err)
 	w.crashingAt("install ASP " + oldVersion + " half")
-	require.True(t, crashing(func() { _, _ = u.RollBack(t.Context(), plan.Hash, "a test") }))
+	require.True(t, crashing(func() { _, _ = u.Revert(t.Context(), plan.Hash, "a test") }))
 	crashes := 0
 	for crashing(func() { _, err = w.backwards().Recover(t.Context()) }) {
 		crashes++
@@ -194,7 +194,7 @@ func TestR15CrashLoopOfARollbackEndsInAVisibleState(t *testing.T) {
 	require.Equal(t, 3, crashes)
 	require.True(t, w.fenced())
 	w.kept(t)
-	_, err = w.backwards().PlanBack(t.Context())
+	_, err = w.backwards().PlanRevert(t.Context())
 	requireRefusal(t, err, rollback.ReasonState)
 	w.fault = nil
 	res, err := w.backwards().Retry(t.Context(), "memory replaced")

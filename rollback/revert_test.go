@@ -73,11 +73,11 @@ func (w *world) status(t testing.TB) rollback.Status {
 
 // rollBack confirms what it is shown.
 func rollBack(t testing.TB, u *rollback.Update) (rollback.Result, error) {
-	plan, err := u.PlanBack(t.Context())
+	plan, err := u.PlanRevert(t.Context())
 	if err != nil {
 		return rollback.Result{}, err
 	}
-	return u.RollBack(t.Context(), plan.Hash, "reports are empty")
+	return u.Revert(t.Context(), plan.Hash, "reports are empty")
 }
 
 func TestR15OperatorGoesBackAfterCommit(t *testing.T) {
@@ -92,16 +92,16 @@ func TestR15OperatorGoesBackAfterCommit(t *testing.T) {
 		}
 	}
 	journaled := w.read("state/journal.log")
-	plan, err := u.PlanBack(t.Context())
+	plan, err := u.PlanRevert(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, journaled, w.read("state/journal.log"), "a plan writes nothing")
 	require.NotContains(t, w.calls, "fence.close")
-	require.Equal(t, before.Back.Refs, plan.Back.Refs)
-	require.False(t, plan.Back.Undo)
-	require.Contains(t, plan.Back.String(), "everything entered since "+before.Back.Since.Format("2006-01-02T15:04:05Z")+" is kept aside")
+	require.Equal(t, before.RestorePoint.Refs, plan.Revert.Refs)
+	require.False(t, plan.Revert.Undo)
+	require.Contains(t, plan.Revert.String(), "everything entered since "+before.RestorePoint.Since.Format("2006-01-02T15:04:05Z")+" is kept aside")
 
 	w.calls = nil
-	res, err := u.RollBack(t.Context(), plan.Hash, "reports are empty")
+	res, err := u.Revert(t.Context(), plan.Hash, "reports are empty")
 	require.NoError(t, err)
 	require.Equal(t, rollback.Committed, res.Outcome)
 	w.stands(t, oldVersion, oldRows)
@@ -124,7 +124,7 @@ func TestR15OperatorGoesBackAfterCommit(t *testing.T) {
 	require.Contains(t, st.Needed(), st.Aside[0].Refs["ASP"])
 	recs, err := rollback.ReadJournal(u.Dir)
 	require.NoError(t, err)
-	i = slices.IndexFunc(recs, func(r rollback.Record) bool { return r.Plan != nil && r.Plan.Back != nil })
+	i = slices.IndexFunc(recs, func(r rollback.Record) bool { return r.Plan != nil && r.Plan.Revert != nil })
 	require.Equal(t, "reports are empty", recs[i].Reason)
 	require.Equal(t, "tester", recs[i].Who)
 
@@ -142,10 +142,10 @@ func TestR15RollbackIsUndone(t *testing.T) {
 	w.enter(t, oldVersion, lateRows)
 
 	u := w.update() // from the old version to the new one again
-	plan, err := u.PlanBack(t.Context())
+	plan, err := u.PlanRevert(t.Context())
 	require.NoError(t, err)
-	require.True(t, plan.Back.Undo)
-	_, err = u.RollBack(t.Context(), plan.Hash, "it was the printer")
+	require.True(t, plan.Revert.Undo)
+	_, err = u.Revert(t.Context(), plan.Hash, "it was the printer")
 	require.NoError(t, err)
 	w.stands(t, newVersion, newRows)
 	st := w.status(t)
@@ -188,16 +188,16 @@ func TestAsideIsKeptUntilAPersonForgetsIt(t *testing.T) {
 func TestRollbackRefusesWhatWasNotShown(t *testing.T) {
 	w := committedWorld(t, "ASP")
 	u := w.backwards()
-	plan, err := u.PlanBack(t.Context())
+	plan, err := u.PlanRevert(t.Context())
 	require.NoError(t, err)
-	forward := w.status(t).Back.Update
+	forward := w.status(t).RestorePoint.Update
 	for _, confirmed := range []string{"", "yes", forward, plan.Hash[1:]} {
-		_, err = u.RollBack(t.Context(), confirmed, "reports are empty")
+		_, err = u.Revert(t.Context(), confirmed, "reports are empty")
 		requireRefusal(t, err, rollback.ReasonPlanChanged)
 	}
-	_, err = u.RollBack(t.Context(), plan.Hash, " ")
+	_, err = u.Revert(t.Context(), plan.Hash, " ")
 	requireRefusal(t, err, rollback.ReasonSetup)
-	_, err = u.Run(t.Context(), plan)
+	_, err = u.Run(t.Context(), plan.Plan)
 	require.ErrorIs(t, err, rollback.ErrRefused, "a rollback is not run as an update")
 	require.NotContains(t, w.calls, "fence.close")
 
@@ -209,7 +209,7 @@ func TestRollbackRefusesWhatWasNotShown(t *testing.T) {
 	require.NoError(t, err)
 	_, err = next.Run(t.Context(), p)
 	require.NoError(t, err)
-	_, err = u.RollBack(t.Context(), plan.Hash, "reports are empty")
+	_, err = u.Revert(t.Context(), plan.Hash, "reports are empty")
 	require.ErrorIs(t, err, rollback.ErrRefused)
 	next.Parts[0].From, next.Parts[0].To = next.Parts[0].To, next.Parts[0].From
 	res, err := rollBack(t, next)
@@ -231,7 +231,9 @@ func TestRollbackIsRefusedWithoutAWay(t *testing.T) {
 		"less data":        {func(_ *testing.T, _ *world, u *rollback.Update) { u.Data, u.NoData = nil, "hurry" }, rollback.ReasonSetup},
 		"R10 Setup gone":   {func(_ *testing.T, w *world, _ *rollback.Update) { _ = os.Remove(w.path("archive.ASP." + oldVersion)) }, rollback.ReasonInstaller},
 		"R10 today's gone": {func(_ *testing.T, w *world, _ *rollback.Update) { _ = os.Remove(w.path("archive.ASP." + newVersion)) }, rollback.ReasonPrevious},
-		"R9 snapshot gone": {func(t *testing.T, w *world, _ *rollback.Update) { _ = os.Remove(w.path(w.status(t).Back.Refs["ASP"])) }, rollback.ReasonBackup},
+		"R9 snapshot gone": {func(t *testing.T, w *world, _ *rollback.Update) {
+			_ = os.Remove(w.path(w.status(t).RestorePoint.Refs["ASP"]))
+		}, rollback.ReasonBackup},
 		"another installed": {func(t *testing.T, w *world, _ *rollback.Update) {
 			w.write(t, "app.ASP", "7.13.200")
 			w.write(t, "data.ASP", "schema 7.13.200\n")
@@ -246,12 +248,12 @@ func TestRollbackIsRefusedWithoutAWay(t *testing.T) {
 			w := committedWorld(t, "ASP")
 			u := w.backwards()
 			c.change(t, w, u)
-			_, err := u.PlanBack(t.Context())
+			_, err := u.PlanRevert(t.Context())
 			requireRefusal(t, err, c.want)
 			require.NotContains(t, w.calls, "fence.close")
 		})
 	}
-	_, err := newWorld(t, "ASP").backwards().PlanBack(t.Context())
+	_, err := newWorld(t, "ASP").backwards().PlanRevert(t.Context())
 	requireRefusal(t, err, rollback.ReasonNothingToDo)
 
 	w := newWorld(t, "ASP") // R3: before a first installation there is nothing
@@ -260,7 +262,7 @@ func TestRollbackIsRefusedWithoutAWay(t *testing.T) {
 	require.NoError(t, err)
 	_, err = u.Run(t.Context(), plan)
 	require.NoError(t, err)
-	require.Nil(t, w.status(t).Back)
+	require.Nil(t, w.status(t).RestorePoint)
 }
 
 // TestGuardRefusesBeforeTheRestore takes away what either way needs, after
@@ -277,7 +279,7 @@ func TestGuardRefusesBeforeTheRestore(t *testing.T) {
 			_ = os.Remove(w.path("archive.ASP." + newVersion))
 		}, rollback.ReasonPrevious},
 		"R9 fresh damaged":    {func(w *world, _ *rollback.Update, p *rollback.Pending) { _ = w.put(p.Refs["ASP"], "x") }, rollback.ReasonBackup},
-		"R15 old one damaged": {func(w *world, _ *rollback.Update, p *rollback.Pending) { _ = w.put(p.Plan.Back.Refs["ASP"], "x") }, rollback.ReasonBackup},
+		"R15 old one damaged": {func(w *world, _ *rollback.Update, p *rollback.Pending) { _ = w.put(p.Revert.Refs["ASP"], "x") }, rollback.ReasonBackup},
 		"R13 window closed":   {func(_ *world, u *rollback.Update, _ *rollback.Pending) { u.Window = &window{closed: true} }, rollback.ReasonWindow},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -293,7 +295,7 @@ func TestGuardRefusesBeforeTheRestore(t *testing.T) {
 			require.Equal(t, rollback.Abandoned, res.Outcome)
 			require.NotContains(t, w.calls, "restore ASP")
 			w.stands(t, newVersion, newRows)
-			require.NotNil(t, w.status(t).Back, "the way back is still known")
+			require.NotNil(t, w.status(t).RestorePoint, "the way back is still known")
 		})
 	}
 }
@@ -303,13 +305,13 @@ func TestRollbackThatFailsBringsTodayBack(t *testing.T) {
 	w.write(t, "archive.Опека."+oldVersion, "bad")
 	res, err := rollBack(t, w.backwards())
 	require.Equal(t, rollback.RolledBack, res.Outcome)
-	require.ErrorContains(t, err, "taken back: today's version and its data are in place")
+	require.ErrorContains(t, err, "rolled back: the version and the data from before are in place")
 	w.stands(t, newVersion, newRows)
 	st := w.status(t)
 	require.Empty(t, st.Quarantined, "what was once committed is not quarantined for it")
 	require.Empty(t, st.Aside, "nothing is aside: it is live")
 	require.Equal(t, newVersion, st.Committed["Опека"].Version)
-	require.NotNil(t, st.Back)
+	require.NotNil(t, st.RestorePoint)
 
 	w.write(t, "archive.Опека."+oldVersion, "good")
 	_, err = rollBack(t, w.backwards())
@@ -325,10 +327,10 @@ func TestRollbackFromAVersionThatIsDown(t *testing.T) {
 		w.write(t, "data.ASP", "schema "+newVersion+"\nbroken\n")
 		w.write(t, "archive.ASP."+oldVersion, kind)
 		w.write(t, "archive.ASP."+newVersion, "bad")
-		plan, err := w.backwards().PlanBack(t.Context())
+		plan, err := w.backwards().PlanRevert(t.Context())
 		require.NoError(t, err)
-		require.Equal(t, []string{"ASP"}, plan.Back.Unhealthy)
-		res, err := w.backwards().RollBack(t.Context(), plan.Hash, "it is down")
+		require.Equal(t, []string{"ASP"}, plan.Revert.Unhealthy)
+		res, err := w.backwards().Revert(t.Context(), plan.Hash, "it is down")
 		if kind == "good" {
 			require.NoError(t, err)
 			w.stands(t, oldVersion, oldRows)
@@ -352,10 +354,10 @@ func TestRollbackOfABundleLeavesThePartThatWasKept(t *testing.T) {
 	w.calls = nil
 	u = w.backwards()
 	u.Parts[1].From = u.Parts[1].To
-	plan, err = u.PlanBack(t.Context())
+	back, err := u.PlanRevert(t.Context())
 	require.NoError(t, err)
-	require.True(t, plan.Parts[1].Keep)
-	_, err = u.RollBack(t.Context(), plan.Hash, "reports are empty")
+	require.True(t, back.Parts[1].Keep)
+	_, err = u.Revert(t.Context(), back.Hash, "reports are empty")
 	require.NoError(t, err)
 	w.stands(t, oldVersion, oldRows)
 	require.Zero(t, count(w.calls, "install Опека "+oldVersion))
@@ -373,10 +375,10 @@ func TestRollbackWithoutDataInstallsThePreviousSetup(t *testing.T) {
 	require.NoError(t, err)
 	_, err = u.Run(t.Context(), plan)
 	require.NoError(t, err)
-	plan, err = bare(w.backwards()).PlanBack(t.Context())
+	back, err := bare(w.backwards()).PlanRevert(t.Context())
 	require.NoError(t, err)
-	require.Equal(t, "no data is restored", plan.Back.String())
-	_, err = bare(w.backwards()).RollBack(t.Context(), plan.Hash, "reports are empty")
+	require.Equal(t, "no data is restored", back.Revert.String())
+	_, err = bare(w.backwards()).Revert(t.Context(), back.Hash, "reports are empty")
 	require.NoError(t, err)
 	w.stands(t, oldVersion, oldRows)
 	require.Empty(t, w.status(t).Aside)
@@ -406,16 +408,16 @@ func TestRollbackSaysWhatWasEnteredSince(t *testing.T) {
 	_, err = u.Run(t.Context(), plan)
 	require.NoError(t, err)
 	w.enter(t, newVersion, newRows+"row 4\n")
-	plan, err = count(w.backwards(), nil).PlanBack(t.Context())
+	back, err := count(w.backwards(), nil).PlanRevert(t.Context())
 	require.NoError(t, err)
-	require.Equal(t, map[string]map[string]int64{"ASP": {"rows": 2}}, plan.Back.Entered)
-	require.Contains(t, plan.Back.String(), "ASP rows +2")
+	require.Equal(t, map[string]map[string]int64{"ASP": {"rows": 2}}, back.Revert.Entered)
+	require.Contains(t, back.Revert.String(), "ASP rows +2")
 
-	silent, err := count(w.backwards(), errors.New("too busy to count")).PlanBack(t.Context())
+	silent, err := count(w.backwards(), errors.New("too busy to count")).PlanRevert(t.Context())
 	require.NoError(t, err, "a count is no safety")
-	require.Empty(t, silent.Back.Entered)
+	require.Empty(t, silent.Revert.Entered)
 	w.enter(t, newVersion, oldRows)
-	_, err = count(w.backwards(), nil).RollBack(t.Context(), plan.Hash, "users work on meanwhile")
+	_, err = count(w.backwards(), nil).Revert(t.Context(), back.Hash, "users work on meanwhile")
 	require.NoError(t, err)
 }
 

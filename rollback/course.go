@@ -1,0 +1,79 @@
+package rollback
+
+import (
+	"context"
+)
+
+// A course is what an update and an operator's rollback do differently. They
+// share the rest: lock, journal, steps, guards, and the rollback to the state
+// before them.
+type course interface {
+	// verify reads back from the disk what is needed besides the snapshots
+	// that were just made.
+	verify(ctx context.Context, u *Update) error
+	// forward does what the plan says after the guard, to the commit. After
+	// a restart it goes on with what is left.
+	forward(ctx context.Context, e *engine) (Result, error)
+	// resume goes on after a crash between the first damage and the commit,
+	// behind the closed fence. Ended reports whether an installer was left
+	// running and came to its end.
+	resume(ctx context.Context, e *engine, ended bool) (Result, error)
+	// unhealthy reports whether a part need not be healthy after a rollback.
+	unhealthy(part string) bool
+
+	// What the state learns from the journal: that another process took
+	// over, that this is committed, that it was rolled back.
+	recovered(p *Pending)
+	committed(s *Status, r Record)
+	rolledBack(s *Status, r Record)
+}
+
+// updating is the course of an update.
+type updating struct{}
+
+func (updating) verify(context.Context, *Update) error                  { return nil }
+func (updating) forward(ctx context.Context, e *engine) (Result, error) { return e.installAll(ctx) }
+func (updating) unhealthy(string) bool                                  { return false }
+func (updating) recovered(*Pending)                                     {}
+func (updating) committed(*Status, Record)                              {}
+
+// rolledBack quarantines the releases that failed.
+func (updating) rolledBack(s *Status, r Record) {
+	for _, part := range s.Pending.Plan.Parts {
+		if !part.Keep {
+			s.quarantine(part.Name, part.To, r)
+		}
+	}
+}
+
+// resume goes forward if the new version may be installed and proves to be
+// healthy.
+func (updating) resume(ctx context.Context, e *engine, ended bool) (Result, error) {
+	p, deadlines := e.st.Pending, e.u.Deadlines
+	switch {
+	case p.allInstalled() || p.allBegun() && ended:
+		return e.prove(ctx, deadlines.probe())
+	case p.allBegun() && p.Plan.alike() == "":
+		// The last installer ended unseen: perhaps well, perhaps in the same
+		// power cut. The probe decides, and need not wait as long.
+		return e.prove(ctx, min(deadlines.decide(), deadlines.probe()))
+	}
+	return e.rollBack(ctx, errInterrupted)
+}
+
+// installAll installs what is not installed yet, probes and commits.
+func (e *engine) installAll(ctx context.Context) (Result, error) {
+	for i, part := range e.u.Parts {
+		if e.plan().Parts[i].Keep || e.st.Pending.installed[part.Name] {
+			continue
+		}
+		reboot, err := e.install(ctx, part, part.To)
+		if err != nil {
+			return e.rollBack(ctx, err)
+		}
+		if reboot {
+			return e.awaitReboot()
+		}
+	}
+	return e.prove(ctx, e.u.Deadlines.probe())
+}

@@ -1,0 +1,120 @@
+package rollback
+
+import (
+	"slices"
+	"time"
+)
+
+// A Pending update has begun and not ended.
+type Pending struct {
+	Update    string // id
+	Plan      Plan
+	Revert    *Revert           // what an operator's rollback takes back, nil for an update
+	Step      Step              // the last step journaled
+	Direction Direction         // in which it goes
+	Damaged   bool              // an installer was, or may have been, started, or old data restored
+	Outcome   Outcome           // Committed, RolledBack or Abandoned once that is decided, NeedsOperator, or ""
+	Attempts  int               // recoveries since the damage, or since a person's last decision
+	Refs      map[string]string // snapshots by dataset
+	Reboot    string            // the boot that it waits to end, "" if it does not wait
+
+	course      course
+	since       time.Time                   // when its snapshots were begun
+	counts      map[string]map[string]int64 // rows by dataset and table, where known
+	begun       map[string]bool             // parts whose installer was, or may have been, started, or that may have been removed
+	installed   map[string]bool             // parts whose installer ended well
+	reinstalled map[string]bool             // parts whose previous version's installer ended well, on this attempt
+	retried     bool                        // a person had things at hand, and perhaps also parts that are not begun
+}
+
+func newPending(r Record) *Pending {
+	p := &Pending{
+		Update: r.Update, Plan: r.Plan.Plan, Revert: r.Plan.Revert, Direction: Forward, Refs: map[string]string{},
+		course: updating{}, since: r.Time, counts: map[string]map[string]int64{},
+		begun: map[string]bool{}, installed: map[string]bool{}, reinstalled: map[string]bool{},
+	}
+	if p.Revert != nil {
+		p.course = reverting{*p.Revert}
+	}
+	return p
+}
+
+// apply notes how far the update has come.
+func (p *Pending) apply(r Record) {
+	p.Step = r.Step
+	if r.Direction != "" {
+		p.Direction = r.Direction
+	}
+	switch r.Step {
+	case StepSnapshot:
+		p.snapshot(r)
+	case StepInstall:
+		p.install(r)
+	case StepRemove, StepRestore:
+		// Forward only in an operator's rollback, and then the first damage.
+		if r.Direction == Forward && r.Phase == Begin {
+			p.Damaged = true
+			if r.Step == StepRemove {
+				p.begun[r.Part] = true
+			}
+		}
+	case StepSettle:
+		if r.Ref != "" {
+			p.Reboot, p.installed[r.Part] = r.Ref, true
+		}
+	case StepReboot:
+		p.Reboot = ""
+		if r.Phase == Begin {
+			p.Reboot = r.Ref
+		}
+	case StepRecover:
+		p.Attempts++
+		clear(p.reinstalled)
+		p.course.recovered(p)
+	case StepOperator:
+		p.Outcome = NeedsOperator
+	case StepRetry:
+		p.Attempts, p.Outcome, p.retried = 0, "", true
+		clear(p.reinstalled)
+	}
+}
+
+func (p *Pending) snapshot(r Record) {
+	switch {
+	case r.Phase == Done:
+		p.Refs[r.Part] = r.Ref
+		if r.Counts != nil {
+			p.counts[r.Part] = r.Counts
+		}
+	case r.Phase == Begin && len(p.Refs) == 0:
+		p.since = r.Time
+	}
+}
+
+func (p *Pending) install(r Record) {
+	if r.Phase == Done {
+		p.Reboot = r.Ref
+	}
+	switch {
+	case r.Direction == Back && r.Phase == Done:
+		p.reinstalled[r.Part] = true
+	case r.Direction == Back:
+	case r.Phase == Begin:
+		p.Damaged = true
+		p.begun[r.Part] = true
+	case r.Phase == Done:
+		p.installed[r.Part] = true
+	}
+}
+
+// allBegun reports whether every part's installer was, or may have been,
+// started.
+func (p *Pending) allBegun() bool { return p.Plan.all(p.begun) }
+
+// allInstalled reports whether every part's installer ended well.
+func (p *Pending) allInstalled() bool { return p.Plan.all(p.installed) }
+
+// all reports whether every part that changes is in the set.
+func (p Plan) all(set map[string]bool) bool {
+	return !slices.ContainsFunc(p.Parts, func(part PlanPart) bool { return !part.Keep && !set[part.Name] })
+}

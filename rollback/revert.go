@@ -1,0 +1,287 @@
+package rollback
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+// A RevertPlan is what an operator's rollback would do, see
+// [Update.PlanRevert]. Making one writes nothing.
+type RevertPlan struct {
+	Plan
+	Revert Revert `json:"back"`
+}
+
+// A Revert is what an operator's rollback takes back, and what that costs.
+type Revert struct {
+	Update string            `json:"update"`         // the committed update that is taken back
+	Undo   bool              `json:"undo,omitempty"` // that update was an operator's rollback: this undoes it
+	Since  time.Time         `json:"since"`          // UTC; what was entered after it is kept aside, not merged
+	Refs   map[string]string `json:"refs,omitempty"` // the snapshots that are restored, by dataset
+	// Entered is how many rows there are more, or fewer, than in the
+	// snapshots, by dataset and table. A table with as many is left out,
+	// though its rows may have been changed, and so is a dataset that cannot
+	// count. It moves while users work, and the plan's hash does not cover it.
+	Entered map[string]map[string]int64 `json:"entered,omitempty"`
+	// Unhealthy are the parts that are not healthy now. They need not become
+	// so if the rollback fails and today's state comes back. The hash does
+	// not cover it.
+	Unhealthy []string `json:"unhealthy,omitempty"`
+}
+
+// Rows returns what Entered holds, in one line; "" if nothing is known of it.
+func (r Revert) Rows() string {
+	var changed []string
+	for _, name := range slices.Sorted(maps.Keys(r.Entered)) {
+		for _, table := range slices.Sorted(maps.Keys(r.Entered[name])) {
+			changed = append(changed, fmt.Sprintf("%s %s %+d", name, table, r.Entered[name][table]))
+		}
+	}
+	return strings.Join(changed, ", ")
+}
+
+// String returns in a sentence what going back costs. Times are UTC.
+func (r Revert) String() string {
+	if len(r.Refs) == 0 {
+		return "no data is restored"
+	}
+	s := "everything entered since " + r.Since.UTC().Format(time.RFC3339) + " is kept aside in a snapshot and not merged"
+	if rows := r.Rows(); rows != "" {
+		s += "; rows since: " + rows
+	}
+	return s
+}
+
+// PlanRevert checks the machine and returns what [Update.Revert] would do, or
+// a [*Refusal]. It takes no lock and writes nothing. The parts are those of
+// [Status].RestorePoint, in that order, with their roles filled in, and the
+// data is that of the update which is taken back.
+//
+// The installed version need not be healthy: that may be why it is left.
+func (u *Update) PlanRevert(ctx context.Context) (RevertPlan, error) {
+	st, err := u.unblocked()
+	if err != nil {
+		return RevertPlan{}, err
+	}
+	return u.planRevert(ctx, st)
+}
+
+func (u *Update) planRevert(ctx context.Context, st Status) (RevertPlan, error) {
+	if err := u.fitsRestorePoint(st); err != nil {
+		return RevertPlan{}, err
+	}
+	point := st.RestorePoint
+	p := RevertPlan{Revert: Revert{Update: point.Update, Undo: point.Undo, Since: point.Since, Refs: maps.Clone(point.Refs)}}
+	for _, part := range u.Parts {
+		pp := PlanPart{Name: part.Name, From: part.From, To: part.To, Keep: part.From.same(part.To)}
+		got, err := u.look(ctx, part)
+		switch {
+		case err != nil:
+			p.Revert.Unhealthy = append(p.Revert.Unhealthy, part.Name)
+		case got != part.From.Version:
+			return RevertPlan{}, refuse(ReasonInstalled, part.Name, "version %q is installed, the rollback goes from %s; adopt it if it was installed by other means", got, part.From.Version)
+		}
+		if !pp.Keep {
+			if err := u.checkInstallers(ctx, part); err != nil {
+				return RevertPlan{}, err
+			}
+		}
+		p.Parts = append(p.Parts, pp)
+	}
+	if err := u.verifyRefs(ctx, point.Refs); err != nil {
+		return RevertPlan{}, err
+	}
+	for _, d := range u.Data {
+		if diff := entered(point.Counts[d.Name], u.count(ctx, d)); len(diff) > 0 {
+			if p.Revert.Entered == nil {
+				p.Revert.Entered = map[string]map[string]int64{}
+			}
+			p.Revert.Entered[d.Name] = diff
+		}
+	}
+	if err := u.complete(ctx, &p.Plan); err != nil {
+		return RevertPlan{}, err
+	}
+	p.Steps = u.steps(p.Plan, reverting{p.Revert}.steps(u, p.Plan))
+	p.Hash = p.hash()
+	return p, nil
+}
+
+// hash covers what [Plan].Hash does, and what is taken back.
+func (p RevertPlan) hash() string {
+	p.Plan = p.decisive()
+	p.Revert.Entered, p.Revert.Unhealthy = nil, nil
+	return hashOf(p)
+}
+
+// fitsRestorePoint refuses where the journal has no restore point for these
+// parts and this data. A restore that has nothing to restore must never count
+// as one.
+func (u *Update) fitsRestorePoint(st Status) error {
+	point := st.RestorePoint
+	if point == nil {
+		return refuse(ReasonNothingToDo, "", "R15: the journal has no committed update to go back from")
+	}
+	same := len(point.Parts) == len(u.Parts) && len(point.Refs) == len(u.Data)
+	for i := 0; same && i < len(point.Parts); i++ {
+		want, have := point.Parts[i], u.Parts[i]
+		same = want.Name == have.Name && have.Setup == Release{} && want.From.same(have.From) && want.To.same(have.To)
+	}
+	for i := 0; same && i < len(u.Data); i++ {
+		same = point.Refs[u.Data[i].Name] != ""
+	}
+	if !same {
+		return refuse(ReasonSetup, "", "update %s was committed with other parts or data than given; go back with those that it had", point.Update)
+	}
+	for _, part := range point.Parts {
+		if was, ok := st.Committed[part.Name]; ok && !was.same(part.From) {
+			return refuse(ReasonInstalled, part.Name, "%s was adopted after update %s: its snapshots are not of the version before", was, point.Update)
+		}
+	}
+	return nil
+}
+
+// Revert is the operator's rollback, a person's decision to go back after a
+// commit (R15): to the version before and to the data as it was before the
+// update, or, after a rollback, forward again to what that one left. It takes
+// a snapshot of today's state first, which is kept: what was entered since is
+// not merged into the data that is restored, see [Status].Aside.
+//
+// Confirmed is the Hash of a plan from [Update.PlanRevert] that the person was
+// shown: if what would be done is no longer that, nothing is begun. The reason
+// is recorded.
+//
+// The order: lock → recover what is pending → plan again → journal the intent
+// → close the fence → stop the application → back every dataset up and read
+// it back → guard, which re-reads the window, the Setups of both versions, and
+// old and fresh snapshots → first damage: remove, where the kind needs it →
+// restore every dataset → install → start → probe → commit → open the fence.
+//
+// The outcome is [Committed] once the version gone back to is committed. The
+// version that was left is then quarantined; one that is gone back to is not
+// any more. If a step fails today's state is brought back, data and Setup,
+// and the outcome is [RolledBack]. After a crash [Update.Recover] goes on
+// with it, as a person wanted it, until the attempts are used up. The error
+// is as that of [Update.Run].
+func (u *Update) Revert(ctx context.Context, confirmed, reason string) (Result, error) {
+	if strings.TrimSpace(reason) == "" {
+		return Result{Outcome: Nothing}, refuse(ReasonSetup, "", "a decision needs a reason")
+	}
+	e, err := u.open("rolling back")
+	if err != nil {
+		return Result{Outcome: Nothing}, err
+	}
+	defer e.close()
+	if res, err := e.recover(ctx); err != nil || res.Outcome == AwaitingReboot {
+		return res, err
+	}
+	now, err := u.planRevert(ctx, e.st)
+	if err != nil {
+		return Result{Outcome: Nothing}, err
+	}
+	if confirmed == "" || confirmed != now.Hash {
+		return Result{Outcome: Nothing}, refuse(ReasonPlanChanged, "", "what was confirmed is not what would be done now; look at the plan of the rollback and confirm its hash")
+	}
+	return e.carryOut(ctx, RecordedPlan{Plan: now.Plan, Revert: &now.Revert}, reason)
+}
+
+// reverting is the course of an operator's rollback.
+type reverting struct{ Revert }
+
+// steps lists what is done between the guard and the installers.
+func (c reverting) steps(u *Update, p Plan) (list []PlanStep) {
+	for _, part := range c.removed(u, p) {
+		list = append(list, PlanStep{StepRemove, part.Name})
+	}
+	for _, name := range p.Data {
+		list = append(list, PlanStep{StepRestore, name})
+	}
+	return list
+}
+
+// removed are the parts whose version is taken off where the kind needs it,
+// the last one first. An undo is an upgrade, which needs no removing.
+func (c reverting) removed(u *Update, p Plan) (parts []Part) {
+	for i, part := range slices.Backward(u.Parts) {
+		if _, ok := part.Installer.(Remover); ok && !c.Undo && !p.Parts[i].Keep {
+			parts = append(parts, part)
+		}
+	}
+	return parts
+}
+
+// verify reads back the snapshots that are restored.
+func (c reverting) verify(ctx context.Context, u *Update) error { return u.verifyRefs(ctx, c.Refs) }
+
+// forward restores the old snapshots and installs the version before.
+func (c reverting) forward(ctx context.Context, e *engine) (Result, error) {
+	// With a part installed, this goes on after the restart that it asked
+	// for, and the old data is in place already.
+	if len(e.st.Pending.installed) == 0 {
+		if err := c.restore(ctx, e); err != nil {
+			return e.rollBack(ctx, err)
+		}
+	}
+	return e.installAll(ctx)
+}
+
+// restore is the first damage.
+func (c reverting) restore(ctx context.Context, e *engine) error {
+	for _, part := range c.removed(e.u, e.plan()) {
+		if err := e.remove(ctx, part, part.From); err != nil {
+			return err
+		}
+	}
+	return e.restoreAll(ctx, c.Refs)
+}
+
+// resume goes on with what a person decided. Restoring and installing anew is
+// as idempotent as in any rollback, so that nothing need be guessed; a restart
+// may have started the application.
+func (c reverting) resume(ctx context.Context, e *engine, _ bool) (Result, error) {
+	if e.st.Pending.allInstalled() {
+		return e.prove(ctx, e.u.Deadlines.probe())
+	}
+	if err := e.app(ctx, StepStop); err != nil {
+		return e.rollBack(ctx, err)
+	}
+	return c.forward(ctx, e)
+}
+
+// unhealthy parts were so before the operator's rollback that failed.
+func (c reverting) unhealthy(part string) bool { return slices.Contains(c.Unhealthy, part) }
+
+// recovered begins anew, unless everything is installed.
+func (c reverting) recovered(p *Pending) {
+	if !p.allInstalled() {
+		clear(p.installed)
+	}
+}
+
+// rolledBack quarantines nothing: what failed here was once committed.
+func (c reverting) rolledBack(*Status, Record) {}
+
+// committed lifts the quarantine of what was gone back to, by a person's
+// word, and quarantines what was left, unless this is an undo. Today's state,
+// as it was, is kept aside; what was restored is live again and no longer
+// aside.
+func (c reverting) committed(s *Status, r Record) {
+	for _, part := range s.Pending.Plan.Parts {
+		if part.Keep {
+			continue
+		}
+		s.lift(part.Name, part.To)
+		if !c.Undo {
+			s.quarantine(part.Name, part.From, r)
+		}
+	}
+	s.Aside = slices.DeleteFunc(s.Aside, func(p RestorePoint) bool { return p.Update == c.Update })
+	if point := s.Pending.restorePoint(); point != nil && len(point.Refs) > 0 {
+		point.Counts = nil
+		s.Aside = append(s.Aside, *point)
+	}
+}
