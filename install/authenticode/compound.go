@@ -17,6 +17,7 @@ import (
 type compound struct {
 	cfb.Header
 	r     *reader
+	high  bool // sizes have 64 bits
 	fat   []uint32
 	minis []uint32
 	small []uint32 // the sectors that hold the small ones
@@ -38,7 +39,8 @@ const (
 	free       = 0xffffffff
 	none       = 0xffffffff // no such entry
 
-	miniSector = 64 // bytes of a small sector
+	miniSector = 64   // bytes of a small sector
+	miniCutoff = 4096 // streams below this size are in small sectors
 
 	maxTable = 16 << 20 // of the directory; it has 128 bytes for each stream
 	maxDepth = 32       // of storages in storages; an MSI has one level, a transform in it two
@@ -50,13 +52,18 @@ func readCompound(r *reader) (*compound, error) {
 		return nil, err
 	}
 	h, err := cfb.ParseHeader(b)
-	if err != nil || h.ByteOrder != 0xfffe || h.MiniShift != 6 || h.Cutoff != 4096 {
+	le := binary.LittleEndian
+	if err != nil || le.Uint16(b[28:]) != 0xfffe || le.Uint16(b[32:]) != 6 || le.Uint32(b[56:]) != miniCutoff {
 		return nil, malformed("header")
 	}
-	if h.Version != 3 && h.Version != 4 || (h.Version == 4) != (h.Sector == 4096) {
+	c := &compound{Header: h, r: r}
+	switch version := le.Uint16(b[26:]); {
+	case version == 3 && h.Sector == 512:
+	case version == 4 && h.Sector == 4096:
+		c.high = true
+	default:
 		return nil, malformed("version")
 	}
-	c := &compound{Header: h, r: r}
 	if err := c.readFAT(); err != nil {
 		return nil, err
 	}
@@ -64,8 +71,8 @@ func readCompound(r *reader) (*compound, error) {
 	if err != nil {
 		return nil, err
 	}
-	if h.MiniCount > 0 {
-		t, err := c.table(h.Minis)
+	if le.Uint32(b[64:]) > 0 {
+		t, err := c.table(le.Uint32(b[60:]))
 		if err != nil {
 			return nil, err
 		}
@@ -82,9 +89,9 @@ func (c *compound) sectors() int { return int((c.r.size - 1) / c.Sector) }
 // readFAT reads the table of what sector follows which. The sectors of the
 // table itself are listed in the header, and then in a chain of sectors.
 func (c *compound) readFAT() error {
-	list := numbers(c.Table)
+	list := numbers(c.Raw[76:])
 	perSector := int(c.Sector / 4)
-	for next, n := c.NextTable, 0; next < endOfChain; n++ {
+	for next, n := binary.LittleEndian.Uint32(c.Raw[68:]), 0; next < endOfChain; n++ {
 		if n > c.sectors() {
 			return malformed("table of sectors")
 		}
@@ -169,7 +176,7 @@ func numbers(b []byte) []uint32 {
 
 // readTree makes storages and streams out of the directory.
 func (c *compound) readTree(dir []byte) error {
-	t := tree{dir: dir, seen: make([]bool, len(dir)/cfb.EntrySize), left: c.r.size, high: c.Version == 4}
+	t := tree{dir: dir, seen: make([]bool, len(dir)/cfb.EntrySize), left: c.r.size, high: c.high}
 	root, err := t.node(0)
 	if err != nil {
 		return err
@@ -260,7 +267,7 @@ func (t *tree) fill(storage *node, depth int) error {
 // copy writes what is in a stream.
 func (c *compound) copy(ctx context.Context, w io.Writer, n *node) error {
 	size, fat, sector := n.size, c.fat, c.Sector
-	if size < int64(c.Cutoff) {
+	if size < miniCutoff {
 		fat, sector = c.minis, miniSector
 	}
 	list, err := chain(fat, n.start, sectorsFor(size, sector))

@@ -20,18 +20,11 @@ const (
 // ErrDamaged is the error of a header that is not one of a compound file.
 var ErrDamaged = errors.New("the compound file's header is damaged")
 
-// A Header is what the file says of itself. Only its sector size was checked.
+// A Header is the beginning of a file.
 type Header struct {
-	Version   uint16 // 3 or 4
-	ByteOrder uint16 // 0xfffe
+	Raw       []byte // [HeaderSize] bytes, unchecked but for those below
 	Sector    int64  // bytes of a sector: 512 or 4096
-	MiniShift uint16 // 6: small sectors have 64 bytes
-	Cutoff    uint32 // streams below this size are in small sectors
 	Directory uint32 // the first sector of the directory
-	Minis     uint32 // the first sector of the table of small sectors
-	MiniCount uint32 // how many sectors that table has
-	NextTable uint32 // the first sector that continues Table
-	Table     []byte // numbers of the sectors that hold the table of sectors
 }
 
 // ParseHeader reads the first bytes of a file, [HeaderSize] or more.
@@ -39,16 +32,11 @@ func ParseHeader(b []byte) (Header, error) {
 	if len(b) < HeaderSize || string(b[:len(Magic)]) != Magic {
 		return Header{}, ErrDamaged
 	}
-	le := binary.LittleEndian
-	shift := le.Uint16(b[30:])
+	shift := binary.LittleEndian.Uint16(b[30:])
 	if shift != 9 && shift != 12 {
 		return Header{}, ErrDamaged
 	}
-	return Header{
-		Version: le.Uint16(b[26:]), ByteOrder: le.Uint16(b[28:]), Sector: 1 << shift, MiniShift: le.Uint16(b[32:]),
-		Directory: le.Uint32(b[48:]), Cutoff: le.Uint32(b[56:]), Minis: le.Uint32(b[60:]), MiniCount: le.Uint32(b[64:]),
-		NextTable: le.Uint32(b[68:]), Table: b[76:HeaderSize],
-	}, nil
+	return Header{Raw: b[:HeaderSize], Sector: 1 << shift, Directory: binary.LittleEndian.Uint32(b[48:])}, nil
 }
 
 // Offset returns where a sector is in the file: the header is in the place of
