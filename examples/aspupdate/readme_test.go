@@ -5,47 +5,94 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"github.com/urfave/cli/v3"
 
 	"github.com/aspupdate/aspupdate/examples/internal/site"
+	"github.com/aspupdate/aspupdate/rollback"
 )
 
-// TestReadmeTellsTheTruth compiles the README's programs, reads its
-// configuration and compares its table of exit codes.
-func TestReadmeTellsTheTruth(t *testing.T) {
-	b, err := os.ReadFile("../../README.md")
-	require.NoError(t, err)
-	readme := strings.ReplaceAll(string(b), "\r\n", "\n")
-	for code, exit := range exitTable {
-		require.Contains(t, readme, fmt.Sprintf("| %d | %s |\n", code, exit.meaning))
-	}
-	blocks := func(language string) (list []string) {
-		for _, part := range strings.Split(readme, "```"+language+"\n")[1:] {
-			text, _, _ := strings.Cut(part, "```")
-			list = append(list, text)
-		}
-		return list
-	}
-	programs := blocks("go")
-	require.Len(t, programs, 2)
-	embed, err := os.ReadFile("../embed/main.go")
-	require.NoError(t, err)
-	roles, _, ok := strings.Cut(string(embed), "func main() {")
-	require.True(t, ok)
-	for i, text := range []string{programs[0], roles + programs[1]} {
-		dir, err := os.MkdirTemp("..", "readme-") // inside the module, for its imports
-		require.NoError(t, err)
-		t.Cleanup(func() { _ = os.RemoveAll(dir) })
-		require.NoError(t, os.WriteFile(filepath.Join(dir, "main.go"), []byte(text), 0o600))
-		out, err := exec.Command("go", "vet", "./"+filepath.ToSlash(dir)).CombinedOutput()
-		require.NoError(t, err, "program %d: %s", i+1, out)
-		require.LessOrEqual(t, strings.Count(programs[i], "\n"), 22)
-	}
+const (
+	landing     = "../../README.md"
+	landingRU   = "../../README.ru.md"
+	manual      = "README.md"
+	operations  = "OPERATIONS.md"
+	contributor = "../../CONTRIBUTING.md"
+)
 
-	configs := blocks("toml")
+// readDocument returns a document's text.
+func readDocument(t *testing.T, path string) string {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	require.NoError(t, err)
+	return strings.ReplaceAll(string(b), "\r\n", "\n")
+}
+
+// blocks returns a document's fenced blocks of one language.
+func blocks(text, language string) (list []string) {
+	for _, part := range strings.Split(text, "```"+language+"\n")[1:] {
+		block, _, _ := strings.Cut(part, "```")
+		list = append(list, block)
+	}
+	return list
+}
+
+// rows returns the cells of the table that follows a heading.
+func rows(t *testing.T, text, heading string) (list [][]string) {
+	t.Helper()
+	_, rest, ok := strings.Cut(text, "\n"+heading+"\n")
+	require.True(t, ok, heading)
+	rest, _, _ = strings.Cut(rest, "\n#")
+	for line := range strings.Lines(rest) {
+		if cells := strings.Split(strings.TrimSpace(line), "|"); len(cells) > 2 && !strings.Contains(line, "---") {
+			list = append(list, cells[1:len(cells)-1])
+		}
+	}
+	require.Greater(t, len(list), 1, heading)
+	return list[1:]
+}
+
+// TestManualHasTheExitCodes compares the manual's table with the program's; the
+// Russian one has a line for each code.
+func TestManualHasTheExitCodes(t *testing.T) {
+	t.Parallel()
+	english, russian := readDocument(t, manual), readDocument(t, landingRU)
+	for code, exit := range exitTable {
+		assert.Contains(t, english, fmt.Sprintf("\n| %d | %s |\n", code, exit.meaning))
+		assert.Contains(t, russian, fmt.Sprintf("\n| %d | ", code))
+	}
+	assert.Len(t, rows(t, english, "## Exit codes"), len(exitTable))
+}
+
+// TestReadmePrograms compiles the README's program, and finds its other one in
+// the embed example, which another test builds and runs.
+func TestReadmePrograms(t *testing.T) {
+	t.Parallel()
+	programs := blocks(readDocument(t, landing), "go")
+	require.Len(t, programs, 2)
+	dir, err := os.MkdirTemp("..", "readme-") // inside the module, for its imports
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "main.go"), []byte(programs[0]), 0o600))
+	out, err := exec.Command("go", "vet", "./"+filepath.ToSlash(dir)).CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	require.Contains(t, readDocument(t, "../embed/main.go"), programs[1])
+	for _, text := range programs {
+		require.LessOrEqual(t, strings.Count(text, "\n"), 25)
+	}
+}
+
+// TestManualConfiguration loads the manual's configuration.
+func TestManualConfiguration(t *testing.T) {
+	t.Parallel()
+	configs := blocks(readDocument(t, manual), "toml")
 	require.Len(t, configs, 1)
 	dir := t.TempDir()
 	secrets := filepath.Join(dir, "etc", "aspupdate")
@@ -56,6 +103,173 @@ func TestReadmeTellsTheTruth(t *testing.T) {
 	path := filepath.Join(dir, "aspupdate.toml")
 	text := strings.ReplaceAll(configs[0], `"/`, `"`+filepath.ToSlash(dir)+`/`) // absolute on Windows too
 	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
-	_, err = site.Load(path)
+	_, err := site.Load(path)
 	require.NoError(t, err)
+}
+
+// TestManualNamesTheFieldsOfJSON compares the manual's tables of JSON documents
+// with the types that are written.
+func TestManualNamesTheFieldsOfJSON(t *testing.T) {
+	t.Parallel()
+	text := readDocument(t, manual)
+	documents := map[string]any{
+		"`aspupdate.result/1`": resultDoc{}, "`aspupdate.plan/1`": planDoc{}, "`aspupdate.status/1`": statusDoc{},
+		"`aspupdate.check/1`": checkDoc{}, "`aspupdate.calendar/1`": calendarDoc{}, "`aspupdate.archive/1`": archiveDoc{},
+		"`aspupdate.backups/1`": backupsDoc{}, "`aspupdate.doctor/1`": doctorDoc{}, "`aspupdate.event/1`": site.Event{},
+	}
+	for _, row := range rows(t, text, "## JSON") {
+		schema := strings.TrimSpace(row[0])
+		require.Contains(t, documents, schema)
+		compareFields(t, schema, "schema, "+row[2], reflect.TypeOf(documents[schema]))
+		delete(documents, schema)
+	}
+	require.Empty(t, documents)
+
+	shared := map[string]any{
+		"parts[]": rollback.PlanPart{}, "overrides[]": rollback.Override{}, "slot": rollback.Slot{}, "needs[]": rollback.Need{},
+		"steps[]": rollback.PlanStep{}, "release": rollback.Release{},
+	}
+	for _, row := range rows(t, text, "### Fields shared by several") {
+		name := strings.TrimSpace(row[0])
+		require.Contains(t, shared, name)
+		compareFields(t, name, row[1], reflect.TypeOf(shared[name]))
+		delete(shared, name)
+	}
+	require.Empty(t, shared)
+}
+
+// compareFields compares "a, b[] {c, d}" with the JSON fields of a type.
+func compareFields(t *testing.T, of, text string, typ reflect.Type) {
+	t.Helper()
+	fields := jsonFields(typ)
+	var names []string
+	for text = strings.TrimSpace(text); text != ""; {
+		end := strings.IndexAny(text, ", ")
+		if end < 0 {
+			end = len(text)
+		}
+		name := strings.TrimRight(text[:end], "[]{}")
+		names = append(names, name)
+		text = strings.TrimSpace(text[end:])
+		if strings.HasPrefix(text, "(") { // (as another one)
+			_, text, _ = strings.Cut(text, ")")
+		}
+		if strings.HasPrefix(text, "{") {
+			inner := text[1:closing(text)]
+			text = text[len(inner)+2:]
+			if f, ok := fields[name]; assert.True(t, ok, "%s has no field %s", of, name) {
+				compareFields(t, of+" "+name, inner, f)
+			}
+		}
+		text = strings.TrimLeft(text, ", ")
+	}
+	var want []string
+	for name := range fields {
+		want = append(want, name)
+	}
+	assert.ElementsMatch(t, want, names, of)
+}
+
+// closing returns where the brace closes that text begins with.
+func closing(text string) int {
+	depth := 0
+	for i, c := range text {
+		switch c {
+		case '{':
+			depth++
+		case '}':
+			if depth--; depth == 0 {
+				return i
+			}
+		}
+	}
+	return len(text)
+}
+
+// jsonFields returns the fields that a type has in JSON, embedded ones included.
+func jsonFields(typ reflect.Type) map[string]reflect.Type {
+	for typ.Kind() == reflect.Pointer || typ.Kind() == reflect.Slice {
+		typ = typ.Elem()
+	}
+	fields := map[string]reflect.Type{}
+	for f := range typ.Fields() {
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		switch {
+		case f.Anonymous && name == "":
+			for inner, typ := range jsonFields(f.Type) {
+				if _, outer := fields[inner]; !outer {
+					fields[inner] = typ
+				}
+			}
+		case name != "-" && f.IsExported():
+			fields[name] = f.Type
+		}
+	}
+	return fields
+}
+
+var (
+	codeSpan    = regexp.MustCompile("`([^`\n]+)`")
+	commandLine = regexp.MustCompile("(?m)(?:`|^    (?:\\./)?|^\\$ |/bin/|\\\\tools\\\\)aspupdate(?:\\.exe)? ([^`\"\n]+)")
+)
+
+// TestDocumentsNameCommands looks every command line of the documents up: its
+// commands and its flags exist. Each command is in the manual's table.
+func TestDocumentsNameCommands(t *testing.T) {
+	t.Parallel()
+	root := app()
+	for _, path := range []string{landing, landingRU, manual, operations, contributor} {
+		found := commandLine.FindAllStringSubmatch(readDocument(t, path), -1)
+		for _, m := range found {
+			known(t, path, root, strings.Fields(m[1]))
+		}
+		if path != contributor {
+			assert.NotEmpty(t, found, path)
+		}
+	}
+	documented := map[string]bool{}
+	for _, row := range rows(t, readDocument(t, manual), "## Commands") {
+		parent := root
+		for i, m := range codeSpan.FindAllStringSubmatch(row[0], -1) {
+			words := strings.Fields(m[1])
+			if i == 0 && len(words) > 1 && root.Command(words[0]) != nil && len(root.Command(words[0]).Commands) > 0 {
+				parent = root.Command(words[0]) // the others of the row are its commands as well
+				words = words[1:]
+			}
+			if parent.Command(words[0]) != nil {
+				documented[parent.Name+" "+words[0]] = true
+			}
+			known(t, manual, parent, words)
+		}
+	}
+	for _, c := range root.Commands {
+		if len(c.Commands) == 0 || c.Name == "demo" {
+			assert.True(t, documented["aspupdate "+c.Name], "the manual has no %s", c.Name)
+			continue
+		}
+		for _, sub := range c.Commands {
+			assert.True(t, documented[c.Name+" "+sub.Name], "the manual has no %s %s", c.Name, sub.Name)
+		}
+	}
+}
+
+// known fails unless the words are a command of the program with its flags.
+func known(t *testing.T, path string, cmd *cli.Command, words []string) {
+	t.Helper()
+	line := strings.Join(words, " ")
+	if words[0] == "completion" || words[0] == "--help" {
+		return // of the library for command lines
+	}
+	for len(words) > 0 && cmd.Command(words[0]) != nil {
+		cmd, words = cmd.Command(words[0]), words[1:]
+	}
+	if !assert.NotEqual(t, "aspupdate", cmd.Name, "%s: %s", path, line) {
+		return
+	}
+	for _, w := range words {
+		name, isFlag := strings.CutPrefix(strings.Trim(w, "[]`"), "--")
+		name = strings.TrimRight(name, ",.;")
+		assert.True(t, !isFlag || slices.ContainsFunc(cmd.Flags, func(f cli.Flag) bool { return slices.Contains(f.Names(), name) }),
+			"%s: %s: --%s is unknown", path, line, name)
+	}
 }

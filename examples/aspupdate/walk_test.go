@@ -12,13 +12,13 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestReadmeWalk takes the walk of a first use that the README shows, on a
+// TestManualWalk takes the walk of a first use that the manual shows, on a
 // vsftpd with installers that are shell scripts: each command is typed as it
 // stands there and says what stands there. "…" in a line stands for anything,
 // alone for any lines, and HASH for that of the plan last shown.
-func TestReadmeWalk(t *testing.T) {
+func TestManualWalk(t *testing.T) {
 	t.Parallel()
-	b, err := os.ReadFile("../../README.md")
+	b, err := os.ReadFile(manual)
 	require.NoError(t, err)
 	_, walk, ok := strings.Cut(strings.ReplaceAll(string(b), "\r\n", "\n"), "```console\n")
 	require.True(t, ok)
