@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/aspupdate/aspupdate/fetch/internal/names"
 	"github.com/aspupdate/aspupdate/version"
 )
 
@@ -35,7 +36,7 @@ var (
 	// ErrNotArchived: the archive has no such version (R10).
 	ErrNotArchived = errors.New("not in the archive")
 	// ErrUnsafeName: a name could mean something to a file system.
-	ErrUnsafeName = errors.New("unsafe name")
+	ErrUnsafeName = names.ErrUnsafe
 )
 
 // Error is what the package's functions return.
@@ -65,16 +66,16 @@ type Missing struct {
 
 func (m Missing) String() string {
 	if m.Version.IsZero() {
-		return fmt.Sprintf("%s: no %s to offer (%s)", show(m.Distribution), m.Variant, m.Why)
+		return fmt.Sprintf("%s: no %s to offer (%s)", names.Show(m.Distribution), m.Variant, m.Why)
 	}
-	return fmt.Sprintf("%s: no %s of %s (%s)", show(m.Distribution), m.Variant, m.Version, m.Why)
+	return fmt.Sprintf("%s: no %s of %s (%s)", names.Show(m.Distribution), m.Variant, m.Version, m.Why)
 }
 
 func (e *Error) Error() string {
 	var b strings.Builder
 	b.WriteString(e.Op)
 	if e.Name != "" {
-		b.WriteString(" " + show(e.Name))
+		b.WriteString(" " + names.Show(e.Name))
 	}
 	if e.Reason != nil {
 		b.WriteString(": " + e.Reason.Error())
@@ -102,8 +103,24 @@ func (e *Error) Unwrap() []error {
 	return all
 }
 
-// temporary reports whether err says of itself that trying again may help.
-func temporary(err error) bool {
-	e, ok := errors.AsType[*Error](err)
-	return ok && e.Temporary
+// Reason finds the sentinel that err wraps.
+func Reason(err error) error {
+	for _, r := range []error{ErrUnreachable, ErrCredentials, ErrUnknownDistribution, ErrNotFound, ErrNothing, ErrIncomplete, ErrChanged, ErrNoSpace, ErrMismatch, ErrNotArchived, ErrUnsafeName} {
+		if errors.Is(err, r) {
+			return r
+		}
+	}
+	return nil
+}
+
+// Wrap returns err as an *Error: err itself if it is one.
+func Wrap(op, name string, err error) error {
+	if e, ok := err.(*Error); ok { //nolint:errorlint // only the outermost error counts
+		return e
+	}
+	e := &Error{Op: op, Name: name, Reason: Reason(err), Err: err}
+	if cause, ok := errors.AsType[*Error](err); ok {
+		e.Code, e.Temporary = cause.Code, cause.Temporary
+	}
+	return e
 }

@@ -10,6 +10,8 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/aspupdate/aspupdate/fetch/internal/clock"
+	"github.com/aspupdate/aspupdate/fetch/internal/names"
 	"github.com/aspupdate/aspupdate/version"
 )
 
@@ -49,14 +51,14 @@ type Found struct {
 // it passed over. A distribution without any release is no error here; one
 // that is not on the server is [ErrUnknownDistribution].
 func (f Finder) Find(ctx context.Context, src Source, distribution string) (Found, error) {
-	src, done := keep(src)
+	src, done := Keep(src)
 	defer done()
-	look := look{f: f, now: clock(f.Now), src: src, found: Found{Distribution: distribution}}
+	look := look{f: f, now: clock.Now(f.Now), src: src, found: Found{Distribution: distribution}}
 	patterns, err := f.Layout.compile()
 	if err != nil {
 		return Found{}, err
 	}
-	dir, err := f.Layout.folder(distribution)
+	dir, err := f.Layout.directory(distribution)
 	if err != nil {
 		return Found{}, err
 	}
@@ -80,7 +82,7 @@ func (f Finder) Find(ctx context.Context, src Source, distribution string) (Foun
 		return Found{}, err
 	}
 	for _, s := range look.found.Skipped {
-		observe(f.Observe, Event{Kind: EventSkipped, Key: Key{Distribution: distribution, Version: s.Version}, Path: s.Path, Skipped: s})
+		f.observe(Event{Kind: EventSkipped, Distribution: distribution, Version: s.Version, Skipped: s})
 	}
 	return look.found, nil
 }
@@ -93,19 +95,19 @@ func (f Finder) Latest(ctx context.Context, src Source, distribution string, wan
 		return Release{}, err
 	}
 	for _, r := range found.Releases {
-		if r.has(want) {
+		if r.Has(want) {
 			return r, nil
 		}
-		f.lacks(r, want)
+		f.lacks(r)
 	}
 	return Release{}, &Error{Op: "find", Name: distribution, Reason: ErrNothing, Err: found.summary(want),
 		Hint: "look again later, or ask the vendor's support when the release is due"}
 }
 
 // lacks reports a release without the variant that is wanted.
-func (f Finder) lacks(r Release, want version.Variant) {
+func (f Finder) lacks(r Release) {
 	s := Skipped{Path: r.Files[0].Path, Why: SkipVariant, Version: r.Version}
-	observe(f.Observe, Event{Kind: EventSkipped, Key: Key{Distribution: r.Distribution, Version: r.Version, Variant: want}, Path: s.Path, Skipped: s})
+	f.observe(Event{Kind: EventSkipped, Distribution: r.Distribution, Version: r.Version, Skipped: s})
 }
 
 // summary says in a few words why nothing is offered.
@@ -165,19 +167,19 @@ func (f Finder) unknown(ctx context.Context, src Source, distribution string, ca
 	if err != nil {
 		return e // the hint is a courtesy
 	}
-	var names []string
+	var there []string
 	for _, entry := range entries {
-		if entry.Kind == KindFolder && isSafe(entry.Text()) {
-			names = append(names, entry.Text())
+		if entry.Kind == KindFolder && names.IsSafe(entry.Text()) {
+			there = append(there, entry.Text())
 		}
 	}
-	slices.Sort(names)
+	slices.Sort(there)
 	const enough = 10
-	if len(names) > enough {
-		names = append(names[:enough], "…")
+	if len(there) > enough {
+		there = append(there[:enough], "…")
 	}
-	if len(names) > 0 {
-		e.Hint = "the server has " + strings.Join(names, ", ")
+	if len(there) > 0 {
+		e.Hint = "the server has " + strings.Join(there, ", ")
 	}
 	return e
 }

@@ -3,6 +3,7 @@ package fetch_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -12,12 +13,9 @@ import (
 
 	"github.com/aspupdate/aspupdate/fetch"
 	"github.com/aspupdate/aspupdate/fetch/fetchtest"
+	"github.com/aspupdate/aspupdate/fetch/internal/lab"
 	"github.com/aspupdate/aspupdate/version"
 )
-
-var now = time.Date(2020, 3, 1, 12, 0, 0, 0, time.UTC)
-
-func finder() fetch.Finder { return fetch.Finder{Now: func() time.Time { return now }} }
 
 func numbersOf(found fetch.Found) (out []string) {
 	for _, r := range found.Releases {
@@ -41,8 +39,8 @@ func TestLayoutFindsTheUsualForms(t *testing.T) {
 		"Setup-7.12.100.zip", "Setup.7.12.100.exe", "Setup 7.12.100.7z", "setup_7.12.100.tar.gz", "7.12.100/Setup_7.12.100.exe",
 	} {
 		s := fetchtest.New(t)
-		s.Put("/asp/"+path, []byte("x"), released)
-		rel, err := finder().Latest(t.Context(), client(s), "asp", version.Setup)
+		s.Put("/asp/"+path, []byte("x"), lab.Released)
+		rel, err := lab.Finder().Latest(t.Context(), lab.Client(s), "asp", version.Setup)
 		require.NoError(t, err, path)
 		require.Equal(t, "7.12.100", rel.Version.String())
 		f, ok := rel.File(version.Setup)
@@ -55,17 +53,17 @@ func TestLayoutFindsTheUsualForms(t *testing.T) {
 func TestWhatDoesNotParseIsReportedAndNeverFatal(t *testing.T) {
 	s := fetchtest.New(t)
 	for path, mod := range map[string]time.Time{
-		"7.12.100/Setup.exe": released, "7.12.100/readme.txt": released, "7.12.100/Setup.txt": released,
-		"Setup.exe": released, "FullSetup": released, "7.4.100/Setup.exe": released, "7.12.100.1/Setup.exe": released,
-		"7.12.200/Setup_7.12.300.exe": released, "7.12.300/Setup/aux.exe": released, "Setup_7.12.400.exe.part": released,
-		"7.12.500/Setup.exe": released, "7.12.500/Setup.msi": released, "7.12.600-beta.1/Setup.exe": released, "x/y": released,
+		"7.12.100/Setup.exe": lab.Released, "7.12.100/readme.txt": lab.Released, "7.12.100/Setup.txt": lab.Released,
+		"Setup.exe": lab.Released, "FullSetup": lab.Released, "7.4.100/Setup.exe": lab.Released, "7.12.100.1/Setup.exe": lab.Released,
+		"7.12.200/Setup_7.12.300.exe": lab.Released, "7.12.300/Setup/aux.exe": lab.Released, "Setup_7.12.400.exe.part": lab.Released,
+		"7.12.500/Setup.exe": lab.Released, "7.12.500/Setup.msi": lab.Released, "7.12.600-beta.1/Setup.exe": lab.Released, "x/y": lab.Released,
 	} {
 		s.Put("/asp/"+path, []byte("x"), mod)
 	}
-	var ev events
-	f := finder()
-	f.Observe = ev.observe
-	found, err := f.Find(t.Context(), client(s), "asp")
+	var events lab.Events[fetch.Event]
+	f := lab.Finder()
+	f.Observe = events.Observe
+	found, err := f.Find(t.Context(), lab.Client(s), "asp")
 	require.NoError(t, err)
 	require.Equal(t, []string{"7.12.100"}, numbersOf(found))
 	for path, want := range map[string]fetch.Why{
@@ -77,12 +75,12 @@ func TestWhatDoesNotParseIsReportedAndNeverFatal(t *testing.T) {
 	} {
 		require.Equal(t, want, why(found, path), path)
 	}
-	require.Len(t, ev.of(fetch.EventSkipped), len(found.Skipped))
+	require.Len(t, events.All(func(e fetch.Event) bool { return e.Kind == fetch.EventSkipped }), len(found.Skipped))
 }
 
 func TestHostileNamesInListings(t *testing.T) {
 	s := fetchtest.New(t)
-	s.Put(setupPath, []byte("x"), released)
+	s.Put(lab.SetupPath, []byte("x"), lab.Released)
 	long := strings.Repeat("x", 4000)
 	hostile := []string{"../../etc/passwd", "..", "a/b", "/etc/passwd", "CON", "aux.exe", "dots...", "nul\x00byte", "esc\x1b[2J", `..\..\x`, long}
 	for _, features := range [][]string{nil, {"SIZE", "MDTM"}} {
@@ -104,7 +102,7 @@ func TestHostileNamesInListings(t *testing.T) {
 			}
 			return lines
 		})
-		found, err := finder().Find(t.Context(), client(s), "asp")
+		found, err := lab.Finder().Find(t.Context(), lab.Client(s), "asp")
 		require.NoError(t, err)
 		require.Equal(t, []string{"7.12.100"}, numbersOf(found))
 		for _, name := range hostile {
@@ -126,31 +124,26 @@ func TestHostileNamesInListings(t *testing.T) {
 // behind does not hide that its version is gone.
 func TestASidecarOfNothingIsReported(t *testing.T) {
 	s := fetchtest.New(t)
-	s.Put("/asp/7.12.100/Setup.exe", []byte("x"), released)
-	s.Put("/asp/7.12.100/Setup.exe.sha256", []byte("x"), released)
-	s.Put("/asp/7.12.100/Setup.sha256", []byte("x"), released)
-	s.Put("/asp/7.12.200/Setup.exe.sha256", []byte("x"), released)
-	found, err := finder().Find(t.Context(), client(s), "asp")
+	s.Put("/asp/7.12.100/Setup.exe", []byte("x"), lab.Released)
+	s.Put("/asp/7.12.100/Setup.exe.sha256", []byte("x"), lab.Released)
+	s.Put("/asp/7.12.100/Setup.sha256", []byte("x"), lab.Released)
+	s.Put("/asp/7.12.200/Setup.exe.sha256", []byte("x"), lab.Released)
+	found, err := lab.Finder().Find(t.Context(), lab.Client(s), "asp")
 	require.NoError(t, err)
 	require.Equal(t, []string{"7.12.100"}, numbersOf(found))
 	require.Equal(t, "/asp/7.12.100/Setup.exe.sha256", found.Releases[0].Files[0].Sidecar)
 	require.Len(t, found.Skipped, 2)
 	require.Equal(t, fetch.SkipName, why(found, "7.12.100/Setup.sha256"))
 	require.Equal(t, fetch.SkipName, why(found, "7.12.200/Setup.exe.sha256"))
-
-	w := newWatcher(t)
-	w.sees(t, client(s), "released: /asp/7.12.100, there at the first look")
-	s.Remove("/asp/7.12.100/Setup.exe")
-	w.sees(t, client(s), "vanished: /asp/7.12.100")
 }
 
 func TestLatestNeverGoesByDate(t *testing.T) {
 	s := fetchtest.New(t)
-	s.Put("/asp/7.12.200/Setup.exe", []byte("x"), released.AddDate(-1, 0, 0))
-	s.Put("/asp/7.12.100/Setup.exe", []byte("x"), released)
-	s.Put("/asp/7.9.900/Setup.exe", []byte("x"), released.AddDate(0, 1, 0))
-	s.Put("/asp/7.09.900/Setup.exe", []byte("x"), released.AddDate(0, 1, 0))
-	rel, err := finder().Latest(t.Context(), client(s), "asp", version.Setup)
+	s.Put("/asp/7.12.200/Setup.exe", []byte("x"), lab.Released.AddDate(-1, 0, 0))
+	s.Put("/asp/7.12.100/Setup.exe", []byte("x"), lab.Released)
+	s.Put("/asp/7.9.900/Setup.exe", []byte("x"), lab.Released.AddDate(0, 1, 0))
+	s.Put("/asp/7.09.900/Setup.exe", []byte("x"), lab.Released.AddDate(0, 1, 0))
+	rel, err := lab.Finder().Latest(t.Context(), lab.Client(s), "asp", version.Setup)
 	require.NoError(t, err)
 	require.Equal(t, "7.12.200", rel.Version.String())
 }
@@ -158,22 +151,22 @@ func TestLatestNeverGoesByDate(t *testing.T) {
 func TestR7BetasAndRegions(t *testing.T) {
 	s := fetchtest.New(t)
 	for _, v := range []string{"7.12.100", "7.12.200-beta.1", "7.12.200-beta.2"} {
-		s.Put("/asp/"+v+"/Setup.exe", []byte("x"), released)
+		s.Put("/asp/"+v+"/Setup.exe", []byte("x"), lab.Released)
 	}
-	f := finder()
-	found, err := f.Find(t.Context(), client(s), "asp")
+	f := lab.Finder()
+	found, err := f.Find(t.Context(), lab.Client(s), "asp")
 	require.NoError(t, err)
 	require.Equal(t, []string{"7.12.100"}, numbersOf(found))
 
 	f.Betas = true
-	found, err = f.Find(t.Context(), client(s), "asp")
+	found, err = f.Find(t.Context(), lab.Client(s), "asp")
 	require.NoError(t, err)
 	require.Equal(t, []string{"7.12.200-beta.2", "7.12.200-beta.1", "7.12.100"}, numbersOf(found))
 
 	f.Accept = func(distribution string, v version.Version) bool {
 		return distribution == "asp" && v.String() != "7.12.200-beta.2"
 	}
-	found, err = f.Find(t.Context(), client(s), "asp")
+	found, err = f.Find(t.Context(), lab.Client(s), "asp")
 	require.NoError(t, err)
 	require.Equal(t, []string{"7.12.200-beta.1", "7.12.100"}, numbersOf(found))
 	require.Equal(t, fetch.SkipRefused, why(found, "beta.2/Setup.exe"))
@@ -195,12 +188,12 @@ func TestAReleaseThatIsStillSettlingIsNotOffered(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := fetchtest.New(t)
-			s.Put("/asp/7.12.100/Setup.exe", []byte("x"), now.Add(-30*24*time.Hour))
-			s.Put("/asp/7.12.200/Setup.exe", []byte("x"), now.Add(-30*24*time.Hour))
-			s.Put("/asp/7.12.200/FullSetup.exe", []byte("x"), now.Add(-c.age))
-			f := finder()
+			s.Put("/asp/7.12.100/Setup.exe", []byte("x"), lab.Now.Add(-30*24*time.Hour))
+			s.Put("/asp/7.12.200/Setup.exe", []byte("x"), lab.Now.Add(-30*24*time.Hour))
+			s.Put("/asp/7.12.200/FullSetup.exe", []byte("x"), lab.Now.Add(-c.age))
+			f := lab.Finder()
 			f.Settle = c.settle
-			found, err := f.Find(t.Context(), client(s), "asp")
+			found, err := f.Find(t.Context(), lab.Client(s), "asp")
 			require.NoError(t, err)
 			if c.want {
 				require.Equal(t, []string{"7.12.200", "7.12.100"}, numbersOf(found))
@@ -217,50 +210,50 @@ func TestAReleaseThatIsStillSettlingIsNotOffered(t *testing.T) {
 func TestSettlingGoesByMDTMWhereAListingIsLocal(t *testing.T) {
 	s := fetchtest.New(t)
 	s.Features = []string{"SIZE", "MDTM"}
-	s.Put(setupPath, []byte("x"), now.Add(-time.Hour))
+	s.Put(lab.SetupPath, []byte("x"), lab.Now.Add(-time.Hour))
 	s.OnList(func(dir string) []string {
 		if dir != "/asp/7.12.100" {
 			return nil
 		}
 		return []string{"03-01-20  02:00PM                    1 Setup.exe"} // IIS
 	})
-	rel, err := finder().Latest(t.Context(), client(s), "asp", version.Setup)
+	rel, err := lab.Finder().Latest(t.Context(), lab.Client(s), "asp", version.Setup)
 	require.NoError(t, err)
-	require.True(t, rel.Files[0].Time.Equal(now.Add(-time.Hour)))
+	require.True(t, rel.Files[0].Time.Equal(lab.Now.Add(-time.Hour)))
 }
 
 func TestR3FullSetupNeedsItsSetup(t *testing.T) {
 	s := fetchtest.New(t)
-	s.Put("/asp/7.12.100/Setup.exe", []byte("x"), released)
-	s.Put("/asp/7.12.100/FullSetup.exe", []byte("x"), released)
-	s.Put("/asp/7.12.200/FullSetup.exe", []byte("x"), released)
-	s.Put("/asp/7.12.300/Setup.exe", []byte("x"), released)
-	rel, err := finder().Latest(t.Context(), client(s), "asp", version.FullSetup)
+	s.Put("/asp/7.12.100/Setup.exe", []byte("x"), lab.Released)
+	s.Put("/asp/7.12.100/FullSetup.exe", []byte("x"), lab.Released)
+	s.Put("/asp/7.12.200/FullSetup.exe", []byte("x"), lab.Released)
+	s.Put("/asp/7.12.300/Setup.exe", []byte("x"), lab.Released)
+	rel, err := lab.Finder().Latest(t.Context(), lab.Client(s), "asp", version.FullSetup)
 	require.NoError(t, err)
 	require.Equal(t, "7.12.100", rel.Version.String())
-	rel, err = finder().Latest(t.Context(), client(s), "asp", version.Setup)
+	rel, err = lab.Finder().Latest(t.Context(), lab.Client(s), "asp", version.Setup)
 	require.NoError(t, err)
 	require.Equal(t, "7.12.300", rel.Version.String())
 }
 
 func TestNothingThereAndUnknownDistribution(t *testing.T) {
 	s := fetchtest.New(t)
-	s.Put("/asp/readme.txt", []byte("x"), released)
-	s.Put("/Опека/readme.txt", []byte("x"), released)
-	_, err := finder().Latest(t.Context(), client(s), "asp", version.Setup)
+	s.Put("/asp/readme.txt", []byte("x"), lab.Released)
+	s.Put("/Опека/readme.txt", []byte("x"), lab.Released)
+	_, err := lab.Finder().Latest(t.Context(), lab.Client(s), "asp", version.Setup)
 	require.ErrorIs(t, err, fetch.ErrNothing)
-	_, err = finder().Latest(t.Context(), client(s), "asl", version.Setup)
+	_, err = lab.Finder().Latest(t.Context(), lab.Client(s), "asl", version.Setup)
 	require.ErrorIs(t, err, fetch.ErrUnknownDistribution)
 	require.ErrorContains(t, err, "the server has asp, Опека")
 	for _, bad := range []string{"", "..", "a/b", "a\r\nb"} {
-		_, err = finder().Latest(t.Context(), client(s), bad, version.Setup)
+		_, err = lab.Finder().Latest(t.Context(), lab.Client(s), bad, version.Setup)
 		require.ErrorIs(t, err, fetch.ErrUnsafeName, "%q", bad)
 	}
 }
 
 func TestLayoutErrors(t *testing.T) {
 	for _, p := range []string{"", "{version}", "{variant}", "{version}/{form}", "../{version}/{variant}", "{version}//{variant}"} {
-		f := finder()
+		f := lab.Finder()
 		f.Layout.Patterns = []string{p}
 		_, err := f.Find(t.Context(), nil, "asp")
 		require.ErrorContains(t, err, "read layout", p)
@@ -269,11 +262,11 @@ func TestLayoutErrors(t *testing.T) {
 
 func TestLayoutOfOnesOwn(t *testing.T) {
 	s := fetchtest.New(t)
-	s.Put("/pub/releases/asp/updates/v7.12.100/asp-Setup-final.exe", []byte("x"), released)
-	s.Put("/pub/releases/asp/7.12.200/Setup.exe", []byte("x"), released)
-	f := finder()
+	s.Put("/pub/releases/asp/updates/v7.12.100/asp-Setup-final.exe", []byte("x"), lab.Released)
+	s.Put("/pub/releases/asp/7.12.200/Setup.exe", []byte("x"), lab.Released)
+	f := lab.Finder()
 	f.Layout = fetch.Layout{Root: "pub/releases", Patterns: []string{"updates/v{version}/{any}-{variant}-final"}}
-	found, err := f.Find(t.Context(), client(s), "asp")
+	found, err := f.Find(t.Context(), lab.Client(s), "asp")
 	require.NoError(t, err)
 	require.Equal(t, []string{"7.12.100"}, numbersOf(found))
 }
@@ -305,12 +298,12 @@ func TestR4Joint(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := fetchtest.New(t)
 			for _, f := range c.files {
-				s.Put(f+"/Setup.exe", []byte("x"), released)
+				s.Put(f+"/Setup.exe", []byte("x"), lab.Released)
 			}
-			var ev events
-			f := finder()
-			f.Observe = ev.observe
-			rels, err := f.Joint(t.Context(), client(s), bundle("a", "b"), c.choice)
+			var events lab.Events[fetch.Event]
+			f := lab.Finder()
+			f.Observe = events.Observe
+			rels, err := f.Joint(t.Context(), lab.Client(s), bundle("a", "b"), c.choice)
 			if c.reason != nil {
 				require.ErrorIs(t, err, c.reason)
 				require.ErrorContains(t, err, c.want)
@@ -322,7 +315,7 @@ func TestR4Joint(t *testing.T) {
 				got = append(got, r.Version.String())
 			}
 			require.Equal(t, c.want, strings.Join(got, " "))
-			require.Equal(t, c.told, len(ev.of(fetch.EventIncomplete)) > 0)
+			require.Equal(t, c.told, len(events.All(func(e fetch.Event) bool { return e.Kind == fetch.EventIncomplete })) > 0)
 		})
 	}
 }
@@ -332,7 +325,7 @@ func TestR4Joint(t *testing.T) {
 func TestR4JointLaw(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		names := []string{"a", "b", "c"}[:rapid.IntRange(1, 3).Draw(rt, "members")]
-		src := tree{}
+		src := lab.Listings{}
 		has := map[string]map[int]bool{}
 		for _, n := range names {
 			has[n] = map[int]bool{}
@@ -341,7 +334,7 @@ func TestR4JointLaw(t *testing.T) {
 				has[n][k] = true
 				v := fmt.Sprintf("7.12.%d00", k)
 				src["/"+n] = append(src["/"+n], fetch.Entry{Name: v, Kind: fetch.KindFolder})
-				src["/"+n+"/"+v] = []fetch.Entry{{Name: "Setup.exe", Size: 1, Time: released}}
+				src["/"+n+"/"+v] = []fetch.Entry{{Name: "Setup.exe", Size: 1, Time: lab.Released}}
 			}
 		}
 		best := 0
@@ -354,7 +347,7 @@ func TestR4JointLaw(t *testing.T) {
 				best = k
 			}
 		}
-		rels, err := finder().Joint(context.Background(), src, bundle(names...), fetch.SameNumber)
+		rels, err := lab.Finder().Joint(context.Background(), src, bundle(names...), fetch.SameNumber)
 		if (err == nil) != (best > 0) {
 			rt.Fatalf("best %d, error %v", best, err)
 		}
@@ -364,4 +357,34 @@ func TestR4JointLaw(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestAHostileNameCostsLittleTime(t *testing.T) {
+	src := lab.Listings{"/asp": {{Name: strings.Repeat("_", 200), Kind: fetch.KindFolder}, {Name: strings.Repeat("setup_", 33), Kind: fetch.KindFolder}}}
+	f := lab.Finder()
+	f.Layout.Patterns = []string{"{any}_{any}_{any}_{any}_{any}_{version}/{variant}", "{any}{variant}{sep}{any}{sep}{any}{sep}{any}{variant}{any}{version}"}
+	began := time.Now()
+	_, err := f.Find(t.Context(), src, "asp")
+	require.NoError(t, err)
+	require.Less(t, time.Since(began), 5*time.Second)
+}
+
+// flood is a server whose every folder is as full as a listing can be.
+type flood struct{ lab.Listings }
+
+func (flood) List(_ context.Context, dir string) ([]fetch.Entry, error) {
+	if dir == "/asp" {
+		var all []fetch.Entry
+		for i := range 1500 {
+			all = append(all, fetch.Entry{Name: fmt.Sprintf("7.12.%d", 100+i), Kind: fetch.KindFolder})
+		}
+		return all, nil
+	}
+	junk := fetch.Entry{Name: strings.Repeat("x", 150), Kind: fetch.KindFile}
+	return slices.Repeat([]fetch.Entry{junk}, 10_000), nil
+}
+
+func TestAServerCannotFillTheMemory(t *testing.T) {
+	_, err := lab.Finder().Find(t.Context(), flood{}, "asp")
+	require.ErrorContains(t, err, "Layout.Patterns")
 }

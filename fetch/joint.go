@@ -57,7 +57,7 @@ func eachNewest(bundle []Wanted, found []Found) ([]Release, error) {
 	var out []Release
 	var missing []Missing
 	for i, w := range bundle {
-		at := slices.IndexFunc(found[i].Releases, func(r Release) bool { return r.has(w.Variant) })
+		at := slices.IndexFunc(found[i].Releases, func(r Release) bool { return r.Has(w.Variant) })
 		if at < 0 {
 			missing = append(missing, Missing{w.Distribution, version.Version{}, w.Variant, found[i].summary(w.Variant).Error()})
 			continue
@@ -76,7 +76,7 @@ func (f Finder) sameNumber(bundle []Wanted, found []Found) ([]Release, error) {
 		var out []Release
 		var missing []Missing
 		for i, w := range bundle {
-			at := slices.IndexFunc(found[i].Releases, func(r Release) bool { return r.Version == v && r.has(w.Variant) })
+			at := slices.IndexFunc(found[i].Releases, func(r Release) bool { return r.Version == v && r.Has(w.Variant) })
 			if at < 0 {
 				missing = append(missing, Missing{w.Distribution, v, w.Variant, found[i].why(v, w.Variant)})
 				continue
@@ -90,7 +90,7 @@ func (f Finder) sameNumber(bundle []Wanted, found []Found) ([]Release, error) {
 			continue
 		}
 		if len(newest) > 0 {
-			observe(f.Observe, Event{Kind: EventIncomplete, Key: Key{Version: newest[0].Version}, Missing: newest})
+			f.observe(Event{Kind: EventIncomplete, Version: newest[0].Version, Missing: newest})
 		}
 		return out, nil
 	}

@@ -1,9 +1,10 @@
 package fetch
 
 import (
-	"fmt"
 	"path"
-	"strings"
+
+	"github.com/aspupdate/aspupdate/fetch/internal/names"
+	"github.com/aspupdate/aspupdate/fetch/internal/pattern"
 )
 
 // A Layout says where releases lie on the server. The regulation gives no
@@ -32,47 +33,28 @@ func DefaultPatterns() []string {
 	}
 }
 
-// A pattern is one path, name by name.
-type pattern []form
-
-// folder returns the folder of a distribution.
-func (l Layout) folder(distribution string) (string, error) {
-	if err := checkName(distribution); err != nil {
-		return "", err
+// directory returns the folder of a distribution.
+func (l Layout) directory(distribution string) (string, error) {
+	if err := names.Check(distribution); err != nil {
+		return "", Wrap("find", distribution, err)
 	}
 	return path.Join("/", l.Root, distribution), nil
 }
 
-func (l Layout) compile() ([]pattern, error) {
+// Check reports why a pattern cannot be read.
+func (l Layout) Check() error {
+	_, err := l.compile()
+	return err
+}
+
+func (l Layout) compile() ([]pattern.Path, error) {
 	texts := l.Patterns
 	if len(texts) == 0 {
 		texts = DefaultPatterns()
 	}
-	var all []pattern
-	for _, text := range texts {
-		p, err := compile(text)
-		if err != nil {
-			return nil, &Error{Op: "read layout", Name: text, Err: err, Hint: `write it like "{version}/{variant}"`}
-		}
-		all = append(all, p)
+	paths, bad, err := pattern.CompileAll(texts)
+	if err != nil {
+		return nil, &Error{Op: "read layout", Name: bad, Err: err, Hint: `write it like "{version}/{variant}"`}
 	}
-	return all, nil
-}
-
-func compile(text string) (pattern, error) {
-	for _, need := range []string{"{version}", "{variant}"} {
-		if !strings.Contains(text, need) {
-			return nil, fmt.Errorf("%s is missing", need)
-		}
-	}
-	var p pattern
-	names := strings.Split(text, "/")
-	for i, name := range names {
-		f, err := formOf(name, i == len(names)-1)
-		if err != nil {
-			return nil, err
-		}
-		p = append(p, f)
-	}
-	return p, nil
+	return paths, nil
 }

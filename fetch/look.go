@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/aspupdate/aspupdate/fetch/internal/names"
+	"github.com/aspupdate/aspupdate/fetch/internal/pattern"
 	"github.com/aspupdate/aspupdate/version"
 )
 
@@ -54,8 +56,8 @@ const (
 
 // A trail is a pattern on the way down: what is known, and what must follow.
 type trail struct {
-	match
-	rest pattern
+	pattern.Match
+	rest pattern.Path
 }
 
 // folder lists one folder and sorts its entries.
@@ -63,7 +65,7 @@ func (l *look) folder(ctx context.Context, dir string, trails []trail) error {
 	entries, err := l.list(ctx, dir)
 	switch {
 	case l.folders > 1 && errors.Is(err, ErrNotFound): // gone since it was listed
-		l.skip(dir, SkipSettling, trails[0].version)
+		l.skip(dir, SkipSettling, trails[0].Version)
 		return nil
 	case err != nil:
 		return err
@@ -103,22 +105,22 @@ func (l *look) entry(ctx context.Context, dir string, e Entry, trails []trail) e
 	case e.Kind == KindUnreadable:
 		l.skip(e.Name, SkipUnreadable, version.Version{})
 		return nil
-	case !isSafe(e.Text()):
+	case !names.IsSafe(e.Text()):
 		l.skip(dir+"/"+e.Name, SkipUnsafe, version.Version{})
 		return nil
 	}
 	full, name := strings.TrimSuffix(dir, "/")+"/"+e.Name, e.Text()
-	stem := strings.ToLower(strings.TrimSuffix(name, sidecar))
+	stem := strings.ToLower(strings.TrimSuffix(name, SidecarSuffix))
 	bare := len(stem) == len(name)
 	uploading := isUpload(stem)
 	if uploading {
 		stem, bare = strings.TrimSuffix(stem, path.Ext(stem)), false
 	}
 	var deeper []trail
-	var here match
+	var here pattern.Match
 	isHere := false
 	for _, t := range trails {
-		m, ok := t.name(t.rest[0], stem)
+		m, ok := t.Name(t.rest[0], stem)
 		switch {
 		case !ok:
 		case len(t.rest) > 1 && bare:
@@ -173,40 +175,40 @@ func isUploadPart(name string) bool {
 func ext(name string) string { return strings.ToLower(path.Ext(name)) }
 
 // candidate takes what is named like a variant of a version.
-func (l *look) candidate(ctx context.Context, full string, e Entry, m match, uploading bool) error {
+func (l *look) candidate(ctx context.Context, full string, e Entry, m pattern.Match, uploading bool) error {
 	switch {
 	case e.Kind != KindFile && e.Kind != KindFolder:
-		l.skip(full, SkipLink, m.version)
+		l.skip(full, SkipLink, m.Version)
 		return nil
-	case isCompanion(m.ext):
-		l.skip(full, SkipName, m.version)
+	case isCompanion(m.Ext):
+		l.skip(full, SkipName, m.Version)
 		return nil
-	case m.version.IsBeta() && !l.f.Betas:
-		l.skip(full, SkipBeta, m.version)
+	case m.Version.IsBeta() && !l.f.Betas:
+		l.skip(full, SkipBeta, m.Version)
 		return nil
-	case l.f.Accept != nil && !l.f.Accept(l.found.Distribution, m.version):
-		l.skip(full, SkipRefused, m.version)
-		return nil
-	}
-	if e.Kind == KindFile && strings.HasSuffix(full, sidecar) {
-		l.pieces = append(l.pieces, piece{version: m.version, is: isSidecar, file: File{Path: full}})
+	case l.f.Accept != nil && !l.f.Accept(l.found.Distribution, m.Version):
+		l.skip(full, SkipRefused, m.Version)
 		return nil
 	}
-	file := File{Variant: m.variant, Path: full}
+	if e.Kind == KindFile && strings.HasSuffix(full, SidecarSuffix) {
+		l.pieces = append(l.pieces, piece{version: m.Version, is: isSidecar, file: File{Path: full}})
+		return nil
+	}
+	file := File{Variant: m.Variant, Path: full}
 	if e.Kind == KindFolder {
-		return l.tree(ctx, file, m.version, uploading)
+		return l.tree(ctx, file, m.Version, uploading)
 	}
 	e, until, settled, err := l.settled(ctx, full, e)
 	switch {
 	case err != nil:
 		return err
 	case !settled || uploading || e.Size == 0: // no installer is empty
-		l.settles(full, m.version, until)
+		l.settles(full, m.Version, until)
 	case e.Size < 0:
-		l.skip(full, SkipNoSize, m.version)
+		l.skip(full, SkipNoSize, m.Version)
 	default:
 		file.Size, file.Time = e.Size, e.Time
-		l.pieces = append(l.pieces, piece{version: m.version, file: file})
+		l.pieces = append(l.pieces, piece{version: m.Version, file: file})
 	}
 	return nil
 }
@@ -217,7 +219,7 @@ func (l *look) settles(name string, v version.Version, until time.Time) {
 
 // tree takes a variant that is a folder.
 func (l *look) tree(ctx context.Context, f File, v version.Version, uploading bool) error {
-	parts, err := readTree(ctx, l.list, f.Path)
+	parts, err := ReadParts(ctx, l.list, f.Path)
 	if u, ok := errors.AsType[*unfit](err); ok && u.why != skipEmpty {
 		l.skip(u.path, u.why, v)
 		return nil
@@ -238,9 +240,9 @@ func (l *look) tree(ctx context.Context, f File, v version.Version, uploading bo
 			l.settles(full, v, until)
 			return nil
 		}
+		f.add(p)
 	}
 	f.Parts = parts
-	f.Size, f.Time = whole(parts)
 	l.pieces = append(l.pieces, piece{version: v, file: f})
 	return nil
 }
@@ -262,7 +264,7 @@ func (l *look) settled(ctx context.Context, full string, e Entry) (now Entry, un
 	}
 	now = e
 	if _, can := l.src.(Stater); can {
-		now, err = stat(ctx, l.src, full)
+		now, err = Stat(ctx, l.src, full)
 		switch {
 		case errors.Is(err, ErrNotFound): // gone since it was listed
 			return e, time.Time{}, false, nil
@@ -313,7 +315,7 @@ func (l *look) release(pieces []piece) {
 			if sidecars == nil {
 				sidecars = map[string]string{}
 			}
-			sidecars[strings.TrimSuffix(p.file.Path, sidecar)] = p.file.Path
+			sidecars[strings.TrimSuffix(p.file.Path, SidecarSuffix)] = p.file.Path
 		case isSettling:
 			// All of a release or nothing: its parts belong together (R3).
 			l.found.Skipped = append(l.found.Skipped, Skipped{Path: p.file.Path, Why: SkipSettling, Version: v, Until: p.file.Time})
@@ -344,11 +346,4 @@ func (l *look) release(pieces []piece) {
 		slices.SortFunc(files, func(a, b File) int { return cmp.Compare(a.Variant, b.Variant) })
 		l.found.Releases = append(l.found.Releases, Release{Distribution: l.found.Distribution, Version: v, Files: files})
 	}
-}
-
-func clock(now func() time.Time) time.Time {
-	if now == nil {
-		return time.Now()
-	}
-	return now()
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/aspupdate/aspupdate/fetch/internal/names"
 	"github.com/aspupdate/aspupdate/version"
 )
 
@@ -25,6 +26,10 @@ type File struct {
 	Parts   []Part    // of a folder: its files, by path; nil for one file
 }
 
+// SidecarSuffix is what the name of a file with a SHA-256 adds to the name of
+// the file that it is about.
+const SidecarSuffix = ".sha256"
+
 // A Part is one file of a variant that is a folder. Folders without files are
 // no parts: they are left behind.
 type Part struct {
@@ -44,15 +49,15 @@ func (r Release) File(v version.Variant) (File, bool) {
 	return File{}, false
 }
 
-// has reports whether what a caller who wants the variant needs is there: a
+// Has reports whether what a caller who wants the variant needs is there: a
 // FullSetup is of no use without the Setup that a rollback installs (R3, R15).
-func (r Release) has(v version.Variant) bool {
+func (r Release) Has(v version.Variant) bool {
 	_, setup := r.File(version.Setup)
 	_, ok := r.File(v)
 	return ok && setup
 }
 
-func (r Release) String() string { return fmt.Sprintf("/%s/%s", show(r.Distribution), r.Version) }
+func (r Release) String() string { return fmt.Sprintf("/%s/%s", names.Show(r.Distribution), r.Version) }
 
 // Why says why something was passed over.
 type Why string
@@ -84,7 +89,7 @@ type Skipped struct {
 
 func (s Skipped) String() string {
 	if !s.Until.IsZero() {
-		return fmt.Sprintf("%s: %s until %s", show(s.Path), s.Why, s.Until.UTC().Format(time.RFC3339))
+		return fmt.Sprintf("%s: %s until %s", names.Show(s.Path), s.Why, s.Until.UTC().Format(time.RFC3339))
 	}
-	return fmt.Sprintf("%s: %s", show(s.Path), s.Why)
+	return fmt.Sprintf("%s: %s", names.Show(s.Path), s.Why)
 }

@@ -5,6 +5,8 @@ import (
 	"io"
 	"path"
 	"time"
+
+	"github.com/aspupdate/aspupdate/fetch/internal/names"
 )
 
 // Kind says what an [Entry] is.
@@ -33,7 +35,7 @@ type Entry struct {
 
 // Text returns the entry's name for people and for file systems: as it is if
 // it is valid UTF-8, else decoded from CP1251.
-func (e Entry) Text() string { return text(e.Name) }
+func (e Entry) Text() string { return names.Text(e.Name) }
 
 // A Source is where releases come from. Paths are absolute, separated by
 // slashes, and made of names exactly as List returned them.
@@ -71,16 +73,40 @@ type Locator interface {
 	URL(path string) string
 }
 
-// stat asks for one file, by way of its folder's listing if it must.
-func stat(ctx context.Context, src Source, name string) (Entry, error) {
+// A Hasher is a Source whose server can compute the SHA-256 of a file that
+// lies on it. It tells whether a transfer kept the file whole; it vouches
+// for nobody.
+type Hasher interface {
+	// Hash returns the SHA-256 of a whole file in lower-case hexadecimal
+	// digits. A server that does not compute it is an error that wraps
+	// [errors.ErrUnsupported]; a file that does not exist is one that wraps
+	// [ErrNotFound].
+	Hash(ctx context.Context, path string) (string, error)
+}
+
+// A Keeper is a Source that can keep a connection open from one operation to
+// the next.
+type Keeper interface {
+	// Keep returns a Source for the same server that may keep a connection
+	// open. closeIdle closes the connection if no operation uses it; the
+	// Source can be used on, and closeIdle called again.
+	Keep() (kept Source, closeIdle func())
+}
+
+// Keep returns what [Keeper.Keep] returns, or src itself if it keeps nothing.
+func Keep(src Source) (kept Source, closeIdle func()) {
+	if k, ok := src.(Keeper); ok {
+		return k.Keep()
+	}
+	return src, func() {}
+}
+
+// Stat asks for size and time of one file: by [Stater] if src is one, else by
+// listing the file's folder.
+func Stat(ctx context.Context, src Source, name string) (Entry, error) {
 	if s, ok := src.(Stater); ok {
 		return s.Stat(ctx, name)
 	}
-	return listed(ctx, src, name)
-}
-
-// listed asks for one file by way of its folder's listing.
-func listed(ctx context.Context, src Source, name string) (Entry, error) {
 	entries, err := src.List(ctx, path.Dir(name))
 	if err != nil {
 		return Entry{}, err
@@ -93,9 +119,11 @@ func listed(ctx context.Context, src Source, name string) (Entry, error) {
 	return Entry{}, &Error{Op: "stat", Name: name, Reason: ErrNotFound}
 }
 
-func locate(src Source, name string) string {
+// Locate returns what people call a file on the server, in UTF-8: by [Locator]
+// if src is one, else its path.
+func Locate(src Source, name string) string {
 	if l, ok := src.(Locator); ok {
 		name = l.URL(name)
 	}
-	return text(name) // a manifest and a journal hold UTF-8
+	return names.Text(name) // a manifest and a journal hold UTF-8
 }

@@ -6,14 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"os"
 	"path"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/aspupdate/aspupdate/internal/dirhash"
+	"github.com/aspupdate/aspupdate/fetch/internal/names"
 )
 
 // Bounds of what a hostile server can make of one folder.
@@ -34,11 +32,45 @@ type unfit struct {
 // settling.
 const skipEmpty Why = "a folder without files"
 
-func (u *unfit) Error() string { return fmt.Sprintf("%s: %s", show(u.path), u.why) }
+func (u *unfit) Error() string { return fmt.Sprintf("%s: %s", names.Show(u.path), u.why) }
 
-// readTree returns the files below dir, by path. Whatever it cannot take makes
-// the whole of it unfit: half an installer is none.
-func readTree(ctx context.Context, list func(context.Context, string) ([]Entry, error), dir string) ([]Part, error) {
+// Refresh returns the file as the server has it now. A folder that cannot be
+// fetched any more is [ErrChanged].
+func (f File) Refresh(ctx context.Context, src Source) (File, error) {
+	if f.Parts == nil {
+		e, err := Stat(ctx, src, f.Path)
+		f.Size, f.Time = e.Size, e.Time
+		return f, err
+	}
+	folders := 0
+	parts, err := ReadParts(ctx, func(ctx context.Context, dir string) ([]Entry, error) {
+		if folders++; folders > maxFolders {
+			return nil, errTooManyFolders
+		}
+		return src.List(ctx, dir)
+	}, f.Path)
+	if u, ok := errors.AsType[*unfit](err); ok {
+		return File{}, &Error{Op: "fetch", Name: f.Path, Reason: ErrChanged, Err: u, Hint: "look for releases again"}
+	}
+	f.Parts, f.Size, f.Time = parts, 0, time.Time{}
+	for _, p := range parts {
+		f.add(p)
+	}
+	return f, err
+}
+
+// add counts a part of the folder.
+func (f *File) add(p Part) {
+	f.Size += p.Size
+	if p.Time.After(f.Time) {
+		f.Time = p.Time
+	}
+}
+
+// ReadParts returns the files below dir, by path. list lists one folder. A
+// folder with anything that could not be stored or run as it is (see "Variants
+// that are folders") is an error: half an installer is none.
+func ReadParts(ctx context.Context, list func(context.Context, string) ([]Entry, error), dir string) ([]Part, error) {
 	var parts []Part
 	taken := map[string]bool{}
 	var walk func(rel string, depth int) error
@@ -83,11 +115,11 @@ func readTree(ctx context.Context, list func(context.Context, string) ([]Entry, 
 // fits reports what is wrong with an entry of a tree.
 func fits(e Entry, full, rel string, taken map[string]bool) error {
 	// Windows takes names in either case for one and the same.
-	folded := strings.ToLower(text(rel))
+	folded := strings.ToLower(names.Text(rel))
 	switch {
 	case e.Kind == KindUnreadable:
 		return &unfit{e.Name, SkipUnreadable}
-	case !isSafe(e.Text()) || len(folded) > maxPath || taken[folded]:
+	case !names.IsSafe(e.Text()) || len(folded) > maxPath || taken[folded]:
 		return &unfit{full, SkipUnsafe}
 	case e.Kind == KindFolder:
 	case e.Kind != KindFile:
@@ -96,73 +128,5 @@ func fits(e Entry, full, rel string, taken map[string]bool) error {
 		return &unfit{full, SkipNoSize}
 	}
 	taken[folded] = true
-	return nil
-}
-
-// localTree returns the files below a folder of this machine, by path, under
-// the rules for a folder on a server.
-func localTree(dir string) ([]Part, error) {
-	return readTree(context.Background(), func(_ context.Context, dir string) ([]Entry, error) {
-		listed, err := os.ReadDir(filepath.FromSlash(dir))
-		var entries []Entry
-		for _, l := range listed {
-			fi, err := l.Info()
-			if err != nil {
-				return nil, err
-			}
-			e := Entry{Name: l.Name(), Kind: KindOther, Size: fi.Size(), Time: fi.ModTime().UTC()}
-			switch {
-			case fi.IsDir():
-				e.Kind = KindFolder
-			case fi.Mode().IsRegular():
-				e.Kind = KindFile
-			}
-			entries = append(entries, e)
-		}
-		return entries, err
-	}, filepath.ToSlash(dir))
-}
-
-// whole returns the size of all parts and the time of the newest.
-func whole(parts []Part) (size int64, newest time.Time) {
-	for _, p := range parts {
-		size += p.Size
-		if p.Time.After(newest) {
-			newest = p.Time
-		}
-	}
-	return size, newest
-}
-
-// sumTree returns the hash of a folder.
-func sumTree(parts []Part) string {
-	sums := make(map[string]string, len(parts))
-	for _, p := range parts {
-		sums[p.Path] = p.SHA256
-	}
-	return dirhash.Sum(sums)
-}
-
-// checkTree reports whether parts can be those of a folder in the archive:
-// nothing of a manifest is believed either.
-func checkTree(parts []Part) error {
-	taken := map[string]bool{}
-	last := ""
-	for _, p := range parts {
-		if p.Path <= last {
-			return errors.New("its files are not in order")
-		}
-		last = p.Path
-		for name := range strings.SplitSeq(p.Path, "/") {
-			if err := checkName(name); err != nil {
-				return err
-			}
-		}
-		folded := strings.ToLower(p.Path)
-		if taken[folded] || p.Size < 0 || !isSum(p.SHA256) {
-			return fmt.Errorf("%s is not described as a file", show(p.Path))
-		}
-		taken[folded] = true
-	}
 	return nil
 }

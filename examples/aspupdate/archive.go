@@ -8,6 +8,7 @@ import (
 
 	"github.com/aspupdate/aspupdate/examples/internal/site"
 	"github.com/aspupdate/aspupdate/fetch"
+	"github.com/aspupdate/aspupdate/fetch/archive"
 	"github.com/aspupdate/aspupdate/rollback"
 	"github.com/aspupdate/aspupdate/version"
 )
@@ -34,10 +35,10 @@ type itemDoc struct {
 	InUse         string          `json:"in_use,omitempty"`  // committed, pending, rollback or quarantined
 	Damaged       string          `json:"damaged,omitempty"` // of verify: what is wrong with it
 
-	of fetch.Item
+	of archive.Item
 }
 
-func newArchiveDoc(did string, items ...fetch.Item) archiveDoc {
+func newArchiveDoc(did string, items ...archive.Item) archiveDoc {
 	d := archiveDoc{"aspupdate.archive/1", did, []itemDoc{}}
 	for _, it := range items {
 		d.Items = append(d.Items, newItemDoc(it))
@@ -56,7 +57,7 @@ func newArchivedDoc(did string, list []site.Archived) archiveDoc {
 	return d
 }
 
-func newItemDoc(it fetch.Item) itemDoc {
+func newItemDoc(it archive.Item) itemDoc {
 	return itemDoc{
 		Distribution: it.Distribution, Version: it.Version, Variant: it.Variant, SHA256: it.SHA256, Bytes: it.Size, Path: it.Path,
 		Source: it.Source, Archived: it.Archived.UTC(), VouchedBy: it.Vouched.By, Authenticated: it.Vouched.Authenticated, of: it,
@@ -127,13 +128,13 @@ func archiveImport(ctx context.Context, j *job) error {
 	}
 	item, err := j.Import(ctx, file, j.cmd.String("distribution"), v)
 	if err == nil && len(j.show.done.Archived) == 0 { // nothing new, so that the archive did not tell
-		j.show.fetch(fetch.Event{Kind: fetch.EventReused, Item: item})
+		j.show.archive(archive.Event{Kind: archive.EventReused, Item: item, Text: fmt.Sprintf("reused %s, vouched for: %s", item.Key, item.Vouched)})
 	}
 	return err
 }
 
 func archivePrune(ctx context.Context, j *job) error {
-	keep := fetch.Keep{Newest: j.cmd.Int("keep"), Younger: j.cmd.Duration("younger")}
+	keep := archive.Keep{Newest: j.cmd.Int("keep"), Younger: j.cmd.Duration("younger")}
 	if keep.Newest < 1 && keep.Younger <= 0 {
 		return errKeepWhat
 	}

@@ -136,8 +136,8 @@ func doctor(ctx context.Context, j *job) error {
 	return err
 }
 
-// watch looks until it is told to stop, which is how it ends well.
-func watch(ctx context.Context, j *job) error {
+// watchServer looks until it is told to stop, which is how it ends well.
+func watchServer(ctx context.Context, j *job) error {
 	return j.Watch(ctx, func(e site.Event) error {
 		j.show.line("%s  %s", j.show.Second(time.Now()), e.Text)
 		if j.show.json == nil {

@@ -103,7 +103,7 @@ func app() *cli.Command {
 			{Name: "doctor", Usage: "look at all that an update will need, and say what to fix", Flags: []cli.Flag{
 				&cli.BoolFlag{Name: "init", Usage: "only write a commented configuration to begin with"},
 			}, Action: orInit(onSite(doctor))},
-			{Name: "watch", Usage: "look for releases until stopped, and tell the configured command of each, and of what is late", Action: onSite(watch)},
+			{Name: "watch", Usage: "look for releases until stopped, and tell the configured command of each, and of what is late", Action: onSite(watchServer)},
 			{Name: "status", Usage: "say what is committed, pending, quarantined and kept aside", Action: onConfig(status, true)},
 			{Name: "adopt", Usage: "take the version that is installed, by whatever means, as the one to update from", Flags: []cli.Flag{reason}, Action: onSite(adopt)},
 			{Name: "lift", Usage: "let a release in again that was rolled back here", ArgsUsage: "VERSION", Flags: []cli.Flag{

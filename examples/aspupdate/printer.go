@@ -17,6 +17,9 @@ import (
 	"github.com/aspupdate/aspupdate/backup"
 	"github.com/aspupdate/aspupdate/examples/internal/site"
 	"github.com/aspupdate/aspupdate/fetch"
+	"github.com/aspupdate/aspupdate/fetch/archive"
+	"github.com/aspupdate/aspupdate/fetch/ftp"
+	"github.com/aspupdate/aspupdate/fetch/watch"
 	"github.com/aspupdate/aspupdate/install"
 	"github.com/aspupdate/aspupdate/rollback"
 )
@@ -62,8 +65,8 @@ const barWidth = 78
 
 // progress is one line that changes on a terminal, and elsewhere a line from
 // time to time.
-func (p *printer) progress(e fmt.Stringer) {
-	text := fmt.Sprintf("          %s", e)
+func (p *printer) progress(text string) {
+	text = "          " + text
 	if isTerminal(p.out) && !p.quiet {
 		p.mu.Lock()
 		defer p.mu.Unlock()
@@ -132,7 +135,10 @@ func (p *printer) state(s string) string {
 // observe shows what a site tells.
 func (p *printer) observe() site.Observe {
 	return site.Observe{
-		Fetch: p.fetch, Backup: p.backup, Rollback: p.rollback,
+		Archive: p.archive, Backup: p.backup, Rollback: p.rollback,
+		Find:     func(e fetch.Event) { p.line("          %s", e.Text) },
+		Server:   func(e ftp.Event) { p.line("          %s", e.Text) },
+		Watch:    func(e watch.Event) { p.line("%s  %s", p.Second(e.Time), e.Text) },
 		Install:  func(e install.Event) { p.line("          %s", e) },
 		Replaced: func(err error) { p.line("          %v", err) },
 		Warn:     func(text string) { p.line("%s", text) },
@@ -150,22 +156,20 @@ func (p *printer) backup(e backup.Event) {
 	if e.Note != "" {
 		p.line("          %s", e)
 	} else if e.Stage != backup.StageSealed && e.Stage != backup.StageRemove {
-		p.progress(e)
+		p.progress(e.String())
 	}
 }
 
-func (p *printer) fetch(e fetch.Event) {
+func (p *printer) archive(e archive.Event) {
 	switch e.Kind {
-	case fetch.EventResumed, fetch.EventRestarted, fetch.EventPruned: // seen by what follows
-	case fetch.EventProgress:
-		p.progress(e)
-	case fetch.EventLookFailed, fetch.EventLookRecovered:
-		p.line("%s  %s", p.Second(time.Now()), e)
-	case fetch.EventArchived, fetch.EventReused:
+	case archive.EventResumed, archive.EventRestarted, archive.EventPruned: // seen by what follows
+	case archive.EventProgress:
+		p.progress(e.Text)
+	case archive.EventArchived, archive.EventReused:
 		p.done.Archived = append(p.done.Archived, newItemDoc(e.Item))
 		fallthrough
 	default:
-		p.line("          %s", e)
+		p.line("          %s", e.Text)
 	}
 }
 

@@ -9,21 +9,21 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/aspupdate/aspupdate/backup"
-	"github.com/aspupdate/aspupdate/fetch"
+	"github.com/aspupdate/aspupdate/fetch/archive"
 )
 
 // TestProgressWithoutATerminalIsALineFromTimeToTime: a log is not flooded.
 func TestProgressWithoutATerminalIsALineFromTimeToTime(t *testing.T) {
 	var out bytes.Buffer
 	p := &printer{out: &out}
-	e := fetch.Event{Kind: fetch.EventProgress, Done: 30 << 20, Total: 90 << 20, Rate: 3 << 20, Left: 20 * time.Second}
+	e := archive.Event{Kind: archive.EventProgress, Text: "30 of 90 MB, 3.0 MB/s, 20s left"}
 	for range 100 {
-		p.fetch(e)
+		p.archive(e)
 	}
 	require.Empty(t, out.String(), "what is over soon is not worth a line")
 	p.told = time.Now().Add(-time.Minute)
-	p.fetch(e)
-	p.fetch(e)
+	p.archive(e)
+	p.archive(e)
 	require.Equal(t, 1, strings.Count(out.String(), "30 of 90 MB, 3.0 MB/s, 20s left"), out.String())
 	p.told = time.Now().Add(-time.Minute)
 	p.backup(backup.Event{Stage: backup.StageVerify, Name: "postgres asp", Done: 30 << 20, Total: 90 << 20, Rate: 3 << 20, Left: 20 * time.Second})
@@ -32,6 +32,6 @@ func TestProgressWithoutATerminalIsALineFromTimeToTime(t *testing.T) {
 	require.Contains(t, out.String(), "no clone: the disk is full\n", "what a person should know waits for nothing")
 	before := strings.Count(out.String(), "\n")
 	p.quiet, p.told = true, time.Now().Add(-time.Minute)
-	p.fetch(e)
+	p.archive(e)
 	require.Equal(t, before, strings.Count(out.String(), "\n"))
 }

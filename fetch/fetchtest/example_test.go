@@ -7,8 +7,8 @@ import (
 	"io"
 	"time"
 
-	"github.com/aspupdate/aspupdate/fetch"
 	"github.com/aspupdate/aspupdate/fetch/fetchtest"
+	"github.com/aspupdate/aspupdate/fetch/ftp"
 )
 
 // A server that sends half of a file and says that this was all.
@@ -28,7 +28,7 @@ func Example() {
 	})
 
 	ctx := context.Background()
-	src := fetch.FTP{Addr: server.Addr}
+	src := &ftp.Source{Addr: server.Addr}
 	entry, err := src.Stat(ctx, "/asp/7.13.100/Setup.exe")
 	fmt.Println(entry.Size, err)
 	for range 2 {

@@ -8,14 +8,15 @@ import (
 	"path/filepath"
 
 	"github.com/aspupdate/aspupdate/fetch"
+	"github.com/aspupdate/aspupdate/fetch/archive"
 	"github.com/aspupdate/aspupdate/install/authenticode"
 )
 
 // publisher makes a policy a Verifier for fetch. Where a release is a folder,
 // entry is the installer in it; only that file is vouched for then, so let
 // each program of the folder be verified, or pin the folder's hash.
-func publisher(p authenticode.Policy, entry string) fetch.Verifier {
-	return fetch.VerifierFunc(func(ctx context.Context, c fetch.Candidate) (fetch.Vouched, error) {
+func publisher(p authenticode.Policy, entry string) archive.Verifier {
+	return archive.VerifierFunc(func(ctx context.Context, c archive.Candidate) (archive.Vouched, error) {
 		path := c.Path
 		if c.Parts != nil {
 			path = filepath.Join(path, entry)
@@ -25,9 +26,9 @@ func publisher(p authenticode.Policy, entry string) fetch.Verifier {
 			err = fmt.Errorf("%w: %w", fetch.ErrMismatch, err)
 		}
 		if err != nil {
-			return fetch.Vouched{}, err
+			return archive.Vouched{}, err
 		}
-		return fetch.Vouched{By: sig.String(), Authenticated: true}, nil
+		return archive.Vouched{By: sig.String(), Authenticated: true}, nil
 	})
 }
 
@@ -38,7 +39,7 @@ func Example_fetch() {
 	_ = os.WriteFile(setup, []byte("not from the vendor"), 0o600)
 
 	v := publisher(authenticode.Policy{Publisher: "ООО «Вендор»"}, "Setup.exe")
-	_, err := v.Verify(context.Background(), fetch.Candidate{Path: setup})
+	_, err := v.Verify(context.Background(), archive.Candidate{Path: setup})
 	fmt.Println(errors.Is(err, fetch.ErrMismatch), errors.Is(err, authenticode.ErrUnsigned))
 	// Output: true true
 }

@@ -17,21 +17,30 @@ import (
 const module = "github.com/aspupdate/aspupdate/"
 
 // What a package links of this module and of others, directly or not. A
-// directory stands for the packages below it. All packages but version and
+// directory stands for the packages below it too, unless it ends with "$". All packages but version and
 // schedule may link the leaves below internal and what comes with those.
 var (
 	leaves = []string{"internal", "golang.org/x/sys", "github.com/gofrs/flock"}
 
 	edges = map[string][]string{
-		"version":         nil,
-		"schedule":        {"version"},
-		"fetch":           with(leaves, "version", "fetch", "github.com/jlaffaye/ftp", "github.com/cenkalti/backoff/v5", "golang.org/x/text", "golang.org/x/time"),
-		"backup":          leaves,
-		"backup/command":  with(leaves, "backup"),
-		"backup/files":    with(leaves, "backup", "github.com/klauspost/compress"),
-		"backup/postgres": with(leaves, "backup", "github.com/jackc/pgx/v5", "github.com/jackc/pgpassfile", "github.com/jackc/pgservicefile", "golang.org/x/text", "golang.org/x/sync", "github.com/klauspost/compress"),
-		"install":         with(leaves, "golang.org/x/text"),
-		"install/service": leaves,
+		"version":       nil,
+		"schedule":      {"version"},
+		"fetch":         with(leaves, "version", "fetch/internal", "golang.org/x/text"),
+		"fetch/ftp":     with(leaves, "version", "fetch$", "fetch/internal", "golang.org/x/text", "github.com/jlaffaye/ftp"),
+		"fetch/archive": with(leaves, "version", "fetch$", "fetch/internal", "golang.org/x/text", "golang.org/x/time"),
+		"fetch/watch":   with(leaves, "version", "fetch$", "fetch/internal", "golang.org/x/text"),
+
+		"fetch/internal/clock":   nil,
+		"fetch/internal/digest":  nil,
+		"fetch/internal/names":   {"golang.org/x/text"},
+		"fetch/internal/pattern": {"version"},
+		"fetch/internal/retry":   nil,
+		"backup":                 leaves,
+		"backup/command":         with(leaves, "backup"),
+		"backup/files":           with(leaves, "backup", "github.com/klauspost/compress"),
+		"backup/postgres":        with(leaves, "backup", "github.com/jackc/pgx/v5", "github.com/jackc/pgpassfile", "github.com/jackc/pgservicefile", "golang.org/x/text", "golang.org/x/sync", "github.com/klauspost/compress"),
+		"install":                with(leaves, "golang.org/x/text"),
+		"install/service":        leaves,
 		"install/authenticode": with(leaves,
 			"github.com/sassoftware/relic/v8/lib/pkcs7", "github.com/sassoftware/relic/v8/lib/pkcs9", "github.com/sassoftware/relic/v8/lib/x509tools",
 			"github.com/sassoftware/relic/v8/signers/sigerrors", "github.com/spf13/cobra", "github.com/spf13/pflag",
@@ -44,7 +53,7 @@ var (
 	}
 	// For tests only: they may link what they like, and nothing but tests
 	// may link them.
-	forTests = []string{"internal/realtest", "internal/crashfs", "internal/edges", "fetch/fetchtest", "backup/backuptest"}
+	forTests = []string{"internal/realtest", "internal/crashfs", "internal/edges", "fetch/fetchtest", "fetch/internal/lab", "backup/backuptest"}
 )
 
 func with(list []string, more ...string) []string { return append(slices.Clone(list), more...) }
@@ -82,6 +91,9 @@ func TestEdgesBetweenPackages(t *testing.T) {
 }
 
 func below(path, dir string) bool {
+	if only, ok := strings.CutSuffix(dir, "$"); ok {
+		return path == only
+	}
 	return path == dir || strings.HasPrefix(path, dir+"/")
 }
 

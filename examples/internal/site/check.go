@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/aspupdate/aspupdate/fetch"
+	"github.com/aspupdate/aspupdate/fetch/archive"
+	"github.com/aspupdate/aspupdate/fetch/watch"
 	"github.com/aspupdate/aspupdate/rollback"
 	"github.com/aspupdate/aspupdate/schedule"
 	"github.com/aspupdate/aspupdate/version"
@@ -104,7 +106,7 @@ func (c *Checked) look(ctx context.Context, d distributionConfig, committed roll
 
 // compare compares what was seen with the calendar, and returns what it
 // expects next.
-func (c *Checked) compare(cal schedule.Calendar, now time.Time, seen []fetch.Seen) (schedule.Release, error) {
+func (c *Checked) compare(cal schedule.Calendar, now time.Time, seen []watch.Seen) (schedule.Release, error) {
 	st, err := cal.Status(now, sightings(c.Name, seen)...)
 	if err == nil {
 		c.State, c.Since, c.Missing = st.State.String(), st.Since.UTC(), newExpected(st.Missing)
@@ -119,7 +121,7 @@ func (s *Site) quarantined(one Checked, offered fetch.Release, st rollback.Statu
 	if _, number = st.QuarantineOf(one.Name, rollback.Release{Version: one.Newest.String()}); !number {
 		return false, false
 	}
-	item, err := s.Archive().Get(fetch.Key{Distribution: one.Name, Version: one.Newest, Variant: s.variant()})
+	item, err := s.Archive().Get(archive.Key{Distribution: one.Name, Version: one.Newest, Variant: s.variant()})
 	there, ok := offered.File(s.variant())
 	if err != nil || !ok || there.Size != item.Size || !sameMinute(there.Time, item.Modified) {
 		return true, false
@@ -151,11 +153,11 @@ func (c *Check) weigh(one Checked, quarantined bool) {
 
 // add adds versions that the watch has not seen: nobody knows since when they
 // have been there.
-func add(seen []fetch.Seen, distribution string, versions []version.Version) []fetch.Seen {
+func add(seen []watch.Seen, distribution string, versions []version.Version) []watch.Seen {
 	for _, v := range versions {
 		r := fetch.Release{Distribution: distribution, Version: v}
-		if !v.IsZero() && !slices.ContainsFunc(seen, func(s fetch.Seen) bool { return s.Distribution == distribution && s.Version == v }) {
-			seen = append(seen, fetch.Seen{Release: r, FirstLook: true})
+		if !v.IsZero() && !slices.ContainsFunc(seen, func(s watch.Seen) bool { return s.Distribution == distribution && s.Version == v }) {
+			seen = append(seen, watch.Seen{Release: r, FirstLook: true})
 		}
 	}
 	return seen

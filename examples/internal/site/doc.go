@@ -19,7 +19,7 @@
 //   - config.go has what can be said of an installation, load.go what is wrong
 //     with that, template.toml explains it to people.
 //   - server.go looks for the newest release, of a bundle as a whole (R4), and
-//     brings it into the archive: [fetch.FTP], [fetch.Finder], [fetch.Archive].
+//     brings it into the archive: [ftp.Source], [fetch.Finder], [archive.Archive].
 //     vouch.go says who vouches for it: pinned hashes, the publisher's
 //     signature, or by name nobody.
 //   - update.go lays an update out, from what the journal or the probe says is

@@ -11,6 +11,8 @@ import (
 
 	"github.com/aspupdate/aspupdate/backup/postgres"
 	"github.com/aspupdate/aspupdate/fetch"
+	"github.com/aspupdate/aspupdate/fetch/archive"
+	"github.com/aspupdate/aspupdate/fetch/ftp"
 	"github.com/aspupdate/aspupdate/install"
 	"github.com/aspupdate/aspupdate/install/service"
 	"github.com/aspupdate/aspupdate/internal/durable"
@@ -80,7 +82,7 @@ func (d *doctor) server(ctx context.Context) {
 	c, source := d.Config.Server, d.Source()
 	source.Retry.Tries = 1 // somebody waits
 	switch {
-	case source.TLS == fetch.TLSNone:
+	case source.TLS == ftp.TLSNone:
 		d.warn("tls", "", "none: anybody on the way can read the password and replace the files; ask the vendor whether server.tls = \"explicit\" works")
 	case c.TLSInsecure != "":
 		d.warn("tls", "", "the server's certificate is not checked, because: %s", c.TLSInsecure)
@@ -94,7 +96,7 @@ func (d *doctor) server(ctx context.Context) {
 		}
 		if i == 0 {
 			d.ok("server", c.Address, "answers")
-			if source.TLS != fetch.TLSNone && c.TLSInsecure == "" {
+			if source.TLS != ftp.TLSNone && c.TLSInsecure == "" {
 				d.ok("tls", "", "%s, and the certificate is trusted", c.TLS)
 			}
 		}
@@ -159,9 +161,9 @@ func (d *doctor) versions(ctx context.Context) {
 				Err: fmt.Errorf("the journal has %s as committed and the application answers %q: refused; aspupdate adopt, if it was installed by other means", r.Version, answer)})
 		}
 		v, err := version.Parse(r.Version)
-		var item fetch.Item
+		var item archive.Item
 		if err == nil {
-			item, err = d.Archive().Get(fetch.Key{Distribution: dist.Name, Version: v, Variant: version.Setup, SHA256: r.SHA256})
+			item, err = d.Archive().Get(archive.Key{Distribution: dist.Name, Version: v, Variant: version.Setup, SHA256: r.SHA256})
 		}
 		switch {
 		case !errors.Is(err, fetch.ErrNotArchived):

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/aspupdate/aspupdate/fetch"
+	"github.com/aspupdate/aspupdate/fetch/archive"
 	"github.com/aspupdate/aspupdate/install"
 	"github.com/aspupdate/aspupdate/rollback"
 	"github.com/aspupdate/aspupdate/version"
@@ -17,7 +18,7 @@ import (
 // An installer runs the installers of one distribution out of the archive.
 type installer struct {
 	conf    distributionConfig
-	archive fetch.Archive
+	archive *archive.Archive
 	runner  install.Runner
 	first   bool // only a first installation may take FullSetup (R3)
 	limit   time.Duration
@@ -26,14 +27,14 @@ type installer struct {
 	requirements install.Checklist // that it has, besides
 }
 
-func (i installer) item(r rollback.Release) (fetch.Item, error) {
+func (i installer) item(r rollback.Release) (archive.Item, error) {
 	v, err := version.Parse(r.Version)
 	if err != nil {
-		return fetch.Item{}, err
+		return archive.Item{}, err
 	}
-	item, err := i.archive.Get(fetch.Key{Distribution: i.conf.Name, Version: v, Variant: version.Setup, SHA256: r.SHA256})
+	item, err := i.archive.Get(archive.Key{Distribution: i.conf.Name, Version: v, Variant: version.Setup, SHA256: r.SHA256})
 	if i.first && errors.Is(err, fetch.ErrNotArchived) {
-		return i.archive.Get(fetch.Key{Distribution: i.conf.Name, Version: v, Variant: version.FullSetup, SHA256: r.SHA256})
+		return i.archive.Get(archive.Key{Distribution: i.conf.Name, Version: v, Variant: version.FullSetup, SHA256: r.SHA256})
 	}
 	return item, err
 }
@@ -54,7 +55,7 @@ func (i installer) Ready(ctx context.Context, r rollback.Release) error {
 }
 
 // entry returns what to run of an installer that is more than one file.
-func (i installer) entry(item fetch.Item) (string, error) {
+func (i installer) entry(item archive.Item) (string, error) {
 	if item.Parts == nil && strings.EqualFold(filepath.Ext(item.Path), ".zip") {
 		return i.conf.Entry, nil // it is known once it is unpacked
 	}
@@ -87,7 +88,7 @@ func (i installer) run(ctx context.Context, r rollback.Release, uninstall bool) 
 	return err
 }
 
-func (i installer) command(item fetch.Item) (install.Command, error) {
+func (i installer) command(item archive.Item) (install.Command, error) {
 	entry, err := i.entry(item)
 	return install.Command{
 		Path: item.Path, SHA256: item.SHA256, Entry: entry, Kind: install.Kind(i.conf.Kind), Launcher: i.conf.Launcher,

@@ -10,7 +10,7 @@ import (
 	"strings"
 
 	"github.com/aspupdate/aspupdate/examples/internal/strict"
-	"github.com/aspupdate/aspupdate/fetch"
+	"github.com/aspupdate/aspupdate/fetch/ftp"
 	"github.com/aspupdate/aspupdate/install"
 	"github.com/aspupdate/aspupdate/rollback"
 	"github.com/aspupdate/aspupdate/schedule"
@@ -184,13 +184,13 @@ func (s *serverConfig) trusted() error {
 	switch {
 	case s.TLSCA != "":
 		key = "tls_ca"
-		s.trust, err = fetch.TrustCA(s.TLSCA)
+		s.trust, err = ftp.TrustCA(s.TLSCA)
 	case s.TLSCertificate != "":
 		key = "tls_certificate"
-		s.trust, err = fetch.TrustCertificate(s.TLSCertificate)
+		s.trust, err = ftp.TrustCertificate(s.TLSCertificate)
 	case s.TLSInsecure != "":
 		key = "tls_insecure"
-		s.trust, err = fetch.TrustAnyCertificate(s.TLSInsecure)
+		s.trust, err = ftp.TrustAnyCertificate(s.TLSInsecure)
 	}
 	if err != nil {
 		return fmt.Errorf("server.%s: %w", key, err)

@@ -10,7 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/aspupdate/aspupdate/fetch"
+	"github.com/aspupdate/aspupdate/fetch/archive"
 	"github.com/aspupdate/aspupdate/install"
 	"github.com/aspupdate/aspupdate/rollback"
 	"github.com/aspupdate/aspupdate/version"
@@ -50,7 +50,7 @@ func wayBackOfAnMSI(t *testing.T, kind install.Kind) {
 		v, err := version.Parse(text)
 		require.NoError(t, err)
 		item, err := s.Archive().Import(t.Context(), text+".msi",
-			fetch.Key{Distribution: "asp", Version: v, Variant: version.Setup}, fetch.Unauthenticated("a test"))
+			archive.Key{Distribution: "asp", Version: v, Variant: version.Setup}, archive.Unauthenticated("a test"))
 		require.NoError(t, err)
 		releases = append(releases, release(item))
 	}

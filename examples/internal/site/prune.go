@@ -9,6 +9,7 @@ import (
 
 	"github.com/aspupdate/aspupdate/backup"
 	"github.com/aspupdate/aspupdate/fetch"
+	"github.com/aspupdate/aspupdate/fetch/archive"
 	"github.com/aspupdate/aspupdate/internal/durable"
 	"github.com/aspupdate/aspupdate/rollback"
 	"github.com/aspupdate/aspupdate/version"
@@ -19,13 +20,13 @@ import (
 // names, stays. While an update is at work the error is [rollback.ErrBusy], but
 // for a dry run. Where what must stay is not in the archive it is
 // [ErrPrevious].
-func (s *Site) PruneArchive(ctx context.Context, keep fetch.Keep, dryRun bool) (gone []fetch.Item, err error) {
+func (s *Site) PruneArchive(ctx context.Context, keep archive.Keep, dryRun bool) (gone []archive.Item, err error) {
 	err = s.prune("pruning the archive", dryRun, func() error {
 		inUse, err := s.inUse(ctx)
 		if err != nil {
 			return err
 		}
-		var items []fetch.Item
+		var items []archive.Item
 		if dryRun {
 			items, err = s.Archive().Prunable(keep, inUse)
 		} else {
@@ -34,7 +35,7 @@ func (s *Site) PruneArchive(ctx context.Context, keep fetch.Keep, dryRun bool) (
 		if errors.Is(err, fetch.ErrNotArchived) {
 			return fmt.Errorf("%w: %w", ErrPrevious, err)
 		}
-		gone = append([]fetch.Item{}, items...)
+		gone = append([]archive.Item{}, items...)
 		return err
 	})
 	return gone, err
@@ -79,7 +80,7 @@ func (s *Site) prune(doing string, dryRun bool, do func() error) error {
 // An Archived is an installer in the archive, and what for the journal names
 // its version, "" if it does not.
 type Archived struct {
-	fetch.Item
+	archive.Item
 	Use rollback.Use
 }
 
@@ -96,31 +97,31 @@ func (s *Site) Archived() ([]Archived, error) {
 }
 
 // uses says what for the journal names versions.
-func (s *Site) uses() (map[fetch.Key]rollback.Use, error) {
+func (s *Site) uses() (map[archive.Key]rollback.Use, error) {
 	st, err := s.Status()
 	errs := []error{err}
-	uses := map[fetch.Key]rollback.Use{}
+	uses := map[archive.Key]rollback.Use{}
 	for _, u := range st.Uses() {
 		v, err := version.Parse(u.Release.Version)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("the journal has %s %s of %s: %w", u.Use, u.Release.Version, u.Part, err))
 		}
-		uses[fetch.Key{Distribution: u.Part, Version: v}] = u.Use
+		uses[archive.Key{Distribution: u.Part, Version: v}] = u.Use
 	}
 	return uses, errors.Join(errs...)
 }
 
 // inUse returns the versions that must stay in any case.
-func (s *Site) inUse(ctx context.Context) ([]fetch.Key, error) {
+func (s *Site) inUse(ctx context.Context) ([]archive.Key, error) {
 	uses, err := s.uses()
 	if err != nil {
 		return nil, err
 	}
 	items, _ := s.Archive().List() // pruning tells what cannot be read
-	keys := []fetch.Key{}
+	keys := []archive.Key{}
 	for k, use := range uses {
 		// That one was lost which nothing needs is no reason to keep all others for ever.
-		if use.Vital() || slices.ContainsFunc(items, func(it fetch.Item) bool { return versionKey(it.Key) == k }) {
+		if use.Vital() || slices.ContainsFunc(items, func(it archive.Item) bool { return versionKey(it.Key) == k }) {
 			keys = append(keys, k)
 		}
 	}
@@ -134,13 +135,13 @@ func (s *Site) inUse(ctx context.Context) ([]fetch.Key, error) {
 			return nil, fmt.Errorf("%s: the probe answers %q: %w", d.Name, text, err)
 		}
 		if !v.IsZero() {
-			keys = append(keys, fetch.Key{Distribution: d.Name, Version: v})
+			keys = append(keys, archive.Key{Distribution: d.Name, Version: v})
 		}
 	}
 	return keys, nil
 }
 
 // versionKey is what pruning goes by.
-func versionKey(k fetch.Key) fetch.Key {
-	return fetch.Key{Distribution: k.Distribution, Version: k.Version}
+func versionKey(k archive.Key) archive.Key {
+	return archive.Key{Distribution: k.Distribution, Version: k.Version}
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/aspupdate/aspupdate/fetch"
+	"github.com/aspupdate/aspupdate/fetch/archive"
 	"github.com/aspupdate/aspupdate/rollback"
 	"github.com/aspupdate/aspupdate/version"
 )
@@ -21,13 +22,13 @@ func (s *Site) Fetch(ctx context.Context) error {
 }
 
 // Import takes a Setup into the archive that came from the support.
-func (s *Site) Import(ctx context.Context, file, distribution string, v version.Version) (fetch.Item, error) {
+func (s *Site) Import(ctx context.Context, file, distribution string, v version.Version) (archive.Item, error) {
 	for _, d := range s.Config.Distributions {
 		if d.Name == distribution {
-			return s.Archive().Import(ctx, file, fetch.Key{Distribution: d.Name, Version: v, Variant: version.Setup}, verifier(d, s.Source()))
+			return s.Archive().Import(ctx, file, archive.Key{Distribution: d.Name, Version: v, Variant: version.Setup}, verifier(d, s.Source()))
 		}
 	}
-	return fetch.Item{}, fmt.Errorf("%w: there is no [[distribution]] %s", ErrConfig, distribution)
+	return archive.Item{}, fmt.Errorf("%w: there is no [[distribution]] %s", ErrConfig, distribution)
 }
 
 // look gives use what is newest on the server, and again if that was replaced
@@ -66,7 +67,7 @@ func (s *Site) newest(ctx context.Context) ([]fetch.Release, error) {
 
 func (s *Site) finder() fetch.Finder {
 	c := s.Config.Server
-	return fetch.Finder{Layout: fetch.Layout{Root: c.Root}, Betas: c.Betas, Settle: time.Duration(c.Settle), Observe: s.Observe.Fetch}
+	return fetch.Finder{Layout: fetch.Layout{Root: c.Root}, Betas: c.Betas, Settle: time.Duration(c.Settle), Observe: s.Observe.Find}
 }
 
 // insecure says so at each run.
@@ -100,7 +101,7 @@ func (s *Site) fetched(ctx context.Context, found []fetch.Release) ([]rollback.R
 func (s *Site) archived(_ context.Context, found []fetch.Release) ([]rollback.Release, error) {
 	to := make([]rollback.Release, len(found))
 	for i, d := range s.Config.Distributions {
-		item, err := s.Archive().Get(fetch.Key{Distribution: d.Name, Version: found[i].Version, Variant: s.variant()})
+		item, err := s.Archive().Get(archive.Key{Distribution: d.Name, Version: found[i].Version, Variant: s.variant()})
 		if errors.Is(err, fetch.ErrNotArchived) {
 			err = fmt.Errorf("%s %s: %w", d.Name, found[i].Version, ErrNotFetched)
 		}
@@ -113,7 +114,7 @@ func (s *Site) archived(_ context.Context, found []fetch.Release) ([]rollback.Re
 }
 
 // release is an installer as the journal names it.
-func release(item fetch.Item) rollback.Release {
+func release(item archive.Item) rollback.Release {
 	r := rollback.Release{Version: item.Version.String(), SHA256: item.SHA256}
 	if item.Vouched.Authenticated {
 		r.VouchedBy = item.Vouched.By

@@ -6,6 +6,9 @@ import (
 
 	"github.com/aspupdate/aspupdate/backup"
 	"github.com/aspupdate/aspupdate/fetch"
+	"github.com/aspupdate/aspupdate/fetch/archive"
+	"github.com/aspupdate/aspupdate/fetch/ftp"
+	"github.com/aspupdate/aspupdate/fetch/watch"
 	"github.com/aspupdate/aspupdate/install"
 	"github.com/aspupdate/aspupdate/rollback"
 )
@@ -44,7 +47,10 @@ type Site struct {
 // Observe are functions that are told what happens, in order, from the calling
 // goroutine. Each may be nil.
 type Observe struct {
-	Fetch    func(fetch.Event)
+	Find     func(fetch.Event)
+	Server   func(ftp.Event)
+	Archive  func(archive.Event)
+	Watch    func(watch.Event)
 	Backup   func(backup.Event)
 	Install  func(install.Event)
 	Rollback func(rollback.Event)
@@ -53,15 +59,15 @@ type Observe struct {
 }
 
 // Source is the vendor's server.
-func (s *Site) Source() fetch.FTP {
+func (s *Site) Source() *ftp.Source {
 	c := s.Config.Server
-	tls := map[string]fetch.TLS{"": fetch.TLSNone, "none": fetch.TLSNone, "explicit": fetch.TLSExplicit, "implicit": fetch.TLSImplicit}
-	return fetch.FTP{Addr: c.Address, User: c.User, Password: c.value(), TLS: tls[c.TLS], TLSConfig: c.trust, Observe: s.Observe.Fetch}
+	tls := map[string]ftp.TLS{"": ftp.TLSNone, "none": ftp.TLSNone, "explicit": ftp.TLSExplicit, "implicit": ftp.TLSImplicit}
+	return &ftp.Source{Addr: c.Address, User: c.User, Password: c.value(), TLS: tls[c.TLS], TLSConfig: c.trust, Observe: s.Observe.Server}
 }
 
 // Archive is the archive of versions (R10).
-func (s *Site) Archive() fetch.Archive {
-	return fetch.Archive{Dir: s.Config.Archive, Observe: s.Observe.Fetch}
+func (s *Site) Archive() *archive.Archive {
+	return &archive.Archive{Dir: s.Config.Archive, Observe: s.Observe.Archive}
 }
 
 // Store has the snapshots (R9).

@@ -13,6 +13,7 @@ import (
 	"github.com/aspupdate/aspupdate/backup/files"
 	"github.com/aspupdate/aspupdate/backup/postgres"
 	"github.com/aspupdate/aspupdate/fetch"
+	"github.com/aspupdate/aspupdate/fetch/archive"
 	"github.com/aspupdate/aspupdate/rollback"
 	"github.com/aspupdate/aspupdate/version"
 )
@@ -183,7 +184,7 @@ func (s *Site) running(ctx context.Context, d distributionConfig) (rollback.Rele
 	if err != nil {
 		return rollback.Release{}, fmt.Errorf("%s: the probe answers %q: %w", d.Name, text, err)
 	}
-	item, err := s.Archive().Get(fetch.Key{Distribution: d.Name, Version: v, Variant: version.Setup})
+	item, err := s.Archive().Get(archive.Key{Distribution: d.Name, Version: v, Variant: version.Setup})
 	if err != nil {
 		return rollback.Release{}, fmt.Errorf("%w: %s %s (%w)", ErrPrevious, d.Name, v, err)
 	}
@@ -243,7 +244,7 @@ func (s *Site) parts(from, to []rollback.Release) ([]rollback.PlanPart, error) {
 		}
 		part := rollback.PlanPart{Name: d.Name, From: from[i], To: to[i]}
 		if s.First && to[i].SHA256 != "" {
-			item, err := s.Archive().Get(fetch.Key{Distribution: d.Name, Version: next, Variant: version.Setup})
+			item, err := s.Archive().Get(archive.Key{Distribution: d.Name, Version: next, Variant: version.Setup})
 			if err != nil {
 				return nil, err
 			}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/aspupdate/aspupdate/fetch"
+	"github.com/aspupdate/aspupdate/fetch/archive"
 	"github.com/aspupdate/aspupdate/install/authenticode"
 	"github.com/aspupdate/aspupdate/version"
 )
@@ -13,17 +14,17 @@ import (
 // verifier vouches for a distribution's files by pinned hashes, and where
 // there is none by the publisher's signature or by the operator's word that
 // none is needed. Then the server must at least agree with itself.
-func verifier(d distributionConfig, src fetch.Source) fetch.Verifier {
-	return fetch.VerifierFunc(func(ctx context.Context, c fetch.Candidate) (fetch.Vouched, error) {
+func verifier(d distributionConfig, src fetch.Source) archive.Verifier {
+	return archive.VerifierFunc(func(ctx context.Context, c archive.Candidate) (archive.Vouched, error) {
 		pins := d.SHA256
 		if c.Variant == version.FullSetup {
 			pins = d.SHA256FullSetup
 		}
 		if sum, ok := pins[c.Version.String()]; ok {
-			return fetch.PinnedSHA256(sum).Verify(ctx, c)
+			return archive.PinnedSHA256(sum).Verify(ctx, c)
 		}
 		if d.SHA256File != "" {
-			v, err := fetch.PinnedSums(d.SHA256File).Verify(ctx, c)
+			v, err := archive.PinnedSums(d.SHA256File).Verify(ctx, c)
 			if err != nil && !errors.Is(err, fetch.ErrMismatch) {
 				err = fmt.Errorf("nobody vouches for %s: %w: %w", c.Key, err, ErrNotVouched)
 			}
@@ -33,9 +34,9 @@ func verifier(d distributionConfig, src fetch.Source) fetch.Verifier {
 			return d.Publisher.Verify(ctx, c)
 		}
 		if d.Unauthenticated != "" {
-			return fetch.Hinted(src, fetch.Unauthenticated(d.Unauthenticated)).Verify(ctx, c)
+			return archive.Hinted(src, archive.Unauthenticated(d.Unauthenticated)).Verify(ctx, c)
 		}
-		return fetch.Vouched{}, fmt.Errorf("nobody vouches for %s with the hash %s: %w", c.Key, c.SHA256, ErrNotVouched)
+		return archive.Vouched{}, fmt.Errorf("nobody vouches for %s with the hash %s: %w", c.Key, c.SHA256, ErrNotVouched)
 	})
 }
 
@@ -75,17 +76,17 @@ func (p *publisherConfig) read() error {
 	return err
 }
 
-// Verify implements [fetch.Verifier].
-func (p *publisherConfig) Verify(ctx context.Context, c fetch.Candidate) (fetch.Vouched, error) {
+// Verify implements [archive.Verifier].
+func (p *publisherConfig) Verify(ctx context.Context, c archive.Candidate) (archive.Vouched, error) {
 	if c.Parts != nil {
-		return fetch.Vouched{}, errors.New("one signature does not vouch for a whole folder: pin the folder's hash in distribution.sha256")
+		return archive.Vouched{}, errors.New("one signature does not vouch for a whole folder: pin the folder's hash in distribution.sha256")
 	}
 	sig, err := p.policy.VerifyFile(ctx, c.Path)
 	if _, refused := errors.AsType[*authenticode.Error](err); refused {
 		err = fmt.Errorf("%w: %w", fetch.ErrMismatch, err)
 	}
 	if err != nil {
-		return fetch.Vouched{}, err
+		return archive.Vouched{}, err
 	}
-	return fetch.Vouched{By: sig.String(), Authenticated: true}, nil
+	return archive.Vouched{By: sig.String(), Authenticated: true}, nil
 }

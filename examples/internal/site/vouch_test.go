@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/aspupdate/aspupdate/fetch"
+	"github.com/aspupdate/aspupdate/fetch/archive"
 	"github.com/aspupdate/aspupdate/internal/realtest"
 	"github.com/aspupdate/aspupdate/version"
 )
@@ -48,14 +49,14 @@ func TestPublisherVouchesForASignedFile(t *testing.T) {
 		"-in", in("plain.exe"), "-out", in("signed.exe")).CombinedOutput()
 	require.NoError(t, err, "%s", said)
 
-	verdict := func(publisher, file string) (fetch.Vouched, error) {
+	verdict := func(publisher, file string) (archive.Vouched, error) {
 		path := in("config.toml")
 		text := strings.Replace(goodConfig(dir), "unauthenticated = 'a test'", "[distribution.publisher]\n"+publisher, 1)
 		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
 		c, err := Load(path)
 		require.NoError(t, err)
-		key := fetch.Key{Distribution: "АСП", Version: version.MustParse("7.13.100"), Variant: version.Setup}
-		return verifier(c.Distributions[0], nil).Verify(t.Context(), fetch.Candidate{Key: key, Path: in(file)})
+		key := archive.Key{Distribution: "АСП", Version: version.MustParse("7.13.100"), Variant: version.Setup}
+		return verifier(c.Distributions[0], nil).Verify(t.Context(), archive.Candidate{Key: key, Path: in(file)})
 	}
 	roots := "name = 'Vendor'\nroots = '" + filepath.ToSlash(in("cert.pem")) + "'"
 	got, err := verdict(roots, "signed.exe")

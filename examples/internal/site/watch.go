@@ -8,7 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/aspupdate/aspupdate/fetch"
+	"github.com/aspupdate/aspupdate/fetch/watch"
 	"github.com/aspupdate/aspupdate/internal/process"
 	"github.com/aspupdate/aspupdate/schedule"
 	"github.com/aspupdate/aspupdate/version"
@@ -23,7 +23,7 @@ type watchConfig struct {
 // An Event is what the watch's command gets, as JSON. Times are UTC.
 type Event struct {
 	Schema       string             `json:"schema"` // aspupdate.event/1
-	Kind         fetch.SightingKind `json:"kind"`   // released, re-released, vanished or late
+	Kind         watch.SightingKind `json:"kind"`   // released, re-released, vanished or late
 	Text         string             `json:"text"`   // all of it in one line, for people
 	Distribution string             `json:"distribution"`
 	Version      version.Version    `json:"version,omitzero"`    // not with late
@@ -42,7 +42,7 @@ type EventFile struct {
 	Time    time.Time       `json:"time,omitzero"`
 }
 
-func newEvent(c Clock, e fetch.Sighting) Event {
+func newEvent(c Clock, e watch.Sighting) Event {
 	d := Event{
 		Schema: "aspupdate.event/1", Kind: e.Kind, Distribution: e.Distribution, Version: e.Version,
 		FirstSeen: e.FirstSeen, FirstLook: e.FirstLook, Due: e.Due.UTC(),
@@ -51,9 +51,9 @@ func newEvent(c Clock, e fetch.Sighting) Event {
 		d.Files = append(d.Files, EventFile{f.Variant, f.Path, f.Size, f.Time})
 	}
 	switch {
-	case e.Kind == fetch.Late:
+	case e.Kind == watch.Late:
 		d.Text = fmt.Sprintf("%s: late: expected since %s; the testers have not passed it (R5)", e.Distribution, c.Time(e.Due))
-	case e.Kind == fetch.Vanished:
+	case e.Kind == watch.Vanished:
 		d.Gone = e.Gone.UTC()
 		d.Text = fmt.Sprintf("%s %s: vanished, first missed %s", e.Distribution, e.Version, c.Time(e.Gone))
 	case e.FirstLook:
@@ -77,10 +77,10 @@ func (s *Site) Watch(ctx context.Context, tell func(Event) error) error {
 	return nil
 }
 
-func (s *Site) watch() fetch.Watch {
-	w := fetch.Watch{
+func (s *Site) watch() *watch.Watch {
+	w := &watch.Watch{
 		Finder: s.finder(), File: filepath.Join(s.Config.State, "watch.json"),
-		Observe: s.Observe.Fetch, Late: s.late,
+		Observe: s.Observe.Watch, Late: s.late,
 		Spread: -1, // Next has it, so that the first look comes at once
 	}
 	for _, d := range s.Config.Distributions {
@@ -94,8 +94,8 @@ func (s *Site) watch() fetch.Watch {
 }
 
 // report tells the operator's command, and then whoever else wants to know.
-func (s *Site) report(tell func(Event) error) func(context.Context, fetch.Sighting) error {
-	return func(ctx context.Context, e fetch.Sighting) error {
+func (s *Site) report(tell func(Event) error) func(context.Context, watch.Sighting) error {
+	return func(ctx context.Context, e watch.Sighting) error {
 		d := newEvent(s.Config.Clock(), e)
 		text, err := json.Marshal(d)
 		if err != nil {
@@ -113,7 +113,7 @@ func (s *Site) report(tell func(Event) error) func(context.Context, fetch.Sighti
 }
 
 // late tells since when a release has been due that is late.
-func (s *Site) late(distribution string, seen []fetch.Seen, now time.Time) (time.Time, error) {
+func (s *Site) late(distribution string, seen []watch.Seen, now time.Time) (time.Time, error) {
 	st, err := s.Config.Calendar.releases().Status(now, sightings(distribution, seen)...)
 	if err != nil || st.State != schedule.Late {
 		return time.Time{}, err
@@ -122,7 +122,7 @@ func (s *Site) late(distribution string, seen []fetch.Seen, now time.Time) (time
 }
 
 // nextLook is the soonest one of all distributions.
-func (s *Site) nextLook(now time.Time, distributions []string, seen []fetch.Seen) time.Time {
+func (s *Site) nextLook(now time.Time, distributions []string, seen []watch.Seen) time.Time {
 	var next time.Time
 	for _, d := range distributions {
 		if look := s.Config.Calendar.releases().NextLook(now, sightings(d, seen)...); next.IsZero() || look.Before(next) {
@@ -132,7 +132,7 @@ func (s *Site) nextLook(now time.Time, distributions []string, seen []fetch.Seen
 	return next
 }
 
-func sightings(distribution string, seen []fetch.Seen) (list []schedule.Sighting) {
+func sightings(distribution string, seen []watch.Seen) (list []schedule.Sighting) {
 	for _, s := range seen {
 		if s.Distribution == distribution {
 			list = append(list, schedule.Sighting{Version: s.Version, Seen: s.Appeared()})

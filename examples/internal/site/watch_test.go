@@ -12,6 +12,7 @@ import (
 
 	"github.com/aspupdate/aspupdate/fetch"
 	"github.com/aspupdate/aspupdate/fetch/fetchtest"
+	"github.com/aspupdate/aspupdate/fetch/watch"
 	"github.com/aspupdate/aspupdate/schedule"
 	"github.com/aspupdate/aspupdate/version"
 )
@@ -38,11 +39,11 @@ func TestR4LooksForTheOneThatIsMissing(t *testing.T) {
 	at := func(day, hour, minute int) time.Time {
 		return time.Date(2026, 11, day, hour, minute, 0, 0, schedule.MSK(0))
 	}
-	see := func(v string, when time.Time) fetch.Seen {
-		return fetch.Seen{Release: fetch.Release{Distribution: "АСП", Version: version.MustParse(v)}, FirstSeen: when}
+	see := func(v string, when time.Time) watch.Seen {
+		return watch.Seen{Release: fetch.Release{Distribution: "АСП", Version: version.MustParse(v)}, FirstSeen: when}
 	}
-	before := []fetch.Seen{see("9.23.100", at(4, 20, 5))}
-	after := append([]fetch.Seen{see("9.23.200", at(18, 20, 40))}, before...)
+	before := []watch.Seen{see("9.23.100", at(4, 20, 5))}
+	after := append([]watch.Seen{see("9.23.200", at(18, 20, 40))}, before...)
 	s := &Site{Config: &Config{}}
 	require.Equal(t, at(18, 21, 45), s.nextLook(at(18, 20, 45), []string{"АСП"}, after))
 	// Another distribution of the bundle has not come yet.

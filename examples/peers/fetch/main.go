@@ -27,7 +27,7 @@ import (
 	"syscall"
 
 	"github.com/aspupdate/aspupdate/examples/peers/internal/readme"
-	"github.com/aspupdate/aspupdate/fetch"
+	"github.com/aspupdate/aspupdate/fetch/ftp"
 )
 
 // A plan is what to do, and how much of it.
@@ -165,7 +165,7 @@ func (p plan) hold(ctx context.Context) (results []result, err error) {
 	return results, hold(b.naming(p.entries, newest), more*p.rounds)
 }
 
-var _, canName = any(fetch.FTP{}).(interface {
+var _, canName = any(&ftp.Source{}).(interface {
 	Names(ctx context.Context, dir string) ([]string, error)
 })
 

@@ -21,6 +21,8 @@ import (
 	"strings"
 
 	"github.com/aspupdate/aspupdate/fetch"
+	"github.com/aspupdate/aspupdate/fetch/archive"
+	"github.com/aspupdate/aspupdate/fetch/ftp"
 	"github.com/aspupdate/aspupdate/version"
 )
 
@@ -65,17 +67,17 @@ func run(ctx context.Context, args []string) (err error) {
 			err = errors.Join(err, f.Close())
 		}()
 	}
-	src := fetch.FTP{Addr: *addr}
+	src := &ftp.Source{Addr: *addr}
 	if *secure {
-		src.TLS = fetch.TLSExplicit
+		src.TLS = ftp.TLSExplicit
 		// As curl -k: the certificate is made anew for each comparison.
-		if src.TLSConfig, err = fetch.TrustAnyCertificate("on loopback"); err != nil {
+		if src.TLSConfig, err = ftp.TrustAnyCertificate("on loopback"); err != nil {
 			return err
 		}
 	}
 	switch args[0] {
 	case "archive":
-		return archive(ctx, src, *root, *to, *sum)
+		return fetchNewest(ctx, src, *root, *to, *sum)
 	case "raw":
 		return raw(ctx, src, *from, *to)
 	case "list":
@@ -88,13 +90,13 @@ func run(ctx context.Context, args []string) (err error) {
 
 func newest(root string) fetch.Finder { return fetch.Finder{Layout: fetch.Layout{Root: root}} }
 
-// archive is what an updater does: find the newest, download, hash, publish.
-func archive(ctx context.Context, src fetch.FTP, root, dir, sum string) error {
+// fetchNewest is what an updater does: find the newest, download, hash, publish.
+func fetchNewest(ctx context.Context, src *ftp.Source, root, dir, sum string) error {
 	rel, err := newest(root).Latest(ctx, src, distribution, version.Setup)
 	if err != nil {
 		return err
 	}
-	item, err := fetch.Archive{Dir: dir}.Fetch(ctx, src, rel, version.Setup, fetch.PinnedSHA256(sum))
+	item, err := (&archive.Archive{Dir: dir}).Fetch(ctx, src, rel, version.Setup, archive.PinnedSHA256(sum))
 	if err != nil {
 		return err
 	}
@@ -103,7 +105,7 @@ func archive(ctx context.Context, src fetch.FTP, root, dir, sum string) error {
 }
 
 // raw is what curl -o does.
-func raw(ctx context.Context, src fetch.FTP, from, to string) (err error) {
+func raw(ctx context.Context, src *ftp.Source, from, to string) (err error) {
 	r, err := src.Open(ctx, from, 0)
 	if err != nil {
 		return err
@@ -118,7 +120,7 @@ func raw(ctx context.Context, src fetch.FTP, from, to string) (err error) {
 	return err // whether all came, Close knows
 }
 
-func list(ctx context.Context, src fetch.FTP, root string) error {
+func list(ctx context.Context, src *ftp.Source, root string) error {
 	rel, err := newest(root).Latest(ctx, src, distribution, version.Setup)
 	if err != nil {
 		return err
@@ -127,7 +129,7 @@ func list(ctx context.Context, src fetch.FTP, root string) error {
 	return nil
 }
 
-func names(ctx context.Context, src fetch.FTP, root string) error {
+func names(ctx context.Context, src *ftp.Source, root string) error {
 	s, ok := any(src).(interface {
 		Names(ctx context.Context, dir string) ([]string, error)
 	})

@@ -1,0 +1,75 @@
+package archive
+
+import (
+	"fmt"
+	"time"
+)
+
+// EventKind says what happened.
+type EventKind string
+
+// The kinds of events, with the fields of [Event] that they fill besides Key.
+const (
+	EventRetry     EventKind = "retry"     // will be tried again after Wait: Err, Try
+	EventResumed   EventKind = "resumed"   // a download goes on at Done
+	EventRestarted EventKind = "restarted" // a partial file was of no use, from the start again: Err
+	EventProgress  EventKind = "progress"  // Done of Total bytes, Rate, Left; at most four a second
+	EventReused    EventKind = "reused"    // the archive has it already: Item
+	EventArchived  EventKind = "archived"  // verified and published in the archive: Item
+	EventRerelease EventKind = "rerelease" // the version was archived before with other contents: Item
+	EventDamaged   EventKind = "damaged"   // an archived file no longer has its hash and was moved aside: Path, Err
+	EventPruned    EventKind = "pruned"    // a version was removed from the archive, whole: Path
+)
+
+// An Event is what an [Archive] reports while it works. It holds no secret.
+type Event struct {
+	Time time.Time
+	Kind EventKind
+	Text string // one sentence for people
+
+	Key  Key    // of what; parts that are not known yet are zero
+	Path string // on the server, or in the archive
+
+	Done, Total int64         // bytes
+	Rate        float64       // bytes per second in this run; 0: not known yet
+	Left        time.Duration // time left at that rate; 0: not known yet
+
+	Try  int           // the attempt that failed, from 1 on
+	Wait time.Duration // until the next one
+	Err  error
+	Item Item
+}
+
+func (e Event) text() string {
+	switch e.Kind {
+	case EventRetry:
+		return fmt.Sprintf("try %d failed, next in %v: %v", e.Try, e.Wait.Round(time.Second), e.Err)
+	case EventResumed:
+		return fmt.Sprintf("%s: going on at %d MB", e.Key, e.Done>>20)
+	case EventRestarted:
+		return fmt.Sprintf("%s: from the start again: %v", e.Key, e.Err)
+	case EventProgress:
+		text := fmt.Sprintf("%s: %d of %d MB", e.Key, e.Done>>20, e.Total>>20)
+		if e.Left > 0 {
+			text += fmt.Sprintf(", %.1f MB/s, %v left", e.Rate/(1<<20), e.Left.Round(time.Second))
+		}
+		return text
+	case EventReused, EventArchived, EventRerelease:
+		return fmt.Sprintf("%s %s, vouched for: %s", e.Kind, e.Item.Key, e.Item.Vouched)
+	case EventDamaged:
+		return fmt.Sprintf("a damaged file was moved aside: %s: %v", e.Path, e.Err)
+	case EventPruned:
+		return fmt.Sprintf("removed: %s", e.Path)
+	}
+	return string(e.Kind)
+}
+
+// observe reports an event. The goroutine that does the work calls Observe,
+// one event after another: it should return quickly.
+func (a *Archive) observe(e Event) {
+	if a.Observe == nil {
+		return
+	}
+	e.Time, e.Text = time.Now(), e.text()
+	a.Observe(e)
+}

@@ -1,0 +1,151 @@
+package archive
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/aspupdate/aspupdate/fetch"
+	"github.com/aspupdate/aspupdate/fetch/internal/names"
+	"github.com/aspupdate/aspupdate/internal/ctxio"
+	"github.com/aspupdate/aspupdate/internal/durable"
+	"github.com/aspupdate/aspupdate/version"
+)
+
+// Import archives a file or a folder that did not come from the server, such
+// as a version that the vendor's support sent (R10). It is copied and stays
+// where it is. A FullSetup is taken only once the Setup of its version is there.
+func (a *Archive) Import(ctx context.Context, file string, k Key, verify Verifier) (Item, error) {
+	it, err := a.importFile(ctx, file, k, verify)
+	if err != nil {
+		return Item{}, fetch.Wrap("import", file, a.diskError(err))
+	}
+	return it, nil
+}
+
+func (a *Archive) importFile(ctx context.Context, file string, k Key, verify Verifier) (Item, error) {
+	name := filepath.Base(file)
+	if err := errors.Join(k.check(), names.Check(name), checkPayload(name), checkVerifier(verify)); err != nil {
+		return Item{}, err
+	}
+	k.SHA256 = strings.ToLower(k.SHA256)
+	if in, err := durable.Within(file, a.Dir); err == nil && in && strings.Contains(file, partialPrefix) {
+		return Item{}, errors.New("it is the archive's own work in progress: copy it elsewhere first")
+	}
+	fi, err := os.Stat(file)
+	if err != nil {
+		return Item{}, err
+	}
+	var parts []fetch.Part
+	total := fi.Size()
+	switch {
+	case fi.IsDir():
+		if in, err := durable.Within(a.Dir, file); err != nil {
+			return Item{}, err
+		} else if in {
+			return Item{}, errors.New("the archive itself lies in this folder: give the installer's own")
+		}
+		if parts, err = localTree(file); err != nil {
+			return Item{}, err
+		}
+		total, _ = whole(parts)
+	case !fi.Mode().IsRegular():
+		return Item{}, errors.New("neither a regular file nor a folder")
+	case fi.Size() == 0:
+		return Item{}, errors.New("it is empty, which no installer is")
+	}
+	if err := a.prepare(); err != nil {
+		return Item{}, err
+	}
+	unlock, err := a.lock(ctx)
+	if err != nil {
+		return Item{}, err
+	}
+	defer unlock()
+	if k.Variant == version.FullSetup {
+		setup, err := a.Get(Key{Distribution: k.Distribution, Version: k.Version, Variant: version.Setup})
+		if err == nil {
+			err = a.Verify(ctx, setup)
+		}
+		if err != nil {
+			return Item{}, fmt.Errorf("import the Setup of the same version first: %w", err)
+		}
+	}
+	if err := a.space(total); err != nil {
+		return Item{}, err
+	}
+	st, err := a.stage(k, "", parts)
+	if err != nil {
+		return Item{}, err
+	}
+	defer st.close()
+	it, err := a.importInto(ctx, st, file, k, parts, total, fi.ModTime().UTC(), verify)
+	if err != nil {
+		return Item{}, errors.Join(err, st.discard())
+	}
+	return it, nil
+}
+
+// importInto copies the file or the folder, has the copy vouched for, and
+// publishes it.
+func (a *Archive) importInto(ctx context.Context, st *stage, file string, k Key, parts []fetch.Part, size int64, mod time.Time, verify Verifier) (Item, error) {
+	name := filepath.Base(file)
+	c := Candidate{Path: st.path(), Name: name, Source: name}
+	want := k.SHA256
+	if parts == nil {
+		p, err := st.copyFile(ctx, file, fetch.Part{Size: size, Time: mod})
+		if err != nil {
+			return Item{}, err
+		}
+		c.Size, k.SHA256 = p.Size, p.SHA256
+	} else {
+		for _, p := range parts {
+			p, err := st.copyFile(ctx, filepath.Join(file, filepath.FromSlash(p.Path)), p)
+			if err != nil {
+				return Item{}, err
+			}
+			c.Parts = append(c.Parts, p)
+		}
+		c.Size, mod = whole(c.Parts)
+		k.SHA256 = sumTree(c.Parts)
+	}
+	c.Key = k
+	v, err := verify.Verify(ctx, c)
+	if err == nil && want != "" && want != k.SHA256 {
+		err = fmt.Errorf("%w: asked for SHA-256 %s, file has %s", fetch.ErrMismatch, names.Show(want), k.SHA256)
+	}
+	if err != nil {
+		return Item{}, err
+	}
+	return a.publish(ctx, st, c, mod, v)
+}
+
+// copyFile copies a file of this machine into the stage, and returns what was
+// copied, if that was the file that p speaks of from the first byte to the
+// last.
+func (s *stage) copyFile(ctx context.Context, file string, p fetch.Part) (fetch.Part, error) {
+	in, err := os.Open(file)
+	if err != nil {
+		return p, err
+	}
+	defer func() { _ = in.Close() }()
+	out, err := s.open(p.Path)
+	if err != nil {
+		return p, err
+	}
+	err = out.copyFrom(io.LimitReader(ctxio.Reader(ctx, in), p.Size+1))
+	if err = errors.Join(err, out.close()); err != nil {
+		return p, err
+	}
+	p.SHA256 = out.sum()
+	fi, err := in.Stat()
+	if err == nil && (out.size != p.Size || fi.Size() != p.Size || !fi.ModTime().Equal(p.Time)) {
+		err = fmt.Errorf("%s changed while it was copied: import it again once nobody writes to it", names.Show(file))
+	}
+	return p, err
+}

@@ -1,0 +1,33 @@
+package ftp
+
+import (
+	"fmt"
+	"time"
+)
+
+// EventKind says what happened.
+type EventKind string
+
+// EventRetry says that an operation is tried again after Wait.
+const EventRetry EventKind = "retry"
+
+// An Event is what a [Source] reports while it works. It holds no secret.
+type Event struct {
+	Time time.Time
+	Kind EventKind
+	Text string // one sentence for people
+
+	Path string        // on the server
+	Try  int           // the attempt that failed, from 1 on
+	Wait time.Duration // until the next one
+	Err  error
+}
+
+func (f *Source) observe(e Event) {
+	if f.Observe == nil {
+		return
+	}
+	e.Time = time.Now()
+	e.Text = fmt.Sprintf("try %d failed, next in %v: %v", e.Try, e.Wait.Round(time.Second), e.Err)
+	f.Observe(e)
+}

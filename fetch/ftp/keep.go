@@ -1,0 +1,83 @@
+package ftp
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/aspupdate/aspupdate/fetch"
+)
+
+// A keeper keeps one connection between two operations: logging in costs more
+// than most of what is asked, and servers count logins.
+type keeper struct {
+	mu    sync.Mutex
+	s     *session
+	since time.Time
+}
+
+// keepFor is how long: servers and firewalls end idle connections after a
+// minute at the earliest.
+const keepFor = 15 * time.Second
+
+// Keep returns a Source that keeps one connection open for up to 15 seconds
+// after an operation, see [fetch.Keeper].
+func (f *Source) Keep() (kept fetch.Source, closeIdle func()) {
+	if f.keep != nil {
+		return f, func() {} // whoever made it closes it
+	}
+	k := *f
+	k.keep = &keeper{}
+	return &k, k.keep.close
+}
+
+// session returns a connection that is logged in: the kept one or a new one.
+func (f *Source) session(ctx context.Context, o options) (*session, error) {
+	if s := f.keep.take(); s != nil {
+		s.kept = true
+		s.attach(ctx)
+		return s, nil
+	}
+	return f.dial(ctx, o)
+}
+
+// done gives back a connection on which nothing went wrong.
+func (f *Source) done(s *session) {
+	if f.keep == nil || !s.detach() || !f.keep.put(s) {
+		s.quit()
+		s.end()
+	}
+}
+
+func (k *keeper) take() *session {
+	if k == nil {
+		return nil
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	s := k.s
+	k.s = nil
+	if s != nil && time.Since(k.since) > keepFor {
+		s.end()
+		return nil
+	}
+	return s
+}
+
+// put reports whether there was room.
+func (k *keeper) put(s *session) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.s != nil {
+		return false
+	}
+	k.s, k.since = s, time.Now()
+	return true
+}
+
+func (k *keeper) close() {
+	if s := k.take(); s != nil {
+		s.quit()
+		s.end()
+	}
+}

@@ -1,0 +1,401 @@
+package ftp
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/textproto"
+	"path"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/jlaffaye/ftp"
+
+	"github.com/aspupdate/aspupdate/fetch"
+)
+
+// options are what a server turned out not to bear. They are learnt from a
+// failure and tried at once with a new connection.
+type options struct {
+	noUTF8 bool // refuses OPTS UTF8
+	noEPSV bool // answers EPSV, and then the data connection fails
+	noMLSD bool // says that it has MLSD, and does not know it then
+}
+
+// after returns what to try next after a failed session, if there is
+// something that was not tried.
+func (o options) after(s *session) (options, bool) {
+	switch {
+	case s == nil:
+	case s.phase == phaseLogin && s.said.verb == "OPTS" && !o.noUTF8:
+		o.noUTF8 = true
+		return o, true
+	case s.dataRefused && s.said.epsv && !o.noEPSV:
+		o.noEPSV = true
+		return o, true
+	case s.said.verb == "MLSD" && (s.said.code == 500 || s.said.code == 502) && !o.noMLSD:
+		o.noMLSD = true
+		return o, true
+	}
+	return o, false
+}
+
+// phase is how far a session came: replies mean other things in each.
+type phase uint8
+
+const (
+	phaseConnect phase = iota
+	phaseLogin
+	phaseWork
+)
+
+// A session is one control connection and its data connections. The library
+// sets no deadlines and cannot be canceled; both happen below it, on the
+// connections.
+type session struct {
+	ctx   context.Context //nolint:containedctx // of the present operation
+	kept  bool            // it was kept from an earlier operation
+	conn  *ftp.ServerConn
+	phase phase
+	said  transcript
+	limit *countdown // of bytes on the control connection and in listings
+
+	dataRefused bool // a data connection could not be made
+
+	mu     sync.Mutex
+	conns  []net.Conn
+	ended  bool
+	cancel func() bool // stops waiting for the context
+}
+
+// dial connects and logs in. The session is returned with an error too, for
+// what is known of it.
+func (f *Source) dial(ctx context.Context, o options) (s *session, err error) {
+	s = &session{limit: &countdown{left: maxTalk}}
+	defer func() {
+		if err != nil {
+			s.end()
+		}
+	}()
+	defer guard(&err)
+	d, err := f.begin(ctx, s)
+	if err != nil {
+		return s, err
+	}
+	opts := []ftp.DialOption{
+		ftp.DialWithDialFunc(d.dial),
+		ftp.DialWithDebugOutput(&s.said),
+		ftp.DialWithDisabledUTF8(o.noUTF8),
+		ftp.DialWithDisabledEPSV(o.noEPSV),
+		ftp.DialWithDisabledMLSD(o.noMLSD),
+	}
+	switch f.TLS {
+	case TLSNone:
+	case TLSExplicit:
+		opts = append(opts, ftp.DialWithExplicitTLS(d.config))
+	case TLSImplicit:
+		opts = append(opts, ftp.DialWithTLS(d.config))
+	}
+	if s.conn, err = ftp.Dial(d.address, opts...); err != nil {
+		return s, err
+	}
+	s.phase = phaseLogin
+	if err := s.conn.Login(f.login()); err != nil {
+		return s, err
+	}
+	s.phase = phaseWork
+	return s, nil
+}
+
+// begin ties a session to its context and returns what makes its
+// connections. Nothing has been sent yet.
+func (f *Source) begin(ctx context.Context, s *session) (*dialer, error) {
+	host, port, err := f.address()
+	if err != nil {
+		return nil, &fetch.Error{Op: "connect", Name: f.String(), Err: err}
+	}
+	if err := f.checkTrust(); err != nil {
+		return nil, err
+	}
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	s.attach(ctx)
+	return &dialer{s: s, address: net.JoinHostPort(host, port), idle: f.idle(), mode: f.TLS, config: f.tlsConfig(host)}, nil
+}
+
+func (f *Source) login() (user, password string) {
+	user, password = f.User, f.Password
+	if user == "" {
+		user = "anonymous"
+		if password == "" {
+			password = "anonymous"
+		}
+	}
+	return user, password
+}
+
+// tlsConfig gives each control connection a session cache of its own: one
+// that is shared makes servers refuse the data connections of the others.
+func (f *Source) tlsConfig(host string) *tls.Config {
+	if f.TLS == TLSNone {
+		return nil
+	}
+	c := f.TLSConfig.Clone()
+	if c == nil {
+		c = &tls.Config{MinVersion: tls.VersionTLS12}
+	}
+	c.MinVersion = max(c.MinVersion, tls.VersionTLS12)
+	if c.ServerName == "" {
+		c.ServerName = host
+	}
+	c.ClientSessionCache = tls.NewLRUClientSessionCache(4)
+	return c
+}
+
+// attach makes the session obey a context.
+func (s *session) attach(ctx context.Context) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ctx = ctx
+	s.cancel = context.AfterFunc(ctx, s.end)
+}
+
+// detach ends that, and reports whether the session is as good as new.
+func (s *session) detach() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended || !s.cancel() {
+		return false
+	}
+	s.conns = s.conns[:1] // the control connection; the others are closed
+	s.limit.set(maxTalk)
+	return true
+}
+
+// end closes all connections at once. It may be called at any time, by any
+// goroutine, and again.
+func (s *session) end() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ended = true
+	for _, c := range s.conns {
+		_ = c.Close()
+	}
+	s.conns = nil
+	if s.cancel != nil {
+		s.cancel()
+	}
+}
+
+// quit says goodbye and does not wait for the answer.
+func (s *session) quit() { _ = s.conn.Quit() }
+
+// add remembers a connection to close, or closes it if the session has ended.
+func (s *session) add(c net.Conn) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended {
+		_ = c.Close()
+		return net.ErrClosed
+	}
+	s.conns = append(s.conns, c)
+	return nil
+}
+
+func (s *session) open(name string, offset int64) (r *ftp.Response, err error) {
+	defer guard(&err)
+	return s.conn.RetrFrom(name, uint64(max(offset, 0)))
+}
+
+func (s *session) list(dir string) (entries []fetch.Entry, err error) {
+	defer guard(&err)
+	if err := s.conn.ChangeDir(dir); err != nil {
+		return nil, err
+	}
+	now := time.Now()
+	var pieces [][]fetch.Entry
+	ask := func() error {
+		_, err := s.conn.List("")
+		return err
+	}
+	err = s.lines(dir, ask, func(lines []string) {
+		if s.said.listing == "MLSD" {
+			pieces = append(pieces, parseMLSD(lines))
+		} else {
+			pieces = append(pieces, parseLIST(lines, now))
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	return slices.Concat(pieces...), nil
+}
+
+// lines gives take the lines of a listing, a few at a time. They are worth
+// nothing unless the error is nil: only then all of them came.
+func (s *session) lines(dir string, ask func() error, take func(lines []string)) error {
+	count := 0
+	s.said.startListing(func(lines []string) {
+		count += len(lines)
+		take(lines)
+	})
+	err := ask()
+	cut := s.said.endListing()
+	switch {
+	case err != nil:
+		return err
+	case cut != nil:
+		return &fetch.Error{Op: "list", Name: dir, Reason: fetch.ErrUnreachable, Temporary: true, Err: cut, Hint: "check the network, or try later"}
+	case s.said.cut || count == suspicious:
+		return &fetch.Error{Op: "list", Name: dir, Code: s.said.code, Err: fmt.Errorf("the server cut the listing short after %d lines", count),
+			Hint: "ask the vendor to clear the folder, or to raise the server's limit"}
+	}
+	return nil
+}
+
+func (s *session) stat(name string) (e fetch.Entry, err error) {
+	defer guard(&err)
+	e = fetch.Entry{Name: path.Base(name), Kind: fetch.KindFile, Size: -1}
+	size, serr := s.conn.FileSize(name)
+	if serr == nil {
+		e.Size = size
+	} else if refused(serr) == 550 || lost(serr) {
+		return e, serr
+	}
+	t, terr := s.conn.GetTime(name)
+	if terr == nil {
+		e.Time = t.UTC().Truncate(time.Second)
+	}
+	if serr == nil && terr == nil {
+		return e, nil
+	}
+	if terr != nil && lost(terr) {
+		return e, terr
+	}
+	// What SIZE or MDTM do not tell, the listing may.
+	entries, err := s.list(path.Dir(name))
+	if err != nil {
+		return e, err
+	}
+	for _, l := range entries {
+		if l.Name != e.Name || l.Kind != fetch.KindFile {
+			continue
+		}
+		if serr != nil {
+			e.Size = l.Size
+		}
+		if terr != nil {
+			e.Time = l.Time
+		}
+		return e, nil
+	}
+	return e, &textproto.Error{Code: 550, Msg: "not in its folder's listing"}
+}
+
+// refused returns the reply code of a refusal, or 0.
+func refused(err error) int {
+	if e, ok := errors.AsType[*textproto.Error](err); ok {
+		return e.Code
+	}
+	return 0
+}
+
+// lost reports whether err is about the connection, and not an answer to
+// what was asked.
+func lost(err error) bool {
+	_, timeout := errors.AsType[net.Error](err)
+	_, protocol := errors.AsType[textproto.ProtocolError](err)
+	return timeout || protocol || refused(err) == 421 || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed)
+}
+
+// A transfer is an open file. See [fetch.Source] for what Close promises.
+type transfer struct {
+	ctx    context.Context //nolint:containedctx // Open's: it governs the reading too
+	f      *Source
+	s      *session
+	r      *ftp.Response
+	name   string
+	end    error // what ended the data; io.EOF if all seems to be well
+	abrupt bool  // TLS without its goodbye
+	once   sync.Once
+	res    error
+}
+
+func (t *transfer) Read(p []byte) (int, error) {
+	if t.end != nil {
+		return 0, t.end
+	}
+	n, err := t.r.Read(p)
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		// TLS without its goodbye: many servers do so. Whether the data was
+		// cut is then for the confirmation on the control connection, and for
+		// the count of bytes.
+		err, t.abrupt = io.EOF, true
+	}
+	if err != nil && t.ctx.Err() != nil {
+		err = context.Cause(t.ctx)
+	}
+	t.end = err
+	return n, err
+}
+
+func (t *transfer) Close() error {
+	t.once.Do(func() {
+		if !errors.Is(t.end, io.EOF) {
+			// The server would be waited for, and its 426 tells nothing.
+			t.s.end()
+			t.res = &fetch.Error{Op: "read", Name: t.name, Err: errors.New("closed before the end"), Temporary: true}
+			return
+		}
+		if err := t.r.Close(); err != nil {
+			t.s.end()
+			t.res = &fetch.Error{Op: "read", Name: t.name, Reason: fetch.ErrUnreachable, Code: refused(err), Temporary: true,
+				Err: errors.New("no confirmation of the end: " + t.f.scrub(err.Error()))}
+			return
+		}
+		if t.abrupt {
+			t.s.quit() // whatever that was, it is not to happen again
+			t.s.end()
+			return
+		}
+		t.f.done(t.s)
+	})
+	return t.res
+}
+
+// maxTalk bounds what a hostile server can make us read besides files.
+const maxTalk = 16 << 20
+
+var errTalk = errors.New("the server talks without end")
+
+// A countdown of bytes.
+type countdown struct {
+	mu   sync.Mutex
+	left int64
+}
+
+func (c *countdown) take(n int) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.left -= int64(n); c.left < 0 {
+		return errTalk
+	}
+	return nil
+}
+
+func (c *countdown) set(left int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.left = left
+}
+
+func (c *countdown) spent() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.left < 0
+}

@@ -1,0 +1,203 @@
+package ftp
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/url"
+	"path"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/aspupdate/aspupdate/fetch"
+	"github.com/aspupdate/aspupdate/fetch/internal/clock"
+	"github.com/aspupdate/aspupdate/fetch/internal/names"
+	"github.com/aspupdate/aspupdate/fetch/internal/retry"
+)
+
+// TLS says how an [Source] connection is protected.
+type TLS uint8
+
+// The modes. Without TLS anybody on the way can read the password and
+// replace the files.
+const (
+	TLSNone     TLS = iota
+	TLSExplicit     // AUTH TLS after the greeting, port 21
+	TLSImplicit     // TLS from the first byte, port 990
+)
+
+// DefaultIdle is how long a server may be silent unless told otherwise.
+const DefaultIdle = 30 * time.Second
+
+// A Source is a [fetch.Source] over FTP. Only Addr is required. Each operation
+// opens a connection of its own and closes it, but for those of what [Source.Keep]
+// returns: it keeps one connection from one operation to the next. One on which
+// something failed is never used again.
+//
+// Printing or logging it shows no password.
+type Source struct {
+	Addr     string // host or host:port; the port defaults to 21, or 990 for implicit TLS
+	User     string // empty means "anonymous"
+	Password string `json:"-"`
+
+	TLS TLS
+	// TLSConfig says which certificates are trusted: see [TrustCA],
+	// [TrustCertificate] and [TrustAnyCertificate]; nil means the system's
+	// roots. One that checks none without saying so by VerifyConnection or
+	// VerifyPeerCertificate is refused before anything is sent, and so is
+	// one that would not be used because TLS is TLSNone. A ServerName that
+	// is not set is the host of Addr. Versions below 1.2 are never spoken,
+	// and each connection gets a session cache of its own: servers demand
+	// that data connections resume their control connection's session.
+	TLSConfig *tls.Config `json:"-"`
+
+	// Idle is how long the server may be silent, on any connection, before
+	// it counts as gone. Zero means [DefaultIdle]. Only [Source.Hash] waits longer.
+	Idle  time.Duration
+	Retry fetch.Retry // of connecting, logging in and asking
+
+	Observe func(Event) `json:"-"` // told about retries; nil means silence
+
+	keep *keeper // nil: none
+}
+
+// The interfaces that Source implements.
+var (
+	_ fetch.Source  = (*Source)(nil)
+	_ fetch.Stater  = (*Source)(nil)
+	_ fetch.Locator = (*Source)(nil)
+	_ fetch.Hasher  = (*Source)(nil)
+	_ fetch.Keeper  = (*Source)(nil)
+)
+
+// String returns the server's URL, without user and password.
+func (f *Source) String() string { return f.URL("/") }
+
+// GoString is String: %#v shows no password either.
+func (f *Source) GoString() string { return "ftp.Source{" + f.String() + "}" }
+
+// LogValue is String for log/slog.
+func (f *Source) LogValue() slog.Value { return slog.StringValue(f.String()) }
+
+// URL returns the URL of a path on the server, without user and password.
+func (f *Source) URL(name string) string {
+	u := url.URL{Scheme: "ftp", Host: f.shownAddr(), Path: path.Join("/", name)}
+	if f.TLS != TLSNone {
+		u.Scheme = "ftps"
+	}
+	return u.String()
+}
+
+// shownAddr is Addr without the user and the password that somebody may have
+// written into it by mistake.
+func (f *Source) shownAddr() string { return f.Addr[strings.LastIndexByte(f.Addr, '@')+1:] }
+
+// address returns host and port apart.
+func (f *Source) address() (host, port string, err error) {
+	port = "21"
+	if f.TLS == TLSImplicit {
+		port = "990"
+	}
+	host = f.Addr
+	if h, p, err := net.SplitHostPort(f.Addr); err == nil {
+		host, port = h, cmp.Or(p, port)
+	}
+	host = strings.Trim(host, "[]")
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 || host == "" || strings.ContainsAny(host, "/@ ") {
+		return "", "", fmt.Errorf("%q is no address: write host or host:port", names.Show(f.shownAddr()))
+	}
+	return host, port, nil
+}
+
+func (f *Source) idle() time.Duration { return cmp.Or(f.Idle, DefaultIdle) }
+
+// List lists a folder, by MLSD where the server has it, else by LIST. It
+// changes into the folder first: some servers list a missing folder as an
+// empty one, and take a name like "-a" for an option.
+func (f *Source) List(ctx context.Context, dir string) ([]fetch.Entry, error) {
+	var entries []fetch.Entry
+	err := f.with(ctx, "list", dir, func(s *session) (err error) {
+		entries, err = s.list(dir)
+		return err
+	})
+	return entries, err
+}
+
+// Stat asks for size and time of one file, by SIZE and MDTM where the server
+// answers them, else by listing the folder.
+func (f *Source) Stat(ctx context.Context, name string) (fetch.Entry, error) {
+	var e fetch.Entry
+	err := f.with(ctx, "stat", name, func(s *session) (err error) {
+		e, err = s.stat(name)
+		return err
+	})
+	return e, err
+}
+
+// Open reads a file from an offset on. The connection lives until Close.
+func (f *Source) Open(ctx context.Context, name string, offset int64) (io.ReadCloser, error) {
+	var r io.ReadCloser
+	err := f.attempts(ctx, "open", name, func(o options) (*session, error) {
+		s, err := f.session(ctx, o)
+		if err != nil {
+			return s, err
+		}
+		resp, err := s.open(name, offset)
+		if err != nil {
+			s.end()
+			return s, err
+		}
+		r = &transfer{ctx: ctx, f: f, s: s, r: resp, name: name}
+		return s, nil
+	})
+	return r, err
+}
+
+// with runs op on a connection, and again where that may help.
+func (f *Source) with(ctx context.Context, op, name string, run func(*session) error) error {
+	return f.attempts(ctx, op, name, func(o options) (s *session, err error) {
+		if s, err = f.session(ctx, o); err != nil {
+			return s, err
+		}
+		if err = run(s); err != nil {
+			s.end()
+			return s, err
+		}
+		f.done(s)
+		return s, nil
+	})
+}
+
+// attempts makes each try with what was learnt in the ones before, and turns
+// what went wrong into an *Error.
+func (f *Source) attempts(ctx context.Context, op, name string, run func(options) (*session, error)) error {
+	var o options
+	tries := retry.Start(retry.Policy(f.Retry))
+	for {
+		s, err := run(o)
+		if err == nil {
+			return nil
+		}
+		if s != nil && s.kept && !isTimeout(err) && ctx.Err() == nil {
+			continue // perhaps it ended or fell out of step while it was kept: no news of the server
+		}
+		if next, better := o.after(s); better && ctx.Err() == nil {
+			o = next // another dialect of the same server, not another try
+			continue
+		}
+		e := f.explain(ctx, s, op, name, err)
+		wait, again := tries.Next()
+		if !e.Temporary || !again {
+			return e
+		}
+		f.observe(Event{Kind: EventRetry, Path: name, Try: tries.Made, Wait: wait, Err: e})
+		if err := clock.Sleep(ctx, wait); err != nil {
+			return fetch.Wrap(op, f.URL(name), err)
+		}
+	}
+}

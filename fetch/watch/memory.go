@@ -1,0 +1,96 @@
+package watch
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/aspupdate/aspupdate/fetch"
+	"github.com/aspupdate/aspupdate/fetch/internal/names"
+	"github.com/aspupdate/aspupdate/internal/durable"
+	"github.com/aspupdate/aspupdate/internal/lock"
+)
+
+const memoryFormat = 1
+
+// A memory is what a [Watch] knows from one look to the next.
+type memory struct {
+	Format        int               `json:"format"`
+	Distributions map[string]*known `json:"distributions"`
+}
+
+// errMemory is never got over by waiting.
+var errMemory = errors.New("the memory of a watch cannot be used")
+
+// readMemory reads what was seen. A file that is not there is an empty
+// memory; one that is damaged is never taken for one, because all would
+// be reported anew, as if it were the first look.
+func readMemory(file string) (memory, error) {
+	m := memory{Format: memoryFormat, Distributions: map[string]*known{}}
+	f, err := os.Open(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return m, nil
+	}
+	if err != nil {
+		return memory{}, &fetch.Error{Op: "read", Name: file, Err: err}
+	}
+	defer func() { _ = f.Close() }()
+	const enough = 64 << 20
+	b, err := io.ReadAll(io.LimitReader(f, enough))
+	if err != nil {
+		return memory{}, &fetch.Error{Op: "read", Name: file, Err: err}
+	}
+	var head struct {
+		Format int `json:"format"`
+	}
+	bad := func(err error, hint string) error {
+		return &fetch.Error{Op: "read", Name: file, Err: fmt.Errorf("%w: %w", errMemory, err), Hint: hint}
+	}
+	const damaged = "restore the file from a backup, or move it away: whatever is on the server then counts as there at the first look"
+	if err := json.Unmarshal(b, &head); err != nil {
+		return memory{}, bad(fmt.Errorf("damaged: %w", err), damaged)
+	}
+	switch {
+	case head.Format > memoryFormat:
+		return memory{}, bad(fmt.Errorf("format %d is newer than this program", head.Format), "update the program")
+	case head.Format < 1:
+		return memory{}, bad(errors.New("damaged: no format"), damaged)
+	}
+	if err := json.Unmarshal(b, &m); err != nil {
+		return memory{}, bad(fmt.Errorf("damaged: %w", err), damaged)
+	}
+	for d, k := range m.Distributions {
+		if err := errors.Join(names.Check(d), k.check()); err != nil {
+			return memory{}, bad(fmt.Errorf("damaged: %s: %w", names.Show(d), err), damaged)
+		}
+	}
+	return m, nil
+}
+
+func (m memory) write(file string) error {
+	b, err := json.MarshalIndent(m, "", " ")
+	if err == nil {
+		err = durable.WriteFile(file, append(b, '\n'), 0o600)
+	}
+	if err != nil {
+		return &fetch.Error{Op: "remember", Name: file, Err: err, Hint: "nothing is reported that cannot be remembered; make the file writable and look again"}
+	}
+	return nil
+}
+
+// lockMemory keeps other looks with the same memory out until unlock.
+func lockMemory(ctx context.Context, file string) (unlock func(), err error) {
+	if err := durable.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+		return nil, &fetch.Error{Op: "remember", Name: file, Err: err}
+	}
+	l, err := lock.Exclusive(ctx, file+".lock")
+	if err != nil {
+		return nil, &fetch.Error{Op: "remember", Name: file, Err: fmt.Errorf("wait for another look: %w", err)}
+	}
+	return func() { _ = l.Unlock() }, nil
+}

@@ -1,0 +1,826 @@
+package watch_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/aspupdate/aspupdate/fetch"
+	"github.com/aspupdate/aspupdate/fetch/fetchtest"
+	"github.com/aspupdate/aspupdate/fetch/internal/lab"
+	"github.com/aspupdate/aspupdate/fetch/watch"
+)
+
+// shelf is a server of files of a size and a time, with the listing that a
+// test wants. It has no Stat, see stater.
+type shelf struct {
+	mu    sync.Mutex
+	files map[string]fetch.Entry
+	list  func(dir string, e []fetch.Entry) ([]fetch.Entry, error) // nil: as they are
+	lists int
+	stats int
+}
+
+func (s *shelf) put(name string, size int64, mod time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.files == nil {
+		s.files = map[string]fetch.Entry{}
+	}
+	s.files[name] = fetch.Entry{Name: path.Base(name), Size: size, Time: mod}
+}
+
+func (s *shelf) remove(name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.files, name)
+}
+
+func (s *shelf) List(_ context.Context, dir string) ([]fetch.Entry, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lists++
+	var all []fetch.Entry
+	for name, e := range s.files {
+		rest, ok := strings.CutPrefix(name, strings.TrimSuffix(dir, "/")+"/")
+		first, _, deeper := strings.Cut(rest, "/")
+		if deeper {
+			e = fetch.Entry{Name: first, Kind: fetch.KindFolder, Size: -1}
+		}
+		if ok && !slices.Contains(all, e) {
+			all = append(all, e)
+		}
+	}
+	if s.list != nil {
+		return s.list(dir, all)
+	}
+	if all == nil {
+		return nil, &fetch.Error{Op: "list", Name: dir, Reason: fetch.ErrNotFound}
+	}
+	return all, nil
+}
+
+func (s *shelf) Open(context.Context, string, int64) (io.ReadCloser, error) {
+	return nil, errors.ErrUnsupported
+}
+
+type stater struct{ *shelf }
+
+func (s stater) Stat(_ context.Context, name string) (fetch.Entry, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stats++
+	e, ok := s.files[name]
+	if !ok {
+		return e, &fetch.Error{Op: "stat", Name: name, Reason: fetch.ErrNotFound}
+	}
+	return e, nil
+}
+
+// watcher is a Watch of "asp" at a time that the test moves, and what it
+// reported without an error.
+type watcher struct {
+	*watch.Watch
+	now     time.Time
+	reports []string
+	last    watch.Sighting
+	fail    func(watch.Sighting) error
+}
+
+func newWatcher(t *testing.T) *watcher {
+	w := &watcher{now: lab.Now}
+	w.Watch = &watch.Watch{
+		Distributions: []string{"asp"},
+		File:          filepath.Join(t.TempDir(), "state", "seen.json"),
+		Spread:        -1,
+		Now:           func() time.Time { return w.now },
+		Report: func(_ context.Context, s watch.Sighting) error {
+			if w.fail != nil {
+				if err := w.fail(s); err != nil {
+					return err
+				}
+			}
+			w.reports = append(w.reports, s.String())
+			w.last = s
+			return nil
+		},
+	}
+	return w
+}
+
+// sees looks after a while and asserts what is reported.
+func (w *watcher) sees(t *testing.T, src fetch.Source, want ...string) {
+	t.Helper()
+	w.now = w.now.Add(time.Hour)
+	w.reports = nil
+	require.NoError(t, w.Look(t.Context(), src))
+	require.Equal(t, want, w.reports)
+}
+
+func (w *watcher) seen(t *testing.T, number string) watch.Seen {
+	t.Helper()
+	all, err := w.Seen()
+	require.NoError(t, err)
+	i := slices.IndexFunc(all, func(s watch.Seen) bool { return s.Version.String() == number })
+	require.GreaterOrEqual(t, i, 0, "%s is not remembered", number)
+	return all[i]
+}
+
+// Times to the second, and not a whole minute: exact ones.
+var (
+	old   = time.Date(2019, 12, 4, 17, 3, 21, 0, time.UTC)
+	fresh = lab.Now.Add(-30*time.Minute + 7*time.Second)
+)
+
+const (
+	setup1 = "/asp/7.12.100/Setup.exe"
+	full1  = "/asp/7.12.100/FullSetup.exe"
+	setup2 = "/asp/7.12.200/Setup.exe"
+	full2  = "/asp/7.12.200/FullSetup.exe"
+)
+
+func TestR6WatchReportsWhatIsNew(t *testing.T) {
+	src := &shelf{}
+	w := newWatcher(t)
+	src.put(setup1, 10, old)
+	src.put("/asp/readme.txt", 1, old)
+	w.sees(t, src, "released: /asp/7.12.100, there at the first look")
+	require.True(t, w.last.FirstLook)
+	require.True(t, w.last.Appeared().IsZero(), "nobody knows when it appeared")
+	w.sees(t, src)
+
+	src.put(full2, 20, fresh)
+	w.sees(t, src) // a FullSetup alone is of no use (R3)
+	src.put(setup2, 10, w.now.Add(-time.Minute))
+	w.sees(t, src, "released: /asp/7.12.200")
+	require.Len(t, w.last.Files, 2)
+	require.Equal(t, w.now, w.last.FirstSeen)
+	require.Equal(t, w.now, w.last.Appeared())
+	require.Equal(t, w.now, w.seen(t, "7.12.200").FirstSeen)
+	w.sees(t, src)
+
+	src.put(full1, 20, fresh)
+	w.sees(t, src) // joins its Setup
+	require.Len(t, w.seen(t, "7.12.100").Files, 2)
+
+	src.put("/asp/7.12.300-beta.1/Setup.exe", 10, old)
+	src.put("/asp/7.12.400/Setup.exe.part", 10, old)
+	w.sees(t, src)
+
+	src.remove(setup1)
+	src.remove(full1)
+	w.sees(t, src, "vanished: /asp/7.12.100")
+	require.Equal(t, w.now, w.last.Gone)
+	require.Len(t, w.last.Files, 2, "what it was is still known")
+	require.Equal(t, w.now, w.seen(t, "7.12.100").Gone)
+	w.sees(t, src)
+
+	src.put(full1, 20, fresh)
+	w.sees(t, src) // still of no use alone
+	src.put(setup1, 10, old)
+	w.sees(t, src, "released: /asp/7.12.100, there at the first look") // back, the same as before
+	src.remove(setup1)
+	w.sees(t, src, "vanished: /asp/7.12.100")
+	require.Len(t, w.last.Files, 2, "and not the FullSetup that is left")
+	src.remove(full1)
+	src.put(setup1, 10, old)
+	w.sees(t, src, "released: /asp/7.12.100, there at the first look")
+	require.True(t, w.seen(t, "7.12.100").Gone.IsZero())
+	src.remove(setup1)
+	w.sees(t, src, "vanished: /asp/7.12.100")
+	src.put(setup1, 11, old)
+	w.sees(t, src, "re-released: /asp/7.12.100") // back, with other files
+	w.sees(t, src)
+}
+
+func TestR13WatchReportsReReleases(t *testing.T) {
+	for name, again := range map[string]func(*shelf){
+		"other size":             func(s *shelf) { s.put(setup1, 11, old) },
+		"other time":             func(s *shelf) { s.put(setup1, 10, fresh) },
+		"an earlier time":        func(s *shelf) { s.put(setup1, 10, old.Add(-2*time.Second)) },
+		"other FullSetup":        func(s *shelf) { s.put(full1, 21, old) },
+		"other place":            func(s *shelf) { s.remove(setup1); s.put("/asp/7.12.100/Setup.msi", 10, old) },
+		"other size and listing": func(s *shelf) { s.put(setup1, 11, old.Truncate(24*time.Hour)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			src := &shelf{}
+			w := newWatcher(t)
+			src.put(setup1, 10, old)
+			src.put(full1, 20, old)
+			w.sees(t, src, "released: /asp/7.12.100, there at the first look")
+			first := w.last.FirstSeen
+			again(src)
+			w.sees(t, src, "re-released: /asp/7.12.100")
+			require.Equal(t, first, w.last.FirstSeen)
+			require.Equal(t, w.last.Files, w.seen(t, "7.12.100").Files)
+			w.sees(t, src)
+		})
+	}
+}
+
+// asLIST shows times as ls does on a server in Moscow: local, to the minute,
+// and after six months to the day.
+func asLIST(clock func() time.Time) func(string, []fetch.Entry) ([]fetch.Entry, error) {
+	return func(_ string, all []fetch.Entry) ([]fetch.Entry, error) {
+		for i, e := range all {
+			unit := time.Minute
+			if clock().Sub(e.Time) > 180*24*time.Hour {
+				unit = 24 * time.Hour
+			}
+			if e.Kind == fetch.KindFile {
+				all[i].Time = e.Time.Add(3 * time.Hour).Truncate(unit)
+			}
+		}
+		return all, nil
+	}
+}
+
+func TestR13AListingThatAgesIsNoReRelease(t *testing.T) {
+	for name, late := range map[string]bool{"seen at once": false, "seen weeks later": true} {
+		for _, stat := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s, Stat %t", name, stat), func(t *testing.T) {
+				shelf := &shelf{}
+				w := newWatcher(t)
+				shelf.list = asLIST(w.Now)
+				var src fetch.Source = shelf
+				if stat {
+					src = stater{shelf}
+				}
+				shelf.put(setup2, 10, w.now.Add(-90*24*time.Hour))
+				w.sees(t, src, "released: /asp/7.12.200, there at the first look")
+				require.Zero(t, shelf.stats, "what has not changed for long is not asked about")
+
+				mod := w.now.Add(41 * time.Second)
+				shelf.put(setup1, 10, mod)
+				if late {
+					w.now = w.now.Add(20 * 24 * time.Hour)
+				} else if !stat {
+					w.now = w.now.Add(3 * time.Hour) // the listing's local time must have settled
+				}
+				w.sees(t, src, "released: /asp/7.12.100")
+				for range 40 { // more than a year
+					w.now = w.now.Add(10 * 24 * time.Hour)
+					w.sees(t, src)
+				}
+				require.LessOrEqual(t, shelf.stats, 7, "Stat only if the listing changed")
+
+				// The same size, and another time.
+				shelf.put(setup1, 10, w.now.Add(13*time.Second))
+				w.now = w.now.Add(3 * time.Hour)
+				w.sees(t, src, "re-released: /asp/7.12.100")
+				for range 40 {
+					w.now = w.now.Add(10 * 24 * time.Hour)
+					w.sees(t, src)
+				}
+			})
+		}
+	}
+}
+
+// Hours after the first upload the same size again: MDTM tells, even where
+// LIST alone could not.
+func TestR13ReReleaseOfTheSameEvening(t *testing.T) {
+	shelf := &shelf{}
+	w := newWatcher(t)
+	shelf.list = asLIST(w.Now)
+	shelf.put(setup2, 10, old)
+	w.sees(t, stater{shelf}, "released: /asp/7.12.200, there at the first look")
+	shelf.put(setup1, 10, w.now.Add(time.Second))
+	w.sees(t, stater{shelf}, "released: /asp/7.12.100")
+	shelf.put(setup1, 10, w.now.Add(2*time.Second))
+	w.sees(t, stater{shelf}, "re-released: /asp/7.12.100")
+	w.now = w.now.Add(30 * time.Hour)
+	w.sees(t, stater{shelf}) // now by LIST
+	w.sees(t, stater{shelf})
+}
+
+// A server that answers MDTM from its listing, or not at all, has no exact
+// time to offer.
+func TestR13AServerWithoutExactTimes(t *testing.T) {
+	shelf := &shelf{}
+	w := newWatcher(t)
+	show := asLIST(w.Now)
+	shelf.list = show
+	src := listStater{shelf, show}
+	shelf.put(setup1, 10, w.now)
+	w.now = w.now.Add(4 * time.Hour)
+	w.sees(t, src, "released: /asp/7.12.100, there at the first look")
+	for range 40 {
+		w.now = w.now.Add(10 * 24 * time.Hour)
+		w.sees(t, src)
+	}
+	shelf.put(setup1, 10, w.now)
+	w.now = w.now.Add(4 * time.Hour)
+	w.sees(t, src, "re-released: /asp/7.12.100")
+}
+
+// A file of a day is not asked about by the Finder any more, and yet too
+// young for the listing's time to be enough.
+func TestR13ReReleaseADayAfterTheFirst(t *testing.T) {
+	shelf := &shelf{}
+	w := newWatcher(t)
+	shelf.list = asLIST(w.Now)
+	shelf.put(setup1, 10, w.now.Add(-30*time.Hour+time.Second))
+	w.sees(t, stater{shelf}, "released: /asp/7.12.100, there at the first look")
+	require.Equal(t, 1, shelf.stats)
+	shelf.put(setup1, 10, w.now.Add(time.Second))
+	w.now = w.now.Add(3 * time.Hour)
+	w.sees(t, stater{shelf}, "re-released: /asp/7.12.100")
+}
+
+// Many small steps are a large one.
+func TestR13TimesThatCreep(t *testing.T) {
+	src := &shelf{}
+	w := newWatcher(t)
+	src.put(setup1, 10, old.Truncate(time.Hour))
+	w.sees(t, src, "released: /asp/7.12.100, there at the first look")
+	src.put(setup1, 10, old.Truncate(time.Hour).Add(30*time.Hour))
+	w.sees(t, src) // may be the day that it was
+	src.put(setup1, 10, old.Truncate(time.Hour).Add(60*time.Hour))
+	w.sees(t, src, "re-released: /asp/7.12.100")
+}
+
+// What changes between the listing and the question is left for the next look.
+func TestR13AFileThatChangesUnderOurEyes(t *testing.T) {
+	for name, change := range map[string]func(*shelf){
+		"grows": func(s *shelf) { s.put(setup1, 12, old.Add(time.Second)) },
+		"goes":  func(s *shelf) { s.remove(setup1) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			shelf := &shelf{}
+			w := newWatcher(t)
+			shelf.put(setup1, 10, old)
+			w.sees(t, stater{shelf}, "released: /asp/7.12.100, there at the first look")
+			shelf.list = func(dir string, all []fetch.Entry) ([]fetch.Entry, error) {
+				if dir == "/asp/7.12.100" {
+					all = []fetch.Entry{{Name: "Setup.exe", Size: 10, Time: old.Truncate(time.Minute)}}
+					s := shelf
+					s.mu.Unlock()
+					defer s.mu.Lock()
+					change(s)
+				}
+				return all, nil
+			}
+			w.sees(t, stater{shelf})
+			require.Equal(t, int64(10), w.seen(t, "7.12.100").Files[0].Size)
+			shelf.list = nil
+			shelf.put(setup1, 12, old.Add(time.Second))
+			w.sees(t, stater{shelf}, "re-released: /asp/7.12.100")
+		})
+	}
+}
+
+type listStater struct {
+	*shelf
+	show func(string, []fetch.Entry) ([]fetch.Entry, error)
+}
+
+func (s listStater) Stat(_ context.Context, name string) (fetch.Entry, error) {
+	all, err := s.show("", []fetch.Entry{s.files[name]})
+	return all[0], err
+}
+
+func TestWatchKnowsWhatHasNotVanished(t *testing.T) {
+	down := &fetch.Error{Op: "list", Reason: fetch.ErrUnreachable}
+	for name, c := range map[string]struct {
+		hide func(*shelf)
+		err  error // of the look
+	}{
+		"uploaded again":              {func(s *shelf) { s.put(setup1, 5, lab.Now.Add(time.Hour)) }, nil},
+		"uploaded again under a name": {func(s *shelf) { s.remove(setup1); s.put(setup1+".part", 5, old) }, nil},
+		"a second file joins":         {func(s *shelf) { s.put("/asp/7.12.100/Setup.msi", 5, old) }, nil},
+		"its folder is not understood": {func(s *shelf) {
+			s.list = func(dir string, all []fetch.Entry) ([]fetch.Entry, error) {
+				if dir == "/asp" {
+					all = []fetch.Entry{{Name: "drwx what is this 7.12.100", Kind: fetch.KindUnreadable}}
+				}
+				return all, nil
+			}
+		}, nil},
+		"its file is not understood": {func(s *shelf) {
+			s.list = func(dir string, all []fetch.Entry) ([]fetch.Entry, error) {
+				if dir == "/asp/7.12.100" {
+					all = []fetch.Entry{{Name: "-rw what is this Setup.exe", Kind: fetch.KindUnreadable}}
+				}
+				return all, nil
+			}
+		}, nil},
+		"gone between two listings": {func(s *shelf) {
+			s.list = func(dir string, all []fetch.Entry) ([]fetch.Entry, error) {
+				if dir == "/asp/7.12.100" {
+					return nil, &fetch.Error{Op: "list", Reason: fetch.ErrNotFound}
+				}
+				return all, nil
+			}
+		}, nil},
+		"the server is down": {func(s *shelf) {
+			s.list = func(string, []fetch.Entry) ([]fetch.Entry, error) { return nil, down }
+		}, fetch.ErrUnreachable},
+		"half of it is down": {func(s *shelf) {
+			s.remove(setup1)
+			s.put("/asp/7.12.300/Setup.exe", 5, old)
+			s.list = func(dir string, all []fetch.Entry) ([]fetch.Entry, error) {
+				if dir == "/asp/7.12.300" {
+					return nil, down
+				}
+				return all, nil
+			}
+		}, fetch.ErrUnreachable},
+		"the distribution is gone": {func(s *shelf) { s.files = nil }, fetch.ErrUnknownDistribution},
+	} {
+		t.Run(name, func(t *testing.T) {
+			src := &shelf{}
+			w := newWatcher(t)
+			src.put(setup1, 10, old)
+			w.sees(t, src, "released: /asp/7.12.100, there at the first look")
+			c.hide(src)
+			w.reports = nil
+			w.now = w.now.Add(time.Minute)
+			err := w.Look(t.Context(), src)
+			if c.err != nil {
+				require.ErrorIs(t, err, c.err)
+			} else {
+				require.NoError(t, err)
+			}
+			require.Empty(t, w.reports)
+			require.True(t, w.seen(t, "7.12.100").Gone.IsZero())
+
+			// And what is a look that finds nothing.
+			src.list, src.files = nil, nil
+			src.put("/asp/7.12.100/Setup.txt", 10, old) // left beside it
+			w.sees(t, src, "vanished: /asp/7.12.100")
+		})
+	}
+}
+
+func TestWatchOneDistributionStopsNoOther(t *testing.T) {
+	src := &shelf{}
+	w := newWatcher(t)
+	w.Distributions = []string{"nowhere", "asp", "Опека"}
+	src.put(setup1, 10, old)
+	src.put("/Опека/7.12.100/Setup.exe", 10, old)
+	err := w.Look(t.Context(), src)
+	require.ErrorIs(t, err, fetch.ErrUnknownDistribution)
+	require.ErrorContains(t, err, "nowhere")
+	require.Len(t, w.reports, 2)
+
+	// The first look of one is not the first look of all.
+	src.put("/nowhere/7.12.100/Setup.exe", 10, old)
+	w.sees(t, src, "released: /nowhere/7.12.100, there at the first look")
+}
+
+func TestWatchRefusedLoginIsNotTriedAgain(t *testing.T) {
+	src := &shelf{list: func(string, []fetch.Entry) ([]fetch.Entry, error) {
+		return nil, &fetch.Error{Op: "list", Reason: fetch.ErrCredentials}
+	}}
+	w := newWatcher(t)
+	w.Distributions = []string{"asp", "Опека", "КЦР"}
+	require.ErrorIs(t, w.Look(t.Context(), src), fetch.ErrCredentials)
+	require.Equal(t, 1, src.lists, "or the account is locked")
+}
+
+func TestWatchReportsAgainWhatFailed(t *testing.T) {
+	src := &shelf{}
+	w := newWatcher(t)
+	src.put("/asp/7.11.100/Setup.exe", 10, old)
+	w.sees(t, src, "released: /asp/7.11.100, there at the first look")
+	first := w.now.Add(time.Hour)
+	src.put(setup1, 10, old)
+	src.put(setup2, 10, old)
+	w.now, w.reports = first, nil
+	w.fail = func(s watch.Sighting) error {
+		if s.Version.String() == "7.12.100" {
+			return errors.New("mail server says no")
+		}
+		return nil
+	}
+	err := w.Look(t.Context(), src)
+	require.ErrorContains(t, err, "report released: /asp/7.12.100: mail server says no; it is reported again at the next look")
+	require.Equal(t, []string{"released: /asp/7.12.200"}, w.reports, "one that fails holds up no other")
+
+	// Later with today's files, and the time of old.
+	src.put(setup1, 11, old)
+	require.Error(t, w.Look(t.Context(), src))
+	w.fail = nil
+	w.sees(t, src, "released: /asp/7.12.100")
+	require.Equal(t, first, w.last.FirstSeen)
+	require.Equal(t, int64(11), w.last.Files[0].Size)
+
+	// What is gone again by then is reported, in order; and even while the
+	// server is down.
+	w.fail = func(watch.Sighting) error { return errors.New("no") }
+	src.put("/asp/7.12.300/Setup.exe", 10, old)
+	require.Error(t, w.Look(t.Context(), src))
+	src.remove("/asp/7.12.300/Setup.exe")
+	require.Error(t, w.Look(t.Context(), src))
+	w.fail, w.reports = nil, nil
+	src.list = func(string, []fetch.Entry) ([]fetch.Entry, error) {
+		return nil, &fetch.Error{Op: "list", Reason: fetch.ErrUnreachable}
+	}
+	require.ErrorIs(t, w.Look(t.Context(), src), fetch.ErrUnreachable)
+	require.Equal(t, []string{"released: /asp/7.12.300", "vanished: /asp/7.12.300"}, w.reports)
+}
+
+func TestWatchVanishedAndBackBeforeAnybodyKnew(t *testing.T) {
+	src := &shelf{}
+	w := newWatcher(t)
+	src.put(setup1, 10, old)
+	src.put(setup2, 10, old)
+	w.sees(t, src, "released: /asp/7.12.100, there at the first look", "released: /asp/7.12.200, there at the first look")
+	for size, want := range map[int64][]string{10: nil, 12: {"re-released: /asp/7.12.100"}} {
+		src.remove(setup1)
+		w.fail = func(watch.Sighting) error { return errors.New("no") }
+		require.Error(t, w.Look(t.Context(), src))
+		src.put(setup1, size, old)
+		w.fail = nil
+		w.sees(t, src, want...)
+		src.put(setup1, 10, old)
+		require.NoError(t, w.Look(t.Context(), src))
+	}
+}
+
+func TestWatchCrashBetweenReportAndMemory(t *testing.T) {
+	src := &shelf{}
+	w := newWatcher(t)
+	src.put(setup1, 10, old)
+	src.put(setup2, 10, old)
+	for _, number := range []string{"7.12.100", "7.12.200"} {
+		w.fail = func(s watch.Sighting) error {
+			if s.Version.String() == number {
+				panic("power cut")
+			}
+			return nil
+		}
+		require.Panics(t, func() { _ = w.Look(t.Context(), src) })
+	}
+	w.fail = nil
+	w.sees(t, src, "released: /asp/7.12.200, there at the first look")
+
+	// A canceled one stops, forgets nothing, and needs no second look at what it did.
+	src.put("/asp/7.12.300/Setup.exe", 10, old)
+	src.put("/asp/7.12.400/Setup.exe", 10, old)
+	ctx, cancel := context.WithCancel(t.Context())
+	w.fail = func(watch.Sighting) error { cancel(); return nil }
+	w.reports = nil
+	require.ErrorIs(t, w.Look(ctx, src), context.Canceled)
+	require.Equal(t, []string{"released: /asp/7.12.300"}, w.reports)
+	w.fail = nil
+	w.sees(t, src, "released: /asp/7.12.400")
+}
+
+func TestWatchReportsNothingThatItCannotRemember(t *testing.T) {
+	src := &shelf{}
+	w := newWatcher(t)
+	src.put(setup1, 10, old)
+	src.list = func(dir string, all []fetch.Entry) ([]fetch.Entry, error) {
+		return all, os.MkdirAll(w.File, 0o700) // a folder where the file should be
+	}
+	require.ErrorContains(t, w.Look(t.Context(), src), "nothing is reported that cannot be remembered")
+	require.Empty(t, w.reports)
+
+	src.list = nil
+	require.NoError(t, os.Remove(w.File))
+	w.fail = func(watch.Sighting) error { return errors.Join(os.Remove(w.File), os.Mkdir(w.File, 0o700)) }
+	src.put(setup2, 10, old)
+	require.ErrorContains(t, w.Look(t.Context(), src), "remember")
+	require.Len(t, w.reports, 1, "nor is anything after it")
+}
+
+func TestWatchMemoryIsTheOwnersAlone(t *testing.T) {
+	src := &shelf{}
+	w := newWatcher(t)
+	src.put(setup1, 10, old)
+	w.sees(t, src, "released: /asp/7.12.100, there at the first look")
+	fi, err := os.Stat(w.File)
+	require.NoError(t, err)
+	if fi.Mode().Perm()&0o200 != 0 && filepath.Separator == '/' {
+		require.Equal(t, os.FileMode(0o600), fi.Mode().Perm())
+	}
+	names, err := filepath.Glob(filepath.Join(filepath.Dir(w.File), "*"))
+	require.NoError(t, err)
+	require.Equal(t, []string{w.File, w.File + ".lock"}, names)
+}
+
+func TestWatchADamagedMemoryIsNoFreshStart(t *testing.T) {
+	src := &shelf{}
+	w := newWatcher(t)
+	src.put(setup1, 10, old)
+	w.sees(t, src, "released: /asp/7.12.100, there at the first look")
+	good, err := os.ReadFile(w.File)
+	require.NoError(t, err)
+	for text, want := range map[string]string{
+		"":                         "move it away",
+		"{}":                       "move it away",
+		string(good[:len(good)/2]): "move it away",
+		string(good) + "x":         "move it away",
+		`{"format":2}`:             "update the program",
+		`{"format":1,"distributions":{"asp":null}}`:                                                     "move it away",
+		`{"format":1,"distributions":{"..":{"versions":[]}}}`:                                           "move it away",
+		strings.Replace(string(good), `"7.12.100"`, `"7.4.1"`, 1):                                       "move it away",
+		strings.Replace(string(good), `"7.12.100"`, `""`, 1):                                            "move it away",
+		strings.Replace(string(good), `"first_look": true`, `"first_look": true, "owed": ["eaten"]`, 1): "move it away",
+	} {
+		require.NoError(t, os.WriteFile(w.File, []byte(text), 0o600))
+		w.reports = nil
+		for _, err := range []error{w.Look(t.Context(), src), w.Run(t.Context(), src)} {
+			require.ErrorContains(t, err, w.File, text)
+			require.ErrorContains(t, err, want, text)
+		}
+		_, err := w.Seen()
+		require.ErrorContains(t, err, want, text)
+		require.Empty(t, w.reports)
+		left, err := os.ReadFile(w.File)
+		require.NoError(t, err)
+		require.Equal(t, text, string(left), "the evidence is left as it is")
+	}
+	require.NoError(t, os.WriteFile(w.File, good, 0o600))
+	w.sees(t, src)
+}
+
+func TestWatchNeedsToKnowWhatAndWhereTo(t *testing.T) {
+	for want, spoil := range map[string]func(*watch.Watch){
+		"set Watch.File":          func(w *watch.Watch) { w.File = "" },
+		"set Watch.Report":        func(w *watch.Watch) { w.Report = nil },
+		"set Watch.Distributions": func(w *watch.Watch) { w.Distributions = nil },
+		"unsafe name":             func(w *watch.Watch) { w.Distributions = []string{"asp", "../x"} },
+		"read layout":             func(w *watch.Watch) { w.Finder.Layout.Patterns = []string{"{version}"} },
+	} {
+		w := newWatcher(t)
+		spoil(w.Watch)
+		require.ErrorContains(t, w.Look(t.Context(), &shelf{}), want)
+		require.ErrorContains(t, w.Run(t.Context(), &shelf{}), want)
+	}
+	_, err := (&watch.Watch{}).Seen()
+	require.ErrorContains(t, err, "set Watch.File")
+	seen, err := newWatcher(t).Seen()
+	require.NoError(t, err)
+	require.Empty(t, seen, "before the first look")
+}
+
+func TestR5WatchReportsLateOnce(t *testing.T) {
+	src := &shelf{}
+	w := newWatcher(t)
+	src.put("/asp/readme.txt", 1, old)
+	due := lab.Now.Add(time.Hour)
+	var given []watch.Seen
+	w.Late = func(distribution string, seen []watch.Seen, at time.Time) (time.Time, error) {
+		require.Equal(t, "asp", distribution)
+		require.Equal(t, w.now, at)
+		given = seen
+		return due, nil
+	}
+	late := func(d time.Time) string { return "late: asp, due since " + d.Format("2006-01-02 15:04 MST") }
+	w.fail = func(watch.Sighting) error { return errors.New("no") }
+	require.Error(t, w.Look(t.Context(), src))
+	w.fail = nil
+	w.sees(t, src, late(due))
+	require.Equal(t, watch.Late, w.last.Kind)
+	require.True(t, due.Equal(w.last.Due))
+	w.sees(t, src)
+	due = due.Add(14 * 24 * time.Hour)
+	w.sees(t, src, late(due))
+	due = due.Add(-14 * 24 * time.Hour)
+	w.sees(t, src) // a clock that jumped back
+
+	src.put(setup1, 10, old)
+	due = time.Time{}
+	w.sees(t, src, "released: /asp/7.12.100")
+	require.Len(t, given, 1, "what the look itself found counts")
+
+	w.Late = func(string, []watch.Seen, time.Time) (time.Time, error) {
+		return time.Time{}, errors.New("beyond the data")
+	}
+	require.ErrorContains(t, w.Look(t.Context(), src), "beyond the data")
+
+	// A server that is not there says nothing of what is late.
+	asked := false
+	w.Late = func(string, []watch.Seen, time.Time) (time.Time, error) { asked = true; return lab.Now, nil }
+	src.files = nil
+	require.Error(t, w.Look(t.Context(), src))
+	require.False(t, asked)
+}
+
+func TestWatchClockSetBack(t *testing.T) {
+	src := &shelf{}
+	w := newWatcher(t)
+	src.put(setup1, 10, old)
+	src.put(setup2, 10, old)
+	w.now = lab.Now.AddDate(10, 0, 0)
+	w.sees(t, src, "released: /asp/7.12.100, there at the first look", "released: /asp/7.12.200, there at the first look")
+	w.now = lab.Now
+	w.sees(t, src)
+	src.remove(setup2)
+	w.sees(t, src, "vanished: /asp/7.12.200")
+	for _, number := range []string{"7.12.100", "7.12.200"} {
+		s := w.seen(t, number)
+		require.False(t, s.LastSeen.Before(s.FirstSeen))
+		require.False(t, !s.Gone.IsZero() && s.Gone.Before(s.LastSeen))
+	}
+}
+
+func TestWatchForgetsAndIsBounded(t *testing.T) {
+	src := &shelf{}
+	w := newWatcher(t)
+	src.put(setup1, 10, old)
+	src.put(setup2, 10, old)
+	w.sees(t, src, "released: /asp/7.12.100, there at the first look", "released: /asp/7.12.200, there at the first look")
+	src.remove(setup1)
+	w.sees(t, src, "vanished: /asp/7.12.100")
+	w.now = w.now.Add(399 * 24 * time.Hour)
+	w.sees(t, src)
+	w.seen(t, "7.12.100")
+	w.now = w.now.Add(2 * 24 * time.Hour)
+	w.sees(t, src)
+	all, err := w.Seen()
+	require.NoError(t, err)
+	require.Len(t, all, 1)
+
+	// A server with more versions than there can be.
+	many := &shelf{list: func(string, []fetch.Entry) (all []fetch.Entry, _ error) {
+		for i := range 2001 {
+			all = append(all, fetch.Entry{Name: fmt.Sprintf("Setup_7.12.%d.exe", 100+i), Size: 1, Time: old})
+		}
+		return all, nil
+	}}
+	w.reports = nil
+	require.ErrorContains(t, w.Look(t.Context(), many), "2001 versions, more than any vendor has")
+	require.Empty(t, w.reports)
+	w.sees(t, src)
+}
+
+// Two of them with one file: nothing is reported twice, nothing is lost.
+func TestWatchTwoWithOneFile(t *testing.T) {
+	src := &shelf{}
+	file := filepath.Join(t.TempDir(), "seen.json")
+	var mu sync.Mutex
+	count := map[string]int{}
+	var both sync.WaitGroup
+	for i := range 40 {
+		src.put(fmt.Sprintf("/asp/7.12.%d/Setup.exe", 100+i), 10, old)
+	}
+	for range 2 {
+		w := newWatcher(t)
+		w.File = file
+		w.Report = func(_ context.Context, s watch.Sighting) error {
+			mu.Lock()
+			defer mu.Unlock()
+			count[s.Version.String()]++
+			return nil
+		}
+		both.Go(func() {
+			for range 3 {
+				if err := w.Look(t.Context(), src); err != nil {
+					t.Error(err)
+				}
+				if _, err := w.Seen(); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	both.Wait()
+	require.Len(t, count, 40)
+	for v, n := range count {
+		require.Equal(t, 1, n, v)
+	}
+}
+
+// A hash that was left behind does not hide that its version is gone.
+func TestWatchASidecarAloneHasVanished(t *testing.T) {
+	s := fetchtest.New(t)
+	s.Put("/asp/7.12.100/Setup.exe", []byte("x"), lab.Released)
+	s.Put("/asp/7.12.100/Setup.exe.sha256", []byte("x"), lab.Released)
+	s.Put("/asp/7.12.100/Setup.sha256", []byte("x"), lab.Released)
+	s.Put("/asp/7.12.200/Setup.exe.sha256", []byte("x"), lab.Released)
+	w := newWatcher(t)
+	w.sees(t, lab.Client(s), "released: /asp/7.12.100, there at the first look")
+	s.Remove("/asp/7.12.100/Setup.exe")
+	w.sees(t, lab.Client(s), "vanished: /asp/7.12.100")
+}
+
+// A folder that cannot be read whole has not vanished.
+func TestATreeWithAnUnreadableLineHasNotVanished(t *testing.T) {
+	src := lab.Listings{
+		"/asp":                {{Name: "7.12.100", Kind: fetch.KindFolder}},
+		"/asp/7.12.100":       {{Name: "Setup", Kind: fetch.KindFolder}},
+		"/asp/7.12.100/Setup": {{Name: "a.exe", Size: 1, Time: old}},
+	}
+	w := newWatcher(t)
+	w.sees(t, src, "released: /asp/7.12.100, there at the first look")
+	src["/asp/7.12.100/Setup"] = append(src["/asp/7.12.100/Setup"], fetch.Entry{Name: "????", Kind: fetch.KindUnreadable, Size: -1})
+	w.sees(t, src)
+	delete(src, "/asp/7.12.100")
+	src["/asp"] = []fetch.Entry{}
+	w.sees(t, src, "vanished: /asp/7.12.100")
+}
