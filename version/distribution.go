@@ -6,18 +6,18 @@ import (
 	"unicode/utf8"
 )
 
-// CheckDistribution returns nil if s can be the name of a distribution, and a
-// [*ParseError] otherwise.
+// CheckDistribution returns nil if s can be the name of a distribution, and an
+// [*Error] otherwise.
 //
-// Such names come from the vendor's server and become names of folders here, so
-// s must be one that names one and the same folder, inside the folder it is
-// looked up in, on every system: valid UTF-8 of at most 255 bytes, printable,
-// with no slash, backslash or other character that Windows gives a meaning to,
-// not "." or "..", no blank at either end, no dot at the end, and no name of a
-// Windows device. Cyrillic and blanks inside are as good as Latin.
+// Such names come from the vendor's server and become names of directories
+// here. So s must name the same directory on every system, and one inside its
+// parent: valid UTF-8 of at most 255 bytes, printable, without slashes,
+// backslashes and other characters that are special on Windows, not "." or
+// "..", without a space at either end or a dot at the end, and not the name of
+// a Windows device. Cyrillic letters and spaces inside are valid.
 func CheckDistribution(s string) error {
 	if f := checkDistribution(s); !f.ok() {
-		return f.error(s, asDist)
+		return f.error(opDistribution, s)
 	}
 	return nil
 }
@@ -28,35 +28,35 @@ func checkDistribution(s string) fault {
 	case s == "":
 		return bad(0, "is missing; write /<distribution>/X.YY.ZZZ, as in /АСП/7.04.100")
 	case len(s) > 255:
-		return bad(255, "is too long: at most 255 bytes are possible")
+		return bad(255, "is longer than 255 bytes")
 	case s == "." || s == "..":
-		return bad(0, "must be the name of a folder, not . or ..")
+		return bad(0, "is a relative path, not the name of a directory")
 	}
 	for i, r := range s {
 		switch {
 		case r == utf8.RuneError && !strings.HasPrefix(s[i:], "\uFFFD"):
-			return bad(i, "must be valid UTF-8")
+			return bad(i, "is not valid UTF-8")
 		case strings.ContainsRune(`/\:*?"<>|`, r):
-			return bad(i, `must not hold any of / \ : * ? " < > |`)
+			return bad(i, `contains one of / \ : * ? " < > |`)
 		case !unicode.IsPrint(r):
 			// Control characters, NUL, and what is invisible or turns the
-			// direction of writing: two such names would look the same.
-			return bad(i, "must hold printable characters only")
+			// writing direction: two such names would look the same.
+			return bad(i, "contains a character that cannot be printed")
 		}
 	}
 	switch last := len(s) - 1; {
 	case s[0] == ' ':
-		return bad(0, "must not start with a blank")
+		return bad(0, "starts with a space")
 	case s[last] == ' ' || s[last] == '.':
-		return bad(last, "must not end with a blank or a dot, which Windows drops")
+		return bad(last, "ends with a space or a dot, which Windows removes")
 	case isDevice(s):
-		return bad(0, "must not be the name of a Windows device")
+		return bad(0, "is the name of a Windows device")
 	}
 	return fault{}
 }
 
-// isDevice reports whether Windows takes s for a device, whatever the folder:
-// case, and all from the first dot on, do not count for it.
+// isDevice reports whether s names a device of Windows, in any directory: case
+// does not matter, nor what follows the first dot.
 func isDevice(s string) bool {
 	base, _, _ := strings.Cut(s, ".")
 	base = strings.ToUpper(strings.TrimRight(base, " "))
@@ -71,7 +71,7 @@ func isDevice(s string) bool {
 	return found && isPort(port)
 }
 
-// isPort reports whether s is one digit; Windows takes superscript ones too.
+// isPort reports whether s is one digit; Windows accepts superscripts as well.
 func isPort(s string) bool {
 	r, size := utf8.DecodeRuneInString(s)
 	return size > 0 && size == len(s) && strings.ContainsRune("0123456789¹²³", r)

@@ -3,53 +3,58 @@ package version
 import (
 	"errors"
 	"fmt"
+	"strings"
 )
 
-// ErrSyntax is what every [ParseError] wraps: ask for it with errors.Is where
-// it does not matter what exactly is wrong.
-var ErrSyntax = errors.New("wrong syntax")
+// ErrSyntax is wrapped by every [Error]: test for it with [errors.Is] where the
+// details do not matter.
+var ErrSyntax = errors.New("invalid syntax")
 
-// A ParseError says where and why a text is not what it was read as.
-type ParseError struct {
-	Input  string // all of the text, unchanged; it may come from a hostile server
-	Offset int    // byte offset in Input at which the trouble starts, from 0 to len(Input)
-	Field  string // what is wrong: "X", "YY", "ZZZ", "beta", "distribution", "variant", "bound" or "name"
+// An Error says where and why a text cannot be parsed.
+type Error struct {
+	Op      string // "parse version", "parse release name", "parse version range", ...
+	Subject string // the whole text, unchanged; it may come from an untrusted server
+	Err     error  // wraps ErrSyntax
+	Next    string // what to write instead; often empty
 
-	kind   string // what Input was read as
-	reason string // continues a sentence that starts with Field
+	Field  string // what is invalid: "X", "YY", "ZZZ", "beta", "distribution", "variant", "bound" or "name"
+	Offset int    // the byte of Subject at which Field or the invalid part of it starts
 }
 
-// The kinds of text that this package reads, for messages.
-const (
-	asVersion = "version"
-	asName    = "release name"
-	asDist    = "distribution"
-	asVariant = "variant"
-	asRange   = "version range"
-)
-
-// Error shows the input quoted, so that control characters in it do no harm,
-// and cut short if it is long.
-func (e *ParseError) Error() string {
-	input := e.Input
+// Error quotes the text, so that control characters in it do no harm, and
+// shortens a long one.
+func (e *Error) Error() string {
 	const enough = 80
-	dots := ""
-	if len(input) > enough {
-		input, dots = input[:enough], "..."
+	subject, dots := e.Subject, ""
+	if len(subject) > enough {
+		subject, dots = subject[:enough], "..."
 	}
-	return fmt.Sprintf("cannot read %q%s as a %s: %s at byte %d %s", input, dots, e.kind, e.Field, e.Offset, e.reason)
+	s := fmt.Sprintf("%s %q%s: %v", e.Op, subject, dots, e.Err)
+	if e.Next != "" {
+		s += "; " + e.Next
+	}
+	return s
 }
 
-// Unwrap returns [ErrSyntax].
-func (e *ParseError) Unwrap() error { return ErrSyntax }
+// Unwrap returns Err.
+func (e *Error) Unwrap() error { return e.Err }
+
+// The operations that fail.
+const (
+	opVersion      = "parse version"
+	opName         = "parse release name"
+	opDistribution = "check distribution"
+	opVariant      = "parse variant"
+	opRange        = "parse version range"
+)
 
 // A fault is what the scanners return instead of an error, so that a good text
 // costs no allocation; it is small, so that it stays in registers. The zero
-// fault means that all is well.
+// fault means success.
 type fault struct {
 	offset int
 	part   part
-	reason string
+	reason string // continues a sentence that starts with the part; after "; " what to write instead
 }
 
 // A part is what a fault was found in.
@@ -72,12 +77,14 @@ func (p part) String() string {
 
 func (f fault) ok() bool { return f.reason == "" }
 
-// in moves a fault found in a piece of a text to where it is in the whole text.
+// in moves a fault found in a part of a text to its place in the whole text.
 func (f fault) in(offset int) fault {
 	f.offset += offset
 	return f
 }
 
-func (f fault) error(input, kind string) error {
-	return &ParseError{Input: input, Offset: f.offset, Field: f.part.String(), kind: kind, reason: f.reason}
+func (f fault) error(op, subject string) error {
+	reason, next, _ := strings.Cut(f.reason, "; ")
+	err := fmt.Errorf("%w: %v at byte %d %s", ErrSyntax, f.part, f.offset, reason)
+	return &Error{Op: op, Subject: subject, Err: err, Next: next, Field: f.part.String(), Offset: f.offset}
 }

@@ -35,13 +35,15 @@ func ExampleParse() {
 
 	_, err = version.Parse("7.4.100")
 	fmt.Println(err)
-	if pe, ok := errors.AsType[*version.ParseError](err); ok {
-		fmt.Println(pe.Field, pe.Offset)
+	fmt.Println(errors.Is(err, version.ErrSyntax))
+	if e, ok := errors.AsType[*version.Error](err); ok {
+		fmt.Println(e.Field, e.Offset, e.Next)
 	}
 	// Output:
 	// 7.04.100 <nil> 7 4 100
-	// cannot read "7.4.100" as a version: YY at byte 2 has too few digits: YY has at least two and ZZZ at least three, as in 7.04.100
-	// YY 2
+	// parse version "7.4.100": invalid syntax: YY at byte 2 has too few digits; write at least two for YY and three for ZZZ, as in 7.04.100
+	// true
+	// YY 2 write at least two for YY and three for ZZZ, as in 7.04.100
 }
 
 func ExampleParseLoose() {
@@ -72,7 +74,19 @@ func ExampleParseName() {
 	fmt.Println(err)
 	// Output:
 	// АСП 7.04.100 Setup
-	// cannot read "/../7.04.100" as a release name: distribution at byte 1 must be the name of a folder, not . or ..
+	// parse release name "/../7.04.100": invalid syntax: distribution at byte 1 is a relative path, not the name of a directory
+}
+
+// A name from the server, before it becomes the name of a directory.
+func ExampleCheckDistribution() {
+	fmt.Println(version.CheckDistribution("АСП"))
+	err := version.CheckDistribution("../АСП")
+	if e, ok := errors.AsType[*version.Error](err); ok {
+		fmt.Printf("%s %q at byte %d\n", e.Op, e.Subject, e.Offset)
+	}
+	// Output:
+	// <nil>
+	// check distribution "../АСП" at byte 2
 }
 
 // Choose versions, and show what was left out and why.
@@ -84,14 +98,21 @@ func ExampleRange() {
 	}
 	for _, s := range []string{"7.11.200", "7.12.100", "7.36.200-beta", "7.36.200", "8.01.100"} {
 		v := version.MustParse(s)
-		fmt.Println(v, r.Why(v))
+		switch why := r.Why(v); why {
+		case version.Inside:
+			fmt.Println(v, "is a candidate")
+		case version.UnwantedBeta:
+			fmt.Println(v, why)
+		case version.Below, version.Above, version.NoVersion:
+			fmt.Println("skipped:", v, why)
+		}
 	}
 	fmt.Println(version.MustParseRange("7.12.x").Contains(version.MustParse("7.12.300")))
 	// Output:
-	// 7.11.200 is below the range
-	// 7.12.100 is inside the range
-	// 7.36.200-beta is left out: it is a beta, and the range does not ask for betas (add the word "beta" to it)
-	// 7.36.200 is inside the range
-	// 8.01.100 is above the range
+	// skipped: 7.11.200 is below the range
+	// 7.12.100 is a candidate
+	// 7.36.200-beta is left out: it is a beta, and the range does not mention betas (add the word "beta" to it)
+	// 7.36.200 is a candidate
+	// skipped: 8.01.100 is above the range
 	// true
 }

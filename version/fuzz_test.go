@@ -39,7 +39,7 @@ func FuzzParseLoose(f *testing.F) {
 		v, err := ParseLoose(s)
 		if err != nil {
 			require.Zero(t, v)
-			isParseError(t, err, s)
+			isError(t, err, s)
 			_, err = Parse(s)
 			require.Error(t, err, "ParseLoose reads all that Parse reads")
 			return
@@ -62,7 +62,7 @@ func FuzzParseName(f *testing.F) {
 		n, err := ParseName(s)
 		if err != nil {
 			require.Zero(t, n)
-			isParseError(t, err, s)
+			isError(t, err, s)
 			return
 		}
 		require.Equal(t, s, n.String(), "byte for byte")
@@ -83,7 +83,7 @@ func FuzzParseRange(f *testing.F) {
 		r, err := ParseRange(s)
 		if err != nil {
 			require.Zero(t, r)
-			isParseError(t, err, s)
+			isError(t, err, s)
 			return
 		}
 		require.Equal(t, s, r.String(), "byte for byte")
@@ -93,10 +93,10 @@ func FuzzParseRange(f *testing.F) {
 			return
 		}
 		for _, v := range []Version{v, w} {
-			require.Equal(t, r.Why(v) == Inside || r.Why(v) == UnwantedBeta, r.WithBetas().Contains(v))
+			require.Equal(t, r.Why(v) == Inside || r.Why(v) == UnwantedBeta, r.withBetas().Contains(v))
 		}
 		// What lies between two versions of a range lies in it.
-		if all := r.WithBetas(); all.Contains(v) && all.Contains(w) {
+		if all := r.withBetas(); all.Contains(v) && all.Contains(w) {
 			require.True(t, all.Contains(Version{v.packed/2 + w.packed/2 + v.packed&w.packed&1}))
 		}
 	})

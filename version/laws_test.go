@@ -214,7 +214,7 @@ func TestLawRangeAgreesWithCompare(t *testing.T) {
 			require.False(t, want, "%q holds %v: %v", text, v, err)
 			return
 		}
-		require.Equal(t, want, r.WithBetas().Contains(v), "%v in %q", v, text)
+		require.Equal(t, want, r.withBetas().Contains(v), "%v in %q", v, text)
 		require.Equal(t, want && (!v.IsBeta() || strings.Contains(text, "beta")), r.Contains(v), "%v in %q", v, text)
 		require.Equal(t, want && !r.Contains(v), r.Why(v) == UnwantedBeta, "%v in %q", v, text)
 	})

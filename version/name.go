@@ -5,50 +5,50 @@ import (
 	"strings"
 )
 
-// A Name is what a release goes by (R2): /<distribution>/X.YY.ZZZ, with the
-// variant behind it where one of the two is meant (R3). Names are comparable.
-// The zero Name means "no name".
+// A Name is the name of a release (R2), /<distribution>/X.YY.ZZZ, or of one of
+// its variants (R3), such as /<distribution>/X.YY.ZZZ/Setup. Names are
+// comparable. The zero Name means "no name".
 //
-// The bare /<distribution>/Setup of R3 is a place on the vendor's server and
-// no Name: it tells no version.
+// The bare /<distribution>/Setup of R3 is a path on the vendor's server and not
+// a Name, since it has no version.
 type Name struct {
-	Distribution string  // as [CheckDistribution] wants it, such as "АСП"
+	Distribution string  // valid by [CheckDistribution], such as "АСП"
 	Version      Version // never zero
-	Variant      Variant // zero if the name does not tell
+	Variant      Variant // zero if the name has none
 }
 
-// ParseName reads a name such as /АСП/7.04.100 or /АСП/7.04.100/Setup. The
-// version is read as strictly as by [Parse], and the distribution must pass
-// [CheckDistribution]. Its error is a [*ParseError]. What it returns prints as s.
+// ParseName parses a name such as /АСП/7.04.100 or /АСП/7.04.100/Setup. The
+// version is parsed as by [Parse], and the distribution must pass
+// [CheckDistribution]. The result prints as s. The error is an [*Error].
 func ParseName(s string) (Name, error) {
 	rest, found := strings.CutPrefix(s, "/")
 	if !found {
-		return Name{}, fault{0, partName, "must start with a slash, as in /АСП/7.04.100"}.error(s, asName)
+		return Name{}, fault{0, partName, "does not start with a slash; write /<distribution>/X.YY.ZZZ, as in /АСП/7.04.100"}.error(opName, s)
 	}
 	dist, rest, found := strings.Cut(rest, "/")
 	if f := checkDistribution(dist); !f.ok() {
-		return Name{}, f.in(1).error(s, asName)
+		return Name{}, f.in(1).error(opName, s)
 	}
 	if !found {
-		return Name{}, fault{len(s), partX, "is missing; write /<distribution>/X.YY.ZZZ, as in /АСП/7.04.100"}.error(s, asName)
+		return Name{}, fault{len(s), partX, "is missing; write /<distribution>/X.YY.ZZZ, as in /АСП/7.04.100"}.error(opName, s)
 	}
 	number, variant, found := strings.Cut(rest, "/")
 	v, f := scan(number, strict)
 	if !f.ok() {
-		return Name{}, f.in(len(s)-len(rest)).error(s, asName)
+		return Name{}, f.in(len(s)-len(rest)).error(opName, s)
 	}
 	n := Name{Distribution: dist, Version: v}
 	if found {
 		var err error
-		if n.Variant, err = ParseVariant(variant); err != nil {
-			return Name{}, fault{len(s) - len(variant), partVariant, "must be Setup or FullSetup"}.error(s, asName)
+		if n.Variant, err = parseVariant(variant); err != nil {
+			return Name{}, fault{len(s) - len(variant), partVariant, "is not Setup or FullSetup"}.error(opName, s)
 		}
 	}
 	return n, nil
 }
 
-// String returns n in the form that [ParseName] reads, "no name" for the zero
-// Name, and "invalid name" for one that [ParseName] cannot have returned.
+// String returns n as [ParseName] parses it, "no name" for the zero Name, and
+// "invalid name" for one that ParseName cannot return.
 func (n Name) String() string {
 	if n == (Name{}) {
 		return "no name"
@@ -60,9 +60,9 @@ func (n Name) String() string {
 	return string(b)
 }
 
-// AppendText appends n in the form that [ParseName] reads, and nothing for the
-// zero Name. It refuses a name without a version or with a distribution that
-// [CheckDistribution] refuses, so that whatever is written can be read again.
+// AppendText appends n as [ParseName] parses it, and nothing for the zero Name.
+// It fails if n has no version or an invalid distribution, so that all it
+// writes can be parsed.
 func (n Name) AppendText(b []byte) ([]byte, error) {
 	if n == (Name{}) {
 		return b, nil
@@ -71,7 +71,7 @@ func (n Name) AppendText(b []byte) ([]byte, error) {
 		return b, err
 	}
 	if n.Version.IsZero() {
-		return b, fmt.Errorf("cannot write the name of a release of %q: it has no version", n.Distribution)
+		return b, fmt.Errorf("cannot write the name of a release of %q: version is missing", n.Distribution)
 	}
 	out := append(append(b, '/'), n.Distribution...)
 	out = append(out, '/')
@@ -86,11 +86,11 @@ func (n Name) AppendText(b []byte) ([]byte, error) {
 	return out, nil
 }
 
-// MarshalText is AppendText for those who need a slice of their own.
+// MarshalText returns what [Name.AppendText] appends.
 func (n Name) MarshalText() ([]byte, error) { return n.AppendText(nil) }
 
-// UnmarshalText reads what [Name.MarshalText] wrote; an empty text is the zero
-// Name. If it fails, n stays as it was.
+// UnmarshalText parses what [Name.MarshalText] returns; an empty text is the
+// zero Name. If it fails, n is unchanged.
 func (n *Name) UnmarshalText(text []byte) error {
 	if len(text) == 0 {
 		*n = Name{}

@@ -66,7 +66,7 @@ func TestParseNameBad(t *testing.T) {
 	} {
 		n, err := ParseName(text)
 		require.Zero(t, n, "%q", text)
-		pe := isParseError(t, err, text)
+		pe := isError(t, err, text)
 		require.Equal(t, want.field, pe.Field, "%q: %v", text, err)
 		require.Equal(t, want.offset, pe.Offset, "%q: %v", text, err)
 		if text != "" {
@@ -91,7 +91,7 @@ func TestCheckDistributionHostile(t *testing.T) {
 	} {
 		err := CheckDistribution(s)
 		require.Error(t, err, "%q", s)
-		require.Equal(t, "distribution", isParseError(t, err, s).Field)
+		require.Equal(t, "distribution", isError(t, err, s).Field)
 		_, err = Name{Distribution: s, Version: MustParse("7.04.100")}.MarshalText()
 		require.Error(t, err, "what cannot be read must not be written: %q", s)
 	}
@@ -128,14 +128,14 @@ func TestNameThatIsNone(t *testing.T) {
 
 func TestR3Variant(t *testing.T) {
 	for text, v := range map[string]Variant{"Setup": Setup, "FullSetup": FullSetup} {
-		got, err := ParseVariant(text)
+		got, err := parseVariant(text)
 		require.NoError(t, err)
 		require.Equal(t, v, got)
 		require.Equal(t, text, v.String())
 	}
 	for _, text := range []string{"", "setup", "FULLSETUP", "Setup ", "Setup.exe", "no variant"} {
-		_, err := ParseVariant(text)
-		require.Equal(t, "variant", isParseError(t, err, text).Field)
+		_, err := parseVariant(text)
+		require.Equal(t, "variant", isError(t, err, text).Field)
 	}
 	v := FullSetup
 	require.Error(t, v.UnmarshalText([]byte("full")))

@@ -5,32 +5,32 @@ import (
 	"unicode"
 )
 
-// Parse reads a version in its one canonical form, such as 7.04.100 or
-// 7.04.100-beta.2. Its error is a [*ParseError]. What it returns prints as s.
+// Parse parses a version in its only canonical form, such as 7.04.100 or
+// 7.04.100-beta.2. The result prints as s. The error is an [*Error].
 func Parse(s string) (Version, error) {
 	v, f := scan(s, strict)
 	if !f.ok() {
-		return Version{}, f.error(s, asVersion)
+		return Version{}, f.error(opVersion, s)
 	}
 	return v, nil
 }
 
-// ParseLoose reads a version as people type it: like [Parse], but with
-// any blanks around it, with fewer or more leading zeros (7.4.100, 07.004.0100)
-// and with the beta mark in any case. It still wants three fields, since 7.4
-// could be a month as well as a release. Its error is a [*ParseError].
+// ParseLoose parses a version as people type it: like [Parse], but with spaces
+// around it, with fewer or more leading zeros (7.4.100, 07.004.0100) and with
+// the beta mark in any case. Three fields are still required, since 7.4 could
+// be a month as well as a release. The error is an [*Error].
 func ParseLoose(s string) (Version, error) {
 	text := strings.TrimLeftFunc(s, unicode.IsSpace)
 	start := len(s) - len(text)
 	v, f := scan(strings.TrimRightFunc(text, unicode.IsSpace), loose)
 	if !f.ok() {
-		return Version{}, f.in(start).error(s, asVersion)
+		return Version{}, f.in(start).error(opVersion, s)
 	}
 	return v, nil
 }
 
-// MustParse is [Parse] for constants in a program's text: it panics if s is not
-// a version.
+// MustParse is [Parse] for constants in source code: it panics if s is not a
+// version.
 func MustParse(s string) Version {
 	v, err := Parse(s)
 	if err != nil {
@@ -39,7 +39,7 @@ func MustParse(s string) Version {
 	return v
 }
 
-// A mode says how far scan departs from the grammar.
+// A mode says how much scan accepts beyond the grammar.
 type mode uint8
 
 const (
@@ -48,21 +48,21 @@ const (
 	bound              // YY and ZZZ may be zero: a point between versions, such as 8.00.000
 )
 
-// Reasons continue a sentence that starts with the field's name.
+// Reasons of faults.
 const (
 	isMissing   = "is missing; write X.YY.ZZZ, as in 7.04.100"
-	isNoNumber  = "must be ASCII digits only; write X.YY.ZZZ, as in 7.04.100"
-	isShort     = "has too few digits: YY has at least two and ZZZ at least three, as in 7.04.100"
-	isPadded    = "has superfluous leading zeros; write 7.04.100, with YY of two digits and ZZZ of three"
-	isZero      = "is zero; numbers start at 1"
-	isBig       = "is too large; at most 65535 is possible"
-	isFollowed  = "must be the end; nothing but -beta or -beta.N may follow"
-	isNoBeta    = "must be written -beta or -beta.N, N from 1 up without leading zeros"
-	isBigBeta   = "is too large; at most 65534 is possible"
+	isNoNumber  = "is not a number of ASCII digits; write X.YY.ZZZ, as in 7.04.100"
+	isShort     = "has too few digits; write at least two for YY and three for ZZZ, as in 7.04.100"
+	isPadded    = "has too many leading zeros; write two digits for YY and three for ZZZ, as in 7.04.100"
+	isZero      = "is zero; write a number from 1 up"
+	isBig       = "is larger than 65535"
+	isFollowed  = "is followed by something other than -beta or -beta.N"
+	isNoBeta    = "is not -beta or -beta.N; write N from 1 up without leading zeros"
+	isBigBeta   = "is larger than 65534"
 	isEmptyBeta = "is not a number; write -beta or -beta.N"
 )
 
-// scan reads all of s. It allocates nothing.
+// scan parses all of s. It allocates nothing.
 func scan(s string, m mode) (Version, fault) {
 	x, i, f := field(s, 0, 1, partX, m)
 	if !f.ok() {
@@ -92,7 +92,7 @@ func scan(s string, m mode) (Version, fault) {
 	return pack(x, yy, zzz, beta), fault{}
 }
 
-// dot wants the dot between two fields at s[i].
+// dot checks that s[i] is the dot between two fields.
 func dot(s string, i int, before, after part) fault {
 	switch {
 	case i == len(s):
@@ -103,7 +103,7 @@ func dot(s string, i int, before, after part) fault {
 	return fault{}
 }
 
-// field reads one of the three numbers at s[i:] and returns where it ends.
+// field parses one of the three numbers at s[i:] and returns where it ends.
 func field(s string, i, width int, p part, m mode) (n uint64, end int, f fault) {
 	for end = i; end < len(s); end++ {
 		c := s[end] - '0'
@@ -116,7 +116,7 @@ func field(s string, i, width int, p part, m mode) (n uint64, end int, f fault) 
 	}
 	digits := end - i
 	if digits == width && n > 0 {
-		return n, end, fault{} // nearly always
+		return n, end, fault{} // the usual case
 	}
 	switch {
 	case digits == 0 && end == len(s):
@@ -135,7 +135,7 @@ func field(s string, i, width int, p part, m mode) (n uint64, end int, f fault) 
 	return n, end, f
 }
 
-// scanBeta reads the beta mark, which is all that may follow at s[i:].
+// scanBeta parses s[i:], which can only be the beta mark.
 func scanBeta(s string, i int, m mode) (uint64, fault) {
 	const mark = "-beta"
 	rest := s[i:]

@@ -9,8 +9,7 @@ import (
 // longest is the length of the longest version, 65535.65535.65535-beta.65534.
 const longest = 28
 
-// String returns v in the form that [Parse] reads, and "invalid version" if v
-// is zero.
+// String returns v as [Parse] parses it, and "invalid version" if v is zero.
 func (v Version) String() string {
 	if v.packed == 0 {
 		return "invalid version"
@@ -19,8 +18,8 @@ func (v Version) String() string {
 	return string(v.append(buf[:0]))
 }
 
-// AppendText appends v in the form that [Parse] reads, and nothing if v is
-// zero. It implements [encoding.TextAppender]; its error is always nil.
+// AppendText appends v as [Parse] parses it, and nothing if v is zero. It
+// implements [encoding.TextAppender]; its error is always nil.
 func (v Version) AppendText(b []byte) ([]byte, error) {
 	if v.packed == 0 {
 		return b, nil
@@ -53,14 +52,14 @@ func (v Version) append(b []byte) []byte {
 	return b
 }
 
-// MarshalText returns v in the form that [Parse] reads, and an empty text if v
-// is zero. JSON, XML and many others go through it. Its error is always nil.
+// MarshalText returns what [Version.AppendText] appends. JSON, XML and others
+// use it. Its error is always nil.
 func (v Version) MarshalText() ([]byte, error) {
 	return v.AppendText(make([]byte, 0, longest))
 }
 
-// UnmarshalText reads what [Version.MarshalText] wrote, as strictly as
-// [Parse]; an empty text is the zero Version. If it fails, v stays as it was.
+// UnmarshalText parses text as [Parse] does; an empty text is the zero Version.
+// If it fails, v is unchanged.
 func (v *Version) UnmarshalText(text []byte) error {
 	if len(text) == 0 {
 		*v = Version{}
@@ -69,17 +68,17 @@ func (v *Version) UnmarshalText(text []byte) error {
 	// The conversion allocates only where the text is needed for the error.
 	w, f := scan(string(text), strict)
 	if !f.ok() {
-		return f.error(string(text), asVersion)
+		return f.error(opVersion, string(text))
 	}
 	*v = w
 	return nil
 }
 
-// Value stores v in a database as text, and the zero Version as NULL. It
+// Value returns v as text for a database, and NULL for the zero Version. It
 // implements [driver.Valuer]; its error is always nil.
 //
-// Let a database compare for equality only: its order of texts is that of
-// [Version.Compare] as long as no field grows wider and there are no betas.
+// Let the database compare for equality only: its order of texts differs from
+// [Version.Compare] for betas and for fields of more digits than usual.
 func (v Version) Value() (driver.Value, error) {
 	if v.packed == 0 {
 		return nil, nil
@@ -87,36 +86,26 @@ func (v Version) Value() (driver.Value, error) {
 	return v.String(), nil
 }
 
-// Scan reads a column of text, as strictly as [Parse]; NULL and the empty text
-// are the zero Version. A numeric column is an error, since 7.04.100 cannot have
-// come out of one unharmed. If it fails, v stays as it was. It implements
-// database/sql's Scanner.
+// Scan parses a column of text as [Parse] does; NULL and the empty text are the
+// zero Version. A numeric column is an error, since it cannot store 7.04.100.
+// If it fails, v is unchanged. It implements database/sql's Scanner.
 func (v *Version) Scan(src any) error {
 	switch src := src.(type) {
 	case nil:
 		*v = Version{}
 		return nil
 	case string:
-		if src == "" {
-			*v = Version{}
-			return nil
-		}
-		w, err := Parse(src)
-		if err != nil {
-			return err
-		}
-		*v = w
-		return nil
+		return v.UnmarshalText([]byte(src))
 	case []byte:
 		return v.UnmarshalText(src)
 	default:
-		return fmt.Errorf("cannot read a version from a column of type %T: store versions as text", src)
+		return fmt.Errorf("cannot read a version from a column of type %T; store versions as text", src)
 	}
 }
 
-// Set reads a command line's argument as [ParseLoose] does, since a person typed
-// it. If it fails, v stays as it was. It implements [flag.Value]; where the
-// strict form is wanted, use flag.TextVar.
+// Set parses a command line's argument as [ParseLoose] does, since a person typed
+// it. If it fails, v is unchanged. It implements [flag.Value]; for the strict
+// form use flag.TextVar.
 func (v *Version) Set(s string) error {
 	w, err := ParseLoose(s)
 	if err != nil {

@@ -10,7 +10,7 @@ const (
 	_ Variant = iota
 
 	// Setup is the software alone: for every update of an existing installation,
-	// and for the way back (R15).
+	// and for a rollback (R15).
 	Setup
 
 	// FullSetup is the software and the database of the vendor's worked example:
@@ -18,16 +18,15 @@ const (
 	FullSetup
 )
 
-// ParseVariant reads "Setup" or "FullSetup", in just this spelling. Its error is
-// a [*ParseError].
-func ParseVariant(s string) (Variant, error) {
+// parseVariant parses "Setup" or "FullSetup", in exactly this spelling.
+func parseVariant(s string) (Variant, error) {
 	switch s {
 	case "Setup":
 		return Setup, nil
 	case "FullSetup":
 		return FullSetup, nil
 	}
-	return 0, fault{0, partVariant, "must be Setup or FullSetup"}.error(s, asVariant)
+	return 0, fault{0, partVariant, "is not Setup or FullSetup"}.error(opVariant, s)
 }
 
 // String returns the variant as the vendor spells it, and "no variant" for the
@@ -45,7 +44,7 @@ func (v Variant) String() string {
 }
 
 // AppendText appends the variant as the vendor spells it, and nothing for the
-// zero Variant. Any other value than the declared ones is an error.
+// zero Variant. A value other than the declared ones is an error.
 func (v Variant) AppendText(b []byte) ([]byte, error) {
 	switch v {
 	case 0:
@@ -53,20 +52,20 @@ func (v Variant) AppendText(b []byte) ([]byte, error) {
 	case Setup, FullSetup:
 		return append(b, v.String()...), nil
 	}
-	return b, fmt.Errorf("cannot write %v: use Setup or FullSetup", v)
+	return b, fmt.Errorf("cannot write %v; use Setup or FullSetup", v)
 }
 
-// MarshalText is AppendText for those who need a slice of their own.
+// MarshalText returns what [Variant.AppendText] appends.
 func (v Variant) MarshalText() ([]byte, error) { return v.AppendText(nil) }
 
-// UnmarshalText reads what [Variant.MarshalText] wrote; an empty text is the
-// zero Variant. If it fails, v stays as it was.
+// UnmarshalText parses "Setup" or "FullSetup"; an empty text is the zero
+// Variant. If it fails, v is unchanged.
 func (v *Variant) UnmarshalText(text []byte) error {
 	if len(text) == 0 {
 		*v = 0
 		return nil
 	}
-	w, err := ParseVariant(string(text))
+	w, err := parseVariant(string(text))
 	if err != nil {
 		return err
 	}

@@ -2,14 +2,14 @@ package version
 
 import "fmt"
 
-// A Verdict says how a version stands to a [Range].
+// A Verdict is how a version relates to a [Range].
 type Verdict uint8
 
 const (
-	// NoVersion is the verdict on the zero Version, which is in no range.
+	// NoVersion is the verdict on the zero Version, which no range contains.
 	NoVersion Verdict = iota
 
-	// Inside is the verdict on the versions that the range holds.
+	// Inside is the verdict on the versions that the range contains.
 	Inside
 
 	// Below is the verdict on versions before the range.
@@ -18,8 +18,8 @@ const (
 	// Above is the verdict on versions after the range.
 	Above
 
-	// UnwantedBeta is the verdict on betas that lie between the range's bounds
-	// and are left out only because the range does not mention betas.
+	// UnwantedBeta is the verdict on betas between the range's bounds, which are
+	// left out only because the range does not mention betas.
 	UnwantedBeta
 )
 
@@ -28,7 +28,7 @@ const (
 func (d Verdict) String() string {
 	switch d {
 	case NoVersion:
-		return "is no version"
+		return "is not a version"
 	case Inside:
 		return "is inside the range"
 	case Below:
@@ -36,7 +36,7 @@ func (d Verdict) String() string {
 	case Above:
 		return "is above the range"
 	case UnwantedBeta:
-		return `is left out: it is a beta, and the range does not ask for betas (add the word "beta" to it)`
+		return `is left out: it is a beta, and the range does not mention betas (add the word "beta" to it)`
 	}
 	return fmt.Sprintf("invalid verdict %d", uint8(d))
 }
@@ -44,8 +44,8 @@ func (d Verdict) String() string {
 // Contains reports whether v is in r.
 func (r Range) Contains(v Version) bool { return r.Why(v) == Inside }
 
-// Why says whether v is in r, and if not, for what reason. Who filters versions
-// by a range can so show the betas that it left out.
+// Why reports whether v is in r, and if not, why. A filter can thus show the
+// betas that it left out.
 func (r Range) Why(v Version) Verdict {
 	switch {
 	case v.IsZero():
@@ -60,21 +60,7 @@ func (r Range) Why(v Version) Verdict {
 	return Inside
 }
 
-// WithBetas returns r with betas in it, as the word "beta" does.
-func (r Range) WithBetas() Range {
-	if r.betas {
-		return r
-	}
-	r.betas = true
-	if r.text == "" {
-		r.text = "beta"
-	} else {
-		r.text += " beta"
-	}
-	return r
-}
-
-// String returns the text that [ParseRange] read, and "any release" for the
+// String returns the text that [ParseRange] parsed, and "any release" for the
 // zero Range.
 func (r Range) String() string {
 	if r == (Range{}) {
@@ -83,16 +69,15 @@ func (r Range) String() string {
 	return r.text
 }
 
-// AppendText appends the text that [ParseRange] read, and nothing for the zero
+// AppendText appends the text that [ParseRange] parsed, and nothing for the zero
 // Range. Its error is always nil.
 func (r Range) AppendText(b []byte) ([]byte, error) { return append(b, r.text...), nil }
 
-// MarshalText returns the text that [ParseRange] read, and an empty one for the
-// zero Range. Its error is always nil.
+// MarshalText returns what [Range.AppendText] appends. Its error is always nil.
 func (r Range) MarshalText() ([]byte, error) { return r.AppendText(nil) }
 
-// UnmarshalText reads what [Range.MarshalText] wrote; an empty text is the zero
-// Range. If it fails, r stays as it was.
+// UnmarshalText parses text as [ParseRange] does; an empty text is the zero
+// Range. If it fails, r is unchanged.
 func (r *Range) UnmarshalText(text []byte) error {
 	if len(text) == 0 {
 		*r = Range{}

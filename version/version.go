@@ -19,7 +19,7 @@ type Version struct {
 const most = 1<<16 - 1
 
 // The lowest 16 bits of a packed version. A plain -beta is 0, -beta.N is N, and
-// a release lies above all of its betas.
+// a release is above all of its betas.
 const (
 	release  = 1<<16 - 1
 	mostBeta = release - 1
@@ -29,8 +29,8 @@ func pack(x, yy, zzz, beta uint64) Version {
 	return Version{x<<48 | yy<<32 | zzz<<16 | beta}
 }
 
-// New returns the release with the given fields, each from 1 to 65535. Its
-// error is a [*ParseError], with the number as it would have been written.
+// New returns the release with the given fields, each from 1 to 65535. The
+// error is an [*Error] whose Subject is the number as it would be written.
 func New(x, yy, zzz int) (Version, error) {
 	for i, n := range [...]int{x, yy, zzz} {
 		if n < 1 || n > most {
@@ -40,14 +40,14 @@ func New(x, yy, zzz int) (Version, error) {
 	return pack(uint64(x), uint64(yy), uint64(zzz), release), nil //nolint:gosec // checked above
 }
 
-// outOfRange writes the number down so that the error can point into it.
+// outOfRange formats the number so that the error can point into it.
 func outOfRange(x, yy, zzz int, p part) error {
 	texts := [...]string{fmt.Sprintf("%d", x), fmt.Sprintf("%02d", yy), fmt.Sprintf("%03d", zzz)}
 	offset := 0
 	for _, before := range texts[:p] {
 		offset += len(before) + len(".")
 	}
-	return fault{offset, p, "must be from 1 to 65535"}.error(strings.Join(texts[:], "."), asVersion)
+	return fault{offset, p, "is not from 1 to 65535"}.error(opVersion, strings.Join(texts[:], "."))
 }
 
 // X returns the global version, which changes with a certification. It is 0 if
@@ -55,14 +55,14 @@ func outOfRange(x, yy, zzz int, p part) error {
 func (v Version) X() int { return int(v.packed >> 48) }
 
 // YY returns the number of the month within X. It is 0 if v is zero. Package
-// schedule turns X and YY into a month of the calendar.
+// schedule converts X and YY to a month of the calendar.
 func (v Version) YY() int { return int(v.packed >> 32 & most) }
 
 // ZZZ returns the number of the release within its month. It is 0 if v is zero.
 func (v Version) ZZZ() int { return int(v.packed >> 16 & most) }
 
-// Beta returns the number behind a beta mark and whether v is a beta. The
-// number of a plain "-beta" is 0.
+// Beta returns the number after a beta mark and whether v is a beta. The number
+// of a plain "-beta" is 0.
 func (v Version) Beta() (n int, ok bool) {
 	if !v.IsBeta() {
 		return 0, false
@@ -76,15 +76,7 @@ func (v Version) IsBeta() bool { return v.packed&most != release && v.packed != 
 // IsZero reports whether v is the zero Version, "no version".
 func (v Version) IsZero() bool { return v.packed == 0 }
 
-// Release returns the release that v is a beta of, and v itself if it is none.
-func (v Version) Release() Version {
-	if v.packed != 0 {
-		v.packed |= release
-	}
-	return v
-}
-
 // Compare returns -1 if v comes before w, 0 if v == w, and +1 if v comes after
-// w. The zero Version comes before all others. Its method expression is made
-// for [slices.SortFunc] and [slices.BinarySearchFunc].
+// w. The zero Version comes before all others. Its method expression fits
+// [slices.SortFunc] and [slices.BinarySearchFunc].
 func (v Version) Compare(w Version) int { return cmp.Compare(v.packed, w.packed) }

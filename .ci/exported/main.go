@@ -2,7 +2,7 @@
 // top-level names, the methods of its types and interfaces, and the fields of
 // its structs. With -unused it lists those that are of no use to others: no
 // other package of the library, no example and no Example function names them,
-// and they are not methods of an interface either. With -max it fails if there
+// nor are they the types of what is named, or methods of an interface. With -max it fails if there
 // are more than that many. With -lines it also counts the lines of the
 // library without tests and helpers of tests.
 //
@@ -34,9 +34,10 @@ func main() {
 	lines := flag.Bool("lines", false, "count lines as well")
 	flag.Parse()
 
-	s := scan{exported: map[string]map[string]bool{}, used: map[string]bool{}}
+	s := scan{exported: map[string]map[string]types.Object{}, used: map[string]bool{}}
 	s.addInterfaces(s.load(".", "./...", "./examples/..."))
 	s.load("examples/peers", "./...")
+	s.addTypes()
 
 	total, idle := 0, 0
 	for _, path := range slices.Sorted(maps.Keys(s.exported)) {
@@ -73,8 +74,8 @@ func isLibrary(path string) bool {
 }
 
 type scan struct {
-	exported map[string]map[string]bool // package path -> name, Type.Method, Type.Field
-	used     map[string]bool            // package path.name
+	exported map[string]map[string]types.Object // by package path, then by name, Type.Method or Type.Field
+	used     map[string]bool                    // package path.name
 }
 
 // load adds packages. Objects of two loads are different values: all is
@@ -129,7 +130,7 @@ func (s scan) addInterfaces(list []*packages.Package) {
 			}
 		}
 	}
-	behind := []string{"fmt", "io", "io/fs", "encoding", "encoding/json", "database/sql", "database/sql/driver"}
+	behind := []string{"fmt", "io", "io/fs", "encoding", "encoding/json", "flag", "database/sql", "database/sql/driver"}
 	packages.Visit(list, nil, func(p *packages.Package) {
 		if slices.Contains(behind, p.PkgPath) || p.ID == p.PkgPath && isLibrary(p.PkgPath) {
 			add(p.Types)
@@ -159,21 +160,21 @@ func (s scan) addInterfaces(list []*packages.Package) {
 }
 
 func (s scan) addExported(p *types.Package) {
-	names := map[string]bool{}
+	names := map[string]types.Object{}
 	s.exported[p.Path()] = names
 	for _, name := range p.Scope().Names() {
 		obj := p.Scope().Lookup(name)
 		if !obj.Exported() {
 			continue
 		}
-		names[name] = true
+		names[name] = obj
 		t, ok := obj.(*types.TypeName)
 		if !ok || t.IsAlias() {
 			continue
 		}
 		add := func(member types.Object) {
 			if member.Exported() {
-				names[name+"."+member.Name()] = true
+				names[name+"."+member.Name()] = member
 			}
 		}
 		named := t.Type().(*types.Named)
@@ -188,6 +189,55 @@ func (s scan) addExported(p *types.Package) {
 		case *types.Interface:
 			for m := range u.ExplicitMethods() {
 				add(m)
+			}
+		}
+	}
+}
+
+// addTypes notes the types of all that is used: of fields, parameters and
+// results.
+func (s scan) addTypes() {
+	var seen map[types.Type]bool
+	var add func(t types.Type)
+	add = func(t types.Type) {
+		if seen[t] {
+			return
+		}
+		seen[t] = true
+		switch t := t.(type) {
+		case *types.Named:
+			if o := t.Obj(); o.Pkg() != nil {
+				s.used[o.Pkg().Path()+"."+o.Name()] = true
+			}
+			for arg := range t.TypeArgs().Types() {
+				add(arg)
+			}
+		case *types.Alias:
+			if o := t.Obj(); o.Pkg() != nil {
+				s.used[o.Pkg().Path()+"."+o.Name()] = true
+			}
+			add(t.Rhs())
+		case *types.Signature:
+			for v := range t.Params().Variables() {
+				add(v.Type())
+			}
+			for v := range t.Results().Variables() {
+				add(v.Type())
+			}
+		case *types.Map:
+			add(t.Key())
+			add(t.Elem())
+		case interface{ Elem() types.Type }: // a pointer, slice, array or channel
+			add(t.Elem())
+		}
+	}
+	for before := -1; before != len(s.used); {
+		before, seen = len(s.used), map[types.Type]bool{}
+		for path, names := range s.exported {
+			for name, obj := range names {
+				if _, isType := obj.(*types.TypeName); !isType && s.used[path+"."+name] {
+					add(obj.Type())
+				}
 			}
 		}
 	}
