@@ -1,0 +1,160 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/aspupdate/aspupdate/examples/internal/site"
+	"github.com/aspupdate/aspupdate/internal/realtest"
+	"github.com/aspupdate/aspupdate/rollback"
+)
+
+// TestOperationsUnits lets systemd read the units of OPERATIONS.md, with this
+// program in the place of the installed one.
+func TestOperationsUnits(t *testing.T) {
+	t.Parallel()
+	analyze := realtest.Program(t, "systemd-analyze")
+	dir := t.TempDir()
+	units := regexp.MustCompile("(?s)`/etc/systemd/system/([a-z.-]+)`[^`]*\n\n```ini\n(.*?)```").FindAllStringSubmatch(readDocument(t, operations), -1)
+	require.Len(t, units, 4)
+	require.Len(t, blocks(readDocument(t, operations), "ini"), len(units))
+	args := []string{"verify", "--man=no", "--recursive-errors=no"}
+	for _, u := range units {
+		path := filepath.Join(dir, u[1])
+		require.NoError(t, os.WriteFile(path, []byte(strings.ReplaceAll(u[2], "/usr/local/bin/aspupdate", program)), 0o600))
+		args = append(args, path)
+	}
+	out, err := exec.Command(analyze, args...).CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	require.Empty(t, string(out))
+}
+
+// TestOperationsMailer gives an event to the mailer of OPERATIONS.md, which
+// sends it to a mail server.
+func TestOperationsMailer(t *testing.T) {
+	t.Parallel()
+	python := realtest.Program(t, "python3")
+	mailers := blocks(readDocument(t, operations), "python")
+	require.Len(t, mailers, 1)
+	server, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = server.Close() })
+	mail := make(chan string, 1)
+	go func() { mail <- receiveMail(server) }()
+
+	text := strings.Replace(mailers[0], `SMTP("127.0.0.1")`, fmt.Sprintf(`SMTP("127.0.0.1", %d)`, server.Addr().(*net.TCPAddr).Port), 1)
+	event, err := json.Marshal(site.Event{Schema: "aspupdate.event/1", Text: "released 9.23.100"})
+	require.NoError(t, err)
+	cmd := exec.Command(python, "-c", text)
+	cmd.Stdin = bytes.NewReader(event)
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	got := <-mail
+	require.Contains(t, got, "Subject: released 9.23.100")
+	require.Contains(t, got, "aspupdate.event/1")
+}
+
+// receiveMail speaks SMTP until it has one message.
+func receiveMail(server net.Listener) (message string) {
+	conn, err := server.Accept()
+	if err != nil {
+		return err.Error()
+	}
+	defer func() { _ = conn.Close() }()
+	_, _ = fmt.Fprint(conn, "220 ready\r\n")
+	body := false
+	for lines := bufio.NewScanner(conn); lines.Scan(); {
+		switch line := lines.Text(); {
+		case body && line == ".":
+			body = false
+			_, _ = fmt.Fprint(conn, "250 taken\r\n")
+		case body:
+			message += line + "\n"
+		case line == "data" || line == "DATA":
+			body = true
+			_, _ = fmt.Fprint(conn, "354 go on\r\n")
+		case strings.EqualFold(line, "quit"):
+			_, _ = fmt.Fprint(conn, "221 bye\r\n")
+			return message
+		default:
+			_, _ = fmt.Fprint(conn, "250 ok\r\n")
+		}
+	}
+	return message
+}
+
+// TestOperationsRestoreByHand types the commands of OPERATIONS.md after an
+// update: a database and a directory are brought back without this program,
+// which then agrees.
+func TestOperationsRestoreByHand(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"bash", "jq", "zstd", "tar", "sha256sum"} {
+		realtest.Program(t, name)
+	}
+	s := newRealSite(t)
+	s.config = map[string]string{"[server]": "[[folder]]\npath = '" + s.site + "'\n\n[server]"}
+	s.writeConfig(t)
+	s.sql(t, "asp", "SET ROLE clerk; CREATE TABLE child (name text); INSERT INTO child VALUES ('Иванова')")
+	s.publish(t, "7.13.100", both("DROP TABLE IF EXISTS child;"))
+	code, out, errs := s.run(t, "update")
+	require.Zero(t, code, out+errs)
+
+	commands := blocks(readDocument(t, operations), "sh")
+	require.Len(t, commands, 5)
+	read, check, database, directory, setup := commands[0], commands[1], commands[2], commands[3], commands[4]
+	type record struct{ Step, Part, Phase, Ref string }
+	var snapshots []record
+	for line := range strings.Lines(s.bash(t, s.dir, "", read)) {
+		var r record
+		require.NoError(t, json.Unmarshal([]byte(line), &r))
+		if r.Step == string(rollback.StepSnapshot) && r.Phase == string(rollback.Done) {
+			snapshots = append(snapshots, r)
+		}
+	}
+	require.Len(t, snapshots, 3)
+	for _, r := range snapshots {
+		require.Contains(t, s.bash(t, s.dir, r.Ref, check), "manifest.json: OK\n")
+		switch dir := filepath.Join(s.dir, "backups", r.Ref); r.Part {
+		case "postgres asp":
+			require.Contains(t, s.bash(t, dir, r.Ref, database), "COMMIT")
+		case "folder " + s.site:
+			s.bash(t, dir, r.Ref, strings.ReplaceAll(directory, "/opt/asp", s.site))
+		default: // the other database in the same way
+			text := strings.NewReplacer("asp_hand", "opeka_hand", "'asp'", "'opeka'", "DATABASE asp ", "DATABASE opeka ", "TO asp;", "TO opeka;",
+				"asp_before", "opeka_before", "FROM child", "FROM meta").Replace(database)
+			require.Contains(t, s.bash(t, dir, r.Ref, text), "COMMIT")
+		}
+	}
+	hash, name, ok := strings.Cut(strings.TrimSpace(s.bash(t, s.dir, "", setup)), "  ")
+	require.True(t, ok)
+	require.Contains(t, name, "/Setup-"+hash[:8])
+
+	code, out, errs = s.run(t, "adopt", "--reason", "restored by hand")
+	require.Zero(t, code, out+errs)
+	code, out, errs = s.run(t, "status")
+	require.Zero(t, code, out+errs)
+	require.Contains(t, out, "АСП: committed 7.12.100")
+	s.sql(t, "asp", "SELECT name FROM child")
+}
+
+// bash runs commands in a directory, as a person types them.
+func (s *realSite) bash(t *testing.T, dir, snapshot, commands string) string {
+	t.Helper()
+	cmd := exec.Command("bash", "-ec", commands)
+	cmd.Dir = dir
+	cmd.Env = append(append(os.Environ(), s.env()...), "S="+snapshot, "PATH="+s.cluster.Bin+string(os.PathListSeparator)+os.Getenv("PATH"))
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, "%s\n%s", commands, out)
+	return string(out)
+}
