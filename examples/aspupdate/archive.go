@@ -13,7 +13,7 @@ import (
 	"github.com/aspupdate/aspupdate/version"
 )
 
-// An archiveDoc is what archive list shows, verify read, or prune removed.
+// An archiveDoc lists what is archived, verified or pruned.
 type archiveDoc struct {
 	Schema string    `json:"schema"` // aspupdate.archive/1
 	Did    string    `json:"did"`    // list, verify, prune or would-prune
@@ -33,7 +33,7 @@ type itemDoc struct {
 	VouchedBy     string          `json:"vouched_by"`
 	Authenticated bool            `json:"authenticated"`
 	InUse         string          `json:"in_use,omitempty"`  // committed, pending, rollback or quarantined
-	Damaged       string          `json:"damaged,omitempty"` // of verify: what is wrong with it
+	Damaged       string          `json:"damaged,omitempty"` // of verify: the defect
 
 	of archive.Item
 }
@@ -46,7 +46,8 @@ func newArchiveDoc(did string, items ...archive.Item) archiveDoc {
 	return d
 }
 
-// newArchivedDoc says of each item also what for the journal names it.
+// newArchivedDoc is newArchiveDoc with the use that the journal has for each
+// item.
 func newArchivedDoc(did string, list []site.Archived) archiveDoc {
 	d := newArchiveDoc(did)
 	for _, it := range list {
@@ -78,21 +79,21 @@ func (d archiveDoc) print(p *printer) {
 	switch {
 	case len(d.Items) > 0:
 	case d.Did == "list" || d.Did == "verify":
-		p.line("nothing is archived")
+		p.line("the archive is empty")
 	default:
 		p.line("nothing to remove")
 	}
 }
 
-// did says before an item what became of it.
-var did = map[string]string{"verify": "whole: ", "prune": "removed: ", "would-prune": "would remove: "}
+// did is printed before an item that was verified or pruned.
+var did = map[string]string{"verify": "intact: ", "prune": "removed: ", "would-prune": "would remove: "}
 
-// after is a text that is there only with what follows it.
-func after(text, what string) string {
-	if what == "" {
+// after returns value with text before it, or "" if value is empty.
+func after(text, value string) string {
+	if value == "" {
 		return ""
 	}
-	return text + what
+	return text + value
 }
 
 func archiveList(_ context.Context, j *job) error {
@@ -102,7 +103,7 @@ func archiveList(_ context.Context, j *job) error {
 
 func archiveVerify(ctx context.Context, j *job) error {
 	list, err := j.Archived()
-	if err != nil && !errors.Is(err, rollback.ErrDamaged) { // what cannot be read is not what it was either
+	if err != nil && !errors.Is(err, rollback.ErrDamaged) { // an item that cannot be read is damaged too
 		err = fmt.Errorf("%w: %w", fetch.ErrMismatch, err)
 	}
 	d := newArchivedDoc("verify", list)
@@ -127,7 +128,7 @@ func archiveImport(ctx context.Context, j *job) error {
 		return usage("%w", err)
 	}
 	item, err := j.Import(ctx, file, j.cmd.String("distribution"), v)
-	if err == nil && len(j.show.done.Archived) == 0 { // nothing new, so that the archive did not tell
+	if err == nil && len(j.show.done.Archived) == 0 { // already archived, so there was no event
 		j.show.archive(archive.Event{Kind: archive.EventReused, Item: item, Text: fmt.Sprintf("reused %s, vouched for: %s", item.Key, item.Vouched)})
 	}
 	return err
@@ -145,10 +146,10 @@ func archivePrune(ctx context.Context, j *job) error {
 	return errors.Join(j.show.answer(newArchiveDoc(j.pruned(), gone...)), err)
 }
 
-// errKeepWhat refuses to prune by no rule.
-var errKeepWhat = usage("say what stays besides what is in use: --keep 3, --younger 2160h, or both")
+// errKeepWhat refuses to prune without a rule.
+var errKeepWhat = usage("a rule for what to keep is missing: --keep 3, --younger 2160h, or both; what is in use is always kept")
 
-// pruned is what a pruning did, or would do.
+// pruned returns what a prune does, for its document.
 func (j *job) pruned() string {
 	if j.cmd.Bool("dry-run") {
 		return "would-prune"

@@ -11,7 +11,7 @@ import (
 	"github.com/aspupdate/aspupdate/rollback"
 )
 
-// A backupsDoc is what backups list shows, verify read, or prune removed.
+// A backupsDoc lists the snapshots that are kept, verified or pruned.
 type backupsDoc struct {
 	Schema    string        `json:"schema"` // aspupdate.backups/1
 	Did       string        `json:"did"`    // list, verify, prune or would-prune
@@ -19,12 +19,12 @@ type backupsDoc struct {
 }
 
 type snapshotDoc struct {
-	ID      string    `json:"id"` // also the name of its folder
+	ID      string    `json:"id"` // also the name of its directory
 	Name    string    `json:"name"`
 	Sealed  time.Time `json:"sealed"`
 	Bytes   int64     `json:"bytes"`
-	InUse   bool      `json:"in_use"`            // an update or a rollback may want it, and so it stays
-	Damaged string    `json:"damaged,omitempty"` // of verify: what is wrong with it
+	InUse   bool      `json:"in_use"`            // an update or a rollback may need it: it is not pruned
+	Damaged string    `json:"damaged,omitempty"` // of verify: the defect
 }
 
 func newBackupsDoc(did string, snaps []backup.Snapshot, st rollback.Status) backupsDoc {

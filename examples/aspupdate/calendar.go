@@ -6,12 +6,14 @@ import (
 	"strings"
 	"time"
 
+	"github.com/urfave/cli/v3"
+
 	"github.com/aspupdate/aspupdate/examples/internal/icalendar"
 	"github.com/aspupdate/aspupdate/schedule"
 	"github.com/aspupdate/aspupdate/version"
 )
 
-// A calendarDoc is a span of days with the releases that are expected in it.
+// A calendarDoc is a range of days with the releases expected in it.
 type calendarDoc struct {
 	Schema   string        `json:"schema"` // aspupdate.calendar/1
 	First    schedule.Date `json:"first"`
@@ -23,7 +25,7 @@ type calendarDoc struct {
 type releaseDoc struct {
 	Version version.Version `json:"version"`
 	Due     time.Time       `json:"due"`
-	OnDay   string          `json:"on_day_off,omitempty"` // which one, if it falls on one
+	OnDay   string          `json:"on_day_off,omitempty"` // the day off that it falls on, if any
 }
 
 type dayDoc struct {
@@ -31,7 +33,7 @@ type dayDoc struct {
 	Kind  string        `json:"kind"`
 	Note  string        `json:"note,omitempty"`
 	Off   bool          `json:"off"`
-	Short bool          `json:"short"`          // an hour shorter by law
+	Short bool          `json:"short"`          // one hour shorter by law
 	From  time.Time     `json:"from,omitzero"`  // support's hours (R13)
 	Until time.Time     `json:"until,omitzero"` // excluded
 }
@@ -57,7 +59,16 @@ func newCalendarDoc(first, last schedule.Date, a schedule.Agenda) calendarDoc {
 
 func (d calendarDoc) print(p *printer) {
 	year, month, _ := d.First.Date()
-	p.line("%s %d, by Moscow's date", month, year)
+	p.line("%s %d, Moscow dates", month, year)
+	d.printTable(p)
+	for _, r := range d.Releases {
+		p.line("release %s expected %s%s", r.Version, p.Time(r.Due), after(", on a day off: ", r.OnDay))
+	}
+	d.printHours(p)
+}
+
+// printTable prints the month as a table with a row for each week.
+func (d calendarDoc) printTable(p *printer) {
 	p.line("  Mo    Tu    We    Th    Fr    Sa    Su")
 	due := map[schedule.Date]bool{}
 	for _, r := range d.Releases {
@@ -82,10 +93,11 @@ func (d calendarDoc) print(p *printer) {
 			row = ""
 		}
 	}
-	p.line("[ ] day off   * release expected   s an hour shorter by law")
-	for _, r := range d.Releases {
-		p.line("release %s expected %s%s", r.Version, p.Time(r.Due), after(", on a day off: ", r.OnDay))
-	}
+	p.line("[ ] day off   * release expected   s one hour shorter by law")
+}
+
+// printHours prints the days that have a note, and the usual support hours.
+func (d calendarDoc) printHours(p *printer) {
 	usual := ""
 	for _, day := range d.Days {
 		hours := ""
@@ -101,49 +113,69 @@ func (d calendarDoc) print(p *printer) {
 			usual = hours
 		}
 	}
-	p.line("support (R13): Monday to Friday but on days off, %s", usual)
+	p.line("support (R13): Monday to Friday except days off, %s", usual)
 }
 
-// column is 0 for Monday.
+// column returns the column of a day in the table, 0 for Monday.
 func column(d schedule.Date) int { return (int(d.Weekday()) + 6) % 7 }
 
-// calendar shows a month. The file has it and the eleven months after it,
-// or as many as the data reach to.
+// calendar prints a month. With --ics it also writes a file with that month and
+// the eleven after it, as far as the data reach.
 func calendar(_ context.Context, j *job) error {
 	now := time.Now()
-	year, month, _ := schedule.DateOf(now.In(schedule.MSK(0))).Date()
-	if j.cmd.Args().Present() {
-		text, err := argument(j.cmd, "month")
-		if err != nil {
-			return err
-		}
-		t, err := time.Parse("2006-01", text)
-		if err != nil {
-			return usage("%q is no month such as 2026-12", text)
-		}
-		year, month, _ = t.Date()
+	first, err := firstOfMonth(j.cmd, now)
+	if err != nil {
+		return err
 	}
-	first, last := schedule.NewDate(year, month, 1), schedule.NewDate(year, month+1, 0)
+	year, month, _ := first.Date()
+	last := schedule.NewDate(year, month+1, 0)
 	agenda, err := j.Config.Agenda(first, last)
 	if err != nil {
 		return err
 	}
 	if file := j.cmd.String("ics"); file != "" {
-		until := schedule.NewDate(year, month+12, 0)
-		if end := j.Config.Days().Last(); until.Compare(end) > 0 {
-			until = end
-		}
-		all, err := j.Config.Agenda(first, until)
-		if err == nil {
-			err = icalendar.Write(file, all, now)
-		}
-		if err != nil {
+		if err := writeICS(j, file, first, now); err != nil {
 			return err
 		}
-		j.show.line("%s: %s to %s", file, first, until)
 	}
 	if w := j.Config.Days().Warning(now); w != "" {
 		j.show.line("%s", w)
 	}
 	return j.show.answer(newCalendarDoc(first, last, agenda))
+}
+
+// firstOfMonth returns the first day of the month that the command line names,
+// or of this month.
+func firstOfMonth(cmd *cli.Command, now time.Time) (schedule.Date, error) {
+	year, month, _ := schedule.DateOf(now.In(schedule.MSK(0))).Date()
+	if cmd.Args().Present() {
+		text, err := argument(cmd, "month")
+		if err != nil {
+			return schedule.Date{}, err
+		}
+		t, err := time.Parse("2006-01", text)
+		if err != nil {
+			return schedule.Date{}, usage("invalid month %q; write it as 2026-12", text)
+		}
+		year, month, _ = t.Date()
+	}
+	return schedule.NewDate(year, month, 1), nil
+}
+
+// writeICS writes the twelve months from first, or as many as the data have.
+func writeICS(j *job, file string, first schedule.Date, now time.Time) error {
+	year, month, _ := first.Date()
+	last := schedule.NewDate(year, month+12, 0)
+	if end := j.Config.Days().Last(); last.Compare(end) > 0 {
+		last = end
+	}
+	agenda, err := j.Config.Agenda(first, last)
+	if err != nil {
+		return err
+	}
+	if err := icalendar.Write(file, agenda, now); err != nil {
+		return err
+	}
+	j.show.line("wrote %s: %s to %s", file, first, last)
+	return nil
 }

@@ -25,17 +25,17 @@ func (d checkDoc) print(p *printer) {
 		case c.Problem != "":
 			p.line("  the application does not answer: %s", c.Problem)
 		case c.Answers != c.Installed.String():
-			p.line("  the application answers that it is %q", c.Answers)
+			p.line("  the application reports version %q", c.Answers)
 		}
 		switch {
 		case c.Missing != nil:
 			p.line("  %s since %s: %s was expected on %s", c.State, p.Time(c.Since), c.Missing.Version, p.Time(c.Missing.Due))
 		case c.State != "":
-			p.line("  the vendor is on time: every release that the calendar expects by now was seen")
+			p.line("  the vendor is on time: every release expected by now was seen")
 		}
 	}
 	if d.Update {
-		p.line("%s may be installed: aspupdate fetch, then aspupdate plan", d.waiting())
+		p.line("%s may be installed: run aspupdate fetch, then aspupdate plan", d.waiting())
 	}
 	if d.Next != nil {
 		p.line("next expected: %s on %s", d.Next.Version, p.Time(d.Next.Due))
@@ -48,7 +48,7 @@ func (d checkDoc) print(p *printer) {
 	}
 }
 
-// waiting names what is newer than what is installed.
+// waiting lists the releases that are newer than the installed versions.
 func (d checkDoc) waiting() string {
 	var names []string
 	for _, c := range d.Distributions {
@@ -66,8 +66,8 @@ func orUnknown(v version.Version) string {
 	return v.String()
 }
 
-// check answers with whatever is known; the error says what is not, or that
-// there is nothing to do.
+// check prints what is known. Its error says what is unknown, or that there is
+// nothing to do.
 func check(ctx context.Context, j *job) error {
 	c, err := j.Check(ctx, time.Now())
 	if c == nil {
@@ -79,7 +79,7 @@ func check(ctx context.Context, j *job) error {
 	return errors.Join(j.show.answer(checkDoc{"aspupdate.check/1", *c}), err)
 }
 
-// A doctorDoc is what doctor found, in the order of its looking.
+// A doctorDoc holds doctor's findings, in the order of its checks.
 type doctorDoc struct {
 	Schema   string         `json:"schema"` // aspupdate.doctor/1
 	Findings []site.Finding `json:"findings"`
@@ -87,33 +87,33 @@ type doctorDoc struct {
 
 func (d doctorDoc) print(p *printer) {
 	for _, f := range d.Findings {
-		p.line("%s %s%s: %s", p.state(f.State), f.What, after(" ", f.Name), strings.ReplaceAll(f.Text, "\n", "; ")) // a line each
+		p.line("%s %s%s: %s", p.state(f.State), f.What, after(" ", f.Name), strings.ReplaceAll(f.Text, "\n", "; "))
 	}
 }
 
-// findings end doctor. Their exit code is that of the gravest: the one that
-// an update would end with.
+// findings is doctor's error. Its exit code is the one with which an update
+// would end.
 type findings []error
 
 func (f findings) Error() string {
-	return fmt.Sprintf("%d to fix before an update; each line that begins with fix says how", len(f))
+	return fmt.Sprintf("problems to fix before an update: %d; see the lines that begin with fix", len(f))
 }
 
 func (f findings) Unwrap() []error { return f }
 
-// gravest is the finding with which an update would end: the one that it comes
-// to first.
+// gravest returns the finding with which an update would end: the one that it
+// would meet first.
 func (f findings) gravest() error {
 	order := []int{
 		exitUsage, exitJournal, exitOperator, exitPrevious, exitServer, exitCredentials, exitUnknown, exitIncomplete,
-		exitFolders, exitUnvouched, exitRefused, exitSpace, exitOther,
+		exitDirectories, exitUnvouched, exitRefused, exitSpace, exitOther,
 	}
 	rank := func(err error) int {
 		code := exitCode(err)
 		if code == exitPrevious && !errors.Is(err, site.ErrPrevious) {
-			code = exitRefused // the plan's, which comes later
+			code = exitRefused // found when the update plans, which is later
 		}
-		return (slices.Index(order, code) + len(order) + 1) % (len(order) + 1) // what is in no order comes last
+		return (slices.Index(order, code) + len(order) + 1) % (len(order) + 1) // an unlisted code comes last
 	}
 	return slices.MinFunc(f, func(a, b error) int { return cmp.Compare(rank(a), rank(b)) })
 }
@@ -136,7 +136,7 @@ func doctor(ctx context.Context, j *job) error {
 	return err
 }
 
-// watchServer looks until it is told to stop, which is how it ends well.
+// watchServer reports releases until it is stopped, which is no error.
 func watchServer(ctx context.Context, j *job) error {
 	return j.Watch(ctx, func(e site.Event) error {
 		j.show.line("%s  %s", j.show.Second(time.Now()), e.Text)

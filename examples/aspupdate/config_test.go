@@ -30,7 +30,7 @@ func TestBadConfigSaysWhereAndWhatIsAllowed(t *testing.T) {
 		"unknown key in a table":   {"address =", "addr =", []string{":6:1:", `unknown key "server.addr"`, "address", "password_env"}},
 		"unknown key in a list":    {"name = 'АСП'", "nam = 'АСП'", []string{":15:1:", "distribution.nam", "unauthenticated"}},
 		"unknown key inside probe": {"http =", "htp =", []string{":19:1:", "distribution.probe.htp", "command", "every"}},
-		"wrong type":               {"any_time = 'a test'", "any_time = 5", []string{":9:", "window.any_time wants a text in quotes"}},
+		"wrong type":               {"any_time = 'a test'", "any_time = 5", []string{":9:", "window.any_time must be a string in quotes"}},
 		"not a duration":           {"any_time = 'a test'", "backup = 'an hour'", []string{":9:", `a duration such as "90s"`}},
 		"no TOML at all":           {"[server]", "[server", []string{":5:"}},
 		"password given in it":     {"address =", "password = 'x'\naddress =", []string{"unknown key", "password_env"}},

@@ -6,17 +6,16 @@ import (
 	"github.com/aspupdate/aspupdate/rollback"
 )
 
-// With --json a command writes exactly one document to standard output, and
-// what it says to people goes to standard error. Each document names its
-// schema first: fields may be added to a schema, but none is renamed, removed
-// or given another meaning without another number. Times are UTC, sizes are
-// bytes, durations are seconds.
+// With --json a command prints exactly one document to standard output, and
+// everything else to standard error. The first field of a document is its
+// schema: fields may be added to a schema, but none is renamed, removed or given
+// another meaning without another number. Times are UTC, sizes are bytes,
+// durations are seconds.
 
-// A document is what a command answers, to machines as JSON and to people in
-// lines.
+// A document is the answer of a command: JSON for programs, lines for people.
 type document interface{ print(p *printer) }
 
-// answer gives the answer of a command, once.
+// answer prints the answer of a command, once.
 func (p *printer) answer(d document) error {
 	if p.json == nil {
 		p.quiet = false
@@ -34,8 +33,8 @@ func (p *printer) encode(d any, indent string) error {
 	return enc.Encode(d)
 }
 
-// A resultDoc is the document of a command that has no other, and of each one
-// that fails before it has an answer.
+// A resultDoc is the document of a command that has no other document, and of
+// each command that fails before it has an answer.
 type resultDoc struct {
 	Schema   string           `json:"schema"` // aspupdate.result/1
 	Command  string           `json:"command"`
@@ -43,12 +42,12 @@ type resultDoc struct {
 	Meaning  string           `json:"meaning"`
 	Error    string           `json:"error,omitempty"`
 	Next     string           `json:"next,omitempty"`    // what to type next
-	Update   string           `json:"update,omitempty"`  // of update and recover: its id in the journal
+	Update   string           `json:"update,omitempty"`  // of update and recover: the ID in the journal
 	Outcome  rollback.Outcome `json:"outcome,omitempty"` // and how it ended
 	Archived []itemDoc        `json:"archived,omitempty"`
 }
 
-// end writes the result of a command that has not answered.
+// end prints the result of a command that has printed no answer.
 func (p *printer) end(command string, err error) error {
 	if p.json == nil || p.answered {
 		return err

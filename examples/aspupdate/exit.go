@@ -29,7 +29,7 @@ const (
 	exitUnknown
 	exitIncomplete
 	exitSpace
-	exitFolders
+	exitDirectories
 	exitReboot
 	exitUnvouched
 	exitPrevious
@@ -38,73 +38,74 @@ const (
 	exitJournal
 )
 
-// lookAgain is what to do where a message names what to mend.
-const lookAgain = "mend what the message names; aspupdate doctor looks again"
+// fixAndCheck is the next step where the message names what to fix.
+const fixAndCheck = "fix what the message names; aspupdate doctor checks again"
 
-// exitTable says what each code means, for --help and the README, and what to
-// do next, for states that have a command of their own.
+// exitTable has for each code its meaning, for --help and the README, and the
+// next step, where it is the same for every error with that code.
 var exitTable = []struct{ meaning, next string }{
 	exitDone: {meaning: "done"},
 	exitOther: {
-		"failed; the message says how, aspupdate status how things stand",
-		"aspupdate doctor looks at all that an update needs",
+		"failed; the message says why, aspupdate status shows the state",
+		"aspupdate doctor checks everything that an update needs",
 	},
 	exitUsage: {
-		"wrong usage or configuration; nothing was changed",
-		"correct it; aspupdate doctor --init --config NEW writes a commented configuration to compare",
+		"invalid command line or configuration; nothing was changed",
+		"correct it; aspupdate doctor --init --config NEW writes a commented configuration to compare with",
 	},
 	exitNothing: {meaning: "nothing to do"},
 	exitRefused: {
-		"refused: the regulation, a quarantine, or a plan that no longer holds; nothing was changed",
+		"refused by the regulation, a quarantine or a changed plan; nothing was changed",
 		"",
 	},
 	exitRolledBack: {
-		"failed and rolled back: the version and the data from before are in place",
-		"read the installer's log in the state folder and call the support; aspupdate status says what is quarantined, aspupdate lift lets it in again; another release needs nothing",
+		"failed and rolled back: the previous version and its data are in place",
+		"read the installer's log in the state directory and call support; aspupdate status shows what is quarantined, aspupdate lift allows it again; a newer release needs no lift",
 	},
 	exitOperator: {
 		"a person must decide; users are kept out, every backup is kept",
-		"mend the cause, then aspupdate recover --retry REASON; or put things right by hand, then aspupdate recover --accept REASON",
+		"fix the cause, then aspupdate recover --retry REASON; or repair the installation by hand, then aspupdate recover --accept REASON",
 	},
-	exitBusy:        {"another update is at work", "aspupdate status says how things stand"},
-	exitServer:      {"the server cannot be reached; nothing was changed", lookAgain},
-	exitCredentials: {"the server refused user or password; nothing was changed", lookAgain},
-	exitUnknown:     {"the server has no such distribution or release; nothing was changed", lookAgain},
-	exitIncomplete:  {"joint release incomplete (R4); nothing was changed", "wait for the vendor; aspupdate check says what is there"},
-	exitSpace:       {"not enough room on a disk; nothing was changed", lookAgain},
-	exitFolders:     {"archive, backups or state lie inside a folder that an update replaces; nothing was changed", lookAgain},
-	exitReboot:      {"users are kept out until the machine has restarted; then recover", "aspupdate recover"},
+	exitBusy:        {"another update is running", "wait for it to end; aspupdate status shows its process"},
+	exitServer:      {"the server cannot be reached; nothing was changed", fixAndCheck},
+	exitCredentials: {"the server rejected the user name or the password; nothing was changed", fixAndCheck},
+	exitUnknown:     {"the server has no such distribution or release; nothing was changed", fixAndCheck},
+	exitIncomplete:  {"joint release incomplete (R4); nothing was changed", "wait for the vendor; aspupdate check shows what the server has"},
+	exitSpace:       {"not enough disk space; nothing was changed", fixAndCheck},
+	exitDirectories: {"archive, backups or state is inside a directory that an update replaces; nothing was changed", fixAndCheck},
+	exitReboot:      {"the machine must restart; users are kept out until aspupdate recover has run after that", "restart the machine, then aspupdate recover"},
 	exitUnvouched: {
-		"a file is not the one that was vouched for, or nobody vouches for it; nothing was changed",
-		"do not use the file; ask the vendor for its hash, or for the file, and aspupdate fetch or archive import it",
+		"a file is not the one that was vouched for, or is not vouched for at all; nothing was changed",
+		"do not run the file; ask the vendor for its hash or for the right file, then aspupdate fetch or aspupdate archive import",
 	},
 	exitPrevious: {
 		"the previous version's Setup is not in the archive (R10); nothing was changed",
-		"ask the support for that Setup, then aspupdate archive import --distribution NAME --version VERSION FILE",
+		"ask support for that Setup, then aspupdate archive import --distribution NAME --version VERSION FILE",
 	},
 	exitAbandoned: {
-		"stopped before an installer was started: version and data are as they were, users are in; a fetch or a prune that was cut short goes on when it is called again",
-		lookAgain,
+		"stopped before an installer was started: version and data are unchanged, users are let in; an interrupted fetch or prune continues when it is run again",
+		fixAndCheck,
 	},
-	exitInterrupted: {"cut short; users are kept out, every backup is kept; recover", "aspupdate recover"},
+	exitInterrupted: {"interrupted; users are kept out, every backup is kept; run aspupdate recover", "aspupdate recover"},
 	exitJournal: {
-		"the journal is damaged; updates are blocked and it is kept as it is",
-		"keep the state folder as it is, find out what wrote to it, and bring it back from a copy or ask who can read it",
+		"the journal is damaged; updates are blocked, and the journal is left unchanged",
+		"leave the state directory unchanged, find out what wrote to it, then restore it from a copy or have an expert read it",
 	},
 }
 
-// errUsage is wrapped by every complaint about the command line.
+// errUsage is wrapped by every error about the command line.
 var errUsage = errors.New("usage")
 
-// usage is a mistake on the command line.
+// usage returns an error about the command line.
 func usage(format string, args ...any) error {
 	return fmt.Errorf("%w: "+format, append([]any{errUsage}, args...)...)
 }
 
-// errStopped is wrapped by what a person's Ctrl-C ended, outside an update.
+// errStopped is wrapped by the error of a command that Ctrl-C or a service
+// manager ended before it changed the installation.
 var errStopped = errors.New("stopped")
 
-// exitHelp is the table for --help.
+// exitHelp returns the table of exit codes for --help.
 func exitHelp() string {
 	var b strings.Builder
 	b.WriteString("Exit codes:\n")
@@ -114,10 +115,10 @@ func exitHelp() string {
 	return b.String()
 }
 
-// exitCode is the one switch from errors to exit codes. What state the
-// machine is in comes before what went wrong.
+// exitCode returns the exit code for an error. The state that the machine is
+// in counts before the cause of the error.
 func exitCode(err error) int {
-	if _, ok := err.(cli.ExitCoder); ok { //nolint:errorlint // the library's own: no help on what is no command; one that is wrapped is a program's
+	if _, ok := err.(cli.ExitCoder); ok { //nolint:errorlint // the command line's own, never wrapped: a wrapped one is the exit of a child process
 		return exitUsage
 	}
 	if f, ok := errors.AsType[findings](err); ok {
@@ -160,7 +161,7 @@ func exitCode(err error) int {
 	if r, ok := errors.AsType[*rollback.Refusal](err); ok {
 		return cmp.Or(map[rollback.Reason]int{
 			rollback.ReasonNothingToDo: exitNothing, rollback.ReasonSpace: exitSpace,
-			rollback.ReasonFolders: exitFolders, rollback.ReasonPrevious: exitPrevious,
+			rollback.ReasonFolders: exitDirectories, rollback.ReasonPrevious: exitPrevious,
 		}[r.Reason], exitRefused)
 	}
 	switch {

@@ -16,8 +16,8 @@ import (
 	"github.com/aspupdate/aspupdate/schedule"
 )
 
-// hint says what to type next, exactly, also where the configuration was named;
-// "" where nothing helps.
+// hint returns the next step after an error, with each command as it can be
+// typed, --config included; "" if there is none.
 func hint(err error) string {
 	var cmd *cli.Command
 	if on, ok := errors.AsType[*commandError](err); ok {
@@ -27,7 +27,7 @@ func hint(err error) string {
 		err = f.gravest()
 	}
 	code := exitCode(err)
-	switch { // what is whole as it is
+	switch { // a step that is the same whatever the cause
 	case errors.Is(err, errUsage) && cmd != nil:
 		return cmd.FullName() + " --help"
 	case code == exitUsage && !errors.Is(err, site.ErrConfig):
@@ -35,7 +35,7 @@ func hint(err error) string {
 	case code == exitUsage:
 		return exitTable[code].next
 	case code == exitAbandoned && (errors.Is(err, errStopped) || errors.Is(err, context.Canceled)):
-		return "again when it suits: aspupdate " + typed(os.Args[1:])
+		return "run it again later: aspupdate " + typed(os.Args[1:])
 	case errors.Is(err, rollback.ErrPending) && code == exitRefused:
 		return ofSite(cmd, "aspupdate recover")
 	}
@@ -46,14 +46,15 @@ func hint(err error) string {
 	case errors.Is(err, site.ErrNotFetched):
 		return ofSite(cmd, "aspupdate fetch")
 	case errors.Is(err, schedule.ErrBeyondData):
-		return "name a file with later decrees in calendar.decrees of the configuration"
+		return "set calendar.decrees in the configuration to a file with the later decrees"
 	case errors.Is(err, install.ErrRights):
-		return ofSite(cmd, lookAgain)
+		return ofSite(cmd, fixAndCheck)
 	}
 	return ofSite(cmd, exitTable[code].next)
 }
 
-// refusalHint says what to do about a refusal that has no exit code of its own.
+// refusalHint returns the next step after a refusal without an exit code of
+// its own.
 func refusalHint(r *rollback.Refusal, cmd *cli.Command) string {
 	name := "update"
 	if cmd != nil {
@@ -63,42 +64,47 @@ func refusalHint(r *rollback.Refusal, cmd *cli.Command) string {
 	case rollback.ReasonQuarantined:
 		return ofSite(cmd, "aspupdate lift", " --distribution "+quote(r.Part)+" --reason WHY "+quote(r.Release.Version)+"; or wait for another release")
 	case rollback.ReasonPlanChanged:
-		switch {
-		case cmd == nil:
-			return "aspupdate plan"
-		case name == "rollback" && cmd.String("override") == "":
-			return ofSite(cmd, "aspupdate rollback") // without --confirm there is no --reason
-		case name == "rollback":
-			return again(cmd, name)
-		}
-		return again(cmd, "plan")
+		return planAgain(cmd, name)
 	case rollback.ReasonWindow:
-		when := "aspupdate plan says when an update may start; "
+		when := "aspupdate plan shows when an update may start; "
 		if name != "update" {
 			when = ""
 		}
-		return ofSite(cmd, when+"aspupdate "+name, " --override R13 --reason WHY leaves the support's hours out")
+		return ofSite(cmd, when+"aspupdate "+name, " --override R13 --reason WHY ignores the support hours")
 	case rollback.ReasonInstalled:
 		switch {
 		case name == "recover":
 			return ofSite(cmd, exitTable[exitOperator].next)
 		case cmd != nil && cmd.Bool("first-installation"):
-			return "leave --first-installation out"
+			return "run it again without --first-installation"
 		}
-		return ofSite(cmd, "aspupdate adopt", " --reason WHY, if that version was installed by other means; else mend what the message names")
+		return ofSite(cmd, "aspupdate adopt", " --reason WHY, if that version was installed by other means; otherwise fix what the message names")
 	case rollback.ReasonBackup:
 		return ofSite(cmd, "aspupdate backups verify")
 	case rollback.ReasonInstaller, rollback.ReasonSetup:
-		return ofSite(cmd, lookAgain)
+		return ofSite(cmd, fixAndCheck)
 	}
 	return ofSite(cmd, "aspupdate status")
 }
 
-// ourCommand is one of our commands in a text.
+// planAgain returns the command that shows the plan as it is now.
+func planAgain(cmd *cli.Command, name string) string {
+	switch {
+	case cmd == nil:
+		return "aspupdate plan"
+	case name == "rollback" && cmd.String("override") == "":
+		return ofSite(cmd, "aspupdate rollback") // --reason without --confirm is an error
+	case name == "rollback":
+		return again(cmd, name)
+	}
+	return again(cmd, "plan")
+}
+
+// ourCommand matches a command of this program in a text.
 var ourCommand = regexp.MustCompile(`\baspupdate ((archive|backups) )?[a-z]+`)
 
-// ofSite gives each command in a text the --config that was given; what
-// follows the text may be anybody's words, and stays as it is.
+// ofSite adds the --config that was given to each command in a text. What
+// follows the text may quote a user's words, and is left unchanged.
 func ofSite(cmd *cli.Command, text string, more ...string) string {
 	if cmd != nil {
 		if words := flags(cmd, "config"); len(words) > 0 {
@@ -108,7 +114,7 @@ func ofSite(cmd *cli.Command, text string, more ...string) string {
 	return text + strings.Join(more, "")
 }
 
-// A commandError is an error of a command, and knows how that was called.
+// A commandError is the error of a command with its command line.
 type commandError struct {
 	error
 	cmd *cli.Command
@@ -123,7 +129,7 @@ func configured(cmd *cli.Command, err error) error {
 	return &commandError{err, cmd}
 }
 
-// typed are words as they are typed.
+// typed returns words as they are typed in a shell.
 func typed(words []string) string {
 	quoted := make([]string, len(words))
 	for i, w := range words {
@@ -132,10 +138,10 @@ func typed(words []string) string {
 	return strings.Join(quoted, " ")
 }
 
-// quote quotes a word so that a shell takes it as it is.
+// quote quotes a word so that the shell of this system reads it literally.
 func quote(word string) string { return quoteFor(runtime.GOOS, word) }
 
-// plain is a word that no shell reads anything into.
+// plain matches a word that needs no quotes in any shell.
 var plain = regexp.MustCompile(`^[\pL\pN_+=:./-]+$`)
 
 func quoteFor(system, word string) string {
@@ -146,8 +152,8 @@ func quoteFor(system, word string) string {
 	case system != "windows":
 		return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 	}
-	// As programs take their command line apart: a backslash counts only
-	// before a quote.
+	// Windows programs split their command line themselves: a backslash
+	// escapes only before a quote.
 	var b strings.Builder
 	slashes := 0
 	for _, r := range word {

@@ -13,7 +13,8 @@ import (
 	"github.com/aspupdate/aspupdate/examples/internal/site"
 )
 
-// orInit writes a configuration instead, if that is asked for.
+// orInit returns an action that writes a configuration if --init is given, and
+// else runs run.
 func orInit(run cli.ActionFunc) cli.ActionFunc {
 	return func(ctx context.Context, cmd *cli.Command) error {
 		if cmd.Bool("init") {
@@ -28,15 +29,15 @@ func initialize(_ context.Context, show *printer, cmd *cli.Command) error {
 	if err := writeNew(path, site.Template(runtime.GOOS)); err != nil {
 		return err
 	}
-	show.line("%s: edit it, then aspupdate doctor", path)
+	show.line("wrote %s; edit it, then run aspupdate doctor", path)
 	return nil
 }
 
-// writeNew writes a file that was not there.
+// writeNew writes a file that does not exist yet.
 func writeNew(path, text string) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("%w: %s is there already, and stays as it is; give another one with --config", site.ErrConfig, path)
+		return fmt.Errorf("%w: %s already exists and was not changed; name another file with --config", site.ErrConfig, path)
 	}
 	if err != nil {
 		return fmt.Errorf("%w: %w", site.ErrConfig, err)

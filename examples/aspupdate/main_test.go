@@ -113,7 +113,7 @@ func TestDemoEndsAsItShould(t *testing.T) {
 	for _, want := range []string{
 		"Act 1", "committed: the new version",
 		"Act 2", "rolled back", "row for row",
-		"Act 3", "killed, its installer is still at work", "All three acts ended as they should",
+		"Act 3", "killed, its installer is still running", "All three acts ended as expected",
 	} {
 		require.Contains(t, out, want)
 	}

@@ -55,7 +55,7 @@ path = '${SITE}'`, "")
 	require.Equal(t, exitOperator, code, out)
 	_, out = s.run("status")
 	require.Contains(t, out, "a person must decide")
-	require.Contains(t, out, "next: mend the cause, then aspupdate recover --retry REASON;")
+	require.Contains(t, out, "next: fix the cause, then aspupdate recover --retry REASON;")
 	for _, said := range []string{out, s.said("plan")} {
 		require.NotContains(t, said, "recover it first", "it would not help")
 	}
@@ -188,7 +188,7 @@ func TestCtrlCWhereNothingBegan(t *testing.T) {
 	require.True(t, ok, "%s", &said)
 	require.Equal(t, exitAbandoned, exit.ExitCode(), "%s", &said)
 	require.Contains(t, said.String(), "state: stopped before an installer was started")
-	require.Contains(t, said.String(), "next: again when it suits: aspupdate fetch --config "+s.config()+"\n")
+	require.Contains(t, said.String(), "next: run it again later: aspupdate fetch --config "+s.config()+"\n")
 }
 
 // TestVersionInstalledByHandIsAdopted follows the support's hand-made
@@ -228,7 +228,7 @@ func TestFoldersAreCheckedBeforeAnythingIsFetched(t *testing.T) {
 	require.NoError(t, err)
 	s.write(s.config(), strings.Replace(string(text), s.own+"/archive", archive, 1))
 	code, out := s.run("update")
-	require.Equal(t, exitFolders, code, out)
+	require.Equal(t, exitDirectories, code, out)
 	require.NoDirExists(t, filepath.Join(archive, "АСП", "7.12.200"))
 }
 

@@ -9,20 +9,20 @@ import (
 	"github.com/aspupdate/aspupdate/schedule"
 )
 
-// firstOfYear is what R14 wants people to know.
-const firstOfYear = "R14: this is the first update of a year: it takes longer, and has requirements of its own; read them first"
+// firstOfYear is printed before an update that R14 concerns.
+const firstOfYear = "R14: this is the first update of a year: it takes longer and has its own requirements; read them first"
 
-// A planDoc is what an update would do.
+// A planDoc is what an update or a rollback would do.
 type planDoc struct {
 	Schema string `json:"schema"` // aspupdate.plan/1
 	rollback.Plan
-	Back        *rollback.Revert `json:"back,omitempty"`     // an operator's rollback: what it takes back
-	Slot        *rollback.Slot   `json:"slot,omitempty"`     // R13; none where any time will do
-	Later       []rollback.Slot  `json:"later,omitempty"`    // the next ones after it
-	Passed      []passedDoc      `json:"passed,omitempty"`   // days without one, up to the last of them
+	Back        *rollback.Revert `json:"back,omitempty"`     // of an operator's rollback: what it takes back
+	Slot        *rollback.Slot   `json:"slot,omitempty"`     // R13; none if any time is allowed
+	Later       []rollback.Slot  `json:"later,omitempty"`    // the next slots after it
+	Passed      []passedDoc      `json:"passed,omitempty"`   // the days without a slot, up to the last slot
 	FirstOfYear bool             `json:"first_of_year"`      // R14
 	Unfenced    []string         `json:"unfenced,omitempty"` // databases that keep users out for their snapshot alone
-	Next        string           `json:"next,omitempty"`     // what to type to have it done
+	Next        string           `json:"next,omitempty"`     // the command that carries the plan out
 }
 
 type passedDoc struct {
@@ -30,7 +30,8 @@ type passedDoc struct {
 	Reason string        `json:"reason"`
 }
 
-// planDoc is the document of a plan that was made.
+// planDoc returns the document of a plan, or the error with which the plan was
+// made.
 func (j *job) planDoc(plan rollback.Plan, err error) (planDoc, error) {
 	d := planDoc{Schema: "aspupdate.plan/1", Plan: plan, Unfenced: j.Config.Unfenced()}
 	if !plan.Slot.LatestStart.IsZero() {
@@ -42,18 +43,18 @@ func (j *job) planDoc(plan rollback.Plan, err error) (planDoc, error) {
 	return d, err
 }
 
-// revertDoc is the document of an operator's rollback.
+// revertDoc returns the document of an operator's rollback.
 func (j *job) revertDoc(plan rollback.RevertPlan, err error) (planDoc, error) {
 	d, err := j.planDoc(plan.Plan, err)
 	d.Back, d.FirstOfYear = &plan.Revert, false
 	return d, err
 }
 
-// when adds the next slots, and why there is none on the days between.
+// when adds the next slots, and why the days between have none.
 func (plan *planDoc) when(u *rollback.Update) error {
 	const slots = 3
 	next, err := site.Slots(u, time.Now(), slots)
-	for _, s := range next.Slots[min(1, len(next.Slots)):] { // the first one is the plan's own
+	for _, s := range next.Slots[min(1, len(next.Slots)):] { // the first slot is the plan's own
 		plan.Later = append(plan.Later, rollback.Slot{Start: s.Start.UTC(), LatestStart: s.LatestStart.UTC()})
 	}
 	for _, day := range next.Passed {
@@ -76,10 +77,10 @@ func (plan planDoc) print(p *printer) {
 		}
 	}
 	if names := plan.Unauthenticated(); len(names) > 0 {
-		p.line("  UNAUTHENTICATED, nobody vouches for the file: %s", strings.Join(names, ", "))
+		p.line("  UNAUTHENTICATED, the file is not vouched for: %s", strings.Join(names, ", "))
 	}
 	for _, o := range plan.Overrides {
-		p.line("  left out: %s, because: %s", o.Rule, o.Reason)
+		p.line("  overridden: %s, because: %s", o.Rule, o.Reason)
 	}
 	if plan.Slot != nil {
 		p.line("  R13: start from %s, until %s", p.Time(plan.Slot.Start), p.Time(plan.Slot.LatestStart))
@@ -94,7 +95,7 @@ func (plan planDoc) print(p *printer) {
 		p.line("  only the application's fence keeps users out of: %s", strings.Join(plan.Unfenced, ", "))
 	}
 	for _, n := range plan.Needs {
-		p.line("  room: %d MB at %s for %s", n.Bytes>>20+1, n.Path, n.For)
+		p.line("  space: %d MB at %s for %s", n.Bytes>>20+1, n.Path, n.For)
 	}
 	for i, s := range plan.Steps {
 		p.line("  %2d %s", i+1, strings.TrimSpace(string(s.Step)+" "+s.Part))
@@ -107,15 +108,15 @@ func (plan planDoc) print(p *printer) {
 	}
 }
 
-// back says what a person's rollback costs.
+// back prints what an operator's rollback costs.
 func (p *printer) back(b rollback.Revert) {
 	what := "a ROLLBACK of update"
 	if b.Undo {
 		what = "the UNDO of the rollback"
 	}
-	p.line("  this is %s %s, from %s", what, b.Update, p.Time(b.Since))
+	p.line("  this is %s %s, to the data of %s", what, b.Update, p.Time(b.Since))
 	if len(b.Refs) > 0 {
-		p.line("  everything entered since then is kept aside in a snapshot, and not merged")
+		p.line("  everything entered since then is set aside in a snapshot, not merged")
 	}
 	if rows := b.Rows(); rows != "" {
 		p.line("  rows since: %s", rows)

@@ -24,22 +24,22 @@ import (
 	"github.com/aspupdate/aspupdate/rollback"
 )
 
-// A printer shows events to a person, a line each.
+// A printer prints events for people, a line each.
 type printer struct {
 	site.Clock
 	out   io.Writer
-	quiet bool // nothing but answers
+	quiet bool // print only answers
 
-	mu   sync.Mutex // for what follows and for out: a backup tells from goroutines of its own
-	bar  bool       // a line of progress stands on the terminal
-	told time.Time  // when progress was told elsewhere
+	mu       sync.Mutex // guards out, bar and reported: a backup reports from its own goroutines
+	bar      bool       // the terminal's last line is a progress line
+	reported time.Time  // when progress was last printed, where there is no terminal
 
-	json     io.Writer // with --json: where the document goes; out is then for what it does not hold
+	json     io.Writer // with --json: for the document; out is then for everything else
 	answered bool
-	done     resultDoc // what is known of the result by now
+	done     resultDoc // what is known of the result so far
 }
 
-// newPrinter obeys the flags that all commands have.
+// newPrinter returns a printer for the flags that all commands have.
 func newPrinter(cmd *cli.Command) *printer {
 	p := &printer{out: cmd.Root().Writer, quiet: cmd.Bool("quiet")}
 	if cmd.Bool("json") {
@@ -58,37 +58,38 @@ func (p *printer) line(format string, args ...any) {
 		_, _ = fmt.Fprintf(p.out, "\r%*s\r", barWidth, "")
 		p.bar = false
 	}
-	_, _ = fmt.Fprintf(p.out, format+"\n", args...) // a closed terminal is no reason to stop an update
+	_, _ = fmt.Fprintf(p.out, format+"\n", args...) // a closed terminal must not stop an update
 }
 
 const barWidth = 78
 
-// progress is one line that changes on a terminal, and elsewhere a line from
-// time to time.
+// progress prints one line that changes on a terminal, and a line every 30
+// seconds elsewhere.
 func (p *printer) progress(text string) {
 	text = "          " + text
 	if isTerminal(p.out) && !p.quiet {
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		if r := []rune(text); len(r) > barWidth { // a second line would stay
+		if r := []rune(text); len(r) > barWidth { // a longer line would wrap and stay
 			text = string(r[:barWidth])
 		}
 		_, _ = fmt.Fprintf(p.out, "\r%-*s", barWidth, text)
 		p.bar = true
-	} else if p.now(time.Now()) {
+	} else if p.due(time.Now()) {
 		p.line("%s", text)
 	}
 }
 
-// now reports whether it is time for a line of progress, the first one aside.
-func (p *printer) now(t time.Time) bool {
+// due reports whether it is time for a line of progress: 30 seconds after the
+// one before, which is not printed if it is the first.
+func (p *printer) due(now time.Time) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	first := p.told.IsZero()
-	if !first && t.Sub(p.told) < 30*time.Second {
+	first := p.reported.IsZero()
+	if !first && now.Sub(p.reported) < 30*time.Second {
 		return false
 	}
-	p.told = t
+	p.reported = now
 	return !first
 }
 
@@ -97,16 +98,17 @@ func isTerminal(stream any) bool {
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
-// agreed asks a person at a terminal whether to go on with the plan that was
-// shown. Elsewhere there is nobody to ask.
-func (p *printer) agreed(ctx context.Context, in io.Reader) error {
+// confirm asks on a terminal whether to continue with the plan that was shown,
+// and returns rollback.ErrRefused if the answer is not yes. Without a terminal
+// it returns nil.
+func (p *printer) confirm(ctx context.Context, in io.Reader) error {
 	if p.quiet || !isTerminal(in) || !isTerminal(p.out) {
 		return nil
 	}
-	_, _ = fmt.Fprint(p.out, "go on with this plan? [y/N] ")
+	_, _ = fmt.Fprint(p.out, "continue with this plan? [y/N] ")
 	answer := make(chan string, 1)
 	go func() {
-		line, _ := bufio.NewReader(in).ReadString('\n') // the end is no agreement
+		line, _ := bufio.NewReader(in).ReadString('\n') // an end of file is not a yes
 		answer <- line
 	}()
 	select {
@@ -116,15 +118,15 @@ func (p *printer) agreed(ctx context.Context, in io.Reader) error {
 		if yes := strings.ToLower(strings.TrimSpace(line)); yes == "y" || yes == "yes" {
 			return nil
 		}
-		return fmt.Errorf("%w: nobody agreed to the plan; say y, or --yes on the command line", rollback.ErrRefused)
+		return fmt.Errorf("%w: the plan was not confirmed; answer y, or run it with --yes", rollback.ErrRefused)
 	}
 }
 
-// state is a finding's state in its color, where there are colors: on a
-// terminal, unless NO_COLOR says otherwise (no-color.org).
+// state returns a finding's state, in its color on a terminal unless NO_COLOR
+// is set (no-color.org).
 func (p *printer) state(s string) string {
 	text := fmt.Sprintf("%-8s", s)
-	old := runtime.GOOS == "windows" && os.Getenv("WT_SESSION") == "" // a console that would show the codes
+	old := runtime.GOOS == "windows" && os.Getenv("WT_SESSION") == "" // such a console prints the escape codes
 	if os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "dumb" || old || !isTerminal(p.out) {
 		return text
 	}
@@ -132,7 +134,7 @@ func (p *printer) state(s string) string {
 	return "\x1b[" + color + "m" + text + "\x1b[0m"
 }
 
-// observe shows what a site tells.
+// observe prints the events of a site.
 func (p *printer) observe() site.Observe {
 	return site.Observe{
 		Archive: p.archive, Backup: p.backup, Rollback: p.rollback,
@@ -147,7 +149,7 @@ func (p *printer) observe() site.Observe {
 
 func (p *printer) rollback(e rollback.Event) {
 	if e.Phase == rollback.Begin && e.Step != rollback.StepRecover && e.Step != rollback.StepReboot {
-		return // its end follows
+		return // the step's end is printed
 	}
 	p.line("%s  %s", p.Second(e.Time), e)
 }
@@ -162,7 +164,7 @@ func (p *printer) backup(e backup.Event) {
 
 func (p *printer) archive(e archive.Event) {
 	switch e.Kind {
-	case archive.EventResumed, archive.EventRestarted, archive.EventPruned: // seen by what follows
+	case archive.EventResumed, archive.EventRestarted, archive.EventPruned: // the events that follow show it
 	case archive.EventProgress:
 		p.progress(e.Text)
 	case archive.EventArchived, archive.EventReused:
@@ -177,11 +179,11 @@ func (p *printer) result(r rollback.Result) {
 	p.done.Update, p.done.Outcome = r.Update, r.Outcome
 	switch back := r.Revert != nil; {
 	case r.Outcome == rollback.Committed && back:
-		p.line("committed: the version gone back to and its data are in place; what was entered since is kept aside, see aspupdate status")
+		p.line("committed: the restored version and its data are in place; what was entered since is set aside, see aspupdate status")
 	case r.Outcome == rollback.Committed:
 		p.line("committed: the new version and its data are in place")
 	case r.Outcome == rollback.RolledBack && back:
-		p.line("rolled back: the rollback failed, and today's version and data are in place")
+		p.line("rolled back: the rollback failed; the version and the data from before it are in place")
 	case r.Outcome == rollback.RolledBack:
 		p.line("rolled back: the previous version and its data are in place")
 	}

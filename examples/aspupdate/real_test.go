@@ -461,15 +461,15 @@ func TestBadInputOnRealParts(t *testing.T) {
 			},
 		},
 		{
-			name: "archive inside the application", code: exitFolders, want: "lies inside",
+			name: "archive inside the application", code: exitDirectories, want: "lies inside",
 			config: map[string]string{"live = ['" + s.site + "']": "live = ['" + s.dir + "/archive']"},
 		},
 		{
-			name: "backups inside the application", code: exitFolders, want: "lies inside",
+			name: "backups inside the application", code: exitDirectories, want: "lies inside",
 			config: map[string]string{"backups = '" + s.dir + "/backups'": "backups = '" + s.site + "/backups'"},
 		},
 		{
-			name: "state inside the application", code: exitFolders, want: "lies inside",
+			name: "state inside the application", code: exitDirectories, want: "lies inside",
 			config: map[string]string{"state = '" + s.dir + "/state'": "state = '" + s.site + "/state'"},
 		},
 		{
@@ -481,7 +481,7 @@ func TestBadInputOnRealParts(t *testing.T) {
 			config: map[string]string{"unauthenticated = 'a test on loopback'": "sha256 = { '7.13.100' = '" + strings.Repeat("0", 64) + "' }"},
 		},
 		{
-			name: "a second copy is running", code: exitBusy, want: "another update is at work",
+			name: "a second copy is running", code: exitBusy, want: "another update is running",
 			harm: func(t *testing.T) func() {
 				dir := filepath.Join(s.dir, "state")
 				require.NoError(t, os.MkdirAll(dir, 0o700))

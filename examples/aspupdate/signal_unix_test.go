@@ -49,7 +49,7 @@ path = '${SITE}'`, "")
 	require.Contains(t, lines.Text(), "stopping at the next safe point")
 	interruptGroup(t, cmd.Process.Pid)
 	require.True(t, lines.Scan())
-	require.Contains(t, lines.Text(), "stopped at once")
+	require.Contains(t, lines.Text(), "stopped immediately")
 	for lines.Scan() {
 	}
 	exit, ok := errors.AsType[*exec.ExitError](cmd.Wait())

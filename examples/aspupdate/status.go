@@ -10,36 +10,36 @@ import (
 	"github.com/aspupdate/aspupdate/rollback"
 )
 
-// A statusDoc is what the journal says.
+// A statusDoc is the state that the journal records.
 type statusDoc struct {
 	Schema      string                      `json:"schema"` // aspupdate.status/1
 	Committed   map[string]rollback.Release `json:"committed"`
 	Quarantined []quarantineDoc             `json:"quarantined"`
 	Last        rollback.Outcome            `json:"last,omitempty"` // how the last update ended
 	Pending     *pendingDoc                 `json:"pending,omitempty"`
-	Back        *rollback.RestorePoint      `json:"back,omitempty"`    // what aspupdate rollback would go back to
-	Aside       []rollback.RestorePoint     `json:"aside,omitempty"`   // what rollbacks kept, until it is forgotten
+	Back        *rollback.RestorePoint      `json:"back,omitempty"`    // what aspupdate rollback would restore
+	Aside       []rollback.RestorePoint     `json:"aside,omitempty"`   // what rollbacks set aside, until it is forgotten
 	History     []rollback.Past             `json:"history"`           // oldest first
-	Lacks       string                      `json:"lacks,omitempty"`   // why the history is not all there
-	Working     *rollback.Holder            `json:"working,omitempty"` // the process that is at work now
+	Lacks       string                      `json:"lacks,omitempty"`   // why the history is incomplete
+	Working     *rollback.Holder            `json:"working,omitempty"` // the process that is running now
 }
 
 type quarantineDoc struct {
 	Distribution string           `json:"distribution"`
 	Release      rollback.Release `json:"release"`
 	Since        time.Time        `json:"since"`
-	Update       string           `json:"update"` // that was rolled back
+	Update       string           `json:"update"` // the one that was rolled back
 }
 
 type pendingDoc struct {
 	Update   string             `json:"update"`
 	Step     rollback.Step      `json:"step"`
 	Way      rollback.Direction `json:"way"`
-	Damaged  bool               `json:"damaged"` // an installer was, or may have been, started
+	Damaged  bool               `json:"damaged"` // an installer was started, or may have been
 	Outcome  rollback.Outcome   `json:"outcome,omitempty"`
 	Attempts int                `json:"attempts"`
-	Why      string             `json:"why"`  // in words, with what to do
-	Next     string             `json:"next"` // what to type next; "" while a process is at work
+	Why      string             `json:"why"`  // one sentence, with what to do
+	Next     string             `json:"next"` // what to type next; "" while a process is running
 }
 
 func newStatusDoc(st rollback.Status) statusDoc {
@@ -55,7 +55,7 @@ func newStatusDoc(st rollback.Status) statusDoc {
 
 func (st statusDoc) print(p *printer) {
 	if len(st.History) == 0 && len(st.Committed) == 0 && st.Pending == nil {
-		p.line("this program has updated nothing here yet; aspupdate check says what is installed")
+		p.line("no update has run here yet; aspupdate check shows what is installed")
 	}
 	for _, name := range slices.Sorted(maps.Keys(st.Committed)) {
 		p.line("%s: committed %s", name, st.Committed[name])
@@ -64,37 +64,49 @@ func (st statusDoc) print(p *printer) {
 		p.line("%s: %s is quarantined since %s", q.Distribution, q.Release, p.Time(q.Since))
 	}
 	if st.Last != "" {
-		p.line("the last update: %s", st.Last)
+		p.line("last update: %s", st.Last)
 	}
-	switch b := st.Back; {
-	case b == nil:
-	case slices.ContainsFunc(b.Parts, func(part rollback.PlanPart) bool { return st.Committed[part.Name] != part.From }):
-		p.line("no rollback of %s is possible any more: another version was adopted since", b.Update)
-	default:
-		what := "update"
-		if b.Undo {
-			what = "rollback"
-		}
-		p.line("aspupdate rollback would take %s %s back, to %s with its data of %s", what, b.Update, b.Versions(), p.Time(b.Since))
-	}
-	for _, w := range st.Aside {
-		p.line("kept aside by rollback %s: what was entered until %s, in %s; aspupdate forget --reason WHY %[1]s lets it go",
-			w.Update, p.Time(w.Since), strings.Join(slices.Sorted(maps.Values(w.Refs)), ", "))
-	}
+	st.printBack(p)
 	const lines = 10
 	for _, h := range st.History[max(0, len(st.History)-lines):] {
 		p.line("%s  %s (%s)", p.Time(h.Time), h, h.Who)
 	}
 	if st.Lacks != "" {
-		p.line("the history is not all there: %s", st.Lacks)
+		p.line("the history is incomplete: %s", st.Lacks)
 	}
+	st.printPending(p)
+}
+
+// printBack prints what a rollback would restore, and what earlier ones set
+// aside.
+func (st statusDoc) printBack(p *printer) {
+	switch b := st.Back; {
+	case b == nil:
+	case slices.ContainsFunc(b.Parts, func(part rollback.PlanPart) bool { return st.Committed[part.Name] != part.From }):
+		p.line("%s cannot be rolled back any more: another version was adopted since", b.Update)
+	default:
+		what := "roll back update"
+		if b.Undo {
+			what = "undo rollback"
+		}
+		p.line("aspupdate rollback would %s %s, to %s with its data of %s", what, b.Update, b.Versions(), p.Time(b.Since))
+	}
+	for _, w := range st.Aside {
+		p.line("set aside by rollback %s: what was entered until %s, in %s; aspupdate forget --reason WHY %[1]s gives it up",
+			w.Update, p.Time(w.Since), strings.Join(slices.Sorted(maps.Values(w.Refs)), ", "))
+	}
+}
+
+// printPending prints where the pending update is, and the process that runs it
+// or else the next step.
+func (st statusDoc) printPending(p *printer) {
 	u := st.Pending
 	if u != nil {
-		p.line("pending: update %s, going %s, at %s, attempt %d", u.Update, u.Way, u.Step, u.Attempts+1)
+		p.line("pending: update %s, going %s, at step %s, attempt %d", u.Update, u.Way, u.Step, u.Attempts+1)
 	}
 	switch w := st.Working; {
 	case w != nil:
-		p.line("at work: process %d on %s, %s since %s", w.PID, w.Host, w.Doing, p.Time(w.Since))
+		p.line("running: process %d on %s, %s since %s", w.PID, w.Host, w.Doing, p.Time(w.Since))
 	case u != nil:
 		p.line("%s", u.Why)
 		p.line("next: %s", u.Next)
@@ -109,7 +121,7 @@ func status(_ context.Context, j *job) error {
 	d := newStatusDoc(st)
 	records, err := rollback.ReadHistory(j.Config.State)
 	if err != nil {
-		d.Lacks = err.Error() // which blocks nothing
+		d.Lacks = err.Error() // does not block updates
 	}
 	d.History = append(d.History, rollback.PastUpdates(records)...)
 	if d.Working, err = rollback.Working(j.Config.State); err != nil {

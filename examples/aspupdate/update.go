@@ -52,31 +52,31 @@ func update(ctx context.Context, j *job) error {
 	case want != "":
 		return &rollback.Refusal{Reason: rollback.ReasonPlanChanged, Err: fmt.Errorf("the plan is now %s, not %s", d.Hash, want)}
 	default:
-		if err := j.show.agreed(ctx, j.cmd.Root().Reader); err != nil {
+		if err := j.show.confirm(ctx, j.cmd.Root().Reader); err != nil {
 			return err
 		}
 	}
 	return j.ended(u.Run(ctx, d.Plan))
 }
 
-// override leaves the support's hours out for one run.
+// override lets this run ignore the support hours (R13), for a reason.
 func (j *job) override() error {
 	rule, reason := j.cmd.String("override"), j.cmd.String("reason")
 	switch {
 	case rule == "" && reason != "" && !j.cmd.IsSet("confirm"):
-		return usage("--reason is that of an --override, and none is given")
+		return usage("--reason given without --override")
 	case rule == "":
 		return nil
 	case !strings.EqualFold(rule, "R13"):
-		return usage("--override %s: only R13, the support's hours, can be left out for one run", rule)
+		return usage("--override %s: only R13, the support hours, can be overridden", rule)
 	case reason == "":
-		return usage("--override wants --reason: why? it is recorded")
+		return usage("--override needs --reason")
 	}
 	j.AnyTime = reason
 	return nil
 }
 
-// recover brings what is pending to its end.
+// recover finishes the pending update, if there is one.
 func (j *job) recover(ctx context.Context) error {
 	u, err := j.Pending()
 	if err != nil || u == nil {
@@ -85,8 +85,8 @@ func (j *job) recover(ctx context.Context) error {
 	return j.ended(u.Recover(ctx))
 }
 
-// ended shows how an update ended. Waiting for a restart is an error here: the
-// update is not done.
+// ended prints the result of an update. One that waits for a restart is an
+// error: the update is not done.
 func (j *job) ended(res rollback.Result, err error) error {
 	j.show.result(res)
 	if err == nil && res.Outcome == rollback.AwaitingReboot {
@@ -99,7 +99,7 @@ func recoverPending(ctx context.Context, j *job) error {
 	retry, accept := j.cmd.String("retry"), j.cmd.String("accept")
 	switch {
 	case retry != "" && accept != "":
-		return usage("give either --retry or --accept")
+		return usage("--retry and --accept exclude each other")
 	case retry == "" && accept == "":
 		return j.recover(ctx)
 	}
@@ -115,12 +115,12 @@ func recoverPending(ctx context.Context, j *job) error {
 	return j.ended(u.Accept(ctx, accept))
 }
 
-// goBack is a person's way back after a commit (R15), and the undo of one.
-// Without --confirm it only says what that would do and cost.
+// goBack rolls back a committed update (R15), or undoes such a rollback.
+// Without --confirm it only shows what that would do and cost.
 func goBack(ctx context.Context, j *job) error {
 	confirmed, reason := j.cmd.String("confirm"), j.cmd.String("reason")
 	if (confirmed == "") != (reason == "") && j.cmd.String("override") == "" {
-		return usage("--confirm and --reason come together: what was shown, and why")
+		return usage("--confirm and --reason must be given together")
 	}
 	if confirmed != "" {
 		if err := j.recover(ctx); err != nil {
@@ -158,18 +158,18 @@ func lift(_ context.Context, j *job) error {
 	return j.Lift(j.cmd.String("distribution"), v, j.cmd.String("reason"))
 }
 
-// forget lets go of what an operator's rollback kept aside.
+// forget gives up the data that an operator's rollback set aside.
 func forget(_ context.Context, j *job) error {
-	id, err := argument(j.cmd, "update's id, as status shows it")
+	id, err := argument(j.cmd, "update ID, as status shows it")
 	if err != nil {
 		return err
 	}
 	return j.Forget(id, j.cmd.String("reason"))
 }
 
-// confirm takes a person's word for something that R14 requires.
+// confirm records that a person has confirmed a requirement of R14.
 func confirm(_ context.Context, j *job) error {
-	what, err := argument(j.cmd, "text, as the refusal quotes it")
+	what, err := argument(j.cmd, "text, as the refusal quotes it,")
 	if err != nil {
 		return err
 	}

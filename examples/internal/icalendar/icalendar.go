@@ -1,4 +1,4 @@
-// Package icalendar writes the vendor's and the support's calendar for other
+// Package icalendar writes releases, support hours and days off as a file for
 // calendar programs (RFC 5545).
 package icalendar
 
@@ -12,10 +12,10 @@ import (
 	"github.com/aspupdate/aspupdate/schedule"
 )
 
-// Write makes a file of an agenda, or replaces it. An event has the same UID
-// each time, so that a file that is read again replaces what it said before: a
-// release by its number, a day by its date. Only the releases make a person
-// busy in the eyes of such a program. Stamp is when it was made.
+// Write writes an agenda to a file, or replaces it. An event has the same UID
+// each time, a release by its version and a day by its date, so that a program
+// that imports the file again replaces the events. Only releases mark a person
+// as busy. Stamp is the time at which the file is written.
 func Write(file string, a schedule.Agenda, stamp time.Time) error {
 	cal := ics.NewCalendarFor("aspupdate")
 	cal.SetXWRCalName("ASP releases")
@@ -36,7 +36,7 @@ func Write(file string, a schedule.Agenda, stamp time.Time) error {
 		e := event("release-"+r.Version.String(), summary, true)
 		e.SetStartAt(r.Due)
 		e.SetEndAt(r.Due.Add(time.Hour))
-		e.SetDescription("R1: at about 20:00 Moscow time; R5: it is late if it is not there by midnight")
+		e.SetDescription("R1: at about 20:00 Moscow time; R5: late if not released by midnight")
 	}
 	for _, day := range a.Days {
 		if !day.Support.Start.IsZero() {
@@ -50,6 +50,6 @@ func Write(file string, a schedule.Agenda, stamp time.Time) error {
 			e.SetAllDayEndAt(day.Date.AddDays(1).In(time.UTC))
 		}
 	}
-	// The format wants these line ends on every system.
+	// RFC 5545 requires these line ends on every system.
 	return durable.WriteFile(file, []byte(cal.Serialize(ics.WithNewLineWindows)), 0o644)
 }

@@ -14,8 +14,8 @@ import (
 	"github.com/aspupdate/aspupdate/schedule"
 )
 
-// TestWriteReplaces: what is read again replaces what was read before, and
-// nothing but a release makes a person busy.
+// TestWriteReplaces checks that a second import replaces the events of the
+// first, and that only a release marks a person as busy.
 func TestWriteReplaces(t *testing.T) {
 	agenda, err := schedule.Wednesdays().Agenda(schedule.NewDate(2026, 11, 1), schedule.NewDate(2026, 11, 30), schedule.Hours{})
 	require.NoError(t, err)

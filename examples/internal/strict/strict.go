@@ -1,5 +1,5 @@
-// Package strict reads TOML that people write: every key must be known, and
-// what is wrong is told with its line and with what may stand there.
+// Package strict reads TOML that people write. It refuses unknown keys, and its
+// errors name the line, the key and what is allowed there.
 package strict
 
 import (
@@ -14,20 +14,21 @@ import (
 	"github.com/pelletier/go-toml/v2"
 )
 
-// A Duration is written as "90s", "20m" or "2h".
+// A Duration is written as "90s", "20m" or "2h". It is never negative.
 type Duration time.Duration
 
 // UnmarshalText implements encoding.TextUnmarshaler.
 func (d *Duration) UnmarshalText(text []byte) error {
 	v, err := time.ParseDuration(string(text))
 	if err != nil || v < 0 {
-		return fmt.Errorf("%q is not a duration such as \"90s\", \"20m\" or \"2h\"", text)
+		return fmt.Errorf("invalid duration %q; write it as \"90s\", \"20m\" or \"2h\"", text)
 	}
 	*d = Duration(v)
 	return nil
 }
 
-// Decode fills in a struct, a pointer to which is given. Path is for its errors.
+// Decode reads data into the struct that into points to. Its errors begin with
+// path.
 func Decode(path string, data []byte, into any) error {
 	dec := toml.NewDecoder(bytes.NewReader(data)).DisallowUnknownFields()
 	if err := dec.Decode(into); err != nil {
@@ -36,7 +37,7 @@ func Decode(path string, data []byte, into any) error {
 	return nil
 }
 
-// explain says where the file is wrong and what may stand there.
+// explain returns err with the place in the file and what is allowed there.
 func explain(path string, t reflect.Type, err error) error {
 	if strict, ok := errors.AsType[*toml.StrictMissingError](err); ok {
 		var all []error
@@ -52,7 +53,7 @@ func explain(path string, t reflect.Type, err error) error {
 		row, col := bad.Position()
 		what := strings.TrimPrefix(bad.Error(), "toml: ")
 		if want := wanted(t, bad.Key()); want != "" {
-			what += "; " + strings.Join(bad.Key(), ".") + " wants " + want
+			what += "; " + strings.Join(bad.Key(), ".") + " must be " + want
 		}
 		return fmt.Errorf("%s:%d:%d: %s", path, row, col, what)
 	}
@@ -61,12 +62,12 @@ func explain(path string, t reflect.Type, err error) error {
 
 func place(key []string) string {
 	if len(key) < 2 {
-		return "at the top"
+		return "at the top level"
 	}
 	return "in " + strings.Join(key[:len(key)-1], ".")
 }
 
-// allowed returns the keys that may stand beside the given one.
+// allowed returns the keys that are allowed beside the given one.
 func allowed(t reflect.Type, key []string) []string {
 	t, ok := typeAt(t, key[:max(len(key)-1, 0)])
 	if !ok || t.Kind() != reflect.Struct {
@@ -80,7 +81,7 @@ func allowed(t reflect.Type, key []string) []string {
 	return names
 }
 
-// wanted says in words what kind of value a key has.
+// wanted describes the values that a key accepts.
 func wanted(t reflect.Type, key []string) string {
 	t, ok := typeAt(t, key)
 	if !ok || len(key) == 0 {
@@ -90,19 +91,19 @@ func wanted(t reflect.Type, key []string) string {
 	case t == reflect.TypeFor[Duration]():
 		return `a duration such as "90s", "20m" or "2h"`
 	case t.Kind() == reflect.String:
-		return "a text in quotes"
+		return "a string in quotes"
 	case t.Kind() == reflect.Bool:
 		return "true or false"
 	case t.Kind() == reflect.Slice:
-		return "a list of texts in brackets"
+		return "a list of strings in brackets"
 	case t.Kind() == reflect.Map:
 		return `a table such as { "7.13.100" = "…" }`
 	}
 	return "a table"
 }
 
-// typeAt walks from a type down to a key. Lists of tables count as their
-// tables.
+// typeAt returns the type of the value at a key, starting from t. A list of
+// tables has the type of its tables.
 func typeAt(t reflect.Type, key []string) (reflect.Type, bool) {
 	for _, name := range key {
 		if t.Kind() != reflect.Struct {
@@ -124,7 +125,7 @@ func typeAt(t reflect.Type, key []string) (reflect.Type, bool) {
 	return t, true
 }
 
-// Fields yields the fields of a struct that may be given.
+// Fields yields the fields of a struct that a file may set.
 func Fields(t reflect.Type) func(func(reflect.StructField) bool) {
 	return func(yield func(reflect.StructField) bool) {
 		for i := range t.NumField() {

@@ -27,16 +27,16 @@ func TestDecode(t *testing.T) {
 	require.Equal(t, 90*time.Second, time.Duration(s.Wait))
 	require.Equal(t, "y", s.Parts[0].Name)
 	for text, want := range map[string]string{
-		"nam = 'x'":              `f.toml:1:1: unknown key "nam"; allowed at the top: name, open, part, pins, wait, ways`,
+		"nam = 'x'":              `f.toml:1:1: unknown key "nam"; allowed at the top level: name, open, part, pins, wait, ways`,
 		"Secret = 'x'":           `unknown key "Secret"`,
 		"[[part]]\nnam = 'x'":    `f.toml:2:1: unknown key "part.nam"; allowed in part: name`,
 		"\nname = 5":             "f.toml:2:",
-		"name = 5":               "name wants a text in quotes",
-		"open = 'x'":             "open wants true or false",
-		"wait = 'an hour'":       `"an hour" is not a duration`,
-		"wait = '-1s'":           `"-1s" is not a duration`,
-		"ways = 'x'":             "ways wants a list of texts in brackets",
-		"pins = 'x'":             "pins wants a table such as",
+		"name = 5":               "name must be a string in quotes",
+		"open = 'x'":             "open must be true or false",
+		"wait = 'an hour'":       `invalid duration "an hour"`,
+		"wait = '-1s'":           `invalid duration "-1s"`,
+		"ways = 'x'":             "ways must be a list of strings in brackets",
+		"pins = 'x'":             "pins must be a table such as",
 		"[name":                  "f.toml:1:",
 		"name = 'x'\nname = 'y'": "f.toml",
 	} {

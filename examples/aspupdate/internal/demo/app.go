@@ -22,8 +22,8 @@ import (
 	"github.com/aspupdate/aspupdate/internal/process"
 )
 
-// An installation is the folder of the stand-in application: its version, its
-// database and what it notes for itself.
+// An installation is the directory of the demo's application. It holds its
+// version, its database and the files with its state.
 type installation string
 
 func (i installation) path(name string) string { return filepath.Join(string(i), name) }
@@ -35,16 +35,16 @@ func (i installation) url(path string) string {
 func (i installation) read(name string) string {
 	b, err := os.ReadFile(i.path(name))
 	if err != nil {
-		return "" // not there yet
+		return "" // does not exist yet
 	}
 	return string(bytes.TrimSpace(b))
 }
 
-// migrating reports whether an installer is at work on the database.
+// migrating reports whether an installer is changing the database.
 func (i installation) migrating() bool { return i.read("migrating") != "" }
 
-// found lays the folder out.
-func (i installation) found(port int) error {
+// create makes the directory.
+func (i installation) create(port int) error {
 	if err := os.MkdirAll(string(i), 0o700); err != nil {
 		return err
 	}
@@ -56,7 +56,7 @@ func (i installation) open() (*sql.DB, error) {
 }
 
 // serve is the application. It acknowledges a write once it is durable, and
-// lets nobody write while the entry is closed.
+// refuses writes while the entry is closed.
 func (i installation) serve(ctx context.Context) (err error) {
 	db, err := i.open()
 	if err != nil {
@@ -66,14 +66,30 @@ func (i installation) serve(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	// Its last act is to take the mark away: then nothing holds the database.
+	// The file is removed last: without it no process has the database open.
 	if err := os.WriteFile(i.path("running"), []byte("yes"), 0o600); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.Remove(i.path("running"))) }()
 	ctx, quit := context.WithCancel(ctx)
 	defer quit()
-	var writers sync.RWMutex // closing the entry waits for writers at work
+	server := &http.Server{Handler: i.handler(db, quit), ReadHeaderTimeout: 10 * time.Second}
+	down := make(chan error, 1)
+	go func() {
+		<-ctx.Done()
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		down <- server.Shutdown(ctx)
+	}()
+	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return errors.Join(<-down, db.Close())
+}
+
+// handler returns the application's requests; quit ends the application.
+func (i installation) handler(db *sql.DB, quit func()) http.Handler {
+	var writers sync.RWMutex // closing the entry waits for running writes
 	entry := func(text string) error {
 		writers.Lock()
 		defer writers.Unlock()
@@ -84,7 +100,7 @@ func (i installation) serve(ctx context.Context) (err error) {
 		writers.RLock()
 		defer writers.RUnlock()
 		if i.read("closed") != "" {
-			http.Error(w, "the complex is being updated", http.StatusServiceUnavailable)
+			http.Error(w, "the application is being updated", http.StatusServiceUnavailable)
 			return
 		}
 		id := r.FormValue("id")
@@ -96,7 +112,7 @@ func (i installation) serve(ctx context.Context) (err error) {
 	mux.HandleFunc("GET /version", func(w http.ResponseWriter, r *http.Request) {
 		v, err := i.healthy(r.Context(), db)
 		if err != nil {
-			http.Error(w, err.Error(), http.StatusInternalServerError) // R12: part of the time a system error
+			http.Error(w, err.Error(), http.StatusInternalServerError) // R12: system errors during the restructuring
 			return
 		}
 		_, _ = io.WriteString(w, v+"\n")
@@ -104,18 +120,7 @@ func (i installation) serve(ctx context.Context) (err error) {
 	mux.HandleFunc("POST /close", func(w http.ResponseWriter, _ *http.Request) { reply(w, entry("closed")) })
 	mux.HandleFunc("POST /open", func(w http.ResponseWriter, _ *http.Request) { reply(w, entry("")) })
 	mux.HandleFunc("POST /quit", func(w http.ResponseWriter, _ *http.Request) { reply(w, nil); quit() })
-	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
-	down := make(chan error, 1)
-	go func() {
-		<-ctx.Done()
-		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-		defer cancel()
-		down <- server.Shutdown(grace)
-	}()
-	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-		return err
-	}
-	return errors.Join(<-down, db.Close())
+	return mux
 }
 
 func reply(w http.ResponseWriter, err error) {
@@ -124,15 +129,15 @@ func reply(w http.ResponseWriter, err error) {
 	}
 }
 
-// healthy returns the version if software and data agree on it and the data
-// can be used.
+// healthy returns the version if the software and the data have the same one
+// and the data can be read.
 func (i installation) healthy(ctx context.Context, db *sql.DB) (string, error) {
 	var schema string
 	if err := db.QueryRowContext(ctx, "SELECT value FROM meta WHERE key = 'version'").Scan(&schema); err != nil {
 		return "", err
 	}
 	if software := i.read("version"); software != schema {
-		return "", fmt.Errorf("software %s on the data of %s", software, schema)
+		return "", fmt.Errorf("the software is at version %s, the data at %s", software, schema)
 	}
 	rows, err := db.QueryContext(ctx, "SELECT text FROM entry LIMIT 1")
 	if err != nil {
@@ -141,8 +146,8 @@ func (i installation) healthy(ctx context.Context, db *sql.DB) (string, error) {
 	return schema, rows.Close()
 }
 
-// start starts the application as a process of its own and waits until it
-// answers. If it runs already, that is fine.
+// start starts the application as its own process, if it is not running, and
+// waits until it answers.
 func (i installation) start(ctx context.Context) error {
 	if i.answers(ctx) {
 		return nil
@@ -167,7 +172,7 @@ func (i installation) start(ctx context.Context) error {
 	return i.until(ctx, "start", func() bool { return i.answers(ctx) })
 }
 
-// stop ends the application and waits until it is gone.
+// stop ends the application and waits until it has exited.
 func (i installation) stop(ctx context.Context) error {
 	if err := i.post(ctx, "/quit"); err != nil && i.answers(ctx) {
 		return err
@@ -175,7 +180,7 @@ func (i installation) stop(ctx context.Context) error {
 	return i.until(ctx, "stop", func() bool { return !i.answers(ctx) && i.read("running") == "" })
 }
 
-// closeEntry and openEntry work with the application running or not.
+// closeEntry closes the entry, whether the application is running or not.
 func (i installation) closeEntry(ctx context.Context) error {
 	if !i.answers(ctx) {
 		return os.WriteFile(i.path("closed"), []byte("closed"), 0o600)
@@ -183,6 +188,7 @@ func (i installation) closeEntry(ctx context.Context) error {
 	return i.post(ctx, "/close")
 }
 
+// openEntry opens the entry, whether the application is running or not.
 func (i installation) openEntry(ctx context.Context) error {
 	if !i.answers(ctx) {
 		return os.WriteFile(i.path("closed"), nil, 0o600)
@@ -190,20 +196,23 @@ func (i installation) openEntry(ctx context.Context) error {
 	return i.post(ctx, "/open")
 }
 
+// until waits until done returns true. What completes the error "the
+// application did not …".
 func (i installation) until(ctx context.Context, what string, done func() bool) error {
-	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	const deadline = 20 * time.Second
+	ctx, cancel := context.WithTimeout(ctx, deadline)
 	defer cancel()
 	for !done() {
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("the application does not %s; see %s", what, i.path("app.log"))
+			return fmt.Errorf("the application did not %s within %s; see %s", what, deadline, i.path("app.log"))
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
 	return nil
 }
 
-// answers reports whether the application listens.
+// answers reports whether the application accepts connections.
 func (i installation) answers(ctx context.Context) bool {
 	conn, err := (&net.Dialer{Timeout: 5 * time.Second}).DialContext(ctx, "tcp", "127.0.0.1:"+i.read("port"))
 	if err != nil {
@@ -230,8 +239,8 @@ func (i installation) post(ctx context.Context, path string) error {
 	return err
 }
 
-// install is what a release's installer does: it reads its own end to learn
-// which release it is.
+// install is the installer of a release. It reads the release from the end of
+// its own file.
 func (i installation) install(ctx context.Context) error {
 	self, err := os.Executable()
 	if err != nil {
@@ -245,8 +254,8 @@ func (i installation) install(ctx context.Context) error {
 	return i.apply(ctx, c)
 }
 
-// apply puts the software of a release in place and migrates the database,
-// a statement at a time, so that it can be cut short in the middle.
+// apply puts the software of a release in place and migrates the database, one
+// statement at a time, so that it can be interrupted in the middle.
 func (i installation) apply(ctx context.Context, c change) (err error) {
 	if err := os.WriteFile(i.path("migrating"), []byte(c.Version), 0o600); err != nil {
 		return err
@@ -269,7 +278,7 @@ func (i installation) apply(ctx context.Context, c change) (err error) {
 	case err != nil:
 		return err
 	case schema == c.Version:
-		return nil // the way back: the data is restored already
+		return nil // a rollback: the data is restored already
 	}
 	for _, s := range c.Statements {
 		if _, err := db.ExecContext(ctx, s); err != nil {

@@ -16,8 +16,7 @@ import (
 	"github.com/aspupdate/aspupdate/backup"
 )
 
-// exitRolledBack is the update command's exit code for "failed and rolled
-// back".
+// exitRolledBack is the exit code of update for "failed and rolled back".
 const exitRolledBack = 5
 
 // publish announces and publishes a release, with its hash pinned.
@@ -38,7 +37,7 @@ func (s *show) writeConfig() error {
 	fmt.Fprintf(&b, "state = '%s'\narchive = '%s'\nbackups = '%s'\nlive = ['%s']\n", s.state,
 		filepath.Join(s.root, "archive"), filepath.Join(s.root, "backups"), s.site)
 	fmt.Fprintf(&b, "\n[server]\naddress = '127.0.0.1:%d'\nuser = '%s'\npassword_env = 'ASPUPDATE_DEMO_PASSWORD'\n", s.server.port, s.server.user)
-	b.WriteString("\n[window]\nany_time = 'this is the demo, nobody works here'\n")
+	b.WriteString("\n[window]\nany_time = 'this is the demo'\n")
 	b.WriteString("\n[deadlines]\nprobe = '4s'\n\n[application]\n")
 	command("close", "close")
 	command("open", "open")
@@ -55,8 +54,8 @@ func (s *show) writeConfig() error {
 
 func (s *show) config() string { return filepath.Join(s.root, "aspupdate.toml") }
 
-// aspupdate is this program's own command in a process of its own. Secrets
-// go by the environment, never by arguments.
+// aspupdate returns a command of this program as its own process. Secrets are
+// passed in the environment, never as arguments.
 func (s *show) aspupdate(ctx context.Context, name string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, s.self, append([]string{name}, args...)...)
 	cmd.Env = append(os.Environ(), "ASPUPDATE_CONFIG="+s.config(), "ASPUPDATE_DEMO_PASSWORD="+s.server.password)
@@ -66,20 +65,20 @@ func (s *show) aspupdate(ctx context.Context, name string, args ...string) *exec
 	return cmd
 }
 
-// expect runs a command and wants this exit code.
+// expect runs a command, and returns an error unless it exits with this code.
 func (s *show) expect(cmd *exec.Cmd, want int) error {
 	err := cmd.Run()
 	if _, ok := errors.AsType[*exec.ExitError](err); err != nil && !ok {
 		return err
 	}
 	if got := cmd.ProcessState.ExitCode(); got != want {
-		return fmt.Errorf("%s ended with exit code %d, expected %d", cmd.Args[1], got, want)
+		return fmt.Errorf("%s exited with code %d instead of %d", cmd.Args[1], got, want)
 	}
 	return nil
 }
 
-// verify asks the application for its version and the database for every
-// write that was acknowledged.
+// verify checks that the application is healthy at a version, that the user can
+// write, and that every acknowledged write is in the database.
 func (s *show) verify(ctx context.Context, want string) (err error) {
 	db, err := s.site.open()
 	if err != nil {
@@ -91,7 +90,7 @@ func (s *show) verify(ctx context.Context, want string) (err error) {
 		return err
 	}
 	if got != want {
-		return fmt.Errorf("version %s is installed, expected %s", got, want)
+		return fmt.Errorf("version %s is installed instead of %s", got, want)
 	}
 	before := s.user.count()
 	if err := s.site.until(ctx, "let the user write again", func() bool { return s.user.count() > before }); err != nil {
@@ -105,7 +104,7 @@ func (s *show) verify(ctx context.Context, want string) (err error) {
 	if kept != acked {
 		return fmt.Errorf("%d of %d acknowledged writes are lost", acked-kept, acked)
 	}
-	s.say("   version %s is healthy, all %d acknowledged writes are in the database, the user works on", got, acked)
+	s.say("   version %s is healthy, all %d acknowledged writes are in the database, the user keeps writing", got, acked)
 	return nil
 }
 
@@ -115,14 +114,14 @@ func (s *show) equalsSnapshot() (err error) {
 	store := &backup.Store{Dir: filepath.Join(s.root, "backups")}
 	all, err := store.List()
 	if err != nil || len(all) == 0 {
-		return errors.Join(err, errors.New("there is no snapshot"))
+		return errors.Join(err, errors.New("no snapshot found"))
 	}
 	last := all[len(all)-1]
 	dir, err := store.Path(last.ID)
 	if err != nil {
 		return err
 	}
-	copied, err := os.MkdirTemp(s.root, "compare-") // SQLite may write beside what it reads
+	copied, err := os.MkdirTemp(s.root, "compare-") // SQLite may write beside the database
 	if err != nil {
 		return err
 	}
@@ -157,12 +156,13 @@ func (s *show) equalsSnapshot() (err error) {
 			return err
 		}
 		if a != b {
-			return fmt.Errorf("the live database differs from the snapshot in %s", q)
+			return fmt.Errorf("the live database differs from the snapshot: %s", q)
 		}
 	}
 	return nil
 }
 
+// column returns the first column of a query, one row a line.
 func column(db *sql.DB, query string) (text string, err error) {
 	rows, err := db.Query(query)
 	if err != nil {
@@ -180,7 +180,7 @@ func column(db *sql.DB, query string) (text string, err error) {
 	return b.String(), rows.Err()
 }
 
-// An indenter sets a process's output apart from the demo's own.
+// An indenter marks the lines of a process, which the demo prints among its own.
 type indenter struct {
 	w      io.Writer
 	middle bool // of a line

@@ -1,7 +1,7 @@
-// Package demo runs the regulation's whole flow on this machine in a minute:
-// an FTP server, an application with a database and a user who never stops
-// writing, installers that are real programs, and the real update command in
-// a process of its own, once killed in the middle.
+// Package demo runs the whole flow of the regulation on this machine in a
+// minute: an FTP server, an application with a database and a user who never
+// stops writing, installers that are real programs, and the real update command
+// as its own process, which is killed once in the middle.
 package demo
 
 import (
@@ -18,10 +18,9 @@ import (
 	"github.com/aspupdate/aspupdate/rollback"
 )
 
-// Commands returns the hidden commands that the demo's configuration calls as
-// those of a command named demo.
+// Commands returns the hidden subcommands of demo that its configuration calls.
 func Commands() []*cli.Command {
-	dir := &cli.StringFlag{Name: "dir", Required: true, Usage: "the application's `FOLDER`"}
+	dir := &cli.StringFlag{Name: "dir", Required: true, Usage: "the application's `DIRECTORY`"}
 	hidden := func(name string, run func(installation, context.Context) error) *cli.Command {
 		return &cli.Command{Name: name, Hidden: true, Flags: []cli.Flag{dir}, Action: func(ctx context.Context, cmd *cli.Command) error {
 			return run(installation(cmd.String("dir")), ctx)
@@ -48,15 +47,16 @@ type show struct {
 	state  string
 }
 
-// Run plays the three acts and returns nil only if each ended as it should.
+// Run plays the three acts, and returns nil only if each ended as expected. It
+// prints to out, and with keep leaves its directory in place.
 func Run(ctx context.Context, out io.Writer, keep bool) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute)
 	defer cancel()
-	s, err := raise(ctx, out)
+	s, err := setUp(ctx, out)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, s.strike(keep || err != nil)) }()
+	defer func() { err = errors.Join(err, s.tearDown(keep || err != nil)) }()
 	for _, act := range []struct {
 		title string
 		play  func(context.Context) error
@@ -70,13 +70,13 @@ func Run(ctx context.Context, out io.Writer, keep bool) (err error) {
 			return fmt.Errorf("%s: %w", act.title, err)
 		}
 	}
-	s.say("\nAll three acts ended as they should: %d writes were acknowledged to the user, and every one is in the database.", s.user.count())
+	s.say("\nAll three acts ended as expected: %d writes were acknowledged to the user, and every one is in the database.", s.user.count())
 	return nil
 }
 
-// raise puts the scene up: the installed version 7.12.100, its application,
-// its user and the vendor's server.
-func raise(ctx context.Context, out io.Writer) (s *show, err error) {
+// setUp starts the vendor's server, the application at version 7.12.100 and
+// its user.
+func setUp(ctx context.Context, out io.Writer) (s *show, err error) {
 	root, err := os.MkdirTemp("", "aspupdate-demo-")
 	if err != nil {
 		return nil, err
@@ -84,7 +84,7 @@ func raise(ctx context.Context, out io.Writer) (s *show, err error) {
 	s = &show{out: out, root: root, site: installation(filepath.Join(root, "site")), state: filepath.Join(root, "state")}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, s.strike(false))
+			err = errors.Join(err, s.tearDown(false))
 		}
 	}()
 	if s.self, err = os.Executable(); err != nil {
@@ -98,7 +98,7 @@ func raise(ctx context.Context, out io.Writer) (s *show, err error) {
 	first := change{Version: "7.12.100", Statements: []string{
 		"CREATE TABLE entry (id INTEGER PRIMARY KEY, text TEXT NOT NULL)",
 	}}
-	setup, err := s.server.make(filepath.Join(root, "from-the-support"), first)
+	setup, err := s.server.build(filepath.Join(root, "from-support"), first)
 	if err != nil {
 		return nil, err
 	}
@@ -106,7 +106,7 @@ func raise(ctx context.Context, out io.Writer) (s *show, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.site.found(port); err != nil {
+	if err := s.site.create(port); err != nil {
 		return nil, err
 	}
 	if err := s.site.apply(ctx, first); err != nil {
@@ -124,8 +124,9 @@ func raise(ctx context.Context, out io.Writer) (s *show, err error) {
 	return s, s.expect(s.aspupdate(ctx, "archive", "import", "--distribution", distribution, "--version", first.Version, setup), 0)
 }
 
-// strike takes the scene down.
-func (s *show) strike(keep bool) error {
+// tearDown stops the user, the server and the application, and removes the
+// directory unless keep is set.
+func (s *show) tearDown(keep bool) error {
 	if s.user != nil {
 		s.user.leave()
 	}
@@ -136,7 +137,7 @@ func (s *show) strike(keep bool) error {
 	defer cancel()
 	err := s.site.stop(ctx)
 	if keep {
-		s.say("The folder is kept: %s", s.root)
+		s.say("The directory is kept: %s", s.root)
 		return err
 	}
 	return errors.Join(err, os.RemoveAll(s.root))
@@ -144,7 +145,8 @@ func (s *show) strike(keep bool) error {
 
 func (s *show) say(format string, args ...any) { _, _ = fmt.Fprintf(s.out, format+"\n", args...) }
 
-// good: the release installs, migrates the database and is committed.
+// good publishes a release that installs, migrates the database and is
+// committed.
 func (s *show) good(ctx context.Context) error {
 	if err := s.publish(change{Version: "7.13.100", Statements: []string{
 		"ALTER TABLE entry ADD COLUMN district TEXT NOT NULL DEFAULT ''",
@@ -159,8 +161,8 @@ func (s *show) good(ctx context.Context) error {
 	return s.verify(ctx, "7.13.100")
 }
 
-// broken: the installer destroys data and exits with 0; the probe finds out,
-// and everything goes back.
+// broken publishes a release whose installer destroys data and exits with 0. The
+// probe detects it, and the update is rolled back.
 func (s *show) broken(ctx context.Context) error {
 	if err := s.publish(change{Version: "7.13.200", Statements: []string{
 		"DELETE FROM entry WHERE id % 2 = 0",
@@ -174,12 +176,12 @@ func (s *show) broken(ctx context.Context) error {
 	if err := s.equalsSnapshot(); err != nil {
 		return err
 	}
-	s.say("   the live database holds the sealed snapshot, row for row")
+	s.say("   the live database equals the sealed snapshot, row for row")
 	return s.verify(ctx, "7.13.100")
 }
 
-// killed: SIGKILL hits the updater while the installer is at work; the
-// installer lives on, and the next start brings the update to its end.
+// killed kills the updater while its installer is running. The installer keeps
+// running, and recover finishes the update.
 func (s *show) killed(ctx context.Context) error {
 	slow := change{Version: "7.13.300", Pause: 600 * time.Millisecond}
 	for i := range 5 {
@@ -195,21 +197,21 @@ func (s *show) killed(ctx context.Context) error {
 	ended := make(chan error, 1)
 	go func() { ended <- updater.Wait() }()
 	if err := s.midway(ctx, ended); err != nil {
-		_ = updater.Process.Kill() // whatever it is at, it does not outlive the demo
+		_ = updater.Process.Kill() // it must not outlive the demo
 		return err
 	}
 	if err := updater.Process.Kill(); err != nil {
 		return fmt.Errorf("kill the updater: %w", err)
 	}
 	if err := <-ended; err == nil {
-		return errors.New("the updater ended by itself before the kill reached it")
+		return errors.New("the updater exited before it was killed")
 	}
 	if !s.site.migrating() {
-		return errors.New("the installer ended before the updater was killed; this machine is too slow for the scene")
+		return errors.New("the installer exited before the updater was killed; this machine is too slow for the demo")
 	}
-	s.say("   updater %d killed, its installer is still at work", updater.Process.Pid)
+	s.say("   updater %d killed, its installer is still running", updater.Process.Pid)
 	if st, err := rollback.ReadStatus(s.state); err != nil || st.Pending == nil {
-		return fmt.Errorf("nothing is pending after the kill: %w", err)
+		return errors.Join(errors.New("no update is pending after the kill"), err)
 	}
 	if err := s.expect(s.aspupdate(ctx, "recover"), 0); err != nil {
 		return err
@@ -217,7 +219,7 @@ func (s *show) killed(ctx context.Context) error {
 	return s.verify(ctx, "7.13.300")
 }
 
-// midway waits until the installer is in the middle of the database.
+// midway waits until the installer is changing the database.
 func (s *show) midway(ctx context.Context, ended <-chan error) error {
 	for {
 		st, err := rollback.ReadStatus(s.state)
@@ -226,7 +228,7 @@ func (s *show) midway(ctx context.Context, ended <-chan error) error {
 		}
 		select {
 		case err := <-ended:
-			return fmt.Errorf("the updater ended before it could be killed: %w", err)
+			return fmt.Errorf("the updater exited before it could be killed: %w", err)
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-time.After(10 * time.Millisecond):

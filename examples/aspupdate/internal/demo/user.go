@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// A user never stops writing. Whatever the application acknowledged must
-// never be lost.
+// A user never stops writing. What the application has acknowledged must never
+// be lost.
 type user struct {
 	cancel context.CancelFunc
 	done   chan struct{}
@@ -24,7 +24,7 @@ func startUser(i installation) *user {
 		defer close(u.done)
 		for id := 1; ctx.Err() == nil; {
 			if err := i.post(ctx, fmt.Sprintf("/write?id=%d", id)); err != nil {
-				time.Sleep(20 * time.Millisecond) // kept out; tries again
+				time.Sleep(20 * time.Millisecond) // kept out: try again
 				continue
 			}
 			u.mu.Lock()

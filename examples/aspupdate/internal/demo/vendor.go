@@ -16,10 +16,10 @@ import (
 	"goftp.io/server/v2/driver/file"
 )
 
-// distribution is the name in the vendor's naming, Cyrillic as theirs are.
+// distribution is named in Cyrillic, as the vendor's distributions are.
 const distribution = "АСП"
 
-// A change is what a release does. It stands at the end of the release's
+// A change is what a release does. It is written at the end of the release's
 // installer, which is a copy of this program.
 type change struct {
 	Version    string
@@ -46,7 +46,7 @@ func readChange(installer string) (c change, err error) {
 	}
 	i := bytes.LastIndex(tail, []byte(mark))
 	if i < 0 {
-		return c, errors.New("this program is no release's installer")
+		return c, fmt.Errorf("%s is not the installer of a release", installer)
 	}
 	return c, json.Unmarshal(tail[i+len(mark):], &c)
 }
@@ -60,7 +60,7 @@ type vendor struct {
 	sums           map[string]string // pinned hashes by version
 }
 
-// openVendor starts an FTP server on loopback that shows the folder root.
+// openVendor starts an FTP server on loopback that serves the directory root.
 func openVendor(root, program string) (*vendor, error) {
 	if err := os.MkdirAll(root, 0o700); err != nil {
 		return nil, err
@@ -82,15 +82,15 @@ func openVendor(root, program string) (*vendor, error) {
 	if err != nil {
 		return nil, err
 	}
-	go func() { _ = v.server.ListenAndServe() }() // ends with Shutdown; a client sees any other failure
+	go func() { _ = v.server.ListenAndServe() }() // ends with Shutdown; clients report any other failure
 	return v, nil
 }
 
 func (v *vendor) close() { _ = v.server.Shutdown() }
 
-// make builds a release's installer in a folder and pins its hash, as the
-// vendor could tell it by phone.
-func (v *vendor) make(dir string, c change) (path string, err error) {
+// build writes a release's installer to a directory and pins its hash, as if
+// the vendor had given it by phone.
+func (v *vendor) build(dir string, c change) (path string, err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", err
 	}
@@ -100,7 +100,7 @@ func (v *vendor) make(dir string, c change) (path string, err error) {
 	}
 	defer func() { err = errors.Join(err, in.Close()) }()
 	path = filepath.Join(dir, "Setup"+filepath.Ext(v.program))
-	out, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o700) //nolint:gosec // it is a program
+	out, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o700) //nolint:gosec // an executable
 	if err != nil {
 		return "", err
 	}
@@ -115,7 +115,7 @@ func (v *vendor) make(dir string, c change) (path string, err error) {
 		_, err = fmt.Fprintf(both, "%s%s", mark, tail)
 	}
 	v.sums[c.Version] = hex.EncodeToString(sum.Sum(nil))
-	// It was uploaded an hour ago, and has stood still since.
+	// As if it had been uploaded an hour ago, and not changed since.
 	old := time.Now().Add(-time.Hour)
 	return path, errors.Join(err, out.Close(), os.Chtimes(path, old, old))
 }
@@ -126,6 +126,6 @@ func (v *vendor) publish(c change) error {
 	if err := os.RemoveAll(base); err != nil {
 		return err
 	}
-	_, err := v.make(filepath.Join(base, c.Version), c)
+	_, err := v.build(filepath.Join(base, c.Version), c)
 	return err
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -14,27 +15,28 @@ import (
 	"github.com/aspupdate/aspupdate/examples/internal/site"
 )
 
-// A job is a command at work on a site.
+// A job is a command that runs on a site.
 type job struct {
 	*site.Site
 	show *printer
 	cmd  *cli.Command
 }
 
-// onSite has a command work on the site of its configuration.
+// onSite runs a command on the site that its configuration describes.
 func onSite(do func(context.Context, *job) error) cli.ActionFunc { return onConfig(do, false) }
 
-// onConfig has a command that looks at the journal alone work also where the
-// rest of the configuration, a password's file for one, cannot be read.
-func onConfig(do func(context.Context, *job) error, journal bool) cli.ActionFunc {
+// onConfig is onSite; with journalOnly the command needs only the journal, and
+// runs even if the rest of the configuration cannot be read, such as a
+// password's file.
+func onConfig(do func(context.Context, *job) error, journalOnly bool) cli.ActionFunc {
 	return alone(func(ctx context.Context, show *printer, cmd *cli.Command) error {
 		c, err := site.Load(cmd.String("config"))
-		if journal && c != nil && err != nil {
+		if journalOnly && c != nil && err != nil {
 			show.line("%v", err)
 			err = nil
 		}
-		if cmd.ArgsUsage == "" && cmd.Args().Present() {
-			err = usage("%q is too much on the command line; see --help", cmd.Args().First())
+		if cmd.ArgsUsage == "" {
+			err = cmp.Or(noArguments(cmd), err)
 		}
 		if err == nil {
 			show.Clock = c.Clock()
@@ -47,7 +49,7 @@ func onConfig(do func(context.Context, *job) error, journal bool) cli.ActionFunc
 	})
 }
 
-// alone has a command work without a site.
+// alone runs a command that needs no site.
 func alone(do func(context.Context, *printer, *cli.Command) error) cli.ActionFunc {
 	return func(ctx context.Context, cmd *cli.Command) error {
 		show := newPrinter(cmd)
@@ -56,8 +58,8 @@ func alone(do func(context.Context, *printer, *cli.Command) error) cli.ActionFun
 }
 
 func runDemo(ctx context.Context, show *printer, cmd *cli.Command) error {
-	if cmd.Args().Present() {
-		return configured(cmd, usage("%q is too much on the command line; see --help", cmd.Args().First()))
+	if err := noArguments(cmd); err != nil {
+		return configured(cmd, err)
 	}
 	out := show.out
 	if show.quiet {
@@ -66,15 +68,24 @@ func runDemo(ctx context.Context, show *printer, cmd *cli.Command) error {
 	return demo.Run(ctx, out, cmd.Bool("keep"))
 }
 
+// noArguments refuses any argument.
+func noArguments(cmd *cli.Command) error {
+	if cmd.Args().Present() {
+		return usage("unexpected argument %q; see --help", cmd.Args().First())
+	}
+	return nil
+}
+
 // argument returns a command's only argument.
 func argument(cmd *cli.Command, what string) (string, error) {
-	if cmd.Args().Len() != 1 {
-		return "", usage("give one %s", what)
+	if n := cmd.Args().Len(); n != 1 {
+		return "", usage("expected one %s, got %d arguments", what, n)
 	}
 	return cmd.Args().First(), nil
 }
 
-// again is the command line of another command for the same site.
+// again returns the command line of a command for the same site, with the same
+// override.
 func again(cmd *cli.Command, name string, more ...string) string {
 	words := append([]string{"aspupdate", name}, flags(cmd, "config", "override", "reason")...)
 	if cmd.Bool("first-installation") {
@@ -83,7 +94,7 @@ func again(cmd *cli.Command, name string, more ...string) string {
 	return strings.Join(append(words, more...), " ")
 }
 
-// flags are those of the named flags that were given, as they are typed.
+// flags returns the named flags that were given, as they are typed.
 func flags(cmd *cli.Command, names ...string) (words []string) {
 	for _, name := range names {
 		value := cmd.String(name)
