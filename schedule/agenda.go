@@ -1,21 +1,22 @@
 package schedule
 
-// An Agenda is what a span of days holds for those who plan by it.
+// An Agenda is what a span of days has for planning.
 type Agenda struct {
 	Days     []AgendaDay
 	Releases []Release // those expected on one of the days (R1)
 }
 
-// An AgendaDay is one day of it.
+// An AgendaDay is one day of an [Agenda].
 type AgendaDay struct {
 	Date Date
 	Day
 	Support Window // the support's hours (R13); zero if there are none
 }
 
-// Agenda lays the days from first to last, both included, beside the releases
-// that the calendar c expects and the hours in which updates are planned. Its
-// error wraps [ErrBeyondData] where the data of one of them end before last.
+// Agenda returns the days from first to last, both included, with the support's
+// hours on each, and the releases that c expects on them. The error wraps
+// [ErrBeyondData] if the data of the calendar, the numbering or the hours end
+// before last.
 func (c Calendar) Agenda(first, last Date, h Hours) (Agenda, error) {
 	var a Agenda
 	var r hours

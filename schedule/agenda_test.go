@@ -66,7 +66,7 @@ func TestR1LooksOftenOnTheEveningOfARelease(t *testing.T) {
 		"R5 late":            {at(19, 0, 30), at(19, 1, 30), before},
 		"beyond the numbers": {far, far.Add(time.Hour), before},
 	} {
-		got := schedule.Calendar{}.NextLook(c.now, c.seen...)
+		got := schedule.Calendar{}.NextCheck(c.now, c.seen...)
 		require.True(t, c.want.Equal(got), "%s: %v", name, got)
 	}
 }

@@ -2,8 +2,8 @@ package schedule
 
 import mathbits "math/bits"
 
-// bits is a set of days, one bit a day, so that a run of days off takes one step
-// and the days of a year are counted in six.
+// bits is a set of days, one bit a day, so that a run of days off is skipped in
+// one step and the days of a year are counted in six.
 type bits []uint64
 
 func newBits(n int) bits { return make(bits, (n+63)/64) }
@@ -30,10 +30,10 @@ func (b bits) next(i int) int {
 	return -1
 }
 
-// count returns how many members are in [from, to).
+// count returns the number of members in [from, to).
 func (b bits) count(from, to int) int { return b.countBoth(b, from, to) }
 
-// countBoth returns how many members that are in c too are in [from, to).
+// countBoth returns the number of members in [from, to) that c has as well.
 func (b bits) countBoth(c bits, from, to int) int {
 	if from >= to {
 		return 0

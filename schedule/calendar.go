@@ -9,71 +9,71 @@ import (
 	"github.com/aspupdate/aspupdate/version"
 )
 
-// A Calendar says when releases are expected (R1). The rule is data; the zero
-// Calendar has the rule of [Wednesdays].
+// A Calendar has the rule by which releases are expected (R1). The zero Calendar
+// has the rule of [Wednesdays].
 //
 // A Calendar is a value without state of its own and safe for concurrent use.
 type Calendar struct {
-	// Weekday and Weeks name the days of each month: Wednesday and {1, 3} are
-	// its first and third Wednesday. Weeks rise, from 1 to 5. If there are none,
-	// Weekday and At do not count, and the rule is R1's.
+	// Weekday and Weeks are the days of each month: Wednesday and {1, 3} are its
+	// first and third Wednesday. Weeks are in order, from 1 to 5. If there are
+	// none, Weekday and At are ignored, and the rule is R1's.
 	Weekday time.Weekday
 	Weeks   []int
 
 	At   time.Duration  // the time of day, as the time since midnight
 	Zone *time.Location // nil means Moscow, UTC+3
 
-	// OnDayOff is what becomes of a release that falls on a day off.
+	// OnDayOff is the policy on releases that fall on a day off.
 	OnDayOff OnDayOff
 
-	// Grace is how long a release that is due may take before it is late.
-	// Zero means until midnight.
+	// Grace is the time from when a release is due to when it is late. Zero
+	// means until midnight.
 	Grace time.Duration
 
 	Numbering Numbering
 	Workdays  Workdays // nil means [Russia]
 }
 
-// OnDayOff is what becomes of a release that falls on a day off. R1 does not
-// say, so the zero value, Keep, moves nothing.
+// OnDayOff is what happens to a release that falls on a day off. R1 does not
+// specify it, so the zero value, Keep, moves nothing.
 type OnDayOff uint8
 
 // The policies on days off.
 const (
-	Keep        OnDayOff = iota // expected all the same, and marked: see Release.Day
+	Keep        OnDayOff = iota // expected on the day off; see Release.Day
 	NextWorkday                 // expected at the same time on the next working day
-	Skip                        // not expected; the month's numbers go to the other ones
+	Skip                        // not expected; the month's other releases get the numbers
 )
 
 // Wednesdays returns R1's calendar: the first and the third Wednesday of each
 // month, at 20:00 Moscow time.
 func Wednesdays() Calendar { return rule(time.Wednesday) }
 
-// Mondays returns the calendar that R2's examples follow: the first and the
-// third Monday.
+// Mondays returns the calendar of R2's examples: the first and the third Monday
+// of each month, at 20:00 Moscow time.
 func Mondays() Calendar { return rule(time.Monday) }
 
 func rule(w time.Weekday) Calendar {
 	return Calendar{Weekday: w, Weeks: []int{1, 3}, At: 20 * time.Hour}
 }
 
-// A Release is one that is expected.
+// A Release is an expected release.
 type Release struct {
-	// Version is the number it has if nothing unscheduled (R6) comes before it
-	// in its month.
+	// Version is its number, unless an unscheduled one (R6) comes before it in
+	// its month.
 	Version version.Version
 	Due     time.Time // in the calendar's zone
-	Date    Date      // by the rule; Due is on a later one if the release was moved
+	Date    Date      // by the rule; Due is on a later date if the release was moved
 
-	// Day is what Date is. Its Kind is Unknown where the calendar of working
-	// days ends and the policy, Keep, does without it.
+	// Day describes Date. Its Kind is Unknown where the calendar of working days
+	// has no data and the policy is Keep, which does not need it.
 	Day Day
 }
 
-// IsZero reports whether r is no release at all.
+// IsZero reports whether r is the zero Release, "no release".
 func (r Release) IsZero() bool { return r.Due.IsZero() }
 
-// String shows the number, when it is due, and whether that is a day off.
+// String returns the number, when it is due, and whether that is a day off.
 func (r Release) String() string {
 	if r.IsZero() {
 		return "no release"
@@ -89,9 +89,9 @@ func (r Release) String() string {
 }
 
 // From yields the expected releases that are due at t or later, in order and
-// lazily; there is no last one. An error ends it: [ErrBeyondData] if the
-// numbering or, for policies other than Keep, the calendar of working days does
-// not reach so far.
+// lazily, without end. An error ends it: it wraps [ErrBeyondData] where the data
+// of the numbering end, or those of the calendar of working days unless the
+// policy is Keep, and [ErrNever] if two years have no release.
 func (c Calendar) From(t time.Time) iter.Seq2[Release, error] {
 	return func(yield func(Release, error) bool) {
 		c, err := c.filled(t)
@@ -101,7 +101,7 @@ func (c Calendar) From(t time.Time) iter.Seq2[Release, error] {
 		}
 		m := monthOf(t.In(c.Zone))
 		if c.OnDayOff == NextWorkday {
-			// What was moved may have come into this month from earlier ones.
+			// Releases may have been moved into this month from earlier ones.
 			for {
 				before, err := c.month(m - 1)
 				if err != nil || len(before) == 0 || before[len(before)-1].Due.Before(t) {
@@ -115,7 +115,7 @@ func (c Calendar) From(t time.Time) iter.Seq2[Release, error] {
 }
 
 // Before yields the expected releases that were due before t, the latest first
-// and lazily. An error ends it, as with [Calendar.From].
+// and lazily. An error ends it, as in [Calendar.From].
 func (c Calendar) Before(t time.Time) iter.Seq2[Release, error] {
 	return func(yield func(Release, error) bool) {
 		c, err := c.filled(t)
@@ -149,10 +149,10 @@ func (c Calendar) yield(m, step int, wanted func(Release) bool, yield func(Relea
 			}
 		}
 	}
-	yield(Release{}, fmt.Errorf("no release is expected in two years: %w; check the rule and the days off", ErrNever))
+	yield(Release{}, fmt.Errorf("cannot find a release in two years: %w; check the rule and the days off", ErrNever))
 }
 
-// filled returns the calendar with what is left out filled in.
+// filled returns the calendar with its defaults filled in.
 func (c Calendar) filled(t time.Time) (Calendar, error) {
 	if len(c.Weeks) == 0 {
 		r := Wednesdays()
@@ -167,15 +167,15 @@ func (c Calendar) filled(t time.Time) (Calendar, error) {
 	last := 0
 	for _, w := range c.Weeks {
 		if w <= last || w > 5 {
-			return c, fmt.Errorf("weeks %v of the month make no sense: name them in order, from 1 to 5", c.Weeks)
+			return c, fmt.Errorf("invalid weeks %v of the month; list them in order, from 1 to 5", c.Weeks)
 		}
 		last = w
 	}
 	switch {
 	case c.Weekday < 0 || c.Weekday > 6 || c.At < 0 || c.At >= 24*time.Hour:
-		return c, fmt.Errorf("a release on weekday %d at %v makes no sense: use Sunday to Saturday and a time of day", int(c.Weekday), c.At)
+		return c, fmt.Errorf("invalid weekday %d or time %v of a release; use Sunday to Saturday and a time of day", int(c.Weekday), c.At)
 	case c.OnDayOff > Skip || c.Grace < 0:
-		return c, errors.New("the policy on days off or the grace makes no sense: use Keep, NextWorkday or Skip, and no negative grace")
+		return c, fmt.Errorf("invalid policy on days off %d or grace %v; use Keep, NextWorkday or Skip, and a grace of 0 or more", c.OnDayOff, c.Grace)
 	}
 	_, err := instant(t)
 	return c, err
@@ -188,7 +188,7 @@ func monthOf(t time.Time) int { return t.Year()*12 + int(t.Month()) - 1 }
 // NextWorkday they may be due in a later one.
 func (c Calendar) month(m int) ([]Release, error) {
 	if m < 12 || m >= 9999*12 {
-		return nil, fmt.Errorf("the year %d is %w of any calendar", m/12, ErrBeyondData)
+		return nil, fmt.Errorf("year %d is %w of any calendar", m/12, ErrBeyondData)
 	}
 	var out []Release
 	for _, week := range c.Weeks {
@@ -227,5 +227,5 @@ func (c Calendar) workday(d Date) (Date, error) {
 			return d, err
 		}
 	}
-	return d, fmt.Errorf("no working day in %d days before %v: %w; check the calendar given", far, d, ErrNever)
+	return d, fmt.Errorf("cannot find a working day in %d days before %v: %w; check the calendar given", far, d, ErrNever)
 }

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// A Date is a day of the calendar, without a time or a zone. Dates are values:
-// compare them with == or [Date.Compare]. The zero Date means "no date".
+// A Date is a day of the calendar, without a time and a zone. Dates are
+// comparable with ==; [Date.Compare] orders them. The zero Date means "no date".
 type Date struct {
 	n int32 // days, with 1 for 0001-01-01, a Monday; so n%7 is the weekday
 }
@@ -24,14 +24,14 @@ const (
 	day    = 24 * hour
 )
 
-// NewDate returns a date. A day or month out of range is carried over as
-// [time.Date] does it; outside of the years 1 to 9999 the result is zero.
+// NewDate returns a date. It normalizes a day or month out of range as
+// [time.Date] does; outside of the years 1 to 9999 the result is zero.
 func NewDate(year int, month time.Month, day int) Date {
 	return DateOf(time.Date(year, month, day, 0, 0, 0, 0, time.UTC))
 }
 
-// DateOf returns the date of t in t's own zone. For the date that counts for
-// support hours, ask for DateOf(t.In(MSK(0))).
+// DateOf returns the date of t in t's own zone. The date that matters for
+// support hours is DateOf(t.In(MSK(0))).
 func DateOf(t time.Time) Date {
 	_, offset := t.Zone()
 	n := floorDiv(t.Unix()+int64(offset), 24*60*60) + daysToUnix + 1
@@ -41,19 +41,19 @@ func DateOf(t time.Time) Date {
 	return Date{int32(n)}
 }
 
-// ParseDate reads a date written as 2026-12-31.
-func ParseDate(s string) (Date, error) {
+// parseDate parses a date such as 2026-12-31.
+func parseDate(s string) (Date, error) {
 	t, err := time.Parse(time.DateOnly, s)
 	if err != nil || t.Year() < 1 {
 		if len(s) > 40 {
 			s = s[:40] + "..."
 		}
-		return Date{}, fmt.Errorf("cannot read %s as a date: write it like 2026-12-31", strconv.Quote(s))
+		return Date{}, fmt.Errorf("invalid date %q; write it as 2026-12-31", s)
 	}
 	return DateOf(t), nil
 }
 
-// IsZero reports whether d is "no date".
+// IsZero reports whether d is the zero Date, "no date".
 func (d Date) IsZero() bool { return d.n == 0 }
 
 // Date returns the year, month and day.
@@ -68,8 +68,8 @@ func (d Date) AddDays(n int) Date { return Date{d.n + int32(n)} } //nolint:gosec
 // Compare returns -1 if d is before e, 0 if they are equal, +1 if it is after.
 func (d Date) Compare(e Date) int { return cmp.Compare(d.n, e.n) }
 
-// In returns the moment at which d begins in a zone; that is midnight but where
-// the clocks are put forward at midnight.
+// In returns the time at which d begins in a zone: midnight, unless the clocks
+// are put forward at midnight.
 func (d Date) In(zone *time.Location) time.Time {
 	utc := time.Unix((int64(d.n)-daysToUnix-1)*(24*60*60), 0).UTC()
 	if zone == time.UTC {
@@ -79,7 +79,7 @@ func (d Date) In(zone *time.Location) time.Time {
 	return time.Date(y, m, dd, 0, 0, 0, 0, zone)
 }
 
-// String returns d as 2026-12-31, and "no date" if d is zero.
+// String returns d in the form 2026-12-31, and "no date" if d is zero.
 func (d Date) String() string {
 	if d.IsZero() {
 		return "no date"
@@ -87,7 +87,7 @@ func (d Date) String() string {
 	return d.In(time.UTC).Format(time.DateOnly)
 }
 
-// MarshalText writes d as [ParseDate] reads it, and nothing if d is zero.
+// MarshalText returns d in the form 2026-12-31, and an empty text if d is zero.
 func (d Date) MarshalText() ([]byte, error) {
 	if d.IsZero() {
 		return []byte{}, nil
@@ -95,20 +95,21 @@ func (d Date) MarshalText() ([]byte, error) {
 	return []byte(d.String()), nil
 }
 
-// UnmarshalText reads what [ParseDate] reads; an empty text is the zero Date.
+// UnmarshalText parses the form 2026-12-31; an empty text is the zero Date. If
+// it fails, d is unchanged.
 func (d *Date) UnmarshalText(text []byte) error {
 	if len(text) == 0 {
 		*d = Date{}
 		return nil
 	}
-	e, err := ParseDate(string(text))
+	e, err := parseDate(string(text))
 	if err == nil {
 		*d = e
 	}
 	return err
 }
 
-// A Period is a run of days with the reason why they are special.
+// A Period is a run of days with the reason why it is special.
 type Period struct {
 	First Date   `json:"first"`
 	Last  Date   `json:"last,omitzero"` // included; zero if First is the only day
@@ -126,7 +127,7 @@ func (p Period) bounds() (first, last Date) {
 func (p Period) check() error {
 	first, last := p.bounds()
 	if first.IsZero() || last.n < first.n {
-		return fmt.Errorf("period %q from %v to %v has no days: give its first day and, if it is longer, its last one", p.Note, first, last)
+		return fmt.Errorf("period %q from %v to %v has no days; set its first day and, if it is longer, its last", p.Note, first, last)
 	}
 	return nil
 }
@@ -135,9 +136,9 @@ func (p Period) check() error {
 // fixed here so that no time zone database is needed.
 var moscow = time.FixedZone("MSK", 3*60*60)
 
-// MSK returns the zone so many hours ahead of Moscow's, named as people in Russia
-// name it: MSK, MSK-1 for Kaliningrad, MSK+9 for Kamchatka. Russia has no summer
-// time, so this needs no time zone database.
+// MSK returns the zone that is the given hours ahead of Moscow's, with its name
+// in Russia: MSK, MSK-1 for Kaliningrad, MSK+9 for Kamchatka. Russia has no
+// daylight saving time, so this needs no time zone database.
 func MSK(hours int) *time.Location {
 	if hours == 0 {
 		return moscow
@@ -145,7 +146,7 @@ func MSK(hours int) *time.Location {
 	return time.FixedZone(fmt.Sprintf("MSK%+d", hours), (3+hours)*60*60)
 }
 
-// ParseZone reads the name of one of Russia's zones as [MSK] writes it, from
+// ParseZone parses the name of one of Russia's zones in the form of [MSK], from
 // MSK-1 to MSK+9.
 func ParseZone(name string) (*time.Location, error) {
 	rest, ok := strings.CutPrefix(name, "MSK")
@@ -156,7 +157,7 @@ func ParseZone(name string) (*time.Location, error) {
 		ok = err == nil && (rest[0] == '+' || rest[0] == '-')
 	}
 	if !ok || hours < -1 || hours > 9 {
-		return nil, fmt.Errorf("zone %q: give one from MSK-1 to MSK+9", name)
+		return nil, fmt.Errorf("unknown zone %q; use one from MSK-1 to MSK+9", name)
 	}
 	return MSK(hours), nil
 }

@@ -26,7 +26,7 @@ func show(t time.Time) string { return t.In(MSK(0)).Format("2006-01-02 15:04") }
 
 func mustDate(t testing.TB, s string) Date {
 	t.Helper()
-	d, err := ParseDate(s)
+	d, err := parseDate(s)
 	require.NoError(t, err)
 	return d
 }
@@ -45,7 +45,7 @@ func TestDateIsTheSameAsTimes(t *testing.T) {
 		require.Equal(t, at.Weekday(), date.Weekday())
 		require.Equal(t, date, NewDate(y, m, d))
 		require.Equal(t, at.Format(time.DateOnly), date.String())
-		again, err := ParseDate(date.String())
+		again, err := parseDate(date.String())
 		require.NoError(t, err)
 		require.Equal(t, date, again)
 		require.Equal(t, 0, date.Compare(again))
@@ -56,7 +56,7 @@ func TestDateIsTheSameAsTimes(t *testing.T) {
 func TestDateText(t *testing.T) {
 	var d Date
 	for _, bad := range []string{"", "2026-02-29", "2026-1-1", "26-01-01", "2026-01-01T00:00:00Z", " 2026-01-01", "0000-01-01", "2026-13-01", "\x00"} {
-		_, err := ParseDate(bad)
+		_, err := parseDate(bad)
 		require.Error(t, err, "%q", bad)
 		if bad != "" {
 			require.Error(t, d.UnmarshalText([]byte(bad)), "%q", bad)
@@ -87,7 +87,7 @@ func FuzzParseDate(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		d, err := ParseDate(s)
+		d, err := parseDate(s)
 		if err != nil {
 			require.True(t, d.IsZero())
 			return

@@ -2,12 +2,11 @@ package schedule
 
 import (
 	"fmt"
-	"math"
 	"strings"
 	"time"
 )
 
-// Case says for which course of things an update is planned (R11).
+// Case is what an update is planned for (R11).
 type Case uint8
 
 // The cases of R11.
@@ -16,40 +15,38 @@ const (
 	Typical             // restructuring takes 15 min
 )
 
-// What R11 says of the parts that every site shares.
+// The parts of R11 that are the same for every site.
 const (
 	usualInstall         = 4 * time.Minute
 	typicalRestructuring = 15 * time.Minute
 	worstRestructuring   = 2 * time.Hour
 )
 
-// An Estimate says how long each part of an update takes. Backup, Checks and
-// Rollback depend on the site, so they must be given, from earlier runs or
-// measured: they are never taken as zero.
+// An Estimate has the duration of each part of an update. Backup, Checks and
+// Rollback depend on the site, so they must be set, as measured or as taken from
+// earlier runs: zero is an error.
 type Estimate struct {
 	Backup        time.Duration // R9; required
 	Install       time.Duration // zero means R11's 4 min
 	Restructuring time.Duration // zero means R11's: 2 h, or 15 min if Case is Typical
-	Checks        time.Duration // until the application is known to work; required
-	Rollback      time.Duration // the way back, if the checks fail at the very end (R15); required
+	Checks        time.Duration // until the application is known to be healthy; required
+	Rollback      time.Duration // if the last check fails (R15); required
 	Case          Case
 
-	// BackupDone leaves Backup out, for the check right before the installer starts.
+	// BackupDone excludes Backup, for the check right before the installer starts.
 	BackupDone bool
 
-	// FirstOfYear says that the update crosses a year (R14), which takes longer:
-	// the sum is multiplied by FirstOfYearFactor, if that is not zero, and
-	// FirstOfYearExtra is added. [Numbering.CrossesYear] tells.
-	FirstOfYear       bool
-	FirstOfYearFactor float64
-	FirstOfYearExtra  time.Duration
+	// FirstOfYear says that the update crosses a year (R14), which takes longer,
+	// by FirstOfYearExtra. See [Numbering.CrossesYear].
+	FirstOfYear      bool
+	FirstOfYearExtra time.Duration
 }
 
-// longest is the most that an update is believed to take.
+// longest is the longest plausible duration of a part.
 const longest = 1000 * time.Hour
 
-// Total returns the time that an update needs from its start to the end of a way
-// back. Its error wraps [ErrIncomplete] and names all parts that are missing.
+// Total returns the time that an update needs from its start to the end of a
+// rollback. The error wraps [ErrIncomplete] and has all parts that are missing.
 func (e Estimate) Total() (time.Duration, error) { return e.total() }
 
 func (e *Estimate) total() (time.Duration, error) {
@@ -73,7 +70,7 @@ func (e *Estimate) total() (time.Duration, error) {
 	return e.oddTotal(backup, install, restructuring)
 }
 
-// oddTotal is total for an estimate with something special or wrong about it.
+// oddTotal is total for an estimate with something unusual or invalid.
 func (e *Estimate) oddTotal(backup, install, restructuring time.Duration) (time.Duration, error) {
 	var missing, odd []string
 	sum := time.Duration(0)
@@ -93,22 +90,13 @@ func (e *Estimate) oddTotal(backup, install, restructuring time.Duration) (time.
 	add("checks", e.Checks, true)
 	add("rollback", e.Rollback, true)
 	if e.FirstOfYear {
-		factor := e.FirstOfYearFactor
-		if factor == 0 {
-			factor = 1
-		}
-		if factor >= 1 && factor <= 100 { // not so if it is no number
-			sum = time.Duration(math.Round(float64(sum) * factor))
-		} else {
-			odd = append(odd, fmt.Sprintf("first-of-year factor of %v", factor))
-		}
 		add("first-of-year extra", e.FirstOfYearExtra, false)
 	}
 	switch {
 	case len(missing) > 0:
-		return 0, fmt.Errorf("%w: give the time for %s, measured or from earlier runs", ErrIncomplete, strings.Join(missing, " and "))
+		return 0, fmt.Errorf("%w; add the time for %s, as measured or from earlier runs", ErrIncomplete, strings.Join(missing, " and "))
 	case len(odd) > 0:
-		return 0, fmt.Errorf("%w: %s cannot be", ErrIncomplete, strings.Join(odd, " and "))
+		return 0, fmt.Errorf("%w: invalid %s", ErrIncomplete, strings.Join(odd, " and "))
 	}
 	return sum, nil
 }

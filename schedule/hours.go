@@ -6,29 +6,27 @@ import (
 	"time"
 )
 
-// Hours are the support's working hours (R13), on working days, half open: at
-// Open there is support, at Close there is none any more. The zero Hours are the
-// regulation's: Monday to Friday, 10:00 to 19:00 Moscow time, by the Russian
-// production calendar.
+// Hours are the support's hours on working days (R13), half open: there is
+// support at Open and none at Close. The zero Hours are the regulation's: Monday
+// to Friday, 10:00 to 19:00 Moscow time, by the Russian production calendar.
 //
-// Hours are a value without state of their own; all methods are safe for
-// concurrent use, take times in any zone and return them in that of the hours.
+// Hours are a value without state; all methods are safe for concurrent use,
+// accept times in any zone and return them in that of the hours.
 type Hours struct {
-	// Open and Close are times of day, as the time since midnight by the clock.
-	// If Close is not later than Open, it is the next day's: 22h to 6h is a
-	// night, 8h to 8h is a whole day, and so is 0 to 24h. Zero for both means
-	// 10h to 19h.
+	// Open and Close are times of day, as durations since midnight. If Close is
+	// not later than Open, it is on the next day: 22h to 6h is a night, 8h to 8h
+	// is a whole day, and so is 0 to 24h. Zero for both means 10h to 19h.
 	Open, Close time.Duration
 
 	Zone     *time.Location // nil means Moscow, UTC+3
 	Workdays Workdays       // nil means [Russia]
 
-	// WorkingSaturdays counts the weekends that a decree makes working. They do
-	// not count unless this is set, since R13 says Monday to Friday.
+	// WorkingSaturdays includes weekend days that a decree makes working days.
+	// R13 says Monday to Friday.
 	WorkingSaturdays bool
 
-	// FullShortDays keeps the hours as they are on days that law makes an hour
-	// shorter. Otherwise they end an hour earlier on those days.
+	// FullShortDays means that the hours do not end an hour earlier on days that
+	// law makes an hour shorter.
 	FullShortDays bool
 }
 
@@ -37,10 +35,10 @@ type Window struct {
 	Start, End time.Time
 }
 
-// Next returns the window that is open at t, cut to begin with t, or the first
-// one after t. Windows that touch, as those of 24 hours do, are one. Its error
-// wraps [ErrBeyondData] where the calendar ends, and [ErrNever] if no day within
-// 400 days is a working one.
+// Next returns what is left of the window that is open at t, or the first one
+// after t. Windows that touch, as those of 24 hours do, are one. The error wraps
+// [ErrBeyondData] where the calendar ends, and [ErrNever] if none of 400 days is
+// a working day.
 func (h Hours) Next(t time.Time) (Window, error) {
 	var r hours
 	if err := h.resolve(&r); err != nil {
@@ -71,8 +69,8 @@ func (h Hours) Contains(t time.Time) (bool, error) {
 	return r.contain(ns)
 }
 
-// Between returns how much support time lies in [from, to). It is negative if to
-// is before from.
+// Between returns the support time in [from, to). It is negative if to is before
+// from.
 func (h Hours) Between(from, to time.Time) (time.Duration, error) {
 	var r hours
 	if err := h.resolve(&r); err != nil {
@@ -93,12 +91,12 @@ func (h Hours) Between(from, to time.Time) (time.Duration, error) {
 	return r.between(a, b)
 }
 
-// Add returns the moment at which d of support time has passed since t: 2h after
-// Friday 18:00 is Monday 11:00. A d of zero gives the next moment with support. Of
-// two moments that a night lies between, it is the earlier one.
+// Add returns the time at which d of support time has passed since t: 2h after
+// Friday 18:00 is Monday 11:00. A d of zero returns the next time with support.
+// Of the end of a window and the start of the next it returns the end.
 func (h Hours) Add(t time.Time, d time.Duration) (time.Time, error) {
 	if d < 0 {
-		return time.Time{}, errors.New("cannot add negative support time: swap the order and use Between")
+		return time.Time{}, errors.New("cannot add a negative support time; use Between")
 	}
 	var r hours
 	if err := h.resolve(&r); err != nil {
@@ -122,38 +120,38 @@ func (h Hours) Add(t time.Time, d time.Duration) (time.Time, error) {
 	}
 }
 
-// Inside, a moment is a number of nanoseconds since 1970. Beyond these bounds,
+// Internally a time is the number of nanoseconds since 1970. Beyond these bounds,
 // in the years 1684 and 2255, no calendar has data, and numbers could overflow.
 const bound = 9_000_000_000
 
 func instant(t time.Time) (int64, error) {
 	sec := t.Unix()
 	if sec < -bound || sec > bound {
-		return 0, fmt.Errorf("the year %d is %w of any calendar", t.Year(), ErrBeyondData)
+		return 0, fmt.Errorf("year %d is %w of any calendar", t.Year(), ErrBeyondData)
 	}
 	return sec*second + int64(t.Nanosecond()), nil
 }
 
-// hours is Hours with what is left out filled in.
+// hours is Hours with the defaults filled in.
 type hours struct {
 	open, close int64 // since midnight; close may be on the next day
-	cut         int64 // what a short day lacks
+	cut         int64 // by which a short day is shorter
 	saturdays   bool
 	zone        *time.Location
-	fixed       bool // whether zone is Moscow, where sums will do
+	fixed       bool // whether zone is Moscow, at a fixed offset from UTC
 	days        Workdays
-	ru          *Production // days, if it is that
+	ru          *Production // days, if it is a Production
 	set         bits        // ru's support days
 }
 
-// resolve fills r in; it is not returned since it is large.
+// resolve sets r, which is a parameter because it is large.
 func (h *Hours) resolve(r *hours) error {
 	r.open, r.close, r.cut, r.saturdays = int64(h.Open), int64(h.Close), hour, h.WorkingSaturdays
 	if r.open == 0 && r.close == 0 {
 		r.open, r.close = 10*hour, 19*hour
 	}
 	if r.open < 0 || r.open >= day || r.close < 0 || r.close > day {
-		return fmt.Errorf("hours from %v to %v make no sense: use times of day, as the time since midnight", h.Open, h.Close)
+		return fmt.Errorf("invalid hours from %v to %v; use times of day, as durations since midnight", h.Open, h.Close)
 	}
 	if r.close <= r.open {
 		r.close += day
@@ -186,7 +184,7 @@ func (r *hours) time(ns int64) time.Time {
 	return time.Unix(sec, ns-sec*second).In(r.zone)
 }
 
-// date returns the date of a moment in the hours' zone.
+// date returns the date of a time in the hours' zone.
 func (r *hours) date(ns int64) Date {
 	if r.fixed {
 		return Date{int32(floorDiv(ns+3*hour, day)) + daysToUnix + 1} //nolint:gosec // an int64 of nanoseconds is 300 years
@@ -194,8 +192,8 @@ func (r *hours) date(ns int64) Date {
 	return DateOf(r.time(ns))
 }
 
-// clock returns the moment at which the clocks in the zone show a time on a day,
-// which is given as the time since midnight and may be on the next day.
+// clock returns when the clocks in the zone show t, the duration since the
+// midnight at which d begins; that may be on the next day.
 func (r *hours) clock(d Date, t int64) int64 {
 	if r.fixed {
 		return (int64(d.n)-daysToUnix-1)*day - 3*hour + t
@@ -223,10 +221,10 @@ func (r *hours) window(d Date, short bool) (open, close int64) {
 	return open, max(open, close)
 }
 
-// counts reports whether a kind of day is one of support.
+// counts reports whether days of a kind are support days.
 func (r *hours) counts(k Kind) bool { return k == Workday || k == WorkingWeekend && r.saturdays }
 
-// support reports whether d is a support day, and a short one.
+// support reports whether d is a support day, and whether it is a short one.
 func (r *hours) support(d Date) (support, short bool, err error) {
 	if r.ru != nil {
 		i := r.ru.index(d)
@@ -242,10 +240,10 @@ func (r *hours) support(d Date) (support, short bool, err error) {
 	return r.counts(a.Kind), a.Short, err
 }
 
-// far is how many days a search goes on for something to turn up.
+// far is the number of days after which a search ends.
 const far = 400
 
-// supportDay returns the first support day that is not before d.
+// supportDay returns the first support day from d on, and whether it is short.
 func (r *hours) supportDay(d Date) (Date, bool, error) {
 	if r.ru != nil {
 		i := r.ru.index(d)
@@ -263,10 +261,10 @@ func (r *hours) supportDay(d Date) (Date, bool, error) {
 			return d, short, err
 		}
 	}
-	return d, false, fmt.Errorf("no working day in %d days before %v: %w; check the calendar given", far, d, ErrNever)
+	return d, false, fmt.Errorf("cannot find a working day in %d days before %v: %w; check the calendar given", far, d, ErrNever)
 }
 
-// earliest returns the first day whose hours may still be open at t.
+// earliest returns the first day whose hours may be open at t.
 func (r *hours) earliest(t int64) Date {
 	d := r.date(t)
 	if r.close > day {
@@ -277,7 +275,7 @@ func (r *hours) earliest(t int64) Date {
 	return d
 }
 
-// next returns the first span from t on in which there is support.
+// next returns the first span with support from t on.
 func (r *hours) next(t int64) (start, end int64, err error) {
 	d := r.earliest(t)
 	for tries := 0; ; tries++ {
@@ -291,18 +289,18 @@ func (r *hours) next(t int64) (start, end int64, err error) {
 			break
 		}
 		if tries > far {
-			return 0, 0, fmt.Errorf("no working day has an hour left after it was shortened: %w; check the hours", ErrNever)
+			return 0, 0, fmt.Errorf("cannot find a working day that is longer than the hour by which it is shortened: %w; check the hours", ErrNever)
 		}
 		d.n++
 	}
-	if r.close-r.open < day-hour { // no chance to touch the next, even if a clock is put forward
+	if r.close-r.open < day-hour { // it cannot touch the next one, even if the clocks are put forward
 		return max(start, t), end, nil
 	}
 	for range far {
 		d.n++
 		support, short, err := r.support(d)
 		if err != nil || !support {
-			// Where the data end, what is known of this window stays true.
+			// Where the data end, the window up to there is still correct.
 			break
 		}
 		open, close := r.window(d, short)
@@ -327,16 +325,16 @@ func (r *hours) contain(t int64) (bool, error) {
 	return false, nil
 }
 
-// between returns the support time in [from, to). Days that lie inside wholly
-// are counted, not visited, where that is possible.
+// between returns the support time in [from, to). Where possible, days that are
+// wholly inside are counted instead of visited.
 func (r *hours) between(from, to int64) (time.Duration, error) {
 	if from == to {
 		return 0, nil
 	}
 	var sum int64
 	first, last := r.earliest(from), r.date(to-1)
-	// Windows that end on the day they begin on may be cut by from or to on the
-	// first and the last day; others on the two first and the two last ones.
+	// from and to may cut the windows of the first and the last day, and those of
+	// the two first and the two last days if windows end on the next day.
 	edge := int32(1)
 	if r.close > day {
 		edge = 2

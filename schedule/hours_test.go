@@ -63,7 +63,7 @@ func TestHoursNext(t *testing.T) {
 		{"new year", Hours{}, "2025-12-30 19:30", "2026-01-12 10:00", "2026-01-12 19:00"},
 		{"short day", Hours{}, "2026-11-03 10:00", "2026-11-03 10:00", "2026-11-03 18:00"},
 		{"2020", Hours{}, "2020-03-27 19:00", "2020-05-12 10:00", "2020-05-12 19:00"},
-		{"2020 as planned", Hours{Workdays: Russia().Planned()}, "2020-03-27 19:00", "2020-03-30 10:00", "2020-03-30 19:00"},
+		{"2020 as planned", Hours{Workdays: planned(Russia())}, "2020-03-27 19:00", "2020-03-30 10:00", "2020-03-30 19:00"},
 		{"night, tonight", night, "2026-11-24 12:00", "2026-11-24 22:00", "2026-11-25 06:00"},
 		{"night, after midnight", night, "2026-11-25 03:00", "2026-11-25 03:00", "2026-11-25 06:00"},
 		{"night of Friday", night, "2026-11-28 03:00", "2026-11-28 03:00", "2026-11-28 06:00"},
@@ -126,7 +126,7 @@ func TestHoursEndWithAnError(t *testing.T) {
 	require.ErrorIs(t, err, ErrNever)
 	for _, h := range []Hours{{Open: -1}, {Open: hm(24, 0), Close: hm(3, 0)}, {Open: 1, Close: hm(25, 0)}, {Open: 1, Close: -1}} {
 		_, err := h.Next(msk(t, "2026-01-01"))
-		require.ErrorContains(t, err, "make no sense")
+		require.ErrorContains(t, err, "invalid hours")
 	}
 	_, err = Hours{}.Add(msk(t, "2026-01-01"), -1)
 	require.ErrorContains(t, err, "Between")

@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// planner is a Planner with what is left out filled in. What it plans by is an
-// intersection of three lists of spans, each too long to be written down: the
-// support's hours, the quiet hours, and what lies between blackouts. Each can
-// tell its first span from a moment on; that is all that it takes.
+// planner is a Planner with the defaults filled in. It plans in the intersection
+// of three endless lists of spans: the support's hours, the quiet hours, and the
+// time between blackouts. Each list has a function that returns its first span
+// from a time on.
 type planner struct {
 	hours     hours
 	quiet     []Daily
@@ -21,7 +21,7 @@ type planner struct {
 // A span is [start, end), in nanoseconds since 1970.
 type span struct{ start, end int64 }
 
-// resolve fills r in; it is not returned since it is large.
+// resolve sets r, which is a parameter because it is large.
 func (p *Planner) resolve(e *Estimate, r *planner) (need int64, err error) {
 	total, err := e.total()
 	if err != nil {
@@ -33,7 +33,7 @@ func (p *Planner) resolve(e *Estimate, r *planner) (need int64, err error) {
 	}
 	for _, q := range p.QuietHours {
 		if q.From < 0 || int64(q.From) >= day || q.To < 0 || int64(q.To) > day {
-			return 0, fmt.Errorf("quiet hours from %v to %v make no sense: use times of day, as the time since midnight", q.From, q.To)
+			return 0, fmt.Errorf("invalid quiet hours from %v to %v; use times of day, as durations since midnight", q.From, q.To)
 		}
 	}
 	for _, b := range p.Blackouts {
@@ -55,8 +55,8 @@ func (r *planner) slot(t, need int64) (start, end int64, err error) {
 	}
 }
 
-// next returns the first span from t on that is open by all three lists, and
-// ErrNever if there is none before limit.
+// next returns the first span from t on that is in all three lists, and ErrNever
+// if there is none before limit.
 func (r *planner) next(t, limit int64) (start, end int64, err error) {
 	for t < limit {
 		start, end, err = r.hours.next(t)
@@ -71,7 +71,7 @@ func (r *planner) next(t, limit int64) (start, end int64, err error) {
 			break
 		}
 		b := r.nextAllowed(q.start)
-		// What begins last is open by all lists, unless another one has closed.
+		// The span that begins last is in all lists, unless another one has ended.
 		t = b.start
 		if t < end && t < q.end {
 			return t, min(end, q.end, b.end), nil
@@ -81,12 +81,12 @@ func (r *planner) next(t, limit int64) (start, end int64, err error) {
 }
 
 // nextQuiet returns the first span of quiet hours from t on. Spans that touch
-// are joined as long as that matters: up to until.
+// are joined up to until.
 func (r *planner) nextQuiet(t, until int64) (span, bool) {
 	if len(r.quiet) == 0 {
 		return span{t, math.MaxInt64}, true
 	}
-	const week = 9 // and a day on either side, for those that began yesterday
+	const week = 9 // with a day on either side, for those that began yesterday
 	first := DateOf(r.hours.time(t).In(r.local)).AddDays(-1)
 	found := span{math.MaxInt64, 0}
 	for i := range week {
@@ -153,8 +153,8 @@ func (r *planner) blackout(b Period) span {
 	return span{r.midnight(first), r.midnight(last.AddDays(1))}
 }
 
-// midnight returns when a day begins at the site; far away days, which a
-// hostile date may name, count as the bounds of what can be planned at all.
+// midnight returns when a day begins at the site. The years of a hostile date
+// are limited to those that can be planned.
 func (r *planner) midnight(d Date) int64 {
 	const center = daysToUnix + 1
 	const most = bound / (24 * 60 * 60)
@@ -162,8 +162,8 @@ func (r *planner) midnight(d Date) int64 {
 	return clockIn(d, 0, r.local)
 }
 
-// ideal is the planner as it would be if every day were a support day that can
-// be one, and none were short or blacked out.
+// ideal returns the planner of a year in which every day that can be a support
+// day is one, and none is short or blacked out.
 func (r *planner) ideal() *planner {
 	i := *r
 	i.blackouts = nil
@@ -189,7 +189,7 @@ func (r *planner) longest(t int64) int64 {
 	return most
 }
 
-// always is a calendar without holidays, on which weekends are of one kind.
+// always is a calendar without holidays, whose weekends are of one kind.
 type always Kind
 
 func (a always) Day(d Date) (Day, error) {

@@ -5,39 +5,42 @@ import (
 	"time"
 )
 
-// Reason is why a day has no slot.
+// Reason is why a day has no slot, or why a start does not fit.
 type Reason uint8
 
-// The reasons.
+// The reasons why a day has no slot.
 const (
-	NoReason          Reason = iota
-	OnWeekend                // R13
-	OnHoliday                // R13
-	OnMovedDayOff            // R13
-	OnDeclaredDayOff         // R13, by the president's decree or support's own
-	OnWorkingSaturday        // worked by decree, but no support day unless told otherwise
-	TooEarly                 // support's hours had not begun yet
-	HoursOver                // support's hours were over when asked
-	TooLate                  // the day had room, but not any more when asked
-	TooShort                 // the day's hours are shorter than the update
-	NotQuiet                 // the site's quiet hours leave no room (R12)
-	InBlackout               // one of the site's blackout dates
+	NoReason   Reason = iota
+	NoSupport         // not a support day (R13); see Passed.Kind
+	TooEarly          // support's hours had not begun
+	HoursOver         // support's hours were over
+	TooLate           // an earlier start on the day would have fit
+	TooShort          // the day's hours are shorter than the update
+	NotQuiet          // the site's quiet hours are too short (R12)
+	InBlackout        // one of the site's blackout dates
 )
 
-// Passed says why a day was passed over.
+// Passed is a day without a slot.
 type Passed struct {
 	Date   Date // in the zone of the hours: Moscow's date
+	Kind   Kind
 	Reason Reason
 	Note   string        // for people, often empty: which holiday, which blackout
-	Free   time.Duration // the longest free span, for reasons of too little time
-	Need   time.Duration
+	Free   time.Duration // the longest free span, if the reason is too little time
+	Need   time.Duration // what the update needs
 }
 
-// String says it in one line: "2026-01-07: public holiday: Orthodox Christmas".
+// String returns one line: "2026-01-07: public holiday: Orthodox Christmas".
 func (p Passed) String() string { return p.Date.String() + ": " + p.text() }
 
 func (p Passed) text() string {
 	s := p.Reason.String()
+	if p.Reason == NoSupport {
+		s = p.Kind.String()
+		if p.Kind.Working() {
+			s += ", which is not a support day"
+		}
+	}
 	if p.Note != "" {
 		s += ": " + p.Note
 	}
@@ -51,18 +54,14 @@ func (p Passed) text() string {
 // String returns the reason in a few words.
 func (r Reason) String() string {
 	texts := [...]string{
-		NoReason:          "no reason",
-		OnWeekend:         "weekend",
-		OnHoliday:         "public holiday",
-		OnMovedDayOff:     "moved day off",
-		OnDeclaredDayOff:  "declared day off",
-		OnWorkingSaturday: "working weekend, which does not count as a support day",
-		TooEarly:          "support's hours have not begun",
-		HoursOver:         "support's hours are over",
-		TooLate:           "too late in the day",
-		TooShort:          "support's hours are too short",
-		NotQuiet:          "the site's quiet hours leave too little time",
-		InBlackout:        "blackout date",
+		NoReason:   "no reason",
+		NoSupport:  "not a support day",
+		TooEarly:   "support's hours have not begun",
+		HoursOver:  "support's hours are over",
+		TooLate:    "too late in the day",
+		TooShort:   "support's hours are too short",
+		NotQuiet:   "the site's quiet hours leave too little time",
+		InBlackout: "blackout date",
 	}
 	if int(r) < len(texts) {
 		return texts[r]
@@ -70,24 +69,7 @@ func (r Reason) String() string {
 	return texts[NoReason]
 }
 
-// reasonFor returns why there is no support on a kind of day.
-func reasonFor(k Kind) Reason {
-	reasons := [...]Reason{
-		Unknown:        NoReason,
-		Workday:        NoReason,
-		WorkingWeekend: OnWorkingSaturday,
-		Weekend:        OnWeekend,
-		Holiday:        OnHoliday,
-		MovedDayOff:    OnMovedDayOff,
-		DeclaredDayOff: OnDeclaredDayOff,
-	}
-	if int(k) < len(reasons) {
-		return reasons[k]
-	}
-	return NoReason // a caller's own Workdays may answer anything
-}
-
-// passed returns the days from t to the last of the slots that have none.
+// passed returns the days without a slot from t to the last of the slots.
 func (r *planner) passed(t, need int64, slots []span) ([]Passed, error) {
 	var out []Passed
 	last := r.hours.date(slots[len(slots)-1].start)
@@ -109,16 +91,16 @@ func (r *planner) passed(t, need int64, slots []span) ([]Passed, error) {
 	return out, nil
 }
 
-// why returns what stands against an update on a day, from t on: of several
-// things the first without which it would fit.
+// why returns what prevents an update on a day, from t on: of several reasons
+// the first without which it would fit.
 func (r *planner) why(d Date, t, need int64) (Passed, error) {
 	today, err := r.hours.days.Day(d)
 	if err != nil {
 		return Passed{}, err
 	}
-	p := Passed{Date: d, Note: today.Note, Need: time.Duration(need)}
+	p := Passed{Date: d, Kind: today.Kind, Note: today.Note, Need: time.Duration(need)}
 	if !r.hours.counts(today.Kind) {
-		p.Reason = reasonFor(today.Kind)
+		p.Reason = NoSupport
 		return p, nil
 	}
 	open, close := r.hours.window(d, today.Short)
@@ -141,7 +123,7 @@ func (r *planner) why(d Date, t, need int64) (Passed, error) {
 	return p, nil
 }
 
-// whyNot returns what stands against an update that starts at t exactly.
+// whyNot returns what prevents an update that starts at exactly t.
 func (r *planner) whyNot(t, need int64) (Passed, error) {
 	d := r.hours.earliest(t)
 	p, err := r.why(d, t, need)

@@ -1,68 +1,70 @@
 package schedule
 
 import (
+	"errors"
 	"fmt"
 	"time"
 )
 
-// A Planner finds the time for an update: inside the support's hours (R13), the
-// site's quiet hours (R12), off the blackout dates, and long enough for the whole
-// [Estimate]. The zero Planner plans by the regulation alone.
+// A Planner finds the time for an update: inside the support's hours (R13) and
+// the site's quiet hours (R12), outside of blackout dates, and long enough for the
+// whole [Estimate]. The zero Planner plans by the regulation alone.
 //
-// A Planner is a value without state of its own and safe for concurrent use.
+// A Planner is a value without state and safe for concurrent use.
 type Planner struct {
 	Hours Hours
 
-	// QuietHours are when the site can do without the complex, by its own
-	// clocks. No list means at any time.
+	// QuietHours are when the site does not need the complex, in its own zone.
+	// No list means at any time.
 	QuietHours []Daily
 
-	// Blackouts are the dates, by the site's clocks, that no update may touch.
+	// Blackouts are the dates, in the site's zone, without updates.
 	Blackouts []Period
 
 	// Local is the site's zone; nil means Moscow's. See [MSK].
 	Local *time.Location
 }
 
-// Daily is a span of every day, or of some weekdays, half open. Times of day
-// are as in [Hours]: if To is not later than From, it is the next day's.
+// Daily is a span of each day, or of some weekdays, half open. Times of day
+// are as in [Hours]: if To is not later than From, it is on the next day.
 type Daily struct {
 	From, To time.Duration
-	Weekdays []time.Weekday // on which it begins; none means on all
+	Weekdays []time.Weekday // on which it begins; none means all
 }
 
-// A Slot is a span of time with room for an update.
+// A Slot is a span of time into which an update fits.
 type Slot struct {
-	Start       time.Time // the first moment at which an update may start
-	LatestStart time.Time // the last one, which is as good as any
+	Start       time.Time // the first time at which the update can start
+	LatestStart time.Time // the last one
 	End         time.Time // when the window closes
-	Local       *time.Location
+
+	local *time.Location
 }
 
-// IsZero reports whether s is no slot at all.
+// IsZero reports whether s is the zero Slot, "no slot".
 func (s Slot) IsZero() bool { return s.Start.IsZero() }
 
-// String shows the slot by Moscow's clocks and, where they differ, the site's.
+// String returns the slot in Moscow's zone and, where it differs, the site's.
 func (s Slot) String() string {
 	if s.IsZero() {
 		return "no slot"
 	}
-	return fmt.Sprintf("start from %s to %s", both(s.Start, s.Local), both(s.LatestStart, s.Local))
+	return fmt.Sprintf("start from %s to %s", both(s.Start, s.local), both(s.LatestStart, s.local))
 }
 
 // A Plan is what [Planner.Plan] returns.
 type Plan struct {
-	Need     time.Duration // what the update takes, by the estimate
+	Need     time.Duration // what the update needs, by the estimate
 	Slots    []Slot        // in order
-	Passed   []Passed      // the days without a slot before the last slot, with the reasons
-	Warnings []string      // what a person should read first: R14, data that end soon
+	Passed   []Passed      // the days without a slot before the last slot
+	Warnings []string      // for people: R14, data that end soon
 }
 
 // Next returns the first slot from a time on.
 //
-// If there is none, its error is a [*PlanError] that wraps [ErrNever] if waiting
-// does not help, and [ErrBeyondData] if the calendar ends before a slot turns up.
-// An estimate that lacks a part is [ErrIncomplete].
+// If there is none, the error is an [*Error] that wraps [ErrNever] if waiting does
+// not help, and [ErrBeyondData] if the calendar ends before the first slot. An
+// estimate that lacks a part is [ErrIncomplete].
 func (p Planner) Next(from time.Time, e Estimate) (Slot, error) {
 	var r planner
 	need, err := p.resolve(&e, &r)
@@ -80,10 +82,10 @@ func (p Planner) Next(from time.Time, e Estimate) (Slot, error) {
 	return r.made(start, end, need), nil
 }
 
-// Plan returns the first n slots from a time on, and why each day before the
-// last of them that has none was passed over. Errors are those of
-// [Planner.Next]; but if the calendar ends after the first slot, the slots up
-// to there are returned, with a warning.
+// Plan returns the first n slots from a time on, and the days before the last of
+// them that have none, with the reasons. Errors are those of [Planner.Next]; but
+// if the calendar ends after the first slot, Plan returns the slots up to there
+// with a warning.
 func (p Planner) Plan(from time.Time, e Estimate, n int) (Plan, error) {
 	var r planner
 	need, err := p.resolve(&e, &r)
@@ -96,8 +98,8 @@ func (p Planner) Plan(from time.Time, e Estimate, n int) (Plan, error) {
 	}
 	plan := Plan{Need: time.Duration(need)}
 	if e.FirstOfYear {
-		w := "the first version of a year (R14): read its additional requirements first, and expect more changes and more time than usual"
-		if e.FirstOfYearFactor <= 1 && e.FirstOfYearExtra == 0 {
+		w := "the first version of a year (R14): read its additional requirements first, and expect more changes and a longer update than usual"
+		if e.FirstOfYearExtra == 0 {
 			w += "; no extra time is planned for it"
 		}
 		plan.Warnings = append(plan.Warnings, w)
@@ -111,7 +113,7 @@ func (p Planner) Plan(from time.Time, e Estimate, n int) (Plan, error) {
 	for after := t; len(spans) < max(n, 1); {
 		start, end, err := r.slot(after, need)
 		if err != nil && len(spans) > 0 {
-			plan.Warnings = append(plan.Warnings, fmt.Sprintf("no further slot is known: %v", err))
+			plan.Warnings = append(plan.Warnings, fmt.Sprintf("further slots are unknown: %v", err))
 			break
 		}
 		if err != nil {
@@ -125,12 +127,12 @@ func (p Planner) Plan(from time.Time, e Estimate, n int) (Plan, error) {
 	return plan, err
 }
 
-// Fits returns nil if an update that starts at a time ends inside its window, an
-// end right at the closing included. It is the re-check before the first damage, too: see
-// [Estimate].BackupDone.
+// Fits returns nil if an update with the given start ends inside a window, or
+// exactly when the window closes. It is also the last check before the installer
+// starts: see [Estimate].BackupDone.
 //
-// Otherwise the error is as that of [Planner.Next], or a [*PlanError] that wraps
-// [ErrOutside] and holds the reason and, if one is known, the next slot.
+// Otherwise the error is that of [Planner.Next], or an [*Error] that wraps
+// [ErrOutside] and has the reason and, if known, the next slot.
 func (p Planner) Fits(start time.Time, e Estimate) error {
 	var r planner
 	need, err := p.resolve(&e, &r)
@@ -149,31 +151,41 @@ func (p Planner) Fits(start time.Time, e Estimate) error {
 	if whyErr != nil {
 		return r.fail(start, need, whyErr)
 	}
-	from, end, err = r.slot(t, need)
-	if err == nil {
-		return &PlanError{Start: start, Need: time.Duration(need), Why: why, Next: r.made(from, end, need), Err: ErrOutside, local: p.Local}
-	}
-	failed := r.fail(start, need, err)
+	failed := r.fail(start, need, fmt.Errorf("%w: %s", ErrOutside, why.text()))
 	failed.Why = why
-	failed.Err = outside{failed.Err}
+	if from, end, err = r.slot(t, need); err == nil {
+		failed.Slot = r.made(from, end, need)
+		failed.Next = "start at " + both(failed.Slot.Start, r.local)
+		return failed
+	}
+	later := r.fail(start, need, err)
+	failed.Err, failed.Longest, failed.Next = fmt.Errorf("%w, and there is no later slot: %w", failed.Err, later.Err), later.Longest, later.Next
 	return failed
 }
 
-// made turns a span with room for need into a Slot.
+// made converts a span that is long enough to a Slot.
 func (r *planner) made(start, end, need int64) Slot {
 	first := r.hours.time(start)
-	room := time.Duration(end - start)
-	return Slot{Start: first, LatestStart: first.Add(room - time.Duration(need)), End: first.Add(room), Local: r.local}
+	length := time.Duration(end - start)
+	return Slot{Start: first, LatestStart: first.Add(length - time.Duration(need)), End: first.Add(length), local: r.local}
 }
 
-// fail finds out whether waiting would ever help.
-func (r *planner) fail(start time.Time, need int64, err error) *PlanError {
-	e := &PlanError{Start: start, Need: time.Duration(need), Err: err, local: r.local}
-	if t, bad := instant(start); bad == nil {
-		e.Longest = time.Duration(r.ideal().longest(t))
-		if e.Longest < e.Need {
-			e.Err = fmt.Errorf("%w: the longest window has %v", ErrNever, e.Longest)
-		}
+// fail returns the error of an update that cannot be planned. If err says that
+// no slot was found, it finds out whether waiting would ever help.
+func (r *planner) fail(start time.Time, need int64, err error) *Error {
+	e := &Error{Op: "plan", Subject: fmt.Sprintf("an update of %v at %s", short(time.Duration(need)), both(start, r.local)), Err: err}
+	t, bad := instant(start)
+	if bad != nil || errors.Is(err, ErrOutside) {
+		return e
+	}
+	e.Longest = time.Duration(r.ideal().longest(t))
+	switch {
+	case int64(e.Longest) < need:
+		e.Err = fmt.Errorf("%w: the longest window has %v", ErrNever, short(e.Longest))
+		e.Next = "shorten the update or extend the hours"
+	case errors.Is(err, ErrNever):
+		e.Err = fmt.Errorf("%w: no window in %d days is long enough", ErrNever, far)
+		e.Next = "check days off, quiet hours and blackout dates"
 	}
 	return e
 }

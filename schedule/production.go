@@ -8,10 +8,10 @@ import (
 )
 
 // Production is a Russian production calendar: [Workdays] derived from decrees
-// and from law. It never changes once made, so it is safe for concurrent use.
-// Start from [Russia]; the zero value knows no day at all.
+// and from law. It is immutable and safe for concurrent use. [Russia] returns
+// one; the zero Production has no days.
 type Production struct {
-	decrees []Decree
+	decrees []decree
 	off     []Period
 
 	first, last Date
@@ -23,16 +23,16 @@ type Production struct {
 	week, all bits
 }
 
-// derive makes a calendar from decrees of years that follow each other. Three
-// rules are all that it takes:
+// derive returns the calendar of decrees for consecutive years. It has three
+// rules:
 //
 //   - Labor Code, article 112: a holiday on a Saturday or Sunday makes the next
-//     working day a day off, unless a decree moves it; but the days off that
-//     fall on 1 to 8 January are moved by decree only.
+//     working day a day off, unless a decree moves it; but weekend days on 1 to
+//     8 January are moved by decree only.
 //   - Article 95: the working day right before a holiday is an hour shorter.
-//   - Order 588n: a weekend made working by a decree is as long as the day that
-//     it was swapped with.
-func derive(decrees []Decree, off []Period) *Production {
+//   - Order 588n: a weekend day made a working day by a decree is as long as the
+//     day that it was swapped with.
+func derive(decrees []decree, off []Period) *Production {
 	c := &Production{decrees: decrees, off: off, notes: map[Date]string{}}
 	if len(decrees) == 0 {
 		return c
@@ -85,7 +85,7 @@ func derive(decrees []Decree, off []Period) *Production {
 	return c
 }
 
-// carryOver is the first rule: article 112.
+// carryOver applies the first rule: article 112.
 func (c *Production) carryOver(swapped map[Date]Date) {
 	for from := c.first; from.n <= c.last.n; from.n++ {
 		_, month, _ := from.Date()
@@ -101,11 +101,11 @@ func (c *Production) carryOver(swapped map[Date]Date) {
 	}
 }
 
-// shorten is the other two rules: article 95 and order 588n.
+// shorten applies the other two rules: article 95 and order 588n.
 func (c *Production) shorten(swapped map[Date]Date) {
 	for i, k := range c.kinds {
 		d := c.first.AddDays(i)
-		length := d // the day whose length counts
+		length := d // the day that determines the length of d
 		if k == WorkingWeekend {
 			length = swapped[d]
 		}
@@ -135,8 +135,8 @@ func (c *Production) set(d Date, k Kind, note string) {
 	}
 }
 
-// Day returns what kind of day d is, and an error that wraps [ErrBeyondData] if
-// no decree is known for d's year.
+// Day returns the kind of d. The error wraps [ErrBeyondData] if the calendar has
+// no decree for d's year.
 func (c *Production) Day(d Date) (Day, error) {
 	i := c.index(d)
 	if i < 0 || i >= len(c.kinds) {
@@ -147,45 +147,30 @@ func (c *Production) Day(d Date) (Day, error) {
 
 func (c *Production) beyond(d Date) error {
 	if len(c.kinds) == 0 {
-		return fmt.Errorf("a production calendar without decrees: %w; start from Russia()", ErrBeyondData)
+		return fmt.Errorf("a production calendar without decrees: %w; use Russia()", ErrBeyondData)
 	}
 	return fmt.Errorf("%v is %w of the production calendar, %v to %v; load the decree of that year", d, ErrBeyondData, c.first, c.last)
 }
 
-// Last returns the last day that the calendar knows.
+// Last returns the last day of the calendar.
 func (c *Production) Last() Date { return c.last }
 
-// Warning returns a sentence for the operator from 90 days before the last day
-// that the calendar knows, by Moscow date, and "" before that.
+// Warning returns a sentence for the operator from 90 days before the last day of
+// the calendar on, by Moscow date, and "" before.
 func (c *Production) Warning(now time.Time) string {
 	left := c.last.n - DateOf(now.In(moscow)).n
 	switch {
 	case left < 0:
-		return fmt.Sprintf("the production calendar ended with %v: load the decree of the year", c.last)
+		return fmt.Sprintf("the production calendar ended on %v; load the decree of the year", c.last)
 	case left <= 90:
-		return fmt.Sprintf("the production calendar ends with %v, in %d days: load the decree of the next year", c.last, left)
+		return fmt.Sprintf("the production calendar ends on %v, in %d days; load the decree of the next year", c.last, left)
 	}
 	return ""
 }
 
-// Norm returns how many working days and hours a year has, at 40 hours a week.
-// The official norm is that of the calendar as planned: see [Production.Planned].
-func (c *Production) Norm(year int) (days, hours int, err error) {
-	first, last := c.index(NewDate(year, 1, 1)), c.index(NewDate(year, 12, 31))
-	if first < 0 || last >= len(c.kinds) || last < first {
-		return 0, 0, c.beyond(NewDate(year, 1, 1))
-	}
-	days = c.all.count(first, last+1)
-	return days, days*8 - c.short.count(first, last+1), nil
-}
-
-// Planned returns the calendar as decrees and law planned it: without days that
-// were declared off on top of that, by [Production.WithDaysOff] or the president.
-func (c *Production) Planned() *Production { return derive(c.decrees, nil) }
-
-// WithDaysOff returns a calendar with more days off: support's own, a region's.
-// Where one of them is no working day, nothing changes.
-func (c *Production) WithDaysOff(days ...Period) (*Production, error) {
+// withDaysOff returns a calendar with more days off. One that is not a working
+// day changes nothing.
+func (c *Production) withDaysOff(days ...Period) (*Production, error) {
 	for _, p := range days {
 		if err := p.check(); err != nil {
 			return nil, err
@@ -194,7 +179,7 @@ func (c *Production) WithDaysOff(days ...Period) (*Production, error) {
 	return derive(c.decrees, slices.Concat(c.off, days)), nil
 }
 
-// String says what the calendar covers and by which decrees.
+// String returns the first and the last day of the calendar and its decrees.
 func (c *Production) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "production calendar %v to %v", c.first, c.last)

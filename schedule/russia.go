@@ -5,19 +5,20 @@ import (
 	"time"
 )
 
-// Russia returns Russia's production calendar for 2019 to 2027, by Moscow date,
-// for a week of five days: derived from the government's decrees and from law,
-// with [PresidentialDays] off. The days off of single regions are not in it.
+// Russia returns Russia's production calendar of 2019 to 2027, by Moscow date, for
+// a week of five days: derived from the government's decrees and from law, with
+// the days that the president declared off in 2020 and 2021. It does not have
+// the days off of regions.
 func Russia() *Production { return russia() }
 
 var russia = sync.OnceValue(func() *Production {
-	return derive(russianDecrees(), PresidentialDays())
+	return derive(russianDecrees(), presidentialDays())
 })
 
-// russianDecrees holds all that does not follow from law. What law moves by
-// itself (article 112 of the Labor Code) is not in the decrees.
-func russianDecrees() []Decree {
-	return []Decree{
+// russianDecrees returns all that does not follow from law. What law itself moves
+// (article 112 of the Labor Code) is not in the decrees.
+func russianDecrees() []decree {
+	return []decree{
 		{2019, "1163", NewDate(2018, 10, 1), moves(2019, 105, 502, 106, 503, 223, 510)},
 		{2020, "875", NewDate(2019, 7, 10), moves(2020, 104, 504, 105, 505)},
 		{2021, "1648", NewDate(2020, 10, 10), moves(2021, 102, 1105, 103, 1231, 220, 222)},
@@ -30,19 +31,19 @@ func russianDecrees() []Decree {
 	}
 }
 
-// moves reads pairs of days, from and to, each as month*100 + day.
-func moves(year int, days ...int) []Move {
+// moves converts pairs of days, from and to, each as month*100 + day.
+func moves(year int, days ...int) []move {
 	date := func(md int) Date { return NewDate(year, time.Month(md/100), md%100) }
-	var ms []Move
+	var ms []move
 	for i := 0; i+1 < len(days); i += 2 {
-		ms = append(ms, Move{date(days[i]), date(days[i+1])})
+		ms = append(ms, move{date(days[i]), date(days[i+1])})
 	}
 	return ms
 }
 
-// PresidentialDays returns the days that the president declared off in 2020 and
-// 2021. They are part of [Russia]; [Production.Planned] is without them.
-func PresidentialDays() []Period {
+// presidentialDays returns the days that the president declared off in 2020 and
+// 2021.
+func presidentialDays() []Period {
 	return []Period{
 		{NewDate(2020, 3, 30), NewDate(2020, 4, 3), "president's decree 206"},
 		{NewDate(2020, 4, 4), NewDate(2020, 4, 30), "president's decree 239"},
@@ -54,8 +55,8 @@ func PresidentialDays() []Period {
 	}
 }
 
-// holiday returns the name of the public holiday that a date always is, and ""
-// for all others (article 112).
+// holiday returns the name of the public holiday on a date (article 112), "" if
+// there is none.
 func holiday(d Date) string {
 	_, m, dd := d.Date()
 	switch {

@@ -7,23 +7,23 @@ import (
 	"github.com/aspupdate/aspupdate/version"
 )
 
-// A Sighting says that a version was there, and since when it is known to be.
+// A Sighting is a version on the server.
 type Sighting struct {
 	Version version.Version
 
-	// Seen is when it was first seen on the server; zero if that is not known,
-	// as on the first look ever. It makes a difference, since a number alone
-	// never tells a scheduled version from an unscheduled one (R6).
+	// Seen is when the version was first seen; zero if that is unknown, as on
+	// the first check ever. It matters because a number alone does not show
+	// whether a version is scheduled (R6).
 	Seen time.Time
 }
 
-// State is how things stand with the releases expected.
+// State is the state of the expected releases.
 type State uint8
 
 // The states.
 const (
 	UpToDate State = iota // all that was expected is there
-	Due                   // a release is due, and has some grace left
+	Due                   // a release is due, and its grace has not passed
 	Late                  // it did not come: the testers have not passed it (R5)
 )
 
@@ -43,13 +43,12 @@ func (s State) String() string {
 // Status is what [Calendar.Status] returns.
 type Status struct {
 	State   State
-	Since   time.Time       // since when the release is due or late; zero if up to date
-	Missing Release         // the first expected release that did not come; zero if up to date
-	Latest  version.Version // the newest one seen that is no beta
-	Next    Release         // the next one that is not due yet; zero if the data do not reach so far
+	Since   time.Time // since when the release is due or late; zero if up to date
+	Missing Release   // the first expected release that did not come; zero if up to date
+	Next    Release   // the next one that is not due yet; zero beyond the data
 }
 
-// String says it in one line.
+// String returns the status in one line.
 func (s Status) String() string {
 	text := s.State.String()
 	if s.State != UpToDate {
@@ -61,57 +60,23 @@ func (s Status) String() string {
 	return text
 }
 
-// early is how long before its time a release may come.
-const early = 12 * time.Hour
-
-// Status tells whether the releases that are due at a time have come, from the
-// versions that were seen until then, in any order.
+// Status reports whether the releases that are due at a time have come, by the
+// versions seen until then, in any order.
 //
-// A release has come if any version was first seen at, after, or up to 12 hours before
-// its time; or if a version whose time is not known has its number or a later
-// one. A version that nobody expected is therefore never an anomaly (R6), and a
-// 300 on the third Wednesday will do though there never was a 200. Betas and
-// sightings later than now do not count. With no sighting at all, just the last
-// release that was due is missing.
+// A release has come if any version was first seen up to 12 hours before its
+// time or later, or if a version whose time is unknown has its number or a later
+// one. So an unscheduled version is no anomaly (R6), and 300 on the third
+// Wednesday is enough even if there never was a 200. Betas and sightings later
+// than now are ignored. Without sightings only the last release that was due is
+// missing.
 func (c Calendar) Status(now time.Time, seen ...Sighting) (Status, error) {
 	c, err := c.filled(now)
 	if err != nil {
 		return Status{}, err
 	}
 	var s Status
-	var latestTime time.Time
-	var untimed version.Version
-	for _, x := range seen {
-		if _, beta := x.Version.Beta(); beta || x.Version.IsZero() || x.Seen.After(now) {
-			continue
-		}
-		if x.Version.Compare(s.Latest) > 0 {
-			s.Latest = x.Version
-		}
-		if x.Seen.IsZero() && x.Version.Compare(untimed) > 0 {
-			untimed = x.Version
-		}
-		if x.Seen.After(latestTime) {
-			latestTime = x.Seen
-		}
-	}
-
-	// From the last one that is due back to the first one that is there.
-	for r, err := range c.Before(now.Add(1)) {
-		if err != nil {
-			if s.Missing.IsZero() {
-				return Status{}, err
-			}
-			break // late since the beginning of the data, or longer
-		}
-		seenSince := !latestTime.IsZero() && !latestTime.Before(r.Due.Add(-early))
-		if seenSince || untimed.Compare(r.Version) >= 0 {
-			break
-		}
-		s.Missing = r
-		if s.Latest.IsZero() {
-			break
-		}
+	if s.Missing, err = c.missing(now, newArrivals(now, seen)); err != nil {
+		return Status{}, err
 	}
 	if !s.Missing.IsZero() {
 		s.State, s.Since = Due, s.Missing.Due
@@ -128,6 +93,56 @@ func (c Calendar) Status(now time.Time, seen ...Sighting) (Status, error) {
 	return s, nil
 }
 
+// arrivals summarizes sightings.
+type arrivals struct {
+	any     bool
+	last    time.Time       // when the last one was first seen, of those with a time
+	untimed version.Version // the newest one without a time
+}
+
+func newArrivals(now time.Time, seen []Sighting) (a arrivals) {
+	for _, x := range seen {
+		if x.Version.IsBeta() || x.Version.IsZero() || x.Seen.After(now) {
+			continue
+		}
+		a.any = true
+		if x.Seen.IsZero() && x.Version.Compare(a.untimed) > 0 {
+			a.untimed = x.Version
+		}
+		if x.Seen.After(a.last) {
+			a.last = x.Seen
+		}
+	}
+	return a
+}
+
+// early is how long before its time a release may come.
+const early = 12 * time.Hour
+
+// cover reports whether r has come.
+func (a arrivals) cover(r Release) bool {
+	return !a.last.IsZero() && !a.last.Before(r.Due.Add(-early)) || a.untimed.Compare(r.Version) >= 0
+}
+
+// missing returns the first release of those due that has not come: it goes
+// back from the last one to one that has.
+func (c Calendar) missing(now time.Time, a arrivals) (missing Release, err error) {
+	for r, err := range c.Before(now.Add(1)) {
+		switch {
+		case err != nil && missing.IsZero():
+			return Release{}, err
+		case err != nil: // late since the data begin, or longer
+			return missing, nil
+		case a.cover(r):
+			return missing, nil
+		case !a.any:
+			return r, nil
+		}
+		missing = r
+	}
+	return missing, nil
+}
+
 // lateSince returns when a release that is due becomes late: "not on Wednesday
 // evening" (R5) is from midnight on.
 func (c Calendar) lateSince(r Release) time.Time {
@@ -137,25 +152,25 @@ func (c Calendar) lateSince(r Release) time.Time {
 	return DateOf(r.Due).AddDays(1).In(c.Zone)
 }
 
-// How often to look for a release.
+// Intervals of checks for a release.
 const (
-	lookSeldom = time.Hour
-	lookOften  = 5 * time.Minute
-	lookEarly  = 30 * time.Minute
+	checkSeldom = time.Hour
+	checkOften  = 5 * time.Minute
+	checkEarly  = 30 * time.Minute // before a release is due
 )
 
-// NextLook says when to look for releases again: every few minutes on the
-// evening of one (R1), from a little before it is due until it is there or late
-// (R5), and every hour otherwise. Beyond the data every hour must do.
-func (c Calendar) NextLook(now time.Time, seen ...Sighting) time.Time {
-	next := now.Add(lookSeldom)
+// NextCheck returns when to check for releases again: every five minutes from
+// half an hour before a release is due (R1) until it is there or late (R5), and
+// every hour otherwise, also beyond the data.
+func (c Calendar) NextCheck(now time.Time, seen ...Sighting) time.Time {
+	next := now.Add(checkSeldom)
 	st, err := c.Status(now, seen...)
-	switch early := st.Next.Due.Add(-lookEarly); {
+	switch begin := st.Next.Due.Add(-checkEarly); {
 	case err != nil:
-	case st.State == Due || !st.Next.IsZero() && !now.Before(early):
-		return now.Add(lookOften)
-	case !st.Next.IsZero() && early.Before(next):
-		return early
+	case st.State == Due || !st.Next.IsZero() && !now.Before(begin):
+		return now.Add(checkOften)
+	case !st.Next.IsZero() && begin.Before(next):
+		return begin
 	}
 	return next
 }

@@ -1,36 +1,35 @@
 package schedule
 
-// Workdays tells working days from days off.
+// Workdays is a calendar of working days and days off; the default is [Russia].
 //
-// An implementation must be safe for concurrent use and give one answer for one
-// date. Where it does not know, it returns an error that wraps [ErrBeyondData].
-// [Russia] is the one that is used where none is given.
+// Day must be safe for concurrent use and always return the same for a date. Its
+// error wraps [ErrBeyondData] where the calendar has no data.
 type Workdays interface {
 	Day(Date) (Day, error)
 }
 
-// A Day says what kind of day a date is.
+// A Day describes a date.
 type Day struct {
 	Kind  Kind
-	Short bool   // a working day that law makes an hour shorter
-	Note  string // for people, often empty: which holiday, moved from where, the eve of what
+	Short bool   // whether law makes it an hour shorter than other working days
+	Note  string // for people, often empty: the holiday, where it was moved from, the eve of what
 }
 
-// Kind is what a day is to those who work Monday to Friday.
+// Kind is what a day is to people who work Monday to Friday.
 type Kind uint8
 
 // The kinds of days.
 const (
-	Unknown        Kind = iota // the data do not reach so far
+	Unknown        Kind = iota // beyond the data
 	Workday                    // Monday to Friday
-	WorkingWeekend             // a Saturday or Sunday on which people work, by decree
+	WorkingWeekend             // a Saturday or Sunday that a decree makes a working day
 	Weekend
-	Holiday        // a public holiday, on whatever weekday
-	MovedDayOff    // off since a weekend or holiday was moved here, by law or decree
-	DeclaredDayOff // off for another reason: the president's decree, support's own day off
+	Holiday        // a public holiday, on any weekday
+	MovedDayOff    // a weekend day or holiday was moved here, by law or decree
+	DeclaredDayOff // off for another reason: the president's decree, the support's own day off
 )
 
-// Working reports whether people work on such a day.
+// Working reports whether k is a working day.
 func (k Kind) Working() bool { return k == Workday || k == WorkingWeekend }
 
 // String returns the kind in a few words.

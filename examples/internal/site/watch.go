@@ -125,7 +125,7 @@ func (s *Site) late(distribution string, seen []watch.Seen, now time.Time) (time
 func (s *Site) nextLook(now time.Time, distributions []string, seen []watch.Seen) time.Time {
 	var next time.Time
 	for _, d := range distributions {
-		if look := s.Config.Calendar.releases().NextLook(now, sightings(d, seen)...); next.IsZero() || look.Before(next) {
+		if look := s.Config.Calendar.releases().NextCheck(now, sightings(d, seen)...); next.IsZero() || look.Before(next) {
 			next = look
 		}
 	}
