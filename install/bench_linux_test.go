@@ -17,6 +17,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
+
+	"github.com/aspupdate/aspupdate/internal/process"
 )
 
 // selfExtracting makes an installer as makers of such make them: a script with
@@ -71,7 +73,7 @@ func BenchmarkRun(b *testing.B) {
 					if err := os.Mkdir(state, 0o700); err != nil {
 						return err
 					}
-					path, err := privateCopy(context.Background(), state, newID(), cmd.Path, cmd.SHA256, "")
+					path, err := privateCopy(context.Background(), state, process.NewRecord().ID, cmd.Path, cmd.SHA256, "")
 					if err != nil {
 						return err
 					}

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/aspupdate/aspupdate/internal/ctxio"
+	"github.com/aspupdate/aspupdate/internal/process"
 )
 
 // privatePrefix starts the names of the folders that hold private copies.
@@ -99,7 +100,7 @@ func copyFile(ctx context.Context, from, to string) (sum string, err error) {
 func removeCopies(state string) {
 	entries, _ := os.ReadDir(state)
 	for _, e := range entries {
-		if id, ok := strings.CutPrefix(e.Name(), privatePrefix); ok && validID(id) {
+		if id, ok := strings.CutPrefix(e.Name(), privatePrefix); ok && process.ValidID(id) {
 			_ = os.RemoveAll(filepath.Join(state, e.Name()))
 		}
 	}

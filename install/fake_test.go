@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/aspupdate/aspupdate/internal/process"
 )
 
 // fakeRole is set for a copy of the test binary that is to play a part.
@@ -180,6 +182,11 @@ func awaitPID(t *testing.T, file string) int {
 		}
 	})
 	return pid
+}
+
+func alive(pid int) bool {
+	_, ok := process.Lookup(pid)
+	return ok
 }
 
 // put makes an empty file, which a fake installer waits for.

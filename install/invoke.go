@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"regexp"
 	"runtime"
 	"slices"
@@ -20,6 +22,19 @@ type invocation struct {
 	env  []string // added to the command's
 	// ownLog reports that the installer was told to write the log.
 	ownLog bool
+}
+
+// command returns what starts the private copy at path with its output in log.
+func (inv invocation) command(c Command, path string, log *os.File) *exec.Cmd {
+	cmd := exec.Command(inv.argv[0], inv.argv[1:]...)
+	cmd.Dir = c.Dir
+	if cmd.Dir == "" {
+		cmd.Dir = filepath.Dir(path)
+	}
+	cmd.Env = append(append([]string{}, c.Env...), inv.env...) // not nil, which would be the environment of this process
+	cmd.Stdout, cmd.Stderr = log, log
+	setLine(cmd, inv.line)
+	return cmd
 }
 
 // A target is what an invocation depends on but for the command. It is all

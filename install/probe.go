@@ -7,8 +7,11 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"os/exec"
 	"regexp"
 	"time"
+
+	"github.com/aspupdate/aspupdate/internal/process"
 )
 
 // A Probe takes one look at the application through the maintenance path.
@@ -148,33 +151,34 @@ type CommandProbe struct {
 func (p CommandProbe) Version(ctx context.Context) (string, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, orDefault(p.Timeout, probeTimeout), context.DeadlineExceeded)
 	defer cancel()
-	env := p.Env
-	if env == nil {
-		env = BaseEnv()
-	}
 	var out head
-	t, err := launch(ctx, program{argv: append([]string{p.Path}, p.Args...), dir: p.Dir, env: env, id: newID(), stdout: &out})
+	cmd := exec.Command(p.Path, p.Args...)
+	cmd.Dir, cmd.Env, cmd.Stdout, cmd.WaitDelay = p.Dir, p.Env, &out, time.Second
+	if cmd.Env == nil {
+		cmd.Env = BaseEnv()
+	}
+	t, err := process.Start(cmd, process.NewRecord(), nil)
+	if t != nil {
+		defer t.Close()
+	}
 	if err != nil {
 		return "", fmt.Errorf("the probe %s could not be started: %w", p.Path, err)
 	}
-	defer t.close()
-	if err = t.release(); err == nil {
-		select {
-		case <-t.exited():
-		case <-ctx.Done():
-			err = context.Cause(ctx)
-		}
+	select {
+	case <-t.Exited():
+	case <-ctx.Done():
+		err = context.Cause(ctx)
 	}
-	// Whatever it started ends with it. Only then has all output arrived.
-	if endErr := t.end(); endErr != nil {
+	// Everything that it started ends with it. Only then has all output arrived.
+	if endErr := t.End(); endErr != nil {
 		return "", fmt.Errorf("the probe %s: %w", p.Path, errors.Join(err, endErr))
 	}
-	<-t.exited()
+	<-t.Exited()
 	if err != nil {
 		return "", fmt.Errorf("the probe %s was ended: %w", p.Path, err)
 	}
-	if code, _, _ := t.result(); code != 0 {
-		return "", fmt.Errorf("the probe %s exited with code %d instead of 0", p.Path, code)
+	if exit, _ := t.Exit(); exit.Code != 0 {
+		return "", fmt.Errorf("the probe %s exited with code %d instead of 0", p.Path, exit.Code)
 	}
 	version, err := firstLine(out.b)
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/aspupdate/aspupdate/internal/durable"
 	"github.com/aspupdate/aspupdate/internal/lock"
+	"github.com/aspupdate/aspupdate/internal/process"
 )
 
 const (
@@ -19,27 +20,21 @@ const (
 	recordFormat = 1
 )
 
-// record is what the next process needs to find an installer. It is written
-// before the start, and again with the process's number right after it: in
-// the moment between the two the installer is found by the run's id, which it
-// has in its environment (Linux) or in the name of its job (Windows).
+// record is what the next process needs to find an installer and to settle its
+// run. It is written when package process says so.
 type record struct {
-	Format        int           `json:"format"`
-	ID            string        `json:"id"`
-	Path          string        `json:"path"` // as the caller named it
-	Copy          string        `json:"copy"` // what runs
-	SHA256        string        `json:"sha256"`
-	Kind          Kind          `json:"kind,omitempty"`
-	Codes         Codes         `json:"codes,omitempty"` // what the exit code means
-	Uninstall     bool          `json:"uninstall,omitempty"`
-	Log           string        `json:"log"`
-	OwnLog        string        `json:"own_log,omitempty"`
-	Started       time.Time     `json:"started"`
-	Deadline      time.Duration `json:"deadline_ns"`
-	LeavesRunning bool          `json:"leaves_running,omitempty"`
-	Group         string        `json:"group,omitempty"` // Linux: the control group of the run, where there can be one
-	PID           int           `json:"pid,omitempty"`   // 0: not known to have been started
-	Birth         string        `json:"birth,omitempty"` // when PID was started, in the system's terms: numbers are used again
+	process.Record               // its Program is the private copy that runs
+	Format         int           `json:"format"`
+	Path           string        `json:"path"` // as the caller named it
+	SHA256         string        `json:"sha256"`
+	Kind           Kind          `json:"kind,omitempty"`
+	Codes          Codes         `json:"codes,omitempty"` // what the exit code means
+	Uninstall      bool          `json:"uninstall,omitempty"`
+	Log            string        `json:"log"`
+	OwnLog         string        `json:"own_log,omitempty"`
+	Started        time.Time     `json:"started"`
+	Deadline       time.Duration `json:"deadline_ns"`
+	LeavesRunning  bool          `json:"leaves_running,omitempty"`
 }
 
 func (r Runner) recordPath() string { return filepath.Join(r.State, recordName) }
@@ -65,7 +60,7 @@ func (r Runner) readRecord() (rec record, ok bool, err error) {
 	if err := json.Unmarshal(b, &rec); err != nil {
 		return record{}, false, fmt.Errorf("the record %s of an earlier run is damaged (%w); make sure by hand that no installer runs, then move it away", r.recordPath(), err)
 	}
-	if rec.Format != recordFormat || !validID(rec.ID) {
+	if rec.Format != recordFormat || !process.ValidID(rec.ID) {
 		return record{}, false, fmt.Errorf("the record %s of an earlier run has format %d, this program knows %d; settle it with the program that wrote it", r.recordPath(), rec.Format, recordFormat)
 	}
 	return rec, true, nil
@@ -104,17 +99,4 @@ func (r Runner) lock() (unlock func(), err error) {
 		return nil, err
 	}
 	return func() { _ = l.Unlock() }, nil
-}
-
-// validID keeps a record from naming what is not ours.
-func validID(id string) bool {
-	if len(id) != 32 {
-		return false
-	}
-	for _, c := range id {
-		if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
-			return false
-		}
-	}
-	return true
 }

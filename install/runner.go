@@ -2,14 +2,13 @@ package install
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
+
+	"github.com/aspupdate/aspupdate/internal/process"
 )
 
 // A Runner runs installers, one at a time. Several runners may share a state
@@ -84,14 +83,17 @@ func (r Runner) Run(ctx context.Context, cmd Command) (Outcome, error) {
 	removeCopies(r.State)
 
 	rec := record{
-		Format: recordFormat, ID: newID(), Path: c.Path, SHA256: c.SHA256, Log: c.Log, LeavesRunning: c.LeavesRunning,
+		Record: process.NewRecord(), Format: recordFormat, Path: c.Path, SHA256: c.SHA256, Log: c.Log, LeavesRunning: c.LeavesRunning,
 	}
-	if rec.Copy, err = privateCopy(ctx, r.State, rec.ID, c.Path, c.SHA256, c.Entry); err != nil {
+	if r.noGroup {
+		rec.Group = ""
+	}
+	if rec.Program, err = privateCopy(ctx, r.State, rec.ID, c.Path, c.SHA256, c.Entry); err != nil {
 		return fail(err)
 	}
 	r.event(Event{Kind: EventVerified, Path: c.Path, Elapsed: r.now().Sub(started), Text: "the installer has the expected SHA-256"})
-	if c, err = c.resolve(rec.Copy); err == nil {
-		err = c.rights(rec.Copy, r.rights())
+	if c, err = c.resolve(rec.Program); err == nil {
+		err = c.rights(rec.Program, r.rights())
 	}
 	if err == nil && ctx.Err() != nil { // better not started than ended in its first moment
 		err = context.Cause(ctx)
@@ -174,7 +176,7 @@ func (r Runner) runCopy(ctx context.Context, c Command, rec record) (Outcome, er
 	if rec.Log == "" {
 		rec.Log = filepath.Join(r.State, rec.Started.Format("20060102T150405Z")+"-"+rec.ID[:8]+".log")
 	}
-	inv, err := c.invoke(rec.Copy, ownLog(rec.Log))
+	inv, err := c.invoke(rec.Program, ownLog(rec.Log))
 	if err != nil {
 		return Outcome{}, err
 	}
@@ -188,32 +190,25 @@ func (r Runner) runCopy(ctx context.Context, c Command, rec record) (Outcome, er
 	if err != nil {
 		return Outcome{}, err
 	}
-	if !r.noGroup {
-		rec.Group = groupPath(rec.ID)
+	t, err := process.Start(inv.command(c, rec.Program, log), rec.Record, func(tree process.Record) error {
+		rec.Record = tree
+		return r.writeRecord(rec)
+	})
+	_ = log.Close() // the installer writes to the file by itself
+	if t != nil {
+		defer t.Close()
 	}
-	if err := r.writeRecord(rec); err != nil {
-		return Outcome{}, errors.Join(err, log.Close(), r.removeRecord())
-	}
-	dir := c.Dir
-	if dir == "" {
-		dir = filepath.Dir(rec.Copy)
-	}
-	t, err := launch(ctx, program{argv: inv.argv, line: inv.line, dir: dir, env: slices.Concat(c.Env, inv.env), id: rec.ID, group: rec.Group, stdout: log, stderr: log})
-	// From here on the installer writes to the file by itself.
-	_ = log.Close()
-	if err != nil {
+	switch {
+	case err != nil && t == nil:
 		return Outcome{}, errors.Join(fmt.Errorf("the installer could not be started: %w", err), r.removeRecord())
-	}
-	defer t.close()
-	rec.PID, rec.Birth = t.pid(), t.birth()
-	if err := errors.Join(r.writeRecord(rec), t.release()); err != nil {
-		// A disk that takes no record takes no installation either: better
-		// ended now than half done.
+	case err != nil:
+		// A disk without space for a record has none for an installation: it
+		// was ended at once rather than half done.
 		out := Outcome{Status: Unknown, Meaning: "ended right after its start", Started: rec.Started, Log: rec.Log, Next: nextProbe}
-		if endErr := t.end(); endErr != nil {
-			return out, errors.Join(err, endErr)
+		if endErr := t.End(); endErr != nil {
+			return out, err
 		}
-		<-t.exited()
+		<-t.Exited()
 		return out, errors.Join(err, r.removeRecord())
 	}
 	shown := follow(rec.Log, logged, r.Output)
@@ -244,53 +239,37 @@ func (r Runner) runCopy(ctx context.Context, c Command, rec record) (Outcome, er
 // waitOrEnd waits until the run is over, or ends it when the deadline or the
 // context says so. The cause is nil if it came to its own end; endErr tells
 // that processes are left.
-func (r Runner) waitOrEnd(ctx context.Context, c Command, rec record, t *tree) (cause, endErr error) {
+func (r Runner) waitOrEnd(ctx context.Context, c Command, rec record, t *process.Tree) (cause, endErr error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, c.Deadline, fmt.Errorf("%w: the installer was not done after %s", ErrTimeout, c.Deadline))
 	defer cancel()
 	select {
-	case <-t.exited():
+	case <-t.Exited():
 		if c.LeavesRunning {
 			return nil, nil
 		}
 		quiet, done := context.WithTimeout(ctx, lingerGrace)
-		cause, err := waitGone(quiet, t.count)
+		cause, err := process.Poll(quiet, t.Alive)
 		done()
 		if cause != nil {
-			n, _ := t.count()
+			left, _ := t.Members()
 			r.event(Event{
 				Kind: EventLingering, Path: c.Path, Log: rec.Log, Elapsed: r.now().Sub(rec.Started),
-				Text: fmt.Sprintf("the installer has ended, %d processes that it started have not: waiting for them", n),
+				Text: fmt.Sprintf("the installer has ended, %d processes that it started have not: waiting for them", len(left)),
 			})
-			cause, err = waitGone(ctx, t.count)
+			cause, err = process.Poll(ctx, t.Alive)
 		}
 		if cause == nil {
 			return nil, err
 		}
-		return cause, t.end()
+		return cause, t.End()
 	case <-ctx.Done():
 		cause = context.Cause(ctx)
 	}
-	if err := t.end(); err != nil {
+	if err := t.End(); err != nil {
 		return cause, err
 	}
-	<-t.exited()
+	<-t.Exited()
 	return cause, nil
-}
-
-// waitGone polls until count says 0. The cause is that for which ctx ended
-// first; err tells that counting failed.
-func waitGone(ctx context.Context, count func() (int, error)) (cause, err error) {
-	for pause := 5 * time.Millisecond; ; pause = min(2*pause, 250*time.Millisecond) {
-		n, err := count()
-		if err != nil || n == 0 {
-			return nil, err
-		}
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx), nil
-		case <-time.After(pause):
-		}
-	}
 }
 
 const (
@@ -299,9 +278,9 @@ const (
 )
 
 // outcome classifies a run that is over. cause tells why it was ended by us.
-func (c Command) outcome(t *tree, cause error) Outcome {
-	code, signaled, exited := t.result()
-	out := Outcome{Code: code, Next: nextProbe}
+func (c Command) outcome(t *process.Tree, cause error) Outcome {
+	exit, exited := t.Exit()
+	out := Outcome{Code: exit.Code, Next: nextProbe}
 	switch {
 	case errors.Is(cause, ErrTimeout), errors.Is(cause, context.DeadlineExceeded):
 		out.Status, out.Meaning = TimedOut, "ended at its deadline"
@@ -309,10 +288,10 @@ func (c Command) outcome(t *tree, cause error) Outcome {
 		out.Status, out.Meaning = Canceled, "ended because the run was canceled"
 	case !exited:
 		out.Status, out.Meaning = Unknown, "its exit code could not be read"
-	case signaled:
-		out.Status, out.Meaning = Failed, fmt.Sprintf("killed from outside by signal %d", code-128)
+	case exit.Signaled:
+		out.Status, out.Meaning = Failed, fmt.Sprintf("killed from outside by signal %d", exit.Code-128)
 	default:
-		v := c.verdict(code)
+		v := c.verdict(exit.Code)
 		out.Status, out.Meaning, out.Next = v.Status, v.Meaning, v.Next
 	}
 	return out
@@ -366,11 +345,4 @@ func (r Runner) event(e Event) {
 	}
 	e.Time = r.now()
 	r.Observe(e)
-}
-
-// newID returns the name of a run. It is no secret, only unique.
-func newID() string {
-	var b [16]byte
-	_, _ = rand.Read(b[:]) // never fails, says its documentation
-	return hex.EncodeToString(b[:])
 }

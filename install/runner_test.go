@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/aspupdate/aspupdate/internal/process"
 )
 
 func TestRunTellsTheOutcome(t *testing.T) {
@@ -120,7 +122,7 @@ func TestPrivateCopyIsPrivate(t *testing.T) {
 	state := t.TempDir()
 	src := filepath.Join(t.TempDir(), "setup.sh")
 	require.NoError(t, os.WriteFile(src, []byte("#!/bin/sh\n"), 0o644))
-	copied, err := privateCopy(t.Context(), state, newID(), src, sumOf(t, src), "")
+	copied, err := privateCopy(t.Context(), state, process.NewRecord().ID, src, sumOf(t, src), "")
 	require.NoError(t, err)
 	require.Equal(t, "setup.sh", filepath.Base(copied))
 	if runtime.GOOS != "windows" {
@@ -133,7 +135,7 @@ func TestPrivateCopyIsPrivate(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(errors.New("enough"))
-	_, err = privateCopy(ctx, state, newID(), src, sumOf(t, src), "")
+	_, err = privateCopy(ctx, state, process.NewRecord().ID, src, sumOf(t, src), "")
 	require.ErrorContains(t, err, "enough")
 	left, err := os.ReadDir(state)
 	require.NoError(t, err)
@@ -216,7 +218,7 @@ func TestRunRefuses(t *testing.T) {
 
 func TestInstallerSeesOnlyWhatItIsGiven(t *testing.T) {
 	t.Setenv("ASPUPDATE_FTP_PASSWORD", "hunter2")
-	t.Setenv(marker, "an outer run")
+	t.Setenv("ASPUPDATE_RUN", "an outer run")
 	r, _ := newRunner(t)
 	cmd := fake(t, "env", "stdin", "pwd")
 	out, err := r.Run(t.Context(), cmd)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/aspupdate/aspupdate/internal/process"
 )
 
 // serviceLimit is how long the installer service may take to come to an end
@@ -17,21 +19,12 @@ var errService = errors.New("the service of Windows Installer is still at work")
 
 const nextService = "wait until no installation is in progress on this machine, then call Settle"
 
-// countService counts the installer service as one process while it works.
-func countService() (int, error) {
-	busy, err := serviceBusy()
-	if busy {
-		return 1, err
-	}
-	return 0, err
-}
-
 // awaitService waits for the service after a run that was cut short. That ctx
 // has ended is why it is called.
 func awaitService(limit time.Duration) error {
 	ctx, cancel := context.WithTimeout(context.Background(), orDefault(limit, serviceLimit))
 	defer cancel()
-	cause, err := waitGone(ctx, countService)
+	cause, err := process.Poll(ctx, serviceBusy)
 	if cause != nil {
 		return errService
 	}

@@ -2,7 +2,12 @@
 
 package install
 
+import "os/exec"
+
 // serviceBusy reports false: only Windows has such a service.
 func serviceBusy() (bool, error) { return false, nil }
 
 func msiexec() string { return "msiexec" }
+
+// setLine does nothing: only Windows has command lines.
+func setLine(*exec.Cmd, string) {}

@@ -2,8 +2,10 @@ package install
 
 import (
 	"errors"
+	"os/exec"
 	"path/filepath"
 	"runtime"
+	"syscall"
 
 	"golang.org/x/sys/windows"
 )
@@ -45,3 +47,6 @@ func msiexec() string {
 	}
 	return filepath.Join(dir, "msiexec.exe")
 }
+
+// setLine makes line the whole command line of cmd, if it is not empty.
+func setLine(cmd *exec.Cmd, line string) { cmd.SysProcAttr = &syscall.SysProcAttr{CmdLine: line} }

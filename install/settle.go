@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/aspupdate/aspupdate/internal/process"
 )
 
 // A Finding is what [Runner.Settle] found.
@@ -60,11 +62,11 @@ func (r Runner) Settle(ctx context.Context) (Settlement, error) {
 	if !pending {
 		return Settlement{Found: Nothing}, nil
 	}
-	t, err := find(rec)
+	t, err := process.Find(rec.Record)
 	if err != nil {
 		return fail(Running, err, "it may still run; settle again")
 	}
-	defer t.close()
+	defer t.Close()
 	found, err := r.settle(ctx, rec, t)
 	if err != nil {
 		return fail(found, err, "it may still run; settle again, or end it by hand")
@@ -81,9 +83,9 @@ func (r Runner) Settle(ctx context.Context) (Settlement, error) {
 	if found == Ended {
 		s.Outcome.Status, s.Outcome.Meaning = TimedOut, "ended past its deadline"
 	}
-	if code, ok := t.foundCode(); ok && found == Finished {
-		v := Command{Codes: rec.Codes, Uninstall: rec.Uninstall}.verdict(code)
-		s.Outcome.Status, s.Outcome.Code, s.Outcome.Meaning = v.Status, code, v.Meaning
+	if exit, ok := t.Exit(); ok && found == Finished {
+		v := Command{Codes: rec.Codes, Uninstall: rec.Uninstall}.verdict(exit.Code)
+		s.Outcome.Status, s.Outcome.Code, s.Outcome.Meaning = v.Status, exit.Code, v.Meaning
 	}
 	if found != Gone {
 		s.Outcome.Duration = r.now().Sub(rec.Started)
@@ -96,30 +98,30 @@ func (r Runner) Settle(ctx context.Context) (Settlement, error) {
 var errPastDeadline = errors.New("past its deadline")
 
 // settle waits for the tree of rec, or ends it when its time is up.
-func (r Runner) settle(ctx context.Context, rec record, t *tree) (Finding, error) {
-	count := t.count
+func (r Runner) settle(ctx context.Context, rec record, t *process.Tree) (Finding, error) {
+	alive := t.Alive
 	if rec.LeavesRunning {
-		count = t.countRoot
+		alive = t.RootAlive
 	}
 	if rec.Kind.worksInService() {
 		// The service may be at work for someone else. To wait is right all the same.
-		ours := count
-		count = func() (int, error) {
-			n, err := ours()
-			m, serviceErr := countService()
-			return n + m, errors.Join(err, serviceErr)
+		ours := alive
+		alive = func() (bool, error) {
+			yes, err := ours()
+			busy, serviceErr := serviceBusy()
+			return yes || busy, errors.Join(err, serviceErr)
 		}
 	}
-	n, err := count()
+	yes, err := alive()
 	if err != nil {
 		return Running, err
 	}
-	if n == 0 {
+	if !yes {
 		return Gone, nil
 	}
-	if t.frozen() {
+	if t.Suspended() {
 		// It never ran, and nobody is left to let it run.
-		return Gone, t.end()
+		return Gone, t.End()
 	}
 	// A clock that was set back does not make the deadline longer.
 	left := min(rec.Started.Add(rec.Deadline).Sub(r.now()), rec.Deadline)
@@ -129,7 +131,7 @@ func (r Runner) settle(ctx context.Context, rec record, t *tree) (Finding, error
 	})
 	wait, cancel := context.WithTimeoutCause(ctx, left, errPastDeadline)
 	defer cancel()
-	switch cause, err := waitGone(wait, count); {
+	switch cause, err := process.Poll(wait, alive); {
 	case err != nil:
 		return Running, err
 	case cause == nil:
@@ -137,7 +139,7 @@ func (r Runner) settle(ctx context.Context, rec record, t *tree) (Finding, error
 	case !errors.Is(cause, errPastDeadline):
 		return Running, cause
 	}
-	if err := t.end(); err != nil {
+	if err := t.End(); err != nil {
 		return Running, err
 	}
 	if rec.Kind.worksInService() {

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/aspupdate/aspupdate/internal/process"
 )
 
 // orphan starts an updater with an installer of the steps, waits until the
@@ -119,11 +121,11 @@ func TestSettleOfADeadInstallerIsUnknown(t *testing.T) {
 	rec, _, err := r.readRecord()
 	require.NoError(t, err)
 	require.Eventually(t, func() bool { // Windows may count a process a moment longer than it lives
-		tree, err := find(rec)
+		tree, err := process.Find(rec.Record)
 		require.NoError(t, err)
-		defer tree.close()
-		n, err := tree.count()
-		return err == nil && n == 0 && !alive(pid)
+		defer tree.Close()
+		left, err := tree.Alive()
+		return err == nil && !left && !alive(pid)
 	}, time.Minute, 5*time.Millisecond)
 	s, err := r.Settle(t.Context())
 	require.NoError(t, err)
@@ -146,8 +148,8 @@ func TestSettleSparesWhoeverHasTheNumberNow(t *testing.T) {
 	for _, birth := range []string{"", "nonsense", "another-boot/1", bornEarlier(pid)} {
 		for _, leaves := range []bool{false, true} {
 			require.NoError(t, r.writeRecord(record{
-				Format: recordFormat, ID: newID(), Path: "setup.exe", Started: time.Now().Add(-time.Hour), Deadline: time.Minute,
-				PID: pid, Birth: birth, LeavesRunning: leaves,
+				Record: process.Record{ID: process.NewRecord().ID, PID: pid, Birth: birth},
+				Format: recordFormat, Path: "setup.exe", Started: time.Now().Add(-time.Hour), Deadline: time.Minute, LeavesRunning: leaves,
 			}))
 			s, err := r.Settle(t.Context())
 			require.NoError(t, err)
@@ -182,7 +184,7 @@ func TestADamagedOrNewerRecordBlocksAndStays(t *testing.T) {
 
 func TestCopiesOfACrashBeforeTheRecordAreSwept(t *testing.T) {
 	r, _ := newRunner(t)
-	left := filepath.Join(r.State, privatePrefix+newID())
+	left := filepath.Join(r.State, privatePrefix+process.NewRecord().ID)
 	require.NoError(t, os.MkdirAll(left, 0o700))
 	require.NoError(t, os.WriteFile(filepath.Join(left, "setup.exe"), []byte("x"), 0o500))
 	_, err := r.Run(t.Context(), fake(t))

@@ -1,20 +1,120 @@
 package install
 
 import (
+	"context"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/aspupdate/aspupdate/internal/process"
+	"github.com/aspupdate/aspupdate/internal/realtest"
 )
 
 // bornEarlier is the birth of a process that had the number before.
 func bornEarlier(pid int) string {
-	p, _ := readProcess(pid)
-	return bootID() + "/" + strconv.FormatUint(p.start-1, 10)
+	p, _ := process.Lookup(pid)
+	boot, start, _ := strings.Cut(p.Birth, "/")
+	n, _ := strconv.Atoi(start)
+	return boot + "/" + strconv.Itoa(n-1)
+}
+
+// requireGroups skips where this process may make no control group.
+func requireGroups(t *testing.T) {
+	t.Helper()
+	dir := process.NewRecord().Group
+	if dir == "" {
+		realtest.Skip(t, "no control groups of version 2 here")
+	}
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		realtest.Skip(t, "no control group can be made here: %v", err)
+	}
+	require.NoError(t, os.Remove(dir))
+}
+
+func TestCancelLeavesNoProcessWithoutGroups(t *testing.T) { cancelLeavesNoProcess(t, true) }
+
+// forgetful leaves a process with a session of its own, without its parent and
+// without a variable that tells whose it is.
+func forgetful(dir string) []string {
+	return []string{"pid=" + filepath.Join(dir, "a"), "child=0", "pid=" + filepath.Join(dir, "b"), "bare-daemon=0", "pid=" + filepath.Join(dir, "c"), "hang"}
+}
+
+func TestAGroupHoldsWhatForgetsWhoseItIs(t *testing.T) {
+	requireGroups(t)
+	for _, noGroup := range []bool{false, true} {
+		steps := forgetful(t.TempDir())
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		r, _ := newRunner(t)
+		r.noGroup = noGroup
+		cmd := fake(t, steps...)
+		done := make(chan error, 1)
+		go func() {
+			_, err := r.Run(ctx, cmd)
+			done <- err
+		}()
+		all := pids(t, steps)
+		if noGroup { // the hazard: nothing tells that it is the installer's
+			require.NoError(t, <-done)
+			require.True(t, alive(all[2]))
+			continue
+		}
+		select {
+		case err := <-done:
+			t.Fatalf("the run ended before its last process: %v", err)
+		case <-time.After(lingerGrace):
+		}
+		cancel()
+		require.ErrorIs(t, <-done, context.Canceled)
+		requireDead(t, all...)
+		requireClean(t, r)
+	}
+}
+
+func TestSettleFindsTheGroupOfADeadRunner(t *testing.T) {
+	requireGroups(t)
+	for _, recorded := range []bool{true, false} {
+		steps := forgetful(t.TempDir())
+		r, _ := orphan(t, steps...)
+		all := pids(t, steps)
+		rec, _, err := r.readRecord()
+		require.NoError(t, err)
+		require.DirExists(t, rec.Group)
+		if !recorded { // it died after the start and before the number was recorded
+			rec.PID, rec.Birth = 0, ""
+			require.NoError(t, r.writeRecord(rec))
+		}
+		r.Now = func() time.Time { return time.Now().Add(DefaultDeadline + time.Minute) }
+		s, err := r.Settle(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, Ended, s.Found)
+		requireDead(t, all...)
+		require.NoDirExists(t, rec.Group)
+		requireClean(t, r)
+	}
+}
+
+// R11: a process that starts another and ends, a hundred times over, is never
+// seen in two looks: it is the kernel that knows that somebody is at work.
+func TestARelayOfProcessesIsWaitedFor(t *testing.T) {
+	requireGroups(t)
+	dir := t.TempDir()
+	mark, relay := filepath.Join(dir, "mark"), filepath.Join(dir, "relay")
+	require.NoError(t, os.WriteFile(relay, []byte(`#!/bin/sh
+[ "$1" = 0 ] && exec touch "$2"
+/usr/bin/env -i /usr/bin/setsid /bin/sh "$0" $(($1 - 1)) "$2" &
+`), 0o700))
+	r, _ := newRunner(t)
+	_, err := r.Run(t.Context(), Command{Path: "/bin/sh", SHA256: sumOf(t, "/bin/sh"), Args: []string{relay, "100", mark}, Env: fakeEnv(), Deadline: time.Minute})
+	require.NoError(t, err)
+	require.FileExists(t, mark)
+	requireClean(t, r)
 }
 
 // The updater died after the start and before the number was recorded.
@@ -35,25 +135,6 @@ func TestAnUnrecordedInstallerIsFoundByItsMarker(t *testing.T) {
 	}
 }
 
-// What was known by its parent alone counts until it has ended, even if the
-// parent ends first.
-func TestTheEndWaitsForWhatItHasSeen(t *testing.T) {
-	mark := filepath.Join(t.TempDir(), "a")
-	f := fake(t, "pid="+mark, "hang")
-	cmd := exec.Command(f.Path, f.Args...)
-	cmd.Env = f.Env
-	require.NoError(t, cmd.Start())
-	p, err := readProcess(awaitPID(t, mark))
-	require.NoError(t, err)
-	known := process{pid: p.pid, start: p.start}
-	other := process{pid: p.pid, start: p.start - 1} // whoever had the number before
-	require.Equal(t, []process{known}, withSeen([]process{p}, nil))
-	require.Equal(t, []process{known}, withSeen(nil, map[process]bool{known: true, other: true}))
-	require.NoError(t, cmd.Process.Kill())
-	require.Error(t, cmd.Wait())
-	require.Empty(t, withSeen(nil, map[process]bool{known: true}))
-}
-
 func TestAKilledInstallerIsAFailure(t *testing.T) {
 	r, _ := newRunner(t)
 	r.Observe = func(e Event) {
@@ -66,41 +147,4 @@ func TestAKilledInstallerIsAFailure(t *testing.T) {
 	require.Equal(t, Failed, out.Status)
 	require.EqualValues(t, 137, out.Code)
 	require.Contains(t, out.Meaning, "signal 9")
-}
-
-func TestParseStat(t *testing.T) {
-	const tail = " 1 7 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 4242 9 9"
-	for _, c := range []struct {
-		in  string
-		err error
-	}{
-		{"12 (sh) S" + tail, nil},
-		{"12 (a) R 9 (b) c) S" + tail, nil},
-		{"12 (sh) Z" + tail, errDead},
-	} {
-		p, err := parseStat(12, []byte(c.in))
-		require.Equal(t, c.err, err, c.in)
-		require.Equal(t, process{pid: 12, parent: 1, session: 7, start: 4242}, p, c.in)
-	}
-	for _, in := range []string{"", "12", "12 (sh)", "12 (sh) S 1 2", "12 (sh) S x 7 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 4242"} {
-		_, err := parseStat(12, []byte(in))
-		require.Error(t, err, in)
-		require.NotErrorIs(t, err, errDead)
-	}
-	self, err := readProcess(os.Getpid())
-	require.NoError(t, err)
-	require.Equal(t, os.Getppid(), self.parent)
-	require.Positive(t, self.start)
-}
-
-func TestARecordFromBeforeARestartMatchesNothing(t *testing.T) {
-	parent, err := readProcess(os.Getppid())
-	require.NoError(t, err)
-	for boot, want := range map[string]int{bootID(): 1, "another": 0} {
-		found, err := find(record{ID: newID(), PID: parent.pid, Birth: boot + "/" + strconv.FormatUint(parent.start, 10)})
-		require.NoError(t, err)
-		n, err := found.countRoot()
-		require.NoError(t, err)
-		require.Equal(t, want, n, boot)
-	}
 }

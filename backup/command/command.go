@@ -176,46 +176,12 @@ func (c *call) execute(ctx context.Context, cmd Command, v vars, out, stdout io.
 	if stdout != nil {
 		x.Stdout = stdout
 	}
-	// A child that stays behind may keep its end of the pipe open for ever.
-	x.WaitDelay = 2 * time.Second
-	if ctx.Err() != nil {
-		return 0, ended(ctx)
-	}
-	tree, err := process.Start(x)
-	if err != nil {
-		return 0, err
-	}
-	var waited error // how it ended, once done is closed
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		defer tree.Close()
-		waited = x.Wait()
-	}()
-	select {
-	case <-done:
-	case <-ctx.Done():
-		killed := tree.Kill()
-		select {
-		case <-done:
-		case <-time.After(5 * time.Second): // what Kill could not end
-		}
-		return 0, errors.Join(ended(ctx), killed)
-	}
-	if errors.Is(waited, exec.ErrWaitDelay) && stdout == nil {
+	err = process.Do(ctx, x)
+	if errors.Is(err, exec.ErrWaitDelay) && stdout == nil {
 		return 0, nil // it ended well, and what it left behind may go on printing
 	}
-	if exit, ok := errors.AsType[*exec.ExitError](waited); ok && exit.Exited() {
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok && exit.Exited() {
 		return exit.ExitCode(), nil
 	}
-	return 0, waited
-}
-
-// ended tells why ctx has ended, so that both its error and its cause are found.
-func ended(ctx context.Context) error {
-	err, cause := ctx.Err(), context.Cause(ctx)
-	if errors.Is(cause, err) {
-		return cause
-	}
-	return fmt.Errorf("%w: %w", err, cause)
+	return 0, err
 }

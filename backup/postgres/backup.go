@@ -194,9 +194,9 @@ func (s *session) dump(ctx context.Context, t tools, source, dir string, f *Fact
 	}
 	count := &counter{}
 	sink := &firstError{w: io.MultiWriter(pack, raw, count, s.d.meter(StageDump, 0))}
-	cmd := s.command(ctx, source, t.dump, "--format=custom", "--compress=0", "--snapshot="+snapshot)
+	cmd := s.command(source, t.dump, "--format=custom", "--compress=0", "--snapshot="+snapshot)
 	cmd.Stdout = sink
-	err = run(cmd)
+	err = run(ctx, cmd)
 	if err = errors.Join(sink.err, err, ctx.Err(), pack.Close(), out.Sync(), out.Close()); err != nil {
 		return nil, err
 	}

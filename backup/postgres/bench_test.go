@@ -156,7 +156,7 @@ func BenchmarkVerify(b *testing.B) {
 		_, err := s.Exec(b.Context(), createStatement(name, f))
 		require.NoError(b, err)
 		began = time.Now()
-		require.NoError(b, run(s.command(b.Context(), name, filepath.Join(w.c.Bin, "pg_restore"), "--jobs=2", "--exit-on-error", plain)))
+		require.NoError(b, run(b.Context(), s.command(name, filepath.Join(w.c.Bin, "pg_restore"), "--jobs=2", "--exit-on-error", plain)))
 		peers += time.Since(began)
 		require.NoError(b, s.drop(b.Context(), name))
 		b.StartTimer()

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"bytes"
 	"context"
 	"os"
 	"os/exec"
@@ -71,11 +72,13 @@ func (c *contents) read(ctx context.Context, restore string) *order {
 }
 
 func (c *contents) list(ctx context.Context, restore string, which string) ([]byte, error) {
-	cmd := exec.CommandContext(ctx, restore, "--list", which, inherited)
+	var out bytes.Buffer
+	cmd := exec.Command(restore, "--list", which, inherited)
 	cmd.ExtraFiles = []*os.File{c.File}
 	cmd.Env = append(os.Environ(), "LC_ALL=C")
-	cmd.SysProcAttr = process.OwnGroup()
-	return cmd.Output()
+	cmd.Stdout = &out
+	err := process.Do(ctx, cmd)
+	return out.Bytes(), err
 }
 
 // An order is what of a dump's entries can be made when. Entries have numbers,

@@ -96,14 +96,14 @@ func (s *session) make(ctx context.Context, t tools, name string, toc *contents,
 	if len(entries) == 0 {
 		return nil
 	}
-	cmd := s.restoring(ctx, t, name, "--jobs="+jobs, "--use-list=/proc/self/fd/0", inherited)
+	cmd := s.restoring(t, name, "--jobs="+jobs, "--use-list=/proc/self/fd/0", inherited)
 	cmd.ExtraFiles = []*os.File{toc.File}
 	cmd.Stdin = strings.NewReader(strings.Join(entries, ";\n") + ";\n")
-	return errors.Join(run(cmd), ctx.Err())
+	return errors.Join(run(ctx, cmd), ctx.Err())
 }
 
-func (s *session) restoring(ctx context.Context, t tools, name string, args ...string) *exec.Cmd {
-	cmd := s.command(ctx, name, t.restore, append(args, "--exit-on-error")...)
+func (s *session) restoring(t tools, name string, args ...string) *exec.Cmd {
+	cmd := s.command(name, t.restore, append(args, "--exit-on-error")...)
 	cmd.Env = append(cmd.Env, "PGOPTIONS="+asOurselves+" -c synchronous_commit=off")
 	return cmd
 }
@@ -123,9 +123,9 @@ func (s *session) pour(ctx context.Context, t tools, name, file string, f Facts,
 	defer unpack.Close()
 	raw := sha256.New()
 	source := io.TeeReader(unpack, io.MultiWriter(raw, also))
-	cmd := s.restoring(ctx, t, name, args...)
+	cmd := s.restoring(t, name, args...)
 	cmd.Stdin = source
-	if err := runHeard(cmd, heard); err != nil {
+	if err := runHeard(ctx, cmd, heard); err != nil {
 		return errors.Join(err, ctx.Err())
 	}
 	if _, err := io.Copy(io.Discard, source); err != nil {

@@ -139,7 +139,7 @@ func TestOrder(t *testing.T) {
 	defer s.close()
 	tools, err := w.db.findTools(t.Context(), s.version)
 	require.NoError(t, err)
-	require.NoError(t, run(s.command(t.Context(), w.name+"_order", tools.dump, "-Fc", "--file="+file)))
+	require.NoError(t, run(t.Context(), s.command(w.name+"_order", tools.dump, "-Fc", "--file="+file)))
 	dump, err := os.Open(file)
 	require.NoError(t, err)
 	defer func() { _ = dump.Close() }()

@@ -95,30 +95,30 @@ func exe() string {
 
 // command prepares a program that connects to a database of the session's
 // server. The password goes by the environment, which other users cannot see.
-func (s *session) command(ctx context.Context, database, program string, args ...string) *exec.Cmd {
+func (s *session) command(database, program string, args ...string) *exec.Cmd {
 	args = append(args, "--no-password", "--dbname="+conninfo(
 		"host", s.cfg.Host, "port", strconv.Itoa(int(s.cfg.Port)), "user", s.cfg.User, "dbname", database))
-	cmd := exec.CommandContext(ctx, program, args...)
+	cmd := exec.Command(program, args...)
 	cmd.Env = append(os.Environ(), passedOn(s.d.URI)...)
 	cmd.Env = append(cmd.Env, "LC_ALL=C", "PG_COLOR=never", "PGAPPNAME=aspupdate", "PGOPTIONS="+asOurselves, "PGHOSTADDR=")
 	if s.cfg.Password != "" {
 		cmd.Env = append(cmd.Env, "PGPASSWORD="+s.cfg.Password)
 	}
 	cmd.WaitDelay = 10 * time.Second
-	cmd.SysProcAttr = process.OwnGroup()
 	return cmd
 }
 
 // asOurselves undoes ALTER DATABASE … SET role: pg_dump sees to all other settings.
 const asOurselves = "-c role=none"
 
-// run runs a command; the error carries the end of what it complained of.
-func run(cmd *exec.Cmd) error {
-	return runHeard(cmd, nothing)
+// run runs a command, and ends it with everything that it has started when ctx
+// ends; the error carries the end of what it complained of.
+func run(ctx context.Context, cmd *exec.Cmd) error {
+	return runHeard(ctx, cmd, nothing)
 }
 
 // runHeard also tells each line to heard, which reports whether it is no complaint.
-func runHeard(cmd *exec.Cmd, heard func(line string) bool) error {
+func runHeard(ctx context.Context, cmd *exec.Cmd, heard func(line string) bool) error {
 	stderr := &tail{max: 4 << 10}
 	lines := &lineWriter{line: func(line []byte) {
 		if !heard(string(line)) {
@@ -126,7 +126,7 @@ func runHeard(cmd *exec.Cmd, heard func(line string) bool) error {
 		}
 	}}
 	cmd.Stderr = lines
-	err := cmd.Run()
+	err := process.Do(ctx, cmd)
 	lines.flush()
 	if err != nil {
 		return fmt.Errorf("%s: %w: %s", filepath.Base(cmd.Path), err, strings.TrimSpace(stderr.String()))

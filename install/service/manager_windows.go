@@ -11,6 +11,8 @@ import (
 	"golang.org/x/sys/windows"
 	"golang.org/x/sys/windows/svc"
 	"golang.org/x/sys/windows/svc/mgr"
+
+	"github.com/aspupdate/aspupdate/internal/process"
 )
 
 // The ways to start, as a state and a record name them.
@@ -273,73 +275,31 @@ func start(ctx context.Context, name string) error {
 // startAgain bounds how often a start is tried again that the system failed at.
 const startAgain = 3
 
-// members is the service's own process and those that come from it, by number
-// and birth: numbers are used again.
+// members are the service's own process and those that descend from it.
 func members(st state) []string {
-	root, err := strconv.ParseUint(st.root, 10, 32)
+	root, err := strconv.ParseUint(st.root, 10, 31)
 	if err != nil {
 		return nil
 	}
-	parents := map[uint32]uint32{}
-	snap, err := windows.CreateToolhelp32Snapshot(windows.TH32CS_SNAPPROCESS, 0)
-	if err == nil {
-		e := windows.ProcessEntry32{Size: uint32(unsafe.Sizeof(windows.ProcessEntry32{}))}
-		for err = windows.Process32First(snap, &e); err == nil; err = windows.Process32Next(snap, &e) {
-			parents[e.ProcessID] = e.ParentProcessID
-		}
-		_ = windows.CloseHandle(snap)
-	}
-	born := map[uint32]uint64{}
 	list := []string{}
-	add := func(pid uint32, notBefore uint64) bool {
-		b, running := birth(pid)
-		if _, seen := born[pid]; seen || !running || b < notBefore {
-			return false
-		}
-		born[pid] = b
-		list = append(list, fmt.Sprintf("%d/%d", pid, b))
-		return true
-	}
-	for grown := add(uint32(root), 0); grown; {
-		grown = false
-		for pid, parent := range parents {
-			// A parent's number may have been another's before.
-			if b, ok := born[parent]; ok && add(pid, b) {
-				grown = true
-			}
-		}
+	found, _ := process.Descendants(int(root)) // the root alone, if the others cannot be listed
+	for _, m := range found {
+		list = append(list, m.String())
 	}
 	slices.Sort(list)
 	return list
 }
 
-// birth tells when a process was started, in 100 ns since 1601, and whether
-// it lives.
-func birth(pid uint32) (born uint64, running bool) {
-	h, err := windows.OpenProcess(windows.PROCESS_QUERY_LIMITED_INFORMATION|windows.SYNCHRONIZE, false, pid)
-	if err != nil {
-		return 0, false
-	}
-	defer func() { _ = windows.CloseHandle(h) }()
-	var b, exit, kernel, user windows.Filetime
-	if err := windows.GetProcessTimes(h, &b, &exit, &kernel, &user); err != nil {
-		return 0, false
-	}
-	event, err := windows.WaitForSingleObject(h, 0)
-	return uint64(b.HighDateTime)<<32 | uint64(b.LowDateTime), err == nil && event == uint32(windows.WAIT_TIMEOUT)
-}
-
 // alive lists the processes that have not ended.
 func alive(members []string) ([]string, error) {
 	var list []string
-	for _, m := range members {
-		var pid uint32
-		var born uint64
-		if _, err := fmt.Sscanf(m, "%d/%d", &pid, &born); err != nil {
-			return nil, fmt.Errorf("%q is not a process", m)
+	for _, text := range members {
+		m, err := process.ParseMember(text)
+		if err != nil {
+			return nil, err
 		}
-		if b, running := birth(pid); running && b == born {
-			list = append(list, fmt.Sprintf("process %d", pid))
+		if m.Alive() {
+			list = append(list, fmt.Sprintf("process %d", m.PID))
 		}
 	}
 	return list, nil

@@ -13,6 +13,8 @@ import (
 	"golang.org/x/sys/windows/svc"
 	"golang.org/x/sys/windows/svc/mgr"
 
+	"github.com/aspupdate/aspupdate/internal/process"
+
 	"github.com/aspupdate/aspupdate/internal/realtest"
 )
 
@@ -139,8 +141,8 @@ func autostartOf(t *testing.T, name string) string {
 }
 
 func lives(pid int) bool {
-	_, running := birth(uint32(pid))
-	return running
+	_, ok := process.Lookup(pid)
+	return ok
 }
 
 // Delayed autostart comes back, where this Windows knows it.

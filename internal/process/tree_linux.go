@@ -1,111 +1,277 @@
 package process
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
-// member is a process as /proc shows it. Number and start together are never
-// used again until the machine restarts.
-type member struct {
-	pid   int
-	start string // in clock ticks since the machine's start
+// system is how Linux knows a tree: by its control group, its root, and its id
+// in the environment of its processes. They are looked up each time. A control
+// group holds every process that is born in it, whatever that does. Becoming a
+// subreaper would find the orphans of a tree without one, but is a setting of
+// the whole calling process.
+type system struct {
+	group string // the directory of the control group; "" if there is none
+	root  proc   // pid 0 if not known
 }
 
-// Kill ends every process of the tree: those of its session, whatever carries
-// its mark, and their descendants. It is called before the root has been
-// waited for. Processes are stopped first and looked for until no new one turns
-// up, so that none can start another unseen.
-func (t *Tree) Kill() error {
-	seen := map[member]bool{}
-	none := 0
-	for begun := time.Now(); ; time.Sleep(2 * time.Millisecond) {
-		members, err := t.members()
-		if err != nil { // no /proc: then the group has to do
-			return errors.Join(err, syscall.Kill(-t.root, syscall.SIGKILL))
+// findable returns an error where a tree cannot be listed and found again.
+func findable() error {
+	if _, err := readProc(os.Getpid()); err != nil {
+		return fmt.Errorf("cannot read /proc, which is needed to see the processes of a program: %w", err)
+	}
+	return nil
+}
+
+// busyTimeout bounds the wait for a program file that is open for writing.
+const busyTimeout = 10 * time.Second
+
+// start starts cmd in a session of its own. It runs at once: until its number
+// is recorded it is known by its group and its id.
+func start(cmd *exec.Cmd, rec Record) (*Tree, error) {
+	var group *os.File
+	if rec.Group != "" {
+		group, _ = makeGroup(rec.Group) // or it runs without
+	}
+	begun := time.Now()
+	for removed := 0; ; {
+		c := prepare(cmd, rec.ID) // a command can be started once
+		c.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+		if group != nil {
+			c.SysProcAttr.UseCgroupFD, c.SysProcAttr.CgroupFD = true, int(group.Fd())
 		}
-		// A process that is just loading its program has no environment for
-		// a moment: none is believed the second time.
-		if len(members) > 0 {
-			none = 0
-		} else if none++; none == 2 {
-			return nil
+		err := c.Start()
+		if group != nil && (err == nil || !errors.Is(err, unix.ETXTBSY)) {
+			_ = group.Close()
 		}
-		late := time.Since(begun)
-		fresh := false
-		for _, m := range members {
-			if !seen[m] {
-				seen[m], fresh = true, true
-				_ = syscall.Kill(m.pid, syscall.SIGSTOP)
-			}
-		}
-		for _, m := range members {
-			if !fresh || late > endLimit/2 {
-				_ = syscall.Kill(m.pid, syscall.SIGKILL)
-			}
-		}
-		if late > endLimit {
-			return fmt.Errorf("processes %v do not end: end them by hand", members)
+		switch {
+		case err == nil:
+			return started(c, rec, group != nil), nil
+		case errors.Is(err, unix.ETXTBSY) && time.Since(begun) < busyTimeout:
+			// A program that another thread forks just now may for a moment hold
+			// a file open for writing that was closed here.
+			time.Sleep(5 * time.Millisecond)
+		case group != nil && removed < 3 && !exists(rec.Group):
+			// Another start took the group, empty as it still was, for an old one.
+			removed++
+			group, _ = makeGroup(rec.Group)
+		case group != nil: // perhaps the kernel only refuses to let it be born there
+			_ = group.Close()
+			removeGroup(rec.Group)
+			group = nil
+		default:
+			return nil, err
 		}
 	}
 }
 
-// members lists the living processes of the tree.
-func (t *Tree) members() ([]member, error) {
-	dir, err := os.Open("/proc")
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+func started(cmd *exec.Cmd, rec Record, grouped bool) *Tree {
+	t := &Tree{rec: rec, ended: make(chan struct{})}
+	if grouped {
+		t.group = rec.Group
+	}
+	// It was not waited for yet, so it is still listed, dead or alive.
+	t.root, _ = readProc(cmd.Process.Pid)
+	t.root.pid = cmd.Process.Pid
+	t.rec.PID, t.rec.Birth = t.root.pid, t.root.birth()
+	go func() {
+		defer close(t.ended)
+		t.err = cmd.Wait()
+		t.state = cmd.ProcessState
+	}()
+	return t
+}
+
+func (t *Tree) release() error { return nil }
+
+func find(rec Record) (*Tree, error) {
+	t := &Tree{rec: rec, system: system{group: groupOf(rec)}}
+	boot, ticks, _ := strings.Cut(rec.Birth, "/")
+	if boot == bootID() {
+		if n, err := strconv.ParseUint(ticks, 10, 64); err == nil {
+			t.root = proc{pid: rec.PID, start: n}
+		}
+	}
+	return t, nil
+}
+
+// Suspended reports whether the root of a tree that was found never ran,
+// because the process that started it died too early. It is false on Linux.
+func (t *Tree) Suspended() bool { return false }
+
+// Close frees what the system holds for the tree. Processes of it live on.
+func (t *Tree) Close() {
+	if t.group != "" {
+		removeGroup(t.group)
+	}
+}
+
+func exitOf(state *os.ProcessState) Exit {
+	if ws, ok := state.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
+		return Exit{Code: 128 + uint32(ws.Signal()), Signaled: true} //nolint:gosec // signals are small
+	}
+	return Exit{Code: uint32(state.ExitCode())} //nolint:gosec // 0 to 255
+}
+
+func (t *Tree) foundExit() (Exit, bool) { return Exit{}, false }
+
+func (t *Tree) count() (int, error) {
+	ps, err := t.living()
+	return len(ps), err
+}
+
+// Members lists the living processes of the tree.
+func (t *Tree) Members() ([]Member, error) {
+	ps, err := t.living()
+	var list []Member
+	for _, p := range ps {
+		list = append(list, p.member())
+	}
+	return list, err
+}
+
+// RootAlive reports whether the root lives.
+func (t *Tree) RootAlive() (bool, error) {
+	ps, err := t.living()
+	return slices.ContainsFunc(ps, func(p proc) bool {
+		return p.is(t.root) || t.root.pid == 0 && t.rec.Program != "" && slices.Contains(procStrings(p.pid, "cmdline"), t.rec.Program)
+	}), err
+}
+
+// living lists the living processes of the tree. An empty list counts only the
+// second time: a process that is just loading its program has no environment.
+// Where there is a control group, the kernel's count of it must be zero, too.
+func (t *Tree) living() ([]proc, error) {
+	const passes = 100
+	for n := 1; ; n++ {
+		ps, err := t.list()
+		if err != nil || len(ps) > 0 || n > 1 && !groupAlive(t.group) || n == passes {
+			return ps, err
+		}
+		time.Sleep(2 * time.Millisecond)
+	}
+}
+
+// list lists the processes of the tree once.
+func (t *Tree) list() ([]proc, error) {
+	all, err := procs()
 	if err != nil {
 		return nil, err
 	}
-	names, err := dir.Readdirnames(-1)
-	if err = errors.Join(err, dir.Close()); err != nil {
-		return nil, err
+	// The session's number is sure to be the tree's only for the process that
+	// started it, and only until another process has it as its own.
+	session := 0
+	if t.ended != nil && !slices.ContainsFunc(all, func(p proc) bool { return p.pid == t.root.pid && !p.is(t.root) }) {
+		session = t.root.pid
 	}
-	all := map[int]member{}
-	parent := map[int]int{}
 	in := map[int]bool{}
-	for _, name := range names {
-		pid, err := strconv.Atoi(name)
-		if err != nil || pid == os.Getpid() {
-			continue
+	var members []proc
+	for _, pid := range groupPIDs(t.group) {
+		if p, err := readProc(pid); err == nil && pid != os.Getpid() {
+			in[pid] = true
+			members = append(members, p)
 		}
-		stat, err := os.ReadFile("/proc/" + name + "/stat")
-		if err != nil {
-			continue // it has ended
-		}
-		// The second field is the program's name in parentheses, and may hold
-		// blanks and parentheses itself.
-		f := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
-		if len(f) < 20 || strings.ContainsAny(f[0], "ZXx") {
-			continue // it has ended, and waits to be noticed
-		}
-		all[pid] = member{pid, f[19]}
-		parent[pid], _ = strconv.Atoi(f[1])
-		in[pid] = pid == t.root || f[3] == strconv.Itoa(t.root) || t.marked(name)
 	}
-	var members []member
-	for pid, m := range all {
-		for p := pid; p > 1; p = parent[p] {
-			if in[p] {
-				members = append(members, m)
-				break
-			}
-			if _, ok := all[p]; !ok {
-				break
+	for grown := true; grown; {
+		grown = false
+		for _, p := range all {
+			if !in[p.pid] && (in[p.parent] || t.owns(p, session)) {
+				in[p.pid], grown = true, true
+				members = append(members, p)
 			}
 		}
 	}
 	return members, nil
 }
 
-// marked reports whether a process has the mark in its environment. What may
-// not be read belongs to another user.
-func (t *Tree) marked(pid string) bool {
-	env, err := os.ReadFile("/proc/" + pid + "/environ")
-	return err == nil && bytes.Contains(append([]byte{0}, env...), []byte("\x00"+treeMark+"="+t.mark+"\x00"))
+// owns reports whether p by itself shows that it belongs to the tree.
+func (t *Tree) owns(p proc, session int) bool {
+	if p.start < t.root.start {
+		return false
+	}
+	return p.is(t.root) || session != 0 && p.session == session ||
+		slices.Contains(procStrings(p.pid, "environ"), marker+"="+t.rec.ID)
+}
+
+// End kills all processes of the tree, and returns once they have ended. They
+// are stopped first, and listed until no new one turns up, so that none can
+// start another unseen. End may be called again.
+func (t *Tree) End() error {
+	begun := time.Now()
+	killGroup(t.group)
+	seen := map[proc]bool{}
+	for interval := 2 * time.Millisecond; ; interval = min(2*interval, 50*time.Millisecond) {
+		ps, err := t.living()
+		if err != nil {
+			t.killSession()
+			return fmt.Errorf("cannot list the processes of the program, some may be left: %w", err)
+		}
+		if ps = withSeen(ps, seen); len(ps) == 0 {
+			return nil
+		}
+		late := time.Since(begun) > endTimeout/2
+		fresh := false
+		for _, p := range ps {
+			if !seen[p] {
+				seen[p], fresh = true, true
+				p.signal(unix.SIGSTOP)
+			}
+		}
+		for _, p := range ps {
+			if !fresh || late {
+				p.signal(unix.SIGKILL)
+			}
+		}
+		if time.Since(begun) > endTimeout {
+			var left []Member
+			for _, p := range ps {
+				left = append(left, p.member())
+			}
+			return survivors(left)
+		}
+		time.Sleep(interval)
+	}
+}
+
+// killSession kills the root's process group without looking. Its number is
+// the tree's as long as the root was not waited for.
+func (t *Tree) killSession() {
+	select {
+	case <-t.ended:
+	default:
+		if t.ended != nil {
+			_ = unix.Kill(-t.root.pid, unix.SIGKILL)
+		}
+	}
+}
+
+// withSeen returns the processes, only by what does not change, and those that
+// were seen before and still live: a process that was known by its parent alone
+// is known by nothing once that has died before it.
+func withSeen(ps []proc, seen map[proc]bool) []proc {
+	all := map[proc]bool{}
+	for _, p := range ps {
+		all[proc{pid: p.pid, start: p.start}] = true
+	}
+	for p := range seen {
+		if q, err := readProc(p.pid); err == nil && q.is(p) {
+			all[p] = true
+		}
+	}
+	return slices.Collect(maps.Keys(all))
 }

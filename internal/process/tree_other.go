@@ -1,9 +1,68 @@
-//go:build unix && !linux
+//go:build !linux && !windows
 
 package process
 
-import "syscall"
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"syscall"
+)
 
-// Kill ends the tree's process group. A process that has left it is not
-// found: there is no portable way.
-func (t *Tree) Kill() error { return syscall.Kill(-t.root, syscall.SIGKILL) }
+// system is the root's process group. A process that has left it is not found:
+// there is no portable way.
+type system struct{ root int }
+
+func findable() error {
+	return fmt.Errorf("finding the processes of a program on %s: %w", runtime.GOOS, errors.ErrUnsupported)
+}
+
+func groupPath(string) string { return "" }
+
+func start(cmd *exec.Cmd, rec Record) (*Tree, error) {
+	cmd = prepare(cmd, rec.ID)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	t := &Tree{rec: rec, ended: make(chan struct{}), system: system{cmd.Process.Pid}}
+	go func() {
+		defer close(t.ended)
+		t.err = cmd.Wait()
+		t.state = cmd.ProcessState
+	}()
+	return t, nil
+}
+
+func find(Record) (*Tree, error) { return nil, findable() }
+
+// Lookup returns the living process that has the number now, or false.
+func Lookup(int) (Member, bool) { return Member{}, false }
+
+// Members lists the living processes of the tree.
+func (t *Tree) Members() ([]Member, error) { return nil, findable() }
+
+// RootAlive reports whether the root lives.
+func (t *Tree) RootAlive() (bool, error) { return false, findable() }
+
+// Suspended reports whether the root of a tree that was found never ran.
+func (t *Tree) Suspended() bool { return false }
+
+// End kills the root's process group.
+func (t *Tree) End() error { return syscall.Kill(-t.root, syscall.SIGKILL) }
+
+// Close frees what the system holds for the tree. Processes of it live on.
+func (t *Tree) Close() {}
+
+func (t *Tree) release() error          { return nil }
+func (t *Tree) count() (int, error)     { return 0, findable() }
+func (t *Tree) foundExit() (Exit, bool) { return Exit{}, false }
+
+func exitOf(state *os.ProcessState) Exit {
+	if ws, ok := state.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
+		return Exit{Code: 128 + uint32(ws.Signal()), Signaled: true} //nolint:gosec // signals are small
+	}
+	return Exit{Code: uint32(state.ExitCode())} //nolint:gosec // 0 to 255
+}

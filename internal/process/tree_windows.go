@@ -1,74 +1,160 @@
 package process
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
-	"syscall"
-	"time"
 	"unsafe"
 
 	"golang.org/x/sys/windows"
 )
 
-// A Tree is a program together with everything that it starts: the processes
-// of a job object.
-type Tree struct{ job windows.Handle }
+// system is how Windows knows a tree: by a job object, which every process
+// that a member starts belongs to. The job has no limits, so that its processes
+// outlive this one. The root inherits a handle of it, which keeps the job's
+// name known to the next process.
+type system struct {
+	job       windows.Handle
+	child     *child         // nil after Find
+	suspended bool           // Find: the root never ran
+	found     windows.Handle // Find: of the root, if it was alive then
+}
 
-// Start starts cmd in a group of its own, out of reach of a Ctrl-C, and
-// without a window. The caller waits for cmd, and closes the tree after that.
-func Start(cmd *exec.Cmd) (*Tree, error) {
-	_ = mark(cmd) // for a person who looks whose process it is
-	job, err := windows.CreateJobObject(nil, nil)
+// findable returns an error where a tree cannot be listed and found again.
+func findable() error { return nil }
+
+// groupPath returns "": control groups are Linux's.
+func groupPath(string) string { return "" }
+
+// start creates cmd suspended in its job; release lets it run.
+func start(cmd *exec.Cmd, rec Record) (*Tree, error) {
+	job, err := openJob(rec.ID)
 	if err != nil {
 		return nil, err
 	}
-	t := &Tree{job: job}
-	// Suspended, so that it starts nothing before it is in the job.
-	cmd.SysProcAttr = &syscall.SysProcAttr{
-		CreationFlags: windows.CREATE_SUSPENDED | windows.CREATE_NEW_PROCESS_GROUP | windows.CREATE_NO_WINDOW,
-	}
-	if err := cmd.Start(); err != nil {
-		t.Close()
+	c, err := create(prepare(cmd, rec.ID), job)
+	if err != nil {
+		_ = windows.CloseHandle(job)
 		return nil, err
 	}
-	if err := t.adopt(uint32(cmd.Process.Pid)); err != nil { //nolint:gosec // a process number
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-		t.Close()
+	rec.PID, rec.Birth = c.process.Pid, c.birth
+	t := &Tree{rec: rec, system: system{job: job, child: c}, ended: make(chan struct{})}
+	go func() {
+		defer close(t.ended)
+		t.state, t.err = c.wait()
+	}()
+	return t, nil
+}
+
+// release lets the suspended root run.
+func (t *Tree) release() error {
+	_, err := windows.ResumeThread(t.child.thread)
+	return errors.Join(err, windows.CloseHandle(t.child.thread))
+}
+
+// find opens the job of rec. Where nothing of it lives it is a new, empty one.
+func find(rec Record) (*Tree, error) {
+	job, err := openJob(rec.ID)
+	if err != nil {
 		return nil, err
+	}
+	t := &Tree{rec: rec, system: system{job: job}}
+	// The number is recorded before the root is released.
+	t.suspended = rec.PID == 0 || t.unreleased()
+	if rec.PID == 0 {
+		return t, nil
+	}
+	h, err := windows.OpenProcess(windows.PROCESS_QUERY_LIMITED_INFORMATION|windows.SYNCHRONIZE, false, uint32(rec.PID)) //nolint:gosec // a process number
+	if err != nil {
+		return t, nil // it has ended
+	}
+	// No other process gets the number as long as this is open.
+	if birth, err := birthOf(h); err == nil && birth == rec.Birth && running(h) {
+		t.found = h
+	} else {
+		_ = windows.CloseHandle(h)
 	}
 	return t, nil
 }
 
-// adopt puts the suspended program into the job and lets it run.
-func (t *Tree) adopt(pid uint32) error {
-	p, err := windows.OpenProcess(windows.PROCESS_SET_QUOTA|windows.PROCESS_TERMINATE, false, pid)
+// unreleased reports whether the root still waits for its first instruction,
+// because the process that created it died just before it released it. A
+// running program is paused only while this looks at it.
+func (t *Tree) unreleased() bool {
+	if alive, err := t.RootAlive(); !alive || err != nil {
+		return false
+	}
+	id, n, err := threadOf(uint32(t.rec.PID)) //nolint:gosec // a process number
+	if n != 1 || err != nil {
+		return false // it has started others
+	}
+	thread, err := windows.OpenThread(windows.THREAD_SUSPEND_RESUME, false, id)
 	if err != nil {
-		return err
+		return false
 	}
-	err = windows.AssignProcessToJobObject(t.job, p)
-	if err = errors.Join(err, windows.CloseHandle(p)); err != nil {
-		return err
+	defer func() { _ = windows.CloseHandle(thread) }()
+	before, _, _ := suspendThread.Call(uintptr(thread))
+	if int32(before) < 0 { //nolint:gosec // 32 bits: -1 is a failure
+		return false
 	}
+	_, _ = windows.ResumeThread(thread)
+	return before > 0
+}
+
+// suspendThread is SuspendThread, which returns how often the thread was
+// suspended before.
+var suspendThread = windows.NewLazySystemDLL("kernel32.dll").NewProc("SuspendThread")
+
+// threadOf returns one of a process's threads and how many it has.
+func threadOf(pid uint32) (id uint32, n int, err error) {
 	snap, err := windows.CreateToolhelp32Snapshot(windows.TH32CS_SNAPTHREAD, 0)
 	if err != nil {
-		return err
+		return 0, 0, err
 	}
 	defer func() { _ = windows.CloseHandle(snap) }()
 	entry := windows.ThreadEntry32{Size: uint32(unsafe.Sizeof(windows.ThreadEntry32{}))}
 	for err = windows.Thread32First(snap, &entry); err == nil; err = windows.Thread32Next(snap, &entry) {
-		if entry.OwnerProcessID != pid {
-			continue
+		if entry.OwnerProcessID == pid {
+			id = entry.ThreadID
+			n++
 		}
-		thread, err := windows.OpenThread(windows.THREAD_SUSPEND_RESUME, false, entry.ThreadID)
-		if err != nil {
-			return err
-		}
-		_, err = windows.ResumeThread(thread)
-		return errors.Join(err, windows.CloseHandle(thread))
 	}
-	return fmt.Errorf("the thread of process %d was not found: %w", pid, err)
+	return id, n, nil
+}
+
+// Suspended reports whether the root of a tree that was found never ran,
+// because the process that started it died too early: End the tree then.
+func (t *Tree) Suspended() bool { return t.suspended }
+
+// Close frees what the system holds for the tree. Processes of it live on.
+func (t *Tree) Close() {
+	_ = windows.CloseHandle(t.job)
+	if t.found != 0 {
+		_ = windows.CloseHandle(t.found)
+	}
+}
+
+func exitOf(state *os.ProcessState) Exit {
+	return Exit{Code: uint32(state.ExitCode())} //nolint:gosec // 32 bits in any case
+}
+
+func (t *Tree) foundExit() (Exit, bool) {
+	if t.found == 0 || running(t.found) {
+		return Exit{}, false
+	}
+	var code uint32
+	err := windows.GetExitCodeProcess(t.found, &code)
+	return Exit{Code: code}, err == nil
+}
+
+// RootAlive reports whether the root lives.
+func (t *Tree) RootAlive() (bool, error) {
+	if t.rec.PID == 0 {
+		return t.Alive()
+	}
+	return Member{PID: t.rec.PID, Birth: t.rec.Birth}.Alive(), nil
 }
 
 // accounting is JOBOBJECT_BASIC_ACCOUNTING_INFORMATION.
@@ -77,26 +163,59 @@ type accounting struct {
 	faults, total, active, terminated uint32
 }
 
-// Kill ends every process of the tree.
-func (t *Tree) Kill() error {
-	if err := windows.TerminateJobObject(t.job, 1); err != nil {
-		return err
-	}
-	for begun := time.Now(); ; time.Sleep(5 * time.Millisecond) {
-		var a accounting
-		err := windows.QueryInformationJobObject(t.job, windows.JobObjectBasicAccountingInformation,
-			uintptr(unsafe.Pointer(&a)), uint32(unsafe.Sizeof(a)), nil)
-		switch {
-		case err != nil:
-			return err
-		case a.active == 0:
-			return nil
-		case time.Since(begun) > endLimit:
-			return errors.New("some processes do not end: end them by hand")
+func (t *Tree) count() (int, error) {
+	var a accounting
+	err := windows.QueryInformationJobObject(t.job, windows.JobObjectBasicAccountingInformation,
+		uintptr(unsafe.Pointer(&a)), uint32(unsafe.Sizeof(a)), nil)
+	return int(a.active), err
+}
+
+// Members lists the living processes of the tree.
+func (t *Tree) Members() ([]Member, error) {
+	for room := 64; ; room *= 4 {
+		// JOBOBJECT_BASIC_PROCESS_ID_LIST: two counts of 32 bits, and the numbers.
+		list := make([]uintptr, 1+room)
+		err := windows.QueryInformationJobObject(t.job, windows.JobObjectBasicProcessIdList,
+			uintptr(unsafe.Pointer(&list[0])), uint32(len(list))*uint32(unsafe.Sizeof(list[0])), nil)
+		if errors.Is(err, windows.ERROR_MORE_DATA) && room < 1<<16 {
+			continue
 		}
+		if err != nil {
+			return nil, err
+		}
+		var members []Member
+		n := (*[2]uint32)(unsafe.Pointer(&list[0]))[1]
+		for _, pid := range list[8/unsafe.Sizeof(list[0]):][:n] {
+			if m, ok := Lookup(int(pid)); ok {
+				members = append(members, m)
+			}
+		}
+		return members, nil
 	}
 }
 
-// Close gives up what the system holds for the tree. Processes of it that are
-// alive stay so.
-func (t *Tree) Close() { _ = windows.CloseHandle(t.job) }
+// End kills all processes of the tree, and returns once they have ended. It may
+// be called again.
+func (t *Tree) End() error {
+	if err := windows.TerminateJobObject(t.job, 1); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), endTimeout)
+	defer cancel()
+	cause, err := Poll(ctx, t.Alive)
+	if cause != nil {
+		left, _ := t.Members()
+		err = survivors(left)
+	}
+	return err
+}
+
+// openJob makes the job of a tree, or opens it where it exists. The name is
+// global, because a service and a person's session have separate names.
+func openJob(id string) (windows.Handle, error) {
+	name, err := windows.UTF16PtrFromString(`Global\aspupdate-` + id)
+	if err != nil {
+		return 0, fmt.Errorf("invalid ID %q: %w", id, err)
+	}
+	return windows.CreateJobObject(nil, name)
+}

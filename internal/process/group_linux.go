@@ -1,4 +1,4 @@
-package install
+package process
 
 import (
 	"errors"
@@ -12,12 +12,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// groupPrefix starts the names of the control groups that hold one run each.
+// groupPrefix starts the names of the control groups, each of which holds one
+// tree.
 const groupPrefix = "aspupdate-"
 
-// groupPath names a control group (version 2) for the run with the id, below
-// this process's own, or "" where there are none. Whether it can be made shows
-// when it is made.
+// groupPath returns the path of a control group (version 2) for the tree with
+// the id, below this process's own, or "" where there are none. Whether it can
+// be made shows when it is made.
 func groupPath(id string) string {
 	own, err1 := os.ReadFile("/proc/self/cgroup")
 	mounts, err2 := os.ReadFile("/proc/self/mountinfo")
@@ -31,12 +32,12 @@ func groupPath(id string) string {
 	return filepath.Join(dir, groupPrefix+id)
 }
 
-// groupDir is the folder of the group that the text of /proc/self/cgroup
-// names, as the mounts show it.
+// groupDir returns the directory of the group that the text of
+// /proc/self/cgroup names, according to the mounts.
 func groupDir(own, mounts string) string {
 	for line := range strings.Lines(own) {
 		path, ok := strings.CutPrefix(strings.TrimSpace(line), "0::/")
-		if !ok || path != "" && !filepath.IsLocal(path) { // outside of what is shown to us
+		if !ok || path != "" && !filepath.IsLocal(path) { // outside of what this process can see
 			continue
 		}
 		for mount := range strings.Lines(mounts) {
@@ -54,17 +55,17 @@ func groupDir(own, mounts string) string {
 	return ""
 }
 
-// makeGroup makes the group and opens it for a process to be born in. Without
-// the right to make one the error says so, and the run goes on without. Groups
-// of runs that have ended since are removed on the way.
+// makeGroup makes the group and opens it for a process to be born in. It fails
+// where this process has no right to make one. It also removes the groups of
+// trees that have ended since.
 func makeGroup(dir string) (*os.File, error) {
-	old, _ := filepath.Glob(filepath.Join(filepath.Dir(dir), groupPrefix+"*")) // the pattern is good
+	old, _ := filepath.Glob(filepath.Join(filepath.Dir(dir), groupPrefix+"*")) // the pattern is valid
 	for _, d := range old {
-		if validID(strings.TrimPrefix(filepath.Base(d), groupPrefix)) {
+		if d != dir && ValidID(strings.TrimPrefix(filepath.Base(d), groupPrefix)) {
 			removeGroup(d)
 		}
 	}
-	if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) { //nolint:gosec // like its neighbors
+	if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) { //nolint:gosec // like the other groups
 		return nil, err
 	}
 	return os.Open(dir)
@@ -79,9 +80,9 @@ func removeGroup(dir string) {
 	_ = unix.Rmdir(dir)
 }
 
-// groupOf returns the group that a record names, or "" if that is none of a
-// run's, or is gone.
-func groupOf(rec record) string {
+// groupOf returns the group that a record names, or "" if it is not the group
+// of a tree, or is gone.
+func groupOf(rec Record) string {
 	var st unix.Statfs_t
 	if filepath.Base(rec.Group) != groupPrefix+rec.ID || unix.Statfs(rec.Group, &st) != nil || st.Type != unix.CGROUP2_SUPER_MAGIC {
 		return ""
@@ -107,9 +108,9 @@ func groupPIDs(dir string) (pids []int) {
 	return pids
 }
 
-// groupLives reports whether the kernel knows of a living process in the group,
-// listed or not: while it was listed, one may have started another and ended.
-func groupLives(dir string) bool {
+// groupAlive reports whether the kernel counts a living process in the group,
+// listed or not: during the listing one may have started another and ended.
+func groupAlive(dir string) bool {
 	if dir == "" {
 		return false
 	}
@@ -117,8 +118,8 @@ func groupLives(dir string) bool {
 	return strings.Contains(string(b), "populated 1")
 }
 
-// killGroup kills all of a group at once, also what is born meanwhile. A kernel
-// before 5.14 cannot.
+// killGroup kills all processes of a group at once, also those that are born
+// meanwhile. A kernel before 5.14 cannot.
 func killGroup(dir string) {
 	if dir != "" {
 		_ = os.WriteFile(filepath.Join(dir, "cgroup.kill"), []byte("1"), 0o600)

@@ -1,0 +1,45 @@
+// Package process starts programs and keeps track of everything that they
+// start: installers, backup commands, the operator's commands.
+//
+// A [Tree] is a started command together with its children, their children,
+// and so on, also when one of them has left its parent or its session.
+//
+//	rec := process.NewRecord()
+//	tree, err := process.Start(cmd, rec, save) // save makes the record durable
+//	...
+//	defer tree.Close()
+//	err = tree.Wait(ctx) // until the last process has ended
+//	err = tree.End()     // or kill them all
+//
+// # Start
+//
+// [Start] calls save before the command exists, with an ID that every process
+// of the tree carries, and again with the number of the root (the process that
+// was started) before the tree may be waited for. If this process dies in
+// between, the ID is enough to find the tree. On Windows the root is born
+// suspended, inside its job object, and runs its first instruction after it
+// was recorded. If the second save fails, the tree is ended.
+//
+// # Find
+//
+// The processes outlive this one. [Find] returns the tree of a [Record] that
+// an earlier process saved; it can be waited for and ended like any other. A
+// process is identified by its number and its birth, never by its number
+// alone: numbers are used again, after a restart of the machine as well. It is
+// signaled through a handle, which holds on to the process and not the number.
+//
+// # What belongs to a tree
+//
+// On Windows a job object holds every process that a member starts. On Linux a
+// control group (version 2) does, where this process may make one. Without a
+// control group a process belongs to the tree if it carries the ID in its
+// environment, is in the root's session, or descends from a member; one that
+// escaped all three is lost. Elsewhere a tree is the root's process group: it
+// can be ended, but neither listed nor found again.
+//
+// # Short forms
+//
+// [Do] runs a command to its end and ends its whole tree with the context.
+// [Run] does so with a command of the operator's, and returns the end of its
+// output with the error.
+package process

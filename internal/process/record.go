@@ -1,0 +1,61 @@
+package process
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"strconv"
+	"strings"
+)
+
+// A Record is what a later process needs to find a tree. It is made by
+// [NewRecord], completed by [Start], and meant to be embedded in a JSON file.
+type Record struct {
+	ID    string `json:"id"`
+	Group string `json:"group,omitempty"` // Linux: the control group of the tree, where there can be one
+	// Program is an argument that the root alone has, such as the path of a
+	// private copy. On Linux it identifies the root as long as PID is 0.
+	Program string `json:"program,omitempty"`
+	PID     int    `json:"pid,omitempty"`   // of the root; 0 if it was not recorded
+	Birth   string `json:"birth,omitempty"` // when PID was started, in the system's terms
+}
+
+// NewRecord returns the record of a tree that is to be started.
+func NewRecord() Record {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // documented never to fail
+	id := hex.EncodeToString(b[:])
+	return Record{ID: id, Group: groupPath(id)}
+}
+
+// ValidID reports whether id has the form of a [Record]'s. Check it in a record
+// that was read from a file: the ID becomes a part of paths.
+func ValidID(id string) bool {
+	return len(id) == 32 && strings.Trim(id, "0123456789abcdef") == ""
+}
+
+// A Member is a process. PID and Birth together are never used again.
+type Member struct {
+	PID   int
+	Birth string // in the system's terms; it includes the start of the machine
+	Name  string // the file name of its program; "" if that cannot be read
+}
+
+// String returns the identity of m without its name; see [ParseMember].
+func (m Member) String() string { return strconv.Itoa(m.PID) + "/" + m.Birth }
+
+// ParseMember returns the member whose String s is.
+func ParseMember(s string) (Member, error) {
+	number, birth, _ := strings.Cut(s, "/")
+	pid, err := strconv.Atoi(number)
+	if err != nil || birth == "" {
+		return Member{}, errors.New("invalid process " + s)
+	}
+	return Member{PID: pid, Birth: birth}, nil
+}
+
+// Alive reports whether m has not ended.
+func (m Member) Alive() bool {
+	now, ok := Lookup(m.PID)
+	return ok && now.Birth == m.Birth
+}
