@@ -159,7 +159,7 @@ func (p Planner) Fits(start time.Time, e Estimate) error {
 		return failed
 	}
 	later := r.fail(start, need, err)
-	failed.Err, failed.Longest, failed.Next = fmt.Errorf("%w, and there is no later slot: %w", failed.Err, later.Err), later.Longest, later.Next
+	failed.Err, failed.Longest, failed.Next = fmt.Errorf("%w, without a later slot: %w", failed.Err, later.Err), later.Longest, later.Next
 	return failed
 }
 

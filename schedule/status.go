@@ -65,7 +65,7 @@ func (s Status) String() string {
 //
 // A release has come if any version was first seen up to 12 hours before its
 // time or later, or if a version whose time is unknown has its number or a later
-// one. So an unscheduled version is no anomaly (R6), and 300 on the third
+// one. So an unscheduled version is not an anomaly (R6), and 300 on the third
 // Wednesday is enough even if there never was a 200. Betas and sightings later
 // than now are ignored. Without sightings only the last release that was due is
 // missing.

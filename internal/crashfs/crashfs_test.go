@@ -38,7 +38,7 @@ func TestWhatIsNotSyncedIsLost(t *testing.T) {
 	}{
 		"nothing is synced": {written, Image{}, []Image{{}, {"f": ""}, {"f": "hel"}, {"f": "hello"}, {"f": "\x00\x00\x00\x00\x00"}}},
 		"the file is":       {fileSynced, Image{}, []Image{{}, {"f": "hello"}}},
-		"the folder is": {append(written, Op{Kind: Sync}),
+		"the directory is": {append(written, Op{Kind: Sync}),
 			Image{"f": ""}, []Image{{"f": ""}, {"f": "hell"}, {"f": "hello"}}},
 		"both are": {append(fileSynced, Op{Kind: Sync}), Image{"f": "hello"}, nil},
 	} {
@@ -120,7 +120,7 @@ func TestFoldersAndRemoval(t *testing.T) {
 	require.Equal(t, base, got[All][0])
 	require.Equal(t, Image{"e/": "", "e/g": ""}, got[None][0])
 	require.Contains(t, got[Random], Image{"d/": "", "e/": ""}, "in whatever order")
-	require.Equal(t, Image{"e/": ""}, Log{Base: base, Ops: append(ops, Op{Kind: Sync})}.after(t)[All][0], "and not what is in the folder")
+	require.Equal(t, Image{"e/": ""}, Log{Base: base, Ops: append(ops, Op{Kind: Sync})}.after(t)[All][0], "and not what is in the directory")
 }
 
 const childEnv = "CRASHFS_TEST_CHILD"

@@ -8,10 +8,10 @@ import (
 	"strings"
 )
 
-// A node is a file or a folder: what programs see of it, what is synced, and
-// what happened in between.
+// A node is a file or a directory: what programs see, what is synced, and the
+// changes in between.
 type node struct {
-	names, safeNames map[string]*node // of a folder; nil for a file
+	names, safeNames map[string]*node // of a directory; nil for a file
 	changes          []*change
 
 	data, safeData []byte // of a file
@@ -43,7 +43,7 @@ func newDir() *node { return &node{names: map[string]*node{}, safeNames: map[str
 
 func (n *node) isDir() bool { return n.names != nil }
 
-// newDisk returns a disk that holds im, all of it safe.
+// newDisk returns a disk with the contents of im, all of it safe.
 func newDisk(im Image) *node {
 	root := newDir()
 	for rel, data := range im {
@@ -64,7 +64,7 @@ func newDisk(im Image) *node {
 	return root
 }
 
-// find returns the node of a path, and the folder and name that it has.
+// find returns the node of a path, and its directory and name.
 func (n *node) find(rel string) (there, dir *node, name string) {
 	if rel == "" {
 		return n, nil, ""
@@ -115,7 +115,7 @@ func (w write) on(data []byte) []byte {
 	return data
 }
 
-// sync makes safe what n holds, but not what its folders hold.
+// sync makes the contents of n safe, but not those of the directories in it.
 func (n *node) sync() {
 	n.safeNames, n.safeData, n.writes = maps.Clone(n.names), n.data, nil
 	for _, c := range n.changes {
@@ -124,11 +124,11 @@ func (n *node) sync() {
 	n.changes = nil
 }
 
-// do carries one call out.
+// do executes one call.
 func (n *node) do(op Op) error {
 	there, dir, name := n.find(op.Path)
 	if there == nil && (dir == nil || op.Kind != Create && op.Kind != Mkdir) {
-		return fmt.Errorf("%s of %s, which is not there", op.Kind, op.Path)
+		return fmt.Errorf("%s of %s, which does not exist", op.Kind, op.Path)
 	}
 	switch op.Kind {
 	case Create:
@@ -142,7 +142,7 @@ func (n *node) do(op Op) error {
 	case Rename:
 		_, to, as := n.find(op.To)
 		if to == nil {
-			return fmt.Errorf("rename to %s, whose folder is not there", op.To)
+			return fmt.Errorf("rename to %s, whose directory does not exist", op.To)
 		}
 		alter(set{to, as, there}, set{dir, name, nil})
 	case Write:
@@ -157,7 +157,7 @@ func (n *node) do(op Op) error {
 	return nil
 }
 
-// A cut decides what becomes of the unsynced.
+// A cut decides what happens to unsynced changes.
 type cut struct {
 	rnd  *rand.Rand // nil: all is as keep says
 	keep bool
@@ -227,7 +227,7 @@ func (c *cut) data(n *node) []byte {
 	return data
 }
 
-// torn does a write, or a part of it, or nothing.
+// torn executes a write, or a part of it, or nothing.
 func (c *cut) torn(w write, data []byte) []byte {
 	switch fate := c.rnd.IntN(4); {
 	case fate == 0:

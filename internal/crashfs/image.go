@@ -1,30 +1,27 @@
-// Package crashfs shows what a power cut may leave of a folder, so that tests
-// can start from there.
+// Package crashfs computes what a power cut may leave of a directory, so that
+// tests can start from there.
 //
-// The code under test runs unchanged, in a process of its own, and strace
-// writes down what it asked of the kernel: [Trace] makes a [Log] of it. From
-// the log, [Log.Crashes] builds what the disk may hold after a crash before
-// and after every single call, with all, none and some of the unsynced data
-// lost. Each [Image] is written to a fresh folder, on which the test lets the
-// real recovery loose.
+// The code under test runs unchanged, in its own process, and strace records its
+// system calls: [Trace] converts them to a [Log]. From the log, [Log.Crashes]
+// builds the possible contents of the disk after a crash before and after every
+// single call, with all, none and some of the unsynced data lost. The test
+// writes each [Image] to a new directory and runs the real recovery there.
 //
-// The library has no seam for this on purpose. An interface in the place of
-// the system's calls would have to be threaded through every package, would
-// miss whatever bypasses it, and would be one more thing that can differ from
-// the real thing. The kernel's view misses nothing: what the parser does not
-// know makes the test fail.
+// The library has no seam for this on purpose. An interface in place of the
+// system calls would be needed in every package, would miss what bypasses it,
+// and could differ from the real calls. The kernel's view misses nothing: calls
+// that the parser does not understand make the test fail.
 //
-// The model of a disk is what POSIX promises and a file system with a journal
-// keeps, and nothing more:
+// The model of a disk is what POSIX and a journaling file system guarantee, and
+// nothing more:
 //
 //   - Bytes of a file, and its length, are safe once the file is synced.
-//     Before that any 512 byte sector of them may be there or not, and the
-//     file may have any length on the way.
-//   - A name is safe once the folder that holds it is synced, and not with
-//     the file that it names. Before that each change of a name may be there
-//     or not, whatever their order.
-//   - A rename happens whole or not at all, between two folders as well.
-//   - What was synced stays. Disks that lie about it are out of reach.
+//     Before that any sector of 512 bytes may be written or not, and the file
+//     may have any length in between.
+//   - A name is safe once its directory is synced, and not when its file is.
+//     Before that each change of a name may be written or not, in any order.
+//   - A rename happens completely or not at all, between two directories as well.
+//   - What was synced stays. Disks that report a sync too early are not modeled.
 //
 // Permissions, times, links and memory maps are not modeled.
 package crashfs
@@ -40,11 +37,11 @@ import (
 	"strings"
 )
 
-// An Image is what a folder holds: contents by path below it, separated by
-// slashes. The path of a folder ends with a slash and has no contents.
+// An Image is the contents of a directory: the data of files by their path below
+// it, with slashes. The path of a directory ends with a slash and has no data.
 type Image map[string]string
 
-// Load reads an image from the folder root.
+// Load returns the image of the directory root.
 func Load(root string) (Image, error) {
 	im := Image{}
 	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
@@ -60,25 +57,25 @@ func Load(root string) (Image, error) {
 		case d.IsDir():
 			im[rel+"/"] = ""
 		case d.Type().IsRegular():
-			data, err := os.ReadFile(path) //nolint:gosec // a test's own folder
+			data, err := os.ReadFile(path) //nolint:gosec // a test's own directory
 			if err != nil {
 				return err
 			}
 			im[rel] = string(data)
 		default:
-			return fmt.Errorf("%s: neither a file nor a folder", path)
+			return fmt.Errorf("%s: neither a file nor a directory", path)
 		}
 		return nil
 	})
 	return im, err
 }
 
-// Write makes the folder root hold the image. What is there already stays.
+// Write writes the image to the directory root. What is in it stays.
 func (im Image) Write(root string) error {
 	if err := os.MkdirAll(root, 0o700); err != nil {
 		return err
 	}
-	for _, rel := range slices.Sorted(maps.Keys(im)) { // a folder before what is in it
+	for _, rel := range slices.Sorted(maps.Keys(im)) { // a directory before its contents
 		path := filepath.Join(root, filepath.FromSlash(rel))
 		if strings.HasSuffix(rel, "/") {
 			if err := os.MkdirAll(path, 0o700); err != nil {
@@ -93,7 +90,7 @@ func (im Image) Write(root string) error {
 	return nil
 }
 
-// Key is equal for two images exactly when they hold the same.
+// Key is equal for two images if and only if their contents are.
 func (im Image) Key() [sha256.Size]byte {
 	h := sha256.New()
 	for _, rel := range slices.Sorted(maps.Keys(im)) {

@@ -12,15 +12,15 @@ import (
 // A Kind is what a call does.
 type Kind string
 
-// The kinds of calls that change a folder, or make a change safe.
+// The kinds of calls that change a directory or sync a change.
 const (
-	Create   Kind = "create" // a file, unless it is there
+	Create   Kind = "create" // a file, unless it exists
 	Mkdir    Kind = "mkdir"
 	Write    Kind = "write"    // Data at Off
 	Truncate Kind = "truncate" // to the length Off
 	Rename   Kind = "rename"   // to To
-	Remove   Kind = "remove"   // a file or a folder
-	Sync     Kind = "sync"     // a file or a folder
+	Remove   Kind = "remove"   // a file or a directory
+	Sync     Kind = "sync"     // a file or a directory
 )
 
 // An Op is one call that succeeded. Paths are relative and slash-separated.
@@ -31,15 +31,15 @@ type Op struct {
 	Data     string
 }
 
-// A Log is what a process did to a folder.
+// A Log is what a process did to a directory.
 type Log struct {
-	Base Image // what the folder held at first, all of it safe
-	Past []Op  // what earlier processes did since: the kernel has not forgotten what is unsynced of it
+	Base Image // the contents of the directory at first, all of it safe
+	Past []Op  // what earlier processes did since: it may still be unsynced
 	Ops  []Op
 }
 
-// Split returns what a process did to each folder in the folder. Nothing may
-// have been moved from one to another.
+// Split returns the log of each directory in the directory. Nothing may have been
+// moved from one to another.
 func (l Log) Split() map[string]Log {
 	all := map[string]Log{}
 	in := func(rel string) (dir, rest string) { dir, rest, _ = strings.Cut(rel, "/"); return dir, rest }
@@ -55,7 +55,7 @@ func (l Log) Split() map[string]Log {
 	for _, op := range l.Ops {
 		dir, rest := in(op.Path)
 		if dir == "" {
-			continue // the folder itself
+			continue // the directory itself
 		}
 		op.Path = rest
 		if op.To != "" {
@@ -68,32 +68,32 @@ func (l Log) Split() map[string]Log {
 	return all
 }
 
-// Then returns the log of a process that went on where this one was killed
-// after n calls, and did what next holds.
+// Then returns the log of a process that continued with next where this one was
+// killed after n calls.
 func (l Log) Then(n int, next Log) Log {
 	return Log{Base: l.Base, Past: slices.Concat(l.Past, l.Ops[:n]), Ops: next.Ops}
 }
 
-// A Loss is how much of the unsynced a crash takes.
+// A Loss is how many of the unsynced changes are lost in a crash.
 type Loss string
 
-// The losses. A process that is killed loses nothing: the kernel lives on.
+// The losses. A killed process loses nothing: the kernel continues.
 const (
 	All    Loss = "all"
 	None   Loss = "none"
 	Random Loss = "random"
 )
 
-// A Crash is what a disk may hold after one.
+// A Crash is a possible state of the disk after a crash.
 type Crash struct {
 	After int // how many calls came before it
 	Loss  Loss
 	Image Image
 }
 
-// Crashes yields the crashes before and after every call: at each moment
-// first with all, then with nothing and then, as often as draws says, with
-// some of the unsynced lost. It panics where the log contradicts itself.
+// Crashes yields the crashes before and after every call: with all unsynced
+// changes lost, with none lost, and draws times with some lost. It panics if the
+// log contradicts itself.
 func (l Log) Crashes(rnd *rand.Rand, draws int) iter.Seq[Crash] {
 	return func(yield func(Crash) bool) {
 		disk := newDisk(l.Base)

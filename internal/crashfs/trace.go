@@ -19,16 +19,16 @@ import (
 	"github.com/aspupdate/aspupdate/internal/realtest"
 )
 
-// What is understood, and what would go unnoticed otherwise. The question
-// mark allows for calls that a processor's kernel does not have.
+// The calls that the parser understands, and those that it would otherwise miss.
+// The question mark is for calls that not every processor's kernel has.
 const (
 	understood = "openat,read,lseek,write,pwrite64,ftruncate,fsync,fdatasync,mkdirat,renameat,renameat2,unlinkat"
 	refused    = "?open,?creat,?truncate,?rename,?mkdir,?unlink,?rmdir,?link,?symlink,linkat,symlinkat," +
 		"fallocate,writev,pwritev,pwritev2,copy_file_range,sendfile,splice,openat2"
 )
 
-// Dir returns a folder for the test that is in memory where possible: the
-// model decides what a sync keeps, and a real disk would only be slow.
+// Dir returns a directory for the test, in memory if possible: the model decides
+// what a sync keeps, and a disk would only be slow.
 func Dir(t testing.TB) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("/dev/shm", "crashfs-*")
@@ -39,13 +39,13 @@ func Dir(t testing.TB) string {
 	return dir
 }
 
-// Trace runs cmd to its end and returns what it did in the folder root, a
-// path without links in it. The command is one process that starts no other
-// which writes there. It needs strace, and skips the test without it.
+// Trace runs cmd to its end and returns what it did in the directory root, a
+// path without links. The command is one process that starts no other which
+// writes there. Trace needs strace, and skips the test without it.
 func Trace(t testing.TB, cmd *exec.Cmd, root string) Log {
 	t.Helper()
 	if runtime.GOOS != "linux" {
-		t.Skip("calls are recorded by strace, on Linux alone; the code that makes them is the same elsewhere")
+		t.Skip("strace records the calls, on Linux only; the code that makes them is the same elsewhere")
 	}
 	strace := realtest.Program(t, "strace")
 	base, err := Load(root)
@@ -75,10 +75,10 @@ func Trace(t testing.TB, cmd *exec.Cmd, root string) Log {
 	return Log{Base: base, Ops: ops}
 }
 
-// A parser reads what strace wrote.
+// A parser parses the output of strace.
 type parser struct {
 	root    string
-	started map[string]string // by thread: a call that another's cut in two
+	started map[string]string // by thread: a call that was interrupted by another thread's
 	offsets map[int]int64     // by descriptor
 	ops     []Op
 }
@@ -125,7 +125,7 @@ func parse(r io.Reader, root string) ([]Op, error) {
 	}
 }
 
-// call takes in one call that succeeded.
+// call adds one call that succeeded.
 func (p *parser) call(name string, args []string, ret int64) error {
 	add := func(op Op, place string) {
 		if rel, ok := p.rel(place); ok {
@@ -184,7 +184,7 @@ func (p *parser) call(name string, args []string, ret int64) error {
 	return nil
 }
 
-// file takes in a call on an open file.
+// file adds a call on an open file.
 func (p *parser) file(name string, args []string, ret int64, add func(Op, string)) error {
 	fd, place, err := descriptor(args[0])
 	if err != nil {
@@ -201,7 +201,7 @@ func (p *parser) file(name string, args []string, ret int64, add func(Op, string
 		}
 		data, err := unquote(args[1])
 		if err != nil || int64(len(data)) < ret {
-			return fmt.Errorf("the data is not all there: %w", err)
+			return fmt.Errorf("data is missing: %w", err)
 		}
 		off := p.offsets[fd]
 		if name == "pwrite64" {
@@ -224,7 +224,7 @@ func (p *parser) file(name string, args []string, ret int64, add func(Op, string
 	return nil
 }
 
-// rel returns the path below root, and whether it lies there.
+// rel returns the path below root, and whether place is below root.
 func (p *parser) rel(place string) (string, bool) {
 	if place == p.root {
 		return "", true
@@ -232,7 +232,7 @@ func (p *parser) rel(place string) (string, bool) {
 	return strings.CutPrefix(place, p.root+"/")
 }
 
-// at returns the path of a name relative to a folder.
+// at returns the path of a name relative to a directory.
 func at(dir, name string) (string, error) {
 	rel, err := unquote(name)
 	if err != nil || path.IsAbs(rel) {
@@ -242,8 +242,8 @@ func at(dir, name string) (string, error) {
 	return path.Join(base, rel), err
 }
 
-// descriptor takes "5<path>" apart. A file that was removed has no path: what
-// is written to it cannot be seen again.
+// descriptor parses "5<path>". A removed file has no path: what is written to it
+// does not matter.
 func descriptor(arg string) (fd int, place string, err error) {
 	num, rest, _ := strings.Cut(arg, "<")
 	if num != "AT_FDCWD" {
@@ -262,7 +262,7 @@ func descriptor(arg string) (fd int, place string, err error) {
 func unquote(arg string) (string, error) {
 	s, ok := strings.CutSuffix(arg, `"`)
 	if !ok {
-		return "", errors.New("a string is cut short")
+		return "", errors.New("a string is truncated")
 	}
 	return unhex(strings.TrimPrefix(s, `"`))
 }

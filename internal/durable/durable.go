@@ -1,13 +1,11 @@
 // Package durable writes files so that they survive a power cut.
 //
-// A file is on the disk once its bytes are synced and once the folder that
-// names it is synced; a rename is the only step that readers see. Every
-// package that must not lose a file (the archive of versions, sealed
-// snapshots, the journal) goes through the few functions here, so that the
-// order of write, sync, rename and sync is decided in one place.
+// A file is on the disk once its bytes and its directory are synced; a rename is
+// the only step that readers see. This package exists so that one place decides
+// the order of write, sync, rename and sync, for every package that must not
+// lose a file: the archive, the snapshots, the journal.
 //
-// Unless said otherwise the functions are safe for concurrent use on
-// different paths.
+// The functions are safe for concurrent use on different paths.
 package durable
 
 import (
@@ -19,10 +17,10 @@ import (
 	"strings"
 )
 
-// WriteFile replaces the file at path by one that holds data: it writes a
-// temporary file beside it, syncs it, renames it over path and syncs the
-// folder. After a crash path holds the old bytes or the new ones, never a
-// mixture. The temporary file is removed when anything fails.
+// WriteFile replaces the contents of the file at path: it writes a temporary file
+// beside it, syncs it, renames it to path and syncs the directory. After a crash
+// path has the old bytes or the new ones, never a mixture. On an error the
+// temporary file is removed.
 func WriteFile(path string, data []byte, perm fs.FileMode) (err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".tmp-*")
 	if err != nil {
@@ -49,8 +47,8 @@ func WriteFile(path string, data []byte, perm fs.FileMode) (err error) {
 	return Replace(f.Name(), path)
 }
 
-// Replace renames oldpath to newpath, replacing a file that is there, and
-// syncs both folders. The caller has synced oldpath's contents.
+// Replace renames oldpath to newpath, which it replaces, and syncs both
+// directories. The caller has synced the contents of oldpath.
 func Replace(oldpath, newpath string) error {
 	if err := rename(oldpath, newpath); err != nil {
 		return err
@@ -58,10 +56,9 @@ func Replace(oldpath, newpath string) error {
 	return syncParents(oldpath, newpath)
 }
 
-// Publish renames oldpath (a file or a folder) to newpath unless newpath
-// exists, in which case the error wraps [fs.ErrExist] and nothing has
-// changed; then it syncs both folders. The caller has synced oldpath's
-// contents, see [SyncTree].
+// Publish renames oldpath, a file or a directory, to newpath and syncs both
+// directories. If newpath exists, nothing changes and the error wraps
+// [fs.ErrExist]. The caller has synced the contents of oldpath, see [SyncTree].
 func Publish(oldpath, newpath string) error {
 	if err := renameNoReplace(oldpath, newpath); err != nil {
 		return err
@@ -80,8 +77,8 @@ func syncParents(a, b string) error {
 	return SyncDir(da)
 }
 
-// Open is [os.Open] for what other processes rename and remove meanwhile: on
-// Windows it waits up to a second for them.
+// Open is [os.Open] for files that other processes rename and remove: on Windows
+// it waits up to a second for them.
 func Open(path string) (f *os.File, err error) {
 	err = whileInUse(func() error {
 		f, err = os.Open(path)
@@ -101,7 +98,7 @@ func ReadDir(dir string) (entries []fs.DirEntry, err error) {
 
 // SyncFile syncs the contents of the file at path.
 func SyncFile(path string) error {
-	// Windows flushes only handles that may write.
+	// Windows flushes only handles with the right to write.
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
 		return err
@@ -109,8 +106,7 @@ func SyncFile(path string) error {
 	return errors.Join(f.Sync(), f.Close())
 }
 
-// SyncTree syncs every regular file and every folder below root, root
-// included.
+// SyncTree syncs root and every regular file and directory below it.
 func SyncTree(root string) error {
 	return filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 		switch {
@@ -125,8 +121,7 @@ func SyncTree(root string) error {
 	})
 }
 
-// syncReadOnlyToo syncs a file that may have been written without the right
-// to write it again, as the files of a copied tree can be.
+// syncReadOnlyToo syncs a file that may be read-only, as in a copied tree.
 func syncReadOnlyToo(path string) error {
 	err := SyncFile(path)
 	if !errors.Is(err, fs.ErrPermission) {
@@ -138,25 +133,25 @@ func syncReadOnlyToo(path string) error {
 	}
 	serr := f.Sync()
 	if errors.Is(serr, fs.ErrPermission) {
-		serr = nil // Windows: a read-only handle cannot be flushed; the file system writes it back by itself
+		serr = nil // Windows cannot flush a read-only handle; the file system writes it back by itself
 	}
 	return errors.Join(serr, f.Close())
 }
 
-// MkdirAll makes the folder path and its missing parents with perm, and
-// syncs each folder that got a new entry. The folder that holds one which is
-// there already is synced too: whoever made it may have been killed before.
+// MkdirAll creates the directory path and its missing parents with perm, and
+// syncs each directory that has a new entry. The parent of an existing directory
+// is synced as well: the process that created it may have been killed before.
 func MkdirAll(path string, perm fs.FileMode) error {
 	path = filepath.Clean(path)
 	switch fi, err := os.Stat(path); {
 	case err == nil && fi.IsDir():
 		err := SyncDir(filepath.Dir(path))
 		if errors.Is(err, fs.ErrPermission) {
-			return nil // it is not ours to look into, and so not ours to have made anything in
+			return nil // we cannot read the parent, so we have not created anything in it
 		}
 		return err
 	case err == nil:
-		return &fs.PathError{Op: "mkdir", Path: path, Err: errors.New("a file is in the way")}
+		return &fs.PathError{Op: "mkdir", Path: path, Err: errors.New("a file of this name exists")}
 	case !errors.Is(err, fs.ErrNotExist):
 		return err
 	}
@@ -172,10 +167,9 @@ func MkdirAll(path string, perm fs.FileMode) error {
 	return SyncDir(parent)
 }
 
-// Within reports whether path is root or lies below it, once both are
-// absolute and the links in the parts that exist are resolved. It serves
-// the rule that archive, backups and state never lie inside the folders
-// that an update may replace.
+// Within reports whether path is root or below it, after making both absolute
+// and resolving the links in the parts that exist. Archive, backups and state
+// must not be inside a directory that an update may replace.
 func Within(path, root string) (bool, error) {
 	p, err := resolve(path)
 	if err != nil {
@@ -185,8 +179,8 @@ func Within(path, root string) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	// Compared by identity too: bind mounts, short names and letter case
-	// give one folder several spellings.
+	// Compare identities as well: because of bind mounts, short names and letter
+	// case a directory can have several paths.
 	for dir := p; ; dir = filepath.Dir(dir) {
 		if dir == r || sameFile(dir, r) {
 			return true, nil
@@ -210,7 +204,7 @@ func sameFile(a, b string) bool {
 // that exists.
 func resolve(path string) (string, error) {
 	if path == "" || strings.ContainsRune(path, 0) {
-		return "", fmt.Errorf("bad path %q", path)
+		return "", fmt.Errorf("invalid path %q", path)
 	}
 	abs, err := filepath.Abs(path)
 	if err != nil {
@@ -231,11 +225,11 @@ func resolve(path string) (string, error) {
 
 // A Volume is a mounted file system or a drive.
 type Volume struct {
-	ID   string // equal for two paths exactly when they are on one volume
-	Free int64  // bytes that the calling user may still write
+	ID   string // equal for two paths if and only if they are on one volume
+	Free int64  // bytes available to this user
 }
 
-// VolumeOf tells the volume of path, or of its nearest parent that exists.
+// VolumeOf returns the volume of path, or of its nearest existing parent.
 func VolumeOf(path string) (Volume, error) {
 	p, err := resolve(path)
 	if err != nil {

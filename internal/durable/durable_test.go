@@ -47,7 +47,7 @@ func TestPublishNeverReplaces(t *testing.T) {
 	}
 }
 
-// must returns a path that FileExists accepts for a file and for a folder.
+// must returns a path that FileExists accepts for a file and for a directory.
 func must(t *testing.T, path string) string {
 	t.Helper()
 	fi, err := os.Stat(path)
@@ -65,7 +65,7 @@ func TestMkdirAllRefusesAFileInTheWay(t *testing.T) {
 	require.NoError(t, MkdirAll(filepath.Join(dir, "x", "y"), 0o700))
 	require.NoError(t, MkdirAll(filepath.Join(dir, "x", "y"), 0o700))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "f"), nil, 0o600))
-	require.ErrorContains(t, MkdirAll(filepath.Join(dir, "f"), 0o700), "a file is in the way")
+	require.ErrorContains(t, MkdirAll(filepath.Join(dir, "f"), 0o700), "a file of this name exists")
 	require.Error(t, MkdirAll(filepath.Join(dir, "f", "g"), 0o700))
 }
 
@@ -100,7 +100,7 @@ func TestWithin(t *testing.T) {
 	}
 	got, err := Within(filepath.Join(link, "backups"), app)
 	require.NoError(t, err)
-	require.True(t, got, "a link does not hide where the folder lies")
+	require.True(t, got, "a link does not hide where the directory lies")
 }
 
 func TestVolumeOf(t *testing.T) {

@@ -10,14 +10,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// SyncDir makes the names in the folder dir durable.
+// SyncDir makes the names in a directory durable.
 func SyncDir(dir string) error {
 	f, err := os.Open(dir)
 	if err != nil {
 		return err
 	}
 	err = f.Sync()
-	// Some network file systems cannot sync a folder and say so.
+	// Some network file systems cannot sync a directory.
 	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOTSUP) {
 		err = nil
 	}
@@ -26,7 +26,7 @@ func SyncDir(dir string) error {
 
 func rename(oldpath, newpath string) error { return os.Rename(oldpath, newpath) }
 
-// whileInUse: what is open can be renamed, and opened, here.
+// whileInUse calls op: here an open file can be renamed, and opened.
 func whileInUse(op func() error) error { return op() }
 
 func volumeOf(path string) (Volume, error) {

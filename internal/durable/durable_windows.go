@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// SyncDir does nothing on Windows: NTFS logs the changes of names itself,
-// and MOVEFILE_WRITE_THROUGH waits for that log where it matters.
+// SyncDir does nothing on Windows: NTFS logs changes of names, and
+// MOVEFILE_WRITE_THROUGH waits for that log where it matters.
 func SyncDir(string) error { return nil }
 
 func renameNoReplace(oldpath, newpath string) error {
@@ -38,9 +38,9 @@ func move(oldpath, newpath string, flags uint32) error {
 	return err
 }
 
-// whileInUse: a file that somebody has open cannot be renamed or replaced, and
-// virus scanners, indexers and mere readers open what is new for a moment; what
-// is just being renamed or removed cannot be opened.
+// whileInUse repeats op while another process uses the file: an open file cannot
+// be renamed or replaced, and virus scanners, indexers and readers open new files
+// for an instant; a file that is being renamed or removed cannot be opened.
 func whileInUse(op func() error) error {
 	for pause := time.Millisecond; ; pause *= 2 {
 		err := op()
@@ -52,7 +52,7 @@ func whileInUse(op func() error) error {
 	}
 }
 
-// inUseLimit is about half of the time that an operation is tried.
+// inUseLimit is about half of the time for which an operation is repeated.
 const inUseLimit = 512 * time.Millisecond
 
 func volumeOf(path string) (Volume, error) {

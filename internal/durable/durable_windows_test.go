@@ -23,7 +23,7 @@ func TestWriteFileWaitsForAReader(t *testing.T) {
 	require.Equal(t, "new", string(got))
 }
 
-// Whoever has a folder or a file to himself for a moment, as one who renames it
+// Whoever has a directory or a file to himself for a moment, as one who renames it
 // has, does not make its readers fail.
 func TestReadersWaitForWhoeverHasItAlone(t *testing.T) {
 	dir := t.TempDir()

@@ -8,9 +8,8 @@ import (
 	"os"
 )
 
-// renameChecked looks before it renames. Between the two another process
-// could put something at newpath; the callers hold a lock of their own
-// against their like.
+// renameChecked fails if newpath exists. Between the check and the rename another
+// process could create newpath; the callers have a lock against each other.
 func renameChecked(oldpath, newpath string) error {
 	if _, err := os.Lstat(newpath); err == nil {
 		return &os.LinkError{Op: "rename", Old: oldpath, New: newpath, Err: fs.ErrExist}

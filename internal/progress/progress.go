@@ -1,4 +1,4 @@
-// Package progress tells how far a long copy is, about once a second.
+// Package progress reports the progress of long copies, about once a second.
 package progress
 
 import "time"
@@ -6,27 +6,27 @@ import "time"
 // A Meter counts bytes. The nil Meter counts nothing. It is not safe for
 // concurrent use.
 type Meter struct {
-	total   int64
-	now     func() time.Time
-	report  func(Point)
-	done    int64
-	started time.Time
-	told    time.Time
+	total    int64
+	now      func() time.Time
+	report   func(Point)
+	done     int64
+	started  time.Time
+	reported time.Time
 }
 
-// A Point is where a copy is.
+// A Point is the state of a copy.
 type Point struct {
-	Done, Total int64 // bytes; Total is 0 where it is not known
+	Done, Total int64 // bytes; Total is 0 if unknown
 	Rate        int64 // bytes a second, on average
 	Left        time.Duration
 	At          time.Time
 }
 
-// New returns a Meter that calls report from within Add and Write, at most
-// once a second and never in the first.
+// New returns a Meter whose Add and Write call report, at most once a second and
+// never in the first.
 func New(total int64, now func() time.Time, report func(Point)) *Meter {
 	start := now()
-	return &Meter{total: total, now: now, report: report, started: start, told: start}
+	return &Meter{total: total, now: now, report: report, started: start, reported: start}
 }
 
 // Add counts n bytes.
@@ -36,10 +36,10 @@ func (m *Meter) Add(n int) {
 	}
 	m.done += int64(n)
 	at := m.now()
-	if at.Sub(m.told) < time.Second {
+	if at.Sub(m.reported) < time.Second {
 		return
 	}
-	m.told = at
+	m.reported = at
 	p := Point{Done: m.done, Total: m.total, At: at}
 	took := at.Sub(m.started).Seconds()
 	p.Rate = int64(float64(m.done) / took)

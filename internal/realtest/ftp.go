@@ -8,8 +8,8 @@ import (
 // A Make is a program that serves FTP.
 type Make string
 
-// The makes. They differ where clients break: in listings, in what they say
-// when something is missing, in what TLS they demand.
+// The makes. They differ where clients break: in listings, in replies when
+// something is missing, in the TLS they require.
 const (
 	Vsftpd   Make = "vsftpd"
 	ProFTPD  Make = "proftpd"
@@ -19,7 +19,7 @@ const (
 // Makes returns all of them.
 func Makes() []Make { return []Make{Vsftpd, ProFTPD, PureFTPd} }
 
-// TLS says what a server demands. vsftpd and proftpd demand also that data
+// TLS is what a server requires. vsftpd and proftpd also require that data
 // connections resume the TLS session of their control connection.
 type TLS uint8
 
@@ -30,7 +30,7 @@ const (
 	Implicit
 )
 
-// Options are how a server differs from its make's usual ways.
+// Options are how a server differs from its make's defaults.
 type Options struct {
 	TLS       TLS
 	MaxTLS    uint16 // the newest version to speak, such as tls.VersionTLS12; 0: whatever it can
@@ -46,8 +46,8 @@ type Server struct {
 	User     string
 	Password string // any other is refused with 530
 
-	// Certificate is the server's own, self-signed, for 127.0.0.1; Roots knows
-	// it and nothing else. Both are nil without TLS.
+	// Certificate is the server's own, self-signed, for 127.0.0.1; Roots has
+	// only this one. Both are nil without TLS.
 	Certificate *x509.Certificate
 	Roots       *x509.CertPool
 
@@ -62,10 +62,10 @@ type Server struct {
 // FTP serves root, read only, by a real server on a free loopback port. It
 // ends with the test, and so do its sessions.
 //
-// The server reads with the rights of a user without any, so that files and
-// folders below root must be readable for everybody; FTP sees to root itself
-// and to its parents below os.TempDir. Nothing else of the machine is changed
-// but for what pure-ftpd notes of its sessions in /run/pure-ftpd.
+// The server reads as an unprivileged user, so all below root must be readable
+// for all users; FTP changes the permissions of root itself and of its parents
+// below os.TempDir. Nothing else of the machine changes, except pure-ftpd's
+// session files in /run/pure-ftpd.
 func FTP(t testing.TB, m Make, root string, o Options) Server {
 	t.Helper()
 	return serve(t, m, root, o)
@@ -81,8 +81,8 @@ func VSFTPD(t testing.TB, root string) Server {
 // gone. Kill, Stop and Continue may be called by any goroutine, one at a time.
 func (s Server) Kill() { s.p.Kill() }
 
-// Stop halts the server and its sessions by SIGSTOP: the kernel still takes
-// connections and bytes for them, and nobody answers.
+// Stop halts the server and its sessions by SIGSTOP: the kernel still accepts
+// connections and bytes for them, without an answer.
 func (s Server) Stop() { s.p.Stop() }
 
 // Continue undoes Stop.

@@ -55,7 +55,7 @@ type instance struct {
 func serve(t testing.TB, m Make, root string, o Options) Server {
 	t.Helper()
 	if os.Geteuid() != 0 {
-		Skip(t, "%s locks its users into a folder, which takes root", m)
+		Skip(t, "%s needs root, since it confines its users to a directory", m)
 	}
 	open(t, root)
 	// Not t.TempDir, whose name may hold what means something to a server.
@@ -88,8 +88,8 @@ func serve(t testing.TB, m Make, root string, o Options) Server {
 	return s
 }
 
-// open lets everybody into root, and through its parents as far as they are
-// the test's own: proftpd looks at it with its user's rights.
+// open makes root readable for all users, and its parents as far as they are the
+// test's own: proftpd reads it as its user.
 func open(t testing.TB, root string) {
 	t.Helper()
 	err := os.Chmod(root, 0o755)
@@ -157,8 +157,8 @@ func (i *instance) start() error {
 	}
 }
 
-// answers reports whether the server greets; with implicit TLS, whether
-// somebody listens.
+// answers reports whether the server greets, or with implicit TLS whether it
+// listens.
 func (i *instance) answers() bool {
 	c, err := net.DialTimeout("tcp", i.addr, time.Second)
 	if err != nil {
@@ -188,8 +188,7 @@ func (i *instance) Kill() {
 	}
 }
 
-// forgetSessions removes what pure-ftpd notes of its sessions and leaves if
-// they are killed.
+// forgetSessions removes pure-ftpd's files of killed sessions.
 func forgetSessions() {
 	notes, _ := filepath.Glob("/run/pure-ftpd/client-*") // the pattern is good
 	alive := living()
@@ -280,8 +279,8 @@ func (s site) opensslConf() string {
 	return s.write("openssl.cnf", "openssl_conf = a\n[a]\nssl_conf = b\n[b]\nsystem_default = c\n[c]\nMaxProtocol = "+name+"\n")
 }
 
-// reader is a user without rights: a server must not be able to write, and
-// some refuse to serve a folder to somebody who can.
+// reader returns an unprivileged user: a server must not be able to write, and
+// some refuse to serve a directory that their user can write to.
 func reader(t testing.TB) *user.User {
 	t.Helper()
 	for _, name := range []string{"ftp", "nobody"} {

@@ -10,20 +10,19 @@ import (
 	"strings"
 )
 
-// program finds a server's program: installed, or unpacked where
-// ASPUPDATE_FTP_SERVERS says.
+// program returns the path of a server's program: an installed one, or one
+// unpacked in ASPUPDATE_FTP_SERVERS.
 func (s site) program(name string) string {
 	s.t.Helper()
-	folders := []string{"/usr/sbin", "/usr/local/sbin"}
+	dirs := []string{"/usr/sbin", "/usr/local/sbin"}
 	if dir := os.Getenv("ASPUPDATE_FTP_SERVERS"); dir != "" {
-		folders = append(folders, filepath.Join(dir, "usr", "sbin"), filepath.Join(dir, "usr", "bin"))
+		dirs = append(dirs, filepath.Join(dir, "usr", "sbin"), filepath.Join(dir, "usr", "bin"))
 	}
-	return Program(s.t, name, folders...)
+	return Program(s.t, name, dirs...)
 }
 
-// vsftpd checks local users by PAM, whose files belong to the machine. Its
-// anonymous user can have a list of passwords as well, which needs nothing
-// but a file of ours: that is the user and the password here.
+// vsftpd checks local users by PAM, which is the machine's. Its anonymous user
+// can have a list of passwords in a file, and is the user here.
 func (s site) vsftpd() *exec.Cmd {
 	program := s.program("vsftpd")
 	empty := filepath.Join(s.dir, "empty") // vsftpd's unprivileged half lives here
@@ -82,7 +81,7 @@ func (s site) proftpd() *exec.Cmd {
 	}
 	passwd := fmt.Sprintf("%s:%s:%s:%s::%s:/bin/false\n", ftpUser, ftpHash, s.reader.Uid, s.reader.Gid, s.root)
 	var lines []string
-	// Beside a program that was only unpacked lie its modules.
+	// The modules of an unpacked program are beside it.
 	if modules := filepath.Join(filepath.Dir(program), "..", "lib", "proftpd"); exists(modules) {
 		lines = append(lines, "ModulePath "+modules)
 	}

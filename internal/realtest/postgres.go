@@ -11,8 +11,8 @@ import (
 type Cluster struct {
 	Port     int
 	Password string // of the role postgres, random
-	Bin      string // folder of psql, pg_dump and so on
-	Data     string // folder of the server, not readable for the test's user if that is root
+	Bin      string // directory of psql, pg_dump and so on
+	Data     string // directory of the server, not readable for the test's user if that is root
 
 	stop func()
 }
@@ -41,7 +41,7 @@ func (c *Cluster) URI(role, password, database string) string {
 // Admin returns how to connect as the superuser.
 func (c *Cluster) Admin(database string) string { return c.URI("postgres", c.Password, database) }
 
-// Stop ends the server and removes its folder. It may be called again.
+// Stop ends the server and removes its directory. It may be called again.
 func (c *Cluster) Stop() {
 	if c.stop != nil {
 		c.stop()

@@ -30,7 +30,7 @@ func StartPostgres(settings ...string) (*Cluster, error) {
 	return StartPostgresOf(bin, settings...)
 }
 
-// StartPostgresOf is StartPostgres with the server of that folder.
+// StartPostgresOf is StartPostgres with the server of that directory.
 func StartPostgresOf(bin string, settings ...string) (*Cluster, error) {
 	as, err := unprivileged()
 	if err != nil {
@@ -158,7 +158,7 @@ func (c *Cluster) await(ended chan error) error {
 	}
 }
 
-// postgresBin returns the folder of the newest server.
+// postgresBin returns the directory of the newest server.
 func postgresBin() (string, error) {
 	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/initdb") // the pattern is good
 	major := func(path string) int {
@@ -176,7 +176,7 @@ func postgresBin() (string, error) {
 	return filepath.Dir(path), nil
 }
 
-// unprivileged returns whom to run the server as: it refuses root.
+// unprivileged returns the user for the server, which refuses to run as root.
 func unprivileged() (*syscall.Credential, error) {
 	if os.Getuid() != 0 {
 		return nil, nil //nolint:nilnil // as ourselves

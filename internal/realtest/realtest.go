@@ -1,13 +1,11 @@
 // Package realtest starts the real servers that tests need, on loopback and
-// on free ports, and ends exactly the processes that it started.
+// free ports, and ends exactly the processes that it started.
 //
-// A test that needs a program which is not there skips with a reason; where
-// ASPUPDATE_REQUIRE_REAL=1 is set, as .ci/run does, it fails instead.
+// If a program is not installed, the test is skipped; with
+// ASPUPDATE_REQUIRE_REAL=1, as in .ci/run, it fails instead.
 //
-// Debian installs only one FTP server at a time. Others are found as well in
-// the folder that ASPUPDATE_FTP_SERVERS names, into which packages were
-// unpacked by dpkg -x; .ci/run does so with proftpd-core, proftpd-mod-crypto,
-// pure-ftpd and pure-ftpd-common.
+// Debian installs only one FTP server at a time. Others can be in the directory
+// ASPUPDATE_FTP_SERVERS, as .ci/run unpacks them there by dpkg -x.
 package realtest
 
 import (
@@ -17,8 +15,8 @@ import (
 	"testing"
 )
 
-// Skip skips the test because something real is missing, or fails it where
-// ASPUPDATE_REQUIRE_REAL=1 asks for the real thing.
+// Skip skips the test because something real is missing, or fails it if
+// ASPUPDATE_REQUIRE_REAL=1.
 func Skip(t testing.TB, format string, args ...any) {
 	t.Helper()
 	if os.Getenv("ASPUPDATE_REQUIRE_REAL") == "1" {
@@ -27,14 +25,14 @@ func Skip(t testing.TB, format string, args ...any) {
 	t.Skipf(format, args...)
 }
 
-// Program returns the path of a program that the test needs, looked up in
-// PATH and then in the given folders.
-func Program(t testing.TB, name string, folders ...string) string {
+// Program returns the path of a program that the test needs, from PATH or one of
+// the directories. It skips the test if there is none.
+func Program(t testing.TB, name string, dirs ...string) string {
 	t.Helper()
 	if path, err := exec.LookPath(name); err == nil {
 		return path
 	}
-	for _, dir := range folders {
+	for _, dir := range dirs {
 		if path, err := exec.LookPath(dir + "/" + name); err == nil {
 			return path
 		}

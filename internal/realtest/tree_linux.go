@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// A process is what /proc tells of one.
+// A process is an entry of /proc.
 type process struct{ pid, parent, group int }
 
 // living returns all processes but those that have ended and were not waited for.

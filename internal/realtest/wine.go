@@ -13,29 +13,29 @@ import (
 	"time"
 )
 
-// A Wine is a throwaway Windows in a folder.
+// A Wine is a temporary Windows in a directory.
 type Wine struct {
 	Prefix string
 
 	program, server string
 }
 
-// A test of Go's ends itself after TestTimeout; what has not ended a little
-// later is a Wine that stands still.
+// A Go test ends itself after TestTimeout; if it has not ended a little later,
+// Wine hangs.
 const (
 	TestTimeout = "-test.timeout=3m"
 	wineLimit   = 3*time.Minute + 20*time.Second
 )
 
-// StartWine makes a Windows by Wine that ends with the test, without a
-// display and apart from any other of this user, or skips the test where Wine
-// is not installed. That takes some seconds.
+// StartWine starts a Windows by Wine that ends with the test, without a display
+// and separate from any other of this user. It skips the test if Wine is not
+// installed, and needs some seconds.
 func StartWine(t testing.TB) *Wine {
 	t.Helper()
 	w := &Wine{Prefix: filepath.Join(t.TempDir(), "wine"), program: Program(t, "wine"), server: Program(t, "wineserver", "/usr/lib/wine")}
 	t.Cleanup(w.end)
 	w.Output(t, w.Command("wineboot", "-i"))
-	w.ask("-w") // what it began in the background is a part of it
+	w.ask("-w") // wait for what it started in the background
 	system32 := filepath.Join(w.Prefix, "drive_c", "windows", "system32")
 	dll := filepath.Join(system32, "bcryptprimitives.dll")
 	if _, err := os.Stat(dll); err != nil { // as in Wine 8: Go's programs need it
@@ -46,17 +46,17 @@ func StartWine(t testing.TB) *Wine {
 	return w
 }
 
-// Command returns a command for a program of Windows. Its exit code is cut to
-// eight bits on the way here.
+// Command returns a command for a Windows program. Wine passes on only eight bits
+// of its exit code.
 func (w *Wine) Command(args ...string) *exec.Cmd {
 	cmd := exec.Command(w.program, args...)
 	cmd.Env = w.env()
 	return cmd
 }
 
-// Output runs a command to its end and returns what it said. One that fails
-// without a word never began, and one that does not end stands still: on a busy
-// machine Wine at times does either, and is asked again.
+// Output runs a command to its end and returns its output. On a busy machine Wine
+// sometimes fails without output before it starts the program, or hangs: then
+// Output tries again.
 func (w *Wine) Output(t testing.TB, cmd *exec.Cmd) string {
 	t.Helper()
 	const tries = 3
@@ -71,12 +71,12 @@ func (w *Wine) Output(t testing.TB, cmd *exec.Cmd) string {
 		case stands:
 			w.end()
 		}
-		t.Logf("Wine did not work, %s is asked again: %v: %s", cmd.Args[1], err, out)
+		t.Logf("Wine failed, %s is tried again: %v: %s", cmd.Args[1], err, out)
 	}
 }
 
-// output collects what a command says in a file: what Wine keeps running behind
-// it would hold a pipe open.
+// output collects a command's output in a file: Wine's processes in the background
+// would keep a pipe open.
 func (w *Wine) output(t testing.TB, cmd *exec.Cmd) (string, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), wineLimit)
@@ -98,14 +98,14 @@ func (w *Wine) output(t testing.TB, cmd *exec.Cmd) (string, error) {
 	return string(out), err
 }
 
-// end ends whatever runs in this prefix, and nothing in another.
+// end ends all that runs in this prefix, and nothing in another.
 func (w *Wine) end() {
 	w.ask("-k")
 	w.ask("-w")
 }
 
-// ask has the prefix's server do something, -k to end all and -w to wait until
-// all has ended, for a minute at most.
+// ask calls the prefix's server, with -k to end all and -w to wait until all has
+// ended, for a minute at most.
 func (w *Wine) ask(what string) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
@@ -131,10 +131,9 @@ func (w *Wine) BuildTest(t testing.TB, pkg string) string {
 	return exe
 }
 
-// overlay makes Go's standard library fall back to the old way of removing a
-// file where Wine 8 answers that it does not have the new one: every Windows
-// that does not have it gives another answer. Without it os.RemoveAll always
-// fails there, and nothing of that is about us.
+// overlay returns an overlay of Go's standard library that removes files in the
+// old way on Wine 8, which lacks the new way and returns another error than any
+// Windows that lacks it. Without the overlay os.RemoveAll always fails there.
 func (w *Wine) overlay(t testing.TB, dir string) string {
 	t.Helper()
 	out, err := exec.Command("go", "env", "GOROOT").Output()
@@ -159,8 +158,8 @@ func (w *Wine) overlay(t testing.TB, dir string) string {
 	return writeFile(t, filepath.Join(dir, "overlay.json"), string(paths))
 }
 
-// env is ours but for what tells a Wine where it is, and for the wish that
-// nothing real is missing: the servers of Linux are missing there.
+// env returns our environment without Wine's variables, and without
+// ASPUPDATE_REQUIRE_REAL: the servers of Linux are missing there.
 func (w *Wine) env() []string {
 	var env []string
 	for _, kv := range os.Environ() {
@@ -168,11 +167,11 @@ func (w *Wine) env() []string {
 			env = append(env, kv)
 		}
 	}
-	// Without mscoree and mshtml it does not ask for Mono and Gecko.
+	// Without mscoree and mshtml it does not offer to install Mono and Gecko.
 	return append(env, "WINEPREFIX="+w.Prefix, "WINEARCH=win64", "WINEDEBUG=-all", "WINEDLLOVERRIDES=mscoree,mshtml=", "DISPLAY=")
 }
 
-// forwarder makes a library of one function that lies in another library.
+// forwarder returns a library with one function that is in another library.
 func forwarder(name, function, to string) []byte {
 	le := binary.LittleEndian
 	const rva, raw, align = 0x1000, 0x400, 0x200
@@ -184,7 +183,7 @@ func forwarder(name, function, to string) []byte {
 	le.PutUint16(file, 0x8664)
 	le.PutUint16(file[2:], 1)       // section
 	le.PutUint16(file[16:], 240)    // size of what follows
-	le.PutUint16(file[18:], 0x2022) // a finished library, may lie high
+	le.PutUint16(file[18:], 0x2022) // a linked library that can be above 2 GiB
 	opt := b[0x98:]
 	le.PutUint16(opt, 0x20b)
 	le.PutUint64(opt[24:], 0x180000000)

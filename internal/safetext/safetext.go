@@ -11,7 +11,7 @@ import (
 
 // Clean returns s as valid UTF-8 without control and formatting characters,
 // those that turn the writing direction included. Line feeds and tabs stay.
-// What is no UTF-8 becomes U+FFFD.
+// Invalid UTF-8 becomes U+FFFD.
 func Clean(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r != '\n' && r != '\t' && !unicode.IsGraphic(r) {
