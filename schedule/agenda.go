@@ -20,7 +20,7 @@ type AgendaDay struct {
 func (c Calendar) Agenda(first, last Date, h Hours) (Agenda, error) {
 	var a Agenda
 	var r hours
-	if err := h.resolve(&r); err != nil {
+	if _, err := h.resolve(&r, first.In(moscow)); err != nil {
 		return a, err
 	}
 	for d := first; d.Compare(last) <= 0; d = d.AddDays(1) {

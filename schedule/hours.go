@@ -41,10 +41,7 @@ type Window struct {
 // a working day.
 func (h Hours) Next(t time.Time) (Window, error) {
 	var r hours
-	if err := h.resolve(&r); err != nil {
-		return Window{}, err
-	}
-	ns, err := instant(t)
+	ns, err := h.resolve(&r, t)
 	if err != nil {
 		return Window{}, err
 	}
@@ -59,10 +56,7 @@ func (h Hours) Next(t time.Time) (Window, error) {
 // Contains reports whether there is support at t.
 func (h Hours) Contains(t time.Time) (bool, error) {
 	var r hours
-	if err := h.resolve(&r); err != nil {
-		return false, err
-	}
-	ns, err := instant(t)
+	ns, err := h.resolve(&r, t)
 	if err != nil {
 		return false, err
 	}
@@ -73,10 +67,7 @@ func (h Hours) Contains(t time.Time) (bool, error) {
 // from.
 func (h Hours) Between(from, to time.Time) (time.Duration, error) {
 	var r hours
-	if err := h.resolve(&r); err != nil {
-		return 0, err
-	}
-	a, err := instant(from)
+	a, err := h.resolve(&r, from)
 	if err != nil {
 		return 0, err
 	}
@@ -99,10 +90,7 @@ func (h Hours) Add(t time.Time, d time.Duration) (time.Time, error) {
 		return time.Time{}, errors.New("cannot add a negative support time; use Between")
 	}
 	var r hours
-	if err := h.resolve(&r); err != nil {
-		return time.Time{}, err
-	}
-	ns, err := instant(t)
+	ns, err := h.resolve(&r, t)
 	if err != nil {
 		return time.Time{}, err
 	}
@@ -144,14 +132,15 @@ type hours struct {
 	set         bits        // ru's support days
 }
 
-// resolve sets r, which is a parameter because it is large.
-func (h *Hours) resolve(r *hours) error {
+// resolve sets r, which is a parameter because it is large, and returns t as an
+// instant.
+func (h *Hours) resolve(r *hours, t time.Time) (ns int64, err error) {
 	r.open, r.close, r.cut, r.saturdays = int64(h.Open), int64(h.Close), hour, h.WorkingSaturdays
 	if r.open == 0 && r.close == 0 {
 		r.open, r.close = 10*hour, 19*hour
 	}
 	if r.open < 0 || r.open >= day || r.close < 0 || r.close > day {
-		return fmt.Errorf("invalid hours from %v to %v; use times of day, as durations since midnight", h.Open, h.Close)
+		return 0, fmt.Errorf("invalid hours from %v to %v; use times of day, as durations since midnight", h.Open, h.Close)
 	}
 	if r.close <= r.open {
 		r.close += day
@@ -176,7 +165,7 @@ func (h *Hours) resolve(r *hours) error {
 			r.set = r.ru.all
 		}
 	}
-	return nil
+	return instant(t)
 }
 
 func (r *hours) time(ns int64) time.Time {

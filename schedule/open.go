@@ -21,11 +21,12 @@ type planner struct {
 // A span is [start, end), in nanoseconds since 1970.
 type span struct{ start, end int64 }
 
-// resolve sets r, which is a parameter because it is large.
-func (p *Planner) resolve(e *Estimate, r *planner) (need int64, err error) {
+// resolve sets r, which is a parameter because it is large, and returns what the
+// update needs and its start as an instant.
+func (p *Planner) resolve(e *Estimate, r *planner, start time.Time) (need, t int64, err error) {
 	total, err := e.total()
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	r.quiet, r.blackouts, r.local = p.QuietHours, p.Blackouts, p.Local
 	if r.local == nil {
@@ -33,15 +34,16 @@ func (p *Planner) resolve(e *Estimate, r *planner) (need int64, err error) {
 	}
 	for _, q := range p.QuietHours {
 		if q.From < 0 || int64(q.From) >= day || q.To < 0 || int64(q.To) > day {
-			return 0, fmt.Errorf("invalid quiet hours from %v to %v; use times of day, as durations since midnight", q.From, q.To)
+			return 0, 0, fmt.Errorf("invalid quiet hours from %v to %v; use times of day, as durations since midnight", q.From, q.To)
 		}
 	}
 	for _, b := range p.Blackouts {
 		if err := b.check(); err != nil {
-			return 0, err
+			return 0, 0, err
 		}
 	}
-	return int64(total), p.Hours.resolve(&r.hours)
+	t, err = p.Hours.resolve(&r.hours, start)
+	return int64(total), t, err
 }
 
 // slot returns the first span from t on that is open and long enough.

@@ -67,11 +67,7 @@ type Plan struct {
 // estimate that lacks a part is [ErrIncomplete].
 func (p Planner) Next(from time.Time, e Estimate) (Slot, error) {
 	var r planner
-	need, err := p.resolve(&e, &r)
-	if err != nil {
-		return Slot{}, err
-	}
-	t, err := instant(from)
+	need, t, err := p.resolve(&e, &r, from)
 	if err != nil {
 		return Slot{}, err
 	}
@@ -88,11 +84,7 @@ func (p Planner) Next(from time.Time, e Estimate) (Slot, error) {
 // with a warning.
 func (p Planner) Plan(from time.Time, e Estimate, n int) (Plan, error) {
 	var r planner
-	need, err := p.resolve(&e, &r)
-	if err != nil {
-		return Plan{}, err
-	}
-	t, err := instant(from)
+	need, t, err := p.resolve(&e, &r, from)
 	if err != nil {
 		return Plan{}, err
 	}
@@ -135,11 +127,7 @@ func (p Planner) Plan(from time.Time, e Estimate, n int) (Plan, error) {
 // [ErrOutside] and has the reason and, if known, the next slot.
 func (p Planner) Fits(start time.Time, e Estimate) error {
 	var r planner
-	need, err := p.resolve(&e, &r)
-	if err != nil {
-		return err
-	}
-	t, err := instant(start)
+	need, t, err := p.resolve(&e, &r, start)
 	if err != nil {
 		return err
 	}
