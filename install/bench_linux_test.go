@@ -77,7 +77,7 @@ func BenchmarkRun(b *testing.B) {
 					if err != nil {
 						return err
 					}
-					defer removeCopies(state)
+					defer removeLeftovers(state)
 					return exec.Command("/bin/sh", path, to).Run()
 				}},
 				{"runner", func(to string) error {

@@ -94,13 +94,15 @@ func copyFile(ctx context.Context, from, to string) (sum string, err error) {
 	return hex.EncodeToString(hash.Sum(nil)), errors.Join(err, dst.Close())
 }
 
-// removeCopies removes private copies that a process before this one left.
-// It runs under the lock and with no installer alive. What cannot be removed,
-// such as a program that Windows still holds open, is tried again next time.
-func removeCopies(state string) {
+// removeLeftovers removes the private copies, and the records that were never
+// completed, of this process and of those before it. It runs under the lock and
+// with no installer alive. What cannot be removed, such as a program that
+// Windows still holds open, is tried again next time.
+func removeLeftovers(state string) {
 	entries, _ := os.ReadDir(state)
 	for _, e := range entries {
-		if id, ok := strings.CutPrefix(e.Name(), privatePrefix); ok && process.ValidID(id) {
+		id, private := strings.CutPrefix(e.Name(), privatePrefix)
+		if private && process.ValidID(id) || strings.HasPrefix(e.Name(), "."+recordName+".tmp-") {
 			_ = os.RemoveAll(filepath.Join(state, e.Name()))
 		}
 	}

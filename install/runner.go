@@ -80,7 +80,7 @@ func (r Runner) Run(ctx context.Context, cmd Command) (Outcome, error) {
 	if err := r.look(ctx, c); err != nil {
 		return fail(err)
 	}
-	removeCopies(r.State)
+	removeLeftovers(r.State)
 
 	rec := record{
 		Record: process.NewRecord(), Format: recordFormat, Path: c.Path, SHA256: c.SHA256, Log: c.Log, LeavesRunning: c.LeavesRunning,
@@ -99,12 +99,12 @@ func (r Runner) Run(ctx context.Context, cmd Command) (Outcome, error) {
 		err = context.Cause(ctx)
 	}
 	if err != nil {
-		removeCopies(r.State)
+		removeLeftovers(r.State)
 		return fail(err)
 	}
 	out, err := r.runUntilFree(ctx, c, rec)
 	if _, pending, recErr := r.readRecord(); recErr == nil && !pending { // else something of it still runs
-		removeCopies(r.State)
+		removeLeftovers(r.State)
 	}
 	if err != nil && out.Status == NotRun {
 		return fail(err)

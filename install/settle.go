@@ -60,6 +60,7 @@ func (r Runner) Settle(ctx context.Context) (Settlement, error) {
 		return fail(Nothing, err, "")
 	}
 	if !pending {
+		removeLeftovers(r.State)
 		return Settlement{Found: Nothing}, nil
 	}
 	t, err := process.Find(rec.Record)
@@ -71,7 +72,7 @@ func (r Runner) Settle(ctx context.Context) (Settlement, error) {
 	if err != nil {
 		return fail(found, err, "it may still run; settle again, or end it by hand")
 	}
-	removeCopies(r.State)
+	removeLeftovers(r.State)
 	if err := r.removeRecord(); err != nil {
 		return fail(found, err, "no process of it is left; make the state folder writable and settle again")
 	}

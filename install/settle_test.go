@@ -11,6 +11,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/aspupdate/aspupdate/internal/realtest"
+
 	"github.com/aspupdate/aspupdate/internal/process"
 )
 
@@ -33,6 +35,29 @@ func orphan(t *testing.T, steps ...string) (Runner, *[]Event) {
 	require.NoError(t, cmd.Process.Kill())
 	require.Error(t, cmd.Wait())
 	return r, events
+}
+
+// An updater that is killed while it starts its installer leaves nothing that
+// Settle does not find. On Windows a process that was created and not recorded
+// would stay suspended and hold the log open forever.
+func TestUpdaterKilledWhileItStartsAnInstaller(t *testing.T) {
+	f := fake(t)
+	for n := range 40 {
+		r := Runner{State: filepath.Join(realtest.TempDir(t), "state")}
+		cmd := exec.Command(f.Path, r.State, f.Path, f.SHA256, "exit=0")
+		cmd.Env = append(BaseEnv(), fakeRole+"=runner")
+		require.NoError(t, cmd.Start())
+		require.Eventually(t, func() bool { // the installer is about to start
+			_, err := os.Stat(r.recordPath())
+			return err == nil
+		}, time.Minute, 50*time.Microsecond)
+		time.Sleep(time.Duration(n) * time.Millisecond / 4)
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		_, err := r.Settle(t.Context())
+		require.NoError(t, err)
+		requireClean(t, r)
+	}
 }
 
 // whenSettling calls do once an installer was found at work.
