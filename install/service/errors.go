@@ -7,31 +7,33 @@ import (
 )
 
 var (
-	// ErrStays means: the service, or a process of it, has not ended in time.
-	ErrStays = errors.New("it does not end")
-	// ErrDied means: the service did not get to run, or did not stay running.
-	ErrDied = errors.New("it does not stay running")
-	// ErrDependents means: others depend on the service, or start it. Nothing
-	// was stopped.
-	ErrDependents = errors.New("others depend on it")
-	// ErrMissing means: a service that was there is not there any more.
-	ErrMissing = errors.New("there is no such service any more")
+	// ErrNotStopped means that the service, or a process of it, did not end in
+	// time.
+	ErrNotStopped = errors.New("the service did not stop")
+	// ErrNotRunning means that the service did not start, or did not stay
+	// running.
+	ErrNotRunning = errors.New("the service does not stay running")
+	// ErrDependents means that other services or units depend on the service,
+	// or start it. Nothing was stopped.
+	ErrDependents = errors.New("other services depend on it")
+	// ErrNotFound means that a service that existed does not exist any more.
+	ErrNotFound = errors.New("the service does not exist any more")
 )
 
-// An Error says what went wrong with a service, how it is now, and what to do.
+// An Error is a failed operation on a service.
 type Error struct {
-	Op    string // "close", "open", "stop", "start", "look"
-	Name  string
-	State string // in the words of the system; "" if that is not known
-	Err   error
-	Next  string // what to do
+	Op      string // "close service", "open service", "stop service", "start service", "query service"
+	Subject string // the service's name
+	State   string // of the service, in the words of the system; "" if it is not known
+	Err     error
+	Next    string // what to do next; "" if nothing is known
 }
 
 func (e *Error) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s service %s: %v", e.Op, e.Name, e.Err)
+	fmt.Fprintf(&b, "%s %s: %v", e.Op, e.Subject, e.Err)
 	if e.State != "" {
-		fmt.Fprintf(&b, " (it is %s)", e.State)
+		fmt.Fprintf(&b, " (now %s)", e.State)
 	}
 	if e.Next != "" {
 		fmt.Fprintf(&b, "; %s", e.Next)
@@ -42,7 +44,7 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// advised is a cause with what to do about it.
+// advised is a cause with the next step.
 type advised struct {
 	error
 	next string

@@ -65,7 +65,7 @@ func child(dir string, d time.Duration) {
 // updater closes and opens the service, and kills itself at the n-th step.
 func updater(name, dir, n string) {
 	left, _ := strconv.Atoi(n)
-	s := Service{Name: name, Dir: dir, Steady: 300 * time.Millisecond, Drain: func(context.Context) error { return nil }}
+	s := Service{Name: name, Dir: dir, steady: 300 * time.Millisecond, Drain: func(context.Context) error { return nil }}
 	s.step = func(string) {
 		if left--; left == 0 {
 			p, _ := os.FindProcess(os.Getpid())
@@ -83,7 +83,7 @@ func updater(name, dir, n string) {
 
 // A subject is a service of the test's own, and one that closes it.
 type subject struct {
-	Service
+	*Service
 	home string // where the service itself looks
 }
 
@@ -91,7 +91,7 @@ type subject struct {
 func newSubject(t *testing.T, name, autostart string, running bool, needs ...string) subject {
 	t.Helper()
 	requireManager(t)
-	s := subject{Service: Service{Name: name, Dir: filepath.Join(t.TempDir(), "state"), Steady: 300 * time.Millisecond}, home: t.TempDir()}
+	s := subject{Service: &Service{Name: name, Dir: filepath.Join(t.TempDir(), "state"), steady: 300 * time.Millisecond}, home: t.TempDir()}
 	s.mode(t, "run")
 	create(t, name, s.home, needs...)
 	t.Cleanup(func() {
@@ -116,7 +116,7 @@ func (s subject) mode(t *testing.T, mode string) {
 // there are some.
 func (s subject) mustBe(t *testing.T, running bool, autostart string) {
 	t.Helper()
-	st, err := Look(t.Context(), s.Name)
+	st, err := Query(t.Context(), s.Name)
 	require.NoError(t, err)
 	require.True(t, st.Exists)
 	require.Equal(t, running, st.Running, st.State)

@@ -9,19 +9,21 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
-	"syscall"
 	"time"
+
+	"github.com/aspupdate/aspupdate/internal/process"
 )
 
-// properties are what is asked of a unit.
+// properties are those of a unit that are queried.
 var properties = strings.Fields("Id LoadState ActiveState SubState UnitFileState FragmentPath InvocationID NRestarts Result " +
 	"ExecMainStatus ControlGroup WantedBy RequiredBy UpheldBy BoundBy ConsistsOf TriggeredBy")
 
-// unit is a service's name as systemd has it.
+// unit returns the name of a service's unit.
 func unit(name string) (string, error) {
 	if name == "" || strings.HasPrefix(name, "-") || strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || strings.ContainsRune(`*?[]/'"`, r) }) {
-		return "", fmt.Errorf("%q is not the name of a unit; give one such as asp or asp.service", name)
+		return "", fmt.Errorf("%q is not the name of a unit; use one such as asp or asp.service", name)
 	}
 	if !slices.Contains([]string{".service", ".socket", ".timer", ".path", ".target"}, filepath.Ext(name)) {
 		name += ".service"
@@ -29,10 +31,10 @@ func unit(name string) (string, error) {
 	return name, nil
 }
 
-// systemctl asks systemd. What it prints for people is used in errors alone.
+// systemctl runs systemctl. Only errors use what it prints for people.
 func systemctl(ctx context.Context, args ...string) (string, error) {
 	if _, err := os.Stat("/run/systemd/system"); err != nil {
-		return "", fmt.Errorf("systemd does not run this machine: %w", errors.ErrUnsupported)
+		return "", fmt.Errorf("systemd does not run on this machine: %w", errors.ErrUnsupported)
 	}
 	program, err := exec.LookPath("systemctl")
 	if err != nil {
@@ -43,8 +45,7 @@ func systemctl(ctx context.Context, args ...string) (string, error) {
 	cmd.Env = append(os.Environ(), "LC_ALL=C")
 	cmd.Stdout, cmd.Stderr = &out, &complaint
 	cmd.WaitDelay = time.Second
-	// A Ctrl-C typed at the terminal is for us: what was begun is finished.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.SysProcAttr = process.OwnGroup()
 	if err := cmd.Run(); err != nil {
 		text := strings.TrimSpace(complaint.String())
 		return "", fmt.Errorf("systemctl %s: %w: %s", args[0], err, text[:min(len(text), 500)])
@@ -68,7 +69,7 @@ func show(ctx context.Context, names ...string) ([]map[string]string, error) {
 	}
 	all := parseShow(out)
 	if len(all) != len(names) {
-		return nil, fmt.Errorf("systemctl show told of %d units instead of %d", len(all), len(names))
+		return nil, fmt.Errorf("systemctl show printed %d units instead of %d", len(all), len(names))
 	}
 	return all, nil
 }
@@ -89,7 +90,7 @@ func parseShow(out string) []map[string]string {
 	return all
 }
 
-func look(ctx context.Context, name string) (state, error) {
+func query(ctx context.Context, name string) (state, error) {
 	name, err := unit(name)
 	if err != nil {
 		return state{}, err
@@ -103,34 +104,34 @@ func look(ctx context.Context, name string) (state, error) {
 	st := state{
 		exists:    p["LoadState"] != "not-found",
 		running:   slices.Contains([]string{"active", "activating", "reloading", "refreshing"}, active),
-		moving:    slices.Contains([]string{"activating", "deactivating", "maintenance"}, active),
-		word:      fmt.Sprintf("%s (%s), %s", active, sub, p["UnitFileState"]),
-		last:      fmt.Sprintf("its result is %s, its exit status %s", p["Result"], p["ExecMainStatus"]),
+		changing:  slices.Contains([]string{"activating", "deactivating", "maintenance"}, active),
+		text:      fmt.Sprintf("%s (%s), %s", active, sub, p["UnitFileState"]),
+		exit:      fmt.Sprintf("result %s, exit status %s", p["Result"], p["ExecMainStatus"]),
 		run:       p["InvocationID"] + "/" + p["NRestarts"],
 		autostart: p["UnitFileState"],
 		root:      p["ControlGroup"],
 	}
 	switch {
 	case !st.exists:
-		st.word = "not there"
-		// A unit whose file was removed goes on until it is stopped.
+		st.text = "not found"
+		// A unit whose file was removed runs until it is stopped.
 		if active == "active" {
-			st.exists, st.cannot = true, "it runs, and its unit file is gone"
+			st.exists, st.cannot = true, "the service runs, and its unit file is gone"
 		}
 	case p["Id"] != name:
-		st.cannot = fmt.Sprintf("it is another name of %s: give that one", p["Id"])
+		st.cannot = fmt.Sprintf("the name is an alias of %s: use that name", p["Id"])
 	case strings.HasPrefix(p["LoadState"], "masked") && st.running:
-		st.cannot = "it runs and is masked, so that it could not be started again: stop or unmask it"
+		st.cannot = "the service runs and is masked, so that it could not be started again: stop or unmask it"
 	case strings.HasPrefix(st.autostart, "enabled") && linked(p["FragmentPath"]):
-		st.cannot = fmt.Sprintf("disabling it would remove the link that makes it known, %s: put the unit's file itself there", p["FragmentPath"])
+		st.cannot = fmt.Sprintf("disabling the unit would remove the link %s by which systemd finds it: put the unit's file itself there", p["FragmentPath"])
 	case st.autostart == "transient" && st.running:
-		st.cannot = "it is transient, so that it could not be started again: stop it"
+		st.cannot = "the unit is transient, so that it could not be started again: stop it"
 	}
 	return st, nil
 }
 
-// links lists the units whose folders of links hold the unit. Of those that
-// are not loaded systemd does not tell.
+// links lists the units whose directories of links hold the unit. systemctl
+// show leaves out those that are not loaded.
 func links(ctx context.Context, name string) (wantedBy, requiredBy []string, err error) {
 	name, err = unit(name)
 	if err != nil {
@@ -142,7 +143,7 @@ func links(ctx context.Context, name string) (wantedBy, requiredBy []string, err
 	}
 	in := func(kind string) (list []string) {
 		for _, dir := range strings.Fields(out) {
-			found, _ := filepath.Glob(filepath.Join(dir, "*."+kind, name)) // the pattern is good
+			found, _ := filepath.Glob(filepath.Join(dir, "*."+kind, name)) // the pattern is valid
 			for _, link := range found {
 				list = append(list, strings.TrimSuffix(filepath.Base(filepath.Dir(link)), "."+kind))
 			}
@@ -153,7 +154,7 @@ func links(ctx context.Context, name string) (wantedBy, requiredBy []string, err
 	return in("wants"), in("requires"), nil
 }
 
-// linked reports whether a unit is known by a link to a file elsewhere.
+// linked reports whether a unit file is a link to a file elsewhere.
 func linked(path string) bool {
 	fi, err := os.Lstat(path)
 	return err == nil && fi.Mode()&os.ModeSymlink != 0
@@ -180,7 +181,7 @@ func starters(ctx context.Context, name string) ([]string, error) {
 	})
 }
 
-// others lists the units in the named relations for which is holds.
+// others lists the units in the relations for which is returns true.
 func others(ctx context.Context, name string, relations []string, is func(map[string]string) bool) ([]string, error) {
 	name, err := unit(name)
 	if err != nil {
@@ -209,7 +210,7 @@ func others(ctx context.Context, name string, relations []string, is func(map[st
 	return list, nil
 }
 
-// runtimeOnly is the switch for what lasts until the machine's next start.
+// runtimeOnly returns the option for what lasts until the machine's next start.
 func runtimeOnly(autostart string) []string {
 	if strings.HasSuffix(autostart, "-runtime") {
 		return []string{"--runtime"}
@@ -238,7 +239,7 @@ func autostartOff(ctx context.Context, name string, st state) error {
 }
 
 func autostartAs(ctx context.Context, name string, f found) error {
-	st, err := look(ctx, name)
+	st, err := query(ctx, name)
 	if err != nil {
 		return err
 	}
@@ -273,8 +274,8 @@ func autostartAs(ctx context.Context, name string, f found) error {
 			}
 		}
 	}
-	if st, err = look(ctx, name); err == nil && st.autostart != f.Autostart {
-		err = fmt.Errorf("its autostart was %s and is %s", f.Autostart, st.autostart)
+	if st, err = query(ctx, name); err == nil && st.autostart != f.Autostart {
+		err = fmt.Errorf("the autostart was %s and is %s", f.Autostart, st.autostart)
 	}
 	return err
 }
@@ -282,25 +283,25 @@ func autostartAs(ctx context.Context, name string, f found) error {
 func stop(ctx context.Context, name string) error { return change(ctx, name, "stop", "") }
 
 func start(ctx context.Context, name string) error {
-	st, err := look(ctx, name)
+	st, err := query(ctx, name)
 	if err != nil {
 		return err
 	}
-	if strings.HasPrefix(st.word, "failed") { // it may have been started too often
+	if strings.HasPrefix(st.text, "failed") { // it may have been started too often
 		if err := change(ctx, name, "reset-failed", ""); err != nil {
 			return err
 		}
 	}
 	err = change(ctx, name, "start", "")
 	if err != nil && ctx.Err() == nil {
-		if st, lookErr := look(ctx, name); lookErr == nil {
-			return fmt.Errorf("%w: %s (%w)", ErrDied, st.last, err)
+		if st, queryErr := query(ctx, name); queryErr == nil {
+			return fmt.Errorf("%w: %s (%w)", ErrNotRunning, st.exit, err)
 		}
 	}
 	return err
 }
 
-// members is the unit's control group: whatever it started is in there.
+// members returns the unit's control group: it holds everything that the unit started.
 func members(st state) []string {
 	if st.root == "" || st.root == "/" {
 		return nil
@@ -308,7 +309,7 @@ func members(st state) []string {
 	return []string{st.root}
 }
 
-// alive lists the processes in control groups and those below them.
+// alive lists the processes in control groups and in those below them.
 func alive(groups []string) ([]string, error) {
 	if len(groups) == 0 {
 		return nil, nil
@@ -319,13 +320,10 @@ func alive(groups []string) ([]string, error) {
 	}
 	var list []string
 	for _, file := range files {
+		pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(file)))
 		b, err := os.ReadFile(file)
-		stat, statErr := os.ReadFile(filepath.Dir(file) + "/stat")
-		if err != nil || statErr != nil {
-			continue // it has ended
-		}
-		if _, rest, _ := bytes.Cut(stat[bytes.LastIndexByte(stat, ')')+1:], []byte(" ")); bytes.HasPrefix(rest, []byte("Z")) {
-			continue // it has ended, and waits to be noticed
+		if _, living := process.Lookup(pid); err != nil || !living {
+			continue
 		}
 		for line := range strings.Lines(string(b)) {
 			f := strings.SplitN(strings.TrimSpace(line), ":", 3)
@@ -333,7 +331,7 @@ func alive(groups []string) ([]string, error) {
 				continue
 			}
 			if slices.ContainsFunc(groups, func(g string) bool { return f[2] == g || strings.HasPrefix(f[2], g+"/") }) {
-				list = append(list, "process "+filepath.Base(filepath.Dir(file)))
+				list = append(list, "process "+strconv.Itoa(pid))
 				break
 			}
 		}

@@ -13,7 +13,7 @@ func unsupported() error {
 	return fmt.Errorf("services on %s: %w", runtime.GOOS, errors.ErrUnsupported)
 }
 
-func look(context.Context, string) (state, error) { return state{}, unsupported() }
+func query(context.Context, string) (state, error) { return state{}, unsupported() }
 func links(context.Context, string) (wanted, required []string, err error) {
 	return nil, nil, unsupported()
 }

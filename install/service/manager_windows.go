@@ -24,14 +24,14 @@ const (
 )
 
 const (
-	rightsToLook   = windows.SERVICE_QUERY_STATUS | windows.SERVICE_QUERY_CONFIG | windows.SERVICE_ENUMERATE_DEPENDENTS
-	rightsToChange = rightsToLook | windows.SERVICE_CHANGE_CONFIG | windows.SERVICE_START | windows.SERVICE_STOP
+	rightsToQuery  = windows.SERVICE_QUERY_STATUS | windows.SERVICE_QUERY_CONFIG | windows.SERVICE_ENUMERATE_DEPENDENTS
+	rightsToChange = rightsToQuery | windows.SERVICE_CHANGE_CONFIG | windows.SERVICE_START | windows.SERVICE_STOP
 )
 
 // with calls do with the service, or with nil if there is none.
 func with(name string, rights uint32, do func(*mgr.Service) error) error {
 	if name == "" {
-		return errors.New("the service has no name; give the one that the command sc knows it by")
+		return errors.New("the service has no name; use the one that the command sc shows")
 	}
 	p, err := windows.UTF16PtrFromString(name)
 	if err != nil {
@@ -54,20 +54,20 @@ func with(name string, rights uint32, do func(*mgr.Service) error) error {
 	return do(s)
 }
 
-// change calls do with a service that must be there.
+// change calls do with a service that must exist.
 func change(name string, do func(*mgr.Service) error) error {
 	return with(name, rightsToChange, func(s *mgr.Service) error {
 		if s == nil {
-			return ErrMissing
+			return ErrNotFound
 		}
 		return do(s)
 	})
 }
 
-func look(_ context.Context, name string) (st state, err error) {
-	err = with(name, rightsToLook, func(s *mgr.Service) error {
+func query(_ context.Context, name string) (st state, err error) {
+	err = with(name, rightsToQuery, func(s *mgr.Service) error {
 		if s == nil {
-			st.word = "not there"
+			st.text = "not found"
 			return nil
 		}
 		st.exists = true
@@ -80,43 +80,43 @@ func look(_ context.Context, name string) (st state, err error) {
 			return err
 		}
 		st.running = status.State != svc.Stopped && status.State != svc.StopPending
-		st.moving = status.State != svc.Stopped && status.State != svc.Running && status.State != svc.Paused
+		st.changing = status.State != svc.Stopped && status.State != svc.Running && status.State != svc.Paused
 		st.autostart = config.autostart
 		st.run = strconv.FormatUint(uint64(status.ProcessId), 10)
 		words := map[svc.State]string{
 			svc.Stopped: "stopped", svc.StartPending: "starting", svc.StopPending: "stopping", svc.Running: "running",
 			svc.ContinuePending: "continuing", svc.PausePending: "pausing", svc.Paused: "paused",
 		}
-		st.word = words[status.State] + ", " + st.autostart
-		st.last = fmt.Sprintf("its exit code is %d", status.Win32ExitCode)
+		st.text = words[status.State] + ", " + st.autostart
+		st.exit = fmt.Sprintf("exit code %d", status.Win32ExitCode)
 		if status.Win32ExitCode == uint32(windows.ERROR_SERVICE_SPECIFIC_ERROR) {
-			st.last = fmt.Sprintf("its exit code is %d of its own", status.ServiceSpecificExitCode)
+			st.exit = fmt.Sprintf("service-specific exit code %d", status.ServiceSpecificExitCode)
 		}
 		if config.kind&windows.SERVICE_WIN32_OWN_PROCESS != 0 && status.ProcessId != 0 {
 			st.root = st.run
 		}
 		switch {
 		case config.kind&windows.SERVICE_WIN32 == 0:
-			st.cannot = "it is a driver"
+			st.cannot = "the service is a driver"
 		case status.State == svc.Paused || status.State == svc.PausePending:
-			st.cannot = "it is paused: stop it or let it go on"
+			st.cannot = "the service is paused: stop or resume it"
 		}
 		return nil
 	})
 	return st, err
 }
 
-// links are systemd's.
+// links returns nothing: only systemd has links.
 func links(context.Context, string) (wantedBy, requiredBy []string, err error) { return nil, nil, nil }
 
-// A config is what of a service's settings matters here.
+// config holds the settings of a service that matter here.
 type config struct {
 	kind      uint32
 	autostart string
 }
 
 func configOf(s *mgr.Service) (config, error) {
-	n := uint32(8 << 10) // the most that there can be
+	n := uint32(8 << 10) // the largest that Windows returns
 	b := make([]byte, n)
 	q := (*windows.QUERY_SERVICE_CONFIG)(unsafe.Pointer(&b[0]))
 	if err := windows.QueryServiceConfig(s.Handle, q, n, &n); err != nil {
@@ -127,7 +127,7 @@ func configOf(s *mgr.Service) (config, error) {
 	case windows.SERVICE_AUTO_START:
 		c.autostart = automatic
 		if d := (windows.SERVICE_DELAYED_AUTO_START_INFO{}); windows.QueryServiceConfig2(s.Handle, windows.SERVICE_CONFIG_DELAYED_AUTO_START_INFO,
-			(*byte)(unsafe.Pointer(&d)), uint32(unsafe.Sizeof(d)), &n) == nil && d.IsDelayedAutoStartUp != 0 { // a Windows that knows no delay has none
+			(*byte)(unsafe.Pointer(&d)), uint32(unsafe.Sizeof(d)), &n) == nil && d.IsDelayedAutoStartUp != 0 { // a Windows without delays fails here
 			c.autostart = delayed
 		}
 	case windows.SERVICE_DEMAND_START:
@@ -140,7 +140,7 @@ func configOf(s *mgr.Service) (config, error) {
 	return c, nil
 }
 
-// setAutostart changes how a service starts, and nothing else of it.
+// setAutostart changes how a service starts, and nothing else.
 func setAutostart(s *mgr.Service, autostart string) error {
 	types := map[string]uint32{automatic: windows.SERVICE_AUTO_START, delayed: windows.SERVICE_AUTO_START, manual: windows.SERVICE_DEMAND_START, disabled: windows.SERVICE_DISABLED}
 	now, err := configOf(s)
@@ -149,11 +149,11 @@ func setAutostart(s *mgr.Service, autostart string) error {
 	}
 	start, ok := types[autostart]
 	if !ok {
-		return fmt.Errorf("a service that starts %s is not for us to change", autostart)
+		return fmt.Errorf("the start type %q cannot be set", autostart)
 	}
 	err = windows.ChangeServiceConfig(s.Handle, windows.SERVICE_NO_CHANGE, start, windows.SERVICE_NO_CHANGE, nil, nil, nil, nil, nil, nil, nil)
 	if err != nil || start != windows.SERVICE_AUTO_START {
-		return err // the delay of a service that does not start by itself stays as it is, and means nothing
+		return err // the delay has no effect then and stays as it is
 	}
 	if now, err = configOf(s); err != nil || now.autostart == autostart {
 		return err
@@ -167,7 +167,7 @@ func setAutostart(s *mgr.Service, autostart string) error {
 
 // dependents lists the services that must be stopped before it.
 func dependents(_ context.Context, name string) (list []string, err error) {
-	err = with(name, rightsToLook, func(s *mgr.Service) error {
+	err = with(name, rightsToQuery, func(s *mgr.Service) error {
 		if s == nil {
 			return nil
 		}
@@ -180,7 +180,7 @@ func dependents(_ context.Context, name string) (list []string, err error) {
 // starters lists the services that would start it with the machine.
 func starters(ctx context.Context, name string) ([]string, error) {
 	var all, list []string
-	err := with(name, rightsToLook, func(s *mgr.Service) (err error) {
+	err := with(name, rightsToQuery, func(s *mgr.Service) (err error) {
 		if s != nil {
 			all, err = s.ListDependentServices(svc.AnyActivity)
 		}
@@ -190,7 +190,7 @@ func starters(ctx context.Context, name string) ([]string, error) {
 		return nil, err
 	}
 	for _, other := range all {
-		st, err := look(ctx, other)
+		st, err := query(ctx, other)
 		if err != nil {
 			return nil, err
 		}
@@ -212,7 +212,7 @@ func autostartAs(_ context.Context, name string, f found) error {
 	return change(name, func(s *mgr.Service) error { return setAutostart(s, f.Autostart) })
 }
 
-// stop asks the service to stop, as soon as it takes that.
+// stop requests a stop as soon as the service accepts one.
 func stop(ctx context.Context, name string) error {
 	for {
 		err := change(name, func(s *mgr.Service) error {
@@ -233,9 +233,10 @@ func stop(ctx context.Context, name string) error {
 	}
 }
 
-// start lets a disabled service run: it was found running.
+// start starts the service. One that is disabled was found running, and is
+// enabled for the moment of its start.
 func start(ctx context.Context, name string) error {
-	for again := startAgain; ; {
+	for again := startRetries; ; {
 		err := change(name, func(s *mgr.Service) error {
 			c, err := configOf(s)
 			if err != nil {
@@ -250,30 +251,30 @@ func start(ctx context.Context, name string) error {
 			return s.Start()
 		})
 		if errors.Is(err, windows.ERROR_SERVICE_ALREADY_RUNNING) {
-			st, lookErr := look(ctx, name)
-			if lookErr != nil || st.running {
-				return lookErr
+			st, queryErr := query(ctx, name)
+			if queryErr != nil || st.running {
+				return queryErr
 			}
-			// It is just stopping.
+			// It is stopping.
 			if pause(ctx) {
 				continue
 			}
 		}
-		// The system could not make its process, which has not run then: Wine
-		// now and then cannot, while a process was just killed.
+		// The system could not create the process, which did not run then. This
+		// happens under Wine when another process was just killed.
 		if errors.Is(err, windows.ERROR_INTERNAL_ERROR) && again > 0 && pause(ctx) {
 			again--
 			continue
 		}
 		if err != nil {
-			return fmt.Errorf("%w: %w", ErrDied, err)
+			return fmt.Errorf("%w: %w", ErrNotRunning, err)
 		}
 		return nil
 	}
 }
 
-// startAgain bounds how often a start is tried again that the system failed at.
-const startAgain = 3
+// startRetries bounds how often a start is repeated that failed in the system.
+const startRetries = 3
 
 // members are the service's own process and those that descend from it.
 func members(st state) []string {

@@ -101,7 +101,7 @@ func remove(t *testing.T, name string) {
 	require.NoError(t, s.Delete())
 	require.NoError(t, s.Close())
 	for range 100 {
-		if st, err := Look(t.Context(), name); err == nil && !st.Exists {
+		if st, err := Query(t.Context(), name); err == nil && !st.Exists {
 			return
 		}
 		time.Sleep(50 * time.Millisecond)
@@ -149,15 +149,15 @@ func lives(pid int) bool {
 func TestDelayedAutostart(t *testing.T) {
 	s := newSubject(t, "asp-delayed", automatic, true)
 	err := change(s.Name, func(m *mgr.Service) error { return setAutostart(m, delayed) })
-	if st, lookErr := Look(t.Context(), s.Name); err != nil || lookErr != nil || st.Autostart != delayed {
-		t.Skipf("this Windows knows no delayed autostart: %v %v %+v", err, lookErr, st)
+	if st, queryErr := Query(t.Context(), s.Name); err != nil || queryErr != nil || st.Autostart != delayed {
+		t.Skipf("this Windows knows no delayed autostart: %v %v %+v", err, queryErr, st)
 	}
 	require.NoError(t, s.Close(t.Context()))
-	st, err := Look(t.Context(), s.Name)
+	st, err := Query(t.Context(), s.Name)
 	require.NoError(t, err)
 	require.Equal(t, manual, st.Autostart)
 	require.NoError(t, s.Open(t.Context()))
-	st, err = Look(t.Context(), s.Name)
+	st, err = Query(t.Context(), s.Name)
 	require.NoError(t, err)
 	require.Equal(t, delayed, st.Autostart)
 	require.True(t, st.Running)

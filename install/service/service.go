@@ -11,75 +11,72 @@ import (
 )
 
 // A Service is a service of the system that an update stops and starts. Name
-// and Dir are required. A value may be used by one goroutine at a time, and a
-// service with its Dir by one process: the update's lock sees to that.
+// and Dir are required. It may be used by one goroutine at a time, and a Dir by
+// one process: the update's lock ensures that.
 type Service struct {
-	Name string // of the unit ("asp" is asp.service) or of the service, not the name displayed
-	// Dir is a folder of the caller's own for what was found before, made
-	// with mode 0700, outside of the folders that an update replaces.
+	Name string // of the unit ("asp" is asp.service) or of the service, not the displayed name
+	// Dir is a directory of the caller's own for what was found before, made
+	// with mode 0700, outside of the directories that an update replaces.
 	Dir string
 
 	// Drain, if not nil, is called before a running service is stopped: to
-	// announce it, and to wait until people have finished. It must come back
-	// when its context ends. That DrainLimit has passed is no failure: the
-	// service is stopped then.
-	Drain      func(ctx context.Context) error
-	DrainLimit time.Duration // zero is 5 min
-	StopLimit  time.Duration // until all its processes have ended; zero is 5 min
-	StartLimit time.Duration // until it runs; zero is 5 min
-	// Steady is how long a started service must stay running to count as
-	// started. Zero is 3 s.
-	Steady time.Duration
+	// announce it, and to wait until people have finished. It must return when
+	// its context ends. After DrainTimeout the service is stopped all the same.
+	Drain        func(ctx context.Context) error
+	DrainTimeout time.Duration // zero is 5 min
+	StopTimeout  time.Duration // until all its processes have ended; zero is 5 min
+	StartTimeout time.Duration // until it runs; zero is 5 min
 
-	step func(string) // for tests: called between any two steps
+	steady time.Duration // how long it must stay running once started; zero is 3 s
+	step   func(string)  // for tests: called between any two steps
 }
 
 const (
-	defaultLimit  = 5 * time.Minute
-	defaultSteady = 3 * time.Second
-	pollPause     = 100 * time.Millisecond
+	defaultTimeout = 5 * time.Minute
+	defaultSteady  = 3 * time.Second
+	pollInterval   = 100 * time.Millisecond
 )
 
-// Close keeps users out by the service: it remembers how the service is,
-// turns its autostart off, and stops it. It returns nil once none of its
-// processes is left. A service that is not there is no error; if there is one
-// by the time of another Close, that is remembered and closed.
-func (s Service) Close(ctx context.Context) error {
-	return s.wrap(ctx, "close", s.down(ctx, true))
+// Close closes users out by stopping the service: it records how the service
+// is, turns its autostart off, and stops it. It returns nil once all of its
+// processes have ended. A service that does not exist is no error; if it exists
+// at another Close, it is recorded and closed then. Close may be repeated.
+func (s *Service) Close(ctx context.Context) error {
+	return s.wrap(ctx, "close service", s.down(ctx, true))
 }
 
 // Stop does what Close does, for an application behind another fence.
-func (s Service) Stop(ctx context.Context) error {
-	return s.wrap(ctx, "stop", s.down(ctx, false))
+func (s *Service) Stop(ctx context.Context) error {
+	return s.wrap(ctx, "stop service", s.down(ctx, false))
 }
 
 // Open brings back what was before Close: the autostart, and whether the
-// service ran. Where there was no service before, one that is there now keeps
-// the autostart that its installer gave it, and is started. Without a Close
-// before it nothing happens.
-func (s Service) Open(ctx context.Context) error {
-	return s.wrap(ctx, "open", s.up(ctx, true))
+// service ran. Where no service existed before, one that exists now keeps the
+// autostart that its installer gave it, and is started. Without a Close before
+// it, Open does nothing.
+func (s *Service) Open(ctx context.Context) error {
+	return s.wrap(ctx, "open service", s.up(ctx, true))
 }
 
 // Start brings back what was before Stop, as Open does. After a Close the
 // service is only started, if it ran before, and its autostart stays off until
 // Open. A service that was never stopped here, such as one that was just
 // installed, is started.
-func (s Service) Start(ctx context.Context) error {
-	return s.wrap(ctx, "start", s.up(ctx, false))
+func (s *Service) Start(ctx context.Context) error {
+	return s.wrap(ctx, "start service", s.up(ctx, false))
 }
 
-func (s Service) down(ctx context.Context, fence bool) error {
+func (s *Service) down(ctx context.Context, fence bool) error {
 	old, err := s.read()
 	if err != nil {
 		return err
 	}
-	st, err := look(ctx, s.Name)
+	st, err := query(ctx, s.Name)
 	if err != nil {
 		return err
 	}
 	rec := old
-	if rec.Restored || rec.Format == 0 {
+	if p := rec.phase(); p == restored || p == untouched {
 		rec = record{Format: recordFormat, Name: s.Name, Absent: !st.exists}
 	}
 	if st.exists {
@@ -101,9 +98,9 @@ func (s Service) down(ctx context.Context, fence bool) error {
 	}
 	rec.Closed = rec.Closed || fence
 	if err := s.write(old, rec); err != nil {
-		return advise("nothing was changed; make the folder writable", err)
+		return advise("nothing was changed; make the directory writable", err)
 	}
-	s.at("remembered")
+	s.at("recorded")
 	if !st.exists {
 		return nil
 	}
@@ -121,21 +118,13 @@ func (s Service) down(ctx context.Context, fence bool) error {
 }
 
 // halt stops the service and waits until its processes have ended.
-func (s Service) halt(ctx context.Context, rec record) error {
-	st, err := look(ctx, s.Name)
+func (s *Service) halt(ctx context.Context, rec record) error {
+	st, err := query(ctx, s.Name)
 	if err != nil {
 		return err
 	}
-	if st.running && s.Drain != nil {
-		limit := orDefault(s.DrainLimit, defaultLimit)
-		drain, cancel := context.WithTimeout(ctx, limit)
-		err := s.Drain(drain)
-		late := drain.Err() != nil && ctx.Err() == nil
-		cancel()
-		if err != nil && !late {
-			return advise("the service goes on; mend that and close again", fmt.Errorf("draining failed: %w", err))
-		}
-		s.at("drained")
+	if err := s.drain(ctx, st); err != nil {
+		return err
 	}
 	old := rec
 	for _, m := range members(st) {
@@ -146,8 +135,8 @@ func (s Service) halt(ctx context.Context, rec record) error {
 	if err := s.write(old, rec); err != nil {
 		return err
 	}
-	limit := orDefault(s.StopLimit, defaultLimit)
-	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("%w within %s", ErrStays, limit))
+	timeout := orDefault(s.StopTimeout, defaultTimeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("%w within %s", ErrNotStopped, timeout))
 	defer cancel()
 	if err := stop(ctx, s.Name); err != nil {
 		return late(ctx, "see in its log what it waits for and stop it by hand, then close again", err)
@@ -157,74 +146,100 @@ func (s Service) halt(ctx context.Context, rec record) error {
 		left, err := alive(rec.Members)
 		if err == nil {
 			var now state
-			if now, err = look(ctx, s.Name); err == nil {
+			if now, err = query(ctx, s.Name); err == nil {
 				st = now
 			}
 		}
 		switch {
-		case err == nil && len(left) == 0 && !st.running && !st.moving:
+		case err == nil && len(left) == 0 && !st.running && !st.changing:
 			s.at("ended")
 			return nil
 		case err != nil && ctx.Err() == nil:
 			return err
 		case !pause(ctx):
 			return advise("see in its log what it waits for, or end by hand what is left; then close again",
-				fmt.Errorf("%w: %s", context.Cause(ctx), strings.Join(append(left, "the service is "+st.word), ", ")))
+				fmt.Errorf("%w: %s", context.Cause(ctx), strings.Join(append(left, "the service is "+st.text), ", ")))
 		}
 	}
 }
 
-func (s Service) up(ctx context.Context, open bool) error {
-	old, err := s.read()
-	if err != nil {
-		return err
-	}
-	rec := old
-	st, err := look(ctx, s.Name)
-	if err != nil {
-		return err
-	}
-	never := rec.Format == 0
-	run := never && !open || rec.Absent || rec.Found != nil && rec.Found.Running
-	switch {
-	case never && open:
+// drain lets people finish before a running service is stopped.
+func (s *Service) drain(ctx context.Context, st state) error {
+	if !st.running || s.Drain == nil {
 		return nil
-	case !st.exists && rec.Absent:
-		rec.Restored = rec.Restored || open || !rec.Closed
-		return s.write(old, rec)
+	}
+	draining, cancel := context.WithTimeout(ctx, orDefault(s.DrainTimeout, defaultTimeout))
+	defer cancel()
+	err := s.Drain(draining)
+	if late := draining.Err() != nil && ctx.Err() == nil; err != nil && !late {
+		return advise("the service goes on; correct that and close again", fmt.Errorf("cannot drain: %w", err))
+	}
+	s.at("drained")
+	return nil
+}
+
+// up is Open, or else Start.
+func (s *Service) up(ctx context.Context, open bool) error {
+	rec, err := s.read()
+	if err != nil {
+		return err
+	}
+	st, err := query(ctx, s.Name)
+	if err != nil {
+		return err
+	}
+	switch p := rec.phase(); {
+	case p == untouched && open:
+		return nil
+	case !st.exists && rec.Absent: // as before
+		if p == closed && !open {
+			return nil
+		}
+		return s.restored(rec)
 	case !st.exists:
-		return advise("install the application again, or see why its installer made none", ErrMissing)
-	case rec.Restored || never, rec.Closed && !open:
-		if !run {
+		return advise("install the application again, or see why its installer made none", ErrNotFound)
+	case p == untouched:
+		return s.run(ctx)
+	case p == restored, p == closed && !open:
+		if !rec.runs() {
 			return nil
 		}
 		return s.run(ctx)
 	}
+	return s.restore(ctx, rec)
+}
+
+// restore brings back what was found.
+func (s *Service) restore(ctx context.Context, rec record) error {
 	if rec.Found != nil {
 		if err := autostartAs(ctx, s.Name, *rec.Found); err != nil {
 			return advise("its autostart was "+rec.Found.Autostart+": set that by hand if opening again does not help", err)
 		}
 	}
 	s.at("autostart as before")
-	if run {
-		err = s.run(ctx)
-	} else {
-		err = s.halt(ctx, rec)
+	back := s.run
+	if !rec.runs() {
+		back = func(ctx context.Context) error { return s.halt(ctx, rec) }
 	}
-	if err != nil {
+	if err := back(ctx); err != nil {
 		return err
 	}
 	s.at("running as before")
+	return s.restored(rec)
+}
+
+func (s *Service) restored(rec record) error {
+	old := rec
 	rec.Restored, rec.Members = true, nil
 	return s.write(old, rec)
 }
 
 // run starts the service, and returns once it has stayed running for a while.
-func (s Service) run(ctx context.Context) error {
-	limit := orDefault(s.StartLimit, defaultLimit)
-	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("%w: it did not get to run within %s", ErrDied, limit))
+func (s *Service) run(ctx context.Context) error {
+	timeout := orDefault(s.StartTimeout, defaultTimeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("%w: it did not start within %s", ErrNotRunning, timeout))
 	defer cancel()
-	const next = "see its log, mend that, and start again"
+	const next = "see its log, correct that, and start again"
 	if err := start(ctx, s.Name); err != nil {
 		return late(ctx, next, err)
 	}
@@ -232,18 +247,18 @@ func (s Service) run(ctx context.Context) error {
 	var since time.Time
 	var first state
 	for {
-		st, err := look(ctx, s.Name)
+		st, err := query(ctx, s.Name)
 		switch {
 		case err != nil:
 			return late(ctx, next, err)
-		case st.running && !st.moving && since.IsZero():
+		case st.running && !st.changing && since.IsZero():
 			since, first = time.Now(), st
-		case st.running && !st.moving && st.run == first.run:
-			if time.Since(since) >= orDefault(s.Steady, defaultSteady) {
+		case st.running && !st.changing && st.run == first.run:
+			if time.Since(since) >= orDefault(s.steady, defaultSteady) {
 				return nil
 			}
-		case !st.running && !st.moving, !since.IsZero():
-			return advise(next, fmt.Errorf("%w: %s", ErrDied, st.last))
+		case !st.running && !st.changing, !since.IsZero():
+			return advise(next, fmt.Errorf("%w: %s", ErrNotRunning, st.exit))
 		}
 		if !pause(ctx) {
 			return advise(next, context.Cause(ctx))
@@ -251,31 +266,31 @@ func (s Service) run(ctx context.Context) error {
 	}
 }
 
-func (s Service) at(step string) {
+func (s *Service) at(step string) {
 	if s.step != nil {
 		s.step(step)
 	}
 }
 
-// wrap makes an Error of err.
-func (s Service) wrap(ctx context.Context, op string, err error) error {
+// wrap returns err as an *Error.
+func (s *Service) wrap(ctx context.Context, op string, err error) error {
 	if err == nil {
 		return nil
 	}
-	e := &Error{Op: op, Name: s.Name, Err: err}
+	e := &Error{Op: op, Subject: s.Name, Err: err}
 	if a, ok := errors.AsType[advised](err); ok {
 		e.Err, e.Next = a.error, a.next
 	}
 	if e.Next == "" && errors.Is(err, fs.ErrPermission) {
 		e.Next = "run as an administrator"
 	}
-	if st, lookErr := look(context.WithoutCancel(ctx), s.Name); lookErr == nil {
-		e.State = st.word
+	if st, queryErr := query(context.WithoutCancel(ctx), s.Name); queryErr == nil {
+		e.State = st.text
 	}
 	return e
 }
 
-// late is err, or why ctx ended where that is the reason of err.
+// late returns err, or the cause of ctx if that has ended.
 func late(ctx context.Context, next string, err error) error {
 	if ctx.Err() != nil {
 		err = context.Cause(ctx)
@@ -283,12 +298,12 @@ func late(ctx context.Context, next string, err error) error {
 	return advise(next, err)
 }
 
-// pause waits until it is worth looking again; false means that ctx ended.
+// pause waits for the next query; it returns false if ctx has ended.
 func pause(ctx context.Context) bool {
 	select {
 	case <-ctx.Done():
 		return false
-	case <-time.After(pollPause):
+	case <-time.After(pollInterval):
 		return true
 	}
 }
@@ -301,22 +316,22 @@ func orDefault(d, def time.Duration) time.Duration {
 }
 
 // A Group is services that are closed one after the other and opened in the
-// opposite order: those that depend on another come before it.
-type Group []Service
+// opposite order: a service that depends on another comes before it.
+type Group []*Service
 
-// Close closes all; the first that does not close ends it.
-func (g Group) Close(ctx context.Context) error { return g.each(ctx, Service.Close) }
+// Close closes all services, and stops at the first error.
+func (g Group) Close(ctx context.Context) error { return g.each(ctx, (*Service).Close) }
 
-// Stop stops all; the first that does not stop ends it.
-func (g Group) Stop(ctx context.Context) error { return g.each(ctx, Service.Stop) }
+// Stop stops all services, and stops at the first error.
+func (g Group) Stop(ctx context.Context) error { return g.each(ctx, (*Service).Stop) }
 
-// Open opens all, the last first; the first that does not open ends it.
-func (g Group) Open(ctx context.Context) error { return g.reversed().each(ctx, Service.Open) }
+// Open opens all services, the last first, and stops at the first error.
+func (g Group) Open(ctx context.Context) error { return g.reversed().each(ctx, (*Service).Open) }
 
-// Start starts all, the last first; the first that does not start ends it.
-func (g Group) Start(ctx context.Context) error { return g.reversed().each(ctx, Service.Start) }
+// Start starts all services, the last first, and stops at the first error.
+func (g Group) Start(ctx context.Context) error { return g.reversed().each(ctx, (*Service).Start) }
 
-func (g Group) each(ctx context.Context, do func(Service, context.Context) error) error {
+func (g Group) each(ctx context.Context, do func(*Service, context.Context) error) error {
 	for _, s := range g {
 		if err := do(s, ctx); err != nil {
 			return err

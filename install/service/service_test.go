@@ -78,19 +78,19 @@ func TestAKilledUpdaterLosesNothing(t *testing.T) {
 func TestAServiceThatDiesAtOnceIsReported(t *testing.T) {
 	s := newSubject(t, "asp-dies", autostarts(t)[0], true)
 	require.NoError(t, s.Close(t.Context()))
-	steady := s.Steady
-	s.Steady = 10 * time.Second // however late a busy machine lets it die
+	steady := s.steady
+	s.steady = 10 * time.Second // however late a busy machine lets it die
 	for _, how := range []string{"die", "die later"} {
 		s.mode(t, how)
 		err := s.Open(t.Context())
-		require.ErrorIs(t, err, ErrDied, how)
+		require.ErrorIs(t, err, ErrNotRunning, how)
 		require.ErrorContains(t, err, "3", "its code is told")
 		require.ErrorContains(t, err, "see its log")
 		_, isTyped := errors.AsType[*Error](err)
 		require.True(t, isTyped)
 	}
 	s.mode(t, "run")
-	s.Steady = steady
+	s.steady = steady
 	require.NoError(t, s.Open(t.Context()), "and it can be tried again")
 	s.mustBe(t, true, autostarts(t)[0])
 }
@@ -101,14 +101,14 @@ func TestCloseWaitsForEveryProcess(t *testing.T) {
 	require.NoError(t, start(t.Context(), s.Name))
 	pid := s.pid(t, "child")
 	require.True(t, lives(pid))
-	s.StopLimit = 3 * time.Second
+	s.StopTimeout = 3 * time.Second
 	err := s.Close(t.Context())
-	require.ErrorIs(t, err, ErrStays)
+	require.ErrorIs(t, err, ErrNotStopped)
 	require.ErrorContains(t, err, "process")
 	require.ErrorContains(t, err, "close again")
 	require.True(t, lives(pid), "nothing is killed")
 	time.AfterFunc(500*time.Millisecond, func() { _ = os.WriteFile(filepath.Join(s.home, "mode"), []byte("end"), 0o600) })
-	require.NoError(t, Service{Name: s.Name, Dir: s.Dir}.Close(t.Context()), "another process of ours knows what to wait for")
+	require.NoError(t, (&Service{Name: s.Name, Dir: s.Dir}).Close(t.Context()), "another process of ours knows what to wait for")
 	require.False(t, lives(pid))
 }
 
@@ -117,12 +117,12 @@ func TestAServiceThatDoesNotStop(t *testing.T) {
 	s.mode(t, "stay")
 	require.NoError(t, start(t.Context(), s.Name))
 	s.pid(t, "pid")
-	s.StopLimit = time.Second
+	s.StopTimeout = time.Second
 	err := s.Close(t.Context())
-	require.ErrorIs(t, err, ErrStays)
+	require.ErrorIs(t, err, ErrNotStopped)
 	require.ErrorContains(t, err, "by hand")
 	s.mode(t, "run")
-	s.StopLimit = 0
+	s.StopTimeout = 0
 	require.NoError(t, s.Close(t.Context()))
 	s.mustBe(t, false, off(autostarts(t)[0]))
 	require.NoError(t, s.Open(t.Context()))
@@ -144,7 +144,7 @@ func TestDependentsGoFirst(t *testing.T) {
 	// Stopped, it would still start the server with the machine.
 	require.NoError(t, stop(t.Context(), worker.Name))
 	require.Eventually(t, func() bool {
-		st, err := Look(t.Context(), worker.Name)
+		st, err := Query(t.Context(), worker.Name)
 		return err == nil && st.State != "" && !st.Running
 	}, time.Minute, 50*time.Millisecond)
 	err = server.Close(t.Context())
@@ -180,7 +180,7 @@ func TestFenceAndApplicationAtOnce(t *testing.T) {
 
 	// The next update finds what is then.
 	require.NoError(t, stop(t.Context(), s.Name))
-	require.Eventually(t, func() bool { st, err := Look(t.Context(), s.Name); return err == nil && !st.Running }, time.Minute, 50*time.Millisecond)
+	require.Eventually(t, func() bool { st, err := Query(t.Context(), s.Name); return err == nil && !st.Running }, time.Minute, 50*time.Millisecond)
 	require.NoError(t, s.Close(t.Context()))
 	require.NoError(t, start(t.Context(), s.Name)) // as an installer might
 	require.NoError(t, s.Open(t.Context()))
@@ -191,7 +191,7 @@ func TestFenceAndApplicationAtOnce(t *testing.T) {
 func TestFirstInstallation(t *testing.T) {
 	requireManager(t)
 	auto := autostarts(t)[0]
-	s := Service{Name: "asp-first", Dir: t.TempDir(), Steady: 300 * time.Millisecond}
+	s := Service{Name: "asp-first", Dir: t.TempDir(), steady: 300 * time.Millisecond}
 	require.NoError(t, s.Open(t.Context()))
 	require.NoError(t, s.Close(t.Context()))
 	require.NoError(t, s.Open(t.Context()), "the way back of one that made no service")
@@ -207,7 +207,7 @@ func TestFirstInstallation(t *testing.T) {
 
 	require.NoError(t, s.Close(t.Context()))
 	remove(t, s.Name)
-	require.ErrorIs(t, s.Open(t.Context()), ErrMissing, "one that was there is missed")
+	require.ErrorIs(t, s.Open(t.Context()), ErrNotFound, "one that was there is missed")
 }
 
 func TestDrain(t *testing.T) {
@@ -218,36 +218,13 @@ func TestDrain(t *testing.T) {
 	require.ErrorContains(t, err, "three people are at work")
 	s.mustBe(t, true, off(auto))
 	calls := 0
-	s.DrainLimit = 100 * time.Millisecond
+	s.DrainTimeout = 100 * time.Millisecond
 	s.Drain = func(ctx context.Context) error { calls++; <-ctx.Done(); return ctx.Err() }
 	require.NoError(t, s.Close(t.Context()), "they had their time")
 	s.mustBe(t, false, off(auto))
 	require.NoError(t, s.Close(t.Context()))
 	require.Equal(t, 1, calls, "only one that runs is drained")
 	require.NoError(t, s.Open(t.Context()))
-}
-
-type version func() (string, error)
-
-func (v version) Version(context.Context) (string, error) { return v() }
-
-func TestProbe(t *testing.T) {
-	s := newSubject(t, "asp-probe", autostarts(t)[0], true)
-	p := Probe{Service: s.Name, Then: version(func() (string, error) { return "7.13.100", nil })}
-	got, err := p.Version(t.Context())
-	require.NoError(t, err)
-	require.Equal(t, "7.13.100", got)
-	_, err = Probe{Service: s.Name, Then: version(func() (string, error) {
-		return "7.13.100", errors.Join(stop(t.Context(), s.Name), start(t.Context(), s.Name))
-	})}.Version(t.Context())
-	require.ErrorIs(t, err, ErrDied, "it was started anew meanwhile")
-	require.NoError(t, s.Close(t.Context()))
-	_, err = p.Version(t.Context())
-	require.ErrorContains(t, err, "not running")
-	_, err = Probe{Service: "asp-none", Then: p.Then}.Version(t.Context())
-	require.ErrorContains(t, err, "no such service")
-	_, err = Probe{Service: s.Name}.Version(t.Context())
-	require.ErrorContains(t, err, "set Then")
 }
 
 func TestADamagedRecordChangesNothing(t *testing.T) {

@@ -333,8 +333,8 @@ func TestWhatCouldNotBePutBackIsRefused(t *testing.T) {
 			require.ErrorIs(t, s.Close(t.Context()), err)
 		}
 		require.NoError(t, s.Open(t.Context()))
-		st, lookErr := Look(t.Context(), s.Name)
-		require.NoError(t, lookErr)
+		st, queryErr := Query(t.Context(), s.Name)
+		require.NoError(t, queryErr)
 		require.True(t, st.Running, "%s: it goes on", want)
 	}
 	s := newSubject(t, "asp-masked", "disabled", true)
@@ -352,8 +352,8 @@ func TestWhatCouldNotBePutBackIsRefused(t *testing.T) {
 	require.NoError(t, os.Symlink("asp-real.service", filepath.Join(vendorDir, "asp-alias.service")))
 	ctl(t, "daemon-reload")
 	alias := s
-	alias.Name = "asp-alias"
-	refused(alias, nil, "another name of asp-real.service")
+	alias.Service = &Service{Name: "asp-alias", Dir: s.Dir, steady: s.steady}
+	refused(alias, nil, "alias of asp-real.service")
 
 	s = newSubject(t, "asp-called", "disabled", true)
 	writeUnit(t, vendorDir, "asp-called.timer", "[Unit]\nDefaultDependencies=no\n[Timer]\nOnActiveSec=1h\n")
@@ -369,7 +369,7 @@ func TestWhatCouldNotBePutBackIsRefused(t *testing.T) {
 	ctl(t, "stop", "asp-wants.target")
 
 	for _, name := range []string{"", "-H", "a*", "../x", "a b"} {
-		require.ErrorContains(t, Service{Name: name, Dir: t.TempDir()}.Close(t.Context()), "not the name of a unit")
+		require.ErrorContains(t, (&Service{Name: name, Dir: t.TempDir()}).Close(t.Context()), "not the name of a unit")
 	}
 }
 
@@ -381,5 +381,5 @@ func TestWithoutSystemdItIsUnsupported(t *testing.T) {
 	if _, err := os.Stat("/run/systemd/system"); err == nil {
 		t.Skip("systemd runs here")
 	}
-	require.ErrorIs(t, Service{Name: "asp", Dir: t.TempDir()}.Close(t.Context()), errors.ErrUnsupported)
+	require.ErrorIs(t, (&Service{Name: "asp", Dir: t.TempDir()}).Close(t.Context()), errors.ErrUnsupported)
 }

@@ -228,7 +228,7 @@ func (d *doctor) programs() {
 // services looks for the system's services that an update stops.
 func (d *doctor) services(ctx context.Context) {
 	for _, name := range slices.Concat(d.Config.Application.FenceServices, d.Config.Application.Services) {
-		st, err := service.Look(ctx, name)
+		st, err := service.Query(ctx, name)
 		if err == nil && !st.Exists {
 			d.warn("service", name, "there is none of this name yet: correct application, or let the installer make it")
 			continue

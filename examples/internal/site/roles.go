@@ -79,7 +79,7 @@ func (a application) Start(ctx context.Context) error {
 func (s *Site) services(names []string) service.Group {
 	var g service.Group
 	for _, name := range names {
-		g = append(g, service.Service{Name: name, Dir: filepath.Join(s.Config.State, "services")})
+		g = append(g, &service.Service{Name: name, Dir: filepath.Join(s.Config.State, "services")})
 	}
 	return g
 }
