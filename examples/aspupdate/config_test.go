@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// goodConfig is the smallest configuration that is accepted, with its folders
-// in dir.
+// goodConfig returns the smallest valid configuration, with its directories in
+// dir.
 func goodConfig(dir string) string {
 	text, err := os.ReadFile("../internal/site/testdata/smallest.toml")
 	if err != nil {
@@ -19,57 +19,57 @@ func goodConfig(dir string) string {
 	return strings.NewReplacer("DIR", filepath.ToSlash(dir), "\r\n", "\n").Replace(string(text))
 }
 
-// TestBadConfigSaysWhereAndWhatIsAllowed breaks the good configuration in
-// one place each.
-func TestBadConfigSaysWhereAndWhatIsAllowed(t *testing.T) {
+// TestInvalidConfig changes the good configuration in one place each. The error
+// names the place and what is allowed there.
+func TestInvalidConfig(t *testing.T) {
 	for name, c := range map[string]struct {
 		old, new string
 		want     []string
 	}{
-		"unknown key at the top":   {"state =", "stat =", []string{":1:1:", `unknown key "stat"`, "allowed at the top", "state"}},
-		"unknown key in a table":   {"address =", "addr =", []string{":6:1:", `unknown key "server.addr"`, "address", "password_env"}},
-		"unknown key in a list":    {"name = 'АСП'", "nam = 'АСП'", []string{":15:1:", "distribution.nam", "unauthenticated"}},
-		"unknown key inside probe": {"http =", "htp =", []string{":19:1:", "distribution.probe.htp", "command", "every"}},
-		"wrong type":               {"any_time = 'a test'", "any_time = 5", []string{":9:", "window.any_time must be a string in quotes"}},
-		"not a duration":           {"any_time = 'a test'", "backup = 'an hour'", []string{":9:", `a duration such as "90s"`}},
-		"no TOML at all":           {"[server]", "[server", []string{":5:"}},
-		"password given in it":     {"address =", "password = 'x'\naddress =", []string{"unknown key", "password_env"}},
-		"missing":                  {"archive = 'DIR/archive'\n", "", []string{"archive is missing"}},
-		"relative":                 {"'DIR/backups'", "'backups'", []string{"absolute"}},
-		"no fence":                 {"no_fence = 'a test'", "", []string{"nothing keeps users out", "no_fence"}},
-		"R9 no data":               {"no_data = 'a test'", "", []string{"nothing is backed up (R9)", "no_data"}},
-		"R9 data and no data":      {"[[distribution]]", "[[folder]]\npath = 'DIR/app'\n[[distribution]]", []string{"no_data says"}},
-		"no restore":               {"no_data = 'a test'", "[[command]]\nlive = 'DIR/a'\nbackup = ['x']", []string{"a [[command]]: there is no command to restore"}},
-		"half of the names":        {"no_data = 'a test'", "[[command]]\nlive = 'a'\nbackup = ['x']\nrestore = ['x']\nlist = ['x']", []string{"all of List, Rename and Drop"}},
-		"command on no file":       {"no_data = 'a test'", "[[command]]\nlive = 'a'\nbackup = ['x']\nrestore = ['x']", []string{"no absolute path"}},
-		"half a fence":             {"no_fence = 'a test'", "close = ['x']", []string{"come together"}},
-		"R13 without times":        {"any_time = 'a test'", "", []string{"backup, checks and rollback"}},
-		"publisher without a name": {"unauthenticated = 'a test'", "[distribution.publisher]\nroots = 'DIR/roots.pem'", []string{"distribution АСП: publisher", "anybody can buy"}},
-		"publisher and nobody":     {"[distribution.probe]", "[distribution.publisher]\nname = 'Vendor'\n[distribution.probe]", []string{"both given"}},
-		"publisher's short hash":   {"[distribution.probe]", "[distribution.publisher]\nthumbprint = '12'\n[distribution.probe]", []string{"64 hexadecimal"}},
-		"publisher without roots":  {"[distribution.probe]", "[distribution.publisher]\nname = 'Vendor'\nroots = 'DIR/none.pem'\n[distribution.probe]", []string{"publisher: ", "roots", "none.pem"}},
-		"no zone":                  {"any_time = 'a test'", "any_time = 'a test'\nlocal = 'Europe/Samara'", []string{"MSK-1 to MSK+9"}},
-		"no weekday":               {"[window]", "[calendar]\nweekday = 'friday'\n[window]", []string{"wednesday, monday"}},
-		"no decrees":               {"[window]", "[calendar]\ndecrees = 'DIR/none.json'\n[window]", []string{"calendar.decrees", "none.json"}},
-		"address is a URL":         {"127.0.0.1:1'", "ftp://site:secret@127.0.0.1/asp'", []string{"server.address wants a host or host:port alone", "server.root"}},
-		"address with a folder":    {"127.0.0.1:1'", "127.0.0.1/asp'", []string{"server.address wants a host or host:port alone"}},
-		"two mistakes":             {"archive = 'DIR/archive'\nbackups = 'DIR/backups'", "backups = 'backups'", []string{"archive is missing", "absolute"}},
-		"bad TLS":                  {"address =", "tls = 'yes'\naddress =", []string{"none, explicit, implicit"}},
-		"two trusts":               {"address =", "tls = 'explicit'\ntls_ca = 'x'\ntls_insecure = 'x'\naddress =", []string{"exclude one another"}},
-		"trust without TLS":        {"address =", "tls_certificate = 'x'\naddress =", []string{`want tls = "explicit" or "implicit"`}},
-		"no such CA file":          {"address =", "tls = 'implicit'\ntls_ca = 'DIR/ca.pem'\naddress =", []string{"server.tls_ca", "ca.pem"}},
-		"no fingerprint":           {"address =", "tls = 'explicit'\ntls_certificate = 'AB:CD'\naddress =", []string{"server.tls_certificate", "64 hexadecimal digits"}},
-		"no reason":                {"address =", "tls = 'explicit'\ntls_insecure = ' '\naddress =", []string{"server.tls_insecure", "needs a reason"}},
-		"vouched and not":          {"unauthenticated =", "sha256_file = 'x'\nunauthenticated =", []string{"exclude one another"}},
-		"no variable":              {"address =", "password_env = 'ASPUPDATE_NOT_SET'\naddress =", []string{"ASPUPDATE_NOT_SET"}},
-		"bad kind":                 {"name = 'АСП'", "name = 'АСП'\nkind = 'wise'", []string{`kind = "wise"`, "auto, burn, deb"}},
-		"two probes":               {"http =", "command = ['x']\nfile = 'x'\nhttp =", []string{"distribution АСП: probe: what tells the version?"}},
-		"no probe":                 {"http = 'http://127.0.0.1:1/'", "tcp = '127.0.0.1:1'", []string{"what tells the version?"}},
-		"text of no page":          {"http = 'http://127.0.0.1:1/'", "file = 'x'\ntext = 'x'", []string{"of http, which is not given"}},
-		"bad text":                 {"http =", "text = '('\nhttp =", []string{"text: error parsing regexp"}},
-		"query in no database":     {"http =", "sql = 'SELECT 1'\nhttp =", []string{"in which of [[postgres]]?"}},
-		"query in another":         {"http =", "sql = 'SELECT 1'\nin = 'asp'\nhttp =", []string{`in = "asp": no [[postgres]]`}},
-		"half a system":            {"[[distribution]]", "[first_of_year]\nsystem = 'debian'\n[[distribution]]", []string{"first_of_year.system", "debian 12"}},
+		"unknown key at top level":      {"state =", "stat =", []string{":1:1:", `unknown key "stat"`, "allowed at the top", "state"}},
+		"unknown key in a table":        {"address =", "addr =", []string{":6:1:", `unknown key "server.addr"`, "address", "password_env"}},
+		"unknown key in a list":         {"name = 'АСП'", "nam = 'АСП'", []string{":15:1:", "distribution.nam", "unauthenticated"}},
+		"unknown key inside probe":      {"http =", "htp =", []string{":19:1:", "distribution.probe.htp", "command", "every"}},
+		"wrong type":                    {"any_time = 'a test'", "any_time = 5", []string{":9:", "window.any_time must be a string in quotes"}},
+		"not a duration":                {"any_time = 'a test'", "backup = 'an hour'", []string{":9:", `a duration such as "90s"`}},
+		"not TOML":                      {"[server]", "[server", []string{":5:"}},
+		"password in the file":          {"address =", "password = 'x'\naddress =", []string{"unknown key", "password_env"}},
+		"missing":                       {"archive = 'DIR/archive'\n", "", []string{"archive is missing"}},
+		"relative":                      {"'DIR/backups'", "'backups'", []string{"absolute"}},
+		"no fence":                      {"no_fence = 'a test'", "", []string{"nothing keeps users out", "no_fence"}},
+		"R9 no data":                    {"no_data = 'a test'", "", []string{"nothing is backed up (R9)", "no_data"}},
+		"R9 data and no data":           {"[[distribution]]", "[[folder]]\npath = 'DIR/app'\n[[distribution]]", []string{"no_data says"}},
+		"no restore":                    {"no_data = 'a test'", "[[command]]\nlive = 'DIR/a'\nbackup = ['x']", []string{"a [[command]]: there is no command to restore"}},
+		"list without rename and drop":  {"no_data = 'a test'", "[[command]]\nlive = 'a'\nbackup = ['x']\nrestore = ['x']\nlist = ['x']", []string{"all of List, Rename and Drop"}},
+		"command on a relative path":    {"no_data = 'a test'", "[[command]]\nlive = 'a'\nbackup = ['x']\nrestore = ['x']", []string{"no absolute path"}},
+		"close without open":            {"no_fence = 'a test'", "close = ['x']", []string{"come together"}},
+		"R13 without times":             {"any_time = 'a test'", "", []string{"backup, checks and rollback"}},
+		"publisher without a name":      {"unauthenticated = 'a test'", "[distribution.publisher]\nroots = 'DIR/roots.pem'", []string{"distribution АСП: publisher", "anybody can buy"}},
+		"publisher and unauthenticated": {"[distribution.probe]", "[distribution.publisher]\nname = 'Vendor'\n[distribution.probe]", []string{"both given"}},
+		"publisher's short hash":        {"[distribution.probe]", "[distribution.publisher]\nthumbprint = '12'\n[distribution.probe]", []string{"64 hexadecimal"}},
+		"publisher without roots":       {"[distribution.probe]", "[distribution.publisher]\nname = 'Vendor'\nroots = 'DIR/none.pem'\n[distribution.probe]", []string{"publisher: ", "roots", "none.pem"}},
+		"unknown zone":                  {"any_time = 'a test'", "any_time = 'a test'\nlocal = 'Europe/Samara'", []string{"MSK-1 to MSK+9"}},
+		"unknown weekday":               {"[window]", "[calendar]\nweekday = 'friday'\n[window]", []string{"wednesday, monday"}},
+		"missing decrees":               {"[window]", "[calendar]\ndecrees = 'DIR/none.json'\n[window]", []string{"calendar.decrees", "none.json"}},
+		"address is a URL":              {"127.0.0.1:1'", "ftp://site:secret@127.0.0.1/asp'", []string{"server.address wants a host or host:port alone", "server.root"}},
+		"address with a path":           {"127.0.0.1:1'", "127.0.0.1/asp'", []string{"server.address wants a host or host:port alone"}},
+		"two mistakes":                  {"archive = 'DIR/archive'\nbackups = 'DIR/backups'", "backups = 'backups'", []string{"archive is missing", "absolute"}},
+		"unknown TLS mode":              {"address =", "tls = 'yes'\naddress =", []string{"none, explicit, implicit"}},
+		"two trust settings":            {"address =", "tls = 'explicit'\ntls_ca = 'x'\ntls_insecure = 'x'\naddress =", []string{"exclude one another"}},
+		"trust without TLS":             {"address =", "tls_certificate = 'x'\naddress =", []string{`want tls = "explicit" or "implicit"`}},
+		"missing CA file":               {"address =", "tls = 'implicit'\ntls_ca = 'DIR/ca.pem'\naddress =", []string{"server.tls_ca", "ca.pem"}},
+		"invalid fingerprint":           {"address =", "tls = 'explicit'\ntls_certificate = 'AB:CD'\naddress =", []string{"server.tls_certificate", "64 hexadecimal digits"}},
+		"no reason":                     {"address =", "tls = 'explicit'\ntls_insecure = ' '\naddress =", []string{"server.tls_insecure", "needs a reason"}},
+		"hashes and unauthenticated":    {"unauthenticated =", "sha256_file = 'x'\nunauthenticated =", []string{"exclude one another"}},
+		"unset variable":                {"address =", "password_env = 'ASPUPDATE_NOT_SET'\naddress =", []string{"ASPUPDATE_NOT_SET"}},
+		"unknown kind":                  {"name = 'АСП'", "name = 'АСП'\nkind = 'wise'", []string{`kind = "wise"`, "auto, burn, deb"}},
+		"two probes":                    {"http =", "command = ['x']\nfile = 'x'\nhttp =", []string{"distribution АСП: probe: what tells the version?"}},
+		"no probe":                      {"http = 'http://127.0.0.1:1/'", "tcp = '127.0.0.1:1'", []string{"what tells the version?"}},
+		"text without http":             {"http = 'http://127.0.0.1:1/'", "file = 'x'\ntext = 'x'", []string{"of http, which is not given"}},
+		"invalid text":                  {"http =", "text = '('\nhttp =", []string{"text: error parsing regexp"}},
+		"sql without in":                {"http =", "sql = 'SELECT 1'\nhttp =", []string{"in which of [[postgres]]?"}},
+		"sql in an unknown database":    {"http =", "sql = 'SELECT 1'\nin = 'asp'\nhttp =", []string{`in = "asp": no [[postgres]]`}},
+		"system without a version":      {"[[distribution]]", "[first_of_year]\nsystem = 'debian'\n[[distribution]]", []string{"first_of_year.system", "debian 12"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()

@@ -12,15 +12,15 @@ import (
 	"github.com/aspupdate/aspupdate/fetch/archive"
 )
 
-// TestProgressWithoutATerminalIsALineFromTimeToTime: a log is not flooded.
-func TestProgressWithoutATerminalIsALineFromTimeToTime(t *testing.T) {
+// TestProgressWithoutATerminal checks that progress does not flood a log.
+func TestProgressWithoutATerminal(t *testing.T) {
 	var out bytes.Buffer
 	p := &printer{out: &out}
 	e := archive.Event{Kind: archive.EventProgress, Text: "30 of 90 MB, 3.0 MB/s, 20s left"}
 	for range 100 {
 		p.archive(e)
 	}
-	require.Empty(t, out.String(), "what is over soon is not worth a line")
+	require.Empty(t, out.String(), "no line for what ends soon")
 	p.reported = time.Now().Add(-time.Minute)
 	p.archive(e)
 	p.archive(e)
@@ -29,7 +29,7 @@ func TestProgressWithoutATerminalIsALineFromTimeToTime(t *testing.T) {
 	p.backup(backup.Event{Stage: backup.StageVerify, Name: "postgres asp", Done: 30 << 20, Total: 90 << 20, Rate: 3 << 20, Left: 20 * time.Second})
 	require.Contains(t, out.String(), "postgres asp: verify, 30 of 90 MB, 3.0 MB/s, 20s left\n", "a backup takes longer than a download")
 	p.backup(backup.Event{Stage: "no clone", Note: "the disk is full"})
-	require.Contains(t, out.String(), "no clone: the disk is full\n", "what a person should know waits for nothing")
+	require.Contains(t, out.String(), "no clone: the disk is full\n", "a note is printed immediately")
 	before := strings.Count(out.String(), "\n")
 	p.quiet, p.reported = true, time.Now().Add(-time.Minute)
 	p.archive(e)

@@ -22,14 +22,14 @@ import (
 	"github.com/aspupdate/aspupdate/rollback"
 )
 
-// The soak kills this command by SIGKILL on real parts: releases on a vsftpd,
-// a bundle with a PostgreSQL database each, installers that are processes of
-// their own, and users who never stop writing. A handful of kills is in every
-// run of the tests; all of them, which takes half an hour or so, are in
+// The soak kills this command with SIGKILL, with real servers: releases on a
+// vsftpd, a PostgreSQL database for each distribution of a bundle, installers as
+// their own processes, and users who never stop writing. Every test run has a
+// few kills; all of them take about half an hour:
 //
 //	ASPUPDATE_SOAK=1 go test ./examples/aspupdate -run Soak -v -timeout 2h
 
-// soaking returns what a run is worth: all where ASPUPDATE_SOAK=1 asks for it.
+// soaking returns all with ASPUPDATE_SOAK=1, and else few.
 func soaking(all, few int) int {
 	if os.Getenv("ASPUPDATE_SOAK") == "1" {
 		return all
@@ -37,7 +37,7 @@ func soaking(all, few int) int {
 	return few
 }
 
-// A soak is a site whose updater is killed again and again.
+// A soak is a site whose updater is killed repeatedly.
 type soak struct {
 	*realSite
 	serial    int
@@ -50,8 +50,8 @@ func newSoak(t *testing.T) *soak {
 	return &soak{realSite: newRealSite(t), installed: installed, ends: map[string]int{}}
 }
 
-// release publishes the next version, good or bad, in the place of the last
-// one: the server keeps no history.
+// release publishes the next version, good or bad, and removes the last one: the
+// server keeps no history.
 func (s *soak) release(t *testing.T, good bool) (version string) {
 	t.Helper()
 	s.serial++
@@ -69,8 +69,8 @@ func (s *soak) release(t *testing.T, good bool) (version string) {
 
 func (s *soak) state() string { return filepath.Join(s.dir, "state") }
 
-// start begins a command and returns how to kill it; kill reports whether it
-// was still at work.
+// start starts a command and returns a function that kills it and reports
+// whether it was still running.
 func (s *soak) start(t *testing.T, args ...string) (ended chan struct{}, kill func() bool) {
 	t.Helper()
 	cmd := exec.Command(program, args...)
@@ -103,7 +103,7 @@ func (s *soak) killAfter(t *testing.T, d time.Duration, args ...string) bool {
 	return kill()
 }
 
-// A moment is what a record of the journal says of where an update is.
+// A moment is the place in an update that a record of the journal marks.
 type moment struct {
 	Way   rollback.Direction
 	Step  rollback.Step
@@ -120,8 +120,8 @@ func (s *soak) history(t *testing.T) []rollback.Record {
 	return records
 }
 
-// killedAt is this program in the test binary: "killed-at 7 update" kills
-// itself as soon as its seventh record is durable, and before anything else.
+// killedAt is this program in the test binary: "killed-at 7 update" kills itself
+// as soon as its seventh record is durable, before it does anything else.
 func killedAt(args []string) error {
 	n, err := strconv.Atoi(args[0])
 	if err != nil {
@@ -135,11 +135,11 @@ func killedAt(args []string) error {
 			return err
 		}
 		s := &site.Site{Config: c}
-		lay := func() (*rollback.Update, error) { return s.FetchNext(ctx) }
+		next := func() (*rollback.Update, error) { return s.FetchNext(ctx) }
 		if cmd.Name == "recover" {
-			lay = s.Pending
+			next = s.Pending
 		}
-		u, err := lay()
+		u, err := next()
 		if err != nil || u == nil {
 			return err
 		}
@@ -163,8 +163,8 @@ func killedAt(args []string) error {
 	return root.Run(context.Background(), append([]string{"aspupdate"}, args[1:]...))
 }
 
-// killAt lets a process update or recover and kill itself at its n-th record.
-// It returns the record, false if there was none: it ended before.
+// killAt runs update or recover in a process that kills itself at its n-th
+// record. It returns the record, or false if the process ended before it.
 func (s *soak) killAt(t *testing.T, n int, name string) (moment, bool) {
 	t.Helper()
 	before := len(s.history(t))
@@ -177,27 +177,27 @@ func (s *soak) killAt(t *testing.T, n int, name string) (moment, bool) {
 	}
 	s.killed++
 	records := s.history(t)
-	require.Len(t, records, before+n, "killed at its record, not before it and not after it")
+	require.Len(t, records, before+n, "killed exactly at its record")
 	return at(records[len(records)-1]), true
 }
 
-// recovered lets a fresh process recover, and holds it to the promise: the old
-// version with the old data, or the new one with the new data, or a person who
-// must decide with all that either way needs.
+// recovered runs recover, and fails unless the old version has the old data, or
+// the new version has the new data, or a person must decide and everything that
+// either needs is kept.
 func (s *soak) recovered(t *testing.T, version string, good bool) {
 	t.Helper()
 	code, out, errs := s.run(t, "recover")
 	if code == exitOperator {
 		s.ends["needs a person"]++
 		s.evidence(t)
-		code, out, errs = s.run(t, "recover", "--retry", "the machine is mended")
+		code, out, errs = s.run(t, "recover", "--retry", "the machine is repaired")
 	}
 	require.Contains(t, []int{exitDone, exitNothing}, code, out+errs)
 	software, err := os.ReadFile(filepath.Join(s.site, bundle[0].database))
 	require.NoError(t, err)
 	now, end := strings.TrimSpace(string(software)), "old"
 	if now == version {
-		require.True(t, good, "a broken release is never committed")
+		require.True(t, good, "a broken release must not be committed")
 		end = "new"
 	} else {
 		require.Equal(t, s.installed, now)
@@ -209,13 +209,13 @@ func (s *soak) recovered(t *testing.T, version string, good bool) {
 	require.NoError(t, err)
 	for _, b := range bundle {
 		if r, ok := st.Committed[b.distribution]; ok {
-			require.Equal(t, now, r.Version, "the journal says what is there")
+			require.Equal(t, now, r.Version, "the journal has the installed version")
 		}
 	}
 	require.Equal(t, []string{"asp", "opeka", "postgres"}, s.databases(t), "nothing is left behind")
 }
 
-// evidence fails unless everything that either way needs is there and whole.
+// evidence fails unless the snapshots and the archive are intact.
 func (s *soak) evidence(t *testing.T) {
 	t.Helper()
 	st, err := rollback.ReadStatus(s.state())
@@ -229,7 +229,7 @@ func (s *soak) evidence(t *testing.T) {
 }
 
 // TestSoakKilledAtRandom kills updates at random times, and half of the
-// recoveries too, at times more often than their attempts allow.
+// recoveries too, sometimes more often than attempts are allowed.
 func TestSoakKilledAtRandom(t *testing.T) {
 	t.Parallel()
 	seed := uint64(time.Now().UnixNano())
@@ -237,7 +237,7 @@ func TestSoakKilledAtRandom(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(seed, 0))
 	kills, killed, ends := soaking(200, 5), 0, map[string]int{}
 	for killed < kills {
-		t.Run("site", func(t *testing.T) { // a fresh one from time to time: its users never stop writing
+		t.Run("site", func(t *testing.T) { // a new site for every 20 kills: its users never stop writing
 			s := newSoak(t)
 			defer func() { killed += s.killed; addAll(ends, s.ends) }()
 			length := map[bool]time.Duration{}
@@ -271,9 +271,9 @@ func addAll(to, from map[string]int) {
 	}
 }
 
-// TestSoakKilledAtEveryStep kills an update at every (step, phase) that its
-// journal has, of a release that is committed and of one that is rolled back,
-// and the recovery from it at one of its own. Each kill comes at its record.
+// TestSoakKilledAtEveryStep kills an update at every record of its journal, for
+// a release that is committed and for one that is rolled back, and then the
+// recovery at one of its own records.
 func TestSoakKilledAtEveryStep(t *testing.T) {
 	t.Parallel()
 	s := newSoak(t)
@@ -290,7 +290,7 @@ func TestSoakKilledAtEveryStep(t *testing.T) {
 		s.recovered(t, version, good)
 		records := s.history(t)[before:]
 		first := 0
-		if !good { // until then they are a good one's
+		if !good { // the records before it are those of a good release
 			first = slices.IndexFunc(records, func(r rollback.Record) bool { return r.Direction == rollback.Back })
 			require.Positive(t, first)
 		}
@@ -302,7 +302,7 @@ func TestSoakKilledAtEveryStep(t *testing.T) {
 			require.True(t, killed)
 			require.Equal(t, at(records[i]), m)
 			hit++
-			// Coprime numbers, so that a soak comes by all of a recovery's records.
+			// The numbers are coprime, so that a soak reaches all records of a recovery.
 			if m, killed := s.killAt(t, 1+i*5%27, "recover"); killed {
 				hitRecovering[m]++
 			}

@@ -26,11 +26,11 @@ import (
 	"github.com/aspupdate/aspupdate/version"
 )
 
-// TestScripts plays testdata/script/*.txtar: each has an FTP server in memory,
-// an installation with one distribution, and an application that answers with
-// what the file "installed" says. $OLD, $LAST and $NEXT are the versions of
-// the last two releases that were due, and of the one that comes next; $YEAR is
-// the year of $LAST and $LATER, which is its month's next.
+// TestScripts runs testdata/script/*.txtar. Each script has an FTP server in
+// memory, an installation with one distribution, and an application that answers
+// with the content of the file "installed". $OLD and $LAST are the versions of
+// the last two releases that were due, $NEXT is the next one, $LATER the one
+// after $LAST in the same month, and $YEAR the year of both.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 filepath.Join("testdata", "script"),
@@ -59,6 +59,7 @@ func scriptServer(ts *testscript.TestScript) *fetchtest.Server {
 	return ts.Value(serverKey{}).(*fetchtest.Server)
 }
 
+// setUpScript starts a script's servers and writes its configuration.
 func setUpScript(env *testscript.Env) error {
 	server, err := fetchtest.Listen()
 	if err != nil {
@@ -79,36 +80,10 @@ func setUpScript(env *testscript.Env) error {
 		"address = '127.0.0.1:1'", "address = '"+server.Addr+"'\nuser = 'site'\npassword_env = 'SITE_FTP_PASSWORD'\nsettle = '1ms'",
 		"http://127.0.0.1:1/", app.URL,
 	).Replace(goodConfig(env.WorkDir))
-	var due []string
-	for r, err := range (schedule.Calendar{}).Before(time.Now()) {
-		if err != nil {
-			return err
-		}
-		if due = append(due, r.Version.String()); len(due) == 2 {
-			break
-		}
-	}
-	for r := range (schedule.Calendar{}).From(time.Now()) {
-		env.Setenv("NEXT", r.Version.String())
-		break
-	}
-	env.Setenv("LAST", due[0])
-	last, err := version.Parse(due[0])
-	if err != nil {
+	if err := setVersions(env); err != nil {
 		return err
 	}
-	year, _, err := schedule.Numbering{}.Month(last)
-	if err != nil {
-		return err
-	}
-	later, err := version.New(last.X(), last.YY(), last.ZZZ()+100)
-	if err != nil {
-		return err
-	}
-	env.Setenv("LATER", later.String())
-	env.Setenv("YEAR", strconv.Itoa(year))
-	env.Setenv("OLD", due[1])
-	self, err := os.Executable() // as "append-input FILE" it is a command of the operator's
+	self, err := os.Executable() // runs the operator's commands, see helpers
 	if err != nil {
 		return err
 	}
@@ -119,7 +94,39 @@ func setUpScript(env *testscript.Env) error {
 	return os.WriteFile(filepath.Join(env.WorkDir, "aspupdate.toml"), []byte(config), 0o600)
 }
 
-// aspupdate CODE ARGUMENTS... wants this exit code, and never shows a secret.
+// setVersions sets the variables with the versions of the vendor's calendar.
+func setVersions(env *testscript.Env) error {
+	var due []version.Version
+	for r, err := range (schedule.Calendar{}).Before(time.Now()) {
+		if err != nil {
+			return err
+		}
+		if due = append(due, r.Version); len(due) == 2 {
+			break
+		}
+	}
+	for r := range (schedule.Calendar{}).From(time.Now()) {
+		env.Setenv("NEXT", r.Version.String())
+		break
+	}
+	last := due[0]
+	year, _, err := schedule.Numbering{}.Month(last)
+	if err != nil {
+		return err
+	}
+	later, err := version.New(last.X(), last.YY(), last.ZZZ()+100)
+	if err != nil {
+		return err
+	}
+	env.Setenv("OLD", due[1].String())
+	env.Setenv("LAST", last.String())
+	env.Setenv("LATER", later.String())
+	env.Setenv("YEAR", strconv.Itoa(year))
+	return nil
+}
+
+// aspupdate CODE ARGUMENTS... fails unless the program exits with this code and
+// prints no secret.
 func scriptRun(ts *testscript.TestScript, _ bool, args []string) {
 	want, err := strconv.Atoi(args[0])
 	ts.Check(err)
@@ -131,41 +138,41 @@ func scriptRun(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Check(err)
 	}
 	if code != want {
-		ts.Fatalf("aspupdate ended with code %d, not %d", code, want)
+		ts.Fatalf("aspupdate exited with code %d instead of %d", code, want)
 	}
-	if said := ts.ReadFile("stdout") + ts.ReadFile("stderr"); strings.Contains(said, "correct horse") {
-		ts.Fatalf("a secret was shown")
+	if output := ts.ReadFile("stdout") + ts.ReadFile("stderr"); strings.Contains(output, "correct horse") {
+		ts.Fatalf("aspupdate printed a secret")
 	}
 }
 
-// configure OLD NEW changes the configuration; \n is a new line and
-// $NAME a variable, within quotes too.
+// configure OLD NEW replaces text in the configuration. \n is a new line and
+// $NAME a variable, even in quotes.
 func scriptConfigure(ts *testscript.TestScript, _ bool, args []string) {
 	text := ts.ReadFile("aspupdate.toml")
 	expand := func(s string) string { return os.Expand(strings.ReplaceAll(s, `\n`, "\n"), ts.Getenv) }
 	old, replacement := expand(args[0]), expand(args[1])
 	if !strings.Contains(text, old) {
-		ts.Fatalf("the configuration has no %q", old)
+		ts.Fatalf("%q not found in the configuration", old)
 	}
 	text = strings.Replace(text, old, replacement, 1)
 	ts.Check(os.WriteFile(ts.MkAbs("aspupdate.toml"), []byte(text), 0o600))
 }
 
-// document SCHEMA wants standard output to be one JSON document of this
+// document SCHEMA fails unless standard output is one JSON document with this
 // schema, and nothing else.
 func scriptDocument(ts *testscript.TestScript, _ bool, args []string) {
 	dec := json.NewDecoder(strings.NewReader(ts.ReadFile("stdout")))
 	var d struct{ Schema string }
 	ts.Check(dec.Decode(&d))
 	if d.Schema != args[0] {
-		ts.Fatalf("the schema is %q", d.Schema)
+		ts.Fatalf("the schema is %q instead of %q", d.Schema, args[0])
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
 		ts.Fatalf("more than one document: %v", err)
 	}
 }
 
-// damage VERSION [cut] changes a byte of an archived installer, or cuts it.
+// damage VERSION [cut] changes a byte of an archived installer, or removes it.
 func scriptDamage(ts *testscript.TestScript, _ bool, args []string) {
 	found, err := filepath.Glob(filepath.Join(ts.MkAbs("archive"), "АСП", args[0], "Setup-*", "*.exe"))
 	ts.Check(err)
@@ -182,9 +189,9 @@ func scriptDamage(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(os.WriteFile(found[0], text, 0o700))
 }
 
-// journal KIND FROM TO leaves an update behind that is pending, quarantined,
-// left to a person (operator) or to a restart of the machine (reboot), of
-// another configuration (other), or a journal that is damaged.
+// journal KIND FROM TO writes a journal with an update that is pending,
+// quarantined, waits for a decision (operator) or a restart (reboot), or has
+// another configuration's distribution (other); or a damaged journal.
 func scriptJournal(ts *testscript.TestScript, _ bool, args []string) {
 	state := ts.MkAbs("state")
 	ts.Check(os.MkdirAll(state, 0o700))
@@ -219,8 +226,7 @@ func scriptJournal(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// confirm NAME puts the hash of the rollback that would be done now into a
-// variable, as a person types it from what is shown.
+// confirm NAME sets a variable to the hash of the rollback that would run now.
 func scriptConfirm(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(ts.Exec(program, "rollback", "--json"))
 	var plan rollback.Plan
@@ -228,18 +234,17 @@ func scriptConfirm(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Setenv(args[0], plan.Hash)
 }
 
-// aside NAME puts the id of the rollback that kept something aside into a
-// variable.
+// aside NAME sets a variable to the ID of the rollback that set data aside.
 func scriptAside(ts *testscript.TestScript, _ bool, args []string) {
 	st, err := rollback.ReadStatus(ts.MkAbs("state"))
 	ts.Check(err)
 	if len(st.Aside) != 1 {
-		ts.Fatalf("%d states are kept aside", len(st.Aside))
+		ts.Fatalf("%d rollbacks have set data aside instead of 1", len(st.Aside))
 	}
 	ts.Setenv(args[0], st.Aside[0].Update)
 }
 
-// hold-lock lets another update be at work until the script ends.
+// hold-lock holds the lock, as another update does, until the script ends.
 func scriptHoldLock(ts *testscript.TestScript, _ bool, _ []string) {
 	ts.Check(os.MkdirAll(ts.MkAbs("state"), 0o700))
 	lock, err := rollback.Acquire(ts.MkAbs("state"), "updating", time.Now())
@@ -247,7 +252,8 @@ func scriptHoldLock(ts *testscript.TestScript, _ bool, _ []string) {
 	ts.Defer(func() { _ = lock.Release() })
 }
 
-// publish PATH CONTENTS puts a file on the server, an hour ago.
+// publish PATH CONTENTS puts a file on the server, with a modification time an
+// hour ago.
 func scriptPublish(ts *testscript.TestScript, _ bool, args []string) {
 	scriptServer(ts).Put(args[0], []byte(args[1]), time.Now().Add(-time.Hour))
 }
@@ -256,8 +262,8 @@ func scriptUnpublish(ts *testscript.TestScript, _ bool, args []string) {
 	scriptServer(ts).Remove(args[0])
 }
 
-// eventually FILE TEXT waits until the file is there and has the text, or with
-// a ! before it, has it no more.
+// eventually FILE TEXT waits until the file exists and contains the text, or
+// with ! no longer contains it.
 func scriptEventually(ts *testscript.TestScript, neg bool, args []string) {
 	for end := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
 		text, err := os.ReadFile(ts.MkAbs(args[0]))
@@ -265,13 +271,12 @@ func scriptEventually(ts *testscript.TestScript, neg bool, args []string) {
 			return
 		}
 		if time.Now().After(end) {
-			ts.Fatalf("%s: waited in vain for %q: %s", args[0], args[1], text)
+			ts.Fatalf("%s: %q (negated: %v) not seen within 30s: %s", args[0], args[1], neg, text)
 		}
 	}
 }
 
-// TestScriptsCoverEverything lets no command and no exit code be without a
-// script.
+// TestScriptsCoverEverything fails if a command or an exit code has no script.
 func TestScriptsCoverEverything(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join("testdata", "script", "*.txtar"))
 	require.NoError(t, err)

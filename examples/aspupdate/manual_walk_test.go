@@ -12,10 +12,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestManualWalk takes the walk of a first use that the manual shows, on a
-// vsftpd with installers that are shell scripts: each command is typed as it
-// stands there and says what stands there. "…" in a line stands for anything,
-// alone for any lines, and HASH for that of the plan last shown.
+// TestManualWalk runs the commands of the manual's first use, on a vsftpd with
+// installers that are shell scripts, and compares their output. In the manual
+// "…" stands for any text within a line, or for any lines if it is alone, and
+// HASH for the hash of the last plan shown.
 func TestManualWalk(t *testing.T) {
 	t.Parallel()
 	b, err := os.ReadFile(manual)
@@ -51,21 +51,21 @@ path = '${SITE}'`, "")
 		if args[len(args)-1] == "--init" {
 			args = append(args, "--config", filepath.Join(fresh, "aspupdate.toml"))
 		}
-		_, said := s.run(args[0], args[1:]...)
-		said = strings.NewReplacer(fresh+"/", "", s.own, "/var/lib/aspupdate", s.site, "/opt/asp", s.server.Addr, "ftp.example.org").Replace(said)
-		if m := regexp.MustCompile(`(?m)^plan ([0-9a-f]{32})$`).FindStringSubmatch(said); m != nil {
+		_, output := s.run(args[0], args[1:]...)
+		output = strings.NewReplacer(fresh+"/", "", s.own, "/var/lib/aspupdate", s.site, "/opt/asp", s.server.Addr, "ftp.example.org").Replace(output)
+		if m := regexp.MustCompile(`(?m)^plan ([0-9a-f]{32})$`).FindStringSubmatch(output); m != nil {
 			hash = m[1]
 		}
 		pattern := strings.ReplaceAll(regexp.QuoteMeta(strings.TrimSpace(want)), "…", ".*")
 		pattern = regexp.MustCompile(`(?m)^\.\*$`).ReplaceAllString(pattern, `(?s:.*)`)
-		require.Regexp(t, "^"+pattern+"$", strings.TrimSpace(said), "$ aspupdate %s\n%s", typed, said)
+		require.Regexp(t, "^"+pattern+"$", strings.TrimSpace(output), "$ aspupdate %s\n%s", typed, output)
 	}
 	require.NotEmpty(t, hash)
 	require.Equal(t, "9.22.200\n", s.read("version"), "and back again")
 	require.NoFileExists(t, filepath.Join(s.own, "closed"))
 }
 
-// words splits a command line at blanks outside quotes.
+// words splits a command line at spaces outside quotes.
 func words(line string) (list []string) {
 	for _, m := range regexp.MustCompile(`"([^"]*)"|(\S+)`).FindAllStringSubmatch(line, -1) {
 		list = append(list, m[1]+m[2])

@@ -8,26 +8,27 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestR3FirstInstallation installs FullSetup where nothing is installed; the
-// way back from a broken one is to remove it.
+// TestR3FirstInstallation installs FullSetup where nothing is installed; a
+// broken one is rolled back by removing it.
 func TestR3FirstInstallation(t *testing.T) {
 	t.Parallel()
-	s := newScriptSite(t, "no_fence = 'nobody uses it yet'", "remove = ['/bin/rm', '-f', '${SITE}/version', '${SITE}/example']")
-	publish := func(version, says string) {
+	s := newScriptSite(t, "no_fence = 'no users yet'", "remove = ['/bin/rm', '-f', '${SITE}/version', '${SITE}/example']")
+	publish := func(version, probed string) {
 		for _, variant := range []string{"Setup", "FullSetup"} {
-			s.publish(version, variant, "echo "+variant+" > $1/example\necho "+says+" > $1/version\n")
+			s.publish(version, variant, "echo "+variant+" > $1/example\necho "+probed+" > $1/version\n")
 		}
 	}
 
 	publish("7.12.100", "wrong")
 	code, out := s.run("update")
 	require.Equal(t, exitOther, code)
-	require.Contains(t, out, "say --first-installation", "whether something is installed is nothing to be guessed")
+	require.Contains(t, out, "nothing is installed", "this is not guessed")
+	require.Contains(t, out, "--first-installation")
 	code, out = s.run("update", "--first-installation")
 	require.Equal(t, exitRolledBack, code, out)
 	left, err := os.ReadDir(s.site)
 	require.NoError(t, err)
-	require.Empty(t, left, "what was put there is removed")
+	require.Empty(t, left, "the broken installation is removed")
 
 	publish("7.12.200", "7.12.200")
 	code, out = s.run("update", "--first-installation")
@@ -47,5 +48,5 @@ func TestR3FirstInstallation(t *testing.T) {
 	require.Contains(t, out, "committed 7.12.200")
 	code, out = s.run("update")
 	require.Zero(t, code, out)
-	require.Equal(t, "Setup\n", s.read("example"), "R3: every later update takes Setup")
+	require.Equal(t, "Setup\n", s.read("example"), "R3: every later update installs Setup")
 }

@@ -15,19 +15,20 @@ import (
 )
 
 // A scriptSite is a small installation: one distribution on a real vsftpd,
-// installers that are shell scripts, an application that is a folder.
+// installers that are shell scripts, and an application that is a directory.
 type scriptSite struct {
 	t              *testing.T
 	ftp, site, own string
 	server         realtest.Server
 }
 
-// newScriptSite writes the configuration; application and distribution are
-// further lines of those two tables, where OWN and SITE stand for the folders.
+// newScriptSite starts the server and writes the configuration. Application and
+// distribution are more lines for these two tables; ${OWN} and ${SITE} in them
+// are the site's directories.
 func newScriptSite(t *testing.T, application, distribution string) *scriptSite {
 	t.Helper()
 	if runtime.GOOS == "windows" {
-		t.Skip("its installers are shell scripts")
+		t.Skip("the site's installers are shell scripts")
 	}
 	base := t.TempDir()
 	s := &scriptSite{t: t, ftp: filepath.Join(base, "ftp"), site: filepath.Join(base, "site"), own: filepath.Join(base, "own")}
@@ -72,14 +73,15 @@ func (s *scriptSite) expand(text string) string {
 	return os.Expand(text, func(name string) string { return map[string]string{"OWN": s.own, "SITE": s.site}[name] })
 }
 
-// run runs a command on the site and returns all that it says.
-func (s *scriptSite) run(name string, args ...string) (code int, said string) {
+// run runs a command on the site and returns its output.
+func (s *scriptSite) run(name string, args ...string) (code int, output string) {
 	s.t.Helper()
 	code, out, errs := aspupdate(s.t, []string{"SITE_FTP_PASSWORD=" + s.server.Password, "ASPUPDATE_CONFIG=" + s.config()}, append([]string{name}, args...)...)
 	return code, out + errs
 }
 
-// publish puts one variant of a release on the server, an hour ago.
+// publish puts one variant of a release on the server, with a modification time
+// an hour ago.
 func (s *scriptSite) publish(version, variant, script string) (path string) {
 	s.t.Helper()
 	path = filepath.Join(s.ftp, "АСП", version, variant+".sh")
@@ -102,13 +104,13 @@ func (s *scriptSite) read(name string) string {
 	return string(b)
 }
 
-// said returns what a command says, whatever its exit code.
-func (s *scriptSite) said(name string) string {
+// output returns the output of a command, whatever its exit code.
+func (s *scriptSite) output(name string) string {
 	_, out := s.run(name)
 	return out
 }
 
-// installed puts a version in place by hand, its Setup into the archive.
+// installed installs a version by hand, and archives its Setup.
 func (s *scriptSite) installed(version string) {
 	s.t.Helper()
 	setup := s.publish(version, "Setup", "echo "+version+" > $1/version\n")

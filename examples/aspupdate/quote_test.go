@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestWhatIsSuggestedIsTakenAsTyped: no shell reads anything into a reason.
-func TestWhatIsSuggestedIsTakenAsTyped(t *testing.T) {
+// TestQuote checks that a shell reads a quoted word literally.
+func TestQuote(t *testing.T) {
 	for word, want := range map[string][2]string{
 		"АСП":            {"АСП", "АСП"},
 		"9.23.100":       {"9.23.100", "9.23.100"},

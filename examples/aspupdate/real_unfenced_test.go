@@ -8,11 +8,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestUpdateWhoseInstallerIsNoSuperuser is the whole flow where installer and
-// probe come in by a role that the database cannot tell from a user: the
+// TestUpdateWithoutASuperuserInstaller is the whole flow where installer and
+// probe connect by a role that the database cannot distinguish from a user. The
 // application's fence keeps users out, and the database is closed for its
-// snapshot alone; also after the updater was killed within it.
-func TestUpdateWhoseInstallerIsNoSuperuser(t *testing.T) {
+// snapshot only. An updater that is killed then leaves it closed until recover.
+func TestUpdateWithoutASuperuserInstaller(t *testing.T) {
 	t.Parallel()
 	s := newRealSite(t)
 	s.sql(t, "postgres", "CREATE ROLE fitter LOGIN PASSWORD 'fitter' IN ROLE clerk")
@@ -47,7 +47,7 @@ func TestUpdateWhoseInstallerIsNoSuperuser(t *testing.T) {
 	}
 	s.publish(t, "7.14.100", both(migrationDone))
 	s.killWhen(t, closed)
-	require.True(t, closed(), "nobody has opened it yet")
+	require.True(t, closed(), "only recover opens it")
 	code, out, errs = s.run(t, "recover")
 	require.Zero(t, code, out+errs)
 	s.inOrder(t, "7.13.100")

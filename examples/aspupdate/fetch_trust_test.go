@@ -20,9 +20,9 @@ import (
 	"github.com/aspupdate/aspupdate/fetch/fetchtest"
 )
 
-// TestFetchTrustsWhomTheConfigNames fetches from a server with a certificate
-// that it signed itself, and has files vouched for in each way.
-func TestFetchTrustsWhomTheConfigNames(t *testing.T) {
+// TestFetchTrustsOnlyWhatTheConfigNames fetches from a server with a self-signed
+// certificate, with each setting for the certificate and for the files.
+func TestFetchTrustsOnlyWhatTheConfigNames(t *testing.T) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)
 	tmpl := x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-48 * time.Hour), NotAfter: time.Now().Add(-24 * time.Hour)}
@@ -40,9 +40,9 @@ func TestFetchTrustsWhomTheConfigNames(t *testing.T) {
 		trust, vouch  string
 		sidecar, file string
 		code          int
-		says          string
+		want          string
 	}{
-		"nobody trusts it":    {"", "unauthenticated = 'a test'", "", "", exitServer, "pin the certificate once its owner confirmed"},
+		"untrusted":           {"", "unauthenticated = 'a test'", "", "", exitServer, "pin the certificate once its owner confirmed"},
 		"another is pinned":   {"tls_certificate = '" + wrong + "'", "unauthenticated = 'a test'", "", "", exitServer, "not the pinned one"},
 		"pinned":              {pin, "unauthenticated = 'a test'", "", "", exitDone, "vouched for: unauthenticated: a test\n"},
 		"insecure":            {"tls_insecure = 'moved today'", "unauthenticated = 'a test'", "", "", exitDone, "INSECURE, the server's certificate is not checked, because: moved today"},
@@ -68,7 +68,7 @@ func TestFetchTrustsWhomTheConfigNames(t *testing.T) {
 			require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
 			code, out, errs := aspupdate(t, nil, "fetch", "--config", path)
 			require.Equal(t, c.code, code, out+errs)
-			require.Contains(t, out+errs, c.says)
+			require.Contains(t, out+errs, c.want)
 		})
 	}
 }
