@@ -12,11 +12,11 @@ import (
 	"github.com/aspupdate/aspupdate/schedule"
 )
 
-// moments are when each benchmark asks for the next start of support, and what
-// the answer is by the production calendar.
+// moments are the times for which each benchmark finds the next start of support
+// hours, with the right answer by the production calendar.
 var moments = []struct {
 	name, at, want string
-	cronKnows      bool // it has no holidays
+	cronKnows      bool // cron has no holidays
 }{
 	{"SameDay", "2026-11-24 08:15", "2026-11-24 10:00", true},
 	{"Weekend", "2026-11-27 19:00", "2026-11-30 10:00", true},
@@ -30,7 +30,7 @@ func moscowTime(tb testing.TB, s string) time.Time {
 	return at
 }
 
-// rightCal is rickar/cal with right data, found as quickly as can be: its own
+// rightCal returns rickar/cal with right data and the fastest lookup: its own
 // calendar of Russia is wrong on some days of every year.
 func rightCal(tb testing.TB) *cal.BusinessCalendar {
 	tb.Helper()
@@ -57,7 +57,7 @@ func rightCal(tb testing.TB) *cal.BusinessCalendar {
 	return c
 }
 
-// rightRule is a rule for Monday to Friday with the days off as exceptions.
+// rightRule returns a rule for Monday to Friday with days off as exceptions.
 func rightRule(tb testing.TB) *rrule.Set {
 	tb.Helper()
 	r, err := rrule.NewRRule(rrule.ROption{
@@ -84,10 +84,11 @@ func cronRule(tb testing.TB) cron.Schedule {
 	return s
 }
 
-// usualEstimate makes the planner do all of its work.
+// usualEstimate lets the planner do all of its work.
 var usualEstimate = schedule.Estimate{Backup: 20 * time.Minute, Checks: 5 * time.Minute, Rollback: 30 * time.Minute}
 
-// All of them give the same answer, but for cron over holidays.
+// TestScheduleDoesTheSameWork checks that all libraries give the same answer,
+// except cron over holidays.
 func TestScheduleDoesTheSameWork(t *testing.T) {
 	c, s, r := cronRule(t), rightCal(t), rightRule(t)
 	for _, m := range moments {
@@ -112,7 +113,7 @@ func BenchmarkScheduleNextSameDay(b *testing.B) { benchmarkNext(b, 0) }
 func BenchmarkScheduleNextWeekend(b *testing.B) { benchmarkNext(b, 1) }
 func BenchmarkScheduleNextNewYear(b *testing.B) { benchmarkNext(b, 2) }
 
-// benchmarkNext asks for the next start of support.
+// benchmarkNext finds the next start of support hours.
 func benchmarkNext(b *testing.B, moment int) {
 	at := moscowTime(b, moments[moment].at)
 	b.Run("aspupdate", func(b *testing.B) {
@@ -129,8 +130,8 @@ func benchmarkNext(b *testing.B, moment int) {
 func BenchmarkSchedulePlanSameDay(b *testing.B) { benchmarkPlan(b, 0) }
 func BenchmarkSchedulePlanNewYear(b *testing.B) { benchmarkPlan(b, 2) }
 
-// benchmarkPlan asks ours for more than the others know: a slot that holds an
-// update.
+// benchmarkPlan finds a slot for a whole update with ours, and the next start of
+// support hours with the peers, which have no slots.
 func benchmarkPlan(b *testing.B, moment int) {
 	at := moscowTime(b, moments[moment].at)
 	b.Run("aspupdate", func(b *testing.B) {

@@ -15,8 +15,8 @@ import (
 	"github.com/aspupdate/aspupdate/version"
 )
 
-// texts returns n versions of the years 2019 to 2027, in an order that no
-// branch predictor knows but that is the same for all and in every round.
+// texts returns n versions of the years 2019 to 2027, in a random order that is
+// the same for all libraries and in every round.
 func texts(n int) []string {
 	r := rand.New(rand.NewPCG(7, 12))
 	out := make([]string, n)
@@ -26,10 +26,10 @@ func texts(n int) []string {
 	return out
 }
 
-// few is small enough to stay in the processor's cache; a power of two.
+// few versions fit into the processor's cache. It is a power of two.
 const few = 256
 
-// parsed reads n texts with one library.
+// parsed parses n versions with one library.
 func parsed[V any](b *testing.B, n int, parse func(string) (V, error)) []V {
 	b.Helper()
 	out := make([]V, n)
@@ -117,11 +117,11 @@ func BenchmarkVersionCompare(b *testing.B) {
 	})
 }
 
-// sink keeps the texts alive as a caller would: otherwise the compiler may
+// sink keeps the strings alive as a caller would: otherwise the compiler may
 // leave them on the stack.
 var sink string
 
-// Only ours can append; the others' shortest way to a text is String.
+// BenchmarkVersionAppendText uses String for the peers, which cannot append.
 func BenchmarkVersionAppendText(b *testing.B) {
 	b.Run("aspupdate", func(b *testing.B) {
 		vs := parsed(b, few, version.Parse)
@@ -165,12 +165,13 @@ func benchmarkOthersString(b *testing.B) {
 	b.Run("deb", func(b *testing.B) {
 		vs := parsed(b, few, deb.NewVersion)
 		for i := 0; b.Loop(); i++ {
-			sink = vs[i%few].String() // keeps the text that it was parsed from
+			sink = vs[i%few].String() // returns the text that it was parsed from
 		}
 	})
 }
 
-// The Debian library needs more than 20 s for this, each time, and is left out.
+// BenchmarkVersionSort leaves the Debian library out: it needs more than 20 s
+// each time.
 func BenchmarkVersionSort(b *testing.B) {
 	const many = 1_000_000
 	b.Run("aspupdate", func(b *testing.B) {
@@ -195,7 +196,7 @@ func BenchmarkVersionSort(b *testing.B) {
 	})
 }
 
-// benchmarkSort sorts the same shuffled versions again and again.
+// benchmarkSort sorts the same shuffled versions repeatedly.
 func benchmarkSort[V any](b *testing.B, shuffled []V, sort func([]V)) {
 	b.Helper()
 	vs := make([]V, len(shuffled))
@@ -207,7 +208,7 @@ func benchmarkSort[V any](b *testing.B, shuffled []V, sort func([]V)) {
 	}
 }
 
-// What a version prints as decides whether a name built from it is found on the
+// The text of a version decides whether a name built from it exists on the
 // vendor's server.
 func Example_leadingZero() {
 	const s = "7.04.100"

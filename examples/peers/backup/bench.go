@@ -23,7 +23,7 @@ const (
 	pgbench = "pgbench" // rows that compress very well
 )
 
-// A bench is where the rounds are held: a server, a folder, and our program.
+// A bench is a server, a directory and our program.
 type bench struct {
 	c      *realtest.Cluster
 	dir    string
@@ -44,9 +44,9 @@ func open(ctx context.Context, parent string) (_ *bench, err error) {
 	build := exec.CommandContext(ctx, "go", "build", "-o", b.backer, "github.com/aspupdate/aspupdate/examples/peers/backup/backer")
 	build.Env = append(os.Environ(), "GOWORK=off") // this module is outside the workspace
 	if out, err := build.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("cannot build backer, is this the folder of package peers? %w\n%s", err, out)
+		return nil, fmt.Errorf("cannot build backer: %w; run this in the directory of package peers\n%s", err, out)
 	}
-	// The server's folder is made in TMPDIR.
+	// The server's directory is created in TMPDIR.
 	before := os.Getenv("TMPDIR")
 	if err := os.Setenv("TMPDIR", parent); err != nil {
 		return nil, err
@@ -63,17 +63,17 @@ func (b *bench) close() error {
 	return os.RemoveAll(b.dir)
 }
 
-// tool runs one of PostgreSQL's programs and returns what it printed and how long it took.
+// tool runs one of PostgreSQL's programs and returns its output and its time.
 func (b *bench) tool(ctx context.Context, name string, args ...string) (string, time.Duration, error) {
 	cmd := exec.CommandContext(ctx, filepath.Join(b.c.Bin, name), args...)
 	cmd.Env = append(os.Environ(), "PGHOST=127.0.0.1", "PGPORT="+strconv.Itoa(b.c.Port), "PGUSER=postgres", "PGPASSWORD="+b.c.Password, "LC_ALL=C.UTF-8")
-	var said strings.Builder
-	cmd.Stderr = &said
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
 	began := time.Now()
 	out, err := cmd.Output()
 	took := time.Since(began)
 	if err != nil {
-		return "", 0, fmt.Errorf("%s: %w: %s", name, err, said.String())
+		return "", 0, fmt.Errorf("%s: %w: %s", name, err, stderr.String())
 	}
 	return strings.TrimSpace(string(out)), took, nil
 }
@@ -88,7 +88,7 @@ func (b *bench) text(ctx context.Context, database, sql string) (string, error) 
 	return out, err
 }
 
-// fill makes a database. Scale 1 is the size of the findings.
+// fill creates a database. Scale 1 is 1.3 or 2.2 GB.
 func (b *bench) fill(ctx context.Context, name string, scale float64) error {
 	if err := b.psql(ctx, "postgres", "CREATE DATABASE "+name); err != nil {
 		return err
@@ -127,33 +127,34 @@ const damaged = 3 // backer's exit code
 func (b *bench) run(ctx context.Context, database string, want int, args ...string) (o ours, err error) {
 	cmd := exec.CommandContext(ctx, b.backer, append(args, "-store", filepath.Join(b.dir, "store"))...)
 	cmd.Env = append(os.Environ(), "ASPUPDATE_URI="+b.c.Admin(database))
-	var said strings.Builder
-	cmd.Stderr = &said
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if code := cmd.ProcessState.ExitCode(); code != want {
-		return o, fmt.Errorf("backer %s: exit code %d instead of %d: %w: %s", args[0], code, want, err, said.String())
+		return o, fmt.Errorf("backer %s: exit code %d instead of %d: %w: %s", args[0], code, want, err, stderr.String())
 	}
 	return o, json.Unmarshal(out, &o)
 }
 
-// A round is what both sides took for all the work.
+// A round has the times of both sides for all the work.
 type round struct {
 	dump, load        time.Duration // pg_dump -Fc; an empty database and pg_restore -j2
 	dumpSize          int64
 	take              ours // with the clone
-	byClone, byDump   ours // the ways back
+	byClone, byDump   ours // the restores
 	verify, ofDamaged ours
 	stored            int64
 }
 
-// settle writes what the server and the system still have to, so that nobody pays for another.
+// settle lets the server and the system write their buffers, so that no run pays
+// for the one before.
 func (b *bench) settle(ctx context.Context) error {
 	err := b.psql(ctx, "postgres", "CHECKPOINT")
 	_, serr := exec.CommandContext(ctx, "sync").Output()
 	return errors.Join(err, serr)
 }
 
-// round has both sides do all the work once.
+// round runs all the work once on both sides.
 func (b *bench) round(ctx context.Context, name string, weBegin bool) (r round, err error) {
 	file := filepath.Join(b.dir, "peer.dump")
 	defer func() { err = errors.Join(err, os.RemoveAll(file), os.RemoveAll(filepath.Join(b.dir, "store"))) }()
@@ -194,7 +195,7 @@ func (b *bench) round(ctx context.Context, name string, weBegin bool) (r round, 
 	if r.verify, err = b.run(ctx, name, 0, "verify", "-id", id); err != nil {
 		return r, err
 	}
-	// The last bit: all has to be read to find it.
+	// The last bit: finding it takes reading the whole file.
 	dump := filepath.Join(b.dir, "store", id, "data", "database.dump.zst")
 	if err := flip(dump); err != nil {
 		return r, err
@@ -209,7 +210,7 @@ func (b *bench) round(ctx context.Context, name string, weBegin bool) (r round, 
 		return r, err
 	}
 	if len(r.byClone.Notes) > 0 {
-		return r, fmt.Errorf("not by the clone: %q", r.byClone.Notes)
+		return r, fmt.Errorf("not restored from the clone: %q", r.byClone.Notes)
 	}
 	err = inTurns(
 		func() (err error) {

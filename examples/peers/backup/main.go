@@ -1,19 +1,19 @@
 //go:build linux
 
 // Command backup compares packages backup and backup/postgres with pg_dump -Fc
-// and pg_restore -j2: it starts a PostgreSQL server on loopback that syncs as one
-// in earnest does, fills one database with text, JSON and photos and another one by
-// pgbench, has both sides do the same work in turns, and rewrites its tables in
-// README.md. Run it in the folder of that file:
+// and pg_restore -j2. It starts a PostgreSQL server on loopback with fsync on,
+// fills one database with text, JSON and photos and another one with pgbench,
+// runs the same work on both sides in turns, and rewrites its tables in
+// README.md. Run it in the directory of that file:
 //
 //	apt-get install postgresql
-//	GOWORK=off go run ./backup -scale 1  # as large as in the findings, half an hour
+//	GOWORK=off go run ./backup -scale 1  # databases of 1.3 and 2.2 GB, half an hour
 //	GOWORK=off go run ./backup           # a quarter of that
 //
-// Everything lies below -dir, on a disk, and is removed at the end. What is shown
-// is the median over the rounds; what is promised is judged by the median of
-// the ratios within a round, in which each side begins every other time. Its exit code is
-// 1 if a promise is broken; the tables are written all the same.
+// Its files are below -dir, on a disk, and are removed at the end. The tables show
+// medians over the rounds. A promise is checked against the median of the ratios
+// within a round; each side begins every other round. The exit code is 1 if a
+// promise is broken; the tables are written anyway.
 package main
 
 import (
@@ -29,16 +29,16 @@ import (
 	"github.com/aspupdate/aspupdate/examples/peers/internal/readme"
 )
 
-// A plan is what to do, and how much of it.
+// A plan has the settings of a comparison.
 type plan struct {
-	parent string  // where the files lie
-	scale  float64 // of the databases; 1 is that of the findings
+	parent string  // directory of the files
+	scale  float64 // of the databases; 1 is 1.3 and 2.2 GB
 	rounds int
 }
 
 func main() {
 	var p plan
-	flag.StringVar(&p.parent, "dir", os.TempDir(), "`folder` on a disk to work in")
+	flag.StringVar(&p.parent, "dir", os.TempDir(), "`directory` on a disk to work in")
 	flag.Float64Var(&p.scale, "scale", 0.25, "`factor` of the databases' size; 1 is 1.3 and 2.2 GB")
 	flag.IntVar(&p.rounds, "rounds", 5, "`number` of rounds")
 	file := flag.String("readme", "README.md", "`file` to rewrite the tables in; empty prints them")
@@ -55,11 +55,11 @@ func main() {
 
 func (p plan) run(ctx context.Context, file string) error {
 	if p.rounds < 1 || p.scale <= 0 {
-		return errors.New("rounds are at least one, and the scale is more than nothing")
+		return errors.New("-rounds must be at least 1, and -scale above 0")
 	}
 	before, busy := readme.Load(), ""
 	if load, err := strconv.ParseFloat(before, 64); err != nil || load > 0.5 {
-		busy = " Others used the machine: these figures tell little, and a quiet one is to be asked again."
+		busy = " The machine was busy: these figures mean little and should be measured again."
 	}
 	results, version, err := p.hold(ctx)
 	if err != nil {
@@ -67,7 +67,7 @@ func (p plan) run(ctx context.Context, file string) error {
 	}
 	vs := judge(results)
 	text := render(results) + "\n" + readme.Verdicts(vs) + "\n" + fmt.Sprintf(
-		"%s; PostgreSQL %s, fsync on, shared_buffers 128 MB, on a disk; scale %g, median of %d rounds, memory the most of all; load average %s before it began and %s at the end, ours included.%s\n",
+		"%s; PostgreSQL %s, fsync on, shared_buffers 128 MB, on a disk; scale %g, median of %d rounds, peak memory; load average %s at the start and %s at the end, including ours.%s\n",
 		readme.Machine(), version, p.scale, p.rounds, before, readme.Load(), busy)
 	if file == "" {
 		fmt.Print(text)
@@ -76,13 +76,13 @@ func (p plan) run(ctx context.Context, file string) error {
 	}
 	for _, v := range vs {
 		if !v.Kept {
-			err = errors.Join(err, fmt.Errorf("%s: %s, allowed is %s", v.What, v.Measured, v.Allowed))
+			err = errors.Join(err, fmt.Errorf("%s: %s, allowed: %s", v.What, v.Measured, v.Allowed))
 		}
 	}
 	return err
 }
 
-// hold holds all rounds on both databases.
+// hold runs all rounds on both databases.
 func (p plan) hold(ctx context.Context) (results []result, version string, err error) {
 	b, err := open(ctx, p.parent)
 	if err != nil {

@@ -10,21 +10,21 @@ import (
 	"github.com/aspupdate/aspupdate/examples/peers/internal/readme"
 )
 
-// A result is what the rounds on one database brought.
+// A result has the rounds on one database.
 type result struct {
 	name   string
 	bytes  int64 // of the database on the server
 	rounds []round
 }
 
-// Stages of ours, as the library names them.
+// Stages of our work, as the library names them.
 const (
 	clone = "clone"
 	dump  = "dump"
 	load  = "load"
 )
 
-// median is that of what each round gives.
+// median returns the median over the rounds.
 func (r result) median(of func(round) float64) float64 {
 	xs := make([]float64, 0, len(r.rounds))
 	for _, rd := range r.rounds {
@@ -35,20 +35,21 @@ func (r result) median(of func(round) float64) float64 {
 
 func ratio(a, b time.Duration) float64 { return a.Seconds() / b.Seconds() }
 
-// What ours is of the peer's at most.
+// The highest allowed ratios of ours to the peer's, and other limits.
 const (
 	maxDump      = 0.30 // of the time of pg_dump -Fc, on mixed data
 	maxSizeMix   = 1.0
 	maxSizeBench = 1.1
 	maxClone     = 0.25 // of the time of pg_dump -Fc
-	maxWayBack   = 2.0  // seconds, beside the copy
+	maxSwap      = 2.0  // seconds, without the copy
 	maxRestore   = 1.05 // of the time of pg_restore -j2
 	maxVerify    = 0.05 // of the same
 	maxMemory    = 64 << 20
 )
 
-// beside is what a way back by the clone takes without the copy on the server.
-func beside(rd round) float64 { return (rd.byClone.Took - rd.byClone.Stages[clone]).Seconds() }
+// withoutCopy returns the time of a restore from the clone, without the copy on
+// the server.
+func withoutCopy(rd round) float64 { return (rd.byClone.Took - rd.byClone.Stages[clone]).Seconds() }
 
 // judge compares ours with the peer's, by the median of the ratios within a round.
 func judge(results []result) (vs []readme.Verdict) {
@@ -67,10 +68,10 @@ func judge(results []result) (vs []readme.Verdict) {
 			times("size against pg_dump -Fc", maxSizeBench, size, " × its size")
 		}
 		times("clone against pg_dump -Fc", maxClone, func(rd round) float64 { return ratio(rd.take.Stages[clone], rd.dump) }, " × its time")
-		times("way back by the clone, beside the copy", maxWayBack, beside, " s")
-		times("way back by the dump against pg_restore -j2", maxRestore, func(rd round) float64 { return ratio(rd.byDump.Took, rd.load) }, " × its time")
+		times("restore from the clone, without the copy", maxSwap, withoutCopy, " s")
+		times("restore from the dump against pg_restore -j2", maxRestore, func(rd round) float64 { return ratio(rd.byDump.Took, rd.load) }, " × its time")
 		times("verify against pg_restore -j2", maxVerify, func(rd round) float64 { return ratio(rd.verify.Took, rd.load) }, " × its time")
-		times("verify, damaged, against pg_restore -j2", maxVerify, func(rd round) float64 { return ratio(rd.ofDamaged.Took, rd.load) }, " × its time")
+		times("verify of a damaged snapshot against pg_restore -j2", maxVerify, func(rd round) float64 { return ratio(rd.ofDamaged.Took, rd.load) }, " × its time")
 		for _, rd := range r.rounds {
 			for _, o := range []ours{rd.take, rd.verify, rd.ofDamaged, rd.byClone, rd.byDump} {
 				memory = max(memory, o.Memory)
@@ -78,12 +79,12 @@ func judge(results []result) (vs []readme.Verdict) {
 		}
 	}
 	return append(vs, readme.Verdict{
-		What: "memory of our process, the most of all", Measured: readme.Mebibytes(memory) + " MiB",
+		What: "peak memory of our process", Measured: readme.Mebibytes(memory) + " MiB",
 		Allowed: "≤ " + readme.Mebibytes(maxMemory) + " MiB", Kept: memory <= maxMemory,
 	})
 }
 
-// figure writes a ratio, small ones to the third place.
+// figure returns a ratio with two decimals, or three if it is small.
 func figure(x float64) string {
 	if x < 0.1 {
 		return fmt.Sprintf("%.3f", x)
@@ -91,7 +92,7 @@ func figure(x float64) string {
 	return readme.Digits(x)
 }
 
-// render writes what was measured as Markdown.
+// render returns the results as a Markdown table.
 func render(results []result) string {
 	var b strings.Builder
 	b.WriteString("| database | work | time | MB stored | memory, MiB |\n| --- | --- | ---: | ---: | ---: |\n")
@@ -120,7 +121,7 @@ func render(results []result) string {
 		row("`CREATE DATABASE`, `pg_restore -j2`", func(rd round) time.Duration { return rd.load }, nil, nil)
 		row("`aspupdate`: verified and restored from the dump, compared, swapped", func(rd round) time.Duration { return rd.byDump.Took }, nil, func(rd round) ours { return rd.byDump })
 		row("…, of that pg_restore and ANALYZE", func(rd round) time.Duration { return rd.byDump.Stages[load] }, nil, nil)
-		row("`aspupdate`: the same by the clone", func(rd round) time.Duration { return rd.byClone.Took }, nil, func(rd round) ours { return rd.byClone })
+		row("`aspupdate`: the same from the clone", func(rd round) time.Duration { return rd.byClone.Took }, nil, func(rd round) ours { return rd.byClone })
 		row("…, of that the copy on the server", func(rd round) time.Duration { return rd.byClone.Stages[clone] }, nil, nil)
 		row("`aspupdate`: verify", func(rd round) time.Duration { return rd.verify.Took }, nil, func(rd round) ours { return rd.verify })
 		row("`aspupdate`: verify, the last bit flipped", func(rd round) time.Duration { return rd.ofDamaged.Took }, nil, func(rd round) ours { return rd.ofDamaged })

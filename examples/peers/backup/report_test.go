@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// held is a database on which all promises are just kept.
+// held returns a result with which all promises are just kept.
 func held(name string) result {
 	rd := round{
 		dump: 10 * time.Second, load: 20 * time.Second, dumpSize: 100, stored: 100,
@@ -28,18 +28,18 @@ func TestJudge(t *testing.T) {
 		require.True(t, v.Kept, "%+v", v)
 	}
 	worse := map[string]func(*round){
-		"dump against pg_dump -Fc":                    func(r *round) { r.take.Stages = map[string]time.Duration{dump: 12 * time.Second} },
-		"size against pg_dump -Fc":                    func(r *round) { r.stored = 111 },
-		"clone against pg_dump -Fc":                   func(r *round) { r.take.Stages = map[string]time.Duration{clone: 2600 * time.Millisecond} },
-		"way back by the clone, beside the copy":      func(r *round) { r.byClone.Took += time.Millisecond },
-		"way back by the dump against pg_restore -j2": func(r *round) { r.byDump.Took += time.Second },
-		"verify against pg_restore -j2":               func(r *round) { r.verify.Took += time.Second },
-		"verify, damaged, against pg_restore -j2":     func(r *round) { r.ofDamaged.Took += time.Second },
+		"dump against pg_dump -Fc":                            func(r *round) { r.take.Stages = map[string]time.Duration{dump: 12 * time.Second} },
+		"size against pg_dump -Fc":                            func(r *round) { r.stored = 111 },
+		"clone against pg_dump -Fc":                           func(r *round) { r.take.Stages = map[string]time.Duration{clone: 2600 * time.Millisecond} },
+		"restore from the clone, without the copy":            func(r *round) { r.byClone.Took += time.Millisecond },
+		"restore from the dump against pg_restore -j2":        func(r *round) { r.byDump.Took += time.Second },
+		"verify against pg_restore -j2":                       func(r *round) { r.verify.Took += time.Second },
+		"verify of a damaged snapshot against pg_restore -j2": func(r *round) { r.ofDamaged.Took += time.Second },
 	}
 	for what, spoil := range worse {
 		for _, name := range []string{mix, pgbench} {
 			r := held(name)
-			spoil(&r.rounds[0]) // one of three is no median
+			spoil(&r.rounds[0]) // one of three does not change the median
 			for _, v := range judge([]result{r}) {
 				require.True(t, v.Kept, "%+v", v)
 			}
@@ -52,7 +52,7 @@ func TestJudge(t *testing.T) {
 	r := held(mix)
 	r.rounds[2].byDump.Memory = 64<<20 + 1
 	vs = judge([]result{r})
-	require.False(t, vs[len(vs)-1].Kept, "the most of all counts")
+	require.False(t, vs[len(vs)-1].Kept, "the peak counts")
 	require.Equal(t, "65 MiB", vs[len(vs)-1].Measured)
 }
 

@@ -12,7 +12,8 @@ import (
 	"github.com/aspupdate/aspupdate/internal/realtest"
 )
 
-// BenchmarkBackup is the whole comparison, small: that it runs. Its figures mean nothing.
+// BenchmarkBackup runs the whole comparison with small databases. Its figures
+// mean nothing.
 func BenchmarkBackup(b *testing.B) {
 	c, err := realtest.StartPostgres()
 	if err != nil {
@@ -22,7 +23,7 @@ func BenchmarkBackup(b *testing.B) {
 	for b.Loop() {
 		parent := b.TempDir()
 		for _, dir := range []string{parent, filepath.Dir(parent)} {
-			require.NoError(b, os.Chmod(dir, 0o755)) // the server has a user of its own
+			require.NoError(b, os.Chmod(dir, 0o755)) // the server runs as its own user
 		}
 		p := plan{parent: parent, scale: 0.001, rounds: 2}
 		results, version, err := p.hold(b.Context())
@@ -45,6 +46,6 @@ func BenchmarkBackup(b *testing.B) {
 		}
 		left, err := os.ReadDir(parent)
 		require.NoError(b, err)
-		require.Empty(b, left, "nothing stays behind")
+		require.Empty(b, left, "no files are left behind")
 	}
 }

@@ -17,8 +17,7 @@ import (
 	"time"
 )
 
-// A bench is where the contests are held: a folder in memory, two servers on
-// it, and our program.
+// A bench is a directory in memory, two servers for it, and our program.
 type bench struct {
 	dir           string
 	plain, secure *server
@@ -26,13 +25,13 @@ type bench struct {
 	obscured      string // rclone's form of a password
 }
 
-// Folders on the server.
+// Directories on the server.
 const (
-	distribution = "asp"  // what the fetcher asks for
-	crowd        = "many" // the Root under which the distribution has many files
+	distribution = "asp"  // what the fetcher looks up
+	crowd        = "many" // the root below which the distribution has many files
 )
 
-// installer is the path of the installer of a size on the server.
+// installer returns the path on the server of the installer of a size.
 func installer(size int64) string {
 	return fmt.Sprintf("/%d/%s/7.12.100/Setup.exe", size, distribution)
 }
@@ -56,7 +55,7 @@ func open(ctx context.Context, parent string) (b bench, err error) {
 	build := exec.CommandContext(ctx, "go", "build", "-o", b.fetcher, "github.com/aspupdate/aspupdate/examples/peers/fetch/fetcher")
 	build.Env = append(os.Environ(), "GOWORK=off") // this module is outside the workspace
 	if out, err := build.CombinedOutput(); err != nil {
-		return b, fmt.Errorf("cannot build the fetcher, is this the folder of package peers? %w\n%s", err, out)
+		return b, fmt.Errorf("cannot build fetcher: %w; run this in the directory of package peers\n%s", err, out)
 	}
 	obscured, err := exec.CommandContext(ctx, "rclone", "obscure", "anonymous").Output()
 	if err != nil {
@@ -82,12 +81,12 @@ func (b bench) close() error {
 
 func (b bench) root() string { return filepath.Join(b.dir, "pub") }
 
-// environ keeps the peers from reading somebody's settings and proxies.
+// environ returns an environment without the user's settings and proxies.
 func (b bench) environ() []string {
 	return []string{"PATH=" + os.Getenv("PATH"), "HOME=" + filepath.Join(b.dir, "home"), "LC_ALL=C"}
 }
 
-// released is long enough ago that nobody waits for an upload to end.
+// released is long enough ago that fetch does not wait for an upload to settle.
 var released = time.Date(2024, time.January, 15, 12, 0, 0, 0, time.UTC)
 
 // put writes an installer of random bytes and returns its SHA-256.
@@ -106,13 +105,13 @@ func (b bench) put(size int64) (string, error) {
 	return hex.EncodeToString(h.Sum(nil)), errors.Join(err, f.Close(), os.Chtimes(name, released, released))
 }
 
-// take removes the installer of a size: memory is short.
+// take removes the installer of a size, to free its memory.
 func (b bench) take(size int64) error {
 	return os.RemoveAll(filepath.Join(b.root(), fmt.Sprint(size)))
 }
 
-// crowd fills one folder with n small installers and returns the newest
-// version and its file.
+// crowd fills one directory with n small installers and returns the newest
+// version.
 func (b bench) crowd(n int) (newest string, err error) {
 	dir := filepath.Join(b.root(), crowd, distribution)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -131,7 +130,7 @@ func (b bench) crowd(n int) (newest string, err error) {
 	return newest, nil
 }
 
-// same checks that what was downloaded into a folder has a hash.
+// same returns a check that the downloaded file has a hash.
 func same(sum string) func(dir, out string) error {
 	return func(dir, _ string) error {
 		found := false
@@ -149,7 +148,7 @@ func same(sum string) func(dir, out string) error {
 				return err
 			}
 			if found = true; hex.EncodeToString(h.Sum(nil)) != sum {
-				return errors.New("downloaded something else than the server has")
+				return errors.New("the downloaded file differs from the server's")
 			}
 			return nil
 		})

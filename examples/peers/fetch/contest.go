@@ -20,18 +20,18 @@ type contest struct {
 	title string
 	bytes int64 // of the file; 0 for a listing
 	ways  []way
-	// check looks at what a program wrote, into its folder and to its standard
-	// output. It is not timed.
+	// check checks what a program wrote to its directory and its standard output.
+	// It is not timed.
 	check func(dir, out string) error
 }
 
 // A way is one program's way to do the work.
 type way struct {
 	name string
-	argv []string // {to} is a folder that is empty at the start
+	argv []string // {to} is a directory that is empty at the start
 }
 
-// shell is a way that takes several programs.
+// shell returns a way that runs several programs.
 func shell(name, script string) way {
 	return way{name, []string{"/bin/sh", "-c", script}}
 }
@@ -40,16 +40,16 @@ func shell(name, script string) way {
 type cost struct {
 	wall time.Duration
 	cpu  time.Duration // of the program and what it started, not of the server
-	// rss is the most memory it had at a time. The kernel begins to count before
-	// the program is loaded, so that it is never below what this command has itself.
+	// rss is its peak memory. The kernel begins to count before the program is
+	// loaded, so that it is never below the memory of this command.
 	rss int64
 }
 
-// A round is what each way took, by its name.
+// A round has the cost of each way, by name.
 type round map[string]cost
 
-// hold runs a contest. In each round another way begins, so that none has a
-// place of its own.
+// hold runs a contest. In each round another way begins, so that the order
+// favors none.
 func (c contest) hold(ctx context.Context, rounds int, b bench) ([]round, error) {
 	rs := make([]round, 0, rounds)
 	for i := range rounds {
@@ -68,7 +68,7 @@ func (c contest) hold(ctx context.Context, rounds int, b bench) ([]round, error)
 	return rs, nil
 }
 
-// run lets one way do the work once.
+// run runs one way once.
 func (c contest) run(ctx context.Context, w way, b bench, check bool) (_ cost, err error) {
 	to := filepath.Join(b.dir, "to")
 	if err := os.MkdirAll(to, 0o755); err != nil {
@@ -98,15 +98,15 @@ func (c contest) run(ctx context.Context, w way, b bench, check bool) (_ cost, e
 	}
 	usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage)
 	if !ok {
-		return cost{}, errors.New("the system does not tell what the program used")
+		return cost{}, errors.New("the system does not report resource usage")
 	}
-	const unit = 1 << 10 // what Linux counts it in
+	const unit = 1 << 10 // Linux counts KiB
 	return cost{took, cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(), usage.Maxrss * unit}, nil
 }
 
-// warm has the kernel hand out as much memory as the file takes, and returns
-// it. On a virtual machine memory that was not used for a while is with the
-// host, and getting it back costs as much as the whole download.
+// warm allocates as much memory as the file needs, and frees it. On a virtual
+// machine the host takes back idle memory, and getting it again costs as much as
+// the whole download.
 func warm(name string, size int64) error {
 	f, err := os.Create(name)
 	if err != nil {

@@ -1,17 +1,17 @@
 //go:build linux
 
-// Command fetch compares package fetch with curl, wget, lftp and rclone: it
-// starts vsftpd on loopback, has each program bring the same file and read the
-// same listing, and rewrites its tables in README.md. Run it in the folder of
-// that file, as root (vsftpd locks its users into a folder):
+// Command fetch compares package fetch with curl, wget, lftp and rclone. It
+// starts vsftpd on loopback, lets each program download the same file and read
+// the same listing, and rewrites its tables in README.md. Run it in the directory
+// of that file, as root (vsftpd uses chroot):
 //
 //	apt-get install vsftpd curl openssl wget lftp rclone
 //	GOWORK=off go run ./fetch
 //
-// Everything lies in memory, below /dev/shm, and is removed at the end. What is
-// shown is the median over the rounds; what is promised is judged by the median
-// of the ratios within a round. Its exit code is 1 if a promise is broken; the
-// tables are written all the same.
+// Its files are in memory, below /dev/shm, and are removed at the end. The tables
+// show medians over the rounds. A promise is checked against the median of the
+// ratios within a round. The exit code is 1 if a promise is broken; the tables
+// are written anyway.
 package main
 
 import (
@@ -30,23 +30,23 @@ import (
 	"github.com/aspupdate/aspupdate/fetch/ftp"
 )
 
-// A plan is what to do, and how much of it.
+// A plan has the settings of a comparison.
 type plan struct {
-	parent  string  // where the files lie
+	parent  string  // directory of the files
 	size    int64   // bytes to download
 	rounds  int     // of everything but memory
-	memory  []int64 // sizes for which memory is looked at, in bytes
+	memory  []int64 // sizes for which memory is measured, in bytes
 	entries int     // of the listing
 }
 
 func main() {
 	var p plan
-	flag.StringVar(&p.parent, "dir", "/dev/shm", "`folder` on a tmpfs to work in")
+	flag.StringVar(&p.parent, "dir", "/dev/shm", "`directory` on a tmpfs to work in")
 	size := flag.Int64("size", 1024, "`MiB` to download")
 	flag.IntVar(&p.rounds, "rounds", 5, "`number` of rounds")
-	memory := flag.String("memory", "64,4096", "more sizes in `MiB` for which memory is looked at")
-	// Not 10,000: that is where some servers end a listing without a word, so
-	// that package fetch refuses exactly as many.
+	memory := flag.String("memory", "64,4096", "more sizes in `MiB` for which memory is measured")
+	// Not 10,000: some servers cut a listing there without an error, so that
+	// package fetch refuses a listing of exactly that length.
 	flag.IntVar(&p.entries, "entries", 10_001, "`number` of files in the listing")
 	file := flag.String("readme", "README.md", "`file` to rewrite the tables in; empty prints them")
 	flag.Parse()
@@ -72,7 +72,7 @@ func (p *plan) parseMemory(text string) error {
 		}
 		n, err := strconv.ParseInt(field, 10, 32)
 		if err != nil || n < 1 {
-			return fmt.Errorf("-memory: %q is no number of MiB", field)
+			return fmt.Errorf("-memory: invalid number of MiB %q", field)
 		}
 		p.memory = append(p.memory, n<<20)
 	}
@@ -81,7 +81,7 @@ func (p *plan) parseMemory(text string) error {
 
 func (p plan) run(ctx context.Context, file string) error {
 	if p.rounds < 1 || p.size < 1 || p.entries < 1 {
-		return errors.New("rounds, size and entries are at least one")
+		return errors.New("-rounds, -size and -entries must be at least 1")
 	}
 	if why := missing(); why != "" {
 		return errors.New(why)
@@ -99,13 +99,13 @@ func (p plan) run(ctx context.Context, file string) error {
 	}
 	for _, v := range vs {
 		if !v.Kept {
-			err = errors.Join(err, fmt.Errorf("%s: %s, allowed is %s", v.What, v.Measured, v.Allowed))
+			err = errors.Join(err, fmt.Errorf("%s: %s, allowed: %s", v.What, v.Measured, v.Allowed))
 		}
 	}
 	return err
 }
 
-// hold holds all contests of the plan.
+// hold runs all contests of the plan.
 func (p plan) hold(ctx context.Context) (results []result, err error) {
 	b, err := open(ctx, p.parent)
 	if err != nil {
@@ -135,7 +135,7 @@ func (p plan) hold(ctx context.Context) (results []result, err error) {
 	}
 	for _, size := range p.memory {
 		if free, err := available(); err == nil && free < 2*size+reserve {
-			fmt.Fprintf(os.Stderr, "memory, %s: skipped, only %s are free\n", bytesText(size), bytesText(free))
+			fmt.Fprintf(os.Stderr, "memory, %s: skipped, only %s free\n", bytesText(size), bytesText(free))
 			continue
 		}
 		sum, err := b.put(size)
@@ -153,13 +153,13 @@ func (p plan) hold(ctx context.Context) (results []result, err error) {
 	if err != nil {
 		return nil, err
 	}
-	// A listing takes milliseconds: more rounds cost nothing and tell more.
+	// A listing takes milliseconds: more rounds are cheap and more precise.
 	const more = 4
 	if err := hold(b.listing(p.entries, newest), more*p.rounds); err != nil {
 		return nil, err
 	}
 	if !canName {
-		fmt.Fprintln(os.Stderr, "names: skipped, this version of the library cannot ask for names alone")
+		fmt.Fprintln(os.Stderr, "names: skipped, this version of the library cannot list names only")
 		return results, nil
 	}
 	return results, hold(b.naming(p.entries, newest), more*p.rounds)
@@ -169,17 +169,17 @@ var _, canName = any(&ftp.Source{}).(interface {
 	Names(ctx context.Context, dir string) ([]string, error)
 })
 
-// reserve is what everything else may need of the memory.
+// reserve is the memory left for everything else.
 const reserve = 1 << 30
 
-// available is how much memory can be had, in bytes.
+// available returns the available memory in bytes.
 func available() (int64, error) { return readme.Kibibytes("/proc/meminfo", "MemAvailable") }
 
-// floor is what this command had of memory at a time, in bytes: no program's
-// figure is below it, see cost.
+// floor returns the peak memory of this command in bytes. No program's figure is
+// below it, see cost.
 func floor() (int64, error) { return readme.Kibibytes("/proc/self/status", "VmHWM") }
 
-// machine describes in one line what the figures are worth.
+// machine describes the machine and the programs in one line.
 func machine(ctx context.Context, rounds int) string {
 	var versions []string
 	for _, c := range [][]string{{"curl", "--version"}, {"wget", "--version"}, {"lftp", "--version"}, {"rclone", "version"}} {
@@ -188,16 +188,16 @@ func machine(ctx context.Context, rounds int) string {
 			versions = append(versions, c[0]+" "+v)
 		}
 	}
-	text := fmt.Sprintf("%s; %s; vsftpd on loopback, files in memory, median of %d rounds, memory the most of all",
+	text := fmt.Sprintf("%s; %s; vsftpd on loopback, files in memory, median of %d rounds, peak memory",
 		readme.Machine(), strings.Join(versions, ", "), rounds)
 	if least, err := floor(); err == nil {
-		text += fmt.Sprintf(" (%s MiB may be less)", readme.Mebibytes(least))
+		text += fmt.Sprintf(" (%s MiB is its lower limit)", readme.Mebibytes(least))
 	}
-	text += ", load average " + readme.Load() + " at the end, ours included"
+	text += ", load average " + readme.Load() + " at the end, including ours"
 	return text + "."
 }
 
-// firstNumber finds a version in what a program says of itself.
+// firstNumber returns the first version number in a program's output.
 func firstNumber(text string) string {
 	for _, word := range strings.Fields(text) {
 		word = strings.TrimPrefix(word, "v")

@@ -10,20 +10,20 @@ import (
 	"github.com/aspupdate/aspupdate/examples/peers/internal/readme"
 )
 
-// A result is a contest that was held.
+// A result is a contest with its rounds.
 type result struct {
 	contest
 	rounds []round
 }
 
-// A limit is what must hold between two ways of one contest, or of one alone.
+// A limit is a promise about two ways of one contest.
 type limit struct {
 	ours, peer string
-	speed      float64 // ours is at least so many times as fast as the peer's
-	time       float64 // ours takes at most so many times as long
+	speed      float64 // lowest allowed ratio of our speed to the peer's
+	time       float64 // highest allowed ratio of our time to the peer's
 }
 
-// limits are what the library promises, by the kind of contest.
+// limitsOf returns the promises for the kind of contest.
 func limitsOf(r result) []limit {
 	switch {
 	case strings.HasPrefix(r.title, "FTP,"):
@@ -45,11 +45,11 @@ func limitsOf(r result) []limit {
 	return nil
 }
 
-// maxMemory is what ours may have at a time, whatever the size of the file.
+// maxMemory is the highest allowed memory of ours, for a file of any size.
 const maxMemory = 32 << 20
 
-// judge compares ours with the peers'. Ratios are taken within each round, in
-// which all did the work right after each other, and the median of them counts.
+// judge compares ours with the peers'. It takes the median of the ratios within
+// each round, in which all ran one after another.
 func judge(results []result) []readme.Verdict {
 	var vs []readme.Verdict
 	memory := map[string]int64{}
@@ -99,7 +99,7 @@ func (r result) judge(l limit) readme.Verdict {
 	return v
 }
 
-// most is the most memory that a way had in any round.
+// most returns the peak memory of a way over all rounds.
 func (r result) most(name string) int64 {
 	var most int64
 	for _, round := range r.rounds {
@@ -108,7 +108,7 @@ func (r result) most(name string) int64 {
 	return most
 }
 
-// render writes what was measured, and the verdicts, as Markdown.
+// render returns the results and the verdicts as Markdown tables.
 func render(results []result, vs []readme.Verdict) string {
 	var b strings.Builder
 	b.WriteString("| work | program | time | MB/s | processor | memory, MiB |\n| --- | --- | ---: | ---: | ---: | ---: |\n")

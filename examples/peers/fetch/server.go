@@ -22,8 +22,7 @@ import (
 	"time"
 )
 
-// A server is a vsftpd on a loopback port of its own, read only, that lets in
-// anonymous users, until stop.
+// A server is a read-only vsftpd on its own loopback port, for anonymous users.
 type server struct {
 	addr   string
 	cmd    *exec.Cmd
@@ -31,7 +30,7 @@ type server struct {
 	out    bytes.Buffer
 }
 
-// missing says what keeps the comparison from being run here, or "".
+// missing returns why the comparison cannot run here, or "".
 func missing() string {
 	var absent []string
 	if _, err := vsftpd(); err != nil {
@@ -46,9 +45,9 @@ func missing() string {
 		return "not installed: " + strings.Join(absent, ", ")
 	}
 	if os.Geteuid() != 0 {
-		return "vsftpd locks its users into a folder, which takes root"
+		return "root is required: vsftpd uses chroot"
 	}
-	if _, err := nobody(); err != nil {
+	if _, err := unprivilegedUser(); err != nil {
 		return err.Error()
 	}
 	return ""
@@ -61,30 +60,30 @@ func vsftpd() (string, error) {
 	return exec.LookPath("/usr/sbin/vsftpd")
 }
 
-// nobody is a user without rights: vsftpd refuses to serve a folder that its
-// user can write to.
-func nobody() (string, error) {
+// unprivilegedUser returns a user without write access to the files: vsftpd
+// refuses to serve a directory that its user can write to.
+func unprivilegedUser() (string, error) {
 	for _, name := range []string{"ftp", "nobody"} {
 		if _, err := user.Lookup(name); err == nil {
 			return name, nil
 		}
 	}
-	return "", errors.New("vsftpd needs a user ftp or nobody")
+	return "", errors.New("vsftpd needs a user named ftp or nobody")
 }
 
-// serve starts vsftpd on root; its own files go into dir. With secure it wants
-// explicit TLS, and data connections that resume the control connection's
-// session.
+// serve starts vsftpd for the files in root, with its own files in dir. With
+// secure it requires explicit TLS, and data connections that resume the session
+// of the control connection.
 func serve(root, dir string, secure bool) (*server, error) {
 	program, err := vsftpd()
 	if err != nil {
 		return nil, err
 	}
-	reader, err := nobody()
+	reader, err := unprivilegedUser()
 	if err != nil {
 		return nil, err
 	}
-	empty := filepath.Join(dir, "empty") // vsftpd's unprivileged half lives here
+	empty := filepath.Join(dir, "empty") // for vsftpd's unprivileged process
 	if err := os.MkdirAll(empty, 0o555); err != nil {
 		return nil, err
 	}
@@ -126,19 +125,19 @@ func serve(root, dir string, secure bool) (*server, error) {
 	return s, nil
 }
 
-// stop ends the server; its sessions end with their connections.
+// stop ends the server. Its sessions end with their connections.
 func (s *server) stop() {
 	_ = s.cmd.Process.Kill()
 	<-s.exited
 }
 
-// await returns once the server answers.
+// await waits until the server answers.
 func (s *server) await() error {
-	const patience, pause = 10 * time.Second, 20 * time.Millisecond
-	for began := time.Now(); time.Since(began) < patience; time.Sleep(pause) {
+	const deadline, interval = 10 * time.Second, 20 * time.Millisecond
+	for began := time.Now(); time.Since(began) < deadline; time.Sleep(interval) {
 		select {
 		case <-s.exited:
-			return fmt.Errorf("vsftpd ended at once: %s", s.out.String())
+			return fmt.Errorf("vsftpd exited: %s", s.out.String())
 		default:
 		}
 		if c, err := net.DialTimeout("tcp", s.addr, time.Second); err == nil {
@@ -146,7 +145,7 @@ func (s *server) await() error {
 			return nil
 		}
 	}
-	return errors.New("vsftpd does not answer")
+	return fmt.Errorf("vsftpd did not answer within %s", deadline)
 }
 
 func freePort() (int, error) {
@@ -158,7 +157,7 @@ func freePort() (int, error) {
 	return l.Addr().(*net.TCPAddr).Port, nil
 }
 
-// writeCertificate makes a certificate that signs itself, with its key.
+// writeCertificate writes a self-signed certificate with its key.
 func writeCertificate(name string) error {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

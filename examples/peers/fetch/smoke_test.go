@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// BenchmarkFetch is the whole comparison, small: that it runs, and that all
-// programs bring the same bytes and find the same version. Its figures mean
+// BenchmarkFetch runs the whole comparison with small files, and checks that all
+// programs download the same bytes and find the same version. Its figures mean
 // nothing.
 func BenchmarkFetch(b *testing.B) {
 	if why := missing(); why != "" {
@@ -32,6 +32,6 @@ func BenchmarkFetch(b *testing.B) {
 		}
 		left, err := os.ReadDir(p.parent)
 		require.NoError(b, err)
-		require.Empty(b, left, "nothing stays behind")
+		require.Empty(b, left, "no files are left behind")
 	}
 }

@@ -9,11 +9,11 @@ import (
 	"strings"
 )
 
-// peers are the programs that the ways below run, by their Debian packages'
-// names, which are the same.
+// peers are the programs that the ways below run. Their Debian packages have the
+// same names.
 var peers = []string{"curl", "openssl", "wget", "lftp", "rclone"}
 
-// The ways that limits speak of.
+// The ways that have limits.
 const (
 	archive   = "aspupdate: archive, SHA-256"
 	raw       = "aspupdate: no hash"
@@ -25,7 +25,7 @@ const (
 	curlNames = "curl -l | sort -V | tail -1"
 )
 
-// download is the contest of bringing one file, which has a hash.
+// download is the contest of downloading one file with a known hash.
 func (b bench) download(size int64, sum string) contest {
 	url := "ftp://" + b.plain.addr + installer(size)
 	get := "curl -q -sS -o {to}/out " + url
@@ -41,8 +41,9 @@ func (b bench) download(size int64, sum string) contest {
 	return c
 }
 
-// secureDownload is the same by explicit TLS. wget knows only the implicit
-// one. rclone's way with sessions ends in "illegal parameter" with TLS 1.3.
+// secureDownload is the same with explicit TLS. wget supports implicit TLS only.
+// rclone runs without TLS 1.3, with which its session reuse fails with "illegal
+// parameter".
 func (b bench) secureDownload(size int64, sum string) contest {
 	url := "ftp://" + b.secure.addr + installer(size)
 	get := "curl -q -sS --ssl-reqd -k -o {to}/out " + url
@@ -57,20 +58,19 @@ func (b bench) secureDownload(size int64, sum string) contest {
 	return c
 }
 
-// bounds is what nobody can be faster than here: each does a part of a
-// download alone. Against curl's time they tell which promises this machine
-// lets anybody keep.
+// bounds are lower bounds: each does only a part of a download. Compared with
+// curl's time they show which promises can be kept on this machine.
 func (b bench) bounds(size int64) contest {
 	here := filepath.Join(b.root(), installer(size))
 	return contest{title: "parts of it, " + bytesText(size), bytes: size, check: func(string, string) error { return nil }, ways: []way{
 		{"curl -o /dev/null", strings.Fields("curl -q -sS -o /dev/null ftp://" + b.plain.addr + installer(size))},
-		{"aspupdate: no hash, into /dev/null", []string{b.fetcher, "raw", "-addr", b.plain.addr, "-from", installer(size), "-to", os.DevNull}},
+		{"aspupdate: no hash, to /dev/null", []string{b.fetcher, "raw", "-addr", b.plain.addr, "-from", installer(size), "-to", os.DevNull}},
 		{"cp, no network", []string{"cp", here, "{to}/out"}},
 		{"openssl dgst -sha256, no network", []string{"openssl", "dgst", "-sha256", here}},
 	}}
 }
 
-// memory is the contest of bringing a file, for what it takes of memory.
+// memory is the contest of downloading a file with little memory.
 func (b bench) memory(size int64, sum string) contest {
 	return contest{title: "memory, " + bytesText(size), bytes: size, check: same(sum), ways: b.ours(b.plain, size, sum)}
 }
@@ -89,19 +89,19 @@ func (b bench) ours(s *server, size int64, sum string) []way {
 	return ways
 }
 
-// rclone asks for a password in a form of its own, even where none is needed.
-// By itself it downloads with four streams: of 1 GiB version 1.60 then leaves a
-// file with parts missing, and calls it a success on its second attempt.
+// rclone needs a password in its own format, even if the server needs none. Its
+// default is four streams: version 1.60 then leaves a file of 1 GiB with parts
+// missing, and reports success at its second attempt.
 func (b bench) rclone(s *server, argv ...string) []string {
 	host, port, _ := strings.Cut(s.addr, ":")
 	return append([]string{"rclone", "--ftp-host", host, "--ftp-port", port, "--ftp-user", "anonymous", "--ftp-pass", b.obscured}, argv...)
 }
 
-// listing is the contest of finding the newest of many by their full listing.
+// listing is the contest of finding the newest of many files by a full listing.
 func (b bench) listing(n int, newest string) contest {
 	dir := "/" + crowd + "/" + distribution
 	url := "ftp://" + b.plain.addr + dir + "/"
-	c := contest{title: fmt.Sprintf("list %d, find the newest", n), check: tells(newest)}
+	c := contest{title: fmt.Sprintf("list %d, find the newest", n), check: prints(newest)}
 	c.ways = []way{
 		{list, []string{b.fetcher, "list", "-addr", b.plain.addr, "-root", "/" + crowd}},
 		{curlList, []string{"curl", "-q", "-sS", url}},
@@ -111,7 +111,7 @@ func (b bench) listing(n int, newest string) contest {
 	return c
 }
 
-// naming is the same by names alone.
+// naming is the same by names only.
 func (b bench) naming(n int, newest string) contest {
 	url := "ftp://" + b.plain.addr + "/" + crowd + "/" + distribution + "/"
 	return contest{
@@ -120,15 +120,15 @@ func (b bench) naming(n int, newest string) contest {
 			{names, []string{b.fetcher, "names", "-addr", b.plain.addr, "-root", "/" + crowd}},
 			shell(curlNames, "curl -q -sS -l "+url+" | sort -V | tail -1"),
 		},
-		check: tells(newest),
+		check: prints(newest),
 	}
 }
 
-// tells checks that the newest version is in what was printed.
-func tells(newest string) func(dir, out string) error {
+// prints returns a check that a program printed the newest version.
+func prints(newest string) func(dir, out string) error {
 	return func(_, out string) error {
 		if !strings.Contains(out, newest) {
-			return fmt.Errorf("did not find %s, but printed %d bytes", newest, len(out))
+			return fmt.Errorf("%s not found in %d bytes of output", newest, len(out))
 		}
 		return nil
 	}

@@ -1,15 +1,15 @@
 // Command table runs the benchmarks of package peers and rewrites the table in
-// its README.md. Run it in the folder of that file:
+// its README.md. Run it in the directory of that file:
 //
 //	GOWORK=off go run ./table
 //
-// The benchmarks run in several rounds, and in each round all libraries do a
-// task right after each other, so that a machine that is busy for a while is
-// busy for all of them. What is shown is the median over the rounds: of the
-// times, and of the ratios within a round.
+// The benchmarks run in several rounds. In each round all libraries do a task
+// one after another, so that a machine that is busy for a while is busy for all
+// of them. The table shows medians over the rounds: of the times, and of the
+// ratios within a round.
 //
-// Its exit code is 1 if a ratio is above its limit, or if something allocates
-// that must not. The table is written all the same.
+// The exit code is 1 if a ratio is above its limit, or if a benchmark of ours
+// allocates that must not. The table is written anyway.
 package main
 
 import (
@@ -30,7 +30,7 @@ import (
 func main() {
 	rounds := flag.Int("rounds", 7, "`number` of rounds")
 	benchtime := flag.String("benchtime", "100ms", "`time` for each benchmark in each round")
-	bench := flag.String("bench", "", "run only benchmarks matching this `regexp`, and print the table rather than write it")
+	bench := flag.String("bench", "", "run only benchmarks that match this `regexp`, and print the table instead of writing it")
 	file := flag.String("readme", "README.md", "`file` to rewrite the table in")
 	flag.Parse()
 
@@ -45,7 +45,7 @@ func main() {
 
 func run(ctx context.Context, rounds int, benchtime, bench, file string) error {
 	if rounds < 1 {
-		return fmt.Errorf("%d rounds give no table: run at least one", rounds)
+		return fmt.Errorf("-rounds %d: at least 1 is needed", rounds)
 	}
 	rs, err := measure(ctx, rounds, benchtime, bench)
 	if err != nil {
@@ -64,7 +64,7 @@ func run(ctx context.Context, rounds int, benchtime, bench, file string) error {
 		return err
 	}
 	if len(broken) > 0 {
-		return fmt.Errorf("limits not kept:\n%s", strings.Join(broken, "\n"))
+		return fmt.Errorf("limits exceeded:\n%s", strings.Join(broken, "\n"))
 	}
 	return nil
 }
@@ -83,7 +83,7 @@ func measure(ctx context.Context, rounds int, benchtime, bench string) ([]round,
 	build := exec.CommandContext(ctx, "go", "test", "-c", "-o", binary, ".")
 	build.Stderr = os.Stderr
 	if err := build.Run(); err != nil {
-		return nil, fmt.Errorf("cannot build the benchmarks, is this the folder of package peers? %w", err)
+		return nil, fmt.Errorf("cannot build the benchmarks: %w; run this in the directory of package peers", err)
 	}
 	if bench == "" {
 		bench = "."
@@ -91,8 +91,8 @@ func measure(ctx context.Context, rounds int, benchtime, bench string) ([]round,
 	rs := make([]round, 0, rounds)
 	for i := range rounds {
 		fmt.Fprintf(os.Stderr, "round %d of %d\n", i+1, rounds)
-		// One processor: a garbage collector on a second one would do part of the
-		// work of those who allocate, unseen.
+		// One processor: on a second one the garbage collector would do work that
+		// is not measured, for those who allocate.
 		cmd := exec.CommandContext(ctx, binary, "-test.run=^$", "-test.bench="+bench,
 			"-test.benchmem", "-test.benchtime="+benchtime, "-test.cpu=1")
 		cmd.Stderr = os.Stderr
@@ -109,7 +109,7 @@ func measure(ctx context.Context, rounds int, benchtime, bench string) ([]round,
 	return rs, nil
 }
 
-// moduleVersions asks for the versions of the modules that the rows name.
+// moduleVersions returns the versions of the modules in the rows, by peer.
 func moduleVersions(ctx context.Context, rows []row) (map[string]string, error) {
 	versions := map[string]string{}
 	for _, r := range rows {
@@ -119,7 +119,7 @@ func moduleVersions(ctx context.Context, rows []row) (map[string]string, error) 
 		}
 		out, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Version}}", path).Output()
 		if err != nil {
-			return nil, fmt.Errorf("cannot tell the version of %s: %w", path, err)
+			return nil, fmt.Errorf("cannot find the version of %s: %w", path, err)
 		}
 		versions[r.peer] = string(bytes.TrimSpace(out))
 	}

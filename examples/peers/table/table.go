@@ -1,15 +1,18 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"math"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/aspupdate/aspupdate/examples/peers/internal/readme"
 )
 
-// A result is one line of a benchmark's output.
+// A result is one line of the output of the benchmarks.
 type result struct {
 	ns     float64
 	allocs float64
@@ -18,8 +21,7 @@ type result struct {
 // A round holds the results of all benchmarks, by task and library.
 type round map[string]map[string]result
 
-// parseRound reads what a test binary prints. Lines that are no results are
-// passed over.
+// parseRound reads the output of a test binary. It skips lines without results.
 func parseRound(out []byte) (round, error) {
 	r := round{}
 	for line := range strings.Lines(string(out)) {
@@ -35,7 +37,7 @@ func parseRound(out []byte) (round, error) {
 		for i := 2; i+1 < len(fields); i += 2 { // after name and iterations: value, unit
 			x, err := strconv.ParseFloat(fields[i], 64)
 			if err != nil {
-				return nil, fmt.Errorf("cannot read the benchmark's line %q: %w", line, err)
+				return nil, fmt.Errorf("invalid benchmark line %q: %w", line, err)
 			}
 			switch fields[i+1] {
 			case "ns/op":
@@ -45,7 +47,7 @@ func parseRound(out []byte) (round, error) {
 			}
 		}
 		if res.ns == 0 {
-			return nil, fmt.Errorf("the benchmark's line %q has no time", line)
+			return nil, fmt.Errorf("benchmark line %q has no time", line)
 		}
 		if r[task] == nil {
 			r[task] = map[string]result{}
@@ -53,93 +55,94 @@ func parseRound(out []byte) (round, error) {
 		r[task][library] = res
 	}
 	if len(r) == 0 {
-		return nil, fmt.Errorf("no benchmark ran")
+		return nil, errors.New("no benchmark ran")
 	}
 	return r, nil
 }
 
-// A row compares us with one peer in one task.
+// A row compares this library with one peer in one task.
 type row struct {
 	title, peer  string
 	ours, theirs result
-	ratio, limit float64 // a limit of 0 is none
+	ratio, limit float64 // 0 is no limit
 	first        bool
 }
 
-// rowsOf puts the rounds together, and says in words which limits are broken.
-// If not all benchmarks were asked for, tasks without a result are passed over.
+// rowsOf returns the rows for all tasks, and one sentence for each broken limit.
+// With all false it skips tasks without a result.
 func rowsOf(ts []task, rs []round, all bool) (rows []row, broken []string) {
 	known := map[string]bool{}
 	for _, t := range ts {
 		known[t.bench] = true
-		measured, ran := rs[0][t.bench]
-		if !ran {
-			if all {
-				broken = append(broken, t.bench+": did not run")
-			}
-			continue
-		}
-		if _, ran := measured[ours]; !ran {
-			broken = append(broken, fmt.Sprintf("%s: %s did not run", t.bench, ours))
-			continue
-		}
-		for peer := range t.limits {
-			if _, ran := measured[peer]; !ran {
-				broken = append(broken, fmt.Sprintf("%s: %s did not run and has a limit", t.bench, peer))
-			}
-		}
-		first := true
-		for _, peer := range slices.Sorted(maps.Keys(measured)) {
-			if peer == ours {
-				continue
-			}
-			r := row{title: t.title, peer: peer, limit: t.limits[peer], first: first}
-			first = false
-			r.ours = result{medianOf(rs, t.bench, ours, ns), medianOf(rs, t.bench, ours, allocs)}
-			r.theirs = result{medianOf(rs, t.bench, peer, ns), medianOf(rs, t.bench, peer, allocs)}
-			var ratios []float64
-			for _, round := range rs {
-				ratios = append(ratios, round[t.bench][ours].ns/round[t.bench][peer].ns)
-			}
-			r.ratio = median(ratios)
-			if r.limit > 0 && r.ratio > r.limit {
-				broken = append(broken, fmt.Sprintf("%s: %.3g times %s, allowed is %g", t.bench, r.ratio, peer, r.limit))
-			}
-			if r.first && !t.allocates && r.ours.allocs != 0 {
-				broken = append(broken, fmt.Sprintf("%s: %g allocations, allowed are none", t.bench, r.ours.allocs))
-			}
-			rows = append(rows, r)
+		if _, ran := rs[0][t.bench]; ran {
+			r, b := t.rows(rs)
+			rows, broken = append(rows, r...), append(broken, b...)
+		} else if all {
+			broken = append(broken, t.bench+": did not run")
 		}
 	}
 	for _, bench := range slices.Sorted(maps.Keys(rs[0])) {
 		if !known[bench] {
-			broken = append(broken, fmt.Sprintf("%s: is not in table/tasks.go", bench))
+			broken = append(broken, bench+": not listed in table/tasks.go")
 		}
 	}
 	return rows, broken
 }
 
-func ns(r result) float64     { return r.ns }
-func allocs(r result) float64 { return r.allocs }
-
-func medianOf(rs []round, bench, library string, of func(result) float64) float64 {
-	var xs []float64
-	for _, r := range rs {
-		xs = append(xs, of(r[bench][library]))
+// rows returns the rows for a task that ran, and its broken limits.
+func (t task) rows(rs []round) (rows []row, broken []string) {
+	fail := func(format string, args ...any) {
+		broken = append(broken, t.bench+": "+fmt.Sprintf(format, args...))
 	}
-	return median(xs)
+	measured := rs[0][t.bench]
+	if _, ran := measured[ours]; !ran {
+		fail("%s did not run", ours)
+		return nil, broken
+	}
+	for _, peer := range slices.Sorted(maps.Keys(t.limits)) {
+		if _, ran := measured[peer]; !ran {
+			fail("%s has a limit and did not run", peer)
+		}
+	}
+	for _, peer := range slices.Sorted(maps.Keys(measured)) {
+		if peer == ours {
+			continue
+		}
+		r := t.row(rs, peer)
+		r.first = len(rows) == 0
+		if r.limit > 0 && r.ratio > r.limit {
+			fail("%.3g times %s, at most %g is allowed", r.ratio, peer, r.limit)
+		}
+		if r.first && !t.allocates && r.ours.allocs != 0 {
+			fail("%g allocations, none is allowed", r.ours.allocs)
+		}
+		rows = append(rows, r)
+	}
+	return rows, broken
 }
 
-// median returns the middle of xs, which is sorted by it.
-func median(xs []float64) float64 {
-	slices.Sort(xs)
-	if n := len(xs); n%2 == 0 {
-		return (xs[n/2-1] + xs[n/2]) / 2
+// row compares this library with one peer.
+func (t task) row(rs []round, peer string) row {
+	median := func(of func(r map[string]result) float64) float64 {
+		xs := make([]float64, 0, len(rs))
+		for _, r := range rs {
+			xs = append(xs, of(r[t.bench]))
+		}
+		return readme.Median(xs)
 	}
-	return xs[len(xs)/2]
+	library := func(name string) result {
+		return result{
+			ns:     median(func(r map[string]result) float64 { return r[name].ns }),
+			allocs: median(func(r map[string]result) float64 { return r[name].allocs }),
+		}
+	}
+	return row{
+		title: t.title, peer: peer, limit: t.limits[peer], ours: library(ours), theirs: library(peer),
+		ratio: median(func(r map[string]result) float64 { return r[ours].ns / r[peer].ns }),
+	}
 }
 
-// render writes the rows as Markdown.
+// render returns the rows as a Markdown table.
 func render(rows []row, versions map[string]string) string {
 	var b strings.Builder
 	b.WriteString("| work | ours | peer | peer's | ours ÷ peer's | at most |\n")
@@ -161,7 +164,7 @@ func render(rows []row, versions map[string]string) string {
 	return b.String()
 }
 
-// show prints a time with the unit that fits it, and the allocations.
+// show returns a time in the unit that fits it, and the allocations.
 func show(r result) string {
 	unit, x := "ns", r.ns
 	switch {
@@ -173,7 +176,7 @@ func show(r result) string {
 	return fmt.Sprintf("%s %s · %.0f", digits(x), unit, r.allocs)
 }
 
-// digits prints about two significant digits, and never an exponent.
+// digits returns a number with about two significant digits and no exponent.
 func digits(x float64) string {
 	places := 0
 	if x < 10 && x > 0 {

@@ -36,7 +36,7 @@ func TestParseRound(t *testing.T) {
 func TestRowsOf(t *testing.T) {
 	rounds := func(ours ...float64) (rs []round) {
 		for i, ns := range ours {
-			busy := float64(i + 1) // the machine gets slower and slower, for all
+			busy := float64(i + 1) // the machine gets slower, for all libraries
 			rs = append(rs, round{"Work": {
 				"aspupdate": {ns * busy, 0}, "blang": {100 * busy, 3}, "deb": {50 * busy, 1},
 			}})
@@ -57,23 +57,23 @@ func TestRowsOf(t *testing.T) {
 	require.Equal(t, 3.0, rows[0].theirs.allocs)
 
 	_, broken = rowsOf([]task{work}, rounds(60, 60, 40), true)
-	require.Equal(t, []string{"Work: 0.6 times blang, allowed is 0.5"}, broken)
+	require.Equal(t, []string{"Work: 0.6 times blang, at most 0.5 is allowed"}, broken)
 
 	allocating := rounds(40)
 	allocating[0]["Work"]["aspupdate"] = result{40, 2}
 	_, broken = rowsOf([]task{work}, allocating, true)
-	require.Equal(t, []string{"Work: 2 allocations, allowed are none"}, broken)
+	require.Equal(t, []string{"Work: 2 allocations, none is allowed"}, broken)
 	may := work
 	may.allocates = true
 	_, broken = rowsOf([]task{may}, allocating, true)
 	require.Empty(t, broken)
 
 	_, broken = rowsOf([]task{{bench: "Work", limits: map[string]float64{"cron": 1}}}, rounds(40), true)
-	require.Equal(t, []string{"Work: cron did not run and has a limit"}, broken)
+	require.Equal(t, []string{"Work: cron has a limit and did not run"}, broken)
 	_, broken = rowsOf([]task{work, {bench: "Other"}}, rounds(40), true)
 	require.Equal(t, []string{"Other: did not run"}, broken)
 	_, broken = rowsOf(nil, rounds(40), true)
-	require.Equal(t, []string{"Work: is not in table/tasks.go"}, broken)
+	require.Equal(t, []string{"Work: not listed in table/tasks.go"}, broken)
 }
 
 func TestRender(t *testing.T) {
@@ -88,12 +88,7 @@ func TestRender(t *testing.T) {
 `, text)
 }
 
-func TestMedian(t *testing.T) {
-	require.Equal(t, 2.0, median([]float64{9, 1, 2}))
-	require.Equal(t, 1.5, median([]float64{9, 1, 2, 0}))
-}
-
-// Who adds a row must not get its peer's name wrong.
+// TestTasksNameKnownPeers checks the names of the peers in the limits.
 func TestTasksNameKnownPeers(t *testing.T) {
 	for _, task := range tasks() {
 		for peer, limit := range task.limits {

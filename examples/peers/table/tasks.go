@@ -7,13 +7,13 @@ const ours = "aspupdate"
 // and by others.
 type task struct {
 	bench string // the benchmark's name without "Benchmark"
-	title string // the work, in a few words of Markdown
+	title string // the work, as Markdown
 
-	// What the ratio of our time to a peer's may be at most, by the name of the
-	// peer's sub-benchmark. Peers without a limit are shown all the same.
+	// The highest allowed ratio of our time to a peer's, by the name of the peer's
+	// sub-benchmark. Peers without a limit are shown too.
 	limits map[string]float64
 
-	allocates bool // whether ours may allocate; it may not if this is unset
+	allocates bool // whether ours may allocate
 }
 
 // tasks returns the rows of the table, in order.
@@ -52,7 +52,7 @@ func tasks() []task {
 			limits: map[string]float64{"cal": 0.15, "rrule": 0.001},
 		},
 		{
-			bench: "SchedulePlanSameDay", title: "room for a whole update, others the next start, the same day",
+			bench: "SchedulePlanSameDay", title: "time for a whole update (others: the next start), the same day",
 			limits: map[string]float64{"rrule": 0.001},
 		},
 		{

@@ -1,15 +1,15 @@
 //go:build linux
 
-// Command backer is this library's side of the comparison, as a process of its
-// own: it takes a snapshot of a database, verifies it, or restores it, and prints as
-// JSON how long each stage took and how much memory this process had, without
-// that of pg_dump, pg_restore and the server.
+// Command backer is this library's side of the comparison, as its own process. It
+// takes a snapshot of a database, verifies it, or restores it, and prints as JSON
+// the time of each stage and the peak memory of this process, without pg_dump,
+// pg_restore and the server.
 //
 //	backer take     -uri URI -store DIR
 //	backer verify   -uri URI -store DIR -id ID             # exit code 3: damaged
-//	backer restore  -uri URI -store DIR -id ID [-by dump]  # by the clone, or else from the dump
+//	backer restore  -uri URI -store DIR -id ID [-by dump]  # from the clone, or from the dump
 //
-// The environment's ASPUPDATE_URI is the default of -uri.
+// The default of -uri is the environment variable ASPUPDATE_URI.
 package main
 
 import (
@@ -32,9 +32,9 @@ type Report struct {
 	ID     string
 	Stored int64                    // bytes of the snapshot
 	Took   time.Duration            // the whole call
-	Stages map[string]time.Duration // by their names
-	Notes  []string                 // why something went another way than usual
-	Memory int64                    // the most that this process had, in bytes
+	Stages map[string]time.Duration // by name
+	Notes  []string                 // why something was done in another way than usual
+	Memory int64                    // peak memory of this process, in bytes
 }
 
 func main() {
@@ -54,11 +54,11 @@ func main() {
 
 func run(ctx context.Context, args []string) (err error) {
 	if len(args) == 0 {
-		return errors.New("say what to do: take, verify or restore")
+		return errors.New("missing command: take, verify or restore")
 	}
 	flags := flag.NewFlagSet("backer "+args[0], flag.ContinueOnError)
 	uri := flags.String("uri", os.Getenv("ASPUPDATE_URI"), "`URI` of the database, as a superuser")
-	dir := flags.String("store", "", "`folder` of the snapshots")
+	dir := flags.String("store", "", "`directory` of the snapshots")
 	id := flags.String("id", "", "`ID` of the snapshot")
 	by := flags.String("by", "clone", "what to restore from: clone or dump")
 	if err := flags.Parse(args[1:]); err != nil {
@@ -67,7 +67,7 @@ func run(ctx context.Context, args []string) (err error) {
 	db := &postgres.Database{URI: *uri}
 	store := &backup.Store{Dir: *dir}
 	if args[0] == "restore" && *by == "dump" {
-		if err := db.Tidy(ctx); err != nil { // no clone, no other way
+		if err := db.Tidy(ctx); err != nil { // without the clone only the dump is left
 			return err
 		}
 	}
@@ -100,7 +100,7 @@ func run(ctx context.Context, args []string) (err error) {
 	case "restore":
 		restored, err = store.Restore(ctx, *id, db)
 	default:
-		err = fmt.Errorf("%q is nothing that can be done", args[0])
+		err = fmt.Errorf("unknown command %q: use take, verify or restore", args[0])
 	}
 	next("")
 	r.Took = time.Since(began)

@@ -1,6 +1,5 @@
-// Command fetcher is this library's side of the comparison: what the peers'
-// programs do, as a process of its own, so that time, processor time and memory
-// are counted the same way for all.
+// Command fetcher is this library's side of the comparison, as its own process,
+// so that time, processor time and memory are counted the same way for all.
 //
 //	fetcher archive -addr 127.0.0.1:2121 -to DIR -sha256 HASH  # the newest release into an archive, hashed
 //	fetcher raw     -addr 127.0.0.1:2121 -to FILE -from PATH   # one file, no hash, no archive
@@ -26,7 +25,7 @@ import (
 	"github.com/aspupdate/aspupdate/version"
 )
 
-// distribution is the folder that the comparison's server has.
+// distribution is the directory on the comparison's server.
 const distribution = "asp"
 
 func main() {
@@ -41,16 +40,16 @@ func main() {
 
 func run(ctx context.Context, args []string) (err error) {
 	if len(args) == 0 {
-		return errors.New("say what to do: archive, raw, list or names")
+		return errors.New("missing command: archive, raw, list or names")
 	}
 	flags := flag.NewFlagSet("fetcher "+args[0], flag.ContinueOnError)
 	addr := flags.String("addr", "", "the server's `host:port`")
-	to := flags.String("to", "", "`folder` of the archive, or file to write")
-	root := flags.String("root", "/", "`folder` of the distributions on the server")
+	to := flags.String("to", "", "`directory` of the archive, or file to write")
+	root := flags.String("root", "/", "`directory` of the distributions on the server")
 	from := flags.String("from", "", "`path` on the server, for raw")
 	sum := flags.String("sha256", "", "`hash` that the installer must have, for archive")
-	secure := flags.Bool("tls", false, "use explicit TLS, whatever the server's certificate is")
-	profile := flags.String("cpuprofile", "", "write where the time goes to `file`")
+	secure := flags.Bool("tls", false, "use explicit TLS, with any certificate")
+	profile := flags.String("cpuprofile", "", "write a CPU profile to `file`")
 	if err := flags.Parse(args[1:]); err != nil {
 		return err
 	}
@@ -70,7 +69,7 @@ func run(ctx context.Context, args []string) (err error) {
 	src := &ftp.Source{Addr: *addr}
 	if *secure {
 		src.TLS = ftp.TLSExplicit
-		// As curl -k: the certificate is made anew for each comparison.
+		// As curl -k: each comparison creates its own certificate.
 		if src.TLSConfig, err = ftp.TrustAnyCertificate("on loopback"); err != nil {
 			return err
 		}
@@ -85,7 +84,7 @@ func run(ctx context.Context, args []string) (err error) {
 	case "names":
 		return names(ctx, src, *root)
 	}
-	return fmt.Errorf("%q is not known: say archive, raw, list or names", args[0])
+	return fmt.Errorf("unknown command %q: use archive, raw, list or names", args[0])
 }
 
 func newest(root string) fetch.Finder { return fetch.Finder{Layout: fetch.Layout{Root: root}} }
@@ -134,7 +133,7 @@ func names(ctx context.Context, src *ftp.Source, root string) error {
 		Names(ctx context.Context, dir string) ([]string, error)
 	})
 	if !ok {
-		return errors.New("this version of the library cannot ask for names alone")
+		return errors.New("this version of the library cannot list names only")
 	}
 	all, err := s.Names(ctx, path.Join(root, distribution))
 	if err != nil {

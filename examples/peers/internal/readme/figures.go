@@ -9,13 +9,13 @@ import (
 	"strings"
 )
 
-// A Verdict is a promise with what was measured.
+// A Verdict is a promise and its measurement.
 type Verdict struct {
 	What, Measured, Allowed string
 	Kept                    bool
 }
 
-// Verdicts writes them as a Markdown table.
+// Verdicts returns the verdicts as a Markdown table.
 func Verdicts(vs []Verdict) string {
 	var b strings.Builder
 	b.WriteString("| promise | measured | allowed | |\n| --- | ---: | ---: | --- |\n")
@@ -29,17 +29,17 @@ func Verdicts(vs []Verdict) string {
 	return b.String()
 }
 
-// Median returns the middle of xs, which is sorted by it.
+// Median returns the median of xs. It sorts xs.
 func Median(xs []float64) float64 {
 	slices.Sort(xs)
 	n := len(xs)
 	return (xs[(n-1)/2] + xs[n/2]) / 2
 }
 
-// Digits writes a ratio.
+// Digits returns a ratio with two decimals.
 func Digits(x float64) string { return strconv.FormatFloat(x, 'f', 2, 64) }
 
-// Seconds writes a time.
+// Seconds returns a time in seconds with its unit.
 func Seconds(x float64) string {
 	if x < 0.1 {
 		return fmt.Sprintf("%.1f ms", x*1e3)
@@ -47,10 +47,11 @@ func Seconds(x float64) string {
 	return fmt.Sprintf("%.2f s", x)
 }
 
-// Mebibytes writes a number of bytes in MiB, rounded up.
+// Mebibytes returns a number of bytes in MiB, rounded up.
 func Mebibytes(n int64) string { return strconv.FormatInt((n+1<<20-1)>>20, 10) }
 
-// Kibibytes reads one line of what the kernel tells, in bytes.
+// Kibibytes returns a value that the kernel reports in kB in a file such as
+// /proc/meminfo, in bytes.
 func Kibibytes(file, name string) (int64, error) {
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -62,10 +63,10 @@ func Kibibytes(file, name string) (int64, error) {
 			return n << 10, nil
 		}
 	}
-	return 0, fmt.Errorf("the kernel does not tell %s", name)
+	return 0, fmt.Errorf("%s: %s not found", file, name)
 }
 
-// Machine describes what all ran on.
+// Machine describes the Go version and the processor.
 func Machine() string {
 	model := "unknown processor"
 	if text, err := os.ReadFile("/proc/cpuinfo"); err == nil {
@@ -79,7 +80,7 @@ func Machine() string {
 	return fmt.Sprintf("%s, %s/%s, %d × %s", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), model)
 }
 
-// Load is the load average of the last minute, "unknown" if the kernel does not tell.
+// Load returns the load average of the last minute, or "unknown".
 func Load() string {
 	load, err := os.ReadFile("/proc/loadavg")
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package readme puts what commands measured into a Markdown file, between two
-// comments that say which command did it.
+// Package readme writes the results of commands to a Markdown file, between two
+// comments that name the command.
 package readme
 
 import (
@@ -14,8 +14,8 @@ func markers(name string) (begin, end string) {
 	return fmt.Sprintf("<!-- %s: begin, written by go run ./%s -->\n", name, name), fmt.Sprintf("<!-- %s: end -->\n", name)
 }
 
-// Rewrite replaces what lies between the two markers of a command in a file. A
-// file without them stays as it is, and that is an error.
+// Rewrite replaces the text between the two markers of a command in a file. It
+// returns an error and leaves the file unchanged if a marker is missing.
 func Rewrite(file, command, text string) error {
 	old, err := os.ReadFile(file)
 	if err != nil {
@@ -32,11 +32,11 @@ func Rewrite(file, command, text string) error {
 func replace(old []byte, begin, end, text string) ([]byte, error) {
 	before, rest, found := bytes.Cut(old, []byte(begin))
 	if !found {
-		return nil, fmt.Errorf("the line %q is missing", strings.TrimSpace(begin))
+		return nil, fmt.Errorf("line %q not found", strings.TrimSpace(begin))
 	}
 	_, after, found := bytes.Cut(rest, []byte(end))
 	if !found {
-		return nil, fmt.Errorf("the line %q is missing", strings.TrimSpace(end))
+		return nil, fmt.Errorf("line %q not found", strings.TrimSpace(end))
 	}
 	return slices.Concat(before, []byte(begin+"\n"+text+"\n"+end), after), nil
 }
