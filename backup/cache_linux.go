@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// dropCache asks the kernel to forget the pages of a synced file, so that
-// reading it back asks the disk. It is advice: an error changes nothing.
+// dropCache asks the kernel to drop the cached pages of a synced file, so that
+// it is read back from disk. Errors do not matter: it is advice.
 func dropCache(f *os.File) {
 	_ = unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED)
 }

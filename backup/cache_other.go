@@ -4,6 +4,6 @@ package backup
 
 import "os"
 
-// dropCache does nothing where the system has no such advice: the bytes are
-// read back through the cache then.
+// dropCache does nothing: the system has no such advice, and files may be read
+// back from its cache.
 func dropCache(*os.File) {}

@@ -1,53 +1,50 @@
-// Package backup makes backups that are proven and restores that are whole.
+// Package backup takes backups that are verified and restores them whole.
 //
-// The regulation asks for a backup copy before every update (R9) and for a
-// way back to it (R15). What goes wrong with backups in practice is that a
-// copy is cut short, or one of its bits flips, and that nobody notices until
-// it is needed; and that a restore stops half way and leaves a database that
-// is neither old nor new. So here:
+// The regulation asks for a backup before every update (R9) and for a rollback
+// to it (R15). Backups fail in practice because a copy is cut short or a bit
+// flips, which nobody notices until the copy is needed, and because a restore
+// stops half way and leaves data that is neither old nor new. Therefore:
 //
-//   - a snapshot is either sealed and verified, or it does not exist;
-//   - a restore either happened or did not, and can be undone.
+//   - a snapshot is sealed and verified, or it does not exist;
+//   - a restore has happened or has not, and can be undone.
 //
-// # Words
+// # Terms
 //
-// A [Target] is what can be lost: a database or a folder. It knows how to
-// write itself into a folder and how to come back from one. Targets are in
-// the packages below this one: files (a folder, an SQLite database) and
-// postgres. Package backuptest holds the suite that every Target passes,
-// also one of your own.
+// A [Target] is a database or a directory. It writes itself into a directory and
+// comes back from one. Packages files (directories, SQLite databases), postgres
+// and command (the caller's own programs) have targets; package backuptest has
+// the tests that every Target passes.
 //
-// A [Store] is a folder of snapshots. It knows nothing of databases: it names
-// what a Target wrote, hashes it, seals it and checks it.
+// A [Store] is a directory of snapshots. It names what a Target wrote, hashes
+// it, seals it and verifies it, and knows nothing of databases.
 //
 // A [Snapshot] is sealed once its manifest, with the size and the SHA-256 of
-// every file, is on the disk together with the manifest's own SHA-256. It is
-// verified once every byte was read back and hashed. Take does both under a
-// temporary name and renames last: whatever has a snapshot's name was whole.
+// every file, is on disk together with the manifest's own SHA-256. It is
+// verified once every byte was read back and hashed. [Store.Take] does both
+// under a temporary name and renames last.
 //
-// It is proven once it was restored beside the live data, compared and dropped
-// again, by [Store.Prove], on demand: that takes as long as a restore.
+// A snapshot is proven once it was restored beside the live data, compared and
+// dropped again, by [Store.Prove], which takes as long as a restore.
 //
-// [Restored] is a restore that has happened: what was there before is kept
-// aside until Discard, and Undo brings it back.
+// [Restored] is a restore that has happened. What was live before is kept aside
+// until Discard, and Undo brings it back.
 //
-// Old snapshots go by [Store.Prune], which is told how many and how young ones
-// are to be kept and which an update still needs, and which removes nothing
-// before the newest one of the same target has been read back whole.
+// [Store.Prune] removes old snapshots. It keeps those that an update still needs, and
+// removes nothing before it has read back the newest snapshot of the same target.
 //
 // # Use
 //
-//	store := backup.Store{Dir: "/srv/backups"}
+//	store := &backup.Store{Dir: "/srv/backups"}
 //	snap, err := store.Take(ctx, "before 7.13.100", target)
 //	…
 //	restored, err := store.Restore(ctx, snap.ID, target)
 //	…
 //	err = restored.Discard(ctx) // or Undo
 //
-// # What it does not do
+// # Limits
 //
-// The hashes tell damage from wholeness. They do not tell a forger from the
-// owner: who may write to the folder can write another snapshot. Nothing is
-// encrypted; files are 0600 and folders 0700 because they hold personal data.
-// The caller keeps users and writers away while a backup or a restore runs.
+// The hashes detect damage, not forgery: whoever may write to the store's
+// directory can write another snapshot. Nothing is encrypted; files have mode 0600
+// and directories 0700, because they hold personal data. The caller keeps users
+// and other writers out while a backup or a restore runs.
 package backup

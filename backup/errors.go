@@ -5,51 +5,79 @@ import (
 	"strings"
 )
 
+// Errors of stores and targets, to be tested with [errors.Is].
 var (
-	// ErrDamaged says that a snapshot is not what was sealed: a byte changed,
-	// a file was cut short, is missing or was added. Nothing was restored.
+	// ErrDamaged means that a snapshot is not what was sealed: a byte changed,
+	// or a file was cut short, removed or added. Nothing was restored.
 	ErrDamaged = errors.New("the snapshot is damaged")
 
-	// ErrNotFound says that the store has no snapshot of that ID.
-	ErrNotFound = errors.New("no such snapshot")
+	// ErrNotFound means that the store has no snapshot with that ID.
+	ErrNotFound = errors.New("snapshot not found")
 
-	// ErrUnfit says that a whole snapshot cannot be used here: it is of
-	// another kind of target, of another database or folder, or in a format
-	// newer than this program's.
-	ErrUnfit = errors.New("the snapshot does not fit")
+	// ErrIncompatible means that a backup cannot be made or restored here: the
+	// snapshot is of another kind of target, of another database or directory,
+	// or in a newer format; or the server or this machine lacks something that
+	// is needed, such as a role, an extension or a program of the right version.
+	ErrIncompatible = errors.New("incompatible")
+
+	// ErrMismatch means that the restored data differs from the data that was
+	// backed up. The live data was not touched.
+	ErrMismatch = errors.New("the restored data differs from the backup")
+
+	// ErrBusy means that others use the target and did not leave, or that
+	// another program is backing it up or restoring it.
+	ErrBusy = errors.New("in use")
+
+	// ErrPermission means that the target's account lacks a permission.
+	ErrPermission = errors.New("permission denied")
+
+	// ErrNoSpace means that a volume has too little free space.
+	ErrNoSpace = errors.New("not enough space")
 )
 
-// Error is what the methods of Store return.
+// Error is what the methods of a [Store] return, and those of the targets.
 type Error struct {
-	Op   string // "take", "verify", "restore", "prove", "list", "get", "path", "prune", "tidy"
-	ID   string // of the snapshot, "" where it has none yet
-	File string // in the snapshot, where one is concerned
-	Err  error
+	Op      string // "take", "verify", "restore", "prove", "list", "get", "path", "prune", "tidy"
+	Subject string // ID of the snapshot, or what the target backs up; "" if there is none yet
+	Err     error
+	Next    string // what to do next; "" if that is not known
 }
 
 func (e *Error) Error() string {
-	var b strings.Builder
-	b.WriteString("backup: ")
-	b.WriteString(e.Op)
-	if e.ID != "" {
-		b.WriteString(" " + e.ID)
+	text := e.Err.Error()
+	if name := strings.TrimSpace(e.Op + " " + e.Subject); name != "" {
+		text = name + ": " + text
 	}
-	if e.File != "" {
-		b.WriteString(": " + e.File)
+	if e.Next != "" && next(e.Err) == "" { // an inner error has printed it
+		text += "; " + e.Next
 	}
-	return b.String() + ": " + e.Err.Error()
+	return text
 }
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// wrap gives err the operation and the snapshot, keeping the file that an
-// inner Error names.
+// next returns what an Error in the chain of err says to do next.
+func next(err error) string {
+	switch e, ok := errors.AsType[*Error](err); {
+	case !ok:
+		return ""
+	case e.Next != "":
+		return e.Next
+	default:
+		return next(e.Err)
+	}
+}
+
+// wrap names the operation and the snapshot that err is about.
 func wrap(op, id string, err error) error {
 	if err == nil {
 		return nil
 	}
-	if inner, ok := err.(*Error); ok { //nolint:errorlint // only our own, unwrapped
-		return &Error{Op: op, ID: id, File: inner.File, Err: inner.Err}
+	if e, ok := err.(*Error); ok && e.Op == "" { //nolint:errorlint // advise's, unwrapped
+		return &Error{Op: op, Subject: id, Err: e.Err, Next: e.Next}
 	}
-	return &Error{Op: op, ID: id, Err: err}
+	return &Error{Op: op, Subject: id, Err: err, Next: next(err)}
 }
+
+// advise returns err with what to do next, for wrap.
+func advise(err error, next string) error { return &Error{Err: err, Next: next} }

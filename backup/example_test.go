@@ -26,7 +26,7 @@ func Example() {
 
 	ctx := context.Background()
 	store := backup.Store{Dir: filepath.Join(dir, "backups")}
-	target := &files.Folder{Path: app}
+	target := &files.Directory{Path: app}
 	snap, err := store.Take(ctx, "before 7.13.100", target)
 	if err != nil {
 		fmt.Println(err)
@@ -66,7 +66,7 @@ func ExampleStore_Prune() {
 	var committed string
 	for i := range 8 { // two releases a month
 		clock = clock.AddDate(0, 0, 14)
-		snap, err := store.Take(ctx, fmt.Sprintf("before update %d", i+1), &files.Folder{Path: app})
+		snap, err := store.Take(ctx, fmt.Sprintf("before update %d", i+1), &files.Directory{Path: app})
 		if err != nil {
 			fmt.Println(err)
 			return
@@ -76,7 +76,7 @@ func ExampleStore_Prune() {
 		}
 	}
 
-	removed, err := store.Prune(ctx, backup.Keep{Newest: 5, Younger: 30 * 24 * time.Hour}, []string{committed})
+	removed, err := store.Prune(ctx, backup.Retention{Newest: 5, Younger: 30 * 24 * time.Hour}, []string{committed})
 	if err != nil {
 		fmt.Println(err)
 	}
@@ -101,7 +101,7 @@ func ExampleStore_Prove() {
 
 	ctx := context.Background()
 	store := backup.Store{Dir: filepath.Join(dir, "backups")}
-	target := &files.Folder{Path: app}
+	target := &files.Directory{Path: app}
 	snap, err := store.Take(ctx, "before 7.13.100", target)
 	if err != nil {
 		fmt.Println(err)

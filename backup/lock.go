@@ -8,38 +8,23 @@ import (
 	"github.com/aspupdate/aspupdate/internal/lock"
 )
 
-// The store's lock is the kernel's: it is free again when its holder dies.
-// Who makes or reads a snapshot holds it shared, who removes one alone.
+// lockFile is locked by everything that makes or reads snapshots, shared, and
+// by what removes them, exclusively.
 const lockFile = ".lock"
 
-// share keeps those away that remove, until release is called.
-func share(ctx context.Context, dir string) (release func(), err error) {
-	l, err := lock.Shared(ctx, filepath.Join(dir, lockFile))
-	if err != nil {
-		return nil, fmt.Errorf("locking the store: %w", err)
-	}
-	return func() { _ = l.Unlock() }, nil
+// lockShared waits until no snapshot is being removed.
+func lockShared(ctx context.Context, dir string) (unlock func(), err error) {
+	return locked(lock.Shared(ctx, filepath.Join(dir, lockFile)))
 }
 
-// reading is share for those who only read: a store that cannot be locked,
-// such as one on a read-only disk, can be restored from all the same.
-func (s *Store) reading(ctx context.Context) (release func(), err error) {
-	dir, err := s.dir()
-	if err != nil {
-		return nil, err
-	}
-	release, err = share(ctx, dir)
-	if err != nil && ctx.Err() == nil {
-		return func() {}, nil
-	}
-	return release, err
+// lockExclusive waits until no snapshot is being made or read.
+func lockExclusive(ctx context.Context, dir string) (unlock func(), err error) {
+	return locked(lock.Exclusive(ctx, filepath.Join(dir, lockFile)))
 }
 
-// alone waits until nobody makes or reads a snapshot.
-func alone(ctx context.Context, dir string) (release func(), err error) {
-	l, err := lock.Exclusive(ctx, filepath.Join(dir, lockFile))
+func locked(l *lock.Lock, err error) (unlock func(), _ error) {
 	if err != nil {
-		return nil, fmt.Errorf("locking the store: %w", err)
+		return nil, fmt.Errorf("cannot lock the store: %w", err)
 	}
 	return func() { _ = l.Unlock() }, nil
 }

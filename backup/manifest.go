@@ -17,21 +17,21 @@ import (
 	"time"
 )
 
-// A Snapshot is a sealed backup in a store, as its manifest tells it.
+// A Snapshot is a sealed backup in a store, as its manifest describes it.
 type Snapshot struct {
-	ID      string    `json:"id"`      // unique, sorts by age, also the name of its folder
+	ID      string    `json:"id"`      // unique, sorts by age, also the name of its directory
 	Name    string    `json:"name"`    // as given to Take
 	Started time.Time `json:"started"` // UTC
 	Sealed  time.Time `json:"sealed"`  // UTC
 	Meta    Meta      `json:"meta"`
 	Files   []File    `json:"files"` // sorted by path
 
-	// Proven is when a proof of it last went well, see Store.Prove; the zero
-	// time if none has. UTC, and no part of what is sealed.
+	// Proven is when [Store.Prove] last succeeded, in UTC; the zero time if it
+	// never did. It is not part of what is sealed.
 	Proven time.Time `json:"-"`
 }
 
-// Bytes is the size of all the snapshot's files.
+// Bytes returns the size of all files.
 func (s Snapshot) Bytes() int64 {
 	var n int64
 	for _, f := range s.Files {
@@ -42,20 +42,20 @@ func (s Snapshot) Bytes() int64 {
 
 // A File is one file of a snapshot.
 type File struct {
-	Path   string `json:"path"` // in the snapshot's data folder, slash-separated
+	Path   string `json:"path"` // in the snapshot's data directory, slash-separated
 	Bytes  int64  `json:"bytes"`
 	SHA256 string `json:"sha256"` // lower-case hex
 }
 
-// A snapshot's folder holds these three, later a proof, and nothing else. The seal has the form
-// that sha256sum -c reads, so that an operator can check it by hand.
+// A snapshot's directory holds these three, later a proof, and nothing else. The
+// seal has the form that sha256sum -c reads, so that an operator can check it.
 const (
-	dataFolder   = "data"
+	dataDir      = "data"
 	manifestFile = "manifest.json"
 	sealFile     = "manifest.sha256"
 
 	format      = 1        // of the manifest
-	maxManifest = 64 << 20 // bytes; a larger file is not ours
+	maxManifest = 64 << 20 // bytes
 )
 
 type manifest struct {
@@ -82,8 +82,8 @@ func hexSum(data []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// readManifest reads and checks the manifest of the snapshot in folder root,
-// which must be that of id.
+// readManifest reads and checks the manifest of the snapshot in root, whose ID
+// must be id.
 func readManifest(root *os.Root, id string) (Snapshot, error) {
 	body, err := readSmall(root, manifestFile)
 	if err != nil {
@@ -94,7 +94,7 @@ func readManifest(root *os.Root, id string) (Snapshot, error) {
 		return Snapshot{}, err
 	}
 	if !bytes.Equal(seal, sealOf(body)) {
-		return Snapshot{}, damaged(manifestFile, "its SHA-256 is not the one in %s", sealFile)
+		return Snapshot{}, damaged(manifestFile, "SHA-256 is not the one in %s", sealFile)
 	}
 	snap, err := decode(body, id)
 	if err == nil {
@@ -103,8 +103,8 @@ func readManifest(root *os.Root, id string) (Snapshot, error) {
 	return snap, err
 }
 
-// decode reads a manifest whose bytes are what was sealed. They can still be
-// of a newer program, or made up: the paths are checked all the same.
+// decode reads a manifest whose bytes are what was sealed. A newer program can
+// have written it, or a forger: paths are checked all the same.
 func decode(body []byte, id string) (Snapshot, error) {
 	var head struct {
 		Format int `json:"format"`
@@ -113,8 +113,8 @@ func decode(body []byte, id string) (Snapshot, error) {
 		return Snapshot{}, damaged(manifestFile, "%v", err)
 	}
 	if head.Format > format {
-		return Snapshot{}, &Error{File: manifestFile, Err: fmt.Errorf("%w: its format is %d and this program knows %d: use a newer program",
-			ErrUnfit, head.Format, format)}
+		return Snapshot{}, advise(fmt.Errorf("%s: %w: format %d, and this program reads format %d",
+			manifestFile, ErrIncompatible, head.Format, format), "use a newer program")
 	}
 	var m manifest
 	dec := json.NewDecoder(bytes.NewReader(body))
@@ -123,16 +123,16 @@ func decode(body []byte, id string) (Snapshot, error) {
 		return Snapshot{}, damaged(manifestFile, "%v", err)
 	}
 	if m.Format != format || m.ID != id {
-		return Snapshot{}, damaged(manifestFile, "it is that of %q, format %d", m.ID, m.Format)
+		return Snapshot{}, damaged(manifestFile, "of another snapshot, %q, or format, %d", m.ID, m.Format)
 	}
 	for i, f := range m.Files {
 		switch {
 		case !localPath(f.Path):
-			return Snapshot{}, damaged(manifestFile, "bad path %q", f.Path)
+			return Snapshot{}, damaged(manifestFile, "invalid path %q", f.Path)
 		case i > 0 && m.Files[i-1].Path >= f.Path:
 			return Snapshot{}, damaged(manifestFile, "path %q is out of order", f.Path)
 		case f.Bytes < 0 || !sumForm.MatchString(f.SHA256):
-			return Snapshot{}, damaged(manifestFile, "bad size or sum of %q", f.Path)
+			return Snapshot{}, damaged(manifestFile, "invalid size or sum of %q", f.Path)
 		}
 	}
 	return m.Snapshot, nil
@@ -143,34 +143,34 @@ func localPath(p string) bool {
 }
 
 func damaged(file, form string, args ...any) error {
-	return &Error{File: file, Err: fmt.Errorf("%w: %w", ErrDamaged, fmt.Errorf(form, args...))}
+	return fmt.Errorf("%s: %w: %w", file, ErrDamaged, fmt.Errorf(form, args...))
 }
 
 func readSmall(root *os.Root, name string) ([]byte, error) {
 	f, err := root.Open(name)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, damaged(name, "it is missing")
+		return nil, damaged(name, "missing")
 	}
 	if err != nil {
-		return nil, &Error{File: name, Err: err}
+		return nil, err
 	}
 	defer func() { _ = f.Close() }()
 	dropCache(f)
 	data, err := io.ReadAll(io.LimitReader(f, maxManifest+1))
 	if err != nil {
-		return nil, &Error{File: name, Err: err}
+		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	if len(data) > maxManifest {
-		return nil, damaged(name, "it is larger than any manifest")
+		return nil, damaged(name, "larger than any manifest")
 	}
 	return data, nil
 }
 
-// inventory lists the regular files below the data folder, sorted, and
-// refuses whatever is no file and no folder.
+// inventory lists the regular files below the data directory, sorted. Anything
+// else but directories is an error.
 func inventory(root *os.Root) ([]File, error) {
 	var files []File
-	err := fs.WalkDir(root.FS(), dataFolder, func(p string, d fs.DirEntry, err error) error {
+	err := fs.WalkDir(root.FS(), dataDir, func(p string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
@@ -178,13 +178,13 @@ func inventory(root *os.Root) ([]File, error) {
 			return nil
 		}
 		if !d.Type().IsRegular() {
-			return fmt.Errorf("%s is neither a file nor a folder", p)
+			return fmt.Errorf("%s is neither a file nor a directory", p)
 		}
 		fi, err := d.Info()
 		if err != nil {
 			return err
 		}
-		files = append(files, File{Path: strings.TrimPrefix(p, dataFolder+"/"), Bytes: fi.Size()})
+		files = append(files, File{Path: strings.TrimPrefix(p, dataDir+"/"), Bytes: fi.Size()})
 		return nil
 	})
 	slices.SortFunc(files, func(a, b File) int { return strings.Compare(a.Path, b.Path) })

@@ -14,7 +14,7 @@ const someID = "20260112-070000.123456-01234567"
 
 func TestNewerFormatIsRefused(t *testing.T) {
 	_, err := decode([]byte(`{"format": 2, "new": "field"}`), someID)
-	require.ErrorIs(t, err, ErrUnfit)
+	require.ErrorIs(t, err, ErrIncompatible)
 	require.ErrorContains(t, err, "use a newer program")
 }
 

@@ -52,7 +52,7 @@ func cutJob(job, dir string) error {
 	case "take":
 		_, err = s.Take(ctx, "x", newMemory())
 	case "prune":
-		_, err = s.Prune(ctx, backup.Keep{Newest: 1}, []string{})
+		_, err = s.Prune(ctx, backup.Retention{Newest: 1}, []string{})
 	case "prove":
 		var snaps []backup.Snapshot
 		if snaps, err = s.List(); err == nil {

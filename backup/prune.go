@@ -11,130 +11,102 @@ import (
 	"time"
 
 	"github.com/aspupdate/aspupdate/internal/durable"
+	"github.com/aspupdate/aspupdate/internal/progress"
 )
 
-// Keep says which snapshots of each target stay; whatever one of the two
-// rules keeps stays. At least one rule has to be given.
-type Keep struct {
-	Newest  int           // this many of the newest
+// A Retention says which snapshots of each target to keep: those that either
+// rule keeps. The zero Retention keeps all.
+type Retention struct {
+	Newest  int           // this many of the newest; at least one stays in any case
 	Younger time.Duration // those sealed less than this long ago
 }
 
-func (k Keep) check() error {
-	switch {
-	case k.Newest < 0 || k.Younger < 0:
-		return errors.New("what to keep is negative")
-	case k == Keep{}:
-		return errors.New("nothing says what to keep: set Newest or Younger")
-	}
-	return nil
+// keeps reports whether the n-th newest snapshot of a target stays, n from 0.
+func (r Retention) keeps(n int, age time.Duration) bool {
+	return r == Retention{} || n < max(1, r.Newest) || age < r.Younger
 }
 
-// Prune removes the snapshots that neither keep nor inUse holds, and returns
-// what it removed, oldest first.
+// Prune removes the snapshots that are neither kept nor in use, and returns
+// those that it removed, oldest first.
 //
-// InUse are the IDs that an update still needs for its way back: of one that
-// is pending, and of the last one that was committed (R9, R15). Nil is refused,
-// because it is what a caller has who did not ask; an empty slice says that
-// there are none. An ID that the store does not have is refused as well.
+// InUse are the IDs that an update still needs for a rollback: of a pending
+// update, and of the last one that was committed (R9, R15). A nil inUse is refused,
+// because it usually means that the caller did not ask; pass an empty slice
+// if there are none. An ID that the store does not have is refused as well.
 //
-// The newest snapshot of each target always stays, and nothing older is
-// removed before every byte of it was read back in this very call: where it is
-// damaged, nothing at all is removed and the error wraps [ErrDamaged].
-// Which snapshots are of one target is told by Meta.Target.
+// The newest snapshot of each target always stays, and nothing older is removed
+// before every byte of it was read back in this call: if it is damaged, nothing
+// at all is removed and the error wraps [ErrDamaged]. Snapshots with the same
+// Meta.Target are of one target.
 //
 // A snapshot whose manifest cannot be read stays and is named in the error, as
-// List does; where it may be the newest of a target that something is to be
-// removed of, nothing is removed. Removing is renaming to a hidden name and
-// then deleting: a crash leaves whole snapshots, and what the next Take, Tidy
-// or Prune deletes.
+// by List; if it may be the newest of a target that snapshots would be removed
+// of, nothing is removed. A snapshot is first renamed to a hidden name and then
+// deleted: a crash leaves whole snapshots, and hidden ones that the next Take,
+// Tidy or Prune deletes.
 //
-// Prune waits for those who are making, verifying, proving or restoring a
-// snapshot.
-func (s *Store) Prune(ctx context.Context, keep Keep, inUse []string) ([]Snapshot, error) {
-	dir, err := s.checkPrune(keep, inUse)
+// Prune waits while snapshots are made, verified, proven or restored.
+func (s *Store) Prune(ctx context.Context, keep Retention, inUse []string) ([]Snapshot, error) {
+	p, err := s.choose(keep, inUse)
 	if err != nil {
 		return nil, err
 	}
 	if err := s.tidy(ctx); err != nil {
 		return nil, wrap("prune", "", err)
 	}
-	p, err := s.choose(keep, inUse)
-	if err != nil {
-		return nil, err
-	}
-	if len(p.goes) == 0 {
+	if len(p.remove) == 0 {
 		return nil, p.unread
 	}
 	for _, id := range p.newest {
 		if err := s.Verify(ctx, id); err != nil {
-			return nil, wrap("prune", id, fmt.Errorf("the newest of its target cannot be relied on, so the older ones stay: %w", err))
+			return nil, wrap("prune", id, fmt.Errorf("the newest snapshot of its target failed verification, so the older ones stay: %w", err))
 		}
 	}
-	removed, err := s.hide(ctx, dir, p)
-	for _, snap := range removed {
-		if err == nil {
-			err = ctx.Err() // what is hidden goes the next time
-		}
-		if err == nil {
-			err = wrap("prune", snap.ID, os.RemoveAll(filepath.Join(dir, gonePrefix+snap.ID)))
-		}
-	}
-	if len(removed) > 0 && err == nil {
-		err = wrap("prune", "", durable.SyncDir(dir))
+	removed, err := s.hide(ctx, p)
+	if err == nil && len(removed) > 0 {
+		err = s.delete(ctx, removed)
 	}
 	return removed, errors.Join(err, p.unread)
 }
 
-// Prunable returns what [Store.Prune] would remove now, in the same order, and
-// the errors by which it would refuse, but for one: no byte of the newest
-// snapshots is read back. It writes nothing and waits for nobody.
-func (s *Store) Prunable(keep Keep, inUse []string) ([]Snapshot, error) {
-	if _, err := s.checkPrune(keep, inUse); err != nil {
-		return nil, err
-	}
+// Prunable returns what [Store.Prune] would remove now, in the same order. The
+// errors are those of Prune, but it does not read the newest snapshots back, and
+// neither writes nor waits.
+func (s *Store) Prunable(keep Retention, inUse []string) ([]Snapshot, error) {
 	p, err := s.choose(keep, inUse)
 	if err != nil {
 		return nil, err
 	}
-	return p.goes, p.unread
+	return p.remove, p.unread
 }
 
-// checkPrune refuses what cannot be meant, and returns the store's folder.
-func (s *Store) checkPrune(keep Keep, inUse []string) (dir string, err error) {
-	if err := keep.check(); err != nil {
-		return "", wrap("prune", "", err)
-	}
-	if inUse == nil {
-		return "", wrap("prune", "", errors.New("nothing says which snapshots an update still needs: give their IDs, or an empty slice for none"))
-	}
-	dir, err = s.dir()
-	return dir, wrap("prune", "", err)
-}
-
-// hide takes their names from the snapshots that go: from then on they are none.
-func (s *Store) hide(ctx context.Context, dir string, p pruning) (hidden []Snapshot, err error) {
-	release, err := alone(ctx, dir)
+// hide renames the snapshots that are removed: from then on they are none.
+func (s *Store) hide(ctx context.Context, p pruning) (hidden []Snapshot, err error) {
+	dir, err := s.dir()
 	if err != nil {
 		return nil, wrap("prune", "", err)
 	}
-	defer release()
+	unlock, err := lockExclusive(ctx, dir)
+	if err != nil {
+		return nil, wrap("prune", "", err)
+	}
+	defer unlock()
 	for _, id := range p.newest { // another program may have pruned meanwhile
 		if _, err := s.get(id); err != nil {
 			return nil, wrap("prune", id, err)
 		}
 	}
-	// The newest may be that of a Take which was killed before its name was
-	// safe: an older one must not go first.
+	// The newest may be of a Take that was killed before its name was durable:
+	// an older one must not go first.
 	if err := durable.SyncDir(dir); err != nil {
 		return nil, wrap("prune", "", err)
 	}
-	for _, snap := range p.goes {
+	for _, snap := range p.remove {
 		if _, err := s.get(snap.ID); errors.Is(err, ErrNotFound) {
 			continue
 		}
-		s.tell(StageRemove, snap)
-		if err := durable.Publish(filepath.Join(dir, snap.ID), filepath.Join(dir, gonePrefix+snap.ID)); err != nil {
+		s.observe(EventRemove, snap, progress.Point{})
+		if err := durable.Publish(filepath.Join(dir, snap.ID), filepath.Join(dir, removingPrefix+snap.ID)); err != nil {
 			return hidden, wrap("prune", snap.ID, err)
 		}
 		hidden = append(hidden, snap)
@@ -142,65 +114,94 @@ func (s *Store) hide(ctx context.Context, dir string, p pruning) (hidden []Snaps
 	return hidden, nil
 }
 
+// delete deletes hidden snapshots. What is left when ctx ends is deleted next time.
+func (s *Store) delete(ctx context.Context, hidden []Snapshot) error {
+	dir, err := s.dir()
+	if err != nil {
+		return err
+	}
+	for _, snap := range hidden {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := os.RemoveAll(filepath.Join(dir, removingPrefix+snap.ID)); err != nil {
+			return wrap("prune", snap.ID, err)
+		}
+	}
+	return wrap("prune", "", durable.SyncDir(dir))
+}
+
 // A pruning is what Prune is going to do.
 type pruning struct {
-	goes   []Snapshot // oldest first
-	newest []string   // of each target that something is removed of
+	remove []Snapshot // oldest first
+	newest []string   // of each target that snapshots are removed of
 	unread error      // names the snapshots whose manifest cannot be read
 }
 
-// targetKey tells which snapshots are of one target. One that does not name
-// what it backs up has the name given to Take instead: two databases of one
-// kind are never taken for one.
-type targetKey struct{ kind, target, name string }
-
-func keyOf(s Snapshot) targetKey {
-	if s.Meta.Target != "" {
-		return targetKey{kind: s.Meta.Kind, target: s.Meta.Target}
+func (s *Store) choose(keep Retention, inUse []string) (p pruning, err error) {
+	switch {
+	case keep.Newest < 0 || keep.Younger < 0:
+		return p, wrap("prune", "", errors.New("the retention is negative"))
+	case inUse == nil:
+		return p, wrap("prune", "", advise(errors.New("the snapshots that an update still needs were not given"), "pass their IDs, or an empty slice if there are none"))
 	}
-	return targetKey{kind: s.Meta.Kind, name: s.Name}
-}
-
-func (s *Store) choose(keep Keep, inUse []string) (p pruning, err error) {
 	ids, err := s.ids()
 	if err != nil {
 		return p, wrap("prune", "", err)
 	}
 	for _, id := range inUse {
 		if !slices.Contains(ids, id) {
-			return p, wrap("prune", id, fmt.Errorf("%w, and yet it is said to be in use: nothing is removed", ErrNotFound))
+			return p, wrap("prune", id, fmt.Errorf("%w, but is said to be in use: nothing is removed", ErrNotFound))
 		}
 	}
-	unread := ""
-	targets := map[targetKey][]Snapshot{}
-	for _, id := range ids {
-		snap, err := s.get(id)
-		switch {
-		case errors.Is(err, ErrNotFound): // removed since
-		case err != nil:
-			unread, p.unread = id, errors.Join(p.unread, wrap("prune", id, err))
-		default:
-			targets[keyOf(snap)] = append(targets[keyOf(snap)], snap)
-		}
-	}
+	targets, newestUnread, unread := s.byTarget(ids)
+	p.unread = unread
 	now := s.now()
-	for _, snaps := range targets {
-		newest := snaps[len(snaps)-1].ID
-		n := len(p.goes)
-		for _, snap := range snaps[:max(0, len(snaps)-max(1, keep.Newest))] {
-			if now.Sub(snap.Sealed) >= keep.Younger && !slices.Contains(inUse, snap.ID) {
-				p.goes = append(p.goes, snap)
+	for _, snaps := range targets { // newest first
+		n := len(p.remove)
+		for i, snap := range snaps {
+			if !keep.keeps(i, now.Sub(snap.Sealed)) && !slices.Contains(inUse, snap.ID) {
+				p.remove = append(p.remove, snap)
 			}
 		}
-		if len(p.goes) == n {
+		if len(p.remove) == n {
 			continue
 		}
-		if unread > newest {
-			return p, errors.Join(errors.New("backup: prune: what cannot be read may be the newest of its target: nothing is removed; move it out of the store"), p.unread)
+		if newestUnread > snaps[0].ID {
+			err := advise(errors.New("an unreadable snapshot may be the newest of its target: nothing is removed"), "move it out of the store")
+			return pruning{}, errors.Join(wrap("prune", newestUnread, err), unread)
 		}
-		p.newest = append(p.newest, newest)
+		p.newest = append(p.newest, snaps[0].ID)
 	}
-	slices.SortFunc(p.goes, func(a, b Snapshot) int { return cmp.Compare(a.ID, b.ID) })
+	slices.SortFunc(p.remove, func(a, b Snapshot) int { return cmp.Compare(a.ID, b.ID) })
 	slices.Sort(p.newest)
 	return p, nil
+}
+
+// A target tells which snapshots are of one target. One that does not say what
+// it backs up has the name given to Take instead, so that two databases of one
+// kind are never taken for one.
+type target struct{ kind, target, name string }
+
+// byTarget returns the snapshots of each target, newest first, and those whose
+// manifest cannot be read.
+func (s *Store) byTarget(ids []string) (targets map[target][]Snapshot, newestUnread string, unread error) {
+	targets = map[target][]Snapshot{}
+	for _, id := range slices.Backward(ids) {
+		snap, err := s.get(id)
+		switch {
+		case errors.Is(err, ErrNotFound): // removed meanwhile
+			continue
+		case err != nil:
+			newestUnread = max(newestUnread, id)
+			unread = errors.Join(unread, wrap("prune", id, err))
+			continue
+		}
+		of := target{kind: snap.Meta.Kind, target: snap.Meta.Target}
+		if of.target == "" {
+			of.name = snap.Name
+		}
+		targets[of] = append(targets[of], snap)
+	}
+	return targets, newestUnread, unread
 }

@@ -61,19 +61,19 @@ func TestR9PruneKeepsWhatItIsToldTo(t *testing.T) {
 	}
 	none := []string{}
 	for name, c := range map[string]struct {
-		keep  backup.Keep
+		keep  backup.Retention
 		inUse []string
 		say   string
 	}{
-		"nobody asked":       {backup.Keep{Newest: 1}, nil, "still needs"},
-		"nothing to keep":    {backup.Keep{}, none, "set Newest or Younger"},
-		"negative number":    {backup.Keep{Newest: -1}, none, "negative"},
-		"negative age":       {backup.Keep{Newest: 1, Younger: -1}, none, "negative"},
-		"no such snapshot":   {backup.Keep{Newest: 1}, []string{"20260112-040000.000000-01234567"}, "no such snapshot"},
-		"no ID":              {backup.Keep{Newest: 1}, []string{"../" + a[0]}, "no such snapshot"},
-		"everything stays":   {backup.Keep{Newest: 9}, none, ""},
-		"all young enough":   {backup.Keep{Younger: 7 * time.Hour}, none, ""},
-		"the rest is in use": {backup.Keep{Newest: 1}, append(slices.Clone(a[:4]), b[0]), ""},
+		"nobody asked":       {backup.Retention{Newest: 1}, nil, "still needs were not given"},
+		"negative number":    {backup.Retention{Newest: -1}, none, "negative"},
+		"negative age":       {backup.Retention{Newest: 1, Younger: -1}, none, "negative"},
+		"snapshot not found": {backup.Retention{Newest: 1}, []string{"20260112-040000.000000-01234567"}, "snapshot not found"},
+		"no ID":              {backup.Retention{Newest: 1}, []string{"../" + a[0]}, "snapshot not found"},
+		"no rule":            {backup.Retention{}, none, ""},
+		"everything stays":   {backup.Retention{Newest: 9}, none, ""},
+		"all young enough":   {backup.Retention{Younger: 7 * time.Hour}, none, ""},
+		"the rest is in use": {backup.Retention{Newest: 1}, append(slices.Clone(a[:4]), b[0]), ""},
 	} {
 		removed, err := s.Prune(t.Context(), c.keep, c.inUse)
 		would, dry := s.Prunable(c.keep, c.inUse)
@@ -90,31 +90,31 @@ func TestR9PruneKeepsWhatItIsToldTo(t *testing.T) {
 
 	var events []string
 	s.Observe = func(e backup.Event) {
-		if e.Stage != backup.StageVerify {
-			events = append(events, string(e.Stage)+" "+e.ID)
+		if e.Kind != backup.EventVerify {
+			events = append(events, string(e.Kind)+" "+e.Snapshot)
 		}
 	}
-	would, err := s.Prunable(backup.Keep{Newest: 2}, a[1:2])
+	would, err := s.Prunable(backup.Retention{Newest: 2}, a[1:2])
 	require.NoError(t, err)
 	require.Equal(t, []string{a[0], a[2]}, names(would), "oldest first")
 	require.Equal(t, s.ids, left(t, s.Store), "nothing is written")
-	removed, err := s.Prune(t.Context(), backup.Keep{Newest: 2}, a[1:2])
+	removed, err := s.Prune(t.Context(), backup.Retention{Newest: 2}, a[1:2])
 	require.NoError(t, err)
 	require.Equal(t, []string{a[0], a[2]}, names(removed), "oldest first")
 	require.Equal(t, []string{"remove " + a[0], "remove " + a[2]}, events)
 	require.Equal(t, []string{a[1], a[3], a[4], b[0], b[1]}, left(t, s.Store))
 
 	s.at = s.at.Add(1000 * time.Hour)
-	removed, err = s.Prune(t.Context(), backup.Keep{Younger: time.Hour}, none)
+	removed, err = s.Prune(t.Context(), backup.Retention{Younger: time.Hour}, none)
 	require.NoError(t, err)
 	require.Equal(t, []string{a[1], a[3], b[0]}, names(removed))
 	require.Equal(t, []string{a[4], b[1]}, left(t, s.Store), "the newest of each stays, however old")
 
 	empty := newStore(t)
-	removed, err = empty.Prune(t.Context(), backup.Keep{Newest: 1}, none)
+	removed, err = empty.Prune(t.Context(), backup.Retention{Newest: 1}, none)
 	require.NoError(t, err)
 	require.Empty(t, removed)
-	would, err = empty.Prunable(backup.Keep{Newest: 1}, none)
+	would, err = empty.Prunable(backup.Retention{Newest: 1}, none)
 	require.NoError(t, err)
 	require.Empty(t, would)
 	require.NoDirExists(t, empty.Dir)
@@ -125,7 +125,7 @@ func TestR9PruneOnlyAfterANewerOneIsVerified(t *testing.T) {
 	for range 3 {
 		s.take(t, "a")
 	}
-	keep, none := backup.Keep{Newest: 1}, []string{}
+	keep, none := backup.Retention{Newest: 1}, []string{}
 	s.spoil(t, s.ids[2], "data/a")
 	removed, err := s.Prune(t.Context(), keep, none)
 	require.ErrorIs(t, err, backup.ErrDamaged)
@@ -159,7 +159,7 @@ func TestPruneNeverTakesTwoTargetsForOne(t *testing.T) {
 		_, err := s.Take(t.Context(), name, newMemory())
 		require.NoError(t, err)
 	}
-	removed, err := s.Prune(t.Context(), backup.Keep{Newest: 1}, []string{})
+	removed, err := s.Prune(t.Context(), backup.Retention{Newest: 1}, []string{})
 	require.NoError(t, err)
 	require.Empty(t, removed)
 }
@@ -173,11 +173,11 @@ func TestPruneCutShort(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	s.Observe = func(e backup.Event) {
-		if e.Stage == backup.StageRemove {
+		if e.Kind == backup.EventRemove {
 			cancel()
 		}
 	}
-	removed, err := s.Prune(ctx, backup.Keep{Newest: 2}, []string{})
+	removed, err := s.Prune(ctx, backup.Retention{Newest: 2}, []string{})
 	require.ErrorIs(t, err, context.Canceled)
 	require.Equal(t, s.ids[:2], names(removed))
 	s.Observe = nil
@@ -190,7 +190,7 @@ func TestPruneCutShort(t *testing.T) {
 		_, err = s.Get(id)
 		require.ErrorIs(t, err, backup.ErrNotFound)
 	}
-	removed, err = s.Prune(t.Context(), backup.Keep{Newest: 2}, []string{})
+	removed, err = s.Prune(t.Context(), backup.Retention{Newest: 2}, []string{})
 	require.NoError(t, err)
 	require.Empty(t, removed)
 	require.Equal(t, s.ids[2:], left(t, s.Store))
@@ -204,11 +204,11 @@ func TestPruneWaitsForWhoeverReads(t *testing.T) {
 	require.NoError(t, reader.RLock())
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
-	_, err := s.Prune(ctx, backup.Keep{Newest: 1}, []string{})
+	_, err := s.Prune(ctx, backup.Retention{Newest: 1}, []string{})
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 	require.Equal(t, s.ids, left(t, s.Store))
 	require.NoError(t, reader.Close())
-	_, err = s.Prune(t.Context(), backup.Keep{Newest: 1}, []string{})
+	_, err = s.Prune(t.Context(), backup.Retention{Newest: 1}, []string{})
 	require.NoError(t, err)
 	require.Equal(t, s.ids[1:], left(t, s.Store))
 }
@@ -233,7 +233,7 @@ func TestR9LawsOfPruning(t *testing.T) {
 			}
 		}
 		s.at = s.at.Add(time.Duration(rapid.IntRange(-20, 200).Draw(t, "later")) * time.Hour)
-		keep := backup.Keep{Newest: rapid.IntRange(0, 4).Draw(t, "newest"), Younger: time.Duration(rapid.IntRange(0, 150).Draw(t, "younger")) * time.Hour}
+		keep := backup.Retention{Newest: rapid.IntRange(0, 4).Draw(t, "newest"), Younger: time.Duration(rapid.IntRange(0, 150).Draw(t, "younger")) * time.Hour}
 		inUse := rapid.SliceOfN(rapid.SampledFrom(append([]string{"20260112-040000.000000-01234567"}, s.ids...)), 0, 3).Draw(t, "in use")
 		if inUse == nil {
 			inUse = []string{}
@@ -271,12 +271,12 @@ func TestR9LawsOfPruning(t *testing.T) {
 			for target := range map[string]bool{"a": true, "b": true} {
 				same := slices.DeleteFunc(slices.Clone(before), func(id string) bool { return of[id] != target })
 				for i, id := range same {
-					may := len(same)-i > max(1, keep.Newest) && s.at.Sub(sealed[id]) >= keep.Younger && !slices.Contains(inUse, id)
+					may := keep != (backup.Retention{}) && len(same)-i > max(1, keep.Newest) && s.at.Sub(sealed[id]) >= keep.Younger && !slices.Contains(inUse, id)
 					require.Equal(t, may, slices.Contains(gone, id))
 				}
 			}
 		}
-		if keep == (backup.Keep{}) || slices.Contains(inUse, "20260112-040000.000000-01234567") {
+		if slices.Contains(inUse, "20260112-040000.000000-01234567") {
 			require.Error(t, err)
 		} else if len(spoiled) == 0 {
 			require.NoError(t, err)

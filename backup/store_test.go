@@ -97,13 +97,13 @@ func left(t *testing.T, s *backup.Store) []string {
 
 func TestR9SnapshotIsSealedVerifiedAndPrivate(t *testing.T) {
 	s, m := newStore(t), newMemory()
-	var stages []backup.Stage
-	s.Observe = func(e backup.Event) { stages = append(stages, e.Stage) }
+	var stages []backup.EventKind
+	s.Observe = func(e backup.Event) { stages = append(stages, e.Kind) }
 	at := time.Date(2026, 1, 12, 10, 0, 0, 123456789, time.FixedZone("MSK", 3*3600))
 	s.Now = func() time.Time { return at }
 	snap, err := s.Take(t.Context(), "до 7.13.100", m)
 	require.NoError(t, err)
-	require.Equal(t, []backup.Stage{backup.StageBackup, backup.StageSeal, backup.StageVerify, backup.StageSealed}, stages)
+	require.Equal(t, []backup.EventKind{backup.EventBackup, backup.EventSeal, backup.EventVerify, backup.EventSealed}, stages)
 	require.Regexp(t, `^20260112-070000\.123456-[0-9a-f]{8}$`, snap.ID, "UTC")
 	require.Len(t, snap.Files, 3)
 	require.Equal(t, int64(5+1800), snap.Bytes())
@@ -147,7 +147,7 @@ func TestEveryDamageIsCaught(t *testing.T) {
 		require.ErrorIs(t, err, backup.ErrDamaged, what)
 		var e *backup.Error
 		require.ErrorAs(t, err, &e)
-		require.Equal(t, snap.ID, e.ID)
+		require.Equal(t, snap.ID, e.Subject)
 	}
 	require.NoError(t, filepath.WalkDir(root, func(p string, d fs.DirEntry, err error) error {
 		require.NoError(t, err)
@@ -210,9 +210,9 @@ func TestFailedBackupLeavesNoSnapshot(t *testing.T) {
 		"sum of no file":  {&memory{live: map[string]string{"a": "x"}, sums: map[string]string{"b": strings.Repeat("0", 64)}}, "did not write"},
 		"not what was meant": {&memory{live: map[string]string{"a": "x"}, sums: map[string]string{"a": strings.Repeat("0", 64)}},
 			"damaged"},
-		"a sum that is none": {&memory{live: map[string]string{"a": "x"}, sums: map[string]string{"a": "zero"}}, "bad size or sum"},
+		"a sum that is none": {&memory{live: map[string]string{"a": "x"}, sums: map[string]string{"a": "zero"}}, "invalid size or sum"},
 		"a link": {&memory{live: map[string]string{"a": "x"}, hook: func(dir string) { _ = os.Symlink("/etc/passwd", filepath.Join(dir, "l")) }},
-			"neither a file nor a folder"},
+			"neither a file nor a directory"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if name == "a link" && runtime.GOOS == "windows" {
@@ -330,24 +330,24 @@ func TestProgressIsTold(t *testing.T) {
 	m.live["big"] = strings.Repeat("x", 3<<20)
 	at := time.Date(2026, 1, 12, 4, 0, 0, 0, time.UTC)
 	s.Now = func() time.Time { at = at.Add(2 * time.Second); return at }
-	done := map[backup.Stage]int64{}
+	done := map[backup.EventKind]int64{}
 	var left []time.Duration
 	s.Observe = func(e backup.Event) {
 		switch {
-		case e.Stage == backup.StageBackup:
+		case e.Kind == backup.EventBackup:
 			left = append(left, e.Left)
 		case e.Done > 0:
-			require.Greater(t, e.Done, done[e.Stage])
+			require.Greater(t, e.Done, done[e.Kind])
 			require.LessOrEqual(t, e.Done, e.Total)
 			require.Equal(t, e.Bytes, e.Total)
 			require.Positive(t, e.Rate)
 			require.Equal(t, e.Done < e.Total, e.Left > 0)
-			done[e.Stage] = e.Done
+			done[e.Kind] = e.Done
 		}
 	}
 	snap, err := s.Take(t.Context(), "x", m)
 	require.NoError(t, err)
-	require.Equal(t, map[backup.Stage]int64{backup.StageSeal: snap.Bytes(), backup.StageVerify: snap.Bytes()}, done)
+	require.Equal(t, map[backup.EventKind]int64{backup.EventSeal: snap.Bytes(), backup.EventVerify: snap.Bytes()}, done)
 	clear(done)
 	_, err = s.Take(t.Context(), "another", m)
 	require.NoError(t, err)

@@ -4,21 +4,23 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"time"
 
 	"github.com/aspupdate/aspupdate/internal/durable"
+	"github.com/aspupdate/aspupdate/internal/progress"
 )
 
-// Take backs up t and returns the sealed and verified snapshot (R9). Name
-// is for people: any text of one line.
+// Take backs up t and returns the sealed and verified snapshot (R9). The name is
+// for people: one line of any text.
 //
-// Everything happens under a temporary name: the target writes, every file
-// is synced, the manifest is written, and every byte is read back and hashed.
-// The rename that gives the snapshot its name comes last, so that a failure,
-// a full disk, an end of ctx or of the process leave no snapshot at all.
+// Everything happens under a temporary name: the target writes, every file is
+// synced, the manifest is written, and every byte is read back and hashed. The
+// rename that gives the snapshot its name comes last: if anything fails, ctx
+// ends, or the process is killed, there is no snapshot.
 func (s *Store) Take(ctx context.Context, name string, t Target) (Snapshot, error) {
 	snap, err := s.take(ctx, name, t)
 	if err != nil {
@@ -41,11 +43,11 @@ func (s *Store) take(ctx context.Context, name string, t Target) (snap Snapshot,
 	if err := s.tidy(ctx); err != nil {
 		return snap, err
 	}
-	release, err := share(ctx, dir)
+	unlock, err := lockShared(ctx, dir)
 	if err != nil {
 		return snap, err
 	}
-	defer release()
+	defer unlock()
 
 	ids, err := s.ids()
 	if err != nil {
@@ -61,8 +63,8 @@ func (s *Store) take(ctx context.Context, name string, t Target) (snap Snapshot,
 		return snap, err
 	}
 	snap = Snapshot{ID: id, Name: name, Started: started}
-	temp := filepath.Join(dir, tempPrefix+id)
-	if err := os.MkdirAll(filepath.Join(temp, dataFolder), 0o700); err != nil {
+	temp := filepath.Join(dir, takingPrefix+id)
+	if err := os.MkdirAll(filepath.Join(temp, dataDir), 0o700); err != nil {
 		return snap, err
 	}
 	defer func() {
@@ -71,10 +73,8 @@ func (s *Store) take(ctx context.Context, name string, t Target) (snap Snapshot,
 		}
 	}()
 
-	if s.Observe != nil {
-		s.Observe(Event{Stage: StageBackup, ID: id, Name: name, Left: s.lastTook(ids, name), At: s.now()})
-	}
-	if snap.Meta, err = t.Backup(ctx, filepath.Join(temp, dataFolder)); err != nil {
+	s.observe(EventBackup, snap, progress.Point{Left: s.lastTook(ids, name)})
+	if snap.Meta, err = t.Backup(ctx, filepath.Join(temp, dataDir)); err != nil {
 		return snap, err
 	}
 	if err := s.seal(ctx, temp, &snap); err != nil {
@@ -83,20 +83,20 @@ func (s *Store) take(ctx context.Context, name string, t Target) (snap Snapshot,
 	if err := durable.Publish(temp, filepath.Join(dir, id)); err != nil {
 		return snap, err
 	}
-	s.tell(StageSealed, snap)
+	s.observe(EventSealed, snap, progress.Point{})
 	return snap, nil
 }
 
-// seal hashes and syncs what the target wrote in temp, writes the manifest
-// and reads everything back.
+// seal hashes and syncs what the target wrote in temp, writes the manifest and
+// reads everything back.
 func (s *Store) seal(ctx context.Context, temp string, snap *Snapshot) error {
 	root, err := os.OpenRoot(temp)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = root.Close() }() // Windows renames no folder that is open
+	defer func() { _ = root.Close() }() // Windows renames no directory that is open
 	if snap.Meta.Kind == "" {
-		return errors.New("the target did not name its kind")
+		return errors.New("the target did not set Meta.Kind")
 	}
 	if err := restrict(root); err != nil {
 		return err
@@ -107,26 +107,9 @@ func (s *Store) seal(ctx context.Context, temp string, snap *Snapshot) error {
 	if len(snap.Files) == 0 {
 		return errors.New("the target wrote nothing")
 	}
-	s.tell(StageSeal, *snap)
-	sums := snap.Meta.Sums
-	snap.Meta.Sums = nil
-	known := 0
-	meter := s.meter(StageSeal, *snap, unknownBytes(*snap, sums))
-	for i := range snap.Files {
-		f := &snap.Files[i]
-		if !localPath(f.Path) {
-			return fmt.Errorf("the target wrote a file with a bad name, %q", f.Path)
-		}
-		sum, ok := sums[f.Path]
-		if ok {
-			known++
-		} else if sum, _, err = hashFile(ctx, root, f.Path, meter); err != nil {
-			return err
-		}
-		f.SHA256 = sum
-	}
-	if known != len(sums) {
-		return errors.New("the target gave sums of files that it did not write")
+	s.observe(EventSeal, *snap, progress.Point{})
+	if err := s.sum(ctx, root, snap); err != nil {
+		return err
 	}
 	if err := durable.SyncTree(temp); err != nil {
 		return err
@@ -142,23 +125,63 @@ func (s *Store) seal(ctx context.Context, temp string, snap *Snapshot) error {
 	if err := durable.WriteFile(filepath.Join(temp, sealFile), seal, 0o600); err != nil {
 		return err
 	}
-	_, err = s.verify(ctx, root, snap.ID)
+	_, err = s.readBack(ctx, root, snap.ID)
 	return err
 }
 
-// unknownBytes is the size of the files that the target gave no sum of.
-func unknownBytes(snap Snapshot, sums map[string]string) (n int64) {
-	for _, f := range snap.Files {
-		if _, ok := sums[f.Path]; !ok {
-			n += f.Bytes
+// sum sets the sums of the files. Those that the target computed are taken from
+// it, and the other files are hashed.
+func (s *Store) sum(ctx context.Context, root *os.Root, snap *Snapshot) error {
+	sums := snap.Meta.Sums
+	snap.Meta.Sums = nil
+	var unknown int64
+	known := 0
+	for i, f := range snap.Files {
+		if !localPath(f.Path) {
+			return fmt.Errorf("the target wrote a file with an invalid name, %q", f.Path)
+		}
+		if sum, ok := sums[f.Path]; ok {
+			snap.Files[i].SHA256 = sum
+			known++
+		} else {
+			unknown += f.Bytes
 		}
 	}
-	return n
+	if known != len(sums) {
+		return errors.New("the target returned sums of files that it did not write")
+	}
+	meter := s.meter(EventSeal, *snap, unknown)
+	for i, f := range snap.Files {
+		if _, ok := sums[f.Path]; ok {
+			continue
+		}
+		sum, _, err := hashFile(ctx, root, f.Path, meter)
+		if err != nil {
+			return err
+		}
+		snap.Files[i].SHA256 = sum
+	}
+	return nil
 }
 
-// Took returns how long [Store.Take] took the last time under this name, all that
-// it reads back included; 0 where it has not been taken yet. It is what a plan
-// of a next time can go by (R11).
+// restrict takes the permissions of other accounts from what the target wrote.
+func restrict(root *os.Root) error {
+	return fs.WalkDir(root.FS(), ".", func(p string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir():
+			return root.Chmod(p, 0o700)
+		case d.Type().IsRegular():
+			return root.Chmod(p, 0o600)
+		}
+		return fmt.Errorf("%s is neither a file nor a directory", p)
+	})
+}
+
+// Took returns how long [Store.Take] took the last time under this name, with
+// reading back; 0 if there is no such snapshot. A plan can use it as the estimate
+// of the next time (R11).
 func (s *Store) Took(name string) (time.Duration, error) {
 	ids, err := s.ids()
 	if err != nil {
@@ -167,8 +190,6 @@ func (s *Store) Took(name string) (time.Duration, error) {
 	return s.lastTook(ids, name), nil
 }
 
-// lastTook returns how long the newest snapshot of that name took, 0 if there
-// is none.
 func (s *Store) lastTook(ids []string, name string) time.Duration {
 	for _, id := range slices.Backward(ids) {
 		if snap, err := s.get(id); err == nil && snap.Name == name {

@@ -3,88 +3,106 @@ package backup
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 )
 
-// A Target is something that can be backed up and restored: a database, a
-// folder. The Store names, hashes and seals what it writes.
+// A Target can be backed up and restored. It writes files into a directory,
+// which the Store names, hashes and seals.
 //
-// A Target is used by one call at a time, and its users are kept out by the
-// caller (the fence): what they enter after Backup is lost by Restore. Both
-// methods first put in order what an earlier call left unfinished when it
-// was killed, so that the live data is the old or the new.
+// A Target is used by one call at a time, and the caller keeps users out (the
+// fence): what they enter after Backup is lost by Restore. Both methods first
+// finish or undo what a killed call left, so that the live data is the old or
+// the new.
 type Target interface {
-	// Backup writes everything that Restore needs into dir, an empty folder
-	// on a local disk: regular files and folders only. The live data is not
-	// changed. When it fails, or ctx ends, what it wrote is thrown away.
+	// Backup writes everything that Restore needs into dir, an empty directory
+	// on a local disk: regular files and directories only. It does not change
+	// the live data. If it fails or ctx ends, the caller removes dir.
 	Backup(ctx context.Context, dir string) (Meta, error)
 
-	// Restore replaces the live data by that in dir, which holds what Backup
-	// wrote and is not written to. The new data is made beside the live data,
-	// compared with what m says, and put in its place last: on an error the
-	// live data is as it was. What was live is kept aside.
+	// Restore replaces the live data with that in dir, which Backup wrote and
+	// which it only reads. It makes the new data beside the live data, compares it
+	// with m, and puts it in place last: after an error the live data is as it
+	// was. What was live is kept aside.
 	Restore(ctx context.Context, dir string, m Meta) (Restored, error)
 }
 
 // Restored is a restore that has happened. Undo and Discard exclude each
-// other; each may be repeated after an error, and does nothing once done. When the process is gone,
-// what it kept aside is dropped by the target's Tidy.
+// other; each can be repeated after an error, and does nothing once done. If
+// the process dies first, the target's Tidy drops what was kept aside.
 type Restored interface {
-	// Undo puts back what was live before the restore, and drops what the
-	// restore had brought.
+	// Undo puts back what was live before, and drops what was restored.
 	Undo(ctx context.Context) error
-	// Discard drops what was live before the restore.
+	// Discard drops what was live before.
 	Discard(ctx context.Context) error
 }
 
-// Meta is what a Target tells about a backup, kept in the manifest.
+// Meta describes a backup. It is kept in the manifest.
 type Meta struct {
-	Kind   string            `json:"kind"`             // of the target: "folder", "sqlite", "postgres"
+	Kind   string            `json:"kind"`             // of the target: "directory", "sqlite", "postgres", "command"
 	Target string            `json:"target,omitempty"` // which one of its kind, the same each time: a path, a database of a server
 	Engine string            `json:"engine,omitempty"` // what holds the live data, with its version
-	Tools  map[string]string `json:"tools,omitempty"`  // the programs used, and their versions
-	Detail json.RawMessage   `json:"detail,omitempty"` // what the target itself needs for its restore
+	Tools  map[string]string `json:"tools,omitempty"`  // programs used, and their versions
+	Detail json.RawMessage   `json:"detail,omitempty"` // what the target needs for its restore, see Decode
 
-	// Sums are the SHA-256 (lower-case hex) of files in dir, by slash-separated
-	// path, as the target computed them while it wrote. The store hashes
-	// the files that are not named here. Reading back then proves that what was
-	// written is what was meant.
+	// Sums are SHA-256 sums (lower-case hex) of files in dir, by slash-separated
+	// path, which the target computed while it wrote them. The store hashes the
+	// files that are not listed. Reading a file back then proves that it holds
+	// what the target meant to write.
 	Sums map[string]string `json:"-"`
 }
 
-// Tidier is a Target that can leave things behind: copies kept for a quick
-// way back, what a restore kept aside, what a killed run left half made.
+// Decode unmarshals Detail into detail if the backup is of that kind of target.
+// The error wraps [ErrIncompatible].
+func (m Meta) Decode(kind string, detail any) error {
+	if m.Kind != kind {
+		return fmt.Errorf("%w: the snapshot is of kind %q and the target of kind %q", ErrIncompatible, m.Kind, kind)
+	}
+	if err := json.Unmarshal(m.Detail, detail); err != nil {
+		return fmt.Errorf("%w: cannot read the detail in the manifest: %w", ErrIncompatible, err)
+	}
+	return nil
+}
+
+// A Tidier is a Target that can leave things behind: copies for a quick
+// rollback, what a restore kept aside, what a killed call left half made.
 type Tidier interface {
-	// Tidy drops all of these, and nothing that it does not know for its own.
-	// It is called when an update has ended, committed or rolled back for good.
+	// Tidy drops all of these, and nothing that is not known to be its own. It is
+	// called when an update has ended, committed or rolled back for good.
 	Tidy(ctx context.Context) error
 }
 
-// A Need is room that a backup, the update after it, or the way back takes on
-// top of what is in use now.
-type Need struct {
-	Path  string // where, "" when the target cannot tell (a database server elsewhere)
-	Bytes int64  // an estimate from above
-	For   string // what for, one of the For constants or the target's own words
+// A Prover is a Target that can prove that a backup can be restored.
+type Prover interface {
+	// Prove restores what Backup wrote in dir to a place of its own, compares it
+	// with m, and removes it. It does not touch the live data, which may be in use.
+	Prove(ctx context.Context, dir string, m Meta) error
 }
 
-// What room is needed for. The one for ForSnapshot is where the store lies,
-// which a target does not know: [Store.Needs] fills in its Path.
+// A Need is space that a backup, the update after it, or a rollback needs in
+// addition to what is in use now.
+type Need struct {
+	Path  string // on which volume; "" if not known (a database server elsewhere)
+	Bytes int64  // an upper estimate
+	For   string // a For constant, or the target's own words
+}
+
+// What space is needed for. A target does not know where the store is: [Store.Needs]
+// sets the Path of ForSnapshot.
 const (
 	ForSnapshot = "snapshot"      // the sealed copy in the store
-	ForClone    = "clone"         // a copy for the quick way back
+	ForClone    = "clone"         // a copy for a quick rollback
 	ForRestored = "restored copy" // what a restore makes beside the live data
 	ForOld      = "kept old"      // what an update may add to the live data, later kept aside
 )
 
-// Sizer is a Target that can tell the room it needs.
+// A Sizer is a Target that knows how much space it needs.
 type Sizer interface {
 	Needs(ctx context.Context) ([]Need, error)
 }
 
-// Counter is a Target that can tell how many rows its live data has, by table.
-// It reads them: on large data that takes as long as reading it, and ctx ends
-// it. A caller who goes back to a snapshot can so tell people how much was
-// entered since.
+// A Counter is a Target that can count the rows of its live data, by table. It
+// reads all of them, until ctx ends. Before a restore the caller can use it to
+// say how much was entered since the backup.
 type Counter interface {
 	Counts(ctx context.Context) (map[string]int64, error)
 }

@@ -10,115 +10,120 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/aspupdate/aspupdate/internal/progress"
 )
 
-// Verify reads every byte of the snapshot from the disk and compares it with
-// what was sealed. The error wraps ErrDamaged where anything differs: a bit,
-// a size, a missing file, one too many, the manifest itself.
+// Every byte of a snapshot is read back by readBack alone. Take calls it before
+// the snapshot gets its name; all others come through verified: Verify, Restore
+// and Prove before they hand the snapshot on, Prune before it removes older ones.
+
+// Verify reads every byte of the snapshot from disk and compares it with what
+// was sealed. The error wraps [ErrDamaged] if anything differs: a bit, a size, a
+// missing or an additional file, the manifest itself.
 func (s *Store) Verify(ctx context.Context, id string) error {
-	release, err := s.reading(ctx)
-	if err != nil {
-		return wrap("verify", id, err)
-	}
-	defer release()
-	root, err := s.open(id)
-	if err != nil {
-		return wrap("verify", id, err)
-	}
-	defer func() { _ = root.Close() }()
-	_, err = s.verify(ctx, root, id)
-	return wrap("verify", id, err)
+	return wrap("verify", id, s.verified(ctx, id, func(Snapshot, string) error { return nil }))
 }
 
-func (s *Store) verify(ctx context.Context, root *os.Root, id string) (Snapshot, error) {
-	snap, err := readManifest(root, id)
-	if err != nil {
-		return snap, err
-	}
-	s.tell(StageVerify, snap)
-	entries, err := fs.ReadDir(root.FS(), ".")
-	if err != nil {
-		return snap, err
-	}
-	for _, e := range entries {
-		if !slices.Contains([]string{dataFolder, manifestFile, sealFile, proofFile}, e.Name()) {
-			return snap, damaged(e.Name(), "it was not there when the snapshot was sealed")
-		}
-	}
-	found, err := inventory(root)
-	if err != nil {
-		return snap, damaged("", "%w", err)
-	}
-	for _, f := range found {
-		if _, ok := slices.BinarySearchFunc(snap.Files, f.Path, byPath); !ok {
-			return snap, damaged(f.Path, "it was not there when the snapshot was sealed")
-		}
-	}
-	meter := s.meter(StageVerify, snap, snap.Bytes())
-	for _, f := range snap.Files {
-		sum, n, err := hashFile(ctx, root, f.Path, meter)
-		switch {
-		case errors.Is(err, fs.ErrNotExist):
-			return snap, damaged(f.Path, "it is missing")
-		case err != nil:
-			return snap, err
-		case n != f.Bytes:
-			return snap, damaged(f.Path, "it has %d bytes, sealed were %d", n, f.Bytes)
-		case sum != f.SHA256:
-			return snap, damaged(f.Path, "its SHA-256 is %s, sealed was %s", sum, f.SHA256)
-		}
-	}
-	return snap, nil
-}
-
-func byPath(f File, p string) int {
-	switch {
-	case f.Path < p:
-		return -1
-	case f.Path > p:
-		return 1
-	}
-	return 0
-}
-
-// Restore verifies the snapshot, every byte of it, and has t restore it
-// (R15). What was live is kept aside until the Restored is discarded.
-func (s *Store) Restore(ctx context.Context, id string, t Target) (Restored, error) {
-	release, err := s.reading(ctx)
-	if err != nil {
-		return nil, wrap("restore", id, err)
-	}
-	defer release()
-	root, err := s.open(id)
-	if err != nil {
-		return nil, wrap("restore", id, err)
-	}
-	defer func() { _ = root.Close() }()
-	snap, err := s.verify(ctx, root, id)
-	if err != nil {
-		return nil, wrap("restore", id, err)
-	}
-	dir, err := s.Path(id)
-	if err != nil {
-		return nil, wrap("restore", id, err)
-	}
-	s.tell(StageRestore, snap)
-	restored, err := t.Restore(ctx, dir, snap.Meta)
+// Restore verifies the snapshot and has t restore it (R15). What was live is
+// kept aside until the Restored is discarded.
+func (s *Store) Restore(ctx context.Context, id string, t Target) (restored Restored, err error) {
+	err = s.verified(ctx, id, func(snap Snapshot, dir string) error {
+		s.observe(EventRestore, snap, progress.Point{})
+		restored, err = t.Restore(ctx, dir, snap.Meta)
+		return err
+	})
 	if err != nil {
 		return nil, wrap("restore", id, err)
 	}
 	return restored, nil
 }
 
-// hashFile reads one data file from the disk, not from the memory that still
-// holds what was just written, as far as the system lets us.
-func hashFile(ctx context.Context, root *os.Root, name string, meter *progress.Meter) (sum string, n int64, err error) {
-	f, err := root.Open(path.Join(dataFolder, name))
+// verified reads the snapshot back and hands it, with the directory of its
+// files, to use. It keeps the snapshot from being removed meanwhile, unless the
+// store cannot be locked: a restore from a read-only disk works all the same.
+func (s *Store) verified(ctx context.Context, id string, use func(snap Snapshot, dir string) error) error {
+	dir, err := s.dir()
 	if err != nil {
-		return "", 0, &Error{File: name, Err: err}
+		return err
+	}
+	if unlock, err := lockShared(ctx, dir); err == nil {
+		defer unlock()
+	} else if ctx.Err() != nil {
+		return err
+	}
+	root, err := s.open(id)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = root.Close() }()
+	snap, err := s.readBack(ctx, root, id)
+	if err != nil {
+		return err
+	}
+	return use(snap, filepath.Join(dir, id, dataDir))
+}
+
+// readBack compares everything in the directory of a snapshot with its manifest.
+func (s *Store) readBack(ctx context.Context, root *os.Root, id string) (Snapshot, error) {
+	snap, err := readManifest(root, id)
+	if err != nil {
+		return snap, err
+	}
+	s.observe(EventVerify, snap, progress.Point{})
+	if err := checkNames(root, snap); err != nil {
+		return snap, err
+	}
+	meter := s.meter(EventVerify, snap, snap.Bytes())
+	for _, f := range snap.Files {
+		sum, n, err := hashFile(ctx, root, f.Path, meter)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return snap, damaged(f.Path, "missing")
+		case err != nil:
+			return snap, err
+		case n != f.Bytes:
+			return snap, damaged(f.Path, "%d bytes, sealed with %d", n, f.Bytes)
+		case sum != f.SHA256:
+			return snap, damaged(f.Path, "SHA-256 is %s, sealed with %s", sum, f.SHA256)
+		}
+	}
+	return snap, nil
+}
+
+// checkNames refuses what was not there when the snapshot was sealed.
+func checkNames(root *os.Root, snap Snapshot) error {
+	const added = "added after the snapshot was sealed"
+	entries, err := fs.ReadDir(root.FS(), ".")
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if !slices.Contains([]string{dataDir, manifestFile, sealFile, proofFile}, e.Name()) {
+			return damaged(e.Name(), added)
+		}
+	}
+	found, err := inventory(root)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	for _, f := range found {
+		if _, ok := slices.BinarySearchFunc(snap.Files, f.Path, func(f File, p string) int { return strings.Compare(f.Path, p) }); !ok {
+			return damaged(f.Path, added)
+		}
+	}
+	return nil
+}
+
+// hashFile reads a data file from disk, not from the cache that still holds what
+// was just written, as far as the system allows that.
+func hashFile(ctx context.Context, root *os.Root, name string, meter *progress.Meter) (sum string, n int64, err error) {
+	f, err := root.Open(path.Join(dataDir, name))
+	if err != nil {
+		return "", 0, err
 	}
 	defer func() { _ = f.Close() }()
 	dropCache(f)
@@ -136,22 +141,7 @@ func hashFile(ctx context.Context, root *os.Root, name string, meter *progress.M
 			return hex.EncodeToString(h.Sum(nil)), n, nil
 		}
 		if err != nil {
-			return "", n, &Error{File: name, Err: err}
+			return "", n, fmt.Errorf("%s: %w", name, err)
 		}
 	}
-}
-
-// restrict takes the rights of everyone else from what the target wrote.
-func restrict(root *os.Root) error {
-	return fs.WalkDir(root.FS(), ".", func(p string, d fs.DirEntry, err error) error {
-		switch {
-		case err != nil:
-			return err
-		case d.IsDir():
-			return root.Chmod(p, 0o700)
-		case d.Type().IsRegular():
-			return root.Chmod(p, 0o600)
-		}
-		return fmt.Errorf("%s is neither a file nor a folder", p)
-	})
 }

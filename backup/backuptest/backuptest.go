@@ -177,7 +177,7 @@ func proofLeavesTheLiveDataAlone(t *testing.T, s suite) {
 	})
 	require.NoError(t, err)
 	require.Equal(t, changed, s.State(t))
-	require.ErrorIs(t, prover.Prove(t.Context(), dir, backup.Meta{Kind: "something else"}), backup.ErrUnfit)
+	require.ErrorIs(t, prover.Prove(t.Context(), dir, backup.Meta{Kind: "something else"}), backup.ErrIncompatible)
 
 	canceled, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -219,7 +219,7 @@ func damagedSnapshotIsRefused(t *testing.T, s suite) {
 func foreignSnapshotIsRefused(t *testing.T, s suite) {
 	before := s.State(t)
 	_, err := s.Target.Restore(t.Context(), t.TempDir(), backup.Meta{Kind: "something else"})
-	require.ErrorIs(t, err, backup.ErrUnfit)
+	require.ErrorIs(t, err, backup.ErrIncompatible)
 	require.Equal(t, before, s.State(t))
 }
 

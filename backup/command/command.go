@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,36 +15,37 @@ import (
 	"github.com/aspupdate/aspupdate/internal/process"
 )
 
-// DefaultTimeout bounds a command that sets no limit of its own.
-const DefaultTimeout = 3 * time.Hour
+// defaultTimeout is how long a command may take that sets no Timeout.
+const defaultTimeout = 3 * time.Hour
 
 // A Command is a program and how to run it. It prints as its program's name.
 type Command struct {
-	// Argv is the program and its arguments, which go to it as they are: there
-	// is no shell. Placeholders in them are replaced, alone or within an
-	// argument; see the package's documentation. Everybody on the machine can
-	// read arguments: a password in them is not known for one, and not hidden.
+	// Argv is the program and its arguments, which are passed on without a shell.
+	// Placeholders in them are replaced, see the package's documentation. Other
+	// accounts of the machine can read arguments: put no password here.
 	Argv []string
-	// Env is the whole environment, "NAME=value" each, the place for
-	// passwords. nil is this process's own. ASPUPDATE_SNAPSHOT, the folder of
-	// the snapshot, is added to it where there is one. Values of four bytes and
-	// more are replaced by $NAME in what is kept of the output.
+	// Env is the whole environment, as "NAME=value", and the place for passwords.
+	// Nil is this process's own. ASPUPDATE_SNAPSHOT, the directory of the
+	// snapshot, is added if there is one. In what is kept of the output, values of
+	// four bytes and more are replaced by $NAME.
 	Env []string `json:"-"`
-	// Dir is the working folder; empty is this process's own.
+	// Dir is the working directory; empty is this process's own.
 	Dir string
-	// Timeout ends the command with everything that it has started; zero is
-	// [DefaultTimeout].
+	// Timeout ends the command with all processes that it has started; zero is
+	// three hours.
 	Timeout time.Duration
 	// OK are the exit codes that mean success; empty is 0 alone.
 	OK []int
 }
 
-// Format implements [fmt.Formatter]: nothing but the program is ever printed,
-// because Env holds passwords.
+// Format implements [fmt.Formatter]: it prints only the program, because Env holds
+// passwords.
 func (c Command) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, c.program()) }
 
+func (c Command) given() bool { return len(c.Argv) > 0 }
+
 func (c Command) program() string {
-	if len(c.Argv) == 0 {
+	if !c.given() {
 		return ""
 	}
 	return filepath.Base(c.Argv[0])
@@ -53,93 +55,91 @@ func (c Command) uses(placeholder string) bool {
 	return slices.ContainsFunc(c.Argv, func(a string) bool { return strings.Contains(a, placeholder) })
 }
 
-// Error says how a command failed.
+// Error is how a command failed.
 type Error struct {
-	Step    string // "backup", "verify", "restore", "describe", "version", "list", "rename", "drop"
-	Program string // its name; not the arguments
-	Code    int    // the exit code, where that is what failed
-	Output  string // the end of what it printed, values from Env replaced
-	Log     string // the file with all of it, where Target.Logs is set
-	Err     error  // wraps [context.DeadlineExceeded] where the time was up
+	Op      string // "backup", "verify", "restore", "describe", "version", "list", "rename", "drop"
+	Subject string // the program's name, without arguments
+	Code    int    // the exit code, if that is what failed
+	Output  string // the end of what it printed, values of Env replaced
+	Log     string // the file with all of it, if Target.Logs is set
+	Err     error  // wraps [context.DeadlineExceeded] if the Timeout ended it
+	Next    string // what to do next; "" if that is not known
 }
 
 func (e *Error) Error() string {
-	text := e.Step + " by " + e.Program + ": " + e.Err.Error()
+	text := e.Op + " " + e.Subject + ": " + e.Err.Error()
 	if e.Output != "" {
 		text += "; the end of its output: " + e.Output
 	}
 	if e.Log != "" {
 		text += "; all of it is in " + e.Log
 	}
+	if e.Next != "" {
+		text += "; " + e.Next
+	}
 	return text
 }
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// vars are placeholders and their values.
-type vars map[string]string
-
-// The placeholders of each step.
-func placeholders(step string) []string {
-	switch step {
-	case "backup":
-		return []string{"{live}", "{file}", "{dir}"}
-	case "verify", "restore":
-		return []string{"{live}", "{file}", "{dir}", "{new}"}
-	case "describe", "drop":
-		return []string{"{live}", "{name}"}
-	case "rename":
-		return []string{"{live}", "{from}", "{to}"}
-	}
-	return []string{"{live}"}
+// A step is one of a target's commands, and the placeholders that it knows.
+type step struct {
+	name         string
+	command      func(*Commands) *Command
+	placeholders []string
 }
 
-// Check finds what is missing and what contradicts itself. Every method
-// begins with it; a caller may ask earlier. It does not look at the machine.
-func (t *Target) Check() error {
-	given := 0
-	for step, c := range map[string]Command{
-		"backup": t.Commands.Backup, "verify": t.Commands.Verify, "restore": t.Commands.Restore, "describe": t.Commands.Describe, "version": t.Commands.Version,
-		"list": t.Names.List, "rename": t.Names.Rename, "drop": t.Names.Drop,
-	} {
+var steps = []step{
+	{"backup", func(c *Commands) *Command { return &c.Backup }, []string{"{live}", "{file}", "{dir}"}},
+	{"verify", func(c *Commands) *Command { return &c.Verify }, []string{"{live}", "{file}", "{dir}", "{new}"}},
+	{"restore", func(c *Commands) *Command { return &c.Restore }, []string{"{live}", "{file}", "{dir}", "{new}"}},
+	{"describe", func(c *Commands) *Command { return &c.Describe }, []string{"{live}", "{name}"}},
+	{"version", func(c *Commands) *Command { return &c.Version }, []string{"{live}"}},
+	{"list", func(c *Commands) *Command { return &c.List }, []string{"{live}"}},
+	{"rename", func(c *Commands) *Command { return &c.Rename }, []string{"{live}", "{from}", "{to}"}},
+	{"drop", func(c *Commands) *Command { return &c.Drop }, []string{"{live}", "{name}"}},
+}
+
+// check finds what is missing and what is inconsistent, without running anything.
+func (t *Target) check() error {
+	for _, s := range steps {
+		c := s.command(&t.Commands)
 		if c.Timeout < 0 {
-			return fmt.Errorf("the timeout of %s is negative: give it time", step)
-		}
-		if slices.Contains([]string{"list", "rename", "drop"}, step) && len(c.Argv) > 0 {
-			given++
+			return fmt.Errorf("the timeout of %s is negative", s.name)
 		}
 		for _, p := range []string{"{file}", "{dir}", "{new}", "{name}", "{from}", "{to}"} {
-			if c.uses(p) && !slices.Contains(placeholders(step), p) {
-				return fmt.Errorf("%s is not known to %s: it may use %s", p, step, strings.Join(placeholders(step), ", "))
+			if c.uses(p) && !slices.Contains(s.placeholders, p) {
+				return fmt.Errorf("unknown placeholder %s of %s: it may use %s", p, s.name, strings.Join(s.placeholders, ", "))
 			}
 		}
 	}
+	c := &t.Commands
+	server := c.List.given()
 	switch {
 	case t.Live == "":
-		return errors.New("nothing is named to back up: set Live")
-	case len(t.Commands.Backup.Argv) == 0:
-		return errors.New("there is no command to back up: set Backup")
-	case len(t.Commands.Restore.Argv) == 0:
-		return errors.New("there is no command to restore: set Restore")
-	case given != 0 && given != 3:
-		return errors.New("names want all of List, Rename and Drop")
-	case given == 0 && !filepath.IsAbs(t.Live):
-		return fmt.Errorf("%q is no absolute path: correct Live, or give Names for what is no file", t.Live)
+		return errors.New("nothing to back up: set Live")
+	case !c.Backup.given():
+		return errors.New("no command to back up: set Backup")
+	case !c.Restore.given():
+		return errors.New("no command to restore: set Restore")
+	case c.Rename.given() != server || c.Drop.given() != server:
+		return errors.New("only some of List, Rename and Drop are set: set all or none")
+	case !server && !filepath.IsAbs(t.Live):
+		return fmt.Errorf("%q is not an absolute path: correct Live, or set List, Rename and Drop if it is not a file", t.Live)
 	case t.Logs != "" && !filepath.IsAbs(t.Logs):
-		return fmt.Errorf("%q is no absolute path: correct Logs", t.Logs)
+		return fmt.Errorf("%q is not an absolute path: correct Logs", t.Logs)
 	}
 	return nil
 }
 
-// run runs one command. Its standard output goes to stdout, if given, and
-// else with its standard error to the log and the end that an Error carries.
+// vars are placeholders and their values.
+type vars map[string]string
+
+// run runs one command. Its standard output goes to stdout, if that is not nil;
+// the rest goes to the log, and its end into the Error.
 func (c *call) run(ctx context.Context, step string, cmd Command, v vars, stdout io.Writer) error {
-	limit := cmd.Timeout
-	if limit == 0 {
-		limit = DefaultTimeout
-	}
-	ctx, cancel := context.WithTimeoutCause(ctx, limit,
-		fmt.Errorf("%w: it was not done after %s and was ended; see what it waits for, or raise Timeout", context.DeadlineExceeded, limit))
+	timeout := cmp.Or(cmd.Timeout, defaultTimeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("%w: still running after %s and was ended", context.DeadlineExceeded, timeout))
 	defer cancel()
 	out, err := c.output(step, cmd)
 	if err != nil {
@@ -150,13 +150,23 @@ func (c *call) run(ctx context.Context, step string, cmd Command, v vars, stdout
 		err = fmt.Errorf("exit code %d", code)
 	}
 	end := out.close(err)
-	if err != nil {
-		return &Error{Step: step, Program: cmd.program(), Code: code, Output: end, Log: c.log, Err: err}
+	if err == nil {
+		return nil
 	}
-	return nil
+	failed := &Error{Op: step, Subject: cmd.program(), Code: code, Output: end, Log: c.log, Err: err}
+	if errors.Is(err, context.DeadlineExceeded) {
+		failed.Next = "find out what it waits for, or raise Timeout"
+	}
+	return failed
 }
 
-// execute runs the program to its end, or ends it with ctx.
+// noEffect is the error of a command that exited with success and did not do
+// what it is for.
+func (c *call) noEffect(step string, cmd Command, form string, args ...any) error {
+	return &Error{Op: step, Subject: cmd.program(), Log: c.log, Err: fmt.Errorf("it exited with success, but "+form, args...)}
+}
+
+// execute runs the program to its end, or ends it when ctx ends.
 func (c *call) execute(ctx context.Context, cmd Command, v vars, out, stdout io.Writer) (code int, err error) {
 	var pairs []string
 	for name, value := range v {
@@ -178,7 +188,7 @@ func (c *call) execute(ctx context.Context, cmd Command, v vars, out, stdout io.
 	}
 	err = process.Do(ctx, x)
 	if errors.Is(err, exec.ErrWaitDelay) && stdout == nil {
-		return 0, nil // it ended well, and what it left behind may go on printing
+		return 0, nil // the program itself ended well
 	}
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok && exit.Exited() {
 		return exit.ExitCode(), nil

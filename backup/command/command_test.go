@@ -28,7 +28,7 @@ func TestAskingToolIsNotAnswered(t *testing.T) {
 	e, ok := errors.AsType[*command.Error](err)
 	require.True(t, ok, "%v", err)
 	require.Equal(t, 9, e.Code)
-	require.Equal(t, "backup", e.Step)
+	require.Equal(t, "backup", e.Op)
 	require.Equal(t, "a new name: 0 bytes came, <nil>", e.Output)
 }
 

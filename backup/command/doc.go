@@ -1,73 +1,71 @@
-// Package command backs up and restores by the caller's own commands: what
-// the other targets do not know, such as Firebird by gbak or SQL Server by
-// sqlcmd.
+// Package command backs up and restores with the caller's own commands what the
+// other targets do not know, such as Firebird with gbak or SQL Server with sqlcmd.
 //
-// # How it goes
+// # How it works
 //
-// Backup runs the command that writes the backup, and the one that verifies
-// it. Restore runs a command that restores into a new name beside the live
-// one, never over it; then the live name and the new one are swapped by two
-// renames, and what was live is kept aside until Discard or Tidy. For a file
-// the renames are done here, for a database on a server by the caller's
-// [Names]. A run that was killed between the two is put right by the next
-// call of any method: the old gets its name back.
+// Backup runs the command that writes the backup, and the one that verifies it.
+// Restore runs a command that restores to a new name beside the live one, never
+// over it. Then two renames swap the live data and the new, and what was live is
+// kept aside until Discard or Tidy. Files are renamed by this package, databases
+// on a server by the caller's commands List, Rename and Drop. If a run is killed
+// between the renames, the next call of any method gives the live name back to
+// the old data.
 //
-// Commands are not believed because they say 0: a backup has to be there, the
-// restored copy has to be there and, with Describe, has to be the same
-// data; and a rename has happened if List shows it.
+// An exit code of 0 is not proof of success: a backup must exist, the restored
+// copy must exist and, with Describe, must hold the same data; and a rename
+// has happened if List shows it.
 //
 // # How commands are run
 //
-// Arguments go to the program as they are, without a shell. On Windows a .bat or
-// .cmd file is read by cmd.exe, which takes arguments its own way: give
+// Arguments are passed to the program as they are, without a shell. On Windows
+// cmd.exe reads .bat and .cmd files and parses arguments its own way: use
 // programs. These placeholders are replaced, also within an argument:
 //
-//	{live}        Target.Live                             all
-//	{file}, {dir} the backup, and the folder it lies in   Backup, Verify, Restore
-//	{new}         what is to be made                      Verify, Restore
-//	{name}        what to look at, or to remove           Describe, Drop
-//	{from}, {to}  the old name and the new one            Rename
+//	{live}        Target.Live                               all
+//	{file}, {dir} the backup, and the directory it lies in  Backup, Verify, Restore
+//	{new}         the name to create                        Verify, Restore
+//	{name}        the name to describe or to remove         Describe, Drop
+//	{from}, {to}  the old name and the new one              Rename
 //
-// Names in SQL text are the caller's to quote: keep quotes and brackets out of
-// Live and out of the store's path.
+// Quoting names in SQL text is up to the caller: use no quotes and brackets in
+// Live and in the store's path.
 //
 // Standard input is the null device, and on Unix there is no terminal: a tool
-// that asks gets no answer and fails. (On Windows one that reads the console
-// itself waits until its time is up.) When its time is up or the context
-// ends, a command is killed with everything that it has started. Where it ends
-// by itself, a process that it leaves behind is left alone: it may be a
-// service that was to be started.
+// that prompts gets no answer and fails. (On Windows one that reads the console
+// directly waits until its Timeout.) When its Timeout or the context ends, a
+// command is killed with all processes that it has started. If it ends by itself, a
+// process that it leaves behind goes on: it may be a service that it started.
 //
-// Passwords belong into Command.Env. Neither it nor the arguments are ever
-// printed, nor kept in the manifest; what a tool prints is kept in an [Error]
-// and in Target.Logs, with the values from Env replaced. A password among the
-// arguments is for everybody to see, and cannot be known for one here.
+// Put passwords into Command.Env. Neither it nor the arguments are ever printed,
+// nor kept in the manifest; what a tool prints is kept in an [Error] and in
+// Target.Logs, with the values of Env replaced. A password among the arguments
+// can be read by all accounts of the machine, and is not hidden here.
 //
-// # What it does not do
+// # Limits
 //
-// The commands are as good as they are. Without Describe nobody compares what
-// was restored: gbak, for one, restores flipped bits without a word. The
-// snapshot's hashes protect what the tool wrote, not what it should have
-// written. What a server keeps of a database beside its data, such as the owner
-// on SQL Server, comes back as the tool restores it. Needs tells the room of a
-// file alone. A database of several files, and a server that keeps a file open
-// while it is renamed, want Names or a stopped server.
+// Without Describe nothing compares what was restored: gbak, for one, restores
+// flipped bits without an error. The snapshot's hashes protect what the tool wrote,
+// not what it should have written. What a server keeps of a database beside its
+// data, such as the owner on SQL Server, comes back as the tool restores it. Needs
+// knows the size of a file only. For a database of several files, or a server
+// that keeps its file open while it is renamed, use List, Rename and Drop, or
+// stop the server.
 //
 // # SQL Server
 //
-// The example SqlServer shows the commands. It was written from Microsoft's
-// documentation and has not been run by the authors of this package: try it
-// on a copy first. Mind that the server writes and reads the file, not sqlcmd:
-// the store lies where the server sees it under the same path, and the
-// service's account may write there.
+// Example SqlServer shows the commands. It was written from Microsoft's
+// documentation and was not run by the authors of this package: try it on a copy
+// first. The server writes and reads the file, not sqlcmd: the store must be
+// where the server sees it under the same path, and the service's account must
+// be allowed to write there.
 //
-//   - On Windows give that account "Modify" on the store's folder, to be
-//     inherited by what is made below it.
-//   - On Linux the snapshot's folder is made with mode 0700: run as the server's
-//     user, or let a program of yours move the file from and to a folder that the
+//   - On Windows give that account "Modify" on the store's directory, inherited
+//     by what is created below it.
+//   - On Linux the snapshot's directory has mode 0700: run as the server's user,
+//     or let a program of yours move the file from and to a directory that the
 //     server can use.
-//   - Rename takes the database into single-user mode. One that is killed
-//     inside it can leave that on: ALTER DATABASE … SET MULTI_USER takes it off.
-//   - A restored database belongs to the login that restored it: ALTER
-//     AUTHORIZATION, in Restore, gives it back.
+//   - Rename puts the database into single-user mode. If it is killed, that mode
+//     can remain: ALTER DATABASE … SET MULTI_USER ends it.
+//   - A restored database belongs to the login that restored it: use ALTER
+//     AUTHORIZATION in Restore to change that.
 package command

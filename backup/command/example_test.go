@@ -65,9 +65,7 @@ func Example_sqlServer() {
 			Describe: sqlcmd("{name}", `SELECT OBJECT_SCHEMA_NAME(object_id), OBJECT_NAME(object_id), SUM(rows) FROM sys.partitions
 				WHERE index_id IN (0, 1) AND OBJECTPROPERTY(object_id, 'IsUserTable') = 1 GROUP BY object_id ORDER BY object_id`),
 			Version: sqlcmd("master", "SELECT @@VERSION"),
-		},
-		Names: command.Names{
-			List: sqlcmd("master", "SELECT name FROM sys.databases"),
+			List:    sqlcmd("master", "SELECT name FROM sys.databases"),
 			Rename: sqlcmd("master", `BEGIN TRY
 					ALTER DATABASE [{from}] SET SINGLE_USER WITH ROLLBACK IMMEDIATE;
 					ALTER DATABASE [{from}] MODIFY NAME = [{to}];

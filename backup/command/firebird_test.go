@@ -166,7 +166,7 @@ func TestR15FirebirdDamagedBackup(t *testing.T) {
 	for i := 0; i < len(whole); i += len(whole)/12 + 1 {
 		flipped := append([]byte(nil), whole...)
 		flipped[i] ^= 1
-		if errors.Is(restore(flipped), command.ErrDiffers) {
+		if errors.Is(restore(flipped), backup.ErrMismatch) {
 			silent++
 		}
 	}
@@ -184,7 +184,7 @@ func TestR9FirebirdCutShort(t *testing.T) {
 	f := newFirebird(t)
 	f.target.Commands.Backup.Argv = []string{f.tools.Gbak, "-b", "{live}", fullDisk(t)}
 	_, err := f.store.Take(t.Context(), "x", f.target)
-	require.ErrorContains(t, err, "backup by gbak")
+	require.ErrorContains(t, err, "backup gbak")
 	list, err := f.store.List()
 	require.NoError(t, err)
 	require.Empty(t, list)

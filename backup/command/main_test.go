@@ -156,9 +156,9 @@ func newServer(t testing.TB) *world {
 	w.target.Commands.Restore = tool(t, "copy", "{dir}"+string(filepath.Separator)+"data.bak", in("{new}"))
 	w.target.Commands.Verify = tool(t, "print", "{dir}"+string(filepath.Separator)+"data.bak")
 	w.target.Commands.Describe = tool(t, "print", in("{name}"))
-	w.target.Names = command.Names{
-		List: tool(t, "list", dir), Rename: tool(t, "rename", dir, "{from}", "{to}"), Drop: tool(t, "drop", dir, "{name}"),
-	}
+	w.target.Commands.List = tool(t, "list", dir)
+	w.target.Commands.Rename = tool(t, "rename", dir, "{from}", "{to}")
+	w.target.Commands.Drop = tool(t, "drop", dir, "{name}")
 	return w
 }
 

@@ -16,22 +16,22 @@ import (
 
 const (
 	tailLimit   = 4 << 10 // bytes of output that an Error carries
-	shortSecret = 4       // bytes; to hide shorter values would make any text unreadable
+	shortSecret = 4       // bytes; hiding shorter values would make any text unreadable
 )
 
-// output receives what a command prints, hides the values of its environment
-// and keeps the end, and all of it in the log.
+// output receives what a command prints, hides the values of its environment,
+// and keeps the end of it, and all of it in the log.
 type output struct {
-	mu      sync.Mutex // a program that does not end may go on writing
+	mu      sync.Mutex // a program that could not be ended may go on writing
 	log     *os.File   // nil if none is kept
 	hide    *strings.Replacer
 	longest int    // of what is hidden, in bytes
-	wait    []byte // may hold the beginning of what is to be hidden
+	wait    []byte // may be the beginning of what is to be hidden
 	tail    []byte
 }
 
 // output prepares to receive the output of one more command. Only a backup
-// insists on its log: a full disk is no reason not to go back.
+// fails without its log: a full disk must not prevent a rollback.
 func (c *call) output(step string, cmd Command) (*output, error) {
 	o := &output{}
 	o.hide, o.longest = hider(cmd.Env)
@@ -95,8 +95,8 @@ func (o *output) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// pass lets the first n waiting bytes go. A log that cannot be written, on a full disk,
-// is no reason to break the command.
+// pass passes the first n waiting bytes on. A log that cannot be written, such as
+// on a full disk, does not end the command.
 func (o *output) pass(n int) {
 	b := o.wait[:n]
 	if o.log != nil {
@@ -107,17 +107,17 @@ func (o *output) pass(n int) {
 	o.wait = bytes.Clone(o.wait[n:])
 }
 
-// close ends the log and returns the end of the output, fit to be shown.
+// close ends the log and returns the end of the output, fit to be printed.
 func (o *output) close(err error) string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.pass(len(o.wait))
 	if o.log != nil {
-		how := "ok"
+		result := "ok"
 		if err != nil {
-			how = err.Error()
+			result = err.Error()
 		}
-		_, _ = fmt.Fprintf(o.log, "== %s\n", how)
+		_, _ = fmt.Fprintf(o.log, "== %s\n", result)
 		_ = o.log.Close()
 		o.log = nil
 	}
@@ -127,7 +127,7 @@ func (o *output) close(err error) string {
 // printable makes output fit to be shown. A tail may begin inside a character.
 func printable(b []byte) string { return safetext.Clean(string(safetext.FromRune(b))) }
 
-// head keeps the first bytes written to it and lets the rest pass.
+// head keeps the first bytes written to it and discards the rest.
 type head struct {
 	max int
 	b   []byte
@@ -138,6 +138,7 @@ func (h *head) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// counter counts the bytes written to w.
 type counter struct {
 	w io.Writer
 	n int64

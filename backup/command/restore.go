@@ -2,8 +2,6 @@ package command
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 
@@ -12,31 +10,28 @@ import (
 	"github.com/aspupdate/aspupdate/internal/durable"
 )
 
-// Restore implements [backup.Target]. A backup of something else is restored
-// only where nothing has the name Live. An end of ctx before the swap stops
-// it; the two renames themselves are not cut short by it.
+// Restore implements [backup.Target]. A backup of other data is restored only if
+// nothing has the name Live. The end of ctx stops a restore before the swap, and
+// does not interrupt the swap itself.
 func (t *Target) Restore(ctx context.Context, dir string, m backup.Meta) (backup.Restored, error) {
 	c, err := t.begin(ctx, "restore")
 	if err != nil {
-		return nil, failed("restoring", t.Live, err)
+		return nil, failed("restore", t.Live, err)
 	}
 	r, err := c.restore(ctx, dir, m)
 	if err != nil {
-		return nil, failed("restoring", t.Live, err)
+		return nil, failed("restore", t.Live, err)
 	}
 	return r, nil
 }
 
 func (c *call) restore(ctx context.Context, dir string, m backup.Meta) (*swap.Restored, error) {
 	var d detail
-	if m.Kind != kind {
-		return nil, fmt.Errorf("%w: it is of a %q and this is a %q", backup.ErrUnfit, m.Kind, kind)
+	if err := m.Decode(kind, &d); err != nil {
+		return nil, err
 	}
-	if err := json.Unmarshal(m.Detail, &d); err != nil {
-		return nil, fmt.Errorf("%w: its detail cannot be read: %w", backup.ErrUnfit, err)
-	}
-	if d.Digest != "" && len(c.Commands.Describe.Argv) == 0 {
-		return nil, errors.New("the backup was described, and without the same command the restored data cannot be compared: set Describe")
+	if d.Digest != "" && !c.Commands.Describe.given() {
+		return nil, fmt.Errorf("%w: the backup was made with Describe, and cannot be compared without: set Describe", backup.ErrIncompatible)
 	}
 	c.slot.Reopen = func(name string) (*swap.Slot, error) {
 		later, err := c.Target.open(name)
@@ -45,40 +40,38 @@ func (c *call) restore(ctx context.Context, dir string, m backup.Meta) (*swap.Re
 		}
 		return later.slot, nil
 	}
-	return c.slot.Restore(ctx, d.Live, func(fresh string) error { return c.build(ctx, dir, fresh, d) })
+	return c.slot.Restore(ctx, d.Live, func(name string) error { return c.build(ctx, dir, name, d) })
 }
 
-// build makes fresh, and compares it with what was backed up.
-func (c *call) build(ctx context.Context, dir, fresh string, d detail) error {
-	if err := c.run(ctx, "restore", c.Commands.Restore, c.inSnapshot(dir, fresh), nil); err != nil {
+// build restores to a new name, and compares the result with what was backed up.
+func (c *call) build(ctx context.Context, dir, name string, d detail) error {
+	if err := c.run(ctx, "restore", c.Commands.Restore, c.inSnapshot(dir, name), nil); err != nil {
 		return err
 	}
-	if there, err := c.exists(ctx, fresh); err != nil {
+	if there, err := c.exists(ctx, name); err != nil {
 		return err
 	} else if !there {
-		return &Error{Step: "restore", Program: c.Commands.Restore.program(), Log: c.log,
-			Err: fmt.Errorf("it says that all is well and %s is not there", fresh)}
+		return c.noEffect("restore", c.Commands.Restore, "%s does not exist", name)
 	}
-	if d.Digest != "" { // an older backup, of a target without Describe, has none
-		if err := c.compare(ctx, fresh, d); err != nil {
+	if d.Digest != "" { // a backup made without Describe has none
+		if err := c.compare(ctx, name, d); err != nil {
 			return err
 		}
 	}
-	if c.named() {
+	if c.onServer() {
 		return nil
 	}
-	fi, err := os.Lstat(fresh)
+	fi, err := os.Lstat(name)
 	if err != nil {
 		return err
 	}
 	if !fi.Mode().IsRegular() || fi.Size() == 0 {
-		return &Error{Step: "restore", Program: c.Commands.Restore.program(), Log: c.log,
-			Err: fmt.Errorf("%s is empty or no regular file", fresh)}
+		return c.noEffect("restore", c.Commands.Restore, "%s is empty or not a regular file", name)
 	}
 	if d.Owner != nil {
-		if err := d.Owner.Give(fresh); err != nil {
+		if err := d.Owner.Give(name); err != nil {
 			return err
 		}
 	}
-	return durable.SyncTree(fresh)
+	return durable.SyncTree(name)
 }

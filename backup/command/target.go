@@ -19,61 +19,55 @@ import (
 )
 
 // Target is a [backup.Target] made of the caller's commands. Live and the
-// commands Backup and Restore are required. One value is used by one call at
-// a time.
+// commands Backup and Restore are required. A Target must not be used by two calls
+// at a time.
 type Target struct {
-	// Live is what is backed up, as the commands name it. Without Names it is
-	// the absolute path of a file on this machine that is no link; with Names
-	// a database's name. What is made beside it has this name with up to
-	// 30 characters more at its end.
-	Live string
-	// Commands copy the data.
+	// Live is what is backed up, as the commands name it: the absolute path of
+	// a file on this machine that is not a link, or a database's name if List, Rename
+	// and Drop are set. What is made beside it has this name and up to 30
+	// characters more.
+	Live     string
 	Commands Commands
-	// Names are for what is no file on this machine. Files are listed, renamed
-	// and removed without any command.
-	Names Names
-	// Logs, if given, is a folder in which all that the commands print to
-	// standard output and error is kept, a file for each call, 0600. It is
-	// made when it is missing and may lie in the store's folder. Files in it
-	// are never removed here. What List, Describe and Version print to
-	// standard output is not kept.
+	// Logs, if set, is a directory for what the commands print to standard output
+	// and error: a file for each call, with mode 0600. It is created if it is
+	// missing, and may lie in the store's directory. Nothing in it is ever removed. What
+	// List, Describe and Version print to standard output is not kept.
 	Logs string
 }
 
-// Commands copy the data there and back.
+// Commands are what a Target runs.
 type Commands struct {
-	// Backup writes {live} to {file}, or anything into the folder {dir}. Exit
-	// code 0 without a file that has something in it is a failure.
+	// Backup writes {live} to {file}, or any files into {dir}. If nothing was
+	// written it has failed, whatever its exit code.
 	Backup Command
-	// Verify, if given, checks {file} before the snapshot is sealed. It may do
-	// so by a trial restore into {new}, which does not exist: what it makes
-	// there is compared and dropped. It can be the same command as Restore.
+	// Verify, if set, checks {file} before the snapshot is sealed. It may do so by
+	// a trial restore to {new}, which does not exist: the result is compared and
+	// dropped. It can be the same command as Restore.
 	Verify Command
-	// Restore makes {new}, which does not exist yet, out of {file}. It neither
-	// touches {live} nor writes into {dir}.
+	// Restore makes {new}, which does not exist, from {file}. It neither touches
+	// {live} nor writes into {dir}.
 	Restore Command
-	// Describe, if given, prints what is in {name}, the same text for the same
-	// data: numbers of rows, sums, or all of it, but nothing that a restore may
-	// give out anew, such as the numbers that isql prints for blobs. It is asked about the live
-	// data by Backup and about each restored copy, and a difference is an error
-	// that wraps [ErrDiffers]. Only the SHA-256 of what it prints is kept. Few
-	// tools notice a changed bit in what they restore: this does.
+	// Describe, if set, prints what is in {name}, the same text for the same data:
+	// numbers of rows, sums, or all of it, but nothing that a restore may
+	// renumber, such as the numbers that isql prints for blobs. Backup runs it
+	// on the live data, and each restored copy is compared with that; the error
+	// of a difference wraps [backup.ErrMismatch]. Only the SHA-256 of the text
+	// is kept. Few tools notice a changed bit in what they restore: this does.
 	Describe Command
-	// Version, if given, prints the engine and its version in its first line.
+	// Version, if set, prints the engine and its version in its first line.
 	Version Command
-}
 
-// Names are the commands for what is told by a name and not by a path: the
-// databases of a server. All three are given, or none.
-type Names struct {
-	// List prints the names that exist, one a line, in UTF-8, also of what is
-	// half restored. What counts is what it prints, not how Rename and Drop end.
+	// List, Rename and Drop are for databases of a server; files need none of
+	// them. All three are set, or none.
+	//
+	// List prints the names that exist, one a line, in UTF-8, including those of
+	// half restored databases. What it prints decides whether Rename and Drop have
+	// succeeded.
 	List Command
-	// Rename gives {from} the name {to}, which does not exist: where it does,
-	// Rename fails. A swap that has begun is not cut short by the context: what
-	// bounds it is the Timeout.
+	// Rename renames {from} to {to}, and fails if {to} exists. The end of the
+	// context does not interrupt a swap that has begun: only the Timeout does.
 	Rename Command
-	// Drop removes {name}, also where it is half restored.
+	// Drop removes {name}, even if it is half restored.
 	Drop Command
 }
 
@@ -82,10 +76,6 @@ var (
 	_ backup.Tidier = (*Target)(nil)
 	_ backup.Sizer  = (*Target)(nil)
 )
-
-// ErrDiffers says that what was restored is not what was backed up. The live
-// data is as it was.
-var ErrDiffers = errors.New("the restored data is not the data that was backed up")
 
 const (
 	kind     = "command"
@@ -106,7 +96,7 @@ type call struct {
 	name string // of the method
 }
 
-// begin checks the commands and puts in order what a killed run left.
+// begin opens a call and finishes or undoes what a killed run left.
 func (t *Target) begin(ctx context.Context, name string) (*call, error) {
 	c, err := t.open(name)
 	if err == nil {
@@ -118,14 +108,13 @@ func (t *Target) begin(ctx context.Context, name string) (*call, error) {
 	return c, c.slot.Recover(ctx)
 }
 
-// open checks the commands.
 func (t *Target) open(name string) (*call, error) {
-	if err := t.Check(); err != nil {
+	if err := t.check(); err != nil {
 		return nil, err
 	}
 	c := &call{Target: t, name: name}
-	if t.named() {
-		c.slot = &swap.Slot{Live: t.Live, Place: named{c}}
+	if t.onServer() {
+		c.slot = &swap.Slot{Live: t.Live, Place: server{c}}
 		return c, nil
 	}
 	var err error
@@ -138,17 +127,16 @@ func (t *Target) open(name string) (*call, error) {
 	return c, nil
 }
 
-func (t *Target) named() bool { return len(t.Names.List.Argv) > 0 }
+func (t *Target) onServer() bool { return t.Commands.List.given() }
 
 // Backup implements [backup.Target].
-func (t *Target) Backup(ctx context.Context, dir string) (backup.Meta, error) {
+func (t *Target) Backup(ctx context.Context, dir string) (m backup.Meta, err error) {
 	c, err := t.begin(ctx, "backup")
-	if err != nil {
-		return backup.Meta{}, failed("backing up", t.Live, err)
+	if err == nil {
+		m, err = c.backup(ctx, dir)
 	}
-	m, err := c.backup(ctx, dir)
 	m.Target = t.Live
-	return m, failed("backing up", t.Live, err)
+	return m, failed("back up", t.Live, err)
 }
 
 func (c *call) backup(ctx context.Context, dir string) (m backup.Meta, err error) {
@@ -157,11 +145,11 @@ func (c *call) backup(ctx context.Context, dir string) (m backup.Meta, err error
 		return m, err
 	}
 	if !live {
-		return m, errors.New("it is not there: correct Live, or what Names.List prints")
+		return m, errors.New("not found: correct Live, or what List prints")
 	}
 	m.Kind = kind
 	d := detail{Live: c.slot.Live}
-	if !c.named() {
+	if !c.onServer() {
 		fi, err := os.Lstat(c.slot.Live)
 		if err != nil {
 			return m, err
@@ -169,10 +157,8 @@ func (c *call) backup(ctx context.Context, dir string) (m backup.Meta, err error
 		of := owner.Of(fi)
 		d.Owner = &of
 	}
-	if len(c.Commands.Version.Argv) > 0 {
-		if m.Engine, err = c.version(ctx); err != nil {
-			return m, err
-		}
+	if m.Engine, err = c.version(ctx); err != nil {
+		return m, err
 	}
 	if d.Digest, err = c.describe(ctx, c.slot.Live); err != nil {
 		return m, err
@@ -180,8 +166,10 @@ func (c *call) backup(ctx context.Context, dir string) (m backup.Meta, err error
 	if err := c.run(ctx, "backup", c.Commands.Backup, c.inSnapshot(dir, ""), nil); err != nil {
 		return m, err
 	}
-	if err := c.wrote(dir); err != nil {
+	if wrote, err := c.wrote(dir); err != nil {
 		return m, err
+	} else if !wrote {
+		return m, c.noEffect("backup", c.Commands.Backup, "wrote nothing")
 	}
 	if err := c.verify(ctx, dir, d); err != nil {
 		return m, err
@@ -190,50 +178,40 @@ func (c *call) backup(ctx context.Context, dir string) (m backup.Meta, err error
 	return m, err
 }
 
-// wrote reports an error unless the command has written a backup, whatever
-// its exit code said.
-func (c *call) wrote(dir string) error {
-	err := errors.New("it says that all is well and has written nothing")
+// wrote reports whether the command has written a backup.
+func (c *call) wrote(dir string) (wrote bool, err error) {
 	if c.Commands.Backup.uses("{file}") {
-		if fi, serr := os.Lstat(filepath.Join(dir, fileName)); serr == nil && fi.Mode().IsRegular() && fi.Size() > 0 {
-			return nil
-		}
-	} else if serr := filepath.WalkDir(dir, func(_ string, d fs.DirEntry, serr error) error {
-		if serr != nil || !d.Type().IsRegular() {
-			return serr
-		}
-		if fi, serr := d.Info(); serr != nil {
-			return serr
-		} else if fi.Size() > 0 {
-			err = nil
-		}
-		return nil
-	}); serr != nil {
-		return serr
+		fi, err := os.Lstat(filepath.Join(dir, fileName))
+		return err == nil && fi.Mode().IsRegular() && fi.Size() > 0, nil
 	}
-	if err != nil {
-		return &Error{Step: "backup", Program: c.Commands.Backup.program(), Log: c.log, Err: err}
-	}
-	return nil
+	err = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		fi, err := d.Info()
+		wrote = wrote || err == nil && fi.Size() > 0
+		return err
+	})
+	return wrote, err
 }
 
-// verify runs Verify, and compares and drops what it restored on trial.
+// verify runs Verify, and compares and drops what a trial restore has made.
 func (c *call) verify(ctx context.Context, dir string, d detail) error {
 	v := c.Commands.Verify
-	if len(v.Argv) == 0 {
+	if !v.given() {
 		return nil
 	}
 	if !v.uses("{new}") {
 		return c.run(ctx, "verify", v, c.inSnapshot(dir, ""), nil)
 	}
-	return c.slot.Try(ctx, func(trial string) error {
-		if err := c.run(ctx, "verify", v, c.inSnapshot(dir, trial), nil); err != nil {
+	return c.slot.Try(ctx, func(name string) error {
+		if err := c.run(ctx, "verify", v, c.inSnapshot(dir, name), nil); err != nil {
 			return err
 		}
-		if there, err := c.exists(ctx, trial); err != nil || !there {
-			return err // a tool may have dropped it by itself
+		if there, err := c.exists(ctx, name); err != nil || !there {
+			return err // the tool may have dropped it itself
 		}
-		return c.compare(ctx, trial, d)
+		return c.compare(ctx, name, d)
 	})
 }
 
@@ -242,18 +220,18 @@ func (c *call) exists(ctx context.Context, name string) (bool, error) {
 	return slices.Contains(all, name), err
 }
 
-// compare asks Describe about a restored copy.
+// compare runs Describe on a restored copy.
 func (c *call) compare(ctx context.Context, name string, d detail) error {
 	digest, err := c.describe(ctx, name)
 	if err == nil && digest != d.Digest {
-		err = fmt.Errorf("%w: describe prints something else", ErrDiffers)
+		err = fmt.Errorf("%w: Describe prints something else", backup.ErrMismatch)
 	}
 	return err
 }
 
-// describe returns the SHA-256 of what Describe prints, "" if there is none.
+// describe returns the SHA-256 of what Describe prints, "" if it is not set.
 func (c *call) describe(ctx context.Context, name string) (string, error) {
-	if len(c.Commands.Describe.Argv) == 0 {
+	if !c.Commands.Describe.given() {
 		return "", nil
 	}
 	sum := sha256.New()
@@ -262,12 +240,16 @@ func (c *call) describe(ctx context.Context, name string) (string, error) {
 		return "", err
 	}
 	if out.n == 0 {
-		return "", &Error{Step: "describe", Program: c.Commands.Describe.program(), Log: c.log, Err: errors.New("it printed nothing")}
+		return "", c.noEffect("describe", c.Commands.Describe, "printed nothing")
 	}
 	return hex.EncodeToString(sum.Sum(nil)), nil
 }
 
+// version returns the first line that Version prints, "" if it is not set.
 func (c *call) version(ctx context.Context) (string, error) {
+	if !c.Commands.Version.given() {
+		return "", nil
+	}
 	out := &head{max: 64 << 10}
 	err := c.run(ctx, "version", c.Commands.Version, vars{"{live}": c.slot.Live}, out)
 	if err != nil {
@@ -277,25 +259,25 @@ func (c *call) version(ctx context.Context) (string, error) {
 	return strings.ToValidUTF8(line[:min(len(line), 200)], ""), nil
 }
 
-// inSnapshot are the placeholders of the commands that see the snapshot.
-func (c *call) inSnapshot(dir, fresh string) vars {
-	return vars{"{live}": c.slot.Live, "{dir}": dir, "{file}": filepath.Join(dir, fileName), "{new}": fresh}
+// inSnapshot returns the placeholders of the commands that use the snapshot.
+func (c *call) inSnapshot(dir, name string) vars {
+	return vars{"{live}": c.slot.Live, "{dir}": dir, "{file}": filepath.Join(dir, fileName), "{new}": name}
 }
 
-// Tidy implements [backup.Tidier]: what restores kept aside is dropped.
+// Tidy implements [backup.Tidier]: it drops what restores kept aside.
 func (t *Target) Tidy(ctx context.Context) error {
 	c, err := t.begin(ctx, "tidy")
 	if err == nil {
 		err = c.slot.Tidy(ctx)
 	}
-	return failed("tidying up after", t.Live, err)
+	return failed("tidy", t.Live, err)
 }
 
-// Needs implements [backup.Sizer]. It can tell only of a file: backups are
-// taken to be as large as it, and anything else is the caller's to know.
+// Needs implements [backup.Sizer]. It assumes that backups of a file are as
+// large as the file, and returns nothing for the database of a server.
 func (t *Target) Needs(context.Context) ([]backup.Need, error) {
 	c, err := t.open("needs")
-	if err != nil || t.named() {
+	if err != nil || t.onServer() {
 		return nil, err
 	}
 	fi, err := os.Stat(c.slot.Live)
@@ -305,9 +287,10 @@ func (t *Target) Needs(context.Context) ([]backup.Need, error) {
 	return swap.Needs(c.slot.Live, fi.Size()), nil
 }
 
-func failed(doing, live string, err error) error {
+// failed says what err happened to.
+func failed(op, live string, err error) error {
 	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("%s %s: %w", doing, live, err)
+	return &backup.Error{Op: op, Subject: live, Err: err}
 }

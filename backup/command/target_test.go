@@ -47,21 +47,21 @@ func TestR9FailingBackupIsNoSnapshot(t *testing.T) {
 		spoil func(*testing.T, *world)
 		want  string
 	}{
-		"wrote nothing":       {func(t *testing.T, w *world) { w.target.Commands.Backup = tool(t, "nothing", "{file}") }, "has written nothing"},
-		"wrote an empty file": {func(t *testing.T, w *world) { w.target.Commands.Backup = tool(t, "copy", os.DevNull, "{file}") }, "has written nothing"},
+		"wrote nothing":       {func(t *testing.T, w *world) { w.target.Commands.Backup = tool(t, "nothing", "{file}") }, "wrote nothing"},
+		"wrote an empty file": {func(t *testing.T, w *world) { w.target.Commands.Backup = tool(t, "copy", os.DevNull, "{file}") }, "wrote nothing"},
 		"wrote nothing into the folder": {func(t *testing.T, w *world) { w.target.Commands.Backup = tool(t, "nothing", "{dir}") },
-			"has written nothing"},
+			"wrote nothing"},
 		"failed":              {func(t *testing.T, w *world) { w.target.Commands.Backup = tool(t, "half", "{live}", "{file}") }, "exit code 3; the end of its output: half done"},
-		"verify failed":       {func(t *testing.T, w *world) { w.target.Commands.Verify = tool(t, "half", "{file}", "{new}") }, "verify by"},
-		"verify differs":      {func(t *testing.T, w *world) { w.target.Commands.Verify = tool(t, "copy", os.Args[0], "{new}") }, command.ErrDiffers.Error()},
+		"verify failed":       {func(t *testing.T, w *world) { w.target.Commands.Verify = tool(t, "half", "{file}", "{new}") }, "verify "},
+		"verify differs":      {func(t *testing.T, w *world) { w.target.Commands.Verify = tool(t, "copy", os.Args[0], "{new}") }, backup.ErrMismatch.Error()},
 		"no such program":     {func(_ *testing.T, w *world) { w.target.Commands.Backup.Argv = []string{"no-such-program-here"} }, "no-such-program-here"},
 		"describe is silent":  {func(t *testing.T, w *world) { w.target.Commands.Describe = tool(t, "nothing") }, "printed nothing"},
-		"nothing is live":     {func(_ *testing.T, w *world) { w.target.Live += "x" }, "not there"},
+		"nothing is live":     {func(_ *testing.T, w *world) { w.target.Live += "x" }, "not found"},
 		"relative":            {func(_ *testing.T, w *world) { w.target.Live = "x" }, "absolute"},
 		"not named":           {func(_ *testing.T, w *world) { w.target.Live = "" }, "set Live"},
 		"no command":          {func(_ *testing.T, w *world) { w.target.Commands.Restore.Argv = nil }, "set Restore"},
-		"half of the names":   {func(t *testing.T, w *world) { w.target.Names.List = tool(t, "list", ".") }, "all of List, Rename and Drop"},
-		"foreign placeholder": {func(t *testing.T, w *world) { w.target.Commands.Backup = tool(t, "copy", "{new}", "{file}") }, "{new} is not known to backup"},
+		"half of the names":   {func(t *testing.T, w *world) { w.target.Commands.List = tool(t, "list", ".") }, "set all or none"},
+		"foreign placeholder": {func(t *testing.T, w *world) { w.target.Commands.Backup = tool(t, "copy", "{new}", "{file}") }, "unknown placeholder {new} of backup"},
 		"negative timeout":    {func(_ *testing.T, w *world) { w.target.Commands.Verify.Timeout = -1 }, "verify is negative"},
 		"exit code not OK":    {func(_ *testing.T, w *world) { w.target.Commands.Backup.OK = []int{1} }, "exit code 0"},
 	} {
@@ -102,7 +102,7 @@ func TestR15FailingRestoreLeavesTheLiveData(t *testing.T) {
 				before := w.state(t)
 				good := w.target.Commands.Restore
 				w.target.Commands.Restore = restore(t)
-				if w.target.Names.List.Argv != nil {
+				if w.target.Commands.List.Argv != nil {
 					for i, a := range w.target.Commands.Restore.Argv {
 						w.target.Commands.Restore.Argv[i] = strings.NewReplacer(
 							"{file}", good.Argv[3], "{new}", good.Argv[4]).Replace(a)
@@ -158,16 +158,16 @@ func TestR15RenameIsBelievedByItsEffect(t *testing.T) {
 	snap := w.take(t)
 	w.change(t)
 	before := w.state(t)
-	good := w.target.Names.Rename
-	w.target.Names.Rename = tool(t, "nothing")
+	good := w.target.Commands.Rename
+	w.target.Commands.Rename = tool(t, "nothing")
 	_, err := w.store.Restore(t.Context(), snap.ID, w.target)
-	require.ErrorContains(t, err, "rename by")
+	require.ErrorContains(t, err, "rename ")
 	require.ErrorContains(t, err, "did not become")
 	require.Equal(t, before, w.state(t))
 	require.Empty(t, w.beside(t))
 
 	good.OK = []int{1} // so that 0, which it ends with, is a failure
-	w.target.Names.Rename = good
+	w.target.Commands.Rename = good
 	r, err := w.store.Restore(t.Context(), snap.ID, w.target)
 	require.NoError(t, err)
 	require.NotEqual(t, before, w.state(t))
@@ -181,7 +181,7 @@ func TestOtherSnapshotIsRefused(t *testing.T) {
 	one, other := newWorld(t), newWorld(t)
 	snap := one.take(t)
 	_, err := one.store.Restore(t.Context(), snap.ID, other.target)
-	require.ErrorIs(t, err, backup.ErrUnfit)
+	require.ErrorIs(t, err, backup.ErrIncompatible)
 	require.NoError(t, os.Remove(other.live))
 	r, err := one.store.Restore(t.Context(), snap.ID, other.target)
 	require.NoError(t, err, "where nothing is, it may go")

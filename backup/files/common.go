@@ -2,37 +2,27 @@ package files
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
 
 	"github.com/aspupdate/aspupdate/backup"
 	"github.com/aspupdate/aspupdate/backup/internal/swap"
 )
 
-// fits reads the detail of a backup of the given kind.
-func fits(m backup.Meta, kind string, detail any) error {
-	if m.Kind != kind {
-		return fmt.Errorf("%w: it is of a %q and this is a %q", backup.ErrUnfit, m.Kind, kind)
-	}
-	if err := json.Unmarshal(m.Detail, detail); err != nil {
-		return fmt.Errorf("%w: its detail cannot be read: %w", backup.ErrUnfit, err)
-	}
-	return nil
-}
+// A builder makes a copy of what was backed up under a new name, and compares it.
+type builder func(name string) error
 
-// restore has build make the new data beside the live one and swaps it in.
-func restore(ctx context.Context, s *swap.Slot, from string, build func(fresh string) error) (backup.Restored, error) {
+// restore swaps in what build makes.
+func restore(ctx context.Context, s *swap.Slot, from string, build builder) (backup.Restored, error) {
 	r, err := s.Restore(ctx, from, build)
 	if err != nil {
-		return nil, fmt.Errorf("restoring %s: %w", s.Live, err)
+		return nil, failed("restore", s.Live, err)
 	}
 	return r, nil
 }
 
-// prove has build make a copy, which compares it with the backup, and removes it.
-func prove(ctx context.Context, s *swap.Slot, build func(fresh string) error) error {
-	if err := s.Try(ctx, build); err != nil {
-		return fmt.Errorf("proving a backup of %s: %w", s.Live, err)
+// failed says what err happened to.
+func failed(op, path string, err error) error {
+	if err == nil {
+		return nil
 	}
-	return nil
+	return &backup.Error{Op: op, Subject: path, Err: err}
 }

@@ -11,7 +11,7 @@ import (
 )
 
 // The application's configuration goes back, and then that is thought better of.
-func ExampleFolder() {
+func ExampleDirectory() {
 	dir, err := os.MkdirTemp("", "example")
 	if err != nil {
 		fmt.Println(err)
@@ -25,8 +25,8 @@ func ExampleFolder() {
 
 	ctx := context.Background()
 	store := backup.Store{Dir: filepath.Join(dir, "backups")}
-	folder := &files.Folder{Path: app}
-	snap, err := store.Take(ctx, "before 7.13.100", folder)
+	target := &files.Directory{Path: app}
+	snap, err := store.Take(ctx, "before 7.13.100", target)
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -37,7 +37,7 @@ func ExampleFolder() {
 		text, err := os.ReadFile(config)
 		fmt.Println(string(text), err)
 	}
-	restored, err := store.Restore(ctx, snap.ID, folder)
+	restored, err := store.Restore(ctx, snap.ID, target)
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -20,22 +20,22 @@ import (
 	"github.com/aspupdate/aspupdate/internal/durable"
 )
 
-// SQLite is an SQLite database in a file, a [backup.Target]. Backups are made
-// by VACUUM INTO through the caller's own driver: this package brings none.
-// VACUUM keeps everything but the hidden rowids of tables that have no
-// INTEGER PRIMARY KEY, which SQLite promises to nobody.
+// SQLite is an SQLite database in a file, a [backup.Target]. Backups are made by
+// VACUUM INTO through the caller's own driver: this package links none. VACUUM
+// keeps everything but the hidden rowids of tables without an INTEGER PRIMARY
+// KEY, on which SQLite lets no program rely.
 //
-// A backup may be made while others use the database; for a restore the
-// application is stopped.
+// A backup may be made while others use the database. Stop the application
+// before a restore.
 type SQLite struct {
-	// Path is the database's file. It is not a link.
+	// Path is the database's file, and not a link to it.
 	Path string
-	// Open opens the database at path, which is Path or a copy beside it, by
+	// Open opens the database at path, which is Path or a copy beside it, with
 	// the caller's driver, such as
 	//
 	//	func(path string) (*sql.DB, error) { return sql.Open("sqlite", path) }
 	//
-	// The handle is closed when the call that asked for it ends.
+	// The handle is closed before the call that needed it returns.
 	Open func(path string) (*sql.DB, error)
 }
 
@@ -52,8 +52,8 @@ const (
 	sqliteFile = "database.sqlite"
 )
 
-// The journals of an SQLite database. One that stays behind when its database
-// is replaced would be replayed into the new one.
+// sqliteCompanions are the journals of a database. One that is left behind when
+// its database is replaced would be replayed into the new one.
 var sqliteCompanions = []string{"-wal", "-shm", "-journal"}
 
 type sqliteDetail struct {
@@ -66,28 +66,69 @@ type sqliteDetail struct {
 
 // Backup implements [backup.Target].
 func (q *SQLite) Backup(ctx context.Context, dir string) (backup.Meta, error) {
-	s, err := q.ready(ctx)
+	s, err := q.slot(ctx)
 	if err != nil {
 		return backup.Meta{}, err
 	}
-	meta, err := q.backup(ctx, s, dir)
+	m, err := q.backup(ctx, s.Live, dir)
+	return m, failed("back up", s.Live, err)
+}
+
+func (q *SQLite) backup(ctx context.Context, live, dir string) (m backup.Meta, err error) {
+	fi, err := os.Lstat(live) // a driver would create an empty database
 	if err != nil {
-		return backup.Meta{}, fmt.Errorf("backing up %s: %w", s.Live, err)
+		return m, err
 	}
-	return meta, nil
+	if !fi.Mode().IsRegular() {
+		return m, errors.New("not a regular file")
+	}
+	d := sqliteDetail{Path: live, Owner: owner.Of(fi)}
+	to := filepath.Join(dir, sqliteFile)
+	var engine string
+	err = q.with(ctx, live, func(c *sql.Conn) error {
+		var mode string
+		if err := c.QueryRowContext(ctx, "SELECT sqlite_version()").Scan(&engine); err != nil {
+			return err
+		}
+		if err := c.QueryRowContext(ctx, "PRAGMA journal_mode").Scan(&mode); err != nil {
+			return err
+		}
+		d.WAL = strings.EqualFold(mode, "wal")
+		_, err := c.ExecContext(ctx, "VACUUM INTO ?", to)
+		return err
+	})
+	if err != nil {
+		return m, err
+	}
+	if d.SHA256, d.Bytes, err = copySum(ctx, to, ""); err != nil {
+		return m, err
+	}
+	detail, err := json.Marshal(d)
+	return backup.Meta{
+		Kind:   sqliteKind,
+		Target: live,
+		Engine: "SQLite " + engine,
+		Detail: detail,
+		Sums:   map[string]string{sqliteFile: d.SHA256},
+	}, err
 }
 
 // Counts implements [backup.Counter]: the rows of each table.
 func (q *SQLite) Counts(ctx context.Context) (map[string]int64, error) {
-	s, err := q.ready(ctx)
+	s, err := q.slot(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := os.Lstat(s.Live); err != nil { // a driver would make an empty database
-		return nil, fmt.Errorf("counting rows: %w", err)
+	counts, err := q.counts(ctx, s.Live)
+	return counts, failed("count the rows of", s.Live, err)
+}
+
+func (q *SQLite) counts(ctx context.Context, live string) (map[string]int64, error) {
+	if _, err := os.Lstat(live); err != nil { // a driver would create an empty database
+		return nil, err
 	}
 	counts := map[string]int64{}
-	err = q.with(ctx, s.Live, func(c *sql.Conn) error {
+	err := q.with(ctx, live, func(c *sql.Conn) error {
 		rows, err := c.QueryContext(ctx, `SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\_%' ESCAPE '\'`)
 		if err != nil {
 			return err
@@ -105,109 +146,64 @@ func (q *SQLite) Counts(ctx context.Context) (map[string]int64, error) {
 		for name := range counts {
 			var n int64
 			if err := c.QueryRowContext(ctx, `SELECT count(*) FROM "`+strings.ReplaceAll(name, `"`, `""`)+`"`).Scan(&n); err != nil {
-				return fmt.Errorf("counting %s: %w", name, err)
+				return fmt.Errorf("table %s: %w", name, err)
 			}
 			counts[name] = n
 		}
 		return nil
 	})
-	if err != nil {
-		return nil, err
-	}
-	return counts, nil
+	return counts, err
 }
 
-func (q *SQLite) backup(ctx context.Context, s *swap.Slot, dir string) (backup.Meta, error) {
-	fi, err := os.Lstat(s.Live) // a driver would make an empty database
-	if err != nil {
-		return backup.Meta{}, err
-	}
-	if !fi.Mode().IsRegular() {
-		return backup.Meta{}, errors.New("it is no regular file")
-	}
-	d := sqliteDetail{Path: s.Live, Owner: owner.Of(fi)}
-	to := filepath.Join(dir, sqliteFile)
-	var engine string
-	err = q.with(ctx, s.Live, func(c *sql.Conn) error {
-		var mode string
-		if err := c.QueryRowContext(ctx, "SELECT sqlite_version()").Scan(&engine); err != nil {
-			return err
-		}
-		if err := c.QueryRowContext(ctx, "PRAGMA journal_mode").Scan(&mode); err != nil {
-			return err
-		}
-		d.WAL = strings.EqualFold(mode, "wal")
-		_, err := c.ExecContext(ctx, "VACUUM INTO ?", to)
-		return err
-	})
-	if err != nil {
-		return backup.Meta{}, err
-	}
-	if d.SHA256, d.Bytes, err = copySum(ctx, to, ""); err != nil {
-		return backup.Meta{}, err
-	}
-	detail, err := json.Marshal(d)
-	if err != nil {
-		return backup.Meta{}, err
-	}
-	return backup.Meta{
-		Kind:   sqliteKind,
-		Target: s.Live,
-		Engine: "SQLite " + engine,
-		Detail: detail,
-		Sums:   map[string]string{sqliteFile: d.SHA256},
-	}, nil
-}
-
-// Restore implements [backup.Target]. A backup of another database is
-// restored only where nothing is under Path.
+// Restore implements [backup.Target]. A backup of another database is restored
+// only if nothing exists at Path.
 func (q *SQLite) Restore(ctx context.Context, dir string, m backup.Meta) (backup.Restored, error) {
-	s, err := q.ready(ctx)
+	s, from, build, err := q.builder(ctx, dir, m)
 	if err != nil {
 		return nil, err
 	}
-	var d sqliteDetail
-	if err := fits(m, sqliteKind, &d); err != nil {
-		return nil, err
-	}
-	return restore(ctx, s, d.Path, func(fresh string) error {
-		return q.build(ctx, filepath.Join(dir, sqliteFile), fresh, d)
-	})
+	return restore(ctx, s, from, build)
 }
 
 // Prove implements [backup.Prover]. The copy is made beside the database, and
-// SQLite is asked to check it.
+// SQLite checks it.
 func (q *SQLite) Prove(ctx context.Context, dir string, m backup.Meta) error {
-	s, err := q.ready(ctx)
+	s, _, build, err := q.builder(ctx, dir, m)
 	if err != nil {
 		return err
 	}
-	var d sqliteDetail
-	if err := fits(m, sqliteKind, &d); err != nil {
-		return err
-	}
-	return prove(ctx, s, func(fresh string) error {
-		return q.build(ctx, filepath.Join(dir, sqliteFile), fresh, d)
-	})
+	return failed("prove a backup of", s.Live, s.Try(ctx, build))
 }
 
-// build copies the backup to fresh, checks it, and gives it back what VACUUM
+// builder returns what copies the backup, and the path of which it is.
+func (q *SQLite) builder(ctx context.Context, dir string, m backup.Meta) (s *swap.Slot, from string, build builder, err error) {
+	if s, err = q.slot(ctx); err != nil {
+		return nil, "", nil, err
+	}
+	var d sqliteDetail
+	if err := m.Decode(sqliteKind, &d); err != nil {
+		return nil, "", nil, err
+	}
+	return s, d.Path, func(path string) error { return q.build(ctx, filepath.Join(dir, sqliteFile), path, d) }, nil
+}
+
+// build copies the backup to the new file path, checks it, and sets what VACUUM
 // INTO left out.
-func (q *SQLite) build(ctx context.Context, from, fresh string, d sqliteDetail) error {
-	sum, _, err := copySum(ctx, from, fresh)
+func (q *SQLite) build(ctx context.Context, from, path string, d sqliteDetail) error {
+	sum, _, err := copySum(ctx, from, path)
 	if err != nil {
 		return err
 	}
 	if sum != d.SHA256 {
-		return fmt.Errorf("%w: SHA-256 is %s, backed up was %s", backup.ErrDamaged, sum, d.SHA256)
+		return fmt.Errorf("%w: SHA-256 is %s, backed up with %s", backup.ErrDamaged, sum, d.SHA256)
 	}
-	err = q.with(ctx, fresh, func(c *sql.Conn) error {
+	err = q.with(ctx, path, func(c *sql.Conn) error {
 		var answer string
 		if err := c.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&answer); err != nil {
 			return err
 		}
 		if answer != "ok" {
-			return fmt.Errorf("%w: SQLite says: %s", backup.ErrDamaged, answer)
+			return fmt.Errorf("%w: SQLite reports: %s", backup.ErrDamaged, answer)
 		}
 		if !d.WAL {
 			return nil
@@ -216,35 +212,35 @@ func (q *SQLite) build(ctx context.Context, from, fresh string, d sqliteDetail) 
 			return err
 		}
 		if !strings.EqualFold(answer, "wal") {
-			return fmt.Errorf("the write-ahead log cannot be switched on, the mode is %s", answer)
+			return fmt.Errorf("cannot switch on the write-ahead log, the journal mode is %s", answer)
 		}
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	// The swap counts on a new database without journals.
-	if fi, err := os.Stat(fresh + "-wal"); err == nil && fi.Size() > 0 {
-		return errors.New("the driver left a write-ahead log behind: does Open return a handle of its own?")
+	// The swap relies on a new database without journals.
+	if fi, err := os.Stat(path + "-wal"); err == nil && fi.Size() > 0 {
+		return &backup.Error{Err: errors.New("the driver left a write-ahead log behind"), Next: "let Open return a new handle each time"}
 	}
 	for _, c := range sqliteCompanions {
-		if err := os.RemoveAll(fresh + c); err != nil {
+		if err := os.RemoveAll(path + c); err != nil {
 			return err
 		}
 	}
-	if err := d.Give(fresh); err != nil {
+	if err := d.Give(path); err != nil {
 		return err
 	}
-	return durable.SyncTree(fresh)
+	return durable.SyncTree(path)
 }
 
-// Tidy implements [backup.Tidier]: what restores kept aside is removed.
+// Tidy implements [backup.Tidier]: it removes what restores kept aside.
 func (q *SQLite) Tidy(ctx context.Context) error {
-	s, err := q.ready(ctx)
+	s, err := q.slot(ctx)
 	if err != nil {
 		return err
 	}
-	return s.Tidy(ctx)
+	return failed("tidy", s.Live, s.Tidy(ctx))
 }
 
 // Needs implements [backup.Sizer].
@@ -264,18 +260,19 @@ func (q *SQLite) Needs(context.Context) ([]backup.Need, error) {
 	return swap.Needs(s.Live, n), nil
 }
 
-func (q *SQLite) ready(ctx context.Context) (*swap.Slot, error) {
+// slot resolves the path and finishes or undoes what a killed run left.
+func (q *SQLite) slot(ctx context.Context) (*swap.Slot, error) {
 	s, err := swap.At(q.Path, sqliteCompanions...)
 	if err != nil {
 		return nil, err
 	}
 	if q.Open == nil {
-		return nil, errors.New("no way to open the database: set Open")
+		return nil, &backup.Error{Op: "open", Subject: s.Live, Err: errors.New("no driver given"), Next: "set Open"}
 	}
-	return s, s.Recover(ctx)
+	return s, failed("recover", s.Live, s.Recover(ctx))
 }
 
-// with lends one connection to the database at path.
+// with passes one connection to the database at path to use.
 func (q *SQLite) with(ctx context.Context, path string, use func(*sql.Conn) error) (err error) {
 	db, err := q.Open(path)
 	if err != nil {
@@ -293,8 +290,8 @@ func (q *SQLite) with(ctx context.Context, path string, use func(*sql.Conn) erro
 	return use(conn)
 }
 
-// sameDatabase makes sure that the handle is of the file at path. Drivers read a path
-// with a question mark in it as a file and its options, and make an empty
+// sameDatabase fails unless the handle is of the file at path. Drivers read a
+// path with a question mark in it as a file and its options, and create an empty
 // database there, which would be backed up instead.
 func sameDatabase(ctx context.Context, c *sql.Conn, path string) error {
 	var file string
@@ -306,12 +303,12 @@ func sameDatabase(ctx context.Context, c *sql.Conn, path string) error {
 		return err
 	}
 	if got, err := os.Stat(file); err != nil || !os.SameFile(got, want) {
-		return fmt.Errorf("the handle that Open returned is of %q: let Open escape the path as the driver wants it", file)
+		return &backup.Error{Err: fmt.Errorf("the handle that Open returned is of the file %q", file), Next: "let Open escape the path as the driver requires"}
 	}
 	return nil
 }
 
-// copySum hashes the file from and copies it to the new file to, "" for none.
+// copySum hashes the file from and, if to is not "", copies it to the new file to.
 func copySum(ctx context.Context, from, to string) (string, int64, error) {
 	in, err := os.Open(from)
 	if err != nil {

@@ -14,20 +14,21 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/aspupdate/aspupdate/backup"
 	"github.com/aspupdate/aspupdate/backup/internal/owner"
 	"github.com/aspupdate/aspupdate/internal/ctxio"
 )
 
-// A tree is what scan found. The digest covers the names, kinds,
-// permissions, links, sizes and contents of everything in the order of a
-// walk, and so tells whether two trees are the same to an application.
+// A tree is what scan found. The digest covers the names, kinds, permissions,
+// links, sizes and contents of everything, in the order of a walk: two trees
+// with the same digest are the same to an application.
 type tree struct {
 	items  int
 	bytes  int64
 	digest string
 }
 
-// scan reads a whole tree and writes it to tw unless that is nil.
+// scan reads a whole tree and, if tw is not nil, writes it to tw.
 func scan(ctx context.Context, root string, tw *tar.Writer) (tree, error) {
 	var t tree
 	sum := sha256.New()
@@ -44,7 +45,7 @@ func scan(ctx context.Context, root string, tw *tar.Writer) (tree, error) {
 			return err
 		}
 		if rel == "." && !fi.IsDir() {
-			return errors.New("it is no folder")
+			return fmt.Errorf("%s is not a directory", root)
 		}
 		if fi.Mode()&fs.ModeSocket != 0 {
 			return nil
@@ -68,19 +69,19 @@ func scanItem(ctx context.Context, path, rel string, fi fs.FileInfo, sum hash.Ha
 		}
 		_, _ = fmt.Fprintf(sum, "link %q %q\n", rel, link)
 	case fi.IsDir():
-		_, _ = fmt.Fprintf(sum, "folder %q %v\n", rel, fi.Mode())
+		_, _ = fmt.Fprintf(sum, "directory %q %v\n", rel, fi.Mode())
 	case fi.Mode().IsRegular():
 		_, _ = fmt.Fprintf(sum, "file %q %v %d\n", rel, fi.Mode(), fi.Size())
 	default:
-		return 0, fmt.Errorf("%s is neither a file, a folder nor a link: remove it or leave it out", path)
+		return 0, &backup.Error{Err: fmt.Errorf("%s is neither a file, a directory nor a link", path), Next: "remove it or move it elsewhere"}
 	}
 	if tw != nil {
 		h, err := tar.FileInfoHeader(fi, link)
 		if err != nil {
 			return 0, err
 		}
-		// PAX carries any name, sizes and times in full. Names of users are
-		// left out: what counts on one machine is the number.
+		// PAX keeps any name, size and time. User names are left out: what
+		// counts on one machine is the number.
 		h.Name, h.Format, h.Uname, h.Gname = rel, tar.FormatPAX, "", ""
 		if err := tw.WriteHeader(h); err != nil {
 			return 0, fmt.Errorf("%s: %w", path, err)
@@ -92,7 +93,8 @@ func scanItem(ctx context.Context, path, rel string, fi fs.FileInfo, sum hash.Ha
 	return copyFile(ctx, path, fi, sum, tw)
 }
 
-// copyFile hashes a file and writes it to tw; one that changes meanwhile is an error.
+// copyFile hashes a file and writes it to tw. A file that changes meanwhile is
+// an error.
 func copyFile(ctx context.Context, path string, fi fs.FileInfo, sum hash.Hash, tw *tar.Writer) (int64, error) {
 	in, err := os.Open(path)
 	if err != nil {
@@ -112,20 +114,20 @@ func copyFile(ctx context.Context, path string, fi fs.FileInfo, sum hash.Hash, t
 		return n, err
 	}
 	if n != fi.Size() || now.Size() != n || !now.ModTime().Equal(fi.ModTime()) {
-		return n, fmt.Errorf("%s changed while it was read: stop the application first", path)
+		return n, &backup.Error{Err: fmt.Errorf("%s changed while it was read", path), Next: "stop the application first"}
 	}
 	return n, nil
 }
 
-// extract unpacks into the folder dest, never outside it: not through "..",
-// not through a link that was unpacked before.
+// extract unpacks into the directory dest and never outside it: neither through
+// ".." nor through a link that was unpacked before.
 func extract(ctx context.Context, tr *tar.Reader, dest string) error {
 	root, err := os.OpenRoot(dest)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = root.Close() }()
-	var folders []*tar.Header
+	var dirs []*tar.Header
 	for {
 		h, err := tr.Next()
 		if errors.Is(err, io.EOF) {
@@ -140,9 +142,9 @@ func extract(ctx context.Context, tr *tar.Reader, dest string) error {
 		name := filepath.FromSlash(h.Name)
 		switch h.Typeflag {
 		case tar.TypeDir:
-			// Rights and times come last: a folder may forbid what is still to
-			// be written into it.
-			folders = append(folders, h)
+			// Permissions and times come last: a directory may forbid what is
+			// still to be written into it.
+			dirs = append(dirs, h)
 			if h.Name != "." && h.Name != "./" {
 				err = root.Mkdir(name, 0o700)
 			}
@@ -153,13 +155,13 @@ func extract(ctx context.Context, tr *tar.Reader, dest string) error {
 		case tar.TypeReg:
 			err = extractFile(ctx, root, name, h, tr)
 		default:
-			err = fmt.Errorf("kind %q is not one of ours", h.Typeflag)
+			err = fmt.Errorf("unknown kind %q", h.Typeflag)
 		}
 		if err != nil {
 			return fmt.Errorf("%q: %w", h.Name, err)
 		}
 	}
-	for _, h := range slices.Backward(folders) {
+	for _, h := range slices.Backward(dirs) {
 		if err := finish(root, filepath.FromSlash(filepath.Clean(h.Name)), h); err != nil {
 			return fmt.Errorf("%q: %w", h.Name, err)
 		}
@@ -179,8 +181,8 @@ func extractFile(ctx context.Context, root *os.Root, name string, h *tar.Header,
 	return finish(root, name, h)
 }
 
-// finish gives a file or a folder its owner, its rights and its times, in
-// this order: a change of the owner takes the set-uid bit away.
+// finish sets owner, permissions and times of a file or a directory, in this
+// order: a change of the owner clears the set-uid bit.
 func finish(root *os.Root, name string, h *tar.Header) error {
 	if err := owner.Chown(root, name, h.Uid, h.Gid); err != nil {
 		return err

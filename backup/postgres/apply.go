@@ -8,10 +8,12 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/aspupdate/aspupdate/backup"
 )
 
-// createStatement makes an empty database as the backed up one was made.
-func createStatement(name string, f Facts) string {
+// createStatement returns what creates an empty database as the one backed up was created.
+func createStatement(name string, f facts) string {
 	l := f.Locale
 	sql := "CREATE DATABASE " + ident(name) + " TEMPLATE template0 CONNECTION LIMIT 0" +
 		" OWNER " + ident(f.Owner) + " ENCODING " + literal(l.Encoding) +
@@ -30,18 +32,11 @@ func createStatement(name string, f Facts) string {
 	return sql
 }
 
-// apply gives a database what neither a clone nor pg_restore brings: owner,
-// comment, rights and settings. All of it or nothing.
-func (s *session) apply(ctx context.Context, name string, f Facts) error {
+// apply sets what neither a clone nor pg_restore brings: owner, comment, grants
+// and settings, in one transaction.
+func (s *session) apply(ctx context.Context, name string, f facts) error {
 	db := ident(name)
 	return pgx.BeginFunc(ctx, s.Conn, func(tx pgx.Tx) error {
-		do := func(sql string) error {
-			_, err := tx.Exec(ctx, sql)
-			if err != nil {
-				err = fmt.Errorf("%s: %w", sql, err)
-			}
-			return err
-		}
 		comment := "NULL"
 		if f.Comment != "" {
 			comment = literal(f.Comment)
@@ -61,22 +56,22 @@ func (s *session) apply(ctx context.Context, name string, f Facts) error {
 			statements = append(statements, settingStatement(db, st))
 		}
 		for _, sql := range statements {
-			if err := do(sql); err != nil {
-				return err
+			if _, err := tx.Exec(ctx, sql); err != nil {
+				return fmt.Errorf("%s: %w", sql, err)
 			}
 		}
 		return nil
 	})
 }
 
-// grantStatements grants in the name of whom had granted. Who was allowed to pass a
-// right on comes before those that it was passed on to.
-func grantStatements(db, owner string, grants []Grant) []string {
+// grantStatements grants in the name of the original grantors. A role that could
+// pass a privilege on comes before those that it was passed on to.
+func grantStatements(db, owner string, grants []grant) []string {
 	var out []string
 	may := map[string]bool{} // grantee and privilege
 	left := slices.Clone(grants)
 	for len(left) > 0 {
-		var later []Grant
+		var later []grant
 		for _, g := range left {
 			if g.Grantor != owner && !may[g.Grantor+"\x00"+g.Privilege] {
 				later = append(later, g)
@@ -95,26 +90,26 @@ func grantStatements(db, owner string, grants []Grant) []string {
 			out = append(out, "SET LOCAL ROLE "+ident(g.Grantor), sql)
 		}
 		if len(later) == len(left) {
-			break // nobody could have granted these; the comparison tells
+			break // inconsistent grants; the comparison reports them
 		}
 		left = later
 	}
 	return append(out, "RESET ROLE")
 }
 
-// Settings that are lists of names, stored with their quotes. Set as one
-// string they would become a list of one.
+// listSettings are lists of names, stored with their quotes. Set as one string
+// they would become lists of one name.
 var listSettings = []string{
 	"local_preload_libraries", "search_path", "session_preload_libraries",
 	"shared_preload_libraries", "temp_tablespaces", "unix_socket_directories",
 }
 
-func settingStatement(db string, st Setting) string {
+func settingStatement(db string, st setting) string {
 	sql := "ALTER DATABASE " + db
 	if st.Role != "" {
 		sql = "ALTER ROLE " + ident(st.Role) + " IN DATABASE " + db
 	}
-	// A name of two parts is the setting of an extension.
+	// A name of two parts is that of an extension's setting.
 	sql += " SET " + ident(strings.Split(st.Name, ".")...) + " TO "
 	if !slices.Contains(listSettings, strings.ToLower(st.Name)) {
 		return sql + literal(st.Value)
@@ -129,7 +124,7 @@ func settingStatement(db string, st Setting) string {
 	return sql + strings.Join(names, ", ")
 }
 
-// splitList takes a stored list of names apart: `"$user", public`.
+// splitList splits a stored list of names such as `"$user", public`.
 func splitList(s string) []string {
 	var names []string
 	var b strings.Builder
@@ -160,34 +155,31 @@ func splitList(s string) []string {
 	return names
 }
 
-// preflight looks for what a restore of f would fail for later.
-func (s *session) preflight(ctx context.Context, f Facts) error {
-	missing, err := collect[struct{ Name string }](ctx, s.Conn,
-		"SELECT r FROM unnest($1::text[]) r WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = r)", f.Roles)
-	if err != nil {
-		return err
-	}
-	if len(missing) > 0 {
-		return fmt.Errorf("%w: the server lacks roles that own parts of the backup or were granted rights: %q: create them", ErrMissing, missing)
-	}
-	names := make([]string, len(f.Extensions))
+// preflight fails if the server lacks what a restore of f needs.
+func (s *session) preflight(ctx context.Context, f facts) error {
+	extensions := make([]string, len(f.Extensions))
 	for i, e := range f.Extensions {
-		names[i] = e.Name
+		extensions[i] = e.Name
 	}
-	missing, err = collect[struct{ Name string }](ctx, s.Conn,
-		"SELECT e FROM unnest($1::text[]) e WHERE NOT EXISTS (SELECT FROM pg_available_extensions WHERE name = e)", names)
-	if err != nil {
-		return err
-	}
-	if len(missing) > 0 {
-		return fmt.Errorf("%w: the server lacks extensions: %q: install them", ErrMissing, missing)
-	}
-	var ok bool
-	if err := s.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_tablespace WHERE spcname = $1)", f.Locale.Tablespace).Scan(&ok); err != nil {
-		return err
-	}
-	if !ok {
-		return fmt.Errorf("%w: the server lacks the tablespace %s: create it", ErrMissing, strconv.Quote(f.Locale.Tablespace))
+	for _, c := range []struct {
+		query      string
+		need       []string
+		what, next string
+	}{
+		{"SELECT n FROM unnest($1::text[]) n WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = n)", f.Roles,
+			"roles that own parts of the backup or have privileges in it", "create them"},
+		{"SELECT n FROM unnest($1::text[]) n WHERE NOT EXISTS (SELECT FROM pg_available_extensions WHERE name = n)", extensions,
+			"extensions", "install them"},
+		{"SELECT n FROM unnest($1::text[]) n WHERE NOT EXISTS (SELECT FROM pg_tablespace WHERE spcname = n)", []string{f.Locale.Tablespace},
+			"the tablespace", "create it"},
+	} {
+		missing, err := collect[struct{ Name string }](ctx, s.Conn, c.query, c.need)
+		if err != nil {
+			return err
+		}
+		if len(missing) > 0 {
+			return advise(fmt.Errorf("%w: the server lacks %s: %q", backup.ErrIncompatible, c.what, missing), c.next)
+		}
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -10,7 +11,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strconv"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/klauspost/compress/zstd"
@@ -24,15 +24,9 @@ const (
 	dumpFile = "database.dump.zst"
 )
 
-// Check looks whether a backup could be made: the server answers, the role is
-// a superuser, the programs are there. It changes nothing.
-func (d *Database) Check(ctx context.Context) error {
-	_, _, err := d.Versions(ctx)
-	return err
-}
-
-// Versions looks as Check does, and returns the server's version and what the
-// pg_dump that a backup would use says of itself, both for people.
+// Versions returns the server's version and that of the pg_dump that a backup
+// would use, both for people. It fails if a backup could not be made, and changes
+// nothing.
 func (d *Database) Versions(ctx context.Context) (server, dump string, err error) {
 	s, err := d.connect(ctx)
 	if err != nil {
@@ -40,7 +34,7 @@ func (d *Database) Versions(ctx context.Context) (server, dump string, err error
 	}
 	defer s.close()
 	if _, err := s.usable(ctx); err != nil {
-		return "", "", err
+		return "", "", failed("check database", s.name, err)
 	}
 	t, err := d.findTools(ctx, s.version)
 	if err != nil {
@@ -65,104 +59,100 @@ func (s *session) usable(ctx context.Context) (*dbInfo, error) {
 	_, swapping := live.settings[setSwapping]
 	switch {
 	case prepared > 0:
-		return nil, fmt.Errorf("%w: it has %d prepared transactions: commit them or roll them back", ErrBusy, prepared)
+		return nil, advise(fmt.Errorf("%w: %d prepared transactions", backup.ErrBusy, prepared), "commit them or roll them back")
 	case subscribed > 0:
-		return nil, fmt.Errorf("%w: it has %d subscriptions, which no copy of it would have, and which write to it whatever the fence: drop them",
-			ErrBusy, subscribed)
+		return nil, advise(fmt.Errorf("%w: %d subscriptions, which no copy would have and which write whatever the fence", backup.ErrBusy, subscribed), "drop them")
 	case !live.allow && !swapping:
-		return nil, fmt.Errorf("the database %q lets nobody in: ALTER DATABASE … ALLOW_CONNECTIONS true", s.name)
+		return nil, advise(errors.New("the database allows no connections"), "ALTER DATABASE … ALLOW_CONNECTIONS true")
 	}
 	return live, nil
 }
 
-// Backup implements [backup.Target]. Sessions on the database make it fail
-// with ErrBusy: Close it first.
+// Backup implements [backup.Target]. It fails with [backup.ErrBusy] if there are
+// sessions on the database: Close it first.
 func (d *Database) Backup(ctx context.Context, dir string) (backup.Meta, error) {
 	s, err := d.begin(ctx)
 	if err != nil {
-		return backup.Meta{}, fmt.Errorf("backing up: %w", err)
+		return backup.Meta{}, err
 	}
 	meta, err := s.backup(ctx, dir)
 	s.close()
-	if err != nil {
-		// The clone is half made: it goes.
-		return backup.Meta{}, errors.Join(fmt.Errorf("backing up the database %q: %w", s.name, err), d.settle(ctx))
+	if err != nil { // drops the clone, which is half made
+		return backup.Meta{}, errors.Join(failed("back up database", s.name, err), d.settle(ctx))
 	}
 	return meta, nil
 }
 
-func (s *session) backup(ctx context.Context, dir string) (backup.Meta, error) {
+func (s *session) backup(ctx context.Context, dir string) (meta backup.Meta, err error) {
 	live, err := s.usable(ctx)
 	if err != nil {
-		return backup.Meta{}, err
+		return meta, err
 	}
 	if err := s.outside(ctx, dir); err != nil {
-		return backup.Meta{}, err
+		return meta, err
 	}
 	t, err := s.d.findTools(ctx, s.version)
 	if err != nil {
-		return backup.Meta{}, err
+		return meta, err
 	}
 	f, err := s.describe(ctx, live)
 	if err != nil {
-		return backup.Meta{}, err
+		return meta, err
 	}
-	if f.Closed = live.closed(); f.Closed {
-		if f.Limit, err = strconv.Atoi(live.settings[setLimit]); err != nil {
-			return backup.Meta{}, fmt.Errorf("the setting %s is no number: %w", setLimit, err)
-		}
+	f.Closed, f.Checksums = live.closed(), s.d.Checksums
+	if f.Limit, err = live.openLimit(); err != nil {
+		return meta, err
 	}
-	f.Checksums = s.d.Checksums
-	source := s.name
 	if !s.d.InPlace {
 		if err := s.clone(ctx, live, &f); err != nil {
-			return backup.Meta{}, err
+			return meta, err
 		}
-		if source = f.Clone; source == "" {
-			source = s.name
-			s.tell(StageNoClone, f.NoClone)
+		if f.Clone == "" {
+			s.warn("no clone: " + f.NoClone)
 		}
 	}
-	s.tell(StageDump, "")
-	meta := backup.Meta{
+	s.begins(eventDump)
+	sums, err := s.dump(ctx, t, cmp.Or(f.Clone, s.name), dir, &f)
+	if err != nil {
+		return meta, err
+	}
+	if f.Clone != "" {
+		// From here on it is complete and cannot be changed.
+		db := "ALTER DATABASE " + ident(f.Clone)
+		if _, err := s.drain(ctx, f.Clone); err != nil {
+			return meta, err
+		}
+		if err := s.together(ctx, db+" ALLOW_CONNECTIONS false", db+" SET "+setKind+" = "+literal(kindClone)); err != nil {
+			return meta, err
+		}
+	}
+	detail, err := json.Marshal(f)
+	return backup.Meta{
 		Kind:   kind,
 		Target: s.name + " of the cluster " + f.SystemID,
 		Engine: "PostgreSQL " + f.Server,
 		Tools:  map[string]string{"pg_dump": t.version},
-	}
-	if meta.Sums, err = s.dump(ctx, t, source, dir, &f); err != nil {
-		return backup.Meta{}, err
-	}
-	if f.Clone != "" {
-		// From here on it is complete, and nobody can change it.
-		db := "ALTER DATABASE " + ident(f.Clone)
-		if _, err := s.drain(ctx, f.Clone); err != nil {
-			return backup.Meta{}, err
-		}
-		if err := s.together(ctx, db+" ALLOW_CONNECTIONS false", db+" SET "+setKind+" = "+literal(kindClone)); err != nil {
-			return backup.Meta{}, err
-		}
-	}
-	meta.Detail, err = json.Marshal(f)
-	return meta, err
+		Detail: detail,
+		Sums:   sums,
+	}, err
 }
 
-// outside refuses a store inside the server's own folder.
+// outside refuses a store inside the server's data directory.
 func (s *session) outside(ctx context.Context, dir string) error {
-	data, err := s.folder(ctx)
+	data, err := s.dataDir(ctx)
 	if err != nil || data == "" {
 		return err
 	}
 	in, err := durable.Within(dir, data)
 	if err == nil && in {
-		err = fmt.Errorf("the store lies inside the server's folder %s: move it elsewhere", data)
+		err = advise(fmt.Errorf("the store lies inside the server's directory %s", data), "move it elsewhere")
 	}
 	return err
 }
 
-// dump writes the dump of a database and reads its fingerprints, both from
-// one snapshot, and returns the sum of the file.
-func (s *session) dump(ctx context.Context, t tools, source, dir string, f *Facts) (map[string]string, error) {
+// dump writes the dump of a database and reads its fingerprints, both from one
+// snapshot, and returns the sum of the file.
+func (s *session) dump(ctx context.Context, t tools, source, dir string, f *facts) (map[string]string, error) {
 	conn, err := s.to(ctx, source)
 	if err != nil {
 		return nil, err
@@ -186,14 +176,14 @@ func (s *session) dump(ctx context.Context, t tools, source, dir string, f *Fact
 	}
 	defer func() { _ = out.Close() }()
 	stored, raw := sha256.New(), sha256.New()
-	// Without the second the fastest level leaves what has no repetitions as it
-	// is, such as photos in hexadecimal, which are half air.
+	// Without entropy compression the fastest level does not compress what has no
+	// repetitions, such as photos in hexadecimal.
 	pack, err := zstd.NewWriter(io.MultiWriter(out, stored), zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithAllLitEntropyCompression(true))
 	if err != nil {
 		return nil, err
 	}
 	count := &counter{}
-	sink := &firstError{w: io.MultiWriter(pack, raw, count, s.d.meter(StageDump, 0))}
+	sink := &firstError{w: io.MultiWriter(pack, raw, count, s.meter(eventDump, 0))}
 	cmd := s.command(source, t.dump, "--format=custom", "--compress=0", "--snapshot="+snapshot)
 	cmd.Stdout = sink
 	err = run(ctx, cmd)
@@ -201,7 +191,7 @@ func (s *session) dump(ctx context.Context, t tools, source, dir string, f *Fact
 		return nil, err
 	}
 	f.DumpSHA256, f.DumpBytes = hex.EncodeToString(raw.Sum(nil)), count.n
-	if err := look(ctx, tx, s.version, f); err != nil {
+	if err := readInside(ctx, tx, s.version, f); err != nil {
 		return nil, err
 	}
 	for i, t := range f.Tables {
@@ -215,6 +205,7 @@ func (s *session) dump(ctx context.Context, t tools, source, dir string, f *Fact
 	return map[string]string{dumpFile: hex.EncodeToString(stored.Sum(nil))}, nil
 }
 
+// counter counts the bytes written to it.
 type counter struct{ n int64 }
 
 func (c *counter) Write(p []byte) (int, error) {

@@ -75,14 +75,14 @@ func BenchmarkBackup(b *testing.B) {
 				snap, err := w.store.Take(b.Context(), "bench", w.db)
 				require.NoError(b, err)
 				t.stop()
-				f, err := ReadFacts(snap.Meta)
+				f, err := readFacts(snap.Meta)
 				require.NoError(b, err)
 				bytes = f.Bytes
 			}
 			b.ReportMetric(float64(bytes>>20), "MB")
-			t.report(b, "clone", StageClone)
-			t.report(b, "dump", StageDump)
-			b.ReportMetric(t.of[StageClone].Seconds()/t.of[StageDump].Seconds(), "clone/dump")
+			t.report(b, "clone", eventClone)
+			t.report(b, "dump", eventDump)
+			b.ReportMetric(t.of[eventClone].Seconds()/t.of[eventDump].Seconds(), "clone/dump")
 		})
 	}
 }
@@ -112,12 +112,12 @@ func BenchmarkWayBack(b *testing.B) {
 				b.StartTimer()
 			}
 			if c.dump {
-				t.report(b, "load", StageLoad)
+				t.report(b, "load", eventLoad)
 			} else {
-				t.report(b, "copy", StageClone)
+				t.report(b, "copy", eventClone)
 			}
-			t.report(b, "compare", StageCompare)
-			t.report(b, "swap", StageSwap)
+			t.report(b, "compare", eventCompare)
+			t.report(b, "swap", eventSwap)
 		})
 	}
 }
@@ -144,7 +144,7 @@ func BenchmarkVerify(b *testing.B) {
 	s, err := w.db.connect(b.Context())
 	require.NoError(b, err)
 	defer s.close()
-	f, err := ReadFacts(snap.Meta)
+	f, err := readFacts(snap.Meta)
 	require.NoError(b, err)
 	var ours, peers time.Duration
 	for b.Loop() {
@@ -258,23 +258,23 @@ func (w *world) outages(tb testing.TB, n int, do func()) []time.Duration {
 // A stopwatch adds up how long each stage takes that a Database tells of.
 type stopwatch struct {
 	w    *world
-	of   map[backup.Stage]time.Duration
+	of   map[backup.EventKind]time.Duration
 	runs int
 	from time.Time
-	last backup.Stage
+	last backup.EventKind
 }
 
 func (t *stopwatch) start() {
 	if t.of == nil {
-		t.of = map[backup.Stage]time.Duration{}
+		t.of = map[backup.EventKind]time.Duration{}
 	}
 	t.runs++
 	t.from, t.last = time.Now(), ""
-	t.w.db.Observe = func(e backup.Event) { t.next(e.Stage) }
+	t.w.db.Observe = func(e backup.Event) { t.next(e.Kind) }
 	t.w.store.Observe = t.w.db.Observe
 }
 
-func (t *stopwatch) next(stage backup.Stage) {
+func (t *stopwatch) next(stage backup.EventKind) {
 	now := time.Now()
 	t.of[t.last] += now.Sub(t.from)
 	t.from, t.last = now, stage
@@ -285,6 +285,6 @@ func (t *stopwatch) stop() {
 	t.w.db.Observe, t.w.store.Observe = nil, nil
 }
 
-func (t *stopwatch) report(b *testing.B, name string, stage backup.Stage) {
+func (t *stopwatch) report(b *testing.B, name string, stage backup.EventKind) {
 	b.ReportMetric(t.of[stage].Seconds()/float64(t.runs), name+"-s")
 }

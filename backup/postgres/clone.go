@@ -5,31 +5,30 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/aspupdate/aspupdate/backup"
 	"github.com/aspupdate/aspupdate/internal/durable"
 )
 
-// clone copies the live database on the server, as the quick way back. A
-// database has at most one clone, that of its newest backup: the ones
-// before it go first, also what a run left that was killed before its backup
-// was sealed.
+// clone copies the live database on the server, for a quick rollback. A database
+// has at most one clone, that of its newest backup: earlier ones are dropped
+// first, as are those of runs that were killed.
 //
-// Where no clone can be made that is no reason to go without a backup: f says
-// why, and the dump is made in place. It is one where the database is open and
-// in use: nobody keeps users out, who would lose what they enter from now on,
-// and that has to be meant.
-func (s *session) clone(ctx context.Context, live *dbInfo, f *Facts) error {
+// If no clone can be made, f says why and the dump is made in place. But not if
+// the database is open and in use: users would lose what they enter from now on,
+// unless the caller has asked for that with InPlace.
+func (s *session) clone(ctx context.Context, live *dbInfo, f *facts) error {
 	err := s.dropOurs(ctx, func(kind string, _ bool) bool { return kind == kindClone })
 	if err == nil {
-		// What the clone takes may not be what a way back needs, see Needs.
-		err = s.room(ctx, f.Locale.Tablespace, 3*f.Bytes)
+		// A clone must leave the space that a rollback needs, see Needs.
+		err = s.space(ctx, f.Locale.Tablespace, 3*f.Bytes)
 	}
 	if err != nil {
 		f.NoClone = err.Error()
 		return s.unused(ctx, live)
 	}
-	s.tell(StageClone, "")
+	s.begins(eventClone)
 	name := besideName(s.name, kindClone, newMark())
-	// Sessions that are just ending get five seconds from the server.
+	// The server waits five seconds for sessions that are just ending.
 	statement, err := s.copyStatement(ctx, name, s.name)
 	if err != nil {
 		return err
@@ -41,7 +40,7 @@ func (s *session) clone(ctx context.Context, live *dbInfo, f *Facts) error {
 		return s.unused(ctx, live)
 	}
 	if err != nil {
-		return fmt.Errorf("copying it on the server: %w", err)
+		return fmt.Errorf("cannot copy it on the server: %w", err)
 	}
 	i, err := s.find(ctx, name)
 	if err == nil && i == nil {
@@ -53,7 +52,7 @@ func (s *session) clone(ctx context.Context, live *dbInfo, f *Facts) error {
 	return err
 }
 
-// unused refuses, with ErrBusy, a database that is open and in use.
+// unused fails with ErrBusy if the database is open and in use.
 func (s *session) unused(ctx context.Context, live *dbInfo) error {
 	if live.closed() {
 		return nil
@@ -61,17 +60,18 @@ func (s *session) unused(ctx context.Context, live *dbInfo) error {
 	var n int
 	err := s.QueryRow(ctx, "SELECT count(*) FROM pg_stat_activity WHERE datname = $1 AND backend_type = 'client backend'", s.name).Scan(&n)
 	if err == nil && n > 0 {
-		err = fmt.Errorf("%w: %d sessions are on it: close it first, or set InPlace", ErrBusy, n)
+		err = advise(fmt.Errorf("%w: %d sessions", backup.ErrBusy, n), "close it first, or set InPlace")
 	}
 	return err
 }
 
-// copyStatement copies a database that nobody uses. It opens to superusers alone.
-// Where the system's collations are newer than the database's indexes the server
-// copies it only if told the old version, which is true of the copy as well.
+// copyStatement returns what copies a database without sessions. Only superusers
+// can connect to the copy. If the system's collations are newer than the database's
+// indexes, the server copies it only if the old version is stated, which is
+// true of the copy as well.
 func (s *session) copyStatement(ctx context.Context, name, template string) (string, error) {
 	sql := "CREATE DATABASE " + ident(name) + " TEMPLATE " + ident(template) + " CONNECTION LIMIT 0"
-	if s.version < 150000 { // knows no other way to copy, and no version of a database's collation
+	if s.version < 150000 { // always copies files, and keeps no version of a database's collation
 		return sql, nil
 	}
 	var collation *string
@@ -84,28 +84,28 @@ func (s *session) copyStatement(ctx context.Context, name, template string) (str
 	return sql + " STRATEGY FILE_COPY", nil
 }
 
-// room refuses, with ErrMissing, what would fill the disk that a tablespace
-// lies on: a server whose log finds no room stops. Of a disk that cannot be
-// seen from here nothing is known.
-func (s *session) room(ctx context.Context, tablespace string, bytes int64) error {
+// space fails with ErrNoSpace if bytes do not fit on the volume of a tablespace: a
+// server that cannot write its log stops. Nothing is known of a volume that is
+// not on this machine.
+func (s *session) space(ctx context.Context, tablespace string, bytes int64) error {
 	dir, err := s.place(ctx, tablespace)
 	if err != nil || dir == "" {
 		return err
 	}
 	v, err := durable.VolumeOf(dir)
 	if err == nil && v.Free < bytes {
-		err = fmt.Errorf("%w: %s has %d MB free and %d MB are needed: make room", ErrMissing, dir, v.Free>>20, bytes>>20)
+		err = advise(fmt.Errorf("%w: %s has %d MB free and %d MB are needed", backup.ErrNoSpace, dir, v.Free>>20, bytes>>20), "free some space")
 	}
 	return err
 }
 
-// place returns the folder of a tablespace, "" if it cannot be seen from here.
+// place returns the directory of a tablespace, "" if it is not on this machine.
 func (s *session) place(ctx context.Context, tablespace string) (string, error) {
-	dir, err := s.folder(ctx)
+	dir, err := s.dataDir(ctx)
 	if err != nil || dir == "" {
 		return "", err
 	}
-	var own string // "" for that which lies in the server's folder
+	var own string // "" if it lies in the data directory
 	err = s.QueryRow(ctx, "SELECT pg_tablespace_location(oid) FROM pg_tablespace WHERE spcname = $1", tablespace).Scan(&own)
 	if err != nil || own == "" {
 		return dir, err

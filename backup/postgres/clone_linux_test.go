@@ -24,7 +24,7 @@ func TestDiskWithoutRoomCostsTheCloneAlone(t *testing.T) {
 			space := "small " + w.name
 			w.tablespace(t, space, "24m")
 			w.admin(t, "postgres", "ALTER DATABASE "+ident(w.name)+" SET TABLESPACE "+ident(space))
-			say := "are needed: make room"
+			say := "are needed"
 			if !local {
 				w.db.URI = strings.Replace(w.db.URI, "127.0.0.1", "0.0.0.0", 1) // as if it were elsewhere
 				say = "No space left on device"
@@ -36,26 +36,30 @@ func TestDiskWithoutRoomCostsTheCloneAlone(t *testing.T) {
 			before := w.state(t)
 			user := w.connect(t, w.c.Admin(w.name))
 			_, err = w.store.Take(t.Context(), "x", w.db)
-			require.ErrorIs(t, err, ErrBusy, "users are in, and nobody said that they may be")
+			require.ErrorIs(t, err, backup.ErrBusy, "users are in, and nobody said that they may be")
 			closeConn(user)
 			require.NoError(t, w.db.Close(t.Context())) // waits until it is gone
 			require.NoError(t, w.db.Open(t.Context()))
 			notes := ""
-			w.db.Observe = func(e backup.Event) { notes += e.Note }
+			w.db.Observe = func(e backup.Event) {
+				if e.Kind == backup.EventWarning {
+					notes += e.Text
+				}
+			}
 			snap := w.take(t)
-			f, err := ReadFacts(snap.Meta)
+			f, err := readFacts(snap.Meta)
 			require.NoError(t, err)
 			require.Contains(t, f.NoClone, say)
-			require.Equal(t, f.NoClone, notes)
+			require.Equal(t, w.name+": no clone: "+f.NoClone, notes)
 			require.Empty(t, w.kinds(t))
 			require.Equal(t, before, w.state(t))
 			if local { // a copy without holes in it might fit after all, who knows
 				_, err = w.store.Prove(t.Context(), snap.ID, w.db)
-				require.ErrorIs(t, err, ErrMissing)
+				require.ErrorIs(t, err, backup.ErrNoSpace)
 				require.Empty(t, w.kinds(t))
 				_, err = w.store.Restore(t.Context(), snap.ID, w.db)
 				w.failed(t, err, before)
-				require.ErrorIs(t, err, ErrMissing)
+				require.ErrorIs(t, err, backup.ErrNoSpace)
 				require.ErrorContains(t, err, say)
 			}
 		})

@@ -14,7 +14,7 @@ func TestOneCloneThatOfTheNewestBackup(t *testing.T) {
 	w := newWorld(t)
 	before := w.state(t)
 	first := w.take(t)
-	f1, err := ReadFacts(first.Meta)
+	f1, err := readFacts(first.Meta)
 	require.NoError(t, err)
 	// Complete, but its snapshot was never sealed.
 	_, err = w.db.Backup(t.Context(), t.TempDir())
@@ -22,12 +22,17 @@ func TestOneCloneThatOfTheNewestBackup(t *testing.T) {
 	require.Equal(t, []string{kindClone}, w.kinds(t))
 	require.NotContains(t, w.databases(t), f1.Clone)
 
-	var stages []backup.Stage
+	var stages []backup.EventKind
 	var notes string
-	w.db.Observe = func(e backup.Event) { stages, notes = append(stages, e.Stage), notes+e.Note }
+	w.db.Observe = func(e backup.Event) {
+		stages = append(stages, e.Kind)
+		if e.Kind == backup.EventWarning {
+			notes += e.Text
+		}
+	}
 	second := w.take(t)
-	require.Equal(t, []backup.Stage{StageClone, StageDump}, stages)
-	f2, err := ReadFacts(second.Meta)
+	require.Equal(t, []backup.EventKind{eventClone, eventDump}, stages)
+	f2, err := readFacts(second.Meta)
 	require.NoError(t, err)
 	require.Equal(t, []string{f2.Clone}, w.clones(t))
 
@@ -36,13 +41,13 @@ func TestOneCloneThatOfTheNewestBackup(t *testing.T) {
 	_, err = w.store.Restore(t.Context(), second.ID, w.db)
 	require.NoError(t, err)
 	require.Equal(t, before, w.state(t))
-	require.Equal(t, []backup.Stage{StageClone, StageCompare, StageSwap}, stages, "by the clone")
+	require.Equal(t, []backup.EventKind{eventClone, eventCompare, eventSwap}, stages, "by the clone")
 	require.Empty(t, notes)
 	stages = nil
 	_, err = w.store.Restore(t.Context(), first.ID, w.db)
 	require.NoError(t, err)
 	require.Equal(t, before, w.state(t))
-	require.Equal(t, []backup.Stage{StageNoClone, StageLoad, StageCompare, StageSwap}, stages)
+	require.Equal(t, []backup.EventKind{backup.EventWarning, eventLoad, eventCompare, eventSwap}, stages)
 	require.Contains(t, notes, "the clone is gone")
 }
 
@@ -62,16 +67,16 @@ func (w *world) withoutClone(t *testing.T, say string) {
 	before := w.state(t)
 	var notes []string
 	w.db.Observe = func(e backup.Event) {
-		if e.Stage == StageNoClone {
-			notes = append(notes, e.Note)
+		if e.Kind == backup.EventWarning {
+			notes = append(notes, e.Text)
 		}
 	}
 	snap := w.take(t)
 	require.Len(t, notes, 1)
 	require.Contains(t, notes[0], say)
-	f, err := ReadFacts(snap.Meta)
+	f, err := readFacts(snap.Meta)
 	require.NoError(t, err)
-	require.Equal(t, notes[0], f.NoClone)
+	require.Equal(t, notes[0], w.name+": no clone: "+f.NoClone)
 	require.Empty(t, f.Clone)
 	require.Empty(t, w.kinds(t))
 	_, err = w.store.Prove(t.Context(), snap.ID, w.db)

@@ -16,22 +16,23 @@ import (
 )
 
 const (
-	jobs        = "2"               // that make indexes and foreign keys at a time, where no rows come
-	maxContents = 32 << 20          // bytes; that of a hundred thousand tables and indexes
+	jobs        = "2"               // that make indexes and foreign keys once all rows are there
+	maxContents = 32 << 20          // bytes; enough for a hundred thousand tables and indexes
 	inherited   = "/proc/self/fd/3" // opens the first of a command's ExtraFiles anew
 	postData    = "--section=post-data"
 )
 
 // contents is the beginning of a dump: its table of contents, and maybe some rows.
-// pg_restore needs no more of it to make the indexes and foreign keys, and makes
-// several at a time only from a file. It has no name, so that it never stays behind.
+// pg_restore needs no more of it to make indexes and foreign keys, and makes
+// several at a time only from a file. The file has no name, so that it is never
+// left behind.
 type contents struct {
 	*os.File
 	left   int
 	failed bool
 }
 
-// newContents returns nil where the system has no way for files without names.
+// newContents returns nil if the system has no files without names.
 func newContents() *contents {
 	if runtime.GOOS != "linux" {
 		return nil
@@ -47,7 +48,7 @@ func newContents() *contents {
 	return &contents{File: f, left: maxContents}
 }
 
-// Write keeps what still fits. It never fails: the dump is read all the same.
+// Write keeps what still fits, and never fails.
 func (c *contents) Write(p []byte) (int, error) {
 	k := min(len(p), c.left)
 	c.left -= k
@@ -58,7 +59,7 @@ func (c *contents) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// read returns nil if the table of contents is not all there, or not understood.
+// read returns nil if the table of contents is incomplete or not understood.
 func (c *contents) read(ctx context.Context, restore string) *order {
 	all, err := c.list(ctx, restore, "--verbose")
 	if err != nil {
@@ -81,14 +82,14 @@ func (c *contents) list(ctx context.Context, restore string, which string) ([]by
 	return out.Bytes(), err
 }
 
-// An order is what of a dump's entries can be made when. Entries have numbers,
-// as pg_restore lists them.
+// An order says when a dump's entries can be made. Entries are numbers, as listed
+// by pg_restore.
 type order struct {
-	filled []string            // tables, in the order in which their rows come
-	rest   []string            // what waits until all rows are there
-	mu     sync.Mutex          // for what follows
+	filled []string            // tables, in the order in which their rows are loaded
+	rest   []string            // entries that wait until all rows are loaded
+	mu     sync.Mutex          // guards what follows
 	taken  int                 // of filled
-	own    map[string][]string // by table: indexes and keys that need it alone
+	own    map[string][]string // by table: indexes and keys that depend on it alone
 }
 
 var (
@@ -102,10 +103,10 @@ type entry struct {
 	needs           []string // other entries, each once
 }
 
-// readOrder reads pg_restore's list with what depends on what, and that of what
-// comes after the rows. An index that needs more than its table, a function of
-// the application's for one, may look at the rows of other tables. Nil if an
-// entry was not understood: what is not listed would not be made.
+// readOrder reads pg_restore's list with dependencies, and that of what comes
+// after the rows. An index that depends on more than its table, such as a
+// function of the application, may read the rows of other tables. It returns nil
+// if an entry is not understood: what is not listed would not be made.
 func readOrder(all, after []byte) *order {
 	var entries []entry
 	for line := range strings.Lines(string(all)) {
@@ -145,7 +146,7 @@ func readOrder(all, after []byte) *order {
 	return o
 }
 
-// take hands out what the first n tables that are filled make possible, each entry once.
+// take returns what can be made once the first n tables are filled, each entry once.
 func (o *order) take(n int) (entries []string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

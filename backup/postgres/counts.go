@@ -7,8 +7,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Counts implements [backup.Counter]: the rows of each table as schema.table,
-// all at one moment, on a closed database too. It holds no lock that a user
+// Counts implements [backup.Counter]: the rows of each table as schema.table, all
+// at one point in time, of a closed database too. It holds no lock that users
 // would wait for.
 func (d *Database) Counts(ctx context.Context) (map[string]int64, error) {
 	s, err := d.connect(ctx)
@@ -37,7 +37,7 @@ func (d *Database) Counts(ctx context.Context) (map[string]int64, error) {
 		}
 		var n int64
 		if err := one(ctx, tx, "SELECT count(*) FROM ONLY "+ident(r.Schema, r.Name), &n); err != nil {
-			return nil, fmt.Errorf("counting %s: %w", ident(r.Schema, r.Name), err)
+			return nil, fmt.Errorf("cannot count the rows of %s: %w", ident(r.Schema, r.Name), err)
 		}
 		counts[printable(r.Schema)+"."+printable(r.Name)] = n
 	}

@@ -240,7 +240,7 @@ func TestFaultAnotherServer(t *testing.T) {
 			func() error { _, err := there.store.Prove(t.Context(), snap.ID, there.db); return err },
 		} {
 			err := do()
-			require.ErrorIs(t, err, ErrMissing)
+			require.ErrorIs(t, err, backup.ErrIncompatible)
 			require.ErrorContains(t, err, what)
 			require.Empty(t, there.databases(t))
 		}

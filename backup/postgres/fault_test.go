@@ -48,11 +48,11 @@ func TestFaultRoleIsGone(t *testing.T) {
 	changed := w.state(t)
 	_, err := w.store.Restore(t.Context(), snap.ID, w.db)
 	w.failed(t, err, changed)
-	require.ErrorIs(t, err, ErrMissing)
+	require.ErrorIs(t, err, backup.ErrIncompatible)
 	require.ErrorContains(t, err, "reader")
 	_, err = w.store.Prove(t.Context(), snap.ID, w.db)
 	w.failed(t, err, changed)
-	require.ErrorIs(t, err, ErrMissing)
+	require.ErrorIs(t, err, backup.ErrIncompatible)
 	w.admin(t, "postgres", "CREATE ROLE "+reader)
 	w.restore(t, snap)
 	require.Equal(t, before, w.state(t))
@@ -77,7 +77,7 @@ func TestFaultOtherEncoding(t *testing.T) {
 				EXECUTE 'CREATE TABLE "' || chr(207) || chr(225) || '" AS SELECT 2 two'; END $$`)
 			before := w.state(t)
 			snap := w.take(t)
-			f, err := ReadFacts(snap.Meta)
+			f, err := readFacts(snap.Meta)
 			require.NoError(t, err)
 			require.Equal(t, encoding, f.Locale.Encoding)
 			w.admin(t, w.name, "UPDATE letters SET x = chr(200)")
@@ -93,8 +93,8 @@ func TestFaultOtherEncoding(t *testing.T) {
 
 			dir, err := w.store.Path(snap.ID)
 			require.NoError(t, err)
-			err = w.db.Prove(t.Context(), dir, respell(t, snap.Meta, func(f *Facts) { f.Locale.Collate, f.Locale.Ctype = "xx_XX.CP1", "xx_XX.CP1" }))
-			require.ErrorIs(t, err, ErrMissing)
+			err = w.db.Prove(t.Context(), dir, respell(t, snap.Meta, func(f *facts) { f.Locale.Collate, f.Locale.Ctype = "xx_XX.CP1", "xx_XX.CP1" }))
+			require.ErrorIs(t, err, backup.ErrIncompatible)
 			require.ErrorContains(t, err, "xx_XX.CP1")
 			require.NotContains(t, w.kinds(t), kindNew)
 		})
@@ -120,10 +120,10 @@ func TestFaultRoleWithoutCreateDB(t *testing.T) {
 	w.db.URI = admin
 	for _, err := range []error{err, perr, terr} {
 		w.failed(t, err, changed)
-		require.ErrorIs(t, err, ErrRights)
+		require.ErrorIs(t, err, backup.ErrPermission)
 	}
-	require.ErrorIs(t, terr2, ErrRights)
-	require.ErrorIs(t, nerr, ErrRights)
+	require.ErrorIs(t, terr2, backup.ErrPermission)
+	require.ErrorIs(t, nerr, backup.ErrPermission)
 	require.Equal(t, []string{kindClone}, w.kinds(t))
 
 	role, password := "upkeep "+w.role, rand.Text()

@@ -1,32 +1,31 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strconv"
 	"time"
+
+	"github.com/aspupdate/aspupdate/backup"
 )
 
-// Close is the database's half of the fence: it keeps out every role but
-// superusers (CONNECTION LIMIT 0), ends the sessions that are there and
-// returns when none is left. The limit that was in force is kept in the
-// database itself, in the same transaction, so that Open finds it after
-// any crash. Repeating it does no harm.
+// Close is the database's half of the fence: it closes the database to all roles
+// but superusers (CONNECTION LIMIT 0), terminates the sessions on it, and returns
+// when none is left. The limit that was in force is kept in the database, in the
+// same transaction, so that Open finds it after any crash. Close may be repeated.
 //
-// The error wraps ErrBusy where sessions do not go or keep coming: those of a
-// superuser, which no limit stops, or a prepared transaction. One of a superuser
-// that went and did not come back at once is told of as StageShared: it may
-// come back later, and write what a way back loses.
+// The error wraps [backup.ErrBusy] if sessions stay or keep coming back, those of
+// a superuser, whom no limit stops, or if there is a prepared transaction. If a
+// superuser's session was terminated and did not come back at once, Close
+// succeeds with a warning: it may come back later, and write what a rollback loses.
 func (d *Database) Close(ctx context.Context) error {
 	s, err := d.begin(ctx)
 	if err != nil {
-		return fmt.Errorf("closing the database: %w", err)
+		return err
 	}
 	defer s.close()
-	if err := s.shut(ctx); err != nil {
-		return fmt.Errorf("closing the database %q: %w", s.name, err)
-	}
-	return nil
+	return failed("close database", s.name, s.shut(ctx))
 }
 
 func (s *session) shut(ctx context.Context) error {
@@ -34,19 +33,16 @@ func (s *session) shut(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	limit := live.limit
-	if live.closed() {
-		limit, err = strconv.Atoi(live.settings[setLimit])
-		if err != nil {
-			return fmt.Errorf("its setting %s is no number: %w", setLimit, err)
-		}
+	limit, err := live.openLimit()
+	if err != nil {
+		return err
 	}
 	if err := s.together(ctx, fence(s.name, true, limit)...); err != nil {
 		return err
 	}
 	super, err := s.empty(ctx, s.name)
 	if err == nil && super != "" {
-		s.tell(StageShared, "a superuser was on it, whom the fence does not hold: "+super+": keep that program away, or give it a role of its own")
+		s.warn("a superuser was connected, whom the fence does not stop: " + super + ": keep that program out, or give it another role")
 	}
 	return err
 }
@@ -66,32 +62,30 @@ func fence(name string, closed bool, limit int) []string {
 	}
 }
 
-// Open lifts what Close did: the limit that was in force before is in force
-// again. A database that is not closed stays as it is.
+// Open undoes Close: the connection limit of before is in force again. It does
+// nothing if the database is not closed.
 func (d *Database) Open(ctx context.Context) error {
 	s, err := d.begin(ctx)
 	if err != nil {
-		return fmt.Errorf("opening the database: %w", err)
+		return err
 	}
 	defer s.close()
-	live, err := s.live(ctx)
-	if err != nil {
-		return fmt.Errorf("opening the database: %w", err)
-	}
-	if !live.closed() {
-		return nil
-	}
-	limit, err := strconv.Atoi(live.settings[setLimit])
-	if err == nil {
-		err = s.together(ctx, fence(s.name, false, limit)...)
-	}
-	if err != nil {
-		return fmt.Errorf("opening the database %q: %w", s.name, err)
-	}
-	return nil
+	return failed("open database", s.name, s.open(ctx))
 }
 
-// Closed reports whether Close is in force. It changes nothing.
+func (s *session) open(ctx context.Context) error {
+	live, err := s.live(ctx)
+	if err != nil || !live.closed() {
+		return err
+	}
+	limit, err := live.openLimit()
+	if err != nil {
+		return err
+	}
+	return s.together(ctx, fence(s.name, false, limit)...)
+}
+
+// Closed reports whether the database is closed. It changes nothing.
 func (d *Database) Closed(ctx context.Context) (bool, error) {
 	s, err := d.connect(ctx)
 	if err != nil {
@@ -102,30 +96,30 @@ func (d *Database) Closed(ctx context.Context) (bool, error) {
 	return err == nil && live.closed() && live.limit == 0, err
 }
 
-// drain ends the sessions on a database and waits until the list is empty. It
-// names a superuser whose was among them, "" if none was.
+// drain terminates the sessions on a database until none is listed. It names a
+// superuser with one of them, "" if there was none.
 func (s *session) drain(ctx context.Context, name string) (super string, err error) {
-	type ended struct {
+	type terminated struct {
 		Who   string
 		Super bool
-		Told  bool
+		Sent  bool
 	}
-	deadline := time.Now().Add(s.d.drainTime())
+	deadline := time.Now().Add(s.d.drainTimeout())
 	for {
-		list, err := collect[ended](ctx, s.Conn, `SELECT coalesce(usename || ' (' || application_name || ')', 'a background worker'),
+		list, err := collect[terminated](ctx, s.Conn, `SELECT coalesce(usename || ' (' || application_name || ')', 'a background worker'),
 			coalesce((SELECT rolsuper FROM pg_roles r WHERE r.oid = usesysid), false), pg_terminate_backend(pid)
 			FROM pg_stat_activity WHERE datname = $1 AND pid <> pg_backend_pid()`, name)
 		if err != nil || len(list) == 0 {
 			return super, err
 		}
-		for _, e := range list {
-			if e.Super {
-				super = e.Who
+		for _, t := range list {
+			if t.Super {
+				super = t.Who
 			}
 		}
 		if time.Now().After(deadline) {
-			return super, fmt.Errorf("%w: %d sessions stay or keep coming, such as that of %s: stop that program (no limit stops a superuser)",
-				ErrBusy, len(list), list[0].Who)
+			return super, advise(fmt.Errorf("%w: %d sessions stay or keep coming back, such as that of %s", backup.ErrBusy, len(list), list[0].Who),
+				"stop that program (no limit stops a superuser)")
 		}
 		if err := pause(ctx, 20*time.Millisecond); err != nil {
 			return super, err
@@ -133,48 +127,52 @@ func (s *session) drain(ctx context.Context, name string) (super string, err err
 	}
 }
 
-// empty drains a database and proves that it is empty. The list of sessions lacks
-// those that are just logging in; renaming does count them, and makes
-// newcomers wait and then meet the new limit. So it is tried and taken back.
-// It names a superuser that was there, "" if none was.
+// empty drains a database until no session is left, not even one that is just
+// logging in, and until no superuser comes back at once. It names a superuser
+// that had a session, "" if none had.
 func (s *session) empty(ctx context.Context, name string) (super string, err error) {
-	deadline := time.Now().Add(s.d.drainTime())
+	deadline := time.Now().Add(s.d.drainTimeout())
 	for {
-		again, err := s.drain(ctx, name)
-		if again != "" {
-			super = again
+		drained, err := s.drain(ctx, name)
+		super = cmp.Or(drained, super)
+		if err == nil {
+			err = s.tryRename(ctx, name)
 		}
-		if err != nil {
-			return super, err
-		}
-		tx, err := s.Begin(ctx)
-		if err != nil {
-			return super, err
-		}
-		_, err = tx.Exec(ctx, "ALTER DATABASE "+ident(name)+" RENAME TO "+ident(besideName(name, kindOld, newMark())))
-		if rerr := tx.Rollback(ctx); err == nil {
-			err = rerr
-		}
-		if err == nil && again == "" {
+		inUse := sqlState(err) == codeInUse
+		switch {
+		case err == nil && drained == "":
 			return super, nil
-		}
-		if err != nil && sqlState(err) != codeInUse {
+		case err == nil:
+			err = advise(fmt.Errorf("%w: a superuser keeps coming back, and no limit stops one", backup.ErrBusy), "stop that program: "+super)
+		case inUse:
+			err = fmt.Errorf("%w: sessions or prepared transactions remain: %w", backup.ErrBusy, err)
+		default:
 			return super, err
 		}
 		if time.Now().After(deadline) {
-			if err == nil {
-				return super, fmt.Errorf("%w: a superuser keeps coming, and no limit stops one: stop that program, %s", ErrBusy, super)
-			}
-			return super, fmt.Errorf("%w: sessions or prepared transactions stay: %w", ErrBusy, err)
+			return super, err
 		}
-		if err == nil {
-			// It was a superuser's, whom nothing keeps from coming back: see
-			// whether it does.
+		if !inUse { // the server itself waits while the database is in use
 			if err := pause(ctx, 200*time.Millisecond); err != nil {
 				return super, err
 			}
 		}
 	}
+}
+
+// tryRename renames a database and takes that back. Unlike the list of sessions,
+// renaming detects those that are just logging in: the server fails with
+// codeInUse, or makes them wait and then meet the new limit.
+func (s *session) tryRename(ctx context.Context, name string) error {
+	tx, err := s.Begin(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = tx.Exec(ctx, "ALTER DATABASE "+ident(name)+" RENAME TO "+ident(besideName(name, kindOld, newMark())))
+	if rerr := tx.Rollback(ctx); err == nil {
+		return rerr
+	}
+	return err
 }
 
 func pause(ctx context.Context, d time.Duration) error {

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/aspupdate/aspupdate/backup"
 )
 
 func (w *world) limit(t *testing.T) (n int) {
@@ -59,9 +61,9 @@ func TestCloseNeedsASuperuser(t *testing.T) {
 	w := newWorld(t)
 	db := &Database{URI: w.c.URI(w.role, w.password, w.name)}
 	_, berr := db.Backup(t.Context(), t.TempDir()) // it may not make databases either
-	for what, err := range map[string]error{"close": db.Close(t.Context()), "open": db.Open(t.Context()), "check": db.Check(t.Context()), "backup": berr} {
-		require.ErrorIs(t, err, ErrRights, what)
-		require.ErrorContains(t, err, "is no superuser")
+	for what, err := range map[string]error{"close": db.Close(t.Context()), "open": db.Open(t.Context()), "check": db.check(t.Context()), "backup": berr} {
+		require.ErrorIs(t, err, backup.ErrPermission, what)
+		require.ErrorContains(t, err, "is not a superuser")
 		require.NotContains(t, err.Error(), w.password)
 	}
 	require.Equal(t, 17, w.limit(t))
@@ -72,22 +74,22 @@ func TestCloseNeedsASuperuser(t *testing.T) {
 func TestSuperuserWhoKeepsComingIsReported(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.db.Drain = 300 * time.Millisecond
+	w.db.DrainTimeout = 300 * time.Millisecond
 	stop := w.clients(t, 3, w.c.Admin(w.name))
 	defer stop()
 	err := w.db.Close(t.Context())
-	require.ErrorIs(t, err, ErrBusy)
+	require.ErrorIs(t, err, backup.ErrBusy)
 }
 
 func TestPreparedTransactionIsReported(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.db.Drain = 100 * time.Millisecond
+	w.db.DrainTimeout = 100 * time.Millisecond
 	w.admin(t, w.name, "BEGIN; INSERT INTO children (name) VALUES ('x'); PREPARE TRANSACTION 'p'")
 	defer w.admin(t, w.name, "ROLLBACK PREPARED 'p'")
-	require.ErrorIs(t, w.db.Check(t.Context()), ErrBusy)
+	require.ErrorIs(t, w.db.check(t.Context()), backup.ErrBusy)
 	_, err := w.store.Take(t.Context(), "x", w.db)
-	require.ErrorIs(t, err, ErrBusy)
+	require.ErrorIs(t, err, backup.ErrBusy)
 	require.ErrorContains(t, err, "prepared transactions")
 }
 
@@ -98,7 +100,7 @@ func TestBackupOfADatabaseInUse(t *testing.T) {
 	require.NoError(t, err)
 	defer closeConn(user)
 	_, err = w.store.Take(t.Context(), "x", w.db)
-	require.ErrorIs(t, err, ErrBusy)
+	require.ErrorIs(t, err, backup.ErrBusy)
 	require.ErrorContains(t, err, "close it first")
 	require.NoError(t, user.Ping(t.Context()), "a backup throws nobody out")
 	require.Empty(t, w.kinds(t))
@@ -114,7 +116,7 @@ func TestRestoredDatabaseIsFencedLikeTheLiveOne(t *testing.T) {
 	w := newWorld(t)
 	require.NoError(t, w.db.Close(t.Context()))
 	snap := w.take(t)
-	f, err := ReadFacts(snap.Meta)
+	f, err := readFacts(snap.Meta)
 	require.NoError(t, err)
 	require.True(t, f.Closed)
 	require.Equal(t, 17, f.Limit)

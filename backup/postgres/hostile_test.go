@@ -30,8 +30,8 @@ func (w *world) bothWays(t *testing.T, change func()) {
 		}
 		var notes []string
 		w.db.Observe = func(e backup.Event) {
-			if e.Note != "" {
-				notes = append(notes, string(e.Stage)+": "+e.Note)
+			if e.Kind == backup.EventWarning {
+				notes = append(notes, string(e.Kind)+": "+e.Text)
 			}
 		}
 		r := w.restore(t, snap)
@@ -139,9 +139,9 @@ func TestSubscriptionIsReported(t *testing.T) {
 	t.Cleanup(func() {
 		w.admin(t, w.name, "ALTER SUBSCRIPTION "+ident(w.role)+" SET (slot_name = NONE); DROP SUBSCRIPTION "+ident(w.role))
 	})
-	require.ErrorIs(t, w.db.Check(t.Context()), ErrBusy)
+	require.ErrorIs(t, w.db.check(t.Context()), backup.ErrBusy)
 	_, err := w.store.Take(t.Context(), "x", w.db)
-	require.ErrorIs(t, err, ErrBusy)
+	require.ErrorIs(t, err, backup.ErrBusy)
 	require.ErrorContains(t, err, "1 subscriptions")
 	require.Empty(t, w.kinds(t))
 }
@@ -152,7 +152,7 @@ func TestLoadWithoutContents(t *testing.T) {
 	w := newWorld(t)
 	before := w.state(t)
 	snap := w.take(t)
-	f, err := ReadFacts(snap.Meta)
+	f, err := readFacts(snap.Meta)
 	require.NoError(t, err)
 	dir, err := w.store.Path(snap.ID)
 	require.NoError(t, err)

@@ -20,10 +20,10 @@ import (
 	"github.com/aspupdate/aspupdate/backup"
 )
 
-// load restores the dump into the empty database name, which is dropped where
-// that fails. Not in one transaction: a server has no locks for thousands of
-// tables or large objects. The commits wait for no disk; the one that swaps does.
-func (s *session) load(ctx context.Context, t tools, name, file string, f Facts) error {
+// load restores the dump into the empty database name. It does not use one
+// transaction: a server has not enough locks for thousands of tables or large
+// objects. The commits are not synced; that of the swap is.
+func (s *session) load(ctx context.Context, t tools, name, file string, f facts) error {
 	conn, err := s.to(ctx, name)
 	if err != nil {
 		return err
@@ -34,8 +34,8 @@ func (s *session) load(ctx context.Context, t tools, name, file string, f Facts)
 			return err
 		}
 	}
-	s.tell(StageLoad, "")
-	meter := s.d.meter(StageLoad, f.DumpBytes)
+	s.begins(eventLoad)
+	meter := s.meter(eventLoad, f.DumpBytes)
 	if toc := newContents(); toc == nil {
 		err = s.pour(ctx, t, name, file, f, meter, nothing)
 	} else {
@@ -49,10 +49,10 @@ func (s *session) load(ctx context.Context, t tools, name, file string, f Facts)
 	return err
 }
 
-// loadInParts loads the rows, makes the indexes and keys of a table while the
-// rows of the next ones come, and then, several at a time, all that is left.
-// pg_restore itself does so only from a dump that is a file, which this one is not.
-func (s *session) loadInParts(ctx context.Context, t tools, name, file string, f Facts, toc *contents, meter io.Writer) error {
+// loadInParts loads the rows, makes the indexes and keys of a table while the rows
+// of the next ones are loaded, and then, several at a time, all that is left.
+// pg_restore itself does so only from a file, which this dump is not.
+func (s *session) loadInParts(ctx context.Context, t tools, name, file string, f facts, toc *contents, meter io.Writer) error {
 	listed := sync.OnceValue(func() *order { return toc.read(ctx, t.restore) })
 	filled := newMilestones()
 	g, gctx := errgroup.WithContext(ctx)
@@ -89,9 +89,9 @@ func (s *session) loadInParts(ctx context.Context, t tools, name, file string, f
 	return s.make(ctx, t, name, toc, o.rest, jobs)
 }
 
-// make makes some of a dump's entries that come after the rows. They are named
-// without their section: a comment has none of its own, but that of what stands
-// before it among those that are named. Nothing is written: the disk may be full.
+// make makes some of the entries that come after the rows. They are listed
+// without their section: a comment has none of its own, but that of the listed
+// entry before it. The list is passed without a file: the disk may be full.
 func (s *session) make(ctx context.Context, t tools, name string, toc *contents, entries []string, jobs string) error {
 	if len(entries) == 0 {
 		return nil
@@ -108,9 +108,9 @@ func (s *session) restoring(t tools, name string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// pour has pg_restore read the dump from its standard input, compares the
-// dump's SHA-256 with that of the backup, and tells heard what pg_restore says.
-func (s *session) pour(ctx context.Context, t tools, name, file string, f Facts, also io.Writer, heard func(line string) (known bool), args ...string) error {
+// pour has pg_restore read the dump from its standard input, passes its lines to
+// heard, and compares the dump's SHA-256 with that of the backup.
+func (s *session) pour(ctx context.Context, t tools, name, file string, f facts, also io.Writer, heard func(line string) (known bool), args ...string) error {
 	in, err := os.Open(file)
 	if err != nil {
 		return err
@@ -132,13 +132,13 @@ func (s *session) pour(ctx context.Context, t tools, name, file string, f Facts,
 		return err
 	}
 	if sum := hex.EncodeToString(raw.Sum(nil)); sum != f.DumpSHA256 {
-		return fmt.Errorf("%w: the dump's SHA-256 is %s, backed up was %s", backup.ErrDamaged, sum, f.DumpSHA256)
+		return fmt.Errorf("%w: the dump's SHA-256 is %s, backed up with %s", backup.ErrDamaged, sum, f.DumpSHA256)
 	}
 	return nil
 }
 
-// milestones counts the tables that are filled, by what pg_restore --verbose
-// says. Should it say so in other words one day, all indexes come after all rows.
+// milestones counts the tables that are filled, by the lines of pg_restore
+// --verbose. If their wording changes one day, all indexes come after all rows.
 type milestones struct {
 	begun atomic.Int64
 	news  chan struct{} // holds one
@@ -149,7 +149,7 @@ func newMilestones() *milestones {
 	return &milestones{news: make(chan struct{}, 1), over: make(chan struct{})}
 }
 
-// heard reports whether a line is no complaint: those have a label.
+// heard reports whether a line is neither an error nor a warning, which have a label.
 func (m *milestones) heard(line string) bool {
 	text, ok := strings.CutPrefix(line, "pg_restore: ")
 	if strings.HasPrefix(text, "processing data for table ") {
@@ -165,7 +165,7 @@ func (m *milestones) heard(line string) bool {
 
 func (m *milestones) end() { close(m.over) }
 
-// reached yields how many tables are filled as long as there are more to come.
+// reached yields how many tables are filled, until end.
 func (m *milestones) reached(ctx context.Context) iter.Seq[int] {
 	return func(yield func(int) bool) {
 		for {
@@ -175,7 +175,7 @@ func (m *milestones) reached(ctx context.Context) iter.Seq[int] {
 			case <-m.over:
 				return
 			case <-m.news:
-				// The one that was begun last is not filled yet.
+				// The last one that was begun is not filled yet.
 				if n := int(m.begun.Load()) - 1; n > 0 && !yield(n) {
 					return
 				}

@@ -52,7 +52,7 @@ func TestIndexesWhileRowsCome(t *testing.T) {
 	before := w.state(t)
 	snap := w.take(t)
 	require.NoError(t, w.db.Open(t.Context()))
-	f, err := ReadFacts(snap.Meta)
+	f, err := readFacts(snap.Meta)
 	require.NoError(t, err)
 	dir, err := w.store.Path(snap.ID)
 	require.NoError(t, err)
@@ -228,10 +228,10 @@ func TestR15WhatIsMadeOfRowsIsCompared(t *testing.T) {
 	w.admin(t, w.name, `CREATE TABLE made (id int PRIMARY KEY, other int REFERENCES made);
 		CREATE INDEX made_other ON made (other);
 		CREATE TRIGGER same BEFORE UPDATE ON made FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()`)
-	now := func() (f Facts) {
+	now := func() (f facts) {
 		conn := w.connect(t, w.c.Admin(w.name))
 		defer closeConn(conn)
-		require.NoError(t, look(t.Context(), conn, 150000, &f))
+		require.NoError(t, readInside(t.Context(), conn, 150000, &f))
 		return f
 	}
 	want := now()
@@ -240,7 +240,7 @@ func TestR15WhatIsMadeOfRowsIsCompared(t *testing.T) {
 		w.admin(t, w.name, harm)
 		diff := before.differences(now())
 		require.Len(t, diff, 1, harm)
-		require.Contains(t, diff[0], "what is made of the rows")
+		require.Contains(t, diff[0], "the number of indexes, constraints and triggers")
 	}
 	later := now()
 	later.Server = "99.1"
@@ -267,7 +267,7 @@ func TestR15SequenceUsedDuringTheDump(t *testing.T) {
 		require.NoError(t, os.WriteFile(filepath.Join(w.db.Bin, name), []byte(script), 0o700))
 	}
 	snap := w.take(t)
-	f, err := ReadFacts(snap.Meta)
+	f, err := readFacts(snap.Meta)
 	require.NoError(t, err)
 	var moved []string
 	for _, table := range f.Tables {
@@ -288,7 +288,7 @@ func TestR15UnloggedTablesAfterACrash(t *testing.T) {
 	w.db.Checksums = false
 	w.admin(t, w.name, "CREATE UNLOGGED TABLE kept AS SELECT g FROM generate_series(1, 1000) g")
 	snap := w.take(t)
-	f, err := ReadFacts(snap.Meta)
+	f, err := readFacts(snap.Meta)
 	require.NoError(t, err)
 	require.True(t, f.Unlogged)
 	clone := w.connect(t, w.c.Admin("postgres"))
@@ -309,16 +309,16 @@ func TestR15UnloggedTablesAfterACrash(t *testing.T) {
 // R15: what another version of the server spells or counts in its own way is no difference.
 func TestR15DifferencesAcrossVersions(t *testing.T) {
 	t.Parallel()
-	lo := func(sum string) []Table {
-		return []Table{{Schema: "pg_catalog", Name: largeObjects, Rows: 1, Sum: sum}}
+	lo := func(sum string) []table {
+		return []table{{Schema: "pg_catalog", Name: largeObjects, Rows: 1, Sum: sum}}
 	}
-	before := Facts{Server: "13.9", Locale: Locale{Encoding: "UTF8"}, Tables: lo(""), Settings: []Setting{{Name: "search_path", Value: "a,b"}}}
-	after := Facts{Server: "15.1", Locale: Locale{Encoding: "UTF8", Provider: "c"}, Tables: lo("7"), Settings: []Setting{{Name: "search_path", Value: "a, b"}}, Made: &Made{Way: 1, Indexes: 1}}
+	before := facts{Server: "13.9", Locale: locale{Encoding: "UTF8"}, Tables: lo(""), Settings: []setting{{Name: "search_path", Value: "a,b"}}}
+	after := facts{Server: "15.1", Locale: locale{Encoding: "UTF8", Provider: "c"}, Tables: lo("7"), Settings: []setting{{Name: "search_path", Value: "a, b"}}, Made: &derived{Way: 1, Indexes: 1}}
 	require.Empty(t, before.differences(after))
 	after.Tables[0].Rows = 2
 	require.Len(t, before.differences(after), 1)
 	after.Tables[0].Rows, after.Locale.Provider = 1, "i"
 	require.Len(t, before.differences(after), 1)
-	before, after = Facts{Made: &Made{Way: 1, Indexes: 1}}, Facts{Made: &Made{Way: 2, Indexes: 9}}
+	before, after = facts{Made: &derived{Way: 1, Indexes: 1}}, facts{Made: &derived{Way: 2, Indexes: 9}}
 	require.Empty(t, before.differences(after), "counted in another way")
 }

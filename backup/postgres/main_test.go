@@ -201,3 +201,9 @@ func (w *world) take(t *testing.T) backup.Snapshot {
 	require.NoError(t, err)
 	return snap
 }
+
+// check fails if a backup could not be made.
+func (d *Database) check(ctx context.Context) error {
+	_, _, err := d.Versions(ctx)
+	return err
+}

@@ -10,19 +10,19 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// The kinds of databases that are made beside the live one.
+// Kinds of databases that are made beside the live one.
 const (
-	kindClone = "clone" // the quick way back, kept until Tidy
+	kindClone = "clone" // for a quick rollback, kept until Tidy
 	kindNew   = "new"   // being restored, or given up by Undo
 	kindOld   = "old"   // was live, kept aside until Discard or Tidy
 )
 
-// Settings of a database that carry our state. They survive renaming and
-// are written in one transaction with what they tell of.
+// Settings of databases that hold the state of this package. They survive
+// renaming, and are written in one transaction with what they record.
 const (
-	setLimit    = "aspupdate.connection_limit" // of a closed database: what Open gives back
+	setLimit    = "aspupdate.connection_limit" // of a closed database: the limit that Open sets again
 	setKind     = "aspupdate.kind"             // of a complete database that is not the live one
-	setSwapping = "aspupdate.swapping"         // of the live one: it lets nobody in because a swap goes on
+	setSwapping = "aspupdate.swapping"         // of the live one: it allows no connections during a swap
 	setPrefix   = "aspupdate."
 )
 
@@ -33,7 +33,7 @@ const (
 )
 
 // besideName returns the name of a database of that kind beside db. Long names are
-// cut; the hash of the whole name keeps two that begin alike apart.
+// cut; the hash of the whole name distinguishes two that begin alike.
 func besideName(db, kind, mark string) string {
 	sum := sha256.Sum256([]byte(db))
 	suffix := "_aspupdate_" + kind + "_" + hex.EncodeToString(sum[:])[:hashLen] + mark
@@ -45,7 +45,7 @@ func besideName(db, kind, mark string) string {
 	return base + suffix
 }
 
-// kindOf tells the kind of a database beside db by its name, "" for a foreign one.
+// kindOf returns the kind of a database beside db by its name, "" for any other.
 func kindOf(db, name string) string {
 	for _, kind := range []string{kindClone, kindNew, kindOld} {
 		if len(name) < markLen || !strings.Contains(name, "_aspupdate_"+kind+"_") {
@@ -61,15 +61,15 @@ func kindOf(db, name string) string {
 
 func newMark() string {
 	var r [markLen / 2]byte
-	_, _ = rand.Read(r[:])
+	_, _ = rand.Read(r[:]) // never fails, see crypto/rand
 	return hex.EncodeToString(r[:])
 }
 
 // ident quotes names for use in SQL.
 func ident(parts ...string) string { return pgx.Identifier(parts).Sanitize() }
 
-// literal quotes a string for use in commands that take no parameters,
-// whatever standard_conforming_strings says.
+// literal quotes a string for commands that accept no parameters, whatever the
+// value of standard_conforming_strings.
 func literal(s string) string {
 	s = strings.ReplaceAll(s, "\x00", "")
 	q := "'" + strings.ReplaceAll(s, "'", "''") + "'"

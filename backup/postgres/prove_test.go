@@ -11,9 +11,9 @@ import (
 )
 
 // respell returns the meta with its facts changed.
-func respell(t *testing.T, m backup.Meta, change func(*Facts)) backup.Meta {
+func respell(t *testing.T, m backup.Meta, change func(*facts)) backup.Meta {
 	t.Helper()
-	f, err := ReadFacts(m)
+	f, err := readFacts(m)
 	require.NoError(t, err)
 	change(&f)
 	m.Detail, err = json.Marshal(f)
@@ -32,12 +32,12 @@ func TestR9ProofOfTheDump(t *testing.T) {
 	require.NoError(t, err)
 	defer closeConn(user)
 	before := w.state(t)
-	var stages []backup.Stage
-	w.db.Observe = func(e backup.Event) { stages = append(stages, e.Stage) }
+	var stages []backup.EventKind
+	w.db.Observe = func(e backup.Event) { stages = append(stages, e.Kind) }
 	snap, err = w.store.Prove(t.Context(), snap.ID, w.db)
 	require.NoError(t, err)
 	require.NotZero(t, snap.Proven)
-	require.Equal(t, []backup.Stage{StageLoad, StageCompare}, stages, "not by the clone")
+	require.Equal(t, []backup.EventKind{eventLoad, eventCompare}, stages, "not by the clone")
 	require.Equal(t, before, w.state(t))
 	require.Equal(t, []string{kindClone}, w.kinds(t))
 	require.NoError(t, user.Ping(t.Context()), "nobody was thrown out")
@@ -45,18 +45,18 @@ func TestR9ProofOfTheDump(t *testing.T) {
 	dir, err := w.store.Path(snap.ID)
 	require.NoError(t, err)
 	for name, c := range map[string]struct {
-		spoil func(*Facts)
+		spoil func(*facts)
 		want  error
 		say   string
 	}{
-		"rows":      {func(f *Facts) { f.Tables[0].Sum = "1" }, ErrDiffers, "with sum"},
-		"a table":   {func(f *Facts) { f.Tables = f.Tables[1:] }, ErrDiffers, "was not there"},
-		"extension": {func(f *Facts) { f.Extensions[0].Schema = "public" }, ErrDiffers, "hstore in ext"},
-		"version":   {func(f *Facts) { f.Extensions[0].Version = "1.1" }, ErrDiffers, `"hstore" is version`},
-		"locale":    {func(f *Facts) { f.Locale.Locale = "x" }, ErrDiffers, "locale"},
-		"dump":      {func(f *Facts) { f.DumpSHA256 = "00" }, backup.ErrDamaged, "SHA-256"},
-		"room":      {func(f *Facts) { f.Bytes = 1 << 60 }, ErrMissing, "make room"},
-		"role":      {func(f *Facts) { f.Roles = append(f.Roles, "ghost") }, ErrMissing, "ghost"},
+		"rows":      {func(f *facts) { f.Tables[0].Sum = "1" }, backup.ErrMismatch, "with sum"},
+		"a table":   {func(f *facts) { f.Tables = f.Tables[1:] }, backup.ErrMismatch, "is not in the backup"},
+		"extension": {func(f *facts) { f.Extensions[0].Schema = "public" }, backup.ErrMismatch, "hstore in ext"},
+		"version":   {func(f *facts) { f.Extensions[0].Version = "1.1" }, backup.ErrMismatch, `"hstore" has version`},
+		"locale":    {func(f *facts) { f.Locale.Locale = "x" }, backup.ErrMismatch, "locale"},
+		"dump":      {func(f *facts) { f.DumpSHA256 = "00" }, backup.ErrDamaged, "SHA-256"},
+		"space":     {func(f *facts) { f.Bytes = 1 << 60 }, backup.ErrNoSpace, "free some space"},
+		"role":      {func(f *facts) { f.Roles = append(f.Roles, "ghost") }, backup.ErrIncompatible, "ghost"},
 	} {
 		err := w.db.Prove(t.Context(), dir, respell(t, snap.Meta, c.spoil))
 		require.ErrorIs(t, err, c.want, name)
@@ -67,7 +67,7 @@ func TestR9ProofOfTheDump(t *testing.T) {
 
 	// The way back does not depend on the version of an extension.
 	require.NoError(t, w.db.Tidy(t.Context()))
-	_, err = w.db.Restore(t.Context(), dir, respell(t, snap.Meta, func(f *Facts) { f.Extensions[0].Version = "1.1" }))
+	_, err = w.db.Restore(t.Context(), dir, respell(t, snap.Meta, func(f *facts) { f.Extensions[0].Version = "1.1" }))
 	require.NoError(t, err)
 }
 
@@ -78,17 +78,17 @@ func TestWithoutChecksums(t *testing.T) {
 	w.db.Checksums = false
 	before := w.state(t)
 	snap := w.take(t)
-	f, err := ReadFacts(snap.Meta)
+	f, err := readFacts(snap.Meta)
 	require.NoError(t, err)
 	require.False(t, f.Checksums)
-	for _, table := range f.Tables {
-		switch table.Name {
+	for _, tbl := range f.Tables {
+		switch tbl.Name {
 		case "children", "Таблица", "parts1":
-			require.Equal(t, Table{Schema: table.Schema, Name: table.Name}, table)
+			require.Equal(t, table{Schema: tbl.Schema, Name: tbl.Name}, tbl)
 		case "never_used":
-			require.Equal(t, "7", table.Sum)
+			require.Equal(t, "7", tbl.Sum)
 		case "pg_largeobject":
-			require.Equal(t, Table{Schema: "pg_catalog", Name: "pg_largeobject", Rows: 1}, table)
+			require.Equal(t, table{Schema: "pg_catalog", Name: "pg_largeobject", Rows: 1}, tbl)
 		}
 	}
 	w.update(t)
@@ -97,10 +97,10 @@ func TestWithoutChecksums(t *testing.T) {
 	require.NoError(t, err)
 	dir, err := w.store.Path(snap.ID)
 	require.NoError(t, err)
-	for say, spoil := range map[string]func(*Facts){
-		"was not there": func(f *Facts) { f.Tables = f.Tables[1:] },
-		"1 objects":     func(f *Facts) { f.Tables[len(f.Tables)-1].Rows = 2 },
-		"owner":         func(f *Facts) { f.Tables[0].Schema = "owner" },
+	for say, spoil := range map[string]func(*facts){
+		"is not in the backup": func(f *facts) { f.Tables = f.Tables[1:] },
+		"1 objects":            func(f *facts) { f.Tables[len(f.Tables)-1].Rows = 2 },
+		"owner":                func(f *facts) { f.Tables[0].Schema = "owner" },
 	} {
 		require.ErrorContains(t, w.db.Prove(t.Context(), dir, respell(t, snap.Meta, spoil)), say)
 	}
@@ -145,5 +145,5 @@ func TestProofWhereTheDatabaseIsNot(t *testing.T) {
 	require.NoError(t, err)
 	db.URI = w.c.URI(w.role, w.password, w.name)
 	_, err = w.store.Prove(t.Context(), snap.ID, &db)
-	require.True(t, errors.Is(err, ErrRights), "%v", err)
+	require.True(t, errors.Is(err, backup.ErrPermission), "%v", err)
 }

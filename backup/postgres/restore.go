@@ -5,35 +5,32 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"slices"
-	"strings"
 
 	"github.com/aspupdate/aspupdate/backup"
 )
 
-// Restore implements [backup.Target]. What is restored has the owner, the
-// rights, the settings, the comment and the connection limit of the backup, and
-// is closed to users if the live database is. Who is connected to the live
-// database at the swap is disconnected.
+// Restore implements [backup.Target]. What is restored has the owner, the grants,
+// the settings, the comment and the connection limit of the backup, and is
+// closed to users if the live database is. Sessions on the live database are
+// terminated at the swap.
 //
-// A backup of a database of another name is restored only where the server
-// has no database of this one's. The error wraps ErrMissing, ErrDiffers or
-// ErrBusy, and the live database is as it was.
+// A backup of a database of another name is restored only if the server has no
+// database of this name. After an error the live database is as it was.
 func (d *Database) Restore(ctx context.Context, dir string, m backup.Meta) (backup.Restored, error) {
-	f, err := ReadFacts(m)
+	f, err := readFacts(m)
 	if err != nil {
 		return nil, err
 	}
 	s, err := d.begin(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("restoring: %w", err)
+		return nil, err
 	}
 	r, err := s.restore(ctx, dir, f)
 	s.close()
 	if err == nil {
 		return r, nil
 	}
-	err = fmt.Errorf("restoring the database %q: %w", s.name, err)
+	err = failed("restore database", s.name, err)
 	if serr := d.settle(ctx); serr != nil {
 		return nil, errors.Join(err, serr)
 	}
@@ -43,18 +40,18 @@ func (d *Database) Restore(ctx context.Context, dir string, m backup.Meta) (back
 	return nil, err
 }
 
-func (s *session) restore(ctx context.Context, dir string, f Facts) (*restored, error) {
+func (s *session) restore(ctx context.Context, dir string, f facts) (*restored, error) {
 	live, err := s.find(ctx, s.name)
 	if err != nil {
 		return nil, err
 	}
 	if live != nil && f.Database != s.name {
-		return nil, fmt.Errorf("%w: it is of the database %q", backup.ErrUnfit, f.Database)
+		return nil, fmt.Errorf("%w: the snapshot is of the database %q, and %q exists", backup.ErrIncompatible, f.Database, s.name)
 	}
 	if err := s.preflight(ctx, f); err != nil {
 		return nil, err
 	}
-	if err := s.room(ctx, f.Locale.Tablespace, f.Bytes); err != nil {
+	if err := s.space(ctx, f.Locale.Tablespace, f.Bytes); err != nil {
 		return nil, err
 	}
 	name := besideName(s.name, kindNew, newMark())
@@ -73,21 +70,20 @@ func (s *session) restore(ctx context.Context, dir string, f Facts) (*restored, 
 	if live != nil {
 		r.old, closed = live.oid, live.closed()
 	}
-	s.tell(StageSwap, "")
-	// From here on the outcome can be in doubt: r goes along with the error.
+	s.begins(eventSwap)
+	// From here on the outcome can be unknown: r is returned with the error.
 	return r, s.swap(ctx, swap{
 		live: live, aside: besideName(s.name, kindOld, newMark()), asideKind: kindOld,
 		arrives: name, closed: closed, limit: f.Limit,
 	})
 }
 
-// build makes the database name from the clone, or else from the dump, and
-// compares it with the backup. Whatever is wrong with the clone, the dump is
-// what counts.
-func (s *session) build(ctx context.Context, name, dir string, f Facts) error {
-	why := s.cloneUnfit(ctx, f)
+// build makes the database name from the clone or else from the dump, and
+// compares it with the backup.
+func (s *session) build(ctx context.Context, name, dir string, f facts) error {
+	why := s.cloneUnusable(ctx, f)
 	if why == "" {
-		s.tell(StageClone, "")
+		s.begins(eventClone)
 		got, err := s.buildFrom(ctx, name, f, func() error {
 			statement, err := s.copyStatement(ctx, name, f.Clone)
 			if err == nil {
@@ -101,7 +97,7 @@ func (s *session) build(ctx context.Context, name, dir string, f Facts) error {
 		if err == nil {
 			return nil
 		}
-		why = "the clone is of no use: " + err.Error()
+		why = "the clone cannot be used: " + err.Error()
 		if i, ferr := s.find(ctx, name); ferr != nil {
 			return errors.Join(err, ferr)
 		} else if i != nil {
@@ -110,7 +106,7 @@ func (s *session) build(ctx context.Context, name, dir string, f Facts) error {
 			}
 		}
 	}
-	s.tell(StageNoClone, why)
+	s.warn("restoring from the dump: " + why)
 	got, err := s.buildFromDump(ctx, name, dir, f)
 	if err != nil {
 		return err
@@ -118,12 +114,11 @@ func (s *session) build(ctx context.Context, name, dir string, f Facts) error {
 	return differ(f.differences(got))
 }
 
-// buildFromDump makes the database name from the dump and tells what it has
-// become.
-func (s *session) buildFromDump(ctx context.Context, name, dir string, f Facts) (Facts, error) {
+// buildFromDump makes the database name from the dump and describes the result.
+func (s *session) buildFromDump(ctx context.Context, name, dir string, f facts) (facts, error) {
 	t, err := s.d.findTools(ctx, s.version)
 	if err != nil {
-		return Facts{}, err
+		return facts{}, err
 	}
 	return s.buildFrom(ctx, name, f, func() error {
 		_, err := s.Exec(ctx, createStatement(name, f))
@@ -131,15 +126,15 @@ func (s *session) buildFromDump(ctx context.Context, name, dir string, f Facts) 
 	}, func() error { return s.load(ctx, t, name, filepath.Join(dir, dumpFile), f) })
 }
 
-func (s *session) buildFrom(ctx context.Context, name string, f Facts, create, load func() error) (got Facts, err error) {
+func (s *session) buildFrom(ctx context.Context, name string, f facts, create, load func() error) (got facts, err error) {
 	if err := create(); err != nil {
 		switch sqlState(err) {
 		case codeDiskFull:
-			err = fmt.Errorf("%w: make room on the server: %w", ErrMissing, err)
+			err = advise(fmt.Errorf("%w: %w", backup.ErrNoSpace, err), "free some space on the server")
 		case codeNoLocale:
-			err = fmt.Errorf("%w: install the locale on the server's machine: %w", ErrMissing, err)
+			err = advise(fmt.Errorf("%w: %w", backup.ErrIncompatible, err), "install the locale on the server's machine")
 		}
-		return got, fmt.Errorf("making the copy beside: %w", err)
+		return got, fmt.Errorf("cannot make a copy beside: %w", err)
 	}
 	if err := s.together(ctx, "ALTER DATABASE "+ident(name)+" SET "+setKind+" = "+literal(kindNew)); err != nil {
 		return got, err
@@ -155,9 +150,9 @@ func (s *session) buildFrom(ctx context.Context, name string, f Facts, create, l
 	return s.inspect(ctx, name, f.Checksums)
 }
 
-// inspect tells all that can be compared with a backup.
-func (s *session) inspect(ctx context.Context, name string, checksums bool) (got Facts, err error) {
-	s.tell(StageCompare, "")
+// inspect returns all that can be compared with a backup.
+func (s *session) inspect(ctx context.Context, name string, checksums bool) (got facts, err error) {
+	s.begins(eventCompare)
 	i, err := s.find(ctx, name)
 	if err == nil && i == nil {
 		err = errors.New("the copy is gone")
@@ -174,32 +169,18 @@ func (s *session) inspect(ctx context.Context, name string, checksums bool) (got
 	}
 	defer closeConn(conn)
 	got.Checksums = checksums
-	err = look(ctx, conn, s.version, &got)
+	err = readInside(ctx, conn, s.version, &got)
 	return got, err
 }
 
-// differ makes an error of what differs, nil if nothing does.
-func differ(lists ...[]string) error {
-	diff := slices.Concat(lists...)
-	if len(diff) == 0 {
-		return nil
-	}
-	more := ""
-	if len(diff) > 5 {
-		more = fmt.Sprintf(" and %d more", len(diff)-5)
-		diff = diff[:5]
-	}
-	return fmt.Errorf("%w: %s%s", ErrDiffers, strings.Join(diff, "; "), more)
-}
-
-// cloneUnfit says why the way back is not by the clone of that backup, "" if it
-// is: the clone is there, on the same cluster, and was shut all the time.
-func (s *session) cloneUnfit(ctx context.Context, f Facts) string {
+// cloneUnusable says why that backup's clone cannot be used, "" if it can: it
+// exists on the same cluster and never allowed connections.
+func (s *session) cloneUnusable(ctx context.Context, f facts) string {
 	if f.Clone == "" || kindOf(s.name, f.Clone) != kindClone {
 		return "the backup has no clone"
 	}
 	if f.Unlogged && !f.Checksums {
-		return "it has unlogged tables, which a crash of the server empties in the clone, too"
+		return "it has unlogged tables, which a crash of the server empties in the clone too"
 	}
 	i, err := s.findOID(ctx, f.CloneOID)
 	if err != nil || i == nil || i.name != f.Clone {
@@ -211,7 +192,7 @@ func (s *session) cloneUnfit(ctx context.Context, f Facts) string {
 	var system string
 	err = s.QueryRow(ctx, "SELECT system_identifier::text FROM pg_control_system()").Scan(&system)
 	if err != nil || system != f.SystemID {
-		return "the server is another one"
+		return "it is on another server"
 	}
 	return ""
 }

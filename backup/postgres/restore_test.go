@@ -69,15 +69,15 @@ func TestSwapAgainstClientsThatReconnect(t *testing.T) {
 // An update's DDL leaves nothing behind, from the clone or from the dump.
 func TestR15WayBackIsWhole(t *testing.T) {
 	t.Parallel()
-	for name, spoil := range map[string]func(*testing.T, *world, Facts){
-		"clone": func(*testing.T, *world, Facts) {},
-		"clone changed by somebody": func(t *testing.T, w *world, f Facts) {
+	for name, spoil := range map[string]func(*testing.T, *world, facts){
+		"clone": func(*testing.T, *world, facts) {},
+		"clone changed by somebody": func(t *testing.T, w *world, f facts) {
 			clone := "ALTER DATABASE " + ident(f.Clone) + " ALLOW_CONNECTIONS "
 			w.admin(t, "postgres", clone+"true")
 			w.admin(t, f.Clone, "UPDATE children SET name = 'x' WHERE id = 250")
 			w.admin(t, "postgres", clone+"false")
 		},
-		"clone damaged on the disk": func(t *testing.T, w *world, f Facts) {
+		"clone damaged on the disk": func(t *testing.T, w *world, f facts) {
 			conn := w.connect(t, w.c.Admin(w.name))
 			defer closeConn(conn)
 			var path string
@@ -85,10 +85,10 @@ func TestR15WayBackIsWhole(t *testing.T) {
 			file := filepath.Join(w.c.Data, "base", fmt.Sprint(f.CloneOID), filepath.Base(path))
 			require.NoError(t, os.Remove(file))
 		},
-		"clone opened": func(t *testing.T, w *world, f Facts) {
+		"clone opened": func(t *testing.T, w *world, f facts) {
 			w.admin(t, "postgres", "ALTER DATABASE "+ident(f.Clone)+" ALLOW_CONNECTIONS true")
 		},
-		"dump": func(t *testing.T, w *world, _ Facts) {
+		"dump": func(t *testing.T, w *world, _ facts) {
 			require.NoError(t, w.db.Tidy(t.Context()))
 			require.Empty(t, w.kinds(t))
 		},
@@ -97,7 +97,7 @@ func TestR15WayBackIsWhole(t *testing.T) {
 			w := newWorld(t)
 			before := w.state(t)
 			snap := w.take(t)
-			f, err := ReadFacts(snap.Meta)
+			f, err := readFacts(snap.Meta)
 			require.NoError(t, err)
 			w.update(t)
 			spoil(t, w, f)
@@ -194,7 +194,7 @@ func TestBackupCutShortAnywhere(t *testing.T) {
 		_, err := w.store.Take(ctx, "x", w.db)
 		cut.Stop()
 		cancel()
-		if err != nil && strings.Contains(err.Error(), "backing up the database") {
+		if err != nil && strings.Contains(err.Error(), "back up database") {
 			require.Empty(t, w.kinds(t), "no clone without a backup: %v", err)
 			continue
 		}
@@ -215,7 +215,7 @@ func TestBackupCutWhileSealing(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	w.store.Observe = func(e backup.Event) {
-		if e.Stage == backup.StageSeal {
+		if e.Kind == backup.EventSeal {
 			cancel()
 		}
 	}
@@ -280,28 +280,28 @@ func TestRestoreRefusesBeforeItTouchesAnything(t *testing.T) {
 	dir, err := w.store.Path(snap.ID)
 	require.NoError(t, err)
 	for name, c := range map[string]struct {
-		spoil func(*Facts)
+		spoil func(*facts)
 		want  error
 		say   string
 	}{
-		"another database":  {func(f *Facts) { f.Database = "other" }, backup.ErrUnfit, `"other"`},
-		"no database":       {func(f *Facts) { f.Database = "" }, backup.ErrUnfit, "lacks"},
-		"missing role":      {func(f *Facts) { f.Roles = append(f.Roles, "ghost") }, ErrMissing, "ghost"},
-		"missing extension": {func(f *Facts) { f.Extensions = append(f.Extensions, Extension{Name: "postghost"}) }, ErrMissing, "postghost"},
-		"no tablespace":     {func(f *Facts) { f.Locale.Tablespace = "fast" }, ErrMissing, "fast"},
-		"other rows": {func(f *Facts) {
+		"another database":  {func(f *facts) { f.Database = "other" }, backup.ErrIncompatible, `"other"`},
+		"no database":       {func(f *facts) { f.Database = "" }, backup.ErrIncompatible, "lacks"},
+		"missing role":      {func(f *facts) { f.Roles = append(f.Roles, "ghost") }, backup.ErrIncompatible, "ghost"},
+		"missing extension": {func(f *facts) { f.Extensions = append(f.Extensions, extension{Name: "postghost"}) }, backup.ErrIncompatible, "postghost"},
+		"no tablespace":     {func(f *facts) { f.Locale.Tablespace = "fast" }, backup.ErrIncompatible, "fast"},
+		"other rows": {func(f *facts) {
 			for i := range f.Tables {
 				if f.Tables[i].Name == "children" {
 					f.Tables[i].Sum = "1"
 				}
 			}
-		}, ErrDiffers, `"public"."children" has 500 rows`},
-		"one table more": {func(f *Facts) { f.Tables = append(f.Tables, Table{Schema: "public", Name: "zebra"}) }, ErrDiffers, "zebra"},
-		"another dump":   {func(f *Facts) { f.Clone, f.DumpSHA256 = "", "00" }, backup.ErrDamaged, "SHA-256"},
+		}, backup.ErrMismatch, `"public"."children" has 500 rows`},
+		"one table more": {func(f *facts) { f.Tables = append(f.Tables, table{Schema: "public", Name: "zebra"}) }, backup.ErrMismatch, "zebra"},
+		"another dump":   {func(f *facts) { f.Clone, f.DumpSHA256 = "", "00" }, backup.ErrDamaged, "SHA-256"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := snap.Meta
-			f, err := ReadFacts(m)
+			f, err := readFacts(m)
 			require.NoError(t, err)
 			c.spoil(&f)
 			m.Detail, err = json.Marshal(f)
@@ -327,7 +327,7 @@ func TestRestoreWhereTheDatabaseIsGone(t *testing.T) {
 	require.Equal(t, before, w.state(t))
 	require.NoError(t, r.Undo(t.Context()))
 	require.Equal(t, []string{kindClone}, w.kinds(t))
-	require.ErrorContains(t, w.db.Open(t.Context()), "there is no database")
+	require.ErrorContains(t, w.db.Open(t.Context()), "does not exist")
 }
 
 func TestTwoProgramsAtOnce(t *testing.T) {

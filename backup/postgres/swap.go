@@ -4,13 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"time"
+
+	"github.com/aspupdate/aspupdate/backup"
 )
 
 // A swap gives the live name to another database.
 type swap struct {
-	live      *dbInfo // nil where there is none
+	live      *dbInfo // nil if there is none
 	aside     string  // the name that it gets
 	asideKind string
 	arrives   string // the name of the one that takes its place
@@ -18,10 +19,9 @@ type swap struct {
 	limit     int    // its connection limit when open
 }
 
-// swap first lets nobody in, then ends all sessions, then renames in
-// one transaction. Terminating without shutting loses the race against
-// clients that reconnect. A crash between leaves the mark by which recover
-// opens the live database again.
+// swap first allows no connections, then terminates all sessions, then renames in
+// one transaction. Otherwise clients that reconnect win the race. After a crash
+// in between recover allows connections again, because of setSwapping.
 func (s *session) swap(ctx context.Context, w swap) error {
 	var statements []string
 	if w.live != nil {
@@ -40,7 +40,7 @@ func (s *session) swap(ctx context.Context, w swap) error {
 		"ALTER DATABASE "+ident(s.name)+" RESET "+setKind,
 		"ALTER DATABASE "+ident(s.name)+" ALLOW_CONNECTIONS true")
 
-	deadline := time.Now().Add(s.d.drainTime())
+	deadline := time.Now().Add(s.d.drainTimeout())
 	for {
 		for _, name := range []string{s.name, w.arrives} {
 			if _, err := s.drain(ctx, name); err != nil {
@@ -52,13 +52,13 @@ func (s *session) swap(ctx context.Context, w swap) error {
 			return err
 		}
 		if time.Now().After(deadline) {
-			return fmt.Errorf("%w: sessions or prepared transactions stay: %w", ErrBusy, err)
+			return fmt.Errorf("%w: sessions or prepared transactions remain: %w", backup.ErrBusy, err)
 		}
 	}
 }
 
-// restored is what Restore returns. The databases are known by their numbers,
-// which renaming does not change.
+// restored is what Restore returns. It holds the OIDs of databases, which
+// renaming does not change.
 type restored struct {
 	d     *Database
 	fresh uint32 // what was restored
@@ -77,29 +77,29 @@ func (r *restored) happened(ctx context.Context) bool {
 	return err == nil && live != nil && live.oid == r.fresh
 }
 
-// Undo implements [backup.Restored]: the swap reversed. The database that
-// comes back is closed to users if the one that goes is.
+// Undo implements [backup.Restored]. The database that was live before is closed
+// to users if the restored one is.
 func (r *restored) Undo(ctx context.Context) error {
-	return r.finish(ctx, "undoing the restore", (*session).undo)
+	return r.finish(ctx, "undo the restore of database", (*session).undo)
 }
 
 // Discard implements [backup.Restored].
 func (r *restored) Discard(ctx context.Context) error {
-	return r.finish(ctx, "discarding what was replaced", (*session).discard)
+	return r.finish(ctx, "discard what was live before the restore of database", (*session).discard)
 }
 
-func (r *restored) finish(ctx context.Context, what string, do func(*session, context.Context, *restored) error) error {
+func (r *restored) finish(ctx context.Context, op string, do func(*session, context.Context, *restored) error) error {
 	if r.done {
 		return nil
 	}
 	s, err := r.d.begin(ctx)
 	if err != nil {
-		return fmt.Errorf("%s: %w", what, err)
+		return err
 	}
 	err = do(s, ctx, r)
 	s.close()
 	if err != nil {
-		return errors.Join(fmt.Errorf("%s of the database %q: %w", what, s.name, err), r.d.settle(ctx))
+		return errors.Join(failed(op, s.name, err), r.d.settle(ctx))
 	}
 	r.done = true
 	return nil
@@ -114,26 +114,25 @@ func (s *session) undo(ctx context.Context, r *restored) error {
 		return s.giveUp(ctx, live, r)
 	}
 	if live != nil && live.oid == r.old {
-		return nil // an Undo whose answer was lost
+		return nil // an earlier Undo, whose answer was lost
 	}
 	old, err := s.findOID(ctx, r.old)
 	if err != nil {
 		return err
 	}
 	if old == nil || old.settings[setKind] != kindOld {
-		return errors.New("what was live before is gone: nothing to go back to")
+		return errors.New("the database that was live before is gone: nothing to go back to")
+	}
+	limit, err := old.openLimit()
+	if err != nil {
+		return err
 	}
 	w := swap{
 		live: live, aside: besideName(s.name, kindNew, newMark()), asideKind: kindNew,
-		arrives: old.name, closed: old.closed(), limit: old.limit,
+		arrives: old.name, closed: old.closed(), limit: limit,
 	}
 	if live != nil {
 		w.closed = live.closed()
-	}
-	if old.closed() {
-		if w.limit, err = strconv.Atoi(old.settings[setLimit]); err != nil {
-			return fmt.Errorf("its setting %s is no number: %w", setLimit, err)
-		}
 	}
 	if err := s.swap(ctx, w); err != nil {
 		return err
@@ -141,7 +140,7 @@ func (s *session) undo(ctx context.Context, r *restored) error {
 	return s.recover(ctx) // drops what was restored
 }
 
-// giveUp takes away what was restored where nothing was before.
+// giveUp drops what was restored where nothing was live before.
 func (s *session) giveUp(ctx context.Context, live *dbInfo, r *restored) error {
 	if live == nil || live.oid != r.fresh {
 		return nil
@@ -168,7 +167,7 @@ func (s *session) discard(ctx context.Context, r *restored) error {
 		return err
 	}
 	if old.settings[setKind] != kindOld || kindOf(s.name, old.name) != kindOld {
-		return fmt.Errorf("%q is no longer what was kept aside: it stays", old.name)
+		return fmt.Errorf("%q is no longer what was kept aside, and was not dropped", old.name)
 	}
 	return s.drop(ctx, old.name)
 }

@@ -14,9 +14,9 @@ import (
 	"github.com/aspupdate/aspupdate/backup"
 )
 
-// recover puts in order what a killed run left: a live database that was shut
-// for a swap is opened again, and what is half made is dropped. Clones and what
-// restores kept aside stay.
+// recover finishes or undoes what a killed run left: a live database that was
+// being swapped allows connections again, and what is half made is dropped. Clones
+// and what restores kept aside stay.
 func (s *session) recover(ctx context.Context) error {
 	live, err := s.find(ctx, s.name)
 	if err != nil {
@@ -35,10 +35,10 @@ func (s *session) recover(ctx context.Context) error {
 	})
 }
 
-// dropOurs drops the databases beside the live one that pick chooses. One is
-// known for ours by its name, which no other program makes, and by its mark. One
-// without a mark was being created when we died: such a one has no comment
-// and lets no user in, or it has become somebody else's.
+// dropOurs drops the databases beside the live one that pick chooses. They are
+// recognized by their names, which no other program makes, and by setKind. One
+// without that setting was being created when the run was killed: it has no
+// comment and allows no users, or it belongs to somebody else by now.
 func (s *session) dropOurs(ctx context.Context, pick func(kind string, complete bool) bool) error {
 	rows, err := s.Query(ctx, infoQuery+"WHERE d.datname <> $2", setPrefix, s.name)
 	if err != nil {
@@ -67,11 +67,11 @@ func (s *session) dropOurs(ctx context.Context, pick func(kind string, complete 
 	return errors.Join(errs...)
 }
 
-// What DROP DATABASE makes of the connection limit before it deletes a file. Where it is
-// cut short after that, nobody comes in, and nothing but dropping it is allowed.
+// invalid is the connection limit that DROP DATABASE sets before it deletes files.
+// If it is interrupted after that, the database can only be dropped.
 const invalid = -2
 
-// drop drops a database of ours, sessions or not.
+// drop drops a database and terminates its sessions.
 func (s *session) drop(ctx context.Context, name string) error {
 	i, err := s.find(ctx, name)
 	if err != nil || i == nil {
@@ -86,31 +86,27 @@ func (s *session) drop(ctx context.Context, name string) error {
 		}
 	}
 	if _, err := s.Exec(ctx, "DROP DATABASE "+ident(name)); err != nil {
-		return fmt.Errorf("dropping %q: %w", name, err)
+		return fmt.Errorf("cannot drop %q: %w", name, err)
 	}
 	return nil
 }
 
-// Tidy implements [backup.Tidier]: it drops clones, what restores kept
-// aside, and what was left half made. It refuses while no database has the live
-// name.
+// Tidy implements [backup.Tidier]: it drops clones, what restores kept aside, and
+// what is half made. It fails if no database has the live name.
 func (d *Database) Tidy(ctx context.Context) error {
 	s, err := d.begin(ctx)
 	if err != nil {
-		return fmt.Errorf("tidying: %w", err)
+		return err
 	}
 	defer s.close()
 	if _, err := s.live(ctx); err != nil {
-		return fmt.Errorf("tidying: %w: what was kept aside may be all that is left", err)
+		return failed("tidy database", s.name, fmt.Errorf("%w: what was kept aside may be all that is left", err))
 	}
-	if err := s.dropOurs(ctx, func(string, bool) bool { return true }); err != nil {
-		return fmt.Errorf("tidying beside %q: %w", s.name, err)
-	}
-	return nil
+	return failed("tidy database", s.name, s.dropOurs(ctx, func(string, bool) bool { return true }))
 }
 
-// Needs implements [backup.Sizer]. It changes nothing. The server's folder is
-// named only where it can be seen from here.
+// Needs implements [backup.Sizer]. It changes nothing. Paths are known only if the
+// server is on this machine.
 func (d *Database) Needs(ctx context.Context) ([]backup.Need, error) {
 	s, err := d.connect(ctx)
 	if err != nil {
@@ -122,7 +118,7 @@ func (d *Database) Needs(ctx context.Context) ([]backup.Need, error) {
 	err = s.QueryRow(ctx, `SELECT pg_database_size(d.oid), spcname FROM pg_database d JOIN pg_tablespace t ON t.oid = dattablespace
 		WHERE datname = $1`, s.name).Scan(&n, &tablespace)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return nil, fmt.Errorf("there is no database %q on the server", s.name)
+		return nil, fmt.Errorf("database %q does not exist", s.name)
 	}
 	if err != nil {
 		return nil, err
@@ -142,19 +138,19 @@ func (d *Database) Needs(ctx context.Context) ([]backup.Need, error) {
 	return list, nil
 }
 
-// Folder returns the folder of the server's files, or "" if it is not on this
-// machine or cannot be read by this user. Archive, backups and state have no
-// place in it.
-func (d *Database) Folder(ctx context.Context) (string, error) {
+// DataDir returns the directory of the server's files, "" if it is not on this
+// machine or cannot be read by this account. Archive, backups and state must
+// not lie in it.
+func (d *Database) DataDir(ctx context.Context) (string, error) {
 	s, err := d.connect(ctx)
 	if err != nil {
 		return "", err
 	}
 	defer s.close()
-	return s.folder(ctx)
+	return s.dataDir(ctx)
 }
 
-func (s *session) folder(ctx context.Context) (string, error) {
+func (s *session) dataDir(ctx context.Context) (string, error) {
 	var dir string
 	if err := s.QueryRow(ctx, "SHOW data_directory").Scan(&dir); err != nil {
 		return "", err
@@ -173,8 +169,8 @@ func isLocal(host string) bool {
 	return ip != nil && ip.IsLoopback()
 }
 
-// readable reports whether dir is a server's folder on this machine, and not
-// only a name that a container or a tunnel shows.
+// readable reports whether dir is a server's directory on this machine, and not
+// one behind a container or a tunnel.
 func readable(dir string) bool {
 	_, err := os.Stat(filepath.Join(dir, "PG_VERSION"))
 	return err == nil

@@ -16,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/aspupdate/aspupdate/backup"
 	"github.com/aspupdate/aspupdate/internal/process"
 )
 
@@ -23,21 +24,21 @@ import (
 type tools struct {
 	dump, restore string // paths
 	major         int
-	version       string // as pg_dump tells it
+	version       string // as printed by pg_dump
 }
 
-const maxLine = 64 << 10 // bytes, of what a program says
+const maxLine = 64 << 10 // bytes
 
 var versionForm = regexp.MustCompile(`\(PostgreSQL\) ([0-9]+)`)
 
-// findTools looks for programs that can read a server of that version
-// (server_version_num): those of its own major version, or else the oldest
-// newer ones, since what a newer pg_dump writes may not suit an older server.
+// findTools finds programs that can read a server of that version
+// (server_version_num): those of its own major version, or else the oldest newer
+// ones, since the dump of a newer pg_dump may be of no use to an older server.
 func (d *Database) findTools(ctx context.Context, server int) (tools, error) {
 	want := server / 10000
 	var best tools
 	var seen []string
-	for _, dir := range d.toolFolders() {
+	for _, dir := range d.toolDirs() {
 		t := tools{dump: filepath.Join(dir, "pg_dump"+exe()), restore: filepath.Join(dir, "pg_restore"+exe())}
 		if _, err := os.Stat(t.restore); err != nil {
 			continue
@@ -63,15 +64,15 @@ func (d *Database) findTools(ctx context.Context, server int) (tools, error) {
 		return tools{}, err
 	}
 	if best.dump == "" {
-		return tools{}, fmt.Errorf("%w: the server is PostgreSQL %d and needs pg_dump and pg_restore of that version or newer, found %q: install them or set Bin",
-			ErrMissing, want, seen)
+		return tools{}, advise(fmt.Errorf("%w: PostgreSQL %d requires pg_dump and pg_restore of that version or newer, found %q", backup.ErrIncompatible, want, seen),
+			"install them or set Bin")
 	}
 	return best, nil
 }
 
-// toolFolders are the folders to look in. A wrapper in PATH, as Debian has it,
-// comes after the real programs.
-func (d *Database) toolFolders() []string {
+// toolDirs returns the directories to search. A wrapper in PATH, as on Debian, comes
+// after the real programs.
+func (d *Database) toolDirs() []string {
 	if d.Bin != "" {
 		return []string{d.Bin}
 	}
@@ -93,8 +94,8 @@ func exe() string {
 	return ""
 }
 
-// command prepares a program that connects to a database of the session's
-// server. The password goes by the environment, which other users cannot see.
+// command prepares a program that connects to a database of the session's server.
+// The password is passed in the environment, which other accounts cannot read.
 func (s *session) command(database, program string, args ...string) *exec.Cmd {
 	args = append(args, "--no-password", "--dbname="+conninfo(
 		"host", s.cfg.Host, "port", strconv.Itoa(int(s.cfg.Port)), "user", s.cfg.User, "dbname", database))
@@ -108,16 +109,17 @@ func (s *session) command(database, program string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// asOurselves undoes ALTER DATABASE … SET role: pg_dump sees to all other settings.
+// asOurselves undoes ALTER DATABASE … SET role. pg_dump itself handles all other settings.
 const asOurselves = "-c role=none"
 
-// run runs a command, and ends it with everything that it has started when ctx
-// ends; the error carries the end of what it complained of.
+// run runs a command, and ends it with all processes that it has started when ctx
+// ends. The error has the end of its messages.
 func run(ctx context.Context, cmd *exec.Cmd) error {
 	return runHeard(ctx, cmd, nothing)
 }
 
-// runHeard also tells each line to heard, which reports whether it is no complaint.
+// runHeard also passes each line to heard, and leaves those out of the error for
+// which it returns true.
 func runHeard(ctx context.Context, cmd *exec.Cmd, heard func(line string) bool) error {
 	stderr := &tail{max: 4 << 10}
 	lines := &lineWriter{line: func(line []byte) {
@@ -144,8 +146,8 @@ func conninfo(pairs ...string) string {
 	return strings.TrimSpace(b.String())
 }
 
-// What a connection string can say that libpq also takes from the
-// environment and that pgx does not tell.
+// passOn are the keys of a connection string that libpq also reads from the
+// environment, and that pgx does not return.
 var passOn = map[string]string{
 	"sslmode": "PGSSLMODE", "sslrootcert": "PGSSLROOTCERT", "sslcert": "PGSSLCERT", "sslkey": "PGSSLKEY",
 	"sslsni": "PGSSLSNI", "sslnegotiation": "PGSSLNEGOTIATION", "channel_binding": "PGCHANNELBINDING",
@@ -180,7 +182,7 @@ func passedOn(conn string) []string {
 	return env
 }
 
-// cutValue takes one value off words that pgx has found to be well formed.
+// cutValue cuts one value off words that pgx has accepted.
 func cutValue(s string) (value, rest string) {
 	quoted := strings.HasPrefix(s, "'")
 	if quoted {
@@ -201,7 +203,7 @@ func cutValue(s string) (value, rest string) {
 	return b.String(), ""
 }
 
-// lineWriter tells what is written to it line by line.
+// lineWriter passes on what is written to it line by line.
 type lineWriter struct {
 	line func([]byte)
 	part []byte
@@ -242,8 +244,8 @@ func (t *tail) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// firstError remembers why writing failed: the program at the other end
-// only knows that its pipe broke.
+// firstError keeps why writing failed: the program at the other end reports only a
+// broken pipe.
 type firstError struct {
 	w   io.Writer
 	err error

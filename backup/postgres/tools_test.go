@@ -33,12 +33,12 @@ func TestToolsMustKnowTheServer(t *testing.T) {
 		"none": t.TempDir(), "too old": fakeTools(t, "9.6.1", "exit 1"), "odd": fakeTools(t, "devel", "exit 1"),
 	} {
 		w.db.Bin = bin
-		require.ErrorIs(t, w.db.Check(t.Context()), ErrMissing, name)
+		require.ErrorIs(t, w.db.check(t.Context()), backup.ErrIncompatible, name)
 		_, err := w.store.Take(t.Context(), name, w.db)
-		require.ErrorIs(t, err, ErrMissing, name)
+		require.ErrorIs(t, err, backup.ErrIncompatible, name)
 	}
 	w.db.Bin = ""
-	require.NoError(t, w.db.Check(t.Context()))
+	require.NoError(t, w.db.check(t.Context()))
 	server, dump, err := w.db.Versions(t.Context())
 	require.NoError(t, err)
 	require.Regexp(t, `^[0-9]+`, server)
@@ -79,7 +79,7 @@ func TestPasswordIsNoArgument(t *testing.T) {
 	require.Equal(t, w.c.Password, string(env))
 
 	for _, uri := range []string{w.c.URI("postgres", "wrong-secret", w.name), "postgres://u:wrong-secret@127.0.0.1:bad/x", "host=a password=wrong-secret port=bad"} {
-		err := (&Database{URI: uri}).Check(t.Context())
+		err := (&Database{URI: uri}).check(t.Context())
 		require.Error(t, err)
 		require.NotContains(t, err.Error(), "wrong-secret")
 	}
@@ -99,7 +99,7 @@ func TestConnectionByPasswordFileAndVariables(t *testing.T) {
 	db := &Database{URI: quoted, Bin: w.c.Bin}
 	snap, err := w.store.Take(t.Context(), "x", db)
 	require.NoError(t, err)
-	f, err := ReadFacts(snap.Meta)
+	f, err := readFacts(snap.Meta)
 	require.NoError(t, err)
 	require.Equal(t, w.name, f.Database)
 	require.NotContains(t, string(snap.Meta.Detail), w.c.Password)
@@ -158,14 +158,14 @@ func TestPassedOn(t *testing.T) {
 
 func TestSettingStatement(t *testing.T) {
 	for _, c := range []struct {
-		st   Setting
+		st   setting
 		want string
 	}{
-		{Setting{Name: "search_path", Value: `"$user", public, "a "", b"`}, `ALTER DATABASE "d" SET "search_path" TO '$user', 'public', 'a ", b'`},
-		{Setting{Name: "search_path", Value: `""`}, `ALTER DATABASE "d" SET "search_path" TO ''`},
-		{Setting{Name: "search_path"}, `ALTER DATABASE "d" SET "search_path" TO ''`},
-		{Setting{Name: "my.x", Value: `it's a \`}, `ALTER DATABASE "d" SET "my"."x" TO  E'it''s a \\'`},
-		{Setting{Role: `r"`, Name: "work_mem", Value: "8MB"}, `ALTER ROLE "r""" IN DATABASE "d" SET "work_mem" TO '8MB'`},
+		{setting{Name: "search_path", Value: `"$user", public, "a "", b"`}, `ALTER DATABASE "d" SET "search_path" TO '$user', 'public', 'a ", b'`},
+		{setting{Name: "search_path", Value: `""`}, `ALTER DATABASE "d" SET "search_path" TO ''`},
+		{setting{Name: "search_path"}, `ALTER DATABASE "d" SET "search_path" TO ''`},
+		{setting{Name: "my.x", Value: `it's a \`}, `ALTER DATABASE "d" SET "my"."x" TO  E'it''s a \\'`},
+		{setting{Role: `r"`, Name: "work_mem", Value: "8MB"}, `ALTER ROLE "r""" IN DATABASE "d" SET "work_mem" TO '8MB'`},
 	} {
 		require.Equal(t, c.want, settingStatement(`"d"`, c.st))
 	}
@@ -193,7 +193,7 @@ func FuzzParsers(f *testing.F) {
 // and so a caller must be able to learn which that is.
 func TestFolderOfTheServer(t *testing.T) {
 	w := newWorld(t)
-	dir, err := w.db.Folder(t.Context())
+	dir, err := w.db.DataDir(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, w.c.Data, dir)
 }
@@ -207,7 +207,7 @@ func TestProgressOfTheDumpIsTold(t *testing.T) {
 	w.db.Bin = fakeTools(t, "99.1", "printf abc; sleep 1.1; printf de")
 	var told []backup.Event
 	w.db.Observe = func(e backup.Event) {
-		if e.Stage == StageDump {
+		if e.Kind == eventDump {
 			told = append(told, e)
 		}
 	}

@@ -173,8 +173,8 @@ func TestSharedRoleIsReported(t *testing.T) {
 	w := newWorld(t)
 	var notes []string
 	w.db.Observe = func(e backup.Event) {
-		if e.Note != "" {
-			notes = append(notes, string(e.Stage)+": "+e.Note)
+		if e.Kind == backup.EventWarning {
+			notes = append(notes, string(e.Kind)+": "+e.Text)
 		}
 	}
 	user, err := w.app(t)
@@ -188,7 +188,7 @@ func TestSharedRoleIsReported(t *testing.T) {
 	defer closeConn(shared)
 	require.NoError(t, w.db.Close(t.Context()), "it does not come back while Close looks")
 	require.Len(t, notes, 1)
-	require.Contains(t, notes[0], string(StageShared)+": ")
+	require.Contains(t, notes[0], string(backup.EventWarning)+": ")
 	require.Contains(t, notes[0], "postgres")
 	require.NotContains(t, notes[0], w.c.Password)
 

@@ -1,7 +1,11 @@
 // Package progress reports the progress of long copies, about once a second.
 package progress
 
-import "time"
+import (
+	"fmt"
+	"strings"
+	"time"
+)
 
 // A Meter counts bytes. The nil Meter counts nothing. It is not safe for
 // concurrent use.
@@ -20,6 +24,24 @@ type Point struct {
 	Rate        int64 // bytes a second, on average
 	Left        time.Duration
 	At          time.Time
+}
+
+// String returns the point for people, such as "12 of 40 MB, 3.0 MB/s, 9s left".
+func (p Point) String() string {
+	var parts []string
+	switch {
+	case p.Total > 0:
+		parts = append(parts, fmt.Sprintf("%d of %d MB", p.Done>>20, p.Total>>20))
+	case p.Done > 0:
+		parts = append(parts, fmt.Sprintf("%d MB", p.Done>>20))
+	}
+	if p.Rate > 0 {
+		parts = append(parts, fmt.Sprintf("%.1f MB/s", float64(p.Rate)/(1<<20)))
+	}
+	if p.Left > 0 {
+		parts = append(parts, fmt.Sprintf("%v left", p.Left.Round(time.Second)))
+	}
+	return strings.Join(parts, ", ")
 }
 
 // New returns a Meter whose Add and Write call report, at most once a second and

@@ -87,7 +87,7 @@ func (s *Slot) Restore(ctx context.Context, from string, build func(name string)
 		return nil, err
 	}
 	if n.live() && from != s.Live {
-		return nil, fmt.Errorf("%w: it is of %s and would replace %s: restore it to a name that is free", backup.ErrUnfit, from, s.Live)
+		return nil, fmt.Errorf("%w: it is of %s and would replace %s: restore it to a name that is free", backup.ErrIncompatible, from, s.Live)
 	}
 	mark := newMark()
 	if err := build(s.beside(kindNew, mark)); err != nil {

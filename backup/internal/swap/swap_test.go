@@ -339,7 +339,7 @@ func TestRestoreRefusesOtherData(t *testing.T) {
 		require.Fail(t, "nothing is built")
 		return nil
 	})
-	require.ErrorIs(t, err, backup.ErrUnfit)
+	require.ErrorIs(t, err, backup.ErrIncompatible)
 	w.requireWhole(t, "before")
 }
 

@@ -92,12 +92,12 @@ func change(t *testing.T, dir string) {
 	require.NoError(t, os.Chmod(filepath.Join(dir, "bin", "server"), 0o700))
 }
 
-func TestFolderIsATarget(t *testing.T) {
+func TestDirectoryIsATarget(t *testing.T) {
 	backuptest.Test(t, func(t *testing.T) backuptest.Fixture {
 		dir := filepath.Join(t.TempDir(), "программа")
 		fill(t, dir)
 		return backuptest.Fixture{
-			Target: &files.Folder{Path: dir},
+			Target: &files.Directory{Path: dir},
 			Change: func(t *testing.T) { change(t, dir) },
 			State:  func(t *testing.T) string { return state(t, dir) },
 		}
@@ -120,7 +120,7 @@ func beside(t *testing.T, dir string) []string {
 
 type world struct {
 	dir    string
-	target *files.Folder
+	target *files.Directory
 	store  *backup.Store
 	id     string
 	before string
@@ -130,7 +130,7 @@ func newWorld(t *testing.T) world {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "app")
 	fill(t, dir)
-	w := world{dir: dir, target: &files.Folder{Path: dir}, store: &backup.Store{Dir: filepath.Join(t.TempDir(), "store")}}
+	w := world{dir: dir, target: &files.Directory{Path: dir}, store: &backup.Store{Dir: filepath.Join(t.TempDir(), "store")}}
 	snap, err := w.store.Take(t.Context(), "app", w.target)
 	require.NoError(t, err)
 	w.id, w.before = snap.ID, state(t, dir)
@@ -218,34 +218,34 @@ func TestTidyKeepsTheOnlyCopy(t *testing.T) {
 	require.Len(t, beside(t, w.dir), 1)
 }
 
-func TestFolderRefuses(t *testing.T) {
+func TestDirectoryRefuses(t *testing.T) {
 	w := newWorld(t)
 	take := func(path string, store string) error {
-		_, err := (&backup.Store{Dir: store}).Take(t.Context(), "x", &files.Folder{Path: path})
+		_, err := (&backup.Store{Dir: store}).Take(t.Context(), "x", &files.Directory{Path: path})
 		return err
 	}
 	out := t.TempDir()
 	require.ErrorContains(t, take("", out), "set Path")
 	require.ErrorContains(t, take(filepath.VolumeName(out)+string(filepath.Separator), out), "root of a volume")
 	require.Error(t, take(filepath.Join(w.dir, "not there"), out))
-	require.ErrorContains(t, take(filepath.Join(w.dir, "bin", "server"), out), "no folder")
+	require.ErrorContains(t, take(filepath.Join(w.dir, "bin", "server"), out), "not a directory")
 	require.ErrorContains(t, take(w.dir, filepath.Join(w.dir, "backups")), "move it elsewhere")
 	require.NoError(t, os.RemoveAll(filepath.Join(w.dir, "backups")))
 
 	other := filepath.Join(t.TempDir(), "other complex")
 	fill(t, other)
 	before := state(t, other)
-	_, err := w.store.Restore(t.Context(), w.id, &files.Folder{Path: other})
-	require.ErrorIs(t, err, backup.ErrUnfit, "one complex never replaces another")
+	_, err := w.store.Restore(t.Context(), w.id, &files.Directory{Path: other})
+	require.ErrorIs(t, err, backup.ErrIncompatible, "one complex never replaces another")
 	require.Equal(t, before, state(t, other))
 	fresh := filepath.Join(t.TempDir(), "fresh")
 	t.Cleanup(func() { openUp(fresh) })
-	_, err = w.store.Restore(t.Context(), w.id, &files.Folder{Path: fresh})
+	_, err = w.store.Restore(t.Context(), w.id, &files.Directory{Path: fresh})
 	require.NoError(t, err, "where nothing is, there is nothing to lose")
 	require.Equal(t, w.before, state(t, fresh))
 }
 
-func TestFolderNeeds(t *testing.T) {
+func TestDirectoryNeeds(t *testing.T) {
 	w := newWorld(t)
 	needs, err := w.store.Needs(t.Context(), w.target)
 	require.NoError(t, err)

@@ -14,11 +14,11 @@ import (
 	"github.com/aspupdate/aspupdate/backup/files"
 )
 
-func TestFolderThatIsALink(t *testing.T) {
+func TestDirectoryThatIsALink(t *testing.T) {
 	w := newWorld(t)
 	link := filepath.Join(t.TempDir(), "link")
 	require.NoError(t, os.Symlink(w.dir, link))
-	_, err := w.store.Take(t.Context(), "x", &files.Folder{Path: link})
+	_, err := w.store.Take(t.Context(), "x", &files.Directory{Path: link})
 	require.ErrorContains(t, err, "is a link")
 }
 
@@ -31,7 +31,7 @@ func TestOddFiles(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, syscall.Mkfifo(filepath.Join(w.dir, "pipe"), 0o600))
 	_, err = w.store.Take(t.Context(), "reading a pipe would wait for ever", w.target)
-	require.ErrorContains(t, err, "pipe is neither a file, a folder nor a link")
+	require.ErrorContains(t, err, "pipe is neither a file, a directory nor a link")
 }
 
 func TestOwnersComeBack(t *testing.T) {
@@ -55,7 +55,7 @@ func TestOwnersComeBack(t *testing.T) {
 	require.Equal(t, 0o755|os.ModeSetuid, fi.Mode(), "a change of owner takes the bit away")
 }
 
-func TestFolderFilesArePrivateInTheStore(t *testing.T) {
+func TestDirectoryFilesArePrivateInTheStore(t *testing.T) {
 	w := newWorld(t)
 	dir, err := w.store.Path(w.id)
 	require.NoError(t, err)
