@@ -51,7 +51,7 @@ func (s folderSite) Close(context.Context) error { return s.put("own/closed", "y
 func (s folderSite) Open(context.Context) error  { return os.RemoveAll(s.path("own/closed")) }
 
 func (s folderSite) store() (*backup.Store, backup.Target) {
-	return &backup.Store{Dir: s.path("backups")}, &files.Folder{Path: s.path("live")}
+	return &backup.Store{Dir: s.path("backups")}, &files.Directory{Path: s.path("live")}
 }
 
 func (s folderSite) Snapshot(ctx context.Context) (string, error) {

@@ -100,8 +100,9 @@ var steps = []step{
 	{"drop", func(c *Commands) *Command { return &c.Drop }, []string{"{live}", "{name}"}},
 }
 
-// check finds what is missing and what is inconsistent, without running anything.
-func (t *Target) check() error {
+// Check finds what is missing and what is inconsistent. It runs nothing. Every
+// method calls it first.
+func (t *Target) Check() error {
 	for _, s := range steps {
 		c := s.command(&t.Commands)
 		if c.Timeout < 0 {

@@ -109,7 +109,7 @@ func (t *Target) begin(ctx context.Context, name string) (*call, error) {
 }
 
 func (t *Target) open(name string) (*call, error) {
-	if err := t.check(); err != nil {
+	if err := t.Check(); err != nil {
 		return nil, err
 	}
 	c := &call{Target: t, name: name}

@@ -77,8 +77,8 @@ func backupsVerify(ctx context.Context, j *job) error {
 }
 
 func backupsPrune(ctx context.Context, j *job) error {
-	keep := backup.Keep{Newest: j.cmd.Int("keep"), Younger: j.cmd.Duration("younger")}
-	if keep == (backup.Keep{}) {
+	keep := backup.Retention{Newest: j.cmd.Int("keep"), Younger: j.cmd.Duration("younger")}
+	if keep == (backup.Retention{}) {
 		return errKeepWhat
 	}
 	gone, err := j.PruneBackups(ctx, keep, j.cmd.Bool("dry-run"))

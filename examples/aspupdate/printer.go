@@ -155,10 +155,12 @@ func (p *printer) rollback(e rollback.Event) {
 }
 
 func (p *printer) backup(e backup.Event) {
-	if e.Note != "" {
-		p.line("          %s", e)
-	} else if e.Stage != backup.StageSealed && e.Stage != backup.StageRemove {
-		p.progress(e.String())
+	switch e.Kind {
+	case backup.EventSealed, backup.EventRemove: // seen by what follows
+	case backup.EventWarning:
+		p.line("          %s", e.Text)
+	default:
+		p.progress(e.Text)
 	}
 }
 

@@ -31,7 +31,9 @@ func (c commandConfig) target() *foreign.Target {
 	}
 	return &foreign.Target{
 		Live: c.Live, Logs: c.Logs,
-		Commands: foreign.Commands{Backup: cmd(c.Backup), Verify: cmd(c.Verify), Restore: cmd(c.Restore), Describe: cmd(c.Describe)},
-		Names:    foreign.Names{List: cmd(c.List), Rename: cmd(c.Rename), Drop: cmd(c.Drop)},
+		Commands: foreign.Commands{
+			Backup: cmd(c.Backup), Verify: cmd(c.Verify), Restore: cmd(c.Restore), Describe: cmd(c.Describe),
+			List: cmd(c.List), Rename: cmd(c.Rename), Drop: cmd(c.Drop),
+		},
 	}
 }

@@ -44,7 +44,7 @@ func (s *Site) PruneArchive(ctx context.Context, keep archive.Keep, dryRun bool)
 // PruneBackups removes old snapshots and returns what is gone, or with dryRun
 // what would go; nil if nothing may. What a rollback needs stays. While an
 // update is at work the error is [rollback.ErrBusy], but for a dry run.
-func (s *Site) PruneBackups(ctx context.Context, keep backup.Keep, dryRun bool) (gone []backup.Snapshot, err error) {
+func (s *Site) PruneBackups(ctx context.Context, keep backup.Retention, dryRun bool) (gone []backup.Snapshot, err error) {
 	err = s.prune("pruning the backups", dryRun, func() error {
 		st, err := s.Status()
 		if err != nil {

@@ -195,7 +195,7 @@ func (s *Site) running(ctx context.Context, d distributionConfig) (rollback.Rele
 func (s *Site) serverFolders(ctx context.Context) ([]string, error) {
 	var dirs []string
 	for _, p := range s.Config.Postgres {
-		dir, err := (&postgres.Database{URI: p.value()}).Folder(ctx)
+		dir, err := (&postgres.Database{URI: p.value()}).DataDir(ctx)
 		if err != nil {
 			return nil, fmt.Errorf("postgres %s: where are the server's files? %w", p.Name, err)
 		}
@@ -321,7 +321,7 @@ func (s *Site) protect(u *rollback.Update) {
 		add("sqlite "+filepath.Base(p.Path), &files.SQLite{Path: p.Path, Open: func(path string) (*sql.DB, error) { return sql.Open("sqlite", path+"?_pragma=busy_timeout(30000)") }})
 	}
 	for _, p := range c.Folders {
-		add("folder "+p.Path, &files.Folder{Path: p.Path})
+		add("folder "+p.Path, &files.Directory{Path: p.Path})
 		u.Live = append(u.Live, p.Path)
 	}
 	for _, p := range c.Commands {

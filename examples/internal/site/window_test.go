@@ -85,7 +85,7 @@ func TestR11MeasuredBackupIsPlannedFor(t *testing.T) {
 	}
 	require.Equal(t, 30*time.Second, estimate(), "nothing is measured yet")
 	require.Empty(t, said)
-	snap, err := store.Take(t.Context(), snapshotOf("folder "+app), &files.Folder{Path: app})
+	snap, err := store.Take(t.Context(), snapshotOf("folder "+app), &files.Directory{Path: app})
 	require.NoError(t, err)
 	took := snap.Sealed.Sub(snap.Started)
 	require.GreaterOrEqual(t, took, time.Minute)

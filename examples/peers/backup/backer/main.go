@@ -81,11 +81,10 @@ func run(ctx context.Context, args []string) (err error) {
 		stage, since = name, now
 	}
 	observe := func(e backup.Event) {
-		if e.Note != "" {
-			r.Notes = append(r.Notes, string(e.Stage)+": "+e.Note)
-		}
-		if e.Done == 0 {
-			next(string(e.Stage))
+		if e.Kind == backup.EventWarning {
+			r.Notes = append(r.Notes, e.Text)
+		} else if e.Done == 0 {
+			next(string(e.Kind))
 		}
 	}
 	db.Observe, store.Observe = observe, observe
