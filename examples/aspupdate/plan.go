@@ -37,23 +37,20 @@ func (j *job) planDoc(plan rollback.Plan, err error) (planDoc, error) {
 	if !plan.Slot.LatestStart.IsZero() {
 		d.Slot = &plan.Slot
 	}
-	if err == nil {
-		d.FirstOfYear, err = site.CrossesYear(plan.Parts)
-	}
 	return d, err
 }
 
 // revertDoc returns the document of an operator's rollback.
 func (j *job) revertDoc(plan rollback.RevertPlan, err error) (planDoc, error) {
 	d, err := j.planDoc(plan.Plan, err)
-	d.Back, d.FirstOfYear = &plan.Revert, false
+	d.Back = &plan.Revert
 	return d, err
 }
 
 // when adds the next slots, and why the days between have none.
-func (plan *planDoc) when(u *rollback.Update) error {
+func (plan *planDoc) when(u *site.Update) error {
 	const slots = 3
-	next, err := site.Slots(u, time.Now(), slots)
+	next, err := u.Slots(time.Now(), slots)
 	for _, s := range next.Slots[min(1, len(next.Slots)):] { // the first slot is the plan's own
 		plan.Later = append(plan.Later, rollback.Slot{Start: s.Start.UTC(), LatestStart: s.LatestStart.UTC()})
 	}

@@ -26,6 +26,7 @@ func plan(ctx context.Context, j *job) error {
 	if err != nil {
 		return err
 	}
+	d.FirstOfYear = u.FirstOfYear
 	d.Next = again(j.cmd, "update", "--plan", d.Hash)
 	err = d.when(u)
 	return errors.Join(j.show.answer(d), err)
@@ -46,6 +47,7 @@ func update(ctx context.Context, j *job) error {
 	if err != nil {
 		return err
 	}
+	d.FirstOfYear = u.FirstOfYear
 	d.print(j.show)
 	switch want := j.cmd.String("plan"); {
 	case want == d.Hash || want == "" && j.cmd.Bool("yes"):

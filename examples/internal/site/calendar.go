@@ -5,9 +5,7 @@ import (
 	"os"
 	"slices"
 
-	"github.com/aspupdate/aspupdate/rollback"
 	"github.com/aspupdate/aspupdate/schedule"
-	"github.com/aspupdate/aspupdate/version"
 )
 
 // calendarConfig says when releases are expected, and what is known of days off
@@ -57,31 +55,4 @@ func (c calendarConfig) releases() schedule.Calendar {
 		cal.Workdays = c.days
 	}
 	return cal
-}
-
-// CrossesYear reports whether one of the parts leads into another year, so that
-// R14 applies.
-func CrossesYear(parts []rollback.PlanPart) (bool, error) {
-	for _, p := range parts {
-		from, err := parseOrZero(p.From.Version)
-		if err != nil {
-			return false, err
-		}
-		to, err := parseOrZero(p.To.Version)
-		if err != nil {
-			return false, err
-		}
-		if crosses, err := (schedule.Numbering{}).CrossesYear(from, to); crosses || err != nil {
-			return crosses, err
-		}
-	}
-	return false, nil
-}
-
-// parseOrZero parses a version; no text is no version.
-func parseOrZero(s string) (v version.Version, err error) {
-	if s != "" {
-		v, err = version.Parse(s)
-	}
-	return v, err
 }

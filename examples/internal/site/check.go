@@ -87,10 +87,12 @@ func (s *Site) Check(ctx context.Context, now time.Time) (*Check, error) {
 }
 
 // look asks the journal and the application.
-func (c *Checked) look(ctx context.Context, d distributionConfig, committed rollback.Release) (err error) {
-	if c.Installed, err = parseOrZero(committed.Version); err != nil {
+func (c *Checked) look(ctx context.Context, d distributionConfig, committed rollback.Release) error {
+	r, err := journaled(committed)
+	if err != nil {
 		return err
 	}
+	c.Installed = r.version
 	if c.Answers, err = newProbe(d.Probe, nil).Version(ctx); err != nil {
 		c.Problem = err.Error()
 		if c.Installed.IsZero() {
@@ -126,7 +128,7 @@ func (s *Site) quarantined(one Checked, offered fetch.Release, st rollback.Statu
 	if err != nil || !ok || there.Size != item.Size || !sameMinute(there.Time, item.Modified) {
 		return true, false
 	}
-	_, file = st.QuarantineOf(one.Name, release(item))
+	_, file = st.QuarantineOf(one.Name, archived(item).Release)
 	return true, file
 }
 

@@ -72,8 +72,9 @@ type applicationConfig struct {
 	FenceServices []string `toml:"fence_services"` // let users in: stopped after close, brought back before open
 	Stop          []string `toml:"stop"`
 	Start         []string `toml:"start"`
-	Services      []string `toml:"services"` // stopped after stop, brought back before start
-	NoFence       string   `toml:"no_fence"` // why there is none; recorded
+	Services      []string `toml:"services"`    // stopped after stop, brought back before start
+	Environment   []string `toml:"environment"` // names of variables that the commands get from ours
+	NoFence       string   `toml:"no_fence"`    // why there is none; recorded
 }
 
 type deadlinesConfig struct {

@@ -160,29 +160,36 @@ func (d *doctor) versions(ctx context.Context) {
 			d.fix("application", dist.Name, &rollback.Refusal{Reason: rollback.ReasonInstalled,
 				Err: fmt.Errorf("the journal has %s as committed and the application answers %q: refused; aspupdate adopt, if it was installed by other means", r.Version, answer)})
 		}
-		v, err := version.Parse(r.Version)
-		var item archive.Item
-		if err == nil {
-			item, err = d.Archive().Get(archive.Key{Distribution: dist.Name, Version: v, Variant: version.Setup, SHA256: r.SHA256})
-		}
-		switch {
-		case !errors.Is(err, fetch.ErrNotArchived):
-		case committed: // an update looks for it later than for what is wrong with the folders
-			err = &rollback.Refusal{Reason: rollback.ReasonPrevious, Err: fmt.Errorf("R10: the Setup of the installed version is needed for the way back: %w", err)}
-		default:
-			err = fmt.Errorf("%w: %w", ErrPrevious, err)
-		}
-		if err == nil {
-			err = d.Archive().Verify(ctx, item)
-		}
-		d.either(err, "archive", dist.Name, "the Setup of %s is there and whole (R10)", r.Version)
-		if err == nil {
-			cmd, err := installer{conf: dist}.command(item)
-			if err == nil {
-				err = cmd.Rights()
-			}
-			d.either(err, "rights", dist.Name, "this user's are enough for its installer")
-		}
+		d.previous(ctx, dist, r, committed)
+	}
+}
+
+// previous re-reads the Setup of the installed version, and compares what its
+// installer needs with this process's rights.
+func (d *doctor) previous(ctx context.Context, dist distributionConfig, installed rollback.Release, committed bool) {
+	r, err := journaled(installed)
+	var item archive.Item
+	if err == nil {
+		item, err = d.Archive().Get(r.key(dist.Name, version.Setup))
+	}
+	switch {
+	case !errors.Is(err, fetch.ErrNotArchived):
+	case committed: // an update looks for it later than for what is wrong with the folders
+		err = &rollback.Refusal{Reason: rollback.ReasonPrevious, Err: fmt.Errorf("R10: the Setup of the installed version is needed for the way back: %w", err)}
+	default:
+		err = fmt.Errorf("%w: %w", ErrPrevious, err)
+	}
+	if err == nil {
+		r = archived(item)
+		err = d.installers(dist, step{from: r, to: r}).Role().Ready(ctx, r.Release)
+	}
+	rights := err
+	if errors.Is(err, install.ErrRights) {
+		err = nil
+	}
+	d.either(err, "archive", dist.Name, "the Setup of %s is there and whole (R10)", r.Version)
+	if err == nil {
+		d.either(rights, "rights", dist.Name, "this user's are enough for its installer")
 	}
 }
 
@@ -262,14 +269,21 @@ func (d *doctor) folders(ctx context.Context) {
 	d.either(err, "folders", "", "none lies inside what an update replaces")
 }
 
-// unplanned is an update to ask its roles, who care for no version here.
-func (d *doctor) unplanned() (*rollback.Update, error) {
-	some := rollback.Release{Version: "7.01.100"}
-	var parts []rollback.PlanPart
+// unplanned is an update to ask its roles: from and to the largest installer
+// that the archive has.
+func (d *doctor) unplanned() (*Update, error) {
+	items, _ := d.Archive().List() // what cannot be read is reported by versions
+	var steps []step
 	for _, dist := range d.Config.Distributions {
-		parts = append(parts, rollback.PlanPart{Name: dist.Name, From: some, To: some})
+		some, size := found(fetch.Release{Version: version.MustParse("7.01.100")}), int64(0)
+		for _, it := range items {
+			if it.Distribution == dist.Name && it.Variant == version.Setup && it.Size > size {
+				some, size = archived(it), it.Size
+			}
+		}
+		steps = append(steps, step{name: dist.Name, from: some, to: some})
 	}
-	return d.update(parts)
+	return d.update(steps)
 }
 
 // space compares what an update takes with what is free, and tells what is

@@ -5,6 +5,7 @@ import (
 
 	foreign "github.com/aspupdate/aspupdate/backup/command"
 	"github.com/aspupdate/aspupdate/examples/internal/strict"
+	"github.com/aspupdate/aspupdate/rollback/roles"
 )
 
 // commandConfig is data that the operator's own commands back up and restore.
@@ -25,7 +26,7 @@ type commandConfig struct {
 }
 
 func (c commandConfig) target() *foreign.Target {
-	env := environment(c.Environment)
+	env := roles.Environment(c.Environment...)
 	cmd := func(argv []string) foreign.Command {
 		return foreign.Command{Argv: argv, Env: env, Timeout: time.Duration(c.Timeout)}
 	}

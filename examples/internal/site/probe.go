@@ -5,26 +5,33 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"regexp"
 	"time"
 
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver of probe.sql
 
 	"github.com/aspupdate/aspupdate/install"
+	"github.com/aspupdate/aspupdate/rollback/roles"
+	"github.com/aspupdate/aspupdate/version"
 )
 
-// probe asks one distribution for its version.
-type probe struct {
-	install.Probe
-	installed string // the path that is there once it is installed, "" if the config names none
-	every     time.Duration
-	observe   func(install.Event)
+// newProbe returns the probe of one distribution.
+func newProbe(c probeConfig, observe func(install.Event)) roles.Probe {
+	return roles.Probe{Probe: c.probe(), Installed: c.Installed, Interval: time.Duration(c.Every), Observe: observe}
 }
 
-func newProbe(c probeConfig, observe func(install.Event)) probe {
-	return probe{Probe: c.probe(), installed: c.Installed, every: time.Duration(c.Every), observe: observe}
+// ask returns the version that is installed and healthy, the zero version if
+// nothing is installed.
+func (d distributionConfig) ask(ctx context.Context) (version.Version, error) {
+	text, err := newProbe(d.Probe, nil).Version(ctx)
+	if err != nil {
+		return version.Version{}, err
+	}
+	v, err := parseOrZero(text)
+	if err != nil {
+		err = fmt.Errorf("the probe answers %q: %w", text, err)
+	}
+	return v, err
 }
 
 // probe puts together what the config asks for.
@@ -42,7 +49,7 @@ func (c probeConfig) probe() (p install.Probe) {
 	case c.File != "":
 		p = install.FileProbe{Path: c.File}
 	case len(c.Command) > 0:
-		p = install.CommandProbe{Path: c.Command[0], Args: c.Command[1:], Env: environment(c.Environment)}
+		p = install.CommandProbe{Path: c.Command[0], Args: c.Command[1:], Env: roles.Environment(c.Environment...)}
 	}
 	if c.HTTP != "" {
 		h := install.HTTPProbe{URL: c.HTTP, Status: c.Status, Then: p}
@@ -90,19 +97,4 @@ func (c *probeConfig) connect(databases []postgresConfig) error {
 		}
 	}
 	return fmt.Errorf("in = %q: no [[postgres]] has that name", c.InDB)
-}
-
-// Version answers "" only where the operator has said how that is seen: a
-// server that does not answer is no sign of an empty machine.
-func (p probe) Version(ctx context.Context) (string, error) {
-	if p.installed != "" {
-		if _, err := os.Lstat(p.installed); errors.Is(err, fs.ErrNotExist) {
-			return "", nil
-		}
-	}
-	return p.Probe.Version(ctx)
-}
-
-func (p probe) Await(ctx context.Context, want string) error {
-	return install.Await(ctx, p.Probe, want, install.AwaitOptions{Every: p.every, Observe: p.observe})
 }

@@ -4,15 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"time"
 
 	"github.com/aspupdate/aspupdate/backup"
 	"github.com/aspupdate/aspupdate/fetch"
 	"github.com/aspupdate/aspupdate/fetch/archive"
-	"github.com/aspupdate/aspupdate/internal/durable"
 	"github.com/aspupdate/aspupdate/rollback"
-	"github.com/aspupdate/aspupdate/version"
 )
 
 // PruneArchive removes old versions and returns what is gone, or with dryRun
@@ -67,7 +66,7 @@ func (s *Site) prune(doing string, dryRun bool, do func() error) error {
 	if dryRun {
 		return do()
 	}
-	if err := durable.MkdirAll(s.Config.State, 0o700); err != nil {
+	if err := os.MkdirAll(s.Config.State, 0o700); err != nil {
 		return err
 	}
 	lock, err := rollback.Acquire(s.Config.State, doing, time.Now())
@@ -102,11 +101,11 @@ func (s *Site) uses() (map[archive.Key]rollback.Use, error) {
 	errs := []error{err}
 	uses := map[archive.Key]rollback.Use{}
 	for _, u := range st.Uses() {
-		v, err := version.Parse(u.Release.Version)
+		r, err := journaled(u.Release)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("the journal has %s %s of %s: %w", u.Use, u.Release.Version, u.Part, err))
 		}
-		uses[archive.Key{Distribution: u.Part, Version: v}] = u.Use
+		uses[archive.Key{Distribution: u.Part, Version: r.version}] = u.Use
 	}
 	return uses, errors.Join(errs...)
 }
@@ -126,13 +125,9 @@ func (s *Site) inUse(ctx context.Context) ([]archive.Key, error) {
 		}
 	}
 	for _, d := range s.Config.Distributions {
-		text, err := newProbe(d.Probe, nil).Version(ctx)
+		v, err := d.ask(ctx)
 		if err != nil {
 			return nil, fmt.Errorf("%s: which version is installed, and must stay in the archive? %w", d.Name, err)
-		}
-		v, err := parseOrZero(text)
-		if err != nil {
-			return nil, fmt.Errorf("%s: the probe answers %q: %w", d.Name, text, err)
 		}
 		if !v.IsZero() {
 			keys = append(keys, archive.Key{Distribution: d.Name, Version: v})

@@ -1,6 +1,7 @@
 package site
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -30,11 +31,7 @@ func (c requirementsConfig) check() error {
 }
 
 // requirements are those of R14 for a version, in the year of its number.
-func (s *Site) requirements(v string) (install.Checklist, error) {
-	to, err := version.Parse(v)
-	if err != nil {
-		return nil, err
-	}
+func (s *Site) requirements(to version.Version) (install.Checklist, error) {
 	year, _, err := schedule.Numbering{}.Month(to)
 	if err != nil {
 		return nil, err
@@ -51,9 +48,21 @@ func (s *Site) requirements(v string) (install.Checklist, error) {
 		list = append(list, install.FreeSpace(path, c.FreeGB[path]<<30))
 	}
 	for _, what := range c.Confirm {
-		list = append(list, install.Confirmed(s.confirmations(), fmt.Sprintf("R14 %d: %s", year, what)))
+		list = append(list, hinted(install.Confirmed(s.confirmations(), fmt.Sprintf("R14 %d: %s", year, what))))
 	}
 	return list, nil
+}
+
+// hinted adds to a check's error how a person's word is recorded.
+func hinted(c install.Check) install.Check {
+	look := c.Look
+	c.Look = func(ctx context.Context) error {
+		if err := look(ctx); err != nil {
+			return fmt.Errorf("%w; aspupdate confirm takes a person's word", err)
+		}
+		return nil
+	}
+	return c
 }
 
 func (s *Site) confirmations() string { return filepath.Join(s.Config.State, "confirmations") }

@@ -8,7 +8,6 @@ import (
 
 	"github.com/aspupdate/aspupdate/fetch"
 	"github.com/aspupdate/aspupdate/fetch/archive"
-	"github.com/aspupdate/aspupdate/rollback"
 	"github.com/aspupdate/aspupdate/version"
 )
 
@@ -85,21 +84,21 @@ func (s *Site) variant() version.Variant {
 }
 
 // fetched brings what was found into the archive.
-func (s *Site) fetched(ctx context.Context, found []fetch.Release) ([]rollback.Release, error) {
-	to := make([]rollback.Release, len(found))
+func (s *Site) fetched(ctx context.Context, found []fetch.Release) ([]release, error) {
+	to := make([]release, len(found))
 	for i, d := range s.Config.Distributions {
 		item, err := s.Archive().Fetch(ctx, s.Source(), found[i], s.variant(), verifier(d, s.Source()))
 		if err != nil {
 			return nil, err
 		}
-		to[i] = release(item)
+		to[i] = archived(item)
 	}
 	return to, nil
 }
 
-// archived returns what was found as it lies in the archive.
-func (s *Site) archived(_ context.Context, found []fetch.Release) ([]rollback.Release, error) {
-	to := make([]rollback.Release, len(found))
+// inArchive returns what was found as it is in the archive.
+func (s *Site) inArchive(_ context.Context, found []fetch.Release) ([]release, error) {
+	to := make([]release, len(found))
 	for i, d := range s.Config.Distributions {
 		item, err := s.Archive().Get(archive.Key{Distribution: d.Name, Version: found[i].Version, Variant: s.variant()})
 		if errors.Is(err, fetch.ErrNotArchived) {
@@ -108,16 +107,7 @@ func (s *Site) archived(_ context.Context, found []fetch.Release) ([]rollback.Re
 		if err != nil {
 			return nil, err
 		}
-		to[i] = release(item)
+		to[i] = archived(item)
 	}
 	return to, nil
-}
-
-// release is an installer as the journal names it.
-func release(item archive.Item) rollback.Release {
-	r := rollback.Release{Version: item.Version.String(), SHA256: item.SHA256}
-	if item.Vouched.Authenticated {
-		r.VouchedBy = item.Vouched.By
-	}
-	return r
 }

@@ -75,8 +75,8 @@ func (s *Site) Store() *backup.Store {
 	return &backup.Store{Dir: s.Config.Backups, Observe: s.Observe.Backup}
 }
 
-func (s *Site) runner() install.Runner {
-	return install.Runner{State: filepath.Join(s.Config.State, "install"), Observe: s.Observe.Install}
+func (s *Site) runner() *install.Runner {
+	return &install.Runner{State: filepath.Join(s.Config.State, "install"), Observe: s.Observe.Install}
 }
 
 // Status is what the journal says.

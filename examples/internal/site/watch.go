@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/aspupdate/aspupdate/fetch/watch"
-	"github.com/aspupdate/aspupdate/internal/process"
+	"github.com/aspupdate/aspupdate/rollback/roles"
 	"github.com/aspupdate/aspupdate/schedule"
 	"github.com/aspupdate/aspupdate/version"
 )
@@ -101,10 +101,10 @@ func (s *Site) report(tell func(Event) error) func(context.Context, watch.Sighti
 		if err != nil {
 			return err
 		}
-		if argv := s.Config.Watch.Command; len(argv) > 0 {
+		if cmd := (roles.Command{Argv: s.Config.Watch.Command, Environment: s.Config.Watch.Environment}); len(cmd.Argv) > 0 {
 			ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
 			defer cancel()
-			if err := process.Run(ctx, argv, environment(s.Config.Watch.Environment), append(text, '\n')); err != nil {
+			if err := cmd.Run(ctx, append(text, '\n')); err != nil {
 				return fmt.Errorf("watch.command, told of %q: %w", d.Text, err)
 			}
 		}

@@ -1,0 +1,108 @@
+package site
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/aspupdate/aspupdate/fetch"
+	"github.com/aspupdate/aspupdate/fetch/archive"
+	"github.com/aspupdate/aspupdate/install"
+	"github.com/aspupdate/aspupdate/rollback"
+	"github.com/aspupdate/aspupdate/rollback/roles"
+	"github.com/aspupdate/aspupdate/schedule"
+	"github.com/aspupdate/aspupdate/version"
+)
+
+// A release is that of a distribution, as plans and the journal have it, with
+// its version as it was parsed where it came from: the journal, the archive or
+// the server. The zero release means that nothing is installed.
+type release struct {
+	rollback.Release
+	version version.Version
+}
+
+// archived returns the release of an installer in the archive.
+func archived(item archive.Item) release { return release{roles.Release(item), item.Version} }
+
+// found returns a release on the server, whose hash is not known yet.
+func found(r fetch.Release) release {
+	return release{rollback.Release{Version: r.Version.String()}, r.Version}
+}
+
+// journaled returns a release of the journal.
+func journaled(r rollback.Release) (release, error) {
+	v, err := parseOrZero(r.Version)
+	return release{r, v}, err
+}
+
+// key returns where the archive has a release, the zero key for none.
+func (r release) key(distribution string, variant version.Variant) (k archive.Key) {
+	if !r.version.IsZero() {
+		k = archive.Key{Distribution: distribution, Version: r.version, Variant: variant, SHA256: r.SHA256}
+	}
+	return k
+}
+
+// A step is what an update does to one distribution.
+type step struct {
+	name            string
+	from, to, setup release // as in rollback.Part
+}
+
+// journaledSteps returns the steps of an update in the journal.
+func journaledSteps(parts []rollback.PlanPart) ([]step, error) {
+	steps := make([]step, len(parts))
+	for i, p := range parts {
+		var errs [3]error
+		st := step{name: p.Name}
+		st.from, errs[0] = journaled(p.From)
+		st.to, errs[1] = journaled(p.To)
+		st.setup, errs[2] = journaled(p.Setup)
+		if err := errors.Join(errs[:]...); err != nil {
+			return nil, fmt.Errorf("the journal's update of %s: %w", p.Name, err)
+		}
+		steps[i] = st
+	}
+	return steps, nil
+}
+
+// first reports whether this is the first installation of the distribution.
+func (s step) first() bool { return s.from.version.IsZero() }
+
+// installers returns the installers of a step. FullSetup is for a first
+// installation (R3).
+func (s *Site) installers(d distributionConfig, st step) roles.Installers {
+	variant := version.Setup
+	if st.first() {
+		variant = version.FullSetup
+	}
+	return roles.Installers{
+		Archive: s.Archive(), Runner: s.runner(),
+		From: st.from.key(d.Name, version.Setup), To: st.to.key(d.Name, variant), Setup: st.setup.key(d.Name, version.Setup),
+		Command: install.Command{
+			Entry: d.Entry, Kind: install.Kind(d.Kind), Launcher: d.Launcher, Args: d.Arguments, Env: roles.Environment(d.Environment...),
+			Deadline: time.Duration(s.Config.Deadlines.Install), Unelevated: d.Unelevated,
+		},
+		Remove: roles.Command{Argv: d.Remove, Environment: d.Environment},
+	}
+}
+
+// crossesYear reports whether one of the steps leads into another year, so that
+// R14 applies.
+func crossesYear(steps []step) (bool, error) {
+	for _, s := range steps {
+		if crosses, err := (schedule.Numbering{}).CrossesYear(s.from.version, s.to.version); crosses || err != nil {
+			return crosses, err
+		}
+	}
+	return false, nil
+}
+
+// parseOrZero parses a version; no text is no version.
+func parseOrZero(s string) (v version.Version, err error) {
+	if s != "" {
+		v, err = version.Parse(s)
+	}
+	return v, err
+}

@@ -1,0 +1,45 @@
+package roles
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"math"
+	"os"
+	"time"
+
+	"github.com/aspupdate/aspupdate/install"
+)
+
+// A Probe is an [install.Probe] as a [rollback.Probe]. Only Probe is required.
+type Probe struct {
+	Probe install.Probe
+	// Installed is a path that exists exactly if the distribution is
+	// installed. A first installation needs it: a server that does not answer
+	// is no sign of an empty machine.
+	Installed string
+	Interval  time.Duration       // between two attempts of Await; zero is 5 s
+	Observe   func(install.Event) // may be nil
+}
+
+// Version returns the version that is healthy now, or "" if Installed does not
+// exist.
+func (p Probe) Version(ctx context.Context) (string, error) {
+	if p.Installed != "" {
+		if _, err := os.Lstat(p.Installed); errors.Is(err, fs.ErrNotExist) {
+			return "", nil
+		}
+	}
+	return p.Probe.Version(ctx)
+}
+
+// Await waits until version want is healthy, as [install.Await] does. Errors
+// and other versions on the way are a restructuring in progress (R11, R12). It
+// ends with ctx; a ctx without a deadline has [install.DefaultDeadline].
+func (p Probe) Await(ctx context.Context, want string) error {
+	o := install.AwaitOptions{Every: p.Interval, Observe: p.Observe}
+	if _, ok := ctx.Deadline(); ok {
+		o.Limit = math.MaxInt64 // ctx alone decides
+	}
+	return install.Await(ctx, p.Probe, want, o)
+}
