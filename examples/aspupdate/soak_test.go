@@ -135,7 +135,7 @@ func killedAt(args []string) error {
 			return err
 		}
 		s := &site.Site{Config: c}
-		next := func() (*rollback.Update, error) { return s.FetchNext(ctx) }
+		next := func() (*site.Update, error) { return s.FetchNext(ctx) }
 		if cmd.Name == "recover" {
 			next = s.Pending
 		}

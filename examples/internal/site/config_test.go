@@ -11,6 +11,7 @@ import (
 
 	"github.com/aspupdate/aspupdate/install/service"
 	"github.com/aspupdate/aspupdate/rollback"
+	"github.com/aspupdate/aspupdate/rollback/roles"
 )
 
 // goodConfig is the smallest configuration that is accepted, with its folders
@@ -21,6 +22,16 @@ func goodConfig(dir string) string {
 		panic(err)
 	}
 	return strings.NewReplacer("DIR", filepath.ToSlash(dir), "\r\n", "\n").Replace(string(text))
+}
+
+// oneStep returns the update of one distribution between two versions; "" is
+// no version.
+func oneStep(name, from, to string) []step {
+	steps, err := journaledSteps([]rollback.PlanPart{{Name: name, From: rollback.Release{Version: from}, To: rollback.Release{Version: to}}})
+	if err != nil {
+		panic(err)
+	}
+	return steps
 }
 
 func TestGoodConfigIsRead(t *testing.T) {
@@ -75,7 +86,7 @@ func TestSecretsDoNotPrint(t *testing.T) {
 	require.Empty(t, d.check(c.Postgres))
 	require.Contains(t, d.Probe.value(), "horse")
 	site := &Site{Config: c}
-	u, err := site.update([]rollback.PlanPart{{Name: d.Name, From: rollback.Release{Version: "9.23.100"}, To: rollback.Release{Version: "9.23.101"}}})
+	u, err := site.update(oneStep(d.Name, "9.23.100", "9.23.101"))
 	require.NoError(t, err)
 	for _, format := range []string{"%v", "%+v", "%#v", "%s"} {
 		for _, what := range []any{u, *u, u.Parts[0], u.Data, site, *site, site.Source()} {
@@ -93,13 +104,11 @@ func TestServicesAreFenceAndApplication(t *testing.T) {
 	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
 	c, err := Load(path)
 	require.NoError(t, err)
-	u, err := (&Site{Config: c}).update([]rollback.PlanPart{{
-		Name: "АСП", From: rollback.Release{Version: "9.23.100"}, To: rollback.Release{Version: "9.23.101"},
-	}})
+	u, err := (&Site{Config: c}).update(oneStep("АСП", "9.23.100", "9.23.101"))
 	require.NoError(t, err)
 	kept := filepath.Join(c.State, "services")
-	require.Equal(t, service.Group{{Name: "entry", Dir: kept}, {Name: "pages", Dir: kept}}, u.Fence.(fence).services)
-	require.Equal(t, service.Group{{Name: "asp", Dir: kept}}, u.App.(application).services)
+	require.Equal(t, service.Group{{Name: "entry", Dir: kept}, {Name: "pages", Dir: kept}}, u.Fence.(roles.Fence)[0])
+	require.Equal(t, service.Group{{Name: "asp", Dir: kept}}, u.App.(roles.Application)[0])
 }
 
 // TestEveryMistakeIsToldAtOnce: a configuration is mended once, and not once

@@ -82,7 +82,7 @@ func (app applicationConfig) commands(off, on []string) roles.Switch {
 func (s *Site) services(names []string) service.Group {
 	var g service.Group
 	for _, name := range names {
-		g = append(g, service.Service{Name: name, Dir: filepath.Join(s.Config.State, "services")})
+		g = append(g, &service.Service{Name: name, Dir: filepath.Join(s.Config.State, "services")})
 	}
 	return g
 }

@@ -10,7 +10,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/aspupdate/aspupdate/internal/realtest"
-	"github.com/aspupdate/aspupdate/rollback"
 )
 
 // A [[command]] of the configuration, as a site with Firebird has it, is the
@@ -49,8 +48,7 @@ restore = ['`+tools.Gbak+`', '-c', '{file}', '{new}']
 	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
 	c, err := Load(path)
 	require.NoError(t, err)
-	parts := []rollback.PlanPart{{Name: "АСП", From: rollback.Release{Version: "7.12.100"}, To: rollback.Release{Version: "7.12.200"}}}
-	u, err := (&Site{Config: c}).update(parts)
+	u, err := (&Site{Config: c}).update(oneStep("АСП", "7.12.100", "7.12.200"))
 	require.NoError(t, err)
 	require.Len(t, u.Data, 1)
 	require.Equal(t, "command asp.fdb", u.Data[0].Name)

@@ -45,20 +45,20 @@ func wayBackOfAnMSI(t *testing.T, kind install.Kind) {
 		Folders:       []pathConfig{{Path: data}},
 		Distributions: []distributionConfig{{Name: "asp", Kind: string(kind), Arguments: []string{"INSTALLDIR=" + app + `\`}, Probe: probeConfig{HTTP: "http://127.0.0.1:1/replaced-below"}}},
 	}}
-	var releases []rollback.Release
+	var releases []release
 	for _, text := range []string{"7.12.100", "7.13.100"} {
 		v, err := version.Parse(text)
 		require.NoError(t, err)
 		item, err := s.Archive().Import(t.Context(), text+".msi",
 			archive.Key{Distribution: "asp", Version: v, Variant: version.Setup}, archive.Unauthenticated("a test"))
 		require.NoError(t, err)
-		releases = append(releases, release(item))
+		releases = append(releases, archived(item))
 	}
 	installed := func() string {
 		got, _ := os.ReadFile(filepath.Join(app, "version.txt"))
 		return string(got)
 	}
-	u, err := s.update([]rollback.PlanPart{{Name: "asp", From: releases[0], To: releases[1]}})
+	u, err := s.update([]step{{name: "asp", from: releases[0], to: releases[1]}})
 	require.NoError(t, err)
 	u.Deadlines.Probe, u.Pause = 2*time.Second, 10*time.Millisecond
 	u.Parts[0].Probe = rollback.Poll(func(context.Context) (string, error) {
@@ -68,7 +68,7 @@ func wayBackOfAnMSI(t *testing.T, kind install.Kind) {
 		// The new version damages the data.
 		return "", errors.Join(errors.New("it is broken"), os.WriteFile(filepath.Join(data, "rows"), []byte("damaged"), 0o600))
 	}, 100*time.Millisecond)
-	require.NoError(t, u.Parts[0].Installer.Install(t.Context(), releases[0]))
+	require.NoError(t, u.Parts[0].Installer.Install(t.Context(), releases[0].Release))
 	require.Equal(t, "7.12.100", installed())
 
 	var done []rollback.Step
@@ -95,6 +95,6 @@ func wayBackOfAnMSI(t *testing.T, kind install.Kind) {
 	require.Subset(t, done, []rollback.Step{rollback.StepInstall, rollback.StepRemove, rollback.StepRestore, rollback.StepRolledBack})
 
 	// A way back that is gone again has nothing to take off.
-	require.NoError(t, u.Parts[0].Installer.(rollback.Remover).Remove(t.Context(), releases[1]))
+	require.NoError(t, u.Parts[0].Installer.(rollback.Remover).Remove(t.Context(), releases[1].Release))
 	require.Equal(t, "7.12.100", installed())
 }

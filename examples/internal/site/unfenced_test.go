@@ -9,7 +9,6 @@ import (
 
 	"github.com/aspupdate/aspupdate/backup/postgres"
 	"github.com/aspupdate/aspupdate/internal/realtest"
-	"github.com/aspupdate/aspupdate/rollback"
 )
 
 // TestR15DatabaseWhoseInstallerIsNoSuperuser: where installer and application
@@ -32,14 +31,14 @@ func TestR15DatabaseWhoseInstallerIsNoSuperuser(t *testing.T) {
 	}
 	require.NoError(t, asp("CREATE TABLE child AS SELECT 1 AS id"))
 	dir := t.TempDir()
-	update := func(why string) *rollback.Update {
+	update := func(why string) *Update {
 		s := &Site{Config: &Config{
 			State: filepath.Join(dir, "state"), Archive: filepath.Join(dir, "archive"), Backups: filepath.Join(dir, "backups"),
 			Window:        windowConfig{AnyTime: "a test"},
 			Distributions: []distributionConfig{{Name: "АСП", Probe: probeConfig{HTTP: "http://127.0.0.1:1/"}}},
 			Postgres:      []postgresConfig{{Name: "asp", secret: hidden(c.Admin("asp")), Unfenced: why}},
 		}}
-		u, err := s.update([]rollback.PlanPart{{Name: "АСП"}})
+		u, err := s.update(oneStep("АСП", "", ""))
 		require.NoError(t, err)
 		return u
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/aspupdate/aspupdate/backup/files"
 	"github.com/aspupdate/aspupdate/examples/internal/strict"
 	"github.com/aspupdate/aspupdate/rollback"
+	"github.com/aspupdate/aspupdate/rollback/roles"
 	"github.com/aspupdate/aspupdate/schedule"
 )
 
@@ -51,7 +52,7 @@ func TestR14IsAboutTheYearAndNotTheStep(t *testing.T) {
 		{"7.36.200", "8.01.100", true},
 		{"", "7.13.100", false}, // a first installation
 	} {
-		got, err := CrossesYear([]rollback.PlanPart{{From: rollback.Release{Version: c.from}, To: rollback.Release{Version: c.to}}})
+		got, err := crossesYear(oneStep("АСП", c.from, c.to))
 		require.NoError(t, err)
 		require.Equal(t, c.want, got, "%s to %s", c.from, c.to)
 	}
@@ -81,11 +82,11 @@ func TestR11MeasuredBackupIsPlannedFor(t *testing.T) {
 		s.protect(u)
 		w, err := s.window(false, u.Data)
 		require.NoError(t, err)
-		return w.(window).estimate.Backup
+		return w.(roles.Window).Estimate.Backup
 	}
 	require.Equal(t, 30*time.Second, estimate(), "nothing is measured yet")
 	require.Empty(t, said)
-	snap, err := store.Take(t.Context(), snapshotOf("folder "+app), &files.Directory{Path: app})
+	snap, err := store.Take(t.Context(), "before an update: folder "+app, &files.Directory{Path: app})
 	require.NoError(t, err)
 	took := snap.Sealed.Sub(snap.Started)
 	require.GreaterOrEqual(t, took, time.Minute)
