@@ -47,6 +47,8 @@ var (
 			"github.com/inconshreveable/mousetrap", "golang.org/x/term",
 		),
 		"rollback": leaves,
+		// No database driver, FTP client or signature checker.
+		"rollback/roles": with(leaves, "version", "schedule", "fetch$", "fetch/archive", "fetch/internal", "backup$", "install$", "rollback$", "golang.org/x/text", "golang.org/x/time"),
 
 		"backup/internal/owner": nil,
 		"backup/internal/swap":  with(leaves, "backup"),

@@ -10,7 +10,7 @@ import (
 
 	"github.com/aspupdate/aspupdate/backup"
 	"github.com/aspupdate/aspupdate/backup/files"
-	"github.com/aspupdate/aspupdate/fetch"
+	"github.com/aspupdate/aspupdate/fetch/archive"
 	"github.com/aspupdate/aspupdate/install"
 	"github.com/aspupdate/aspupdate/rollback"
 	"github.com/aspupdate/aspupdate/rollback/roles"
@@ -150,14 +150,14 @@ func ExampleInstallers() {
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
 	ctx := context.Background()
-	archive := &fetch.Archive{Dir: filepath.Join(dir, "archive")}
-	add := func(v string) (fetch.Item, error) {
+	versions := &archive.Archive{Dir: filepath.Join(dir, "archive")}
+	add := func(v string) (archive.Item, error) {
 		file := filepath.Join(dir, "Setup.exe")
 		if err := os.WriteFile(file, []byte("the installer of "+v), 0o600); err != nil {
-			return fetch.Item{}, err
+			return archive.Item{}, err
 		}
-		key := fetch.Key{Distribution: "ASP", Version: version.MustParse(v), Variant: version.Setup}
-		return archive.Import(ctx, file, key, fetch.Unauthenticated("an example"))
+		key := archive.Key{Distribution: "ASP", Version: version.MustParse(v), Variant: version.Setup}
+		return versions.Import(ctx, file, key, archive.Unauthenticated("an example"))
 	}
 	from, err := add("7.12.100")
 	if err != nil {
@@ -173,7 +173,7 @@ func ExampleInstallers() {
 	part := rollback.Part{
 		Name: "ASP", From: roles.Release(from), To: roles.Release(to),
 		Installer: roles.Installers{
-			Archive: archive, Runner: &install.Runner{State: filepath.Join(dir, "install")},
+			Archive: versions, Runner: &install.Runner{State: filepath.Join(dir, "install")},
 			From: from.Key, To: to.Key,
 			Command: install.Command{Kind: install.NSIS, Args: []string{"/D=C:\\ASP"}},
 		}.Role(),

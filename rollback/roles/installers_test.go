@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/aspupdate/aspupdate/fetch"
+	"github.com/aspupdate/aspupdate/fetch/archive"
 	"github.com/aspupdate/aspupdate/install"
 	"github.com/aspupdate/aspupdate/rollback"
 	"github.com/aspupdate/aspupdate/rollback/roles"
@@ -23,30 +24,30 @@ import (
 // installers are opened by the test binary.
 type world struct {
 	dir     string
-	archive *fetch.Archive
+	archive *archive.Archive
 }
 
 func newWorld(t *testing.T) world { return worldIn(t.TempDir()) }
 
 func worldIn(dir string) world {
-	return world{dir, &fetch.Archive{Dir: filepath.Join(dir, "archive")}}
+	return world{dir, &archive.Archive{Dir: filepath.Join(dir, "archive")}}
 }
 
 // installed is the file with the version that is installed.
 func (w world) installed() string { return filepath.Join(w.dir, "version.txt") }
 
 // add archives an installer that installs what it says.
-func (w world) add(t *testing.T, v string, variant version.Variant, says string) fetch.Item {
+func (w world) add(t *testing.T, v string, variant version.Variant, says string) archive.Item {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "Setup")
 	require.NoError(t, os.WriteFile(file, []byte(says), 0o600))
-	key := fetch.Key{Distribution: "АСП", Version: version.MustParse(v), Variant: variant}
-	item, err := w.archive.Import(t.Context(), file, key, fetch.Unauthenticated("a test"))
+	key := archive.Key{Distribution: "АСП", Version: version.MustParse(v), Variant: variant}
+	item, err := w.archive.Import(t.Context(), file, key, archive.Unauthenticated("a test"))
 	require.NoError(t, err)
 	return item
 }
 
-func (w world) installers(from, to fetch.Item) roles.Installers {
+func (w world) installers(from, to archive.Item) roles.Installers {
 	return roles.Installers{
 		Archive: w.archive, Runner: &install.Runner{State: filepath.Join(w.dir, "state")},
 		From: from.Key, To: to.Key,
@@ -62,7 +63,7 @@ func TestInstallersOfAnUpdate(t *testing.T) {
 	from, to := w.add(t, "7.12.100", version.Setup, "7.12.100"), w.add(t, "7.13.100", version.Setup, "7.13.100")
 	role := w.installers(from, to).Role()
 	require.NotImplements(t, (*rollback.Remover)(nil), role)
-	for _, item := range []fetch.Item{to, from} { // forward, and back
+	for _, item := range []archive.Item{to, from} { // forward, and back
 		r := roles.Release(item)
 		require.Equal(t, rollback.Release{Version: item.Version.String(), SHA256: item.SHA256}, r, "nobody vouched for it")
 		require.NoError(t, role.Ready(t.Context(), r))
@@ -70,7 +71,7 @@ func TestInstallersOfAnUpdate(t *testing.T) {
 		require.Equal(t, item.Version.String(), content(t, w.installed()))
 	}
 	item := to
-	item.Vouched = fetch.Vouched{By: "pinned hash", Authenticated: true}
+	item.Vouched = archive.Vouched{By: "pinned hash", Authenticated: true}
 	r := roles.Release(item)
 	require.Equal(t, "pinned hash", r.VouchedBy)
 	require.NoError(t, role.Ready(t.Context(), r), "who vouches is no part of what is compared")
@@ -126,16 +127,16 @@ func TestR3FullSetupIsForAFirstInstallation(t *testing.T) {
 	w.add(t, "7.12.100", version.Setup, "7.12.100")
 	previous := w.add(t, "7.12.100", version.FullSetup, "full 7.12.100")
 
-	first := w.installers(fetch.Item{}, full)
+	first := w.installers(archive.Item{}, full)
 	first.Setup = setup.Key
 	role := first.Role()
-	for _, item := range []fetch.Item{full, setup} {
+	for _, item := range []archive.Item{full, setup} {
 		require.NoError(t, role.Ready(t.Context(), roles.Release(item)))
 	}
 	require.NoError(t, role.Install(t.Context(), roles.Release(full)))
 	require.Equal(t, "full 7.13.100", content(t, w.installed()))
 
-	alone := w.installers(fetch.Item{}, full).Role()
+	alone := w.installers(archive.Item{}, full).Role()
 	require.ErrorContains(t, alone.Ready(t.Context(), roles.Release(full)), "R3", "a rollback would install it one day")
 	back := w.installers(previous, setup).Role()
 	require.ErrorContains(t, back.Ready(t.Context(), roles.Release(previous)), "R3", "a rollback installs Setup")
@@ -210,10 +211,10 @@ func TestInstallersOfADirectory(t *testing.T) {
 		require.NoError(t, os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o700))
 		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
 	}
-	key := fetch.Key{Distribution: "АСП", Version: version.MustParse("7.13.100"), Variant: version.Setup}
-	to, err := w.archive.Import(t.Context(), dir, key, fetch.Unauthenticated("a test"))
+	key := archive.Key{Distribution: "АСП", Version: version.MustParse("7.13.100"), Variant: version.Setup}
+	to, err := w.archive.Import(t.Context(), dir, key, archive.Unauthenticated("a test"))
 	require.NoError(t, err)
-	i := w.installers(fetch.Item{}, to)
+	i := w.installers(archive.Item{}, to)
 	require.Error(t, i.Role().Ready(t.Context(), roles.Release(to)), "which of the two?")
 	i.Command.Entry = "bin/setup"
 	require.NoError(t, i.Role().Ready(t.Context(), roles.Release(to)))
@@ -224,7 +225,7 @@ func TestInstallersOfADirectory(t *testing.T) {
 func TestInstallersDoNotPrintTheEnvironment(t *testing.T) {
 	w := newWorld(t)
 	to := w.add(t, "7.13.100", version.Setup, "7.13.100")
-	i := w.installers(fetch.Item{}, to)
+	i := w.installers(archive.Item{}, to)
 	i.Command.Env = []string{"PASSWORD=correct horse"}
 	part := rollback.Part{Installer: i.Role()}
 	i.Remove.Argv = []string{"remove"}
@@ -247,7 +248,7 @@ func TestSettleWaitsForTheInstallerOfADeadProcess(t *testing.T) {
 	require.NoError(t, cmd.Process.Kill())
 	require.Error(t, cmd.Wait())
 
-	finished, err := w.installers(fetch.Item{}, to).Role().Settle(t.Context())
+	finished, err := w.installers(archive.Item{}, to).Role().Settle(t.Context())
 	require.NoError(t, err)
 	require.True(t, finished)
 	require.Equal(t, "slow", content(t, w.installed()), "it came to its end")

@@ -11,7 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/aspupdate/aspupdate/fetch"
+	"github.com/aspupdate/aspupdate/fetch/archive"
 	"github.com/aspupdate/aspupdate/rollback/roles"
 	"github.com/aspupdate/aspupdate/version"
 )
@@ -44,11 +44,11 @@ var programs = map[string]func(args []string) error{
 	// "update DIR SHA256" installs 7.13.100 of that hash in the world in DIR.
 	"update": func(args []string) error {
 		w := worldIn(args[0])
-		item, err := w.archive.Get(fetch.Key{Distribution: "АСП", Version: version.MustParse("7.13.100"), Variant: version.Setup, SHA256: args[1]})
+		item, err := w.archive.Get(archive.Key{Distribution: "АСП", Version: version.MustParse("7.13.100"), Variant: version.Setup, SHA256: args[1]})
 		if err != nil {
 			return err
 		}
-		return w.installers(fetch.Item{}, item).Role().Install(context.Background(), roles.Release(item))
+		return w.installers(archive.Item{}, item).Role().Install(context.Background(), roles.Release(item))
 	},
 }
 
