@@ -16,13 +16,15 @@ import (
 // ErrBusy is the error of [Try] if another holder has the lock.
 var ErrBusy = errors.New("the lock is held by another process")
 
+// grace is how long a lock may outlive its holder: one that is killed while it
+// starts a program leaves the lock to the program's process, which drops it as
+// soon as it runs.
+const grace = 500 * time.Millisecond
+
+// The time between two tries, during the grace and after it.
 const (
-	// poll is the time between two tries.
-	poll = 25 * time.Millisecond
-	// grace is how long a lock may outlive its holder: one that is killed
-	// while it starts a program leaves the lock to the program's process,
-	// which drops it as soon as it runs.
-	grace = 500 * time.Millisecond
+	pollSoon  = 25 * time.Millisecond
+	pollLater = 250 * time.Millisecond
 )
 
 // A Lock is held until [Lock.Unlock] or the end of the process.
@@ -89,7 +91,7 @@ func (l *Lock) Unlock() error { return l.f.Unlock() }
 func open(path string) *Lock { return &Lock{path, flock.New(path, flock.SetPermissions(0o600))} }
 
 func (l *Lock) wait(ctx context.Context, try func() (bool, error)) (*Lock, error) {
-	for {
+	for start, poll := time.Now(), pollSoon; ; {
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
@@ -97,6 +99,9 @@ func (l *Lock) wait(ctx context.Context, try func() (bool, error)) (*Lock, error
 			return nil, err
 		} else if got {
 			return l, nil
+		}
+		if time.Since(start) >= grace {
+			poll = pollLater
 		}
 		select {
 		case <-ctx.Done():
