@@ -1,60 +1,60 @@
-// Command embed is a whole update by roles of its own, of the files app and data in the folder given.
+// Command embed is a whole update with the roles of package rollback/roles: embed -from 7.12.100 -to 7.13.100 /srv/asp
 package main
 
 import (
 	"context"
-	"fmt"
+	"errors"
+	"flag"
 	"log"
-	"os"
-	"strings"
+	"path/filepath"
 	"time"
 
+	"github.com/aspupdate/aspupdate/backup"
+	"github.com/aspupdate/aspupdate/backup/files"
+	"github.com/aspupdate/aspupdate/fetch/archive"
+	"github.com/aspupdate/aspupdate/install"
 	"github.com/aspupdate/aspupdate/rollback"
+	"github.com/aspupdate/aspupdate/rollback/roles"
+	"github.com/aspupdate/aspupdate/schedule"
+	"github.com/aspupdate/aspupdate/version"
 )
 
-type site struct{}                                         // fills every role
-func (site) Close(context.Context) error                   { return os.WriteFile("closed", nil, 0o600) }
-func (site) Open(context.Context) error                    { return os.RemoveAll("closed") }
-func (site) Snapshot(context.Context) (string, error)      { return "backup", copyFile("data", "backup") }
-func (site) Verify(_ context.Context, ref string) error    { _, err := os.Stat(ref); return err }
-func (site) Restore(_ context.Context, ref string) error   { return copyFile(ref, "data") }
-func (site) Ready(context.Context, rollback.Release) error { return nil } // look into your archive
-func (site) Settle(context.Context) (bool, error)          { return false, nil }
-func (site) Install(_ context.Context, r rollback.Release) error {
-	return os.WriteFile("app", []byte(r.Version), 0o600)
-}
-
-func look(context.Context) (string, error) {
-	b, err := os.ReadFile("app")
-	return strings.TrimSpace(string(b)), err
-}
-
-func copyFile(from, to string) error {
-	b, err := os.ReadFile(from)
-	if err == nil {
-		err = os.WriteFile(to, b, 0o600)
-	}
-	return err
-}
-
 func main() {
-	if len(os.Args) != 2 || os.Chdir(os.Args[1]) != nil {
-		log.Fatal("usage: embed FOLDER, with the files app and data in it")
-	}
-	u := &rollback.Update{
-		Dir: "state", Fence: site{}, Window: rollback.AnyTime("package schedule knows the support's hours"),
-		Data: []rollback.Dataset{{Name: "data", Data: site{}}},
-		Parts: []rollback.Part{{Name: "ASP", Installer: site{}, Probe: rollback.Poll(look, time.Second),
-			From: rollback.Release{Version: "7.12.100"}, To: rollback.Release{Version: "7.13.100"}}},
-	}
-	ctx := context.Background()
-	if _, err := u.Recover(ctx); err != nil { // at every start
-		log.Fatal(err)
-	}
-	plan, err := u.Plan(ctx)
+	from, to := archive.Key{Distribution: "ASP", Variant: version.Setup}, archive.Key{Distribution: "ASP", Variant: version.Setup}
+	flag.TextVar(&from.Version, "from", version.Version{}, "installed `version`")
+	flag.TextVar(&to.Version, "to", version.Version{}, "`version` to install")
+	var window rollback.Window = roles.Window{Estimate: schedule.Estimate{Backup: 20 * time.Minute, Checks: 5 * time.Minute, Rollback: 30 * time.Minute}}
+	flag.Func("any-time", "`reason` to ignore the support hours (R13); recorded", func(why string) error { window = rollback.AnyTime(why); return nil })
+	flag.Parse()
+	u, err := update(flag.Arg(0), from, to, window)
 	if err != nil {
 		log.Fatal(err)
 	}
-	res, err := u.Run(ctx, plan)
-	fmt.Println(res.Outcome, err)
+	if _, err := u.Recover(context.Background()); err != nil { // at every start: it ends what a crash or a restart cut short
+		log.Fatal(err)
+	}
+	plan, err := u.Plan(context.Background()) // writes nothing
+	if err != nil {
+		log.Fatal(err) // a refusal says why, and what to do
+	}
+	if _, err := u.Run(context.Background(), plan); err != nil { // refuses if anything that the plan shows has changed
+		log.Fatal(err)
+	}
+}
+
+func update(dir string, from, to archive.Key, window rollback.Window) (*rollback.Update, error) {
+	in := func(path string) string { return filepath.Join(dir, path) }
+	versions, backups := &archive.Archive{Dir: in("archive")}, &backup.Store{Dir: in("backups")}
+	old, errOld := versions.Get(from)
+	next, errNext := versions.Get(to)
+	return &rollback.Update{
+		Dir: in("state"), Live: []string{in("app"), in("data")}, Kept: []string{versions.Dir, backups.Dir},
+		Window: window, Observe: func(e rollback.Event) { log.Println(e) },
+		Fence: roles.Fence{roles.Switch{Off: roles.Command{Argv: []string{in("bin/close")}}, On: roles.Command{Argv: []string{in("bin/open")}}}},
+		Data:  []rollback.Dataset{{Name: "data", Data: roles.Data{Store: backups, Name: "data", Target: &files.Directory{Path: in("data")}}}},
+		Parts: []rollback.Part{{Name: "ASP", From: roles.Release(old), To: roles.Release(next),
+			Installer: roles.Installers{Archive: versions, Runner: &install.Runner{State: in("state/install")}, From: old.Key, To: next.Key,
+				Command: install.Command{Args: []string{"/S", "/D=" + in("app")}}}.Role(),
+			Probe: roles.Probe{Probe: install.CommandProbe{Path: in("bin/version")}}}},
+	}, errors.Join(errOld, errNext)
 }
