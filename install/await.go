@@ -7,89 +7,95 @@ import (
 	"time"
 )
 
-// AwaitOptions are the limits of a wait for health. The zero value is good.
+// AwaitOptions limit a wait for health. The zero value has the defaults.
 type AwaitOptions struct {
-	Limit   time.Duration    // of the whole wait; zero is [DefaultDeadline]
-	Every   time.Duration    // from the end of one look to the next; zero is 5 s
-	Timeout time.Duration    // of one look; zero is 30 s
-	Report  time.Duration    // from one restructuring event to the next; zero is 1 min
-	Observe func(Event)      // told how it goes; may be nil
-	Now     func() time.Time // nil is [time.Now]
+	Deadline       time.Duration // of the whole wait; zero is [DefaultDeadline]
+	Interval       time.Duration // from the end of one query to the next; zero is 5 s
+	Timeout        time.Duration // of one query; zero is 30 s
+	ReportInterval time.Duration // from one restructuring event to the next; zero is 1 min
+	Observe        func(Event)   // may be nil
 }
 
 // usual is what R11 calls the usual duration of a restructuring.
 const usual = 15 * time.Minute
 
-// Await asks p until version want is healthy. After an installer the database
-// may be restructured for up to two hours (R11), and meanwhile the
+// Await queries p until version want is healthy. After an installer the
+// database may be restructured for up to two hours (R11), and meanwhile the
 // application first shows errors and then refuses logins (R12): neither an
-// error nor another version that answers ends the wait. It is over when the
-// limit or ctx ends or when the probe's error wraps [ErrFailed]. The error is
-// then an [*Error] that names the version wanted and the one that answered
-// last; it wraps [ErrTimeout] if time ran out.
+// error nor another version ends the wait. It ends with the deadline, with ctx,
+// or with an error of the probe that wraps [ErrFailed]. The error is then an
+// [*Error] with the version wanted and the one that answered last; it wraps
+// [ErrTimeout] if the time was up.
 func Await(ctx context.Context, p Probe, want string, o AwaitOptions) error {
 	if want == "" {
-		return &Error{Op: "await", Err: errors.New("no version to wait for was named"), Next: "name the version that was installed"}
+		return &Error{Op: "await", Err: errors.New("no version to wait for"), Next: "name the version that was installed"}
 	}
-	r := Runner{Observe: o.Observe, Now: o.Now}
-	limit := orDefault(o.Limit, DefaultDeadline)
-	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("%w: not healthy after %s", ErrTimeout, limit))
+	fail := func(got string, err error) error {
+		return &Error{Op: "await", Subject: fmt.Sprintf("version %q", want), Got: got, Err: err, Next: nextBroken}
+	}
+	r := &Runner{Observe: o.Observe}
+	deadline := orDefault(o.Deadline, DefaultDeadline)
+	ctx, cancel := context.WithTimeoutCause(ctx, deadline, fmt.Errorf("%w: not healthy after %s", ErrTimeout, deadline))
 	defer cancel()
-	begun := r.now()
+	begun := r.clock()
 	var last string // the version that answered last
 	var lastErr error
 	var reported time.Time
 	for {
-		got, err := look(ctx, p, orDefault(o.Timeout, lookTimeout))
-		elapsed := r.now().Sub(begun)
+		got, err := query(ctx, p, orDefault(o.Timeout, queryTimeout))
+		elapsed := r.clock().Sub(begun)
 		switch {
 		case err == nil && got == want:
 			r.event(Event{Kind: EventHealthy, Elapsed: elapsed, Text: fmt.Sprintf("version %s is healthy after %s", want, elapsed.Round(time.Second))})
 			return nil
 		case errors.Is(err, ErrFailed):
-			return &Error{Op: "await", Want: want, Got: last, Err: err, Next: nextBroken}
+			return fail(last, err)
 		case ctx.Err() != nil:
-			return awaitError(ctx, want, last, lastErr)
+			return fail(last, awaitCause(ctx, lastErr))
 		}
 		lastErr = err
 		if err == nil {
 			last = got
 			lastErr = fmt.Errorf("version %q answers", got)
 		}
-		if now := r.now(); reported.IsZero() || now.Sub(reported) >= orDefault(o.Report, time.Minute) {
+		if now := r.clock(); reported.IsZero() || now.Sub(reported) >= orDefault(o.ReportInterval, time.Minute) {
 			reported = now
 			r.event(Event{Kind: EventRestructuring, Elapsed: elapsed, Text: progress(elapsed, lastErr)})
 		}
 		select {
 		case <-ctx.Done():
-			return awaitError(ctx, want, last, lastErr)
-		case <-time.After(orDefault(o.Every, 5*time.Second)):
+			return fail(last, awaitCause(ctx, lastErr))
+		case <-time.After(orDefault(o.Interval, 5*time.Second)):
 		}
 	}
 }
 
-const nextBroken = "read the application's log; go back to the previous version, or wait again if it is still at work"
+const nextBroken = "read the application's log; go back to the previous version, or wait again if the restructuring is still running"
 
-// look takes one look, bounded so that a probe which hangs counts as an error.
-func look(ctx context.Context, p Probe, timeout time.Duration) (string, error) {
+// queryTimeout bounds one query of an application.
+const queryTimeout = 30 * time.Second
+
+// query queries p once, so that a probe which hangs counts as an error.
+func query(ctx context.Context, p Probe, timeout time.Duration) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	return p.Version(ctx)
 }
 
-func awaitError(ctx context.Context, want, last string, lastErr error) error {
+// awaitCause returns why a wait ended with its context.
+func awaitCause(ctx context.Context, lastErr error) error {
 	err := context.Cause(ctx)
 	if errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, ErrTimeout) {
 		err = fmt.Errorf("%w: %w", ErrTimeout, err)
 	}
 	if lastErr != nil {
-		// Not wrapped: a look that timed out is not why the wait ended.
-		err = fmt.Errorf("%w; the last look: %v", err, lastErr) //nolint:errorlint // see above
+		// Not wrapped: a query that timed out is not why the wait ended.
+		err = fmt.Errorf("%w; the last answer: %v", err, lastErr) //nolint:errorlint // see above
 	}
-	return &Error{Op: "await", Want: want, Got: last, Err: err, Next: nextBroken}
+	return err
 }
 
-// progress says how far the wait is, measured by what R11 lets expect.
+// progress describes a wait, measured against R11.
 func progress(elapsed time.Duration, last error) string {
 	minutes := int(elapsed / time.Minute)
 	if elapsed <= usual {

@@ -73,14 +73,14 @@ func TestR11DefaultLimitIsAboveTheWorstCase(t *testing.T) {
 func TestAwaitGivesUpAtTheLimitAndNamesBothVersions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &phases{begun: time.Now(), list: []phase{{time.Minute, "", errSystem}, {24 * time.Hour, "7.12.100", nil}}}
-		err := Await(t.Context(), p, "7.13.100", AwaitOptions{Limit: 10 * time.Minute, Every: time.Second})
+		err := Await(t.Context(), p, "7.13.100", AwaitOptions{Deadline: 10 * time.Minute, Interval: time.Second})
 		require.ErrorIs(t, err, ErrTimeout)
 		require.Equal(t, 10*time.Minute, time.Since(p.begun))
 		e, ok := errors.AsType[*Error](err)
 		require.True(t, ok)
-		require.Equal(t, "7.13.100", e.Want)
+		require.Equal(t, `version "7.13.100"`, e.Subject)
 		require.Equal(t, "7.12.100", e.Got)
-		require.EqualError(t, err, `await version "7.13.100": timed out: not healthy after 10m0s; the last look: version "7.12.100" answers; `+nextBroken)
+		require.EqualError(t, err, `await version "7.13.100": timed out: not healthy after 10m0s; the last answer: version "7.12.100" answers; `+nextBroken)
 	})
 }
 

@@ -83,7 +83,7 @@ func BenchmarkRun(b *testing.B) {
 				{"runner", func(to string) error {
 					c := cmd
 					c.Args = []string{to}
-					_, err := Runner{State: filepath.Join(to, "state")}.Run(context.Background(), c)
+					_, err := (&Runner{State: filepath.Join(to, "state")}).Run(context.Background(), c)
 					return err
 				}},
 			}

@@ -5,34 +5,32 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/aspupdate/aspupdate/internal/durable"
 )
 
-// A Check is one thing that must be so before an installer runs. There are
-// ready-made ones; any other is a name and a function.
+// A Check is a requirement that must be met before an installer runs. Some are
+// ready-made; any other is a name and a function.
 type Check struct {
-	Name string // as people know it, "free space"
-	// Look returns nil if it is so. Otherwise the error says what is wrong
-	// and what to do about it; that it cannot be told is wrong, too. It heeds
-	// ctx.
-	Look func(ctx context.Context) error
-	// Waived is why it need not be so. It is then looked at all the same, and
-	// told, and does not block.
+	Name string // for people, such as "free space"
+	// Run returns nil if the requirement is met. Otherwise the error says what
+	// is wrong and what to do about it. It also fails if it cannot find out.
+	Run func(ctx context.Context) error
+	// Waived is why the requirement need not be met. The check then runs, a
+	// failure is reported, and does not block.
 	Waived string
 }
 
-// A Checklist is what must be so before an update, such as the additional
-// requirements of the first version of a year (R14). Look at it when the update
-// is planned, and once more just before: as the Checks of a [Command].
+// A Checklist is the requirements of an update, such as the additional ones of
+// the first version of a year (R14). Run it when the update is planned, and
+// again just before the installer: as the Checks of a [Command].
 type Checklist []Check
 
-// A Failure is a check that did not hold.
+// A Failure is a check that failed.
 type Failure struct {
 	Name   string
 	Err    error  // what is wrong, and what to do
-	Waived string // why it does not block; empty if it does
+	Waived string // why it does not block; "" if it does
 }
 
 func (f Failure) String() string {
@@ -42,8 +40,8 @@ func (f Failure) String() string {
 	return fmt.Sprintf("%s: %v", f.Name, f.Err)
 }
 
-// Unmet is the error of a checklist: what blocks. It wraps what the checks
-// said.
+// Unmet is the error of a checklist: the failures that block. It wraps the
+// errors of their checks.
 type Unmet struct{ Failures []Failure }
 
 func (u *Unmet) Error() string {
@@ -51,7 +49,7 @@ func (u *Unmet) Error() string {
 	for i, f := range u.Failures {
 		texts[i] = f.String()
 	}
-	return "not everything is as it must be: " + strings.Join(texts, "; ")
+	return "requirements are not met: " + strings.Join(texts, "; ")
 }
 
 // Unwrap returns each check's error.
@@ -63,18 +61,18 @@ func (u *Unmet) Unwrap() []error {
 	return errs
 }
 
-// Look looks at everything, in order, so that a person learns all at once what
-// is to be done. It returns what was waived and does not hold, and an
-// [*Unmet] if anything else does not.
-func (l Checklist) Look(ctx context.Context) (waived []Failure, err error) {
+// Run runs all checks, in order, so that a person learns at once of everything
+// that is to be done. It returns the failures that are waived, and an [*Unmet]
+// if there are others.
+func (l Checklist) Run(ctx context.Context) (waived []Failure, err error) {
 	var failed []Failure
 	for _, c := range l {
 		err := context.Cause(ctx)
 		switch {
-		case c.Look == nil:
-			err = errors.New("the check has nothing to look at; set Look")
+		case c.Run == nil:
+			err = errors.New("the check has no function; set Run")
 		case err == nil:
-			err = c.Look(ctx)
+			err = c.Run(ctx)
 		}
 		switch f := (Failure{c.Name, err, strings.TrimSpace(c.Waived)}); {
 		case err == nil:
@@ -90,53 +88,50 @@ func (l Checklist) Look(ctx context.Context) (waived []Failure, err error) {
 	return waived, nil
 }
 
-// NothingInstalled is R3's check before a FullSetup, which brings a database
-// of the vendor's example: it holds if p answers that nothing is installed, by
-// an empty version and no error. A p that cannot tell blocks as well. Who is
-// to put FullSetup over an installation waives it, and says why.
+// NothingInstalled implements R3's check before a FullSetup, which brings a
+// database of the vendor's example: it is met if p answers that nothing is
+// installed, with an empty version and no error. An error of p blocks as well.
+// To put FullSetup over an installation, waive the check and say why.
 func NothingInstalled(p Probe) Check {
-	return Check{Name: "R3, a first installation", Look: func(ctx context.Context) error {
-		version, err := look(ctx, p, lookTimeout)
+	return Check{Name: "R3, a first installation", Run: func(ctx context.Context) error {
+		version, err := query(ctx, p, queryTimeout)
 		if err != nil {
-			return fmt.Errorf("whether anything is installed cannot be told: %w", err)
+			return fmt.Errorf("cannot find out whether anything is installed: %w", err)
 		}
 		if version != "" {
-			return fmt.Errorf("version %s is installed, and FullSetup would put the vendor's example in the place of its database; take Setup", version)
+			return fmt.Errorf("version %s is installed, and FullSetup would replace its database by the vendor's example; use Setup", version)
 		}
 		return nil
 	}}
 }
 
-// FreeSpace holds if the volume of path, which need not exist yet, has so many
-// bytes free.
+// FreeSpace is met if the volume of path, which need not exist yet, has that
+// many bytes free.
 func FreeSpace(path string, bytes int64) Check {
-	return Check{Name: "free space", Look: func(context.Context) error {
+	return Check{Name: "free space", Run: func(context.Context) error {
 		v, err := durable.VolumeOf(path)
 		if err != nil {
-			return fmt.Errorf("look at the volume of %s: %w", path, err)
+			return fmt.Errorf("cannot find out the free space of %s: %w", path, err)
 		}
 		if v.Free < bytes {
-			return fmt.Errorf("the volume of %s has %d MB free and %d MB are needed; make room", path, v.Free>>20, (bytes+1<<20-1)>>20)
+			return fmt.Errorf("the volume of %s has %d MB free and %d MB are needed; free some space", path, v.Free>>20, (bytes+1<<20-1)>>20)
 		}
 		return nil
 	}}
 }
 
-// NoRebootPending holds if the machine does not wait for a restart: an
-// installer may fail for that, or end with a version that is not whole. On
-// Linux it is what Debian and its kin leave in /run.
+// NoRebootPending is met if the machine does not wait for a restart: an
+// installer may fail because of one, or end with an incomplete version. On
+// Linux it is the mark that Debian and its derivatives leave in /run.
 func NoRebootPending() Check {
-	return Check{Name: "no restart pending", Look: func(context.Context) error {
+	return Check{Name: "no restart pending", Run: func(context.Context) error {
 		reasons, err := rebootPending()
 		switch {
 		case err != nil:
-			return fmt.Errorf("whether a restart is pending cannot be told: %w", err)
+			return fmt.Errorf("cannot find out whether a restart is pending: %w", err)
 		case len(reasons) > 0:
-			return fmt.Errorf("the machine waits for a restart already (%s); restart it first", strings.Join(reasons, ", "))
+			return fmt.Errorf("the machine already waits for a restart (%s); restart it first", strings.Join(reasons, ", "))
 		}
 		return nil
 	}}
 }
-
-// lookTimeout bounds one look at an application.
-const lookTimeout = 30 * time.Second

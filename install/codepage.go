@@ -8,7 +8,7 @@ import (
 	"golang.org/x/text/encoding/charmap"
 )
 
-// utf16Mark begins the logs that Windows Installer writes.
+// utf16Mark is the beginning of the logs that Windows Installer writes.
 const utf16Mark = "\xff\xfe"
 
 func decodeUTF16(b []byte) []byte {
@@ -19,9 +19,9 @@ func decodeUTF16(b []byte) []byte {
 	return []byte(string(utf16.Decode(units)))
 }
 
-// decode makes UTF-8 of output. A Russian Windows has two code pages besides:
+// decode returns output as UTF-8. A Russian Windows has two code pages besides:
 // 866 for consoles and 1251 for everything else, and a batch file with the
-// programs it calls may use both in one file. So each line is taken for itself.
+// programs it calls may use both in one file. So each line is decoded separately.
 func decode(b []byte) string {
 	var s strings.Builder
 	for line := range strings.Lines(string(b)) {
@@ -30,7 +30,7 @@ func decode(b []byte) string {
 			continue
 		}
 		page := charmap.Windows1251
-		if looksLike866(line) {
+		if is866(line) {
 			page = charmap.CodePage866
 		}
 		for i := range len(line) {
@@ -40,10 +40,10 @@ func decode(b []byte) string {
 	return s.String()
 }
 
-// looksLike866 weighs where letters lie: 80 to AF are most of them in 866 and
+// is866 compares where the letters are: 80 to AF are most of them in 866 and
 // hardly any in 1251; C0 to DF and F0 to FF are the capitals and half of the
-// small ones in 1251 and mere ornaments in 866. The rest is letters in both.
-func looksLike866(line string) bool {
+// small ones in 1251 and box drawings in 866. The rest is letters in both.
+func is866(line string) bool {
 	weight := 0
 	for i := range len(line) {
 		switch c := line[i]; {

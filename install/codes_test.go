@@ -24,29 +24,29 @@ func TestCodes(t *testing.T) {
 		{Inno, 6, Failed}, {Inno, 7, Failed}, {Inno, 8, Failed}, {Inno, 3010, RebootNeeded},
 		{Deb, 0, OK}, {Deb, 1, Failed}, {Deb, 2, Failed}, {Script, 0, OK}, {Script, 1, Failed}, {Script, 127, Failed},
 	} {
-		codes, err := c.kind.Codes()
+		codes, err := c.kind.codes()
 		require.NoError(t, err)
-		v := codes.Verdict(c.code)
+		v := codes.verdict(c.code)
 		require.Equal(t, c.want, v.Status, "%s %d", c.kind, c.code)
 		require.NotEmpty(t, v.Meaning)
 		require.Equal(t, c.want == OK, v.Next == "", "%s %d: what to do is said after anything but a success", c.kind, c.code)
 	}
-	_, err := Kind("wise").Codes()
+	_, err := Kind("wise").codes()
 	require.ErrorContains(t, err, `unknown kind of installer "wise"; use one of auto burn deb inno msi nsis plain script`)
 }
 
 func TestCodesAreTheCallersOwn(t *testing.T) {
-	a, err := MSI.Codes()
+	a, err := MSI.codes()
 	require.NoError(t, err)
 	a[1603] = Verdict{Status: OK}
-	b, err := MSI.Codes()
+	b, err := MSI.codes()
 	require.NoError(t, err)
-	require.Equal(t, Failed, b.Verdict(1603).Status)
+	require.Equal(t, Failed, b.verdict(1603).Status)
 }
 
 // A way back may come twice to where the package is taken off.
 func TestTakingOffWhatIsNotThereIsASuccess(t *testing.T) {
-	codes, err := MSI.Codes()
+	codes, err := MSI.codes()
 	require.NoError(t, err)
 	require.Equal(t, Failed, Command{Codes: codes}.verdict(1605).Status)
 	require.Equal(t, OK, Command{Codes: codes, Uninstall: true}.verdict(1605).Status)

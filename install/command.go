@@ -11,64 +11,63 @@ import (
 	"time"
 )
 
-// DefaultDeadline bounds a run and a wait for health that set no limit of
-// their own. R11 knows 4 minutes for the installer and in the worst case two
-// hours for the restructuring, which some installers do themselves.
+// DefaultDeadline bounds a run and a wait for health that set no deadline of
+// their own. By R11 the installer takes 4 minutes and the restructuring, which
+// some installers do themselves, two hours in the worst case.
 const DefaultDeadline = 3 * time.Hour
 
 // A Command is an installer and how to run it. Path and SHA256 are required.
 type Command struct {
-	Path   string // the installer, a file or a folder; what runs is a private copy of it
-	SHA256 string // that it must have, in hex; of a folder that of what sha256sum prints for its files, sorted
-	// Entry is the file to run where the installer is a folder or a zip
-	// archive: its path in there, separated by slashes. Empty: Path itself.
+	Path   string // the installer, a file or a directory; a private copy of it runs
+	SHA256 string // the expected hash in hex; of a directory, the hash of what sha256sum prints for its files, sorted
+	// Entry is the file to run where the installer is a directory or a zip
+	// archive: its path inside, separated by slashes. Empty runs Path itself.
 	Entry string
-	// Kind gives the installer its silent arguments and its exit codes their
-	// meaning. Empty is [Plain]; [Auto] asks the file.
+	// Kind determines the silent arguments and the meaning of the exit codes.
+	// Empty is [Plain]; [Auto] detects it from the file.
 	Kind Kind
 
-	// Args are the installer's arguments beside those that the kind has by
-	// itself, each as the installer is to see it: quoting is done here, as the
-	// kind needs it, also for "/D=C:\Program Files\ASP" of NSIS and for a
-	// property of MSI, "TARGETDIR=C:\Program Files\ASP". Every user of the
-	// machine can see them while it runs: secrets belong into Env.
+	// Args are the installer's arguments in addition to those of its kind, each
+	// as the installer is to see it: they are quoted as the kind needs it, also
+	// "/D=C:\Program Files\ASP" of NSIS and a property of MSI,
+	// "TARGETDIR=C:\Program Files\ASP". Every user of the machine can see them
+	// while the installer runs: put secrets into Env.
 	Args []string
-	// Uninstall takes off what the package installed; for kind [MSI] only. A
-	// downgrade of an MSI needs that, with the package of the version that is
-	// installed. That it is not there (1605) is a success then.
+	// Uninstall removes what the package installed; for kind [MSI] only. A
+	// downgrade of an MSI needs it, with the package of the installed version.
+	// If that is not installed (1605), the run is a success.
 	Uninstall bool
 	// Launcher is the program, with its first arguments, that opens the
 	// installer: {"/bin/sh", "-e"}, {"wine"}. The copy's path and Args follow,
-	// and nothing that the kind would add. Empty: as the kind has it.
+	// and nothing that the kind would add. Empty starts it as its kind needs.
 	Launcher []string
-	// Dir is the working folder. Empty is the folder of what runs, below a
-	// private one that holds nothing but the copy.
+	// Dir is the working directory. Empty is the directory of the file that
+	// runs, below a private one that holds the copy alone.
 	Dir string
-	// Env is the whole environment, "NAME=value" each. nil is [BaseEnv],
-	// and not this process's environment: that may hold passwords which are
-	// none of the installer's business.
+	// Env is the whole environment, "NAME=value" each. nil is [BaseEnv], not
+	// this process's environment, which may hold passwords.
 	Env []string
 
-	// Checks must hold before the installer is started; one that need not is
-	// waived, for a reason that an event tells.
+	// Checks must pass before the installer is started. The failure of a waived
+	// one is reported by an event.
 	Checks Checklist
-	// Unelevated says that the installer needs no elevated rights although
-	// its kind usually does, such as a package for one user; see Rights.
+	// Unelevated means that the installer needs no elevated rights although its
+	// kind usually does, such as a package for one user; see Rights.
 	Unelevated bool
 
-	// Codes replaces the Kind's table, for an installer with codes of its own.
+	// Codes replaces the Kind's table, for an installer with its own codes.
 	Codes Codes
-	// Deadline is how long the run may take; zero is [DefaultDeadline].
+	// Deadline bounds the run; zero is [DefaultDeadline].
 	Deadline time.Duration
-	// Log is the file that standard output and error are appended to, made
-	// with mode 0600. Empty is a new file in the runner's state folder. The
-	// installer's own log, where its kind writes one, lies beside it. Log
-	// files are never removed here.
+	// Log is the file that standard output and error are appended to, created
+	// with mode 0600. Empty is a new file in the runner's state directory. The
+	// installer's own log, where its kind writes one, is beside it. The runner
+	// never removes log files.
 	Log string
-	// LeavesRunning says that what the installer started may live on after
-	// it, such as the application itself. Otherwise a run lasts until the
-	// last process of the tree has ended, since installers exist that return
-	// at once and work on in a child.
+	// LeavesRunning means that processes which the installer started may
+	// outlive it, such as the application itself. Otherwise a run lasts until
+	// the last process of its tree has ended, because some installers return at
+	// once and go on in a child.
 	LeavesRunning bool
 }
 
@@ -76,19 +75,19 @@ type Command struct {
 func (c Command) check() (Command, error) {
 	switch {
 	case c.Path == "":
-		return c, errors.New("the command names no installer file; set Path")
+		return c, errors.New("the command has no installer file; set Path")
 	case c.Deadline < 0:
 		return c, fmt.Errorf("deadline %s is negative; set it to more than R11's worst case", c.Deadline)
 	}
 	c.SHA256 = strings.ToLower(strings.TrimSpace(c.SHA256))
 	if sum, err := hex.DecodeString(c.SHA256); err != nil || len(sum) != 32 {
-		return c, errors.New("the expected SHA-256 is missing or not 64 hex digits; take it from the archive's entry")
+		return c, errors.New("the expected SHA-256 is missing or not 64 hex digits; use that of the archive's entry")
 	}
 	if c.Kind == "" {
 		c.Kind = Plain
 	}
 	if c.Codes == nil && c.Kind != Auto {
-		codes, err := c.Kind.Codes()
+		codes, err := c.Kind.codes()
 		if err != nil {
 			return c, err
 		}
@@ -100,7 +99,7 @@ func (c Command) check() (Command, error) {
 	if c.Env == nil {
 		c.Env = BaseEnv()
 	}
-	// Relative paths mean the caller's folder, and the installer runs in another.
+	// Relative paths are relative to this process's directory; the installer runs in another.
 	for _, p := range []*string{&c.Path, &c.Dir, &c.Log} {
 		if *p == "" {
 			continue
@@ -114,11 +113,10 @@ func (c Command) check() (Command, error) {
 	return c, nil
 }
 
-// BaseEnv returns what a program needs to find its way around the machine:
-// the search path, the home and temporary folders, the language and time
-// zone, and the folders that Windows announces in variables. It is taken from
-// this process's environment and leaves out everything else, such as
-// passwords.
+// BaseEnv returns the part of this process's environment that describes the
+// machine: the search path, the home and temporary directories, the language
+// and time zone, and the directories that Windows publishes in variables.
+// Everything else, such as passwords, is left out.
 func BaseEnv() []string {
 	names := strings.Fields(baseNames)
 	var env []string

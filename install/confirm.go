@@ -15,21 +15,21 @@ import (
 	"github.com/aspupdate/aspupdate/internal/durable"
 )
 
-// A Confirmation is a person's word that something is so which no program
-// can see: that the requirements of the first version of a year were read
-// (R14).
+// A Confirmation is a person's statement that something is done which no
+// program can check: that the requirements of the first version of a year were
+// read (R14).
 type Confirmation struct {
-	What string    `json:"what"` // as the check names it
+	What string    `json:"what"` // in the words of the check
 	Who  string    `json:"who"`
 	When time.Time `json:"when"` // kept as UTC
 	Note string    `json:"note,omitempty"`
 }
 
-// Confirmed holds if a person has confirmed in the file what is named, letter
-// by letter. Name the version or the year in it: a confirmation does not age.
+// Confirmed is met if the file has a [Confirmation] of exactly what. Include the
+// version or the year in it: a confirmation does not expire.
 func Confirmed(file, what string) Check {
-	return Check{Name: "confirmation", Look: func(context.Context) error {
-		all, err := Confirmations(file)
+	return Check{Name: "confirmation", Run: func(context.Context) error {
+		all, err := confirmations(file)
 		if err != nil {
 			return err
 		}
@@ -38,15 +38,15 @@ func Confirmed(file, what string) Check {
 				return nil
 			}
 		}
-		return fmt.Errorf("nobody has confirmed %q; see to it, then have it confirmed by name", what)
+		return fmt.Errorf("%q is not confirmed; do it, then confirm it", what)
 	}}
 }
 
-// Confirm adds a person's word to the file, which it makes if it is missing,
-// with mode 0600. It is on the disk when Confirm returns.
+// Confirm appends c to the file, which it creates with mode 0600 if necessary.
+// It is on the disk when Confirm returns.
 func Confirm(file string, c Confirmation) error {
 	if strings.TrimSpace(c.What) == "" || strings.TrimSpace(c.Who) == "" || c.When.IsZero() {
-		return errors.New("a confirmation says what is confirmed, by whom and when")
+		return errors.New("a confirmation needs What, Who and When")
 	}
 	c.When = c.When.UTC()
 	line, err := json.Marshal(c)
@@ -57,7 +57,7 @@ func Confirm(file string, c Confirmation) error {
 	if err != nil {
 		return err
 	}
-	// A line that a crash cut short is left behind: it ends here.
+	// A line that a crash cut short ends here and stays damaged.
 	_, err = f.Write(append(append([]byte{'\n'}, line...), '\n'))
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return err
@@ -65,9 +65,9 @@ func Confirm(file string, c Confirmation) error {
 	return durable.SyncDir(filepath.Dir(file))
 }
 
-// Confirmations returns what is confirmed in the file, in order; none if there
-// is no file. A line that is damaged confirms nothing.
-func Confirmations(file string) ([]Confirmation, error) {
+// confirmations returns the confirmations in the file, in order; none if there
+// is no file. A damaged line confirms nothing.
+func confirmations(file string) ([]Confirmation, error) {
 	b, err := os.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil

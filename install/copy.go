@@ -15,25 +15,25 @@ import (
 	"github.com/aspupdate/aspupdate/internal/process"
 )
 
-// privatePrefix starts the names of the folders that hold private copies.
+// privatePrefix starts the names of the directories with private copies.
 const privatePrefix = "run-"
 
-// privateCopy copies the installer at path into a new folder below state that
-// nobody else can enter, and returns what is to run of the copy once it has
-// the hash sum: the file itself, or where an entry is named the file of that
-// name in the folder or zip archive. The hash is that of the bytes written, so
-// nothing that happens to the original meanwhile can slip in. The name stays:
-// the extension decides how Windows opens a file, and some installers look at
-// their own name. When it fails the folder is gone again.
+// privateCopy copies the installer at path into a new directory below state
+// that no other user can enter, and compares its hash with sum. It returns the
+// file of the copy that is to run: the copy itself, or the entry in the
+// directory or zip archive. The hash is that of the bytes written, so that a
+// change of the original meanwhile is found. The name stays: the extension
+// decides how Windows opens a file, and some installers read their own name.
+// After an error no directory is left.
 func privateCopy(ctx context.Context, state, id, path, sum, entry string) (copied string, err error) {
-	// Looked at before it is opened, because opening a pipe would wait.
+	// Before it is opened, because opening a pipe would wait.
 	fi, err := os.Stat(path)
 	if err != nil {
 		return "", err
 	}
 	switch {
 	case fi.IsDir() && entry == "":
-		return "", fmt.Errorf("%s is a folder, not a regular file; name the file in it that installs as its Entry", path)
+		return "", fmt.Errorf("%s is a directory, not a regular file; name the file in it that installs as its Entry", path)
 	case !fi.IsDir() && !fi.Mode().IsRegular():
 		return "", fmt.Errorf("%s is not a regular file; name the installer itself", path)
 	}

@@ -13,20 +13,19 @@ import (
 )
 
 // nextKind is what to do about an ErrUnknownKind.
-const nextKind = "state the Kind, and the Args that make it run unattended"
+const nextKind = "set the Kind, and the Args that make it run unattended"
 
-// Detect tells what kind of installer the file is. It reads headers only,
-// some kilobytes of them at most, whatever the file's size. [Plain] is a
-// program of which no more is known: it takes arguments that only its maker
-// can tell. What is none of the kinds is an [*Error] that wraps
+// Detect returns the kind of the installer at path. It reads headers only, a
+// few kilobytes, whatever the file's size. [Plain] is any other program: its
+// silent arguments are not known. A file of no kind is an [*Error] that wraps
 // [ErrUnknownKind].
 //
-// A kind is not a proof: anybody can write such a header. What vouches for a
-// file is its hash or its signature.
+// A kind is no proof of origin: anyone can write such a header. A file is
+// vouched for by its hash or its signature.
 func Detect(path string) (Kind, error) {
 	kind, err := detectFile(path)
 	if err != nil {
-		e := &Error{Op: "detect", Path: path, Err: err}
+		e := &Error{Op: "detect", Subject: path, Err: err}
 		if errors.Is(err, ErrUnknownKind) {
 			e.Next = nextKind
 		}
@@ -52,7 +51,7 @@ func detectFile(path string) (Kind, error) {
 	return detect(f, fi.Size())
 }
 
-// detect tells the kind of a file of size bytes.
+// detect returns the kind of a file of size bytes.
 func detect(r io.ReaderAt, size int64) (Kind, error) {
 	f := headers{r, size}
 	head, err := f.read(0, min(size, cfb.HeaderSize))
@@ -77,28 +76,28 @@ func detect(r io.ReaderAt, size int64) (Kind, error) {
 		return Deb, nil
 	}
 	for _, other := range []struct{ magic, what string }{
-		{"PK\x03\x04", "it is a zip archive: name the file in it that installs as the Entry"},
-		{"PK\x05\x06", "it is an empty zip archive"},
-		{"7z\xbc\xaf\x27\x1c", "it is a 7z archive: unpack it, and name the program in it that installs"},
-		{"Rar!\x1a\x07", "it is a RAR archive: unpack it, and name the program in it that installs"},
-		{"\x1f\x8b", "it is compressed by gzip: unpack it"},
-		{"\x28\xb5\x2f\xfd", "it is compressed by zstd: unpack it"},
-		{"\xfd7zXZ\x00", "it is compressed by xz: unpack it"},
-		{"MSCF", "it is a cabinet, which no program installs by itself"},
-		{"\xed\xab\xee\xdb", "it is an RPM package, which is not supported"},
-		{"!<arch>\n", "it is an archive of the kind ar, but no Debian package"},
-		{"\xef\xbb\xbf#!", "a byte order mark stands before its interpreter line, so that no system runs it: remove the mark"},
+		{"PK\x03\x04", "the file is a zip archive: name the file in it that installs as the Entry"},
+		{"PK\x05\x06", "the file is an empty zip archive"},
+		{"7z\xbc\xaf\x27\x1c", "the file is a 7z archive: unpack it, and use the program in it that installs"},
+		{"Rar!\x1a\x07", "the file is a RAR archive: unpack it, and use the program in it that installs"},
+		{"\x1f\x8b", "the file is compressed by gzip: unpack it"},
+		{"\x28\xb5\x2f\xfd", "the file is compressed by zstd: unpack it"},
+		{"\xfd7zXZ\x00", "the file is compressed by xz: unpack it"},
+		{"MSCF", "the file is a cabinet, which cannot be installed by itself"},
+		{"\xed\xab\xee\xdb", "RPM packages are not supported"},
+		{"!<arch>\n", "the file is an ar archive, but not a Debian package"},
+		{"\xef\xbb\xbf#!", "a byte order mark precedes the interpreter line, so that no system runs the script: remove the mark"},
 	} {
 		if bytes.HasPrefix(head, []byte(other.magic)) {
 			return "", unknown(other.what)
 		}
 	}
-	return "", unknown("its header is that of no installer")
+	return "", unknown("the header is not that of an installer")
 }
 
 func unknown(what string) error { return fmt.Errorf("%w: %s", ErrUnknownKind, what) }
 
-// headers reads bounded pieces of a file that may lie about itself.
+// headers reads bounded pieces of a file whose headers may be wrong.
 type headers struct {
 	r    io.ReaderAt
 	size int64
@@ -107,11 +106,11 @@ type headers struct {
 // maxRead bounds each single read.
 const maxRead = 64 << 10
 
-// read returns the n bytes at off, all of them or an error that says that the
-// file is too short for what it claims.
+// read returns the n bytes at off, or an error if the file is shorter than its
+// headers claim.
 func (f headers) read(off, n int64) ([]byte, error) {
 	if off < 0 || n < 0 || n > maxRead || off > f.size || n > f.size-off {
-		return nil, unknown("it is cut short, or its header is damaged")
+		return nil, unknown("the file is truncated, or its header is damaged")
 	}
 	b := make([]byte, n)
 	if _, err := f.r.ReadAt(b, off); err != nil && !errors.Is(err, io.EOF) {
@@ -120,26 +119,26 @@ func (f headers) read(off, n int64) ([]byte, error) {
 	return b, nil
 }
 
-// elf accepts programs; position-independent ones have the type of a library.
+// elf accepts programs; the position-independent ones have the type of a library.
 func elf(head []byte) (Kind, error) {
 	if len(head) < 64 {
-		return "", unknown("it is an ELF file, but cut short")
+		return "", unknown("the ELF file is truncated")
 	}
 	var order binary.ByteOrder = binary.LittleEndian
 	if head[5] == 2 {
 		order = binary.BigEndian
 	}
 	if t := order.Uint16(head[16:]); t != 2 && t != 3 {
-		return "", unknown("it is an ELF file, but no program")
+		return "", unknown("the ELF file is not a program")
 	}
 	return Plain, nil
 }
 
-// compound looks up the class of a compound file's root: that is what tells
-// an MSI package from a patch or a document.
+// compound reads the class of a compound file's root, by which an MSI package
+// differs from a patch or a document.
 func (f headers) compound(head []byte) (Kind, error) {
 	if len(head) < cfb.HeaderSize {
-		return "", unknown("it is a compound file, but cut short")
+		return "", unknown("the compound file is truncated")
 	}
 	h, err := cfb.ParseHeader(head)
 	if err != nil {
@@ -152,25 +151,25 @@ func (f headers) compound(head []byte) (Kind, error) {
 	root := cfb.Entry(b)
 	const rest = "\x10\x0c\x00\x00\x00\x00\x00\xc0\x00\x00\x00\x00\x00\x00\x46"
 	if root.Kind() != cfb.Root || string(root.Class()[1:]) != rest {
-		return "", unknown("it is a compound file, such as a document, but no MSI package")
+		return "", unknown("the file is a compound file, such as a document, but not an MSI package")
 	}
 	switch root.Class()[0] {
 	case 0x84:
 		return MSI, nil
 	case 0x86:
-		return "", unknown("it is an MSI patch (.msp), which is not supported")
+		return "", unknown("MSI patches (.msp) are not supported")
 	case 0x82:
-		return "", unknown("it is an MSI transform (.mst), which goes with a package")
+		return "", unknown("the file is an MSI transform (.mst), which is used with a package")
 	}
-	return "", unknown("it is a compound file, but no MSI package")
+	return "", unknown("the file is a compound file, but not an MSI package")
 }
 
-// interpreterLimit is how long Linux lets an interpreter line be.
+// interpreterLimit is the length of an interpreter line that Linux reads.
 const interpreterLimit = 256
 
-// interpreter returns the program, and its argument if there is one, that the
-// first line of a script names. The system does the same, but its complaint
-// about a line that ends as Windows ends lines is "no such file".
+// interpreter returns the program in the first line of a script, and its
+// argument if there is one. The system does the same, but its error for a line
+// that ends with CR LF is "no such file".
 func interpreter(head []byte) ([]string, error) {
 	line, _, ended := bytes.Cut(head[:min(len(head), interpreterLimit)], []byte("\n"))
 	if !ended && len(line) == interpreterLimit {
@@ -178,10 +177,10 @@ func interpreter(head []byte) ([]string, error) {
 	}
 	line, ok := bytes.CutPrefix(line, []byte("#!"))
 	if !ok {
-		return nil, errors.New("the script has no interpreter line; state the Launcher, such as /bin/sh")
+		return nil, errors.New("the script has no interpreter line; set the Launcher, such as /bin/sh")
 	}
 	if bytes.HasSuffix(line, []byte("\r")) {
-		return nil, errors.New("the script's lines end as Windows ends them; convert it with dos2unix")
+		return nil, errors.New("the script's lines end with CR LF; convert it with dos2unix")
 	}
 	for _, c := range line {
 		if c < ' ' && c != '\t' || c == 0x7f {
@@ -191,10 +190,10 @@ func interpreter(head []byte) ([]string, error) {
 	program, arg, _ := strings.Cut(strings.TrimSpace(strings.ReplaceAll(string(line), "\t", " ")), " ")
 	arg = strings.TrimSpace(arg)
 	if program == "" || program[0] != '/' {
-		return nil, errors.New("the script's interpreter line names no program by its whole path")
+		return nil, errors.New("the script's interpreter line has no program with an absolute path")
 	}
 	if arg == "" {
 		return []string{program}, nil
 	}
-	return []string{program, arg}, nil // one argument, blanks and all, as the system has it
+	return []string{program, arg}, nil // one argument, including spaces, as in the system
 }

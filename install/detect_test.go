@@ -67,8 +67,8 @@ func resource(typ, id uint32, data string) []byte {
 		}
 	}
 	b := make([]byte, 0x100)
-	folder(0, b, 3, subfolder|0xC0, typ, subfolder|0x40)
-	folder(0x40, b, 2, subfolder|0xC0, id, subfolder|0x80)
+	folder(0, b, 3, subdirectory|0xC0, typ, subdirectory|0x40)
+	folder(0x40, b, 2, subdirectory|0xC0, id, subdirectory|0x80)
 	folder(0x80, b, 0x409, 0xA0)
 	le.PutUint32(b[0xA0:], 0x1000+0x100)
 	le.PutUint32(b[0xA4:], uint32(len(data)))
@@ -100,40 +100,40 @@ func samples() map[string][]byte {
 	object := bytes.Clone(elf)
 	object[16] = 1
 	return map[string][]byte{
-		"plain":                          fakePE{section: ".text", data: []byte("x")}.bytes(),
-		"plain 64":                       fakePE{section: ".text", wide: true, data: []byte("x"), overlay: []byte("a payload")}.bytes(),
-		"plain elf":                      elf,
-		"burn":                           fakePE{section: ".wixburn", data: []byte("x")}.bytes(),
-		"inno":                           fakePE{section: ".rsrc", resources: true, data: resource(10, 11111, innoTable)}.bytes(),
-		"inno 64":                        fakePE{section: ".rsrc", wide: true, resources: true, data: resource(10, 11111, innoTable)}.bytes(),
-		"plain with another resource":    fakePE{section: ".rsrc", resources: true, data: resource(10, 11111, "something else")}.bytes(),
-		"plain with another id":          fakePE{section: ".rsrc", resources: true, data: resource(10, 11112, innoTable)}.bytes(),
-		"plain with another type":        fakePE{section: ".rsrc", resources: true, data: resource(11, 11111, innoTable)}.bytes(),
-		"nsis":                           fakePE{section: ".text", overlay: nsis[512:]}.bytes(),
-		"nsis further on":                fakePE{section: ".text", overlay: nsis}.bytes(),
-		"plain off the steps":            fakePE{section: ".text", overlay: nsis[500:]}.bytes(),
-		"msi":                            compoundFile(0x84),
-		"deb":                            []byte("!<arch>\ndebian-binary   1342943816  0     0     100644  4         `\n2.0\n"),
-		"script":                         []byte("#!/bin/sh\nexit 0\n"),
-		"script of one line":             []byte("#! /usr/bin/env bash"),
-		"?(DLL)":                         fakePE{section: ".text", flags: 0x2000}.bytes(),
-		"?a program for DOS":             append([]byte("MZ"), make([]byte, 100)...),
-		"?cut short":                     []byte("MZ"),
-		"?no program":                    object,
-		"?patch (.msp)":                  compoundFile(0x86),
-		"?transform (.mst)":              compoundFile(0x82),
-		"?no MSI package":                compoundFile(0x06),
-		"?is cut short, or its":          compoundFile(0x84)[:1100],
-		"?a zip archive":                 []byte("PK\x03\x04rest"),
-		"?RPM":                           []byte("\xed\xab\xee\xdb\x03\x00"),
-		"?no Debian package":             []byte("!<arch>\nfoo.o/          "),
-		"?a byte order mark":             []byte("\xef\xbb\xbf#!/bin/sh\n"),
-		"?dos2unix":                      []byte("#!/bin/sh\r\necho\r\n"),
-		"?names no program by its whole": []byte("#!sh\n"),
-		"?line is too long":              []byte("#!/" + strings.Repeat("x", 300)),
-		"?not plain text":                []byte("#!/bin/\x1b[31msh\n"),
-		"?is empty":                      {},
-		"?that of no installer":          []byte("<html>404</html>"),
+		"plain":                            fakePE{section: ".text", data: []byte("x")}.bytes(),
+		"plain 64":                         fakePE{section: ".text", wide: true, data: []byte("x"), overlay: []byte("a payload")}.bytes(),
+		"plain elf":                        elf,
+		"burn":                             fakePE{section: ".wixburn", data: []byte("x")}.bytes(),
+		"inno":                             fakePE{section: ".rsrc", resources: true, data: resource(10, 11111, innoTable)}.bytes(),
+		"inno 64":                          fakePE{section: ".rsrc", wide: true, resources: true, data: resource(10, 11111, innoTable)}.bytes(),
+		"plain with another resource":      fakePE{section: ".rsrc", resources: true, data: resource(10, 11111, "something else")}.bytes(),
+		"plain with another id":            fakePE{section: ".rsrc", resources: true, data: resource(10, 11112, innoTable)}.bytes(),
+		"plain with another type":          fakePE{section: ".rsrc", resources: true, data: resource(11, 11111, innoTable)}.bytes(),
+		"nsis":                             fakePE{section: ".text", overlay: nsis[512:]}.bytes(),
+		"nsis further on":                  fakePE{section: ".text", overlay: nsis}.bytes(),
+		"plain off the steps":              fakePE{section: ".text", overlay: nsis[500:]}.bytes(),
+		"msi":                              compoundFile(0x84),
+		"deb":                              []byte("!<arch>\ndebian-binary   1342943816  0     0     100644  4         `\n2.0\n"),
+		"script":                           []byte("#!/bin/sh\nexit 0\n"),
+		"script of one line":               []byte("#! /usr/bin/env bash"),
+		"?(DLL)":                           fakePE{section: ".text", flags: 0x2000}.bytes(),
+		"?a program for DOS":               append([]byte("MZ"), make([]byte, 100)...),
+		"?truncated":                       []byte("MZ"),
+		"?not a program":                   object,
+		"?patches (.msp)":                  compoundFile(0x86),
+		"?transform (.mst)":                compoundFile(0x82),
+		"?not an MSI package":              compoundFile(0x06),
+		"?is truncated, or its":            compoundFile(0x84)[:1100],
+		"?a zip archive":                   []byte("PK\x03\x04rest"),
+		"?RPM":                             []byte("\xed\xab\xee\xdb\x03\x00"),
+		"?not a Debian package":            []byte("!<arch>\nfoo.o/          "),
+		"?a byte order mark":               []byte("\xef\xbb\xbf#!/bin/sh\n"),
+		"?dos2unix":                        []byte("#!/bin/sh\r\necho\r\n"),
+		"?has no program with an absolute": []byte("#!sh\n"),
+		"?line is too long":                []byte("#!/" + strings.Repeat("x", 300)),
+		"?not plain text":                  []byte("#!/bin/\x1b[31msh\n"),
+		"?is empty":                        {},
+		"?not that of an installer":        []byte("<html>404</html>"),
 	}
 }
 
@@ -154,11 +154,11 @@ func TestDetect(t *testing.T) {
 			require.Empty(t, kind)
 			require.ErrorIs(t, err, ErrUnknownKind)
 			require.ErrorContains(t, err, complaint)
-			require.ErrorContains(t, err, "state the Kind")
+			require.ErrorContains(t, err, "set the Kind")
 			e, ok := errors.AsType[*Error](err)
 			require.True(t, ok)
 			require.Equal(t, "detect", e.Op)
-			require.Equal(t, path, e.Path)
+			require.Equal(t, path, e.Subject)
 		})
 	}
 	_, err := Detect(filepath.Join(dir, "nothing"))
@@ -227,7 +227,7 @@ func FuzzDetect(f *testing.F) {
 		if c.read > 6*maxRead || c.reads > 20 {
 			t.Fatalf("%d bytes in %d reads are not headers only", c.read, c.reads)
 		}
-		if _, err := kind.Codes(); err != nil && kind != "" {
+		if _, err := kind.codes(); err != nil && kind != "" {
 			t.Fatal(err)
 		}
 	})

@@ -19,10 +19,10 @@ import (
 	"github.com/aspupdate/aspupdate/internal/durable"
 )
 
-// Installers of more than one file: a folder, or a zip archive of one. What
-// runs is the file in it that the command names.
+// Installers of more than one file are a directory or a zip archive. The file
+// in it that the command names runs.
 
-// copyTree copies the folder at src into dst and returns its hash.
+// copyTree copies the directory at src into dst and returns its hash.
 func copyTree(ctx context.Context, src, dst string) (sum string, err error) {
 	from, err := os.OpenRoot(src)
 	if err != nil {
@@ -42,7 +42,7 @@ func copyTree(ctx context.Context, src, dst string) (sum string, err error) {
 		case d.Type().IsRegular():
 			sums[name] = ""
 		case !d.IsDir():
-			return fmt.Errorf("%s in the folder is neither a file nor a folder; take it out", name)
+			return fmt.Errorf("%s in the directory is neither a file nor a directory; remove it", name)
 		}
 		return nil
 	})
@@ -64,11 +64,11 @@ func copyTree(ctx context.Context, src, dst string) (sum string, err error) {
 	return dirhash.Sum(sums), nil
 }
 
-// unpack unpacks a zip archive into the folder dst, files and folders only.
+// unpack unpacks the files and directories of a zip archive into dst.
 func unpack(ctx context.Context, archive, dst string) error {
 	z, err := zip.OpenReader(archive)
 	if err != nil {
-		return fmt.Errorf("an Entry was named, and %s is no zip archive: %w; leave Entry out", filepath.Base(archive), err)
+		return fmt.Errorf("an Entry is set, and %s is not a zip archive: %w; leave Entry empty", filepath.Base(archive), err)
 	}
 	defer func() { _ = z.Close() }()
 	to, err := os.OpenRoot(dst)
@@ -76,13 +76,13 @@ func unpack(ctx context.Context, archive, dst string) error {
 		return err
 	}
 	defer func() { _ = to.Close() }()
-	if err := room(z.File, dst); err != nil {
+	if err := checkSpace(z.File, dst); err != nil {
 		return err
 	}
 	for _, f := range z.File {
 		name, isDir := strings.CutSuffix(f.Name, "/")
 		if !fs.ValidPath(name) || !filepath.IsLocal(filepath.FromSlash(name)) || strings.ContainsAny(name, `\:`) {
-			return fmt.Errorf("the archive has a file with the name %q, which leads out of it or is none everywhere", f.Name)
+			return fmt.Errorf("the archive has a file with the name %q, which is outside of it or not valid on every system", f.Name)
 		}
 		if isDir {
 			if err := to.MkdirAll(name, 0o700); err != nil {
@@ -91,7 +91,7 @@ func unpack(ctx context.Context, archive, dst string) error {
 			continue
 		}
 		if !f.Mode().IsRegular() {
-			return fmt.Errorf("%q in the archive is neither a file nor a folder", f.Name)
+			return fmt.Errorf("%q in the archive is neither a file nor a directory", f.Name)
 		}
 		r, err := f.Open()
 		if err != nil {
@@ -105,9 +105,9 @@ func unpack(ctx context.Context, archive, dst string) error {
 	return nil
 }
 
-// room reports whether the files, which grow to what the archive says of them
-// and no further, have room in dst.
-func room(files []*zip.File, dst string) error {
+// checkSpace returns an error if the volume of dst has too little space for the
+// files, which do not grow beyond the sizes in the archive.
+func checkSpace(files []*zip.File, dst string) error {
 	volume, err := durable.VolumeOf(dst)
 	if err != nil {
 		return err
@@ -115,14 +115,14 @@ func room(files []*zip.File, dst string) error {
 	left := uint64(max(volume.Free, 0))
 	for _, f := range files {
 		if f.UncompressedSize64 > left {
-			return fmt.Errorf("the archive is larger, unpacked, than the %d bytes that are free for %s; make room", volume.Free, dst)
+			return fmt.Errorf("the unpacked archive is larger than the %d bytes that are free for %s; free some space", volume.Free, dst)
 		}
 		left -= f.UncompressedSize64
 	}
 	return nil
 }
 
-// writeInto makes a new file below root. Any of them may be a program.
+// writeInto creates a file below root, executable because it may be a program.
 func writeInto(root *os.Root, name string, r io.Reader) error {
 	if err := root.MkdirAll(path.Dir(name), 0o700); err != nil {
 		return err
@@ -135,15 +135,15 @@ func writeInto(root *os.Root, name string, r io.Reader) error {
 	return errors.Join(err, f.Close())
 }
 
-// entryIn returns the path of the file to run in the folder dir.
+// entryIn returns the path of the file to run in dir.
 func entryIn(dir, entry string) (string, error) {
 	local := filepath.FromSlash(entry)
 	if !filepath.IsLocal(local) {
-		return "", fmt.Errorf("the entry point %q leads out of the installer; name a file in it, separated by slashes", entry)
+		return "", fmt.Errorf("the entry %q is outside of the installer; name a file in it, separated by slashes", entry)
 	}
 	file := filepath.Join(dir, local)
 	if fi, err := os.Lstat(file); err != nil || !fi.Mode().IsRegular() {
-		return "", fmt.Errorf("the installer has no file %q; name one that it has as its Entry, separated by slashes", entry)
+		return "", fmt.Errorf("the installer has no file %q; set Entry to a file in it, separated by slashes", entry)
 	}
 	return file, nil
 }

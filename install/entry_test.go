@@ -66,7 +66,7 @@ func TestEntryOfAFolderAndOfAZip(t *testing.T) {
 			require.Equal(t, "common\nhelper\n", out.Tail)
 			requireClean(t, r)
 			for entry, want := range map[string]string{
-				"": "", "bin": "has no file", "bin/Nothing": "has no file", "../Setup": "leads out of", "/bin/sh": "leads out of",
+				"": "", "bin": "has no file", "bin/Nothing": "has no file", "../Setup": "is outside of", "/bin/sh": "is outside of",
 			} {
 				cmd.Entry = entry
 				_, err := r.Run(t.Context(), cmd)
@@ -82,7 +82,7 @@ func TestEntryOfAFolderAndOfAZip(t *testing.T) {
 	require.NoError(t, os.Remove(filepath.Join(folder, "one more")))
 	require.NoError(t, os.Symlink("/etc/passwd", filepath.Join(folder, "link")))
 	_, err = r.Run(t.Context(), Command{Path: folder, SHA256: sum, Entry: "bin/Setup"})
-	require.ErrorContains(t, err, "neither a file nor a folder")
+	require.ErrorContains(t, err, "neither a file nor a directory")
 	requireClean(t, r)
 }
 
@@ -112,7 +112,7 @@ func TestHostileZips(t *testing.T) {
 	require.NoError(t, os.WriteFile(path, []byte("PK\x03\x04"), 0o600))
 	r, _ := newRunner(t)
 	_, err := r.Run(t.Context(), Command{Path: path, SHA256: sumOf(t, path), Entry: "entry"})
-	require.ErrorContains(t, err, "is no zip archive")
+	require.ErrorContains(t, err, "is not a zip archive")
 }
 
 func FuzzUnpack(f *testing.F) {

@@ -7,48 +7,46 @@ import (
 )
 
 var (
-	// ErrMismatch means: the installer is not the file that was vouched for.
-	// Nothing ran.
+	// ErrMismatch means that the installer is not the file that was vouched
+	// for. Nothing ran.
 	ErrMismatch = errors.New("the installer does not have the expected SHA-256")
-	// ErrTimeout means: an installer or the wait for health outlasted its limit.
+	// ErrTimeout means that an installer or the wait for health exceeded its
+	// deadline.
 	ErrTimeout = errors.New("timed out")
-	// ErrFailed means: the installer ended, and not well; the [Error]'s Status
-	// says how. A [Probe] whose error wraps it says that waiting is useless.
+	// ErrFailed means that the installer ended and did not succeed; the
+	// [Error]'s Status says how. A [Probe] returns an error that wraps it if
+	// waiting is useless.
 	ErrFailed = errors.New("failed for good")
-	// ErrUnsettled means: another process runs an installer in this state folder,
-	// or one left an installer there; see [Runner.Settle]. Nothing ran.
+	// ErrUnsettled means that another process runs an installer in this state
+	// directory, or left one there; see [Runner.Settle]. Nothing ran.
 	ErrUnsettled = errors.New("an earlier run is not settled")
-	// ErrUnknownKind means: what kind of installer a file is cannot be told, or
-	// not what makes it run unattended. Nothing ran, and no switch was guessed.
-	ErrUnknownKind = errors.New("the kind of installer is not known")
-	// ErrRights means: an installer needs elevated rights, and this process
-	// does not have them. Nothing ran.
-	ErrRights = errors.New("elevated rights are needed")
+	// ErrUnknownKind means that the kind of an installer is not known, or not
+	// what makes it run unattended. Nothing ran, and no option was guessed.
+	ErrUnknownKind = errors.New("unknown kind of installer")
+	// ErrPermission means that an installer needs elevated rights, and this
+	// process does not have them. Nothing ran.
+	ErrPermission = errors.New("elevated rights are needed")
 )
 
-// An Error says what went wrong, where things stand, and what to do next. It
-// holds no argument and no environment variable of a command.
+// An Error is a failed operation on an installer, or a failed wait for health.
+// It contains no argument and no environment variable of a command.
 type Error struct {
-	Op     string // "detect", "run", "settle", "await"
-	Path   string // the installer; "" for await
-	Status Status // of the installer; NotRun means that nothing was started
-	Code   uint32 // its exit code, where it has ended by itself
-	Log    string // the file with its output, if it ran
-	OwnLog string // the log that the installer wrote by itself, if it did
-	Want   string // await: the version waited for
-	Got    string // await: the version that answered last, "" if none did
-	Err    error
-	Next   string // what to do
+	Op      string // "detect", "run", "settle", "await"
+	Subject string // the installer's path; for await the version waited for
+	Status  Status // of the installer; NotRun means that nothing was started
+	Code    uint32 // its exit code, where it has ended by itself
+	Log     string // the file with its output, if it ran
+	OwnLog  string // the log that the installer itself wrote, if it did
+	Got     string // await: the version that answered last, "" if none did
+	Err     error
+	Next    string // what to do next; "" if nothing is known
 }
 
 func (e *Error) Error() string {
 	var b strings.Builder
 	b.WriteString(e.Op)
-	if e.Path != "" {
-		fmt.Fprintf(&b, " %s", e.Path)
-	}
-	if e.Want != "" {
-		fmt.Fprintf(&b, " version %q", e.Want)
+	if e.Subject != "" {
+		fmt.Fprintf(&b, " %s", e.Subject)
 	}
 	fmt.Fprintf(&b, ": %v", e.Err)
 	switch {

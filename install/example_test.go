@@ -30,8 +30,8 @@ func ExampleAwait() {
 	defer app.Close()
 
 	err := install.Await(context.Background(), install.HTTPProbe{URL: app.URL + "/version"}, "7.13.100", install.AwaitOptions{
-		Every:   10 * time.Millisecond,
-		Observe: func(e install.Event) { fmt.Println(e.Kind) },
+		Interval: 10 * time.Millisecond,
+		Observe:  func(e install.Event) { fmt.Println(e.Kind) },
 	})
 	fmt.Println(err)
 	// Output:
@@ -98,7 +98,7 @@ func ExampleFileProbe() {
 }
 
 // The first version of a year has requirements of its own (R14). All that is
-// missing is told at once, and what only a person can see takes a name.
+// missing is reported at once, and a person confirms what no program can check.
 func ExampleChecklist() {
 	dir, err := os.MkdirTemp("", "example-*")
 	if err != nil {
@@ -111,11 +111,11 @@ func ExampleChecklist() {
 	list := install.Checklist{
 		install.FreeSpace(dir, 1<<20),
 		install.Confirmed(confirmed, read),
-		{Name: "reports", Look: func(context.Context) error { return errors.New("the quarter's are not sent; send them") }},
+		{Name: "reports", Run: func(context.Context) error { return errors.New("the quarter's are not sent; send them") }},
 	}
 	list[2].Waived = "the ministry has put them off"
 
-	waived, err := list.Look(context.Background())
+	waived, err := list.Run(context.Background())
 	fmt.Println(waived)
 	fmt.Println(err)
 	if unmet, ok := errors.AsType[*install.Unmet](err); ok {
@@ -123,11 +123,11 @@ func ExampleChecklist() {
 	}
 	err = install.Confirm(confirmed, install.Confirmation{What: read, Who: "И. Петров", When: time.Now()})
 	fmt.Println(err)
-	_, err = list.Look(context.Background())
+	_, err = list.Run(context.Background())
 	fmt.Println(err)
 	// Output:
 	// [reports: the quarter's are not sent; send them (waived: the ministry has put them off)]
-	// not everything is as it must be: confirmation: nobody has confirmed "R14 2028: the requirements were read"; see to it, then have it confirmed by name
+	// requirements are not met: confirmation: "R14 2028: the requirements were read" is not confirmed; do it, then confirm it
 	// confirmation
 	// <nil>
 	// <nil>
@@ -136,7 +136,7 @@ func ExampleChecklist() {
 // Missing rights are known when the update is planned.
 func ExampleCommand_Rights() {
 	err := install.Command{Path: "/srv/archive/ASP/7.13.100/Setup.msi", Kind: install.MSI}.Rights()
-	if errors.Is(err, install.ErrRights) {
+	if errors.Is(err, install.ErrPermission) {
 		fmt.Println("run the update as an administrator:", err)
 	}
 }

@@ -32,7 +32,8 @@ func systems() (map[string]string, error) {
 
 func frameworkRelease() (uint64, error) { return 0, errors.ErrUnsupported }
 
-// rebootPending looks for the mark that packages of Debian and its kin leave.
+// rebootPending checks for the mark that packages of Debian and its
+// derivatives leave.
 func rebootPending() ([]string, error) { return rebootMark("/run/reboot-required") }
 
 func rebootMark(path string) ([]string, error) {
@@ -43,7 +44,7 @@ func rebootMark(path string) ([]string, error) {
 	case err != nil:
 		return nil, err
 	}
-	return []string{path + " says so"}, nil
+	return []string{path + " exists"}, nil
 }
 
 func elevated() (bool, error) { return os.Geteuid() == 0, nil }

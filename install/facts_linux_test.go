@@ -15,11 +15,11 @@ import (
 // Rights on the real thing: as root, and as somebody who is not.
 func TestRightsOfUsers(t *testing.T) {
 	if os.Geteuid() != 0 {
-		require.ErrorIs(t, Elevated().Look(t.Context()), ErrRights)
-		require.ErrorIs(t, Command{Kind: Deb}.Rights(), ErrRights)
+		require.ErrorIs(t, Elevated().Run(t.Context()), ErrPermission)
+		require.ErrorIs(t, Command{Kind: Deb}.Rights(), ErrPermission)
 		return
 	}
-	require.NoError(t, Elevated().Look(t.Context()))
+	require.NoError(t, Elevated().Run(t.Context()))
 	require.NoError(t, Command{Kind: Deb}.Rights())
 
 	dir, err := os.MkdirTemp("", "install-test-") // t.TempDir is closed to others
@@ -41,7 +41,7 @@ func TestRightsOfUsers(t *testing.T) {
 	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
 	require.Len(t, lines, 2)
 	for _, line := range lines {
-		require.Contains(t, line, ErrRights.Error())
+		require.Contains(t, line, ErrPermission.Error())
 	}
 }
 
@@ -58,5 +58,5 @@ func TestRebootMark(t *testing.T) {
 	require.Error(t, err, "what cannot be looked at is not told as well")
 	_, err = frameworkRelease()
 	require.ErrorIs(t, err, errors.ErrUnsupported)
-	require.ErrorContains(t, DotNetFramework("4.8").Look(t.Context()), "only Windows has it")
+	require.ErrorContains(t, DotNetFramework("4.8").Run(t.Context()), "only Windows has it")
 }

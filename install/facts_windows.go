@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/windows/registry"
 )
 
-// What the registry tells. A program of 32 bits is to see what one of 64 sees.
+// A program of 32 bits reads the registry of 64 bits.
 const readKey = registry.QUERY_VALUE | registry.WOW64_64KEY
 
 const (
@@ -20,11 +20,12 @@ const (
 )
 
 func systems() (map[string]string, error) {
-	v := windows.RtlGetVersion() // what programs are told elsewhere depends on their manifest
+	v := windows.RtlGetVersion() // other functions answer according to a program's manifest
 	return map[string]string{"windows": fmt.Sprintf("%d.%d.%d", v.MajorVersion, v.MinorVersion, v.BuildNumber)}, nil
 }
 
-// frameworkRelease returns the number of the .NET Framework, 0 if there is none.
+// frameworkRelease returns the release number of the .NET Framework, 0 if it is
+// not installed.
 func frameworkRelease() (uint64, error) {
 	k, err := registry.OpenKey(registry.LOCAL_MACHINE, frameworkKey, readKey)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -41,7 +42,7 @@ func frameworkRelease() (uint64, error) {
 	return release, err
 }
 
-// rebootPending tells who waits for a restart of the machine.
+// rebootPending returns what waits for a restart of the machine.
 func rebootPending() (reasons []string, err error) {
 	for _, r := range []struct{ key, who string }{{servicingKey, "parts of Windows"}, {updateKey, "Windows Update"}} {
 		k, err := registry.OpenKey(registry.LOCAL_MACHINE, r.key, readKey)
@@ -59,19 +60,19 @@ func rebootPending() (reasons []string, err error) {
 		return reasons, err
 	}
 	defer func() { _ = k.Close() }()
-	// Both hold pairs of names; a second one is of newer systems.
+	// Both are lists of pairs of names; newer systems have the second.
 	for _, name := range []string{"PendingFileRenameOperations", "PendingFileRenameOperations2"} {
 		pairs, _, err := k.GetStringsValue(name)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return reasons, err
 		}
 		if len(pairs) > 0 {
-			return append(reasons, "files that are to be replaced"), nil
+			return append(reasons, "files are to be replaced"), nil
 		}
 	}
 	return reasons, nil
 }
 
-// elevated reports whether this process has the rights of an administrator,
-// and not only its user.
+// elevated reports whether this process, not only its user, has the rights of
+// an administrator.
 func elevated() (bool, error) { return windows.GetCurrentProcessToken().IsElevated(), nil }

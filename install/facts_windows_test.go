@@ -44,12 +44,12 @@ func TestRebootPendingOfWindows(t *testing.T) {
 		withKey(t, sessionKey, func(k registry.Key) {
 			require.NoError(t, k.SetStringsValue(name, pairs))
 			defer func() { require.NoError(t, k.DeleteValue(name)) }()
-			err := check.Look(t.Context())
+			err := check.Run(t.Context())
 			if len(pairs) == 0 {
 				require.NoError(t, err)
 				return
 			}
-			require.ErrorContains(t, err, "files that are to be replaced")
+			require.ErrorContains(t, err, "files are to be replaced")
 		})
 	}
 	withKey(t, sessionKey, func(k registry.Key) { // whatever is left of earlier tests
@@ -59,13 +59,13 @@ func TestRebootPendingOfWindows(t *testing.T) {
 			}
 		}
 	})
-	require.NoError(t, check.Look(t.Context()))
+	require.NoError(t, check.Run(t.Context()))
 	session("PendingFileRenameOperations", []string{`\??\C:\asp\a.tmp`, `\??\C:\asp\a.exe`})
 	session("PendingFileRenameOperations2", []string{`\??\C:\asp\a.tmp`, ``})
 	session("PendingFileRenameOperations", nil)
 	for key, who := range map[string]string{servicingKey: "parts of Windows", updateKey: "Windows Update"} {
-		withKey(t, key, func(registry.Key) { require.ErrorContains(t, check.Look(t.Context()), who) })
-		require.NoError(t, check.Look(t.Context()))
+		withKey(t, key, func(registry.Key) { require.ErrorContains(t, check.Run(t.Context()), who) })
+		require.NoError(t, check.Run(t.Context()))
 	}
 
 	r, events := newRunner(t)
@@ -87,10 +87,10 @@ func TestFrameworkOfWindows(t *testing.T) {
 		} else {
 			defer func() { require.NoError(t, k.DeleteValue("Release")) }()
 		}
-		require.ErrorContains(t, DotNetFramework("4.5").Look(t.Context()), "none of 4.5 or later")
+		require.ErrorContains(t, DotNetFramework("4.5").Run(t.Context()), "no version from 4.5 on")
 		require.NoError(t, k.SetDWordValue("Release", 461814))
-		require.NoError(t, DotNetFramework("4.7.2").Look(t.Context()))
-		require.ErrorContains(t, DotNetFramework("4.8").Look(t.Context()), "4.7.2 is installed")
+		require.NoError(t, DotNetFramework("4.7.2").Run(t.Context()))
+		require.ErrorContains(t, DotNetFramework("4.8").Run(t.Context()), "4.7.2 is installed")
 	})
 }
 
@@ -98,7 +98,7 @@ func TestFrameworkOfWindows(t *testing.T) {
 // the same user has without an administrator's rights.
 func TestRightsOfTokens(t *testing.T) {
 	throwaway(t)
-	require.NoError(t, Elevated().Look(t.Context()))
+	require.NoError(t, Elevated().Run(t.Context()))
 	require.NoError(t, Command{Kind: MSI}.Rights())
 
 	linked, err := windows.GetCurrentProcessToken().GetLinkedToken()
@@ -120,6 +120,6 @@ func TestRightsOfTokens(t *testing.T) {
 	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
 	require.Len(t, lines, 2)
 	for _, line := range lines {
-		require.Contains(t, line, ErrRights.Error())
+		require.Contains(t, line, ErrPermission.Error())
 	}
 }

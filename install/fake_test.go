@@ -33,7 +33,7 @@ func TestMain(m *testing.M) {
 	case "runner":
 		fakeRunner()
 	case "rights":
-		fmt.Println(Elevated().Look(context.Background()))
+		fmt.Println(Elevated().Run(context.Background()))
 		fmt.Println(Command{Kind: Kind(os.Args[1])}.Rights())
 		os.Exit(0)
 	}

@@ -10,16 +10,16 @@ import (
 	"strings"
 )
 
-// A FileProbe reads the version of a program or library for Windows out of
-// the file's own version resource, on any system. It tells which files lie
-// there, not that the application works with its data: let it be the Then of
-// an [HTTPProbe] or a [TCPProbe].
+// A FileProbe reads the version of a program or library for Windows from the
+// file's version resource, on any system. That shows which files are installed,
+// not that the application works: use it as the Then of an [HTTPProbe] or a
+// [TCPProbe].
 type FileProbe struct {
 	Path string
-	// Key names the string of the resource that is the version, such as
-	// "ProductVersion" or "FileVersion". Empty is the file version as a
-	// number, written as R2 has it: 7.4.100.0 is 7.04.100. A fourth part that
-	// is not zero is written too.
+	// Key is the name of the resource's string with the version, such as
+	// "ProductVersion" or "FileVersion". Empty is the file's numeric version in
+	// the form of R2: 7.4.100.0 is 7.04.100. A fourth part that is not zero is
+	// appended.
 	Key string
 }
 
@@ -30,7 +30,7 @@ func (p FileProbe) Version(ctx context.Context) (string, error) {
 	}
 	version, err := p.read()
 	if err != nil {
-		return "", fmt.Errorf("the version of the file %s cannot be told: %w", p.Path, err)
+		return "", fmt.Errorf("cannot read the version of the file %s: %w", p.Path, err)
 	}
 	return version, nil
 }
@@ -41,7 +41,7 @@ func (p FileProbe) read() (string, error) {
 		return "", err
 	}
 	if !fi.Mode().IsRegular() {
-		return "", errors.New("it is not a regular file")
+		return "", errors.New("not a regular file")
 	}
 	f, err := os.Open(p.Path)
 	if err != nil {
@@ -67,7 +67,7 @@ const (
 func (f headers) version(key string) (string, error) {
 	p, err := f.peHeaders()
 	if errors.Is(err, ErrUnknownKind) {
-		return "", errors.New("it is no program or library for Windows, or it is damaged")
+		return "", errors.New("not a program or library for Windows, or damaged")
 	}
 	if err != nil {
 		return "", err
@@ -75,18 +75,18 @@ func (f headers) version(key string) (string, error) {
 	b, ok := f.resource(p, versionType, versionID, maxRead)
 	root, _, whole := nextBlock(b)
 	if !ok || !whole || root.key != "VS_VERSION_INFO" {
-		return "", errors.New("it has no version resource, or a damaged one")
+		return "", errors.New("the version resource is missing or damaged")
 	}
 	if key != "" {
 		text, ok := root.text(key)
 		if !ok {
-			return "", fmt.Errorf("its version resource has no string %q", key)
+			return "", fmt.Errorf("the version resource has no string %q", key)
 		}
 		return firstLine([]byte(text))
 	}
 	le := binary.LittleEndian
 	if len(root.value) < fixedSize || le.Uint32(root.value) != fixedMark {
-		return "", errors.New("its version resource has no version as a number; name one of its strings as the Key")
+		return "", errors.New("the version resource has no numeric version; set Key to the name of one of its strings")
 	}
 	high, low := le.Uint32(root.value[8:]), le.Uint32(root.value[12:])
 	version := fmt.Sprintf("%d.%02d.%03d", high>>16, high&0xFFFF, low>>16)
@@ -103,8 +103,8 @@ type block struct {
 	children []byte
 }
 
-// nextBlock takes the first block off b. Whole is false where there is none
-// or where it claims more than is there.
+// nextBlock returns the first block of b and what follows it. whole is false if
+// there is none, or if its size is larger than b.
 func nextBlock(b []byte) (first block, rest []byte, whole bool) {
 	if len(b) < blockHeader {
 		return block{}, nil, false
@@ -125,7 +125,7 @@ func nextBlock(b []byte) (first block, rest []byte, whole bool) {
 	}
 	first.key = string(decodeUTF16(b[blockHeader:end]))
 	value := min(aligned(end+2), size)
-	after := min(value+valueSize, size) // some compilers count a text's bytes, and not its characters
+	after := min(value+valueSize, size) // some compilers count the bytes of a text, not its characters
 	first.value = b[value:after]
 	first.children = b[min(aligned(after), size):]
 	return first, rest, true

@@ -89,11 +89,11 @@ func TestFileProbe(t *testing.T) {
 		{"another case", versioned(number, false, 0, strings...), "productversion", "7.04.100-beta.2", ""},
 		{"an empty string", versioned(number, false, 0, strings...), "FileVersion", "", "empty"},
 		{"a missing string", versioned(number, false, 0, strings...), "SpecialBuild", "", `no string "SpecialBuild"`},
-		{"no resource", fakePE{section: ".text", data: []byte("x")}.bytes(), "", "", "no version resource"},
-		{"damaged", damaged, "", "", "a damaged one"},
-		{"no number", unfixed, "", "", "as a number"},
-		{"no program", []byte("#!/bin/sh\n"), "", "", "no program"},
-		{"empty", nil, "", "", "no program"},
+		{"no resource", fakePE{section: ".text", data: []byte("x")}.bytes(), "", "", "the version resource is missing"},
+		{"damaged", damaged, "", "", "or damaged"},
+		{"no number", unfixed, "", "", "numeric version"},
+		{"not a program", []byte("#!/bin/sh\n"), "", "", "not a program"},
+		{"empty", nil, "", "", "not a program"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			require.NoError(t, os.WriteFile(path, c.data, 0o600))
@@ -144,7 +144,7 @@ func TestRightsOfNSIS(t *testing.T) {
 	for level, needs := range map[string]bool{"user": false, "admin": true, "highest": false, "none": false} {
 		exe := filepath.Join(t.TempDir(), level+".exe")
 		buildNSIS(t, exe, "7.13.100", "-DLEVEL="+level)
-		demands, err := demandsAdministrator(exe)
+		demands, err := requiresAdministrator(exe)
 		require.NoError(t, err)
 		require.Equal(t, needs, demands, level)
 		require.Equal(t, needs, Command{Path: exe, Kind: NSIS}.rights(exe, never) != nil, level)

@@ -8,19 +8,19 @@ import (
 	"time"
 )
 
-// followPause is how often new output is looked for.
-const followPause = 250 * time.Millisecond
+// followInterval is the time between two checks for new output.
+const followInterval = 250 * time.Millisecond
 
-// follow hands what is written to the file from offset from on to show, whole
-// lines at a time, until it is ended; what is there by then is still shown. It
-// reads the file, as anybody could: the installer does not write through us.
+// follow passes what is written to the file after offset from to show, in whole
+// lines, until end is called; what was written by then is still shown. It reads
+// the file, because the installer does not write through this process.
 func follow(path string, from int64, show func(string)) (end func()) {
 	f, err := os.Open(path)
 	if err != nil || show == nil {
 		if err == nil {
 			_ = f.Close()
 		}
-		return func() {} // a convenience for people; the file has it all
+		return func() {} // only for people; the file has all of it
 	}
 	over := make(chan struct{})
 	var done sync.WaitGroup
@@ -48,7 +48,7 @@ func follow(path string, from int64, show func(string)) (end func()) {
 			select {
 			case <-over:
 				last = true
-			case <-time.After(followPause):
+			case <-time.After(followInterval):
 			}
 		}
 	})

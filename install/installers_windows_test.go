@@ -164,7 +164,7 @@ func TestServiceOutlastsTheInstaller(t *testing.T) {
 	cmd := fake(t)
 	cmd.Kind, cmd.Launcher, cmd.Deadline = MSI, []string{exe, "hang"}, 300*time.Millisecond
 	r, _ := newRunner(t)
-	r.serviceLimit = 300 * time.Millisecond
+	r.serviceTimeout = 300 * time.Millisecond
 
 	release := hold(t)
 	out, err := r.Run(t.Context(), cmd)
@@ -185,7 +185,7 @@ func TestServiceOutlastsTheInstaller(t *testing.T) {
 	requireClean(t, r)
 
 	release = hold(t)
-	r.serviceLimit = time.Minute
+	r.serviceTimeout = time.Minute
 	time.AfterFunc(time.Second, release)
 	out, err = r.Run(t.Context(), cmd)
 	require.ErrorIs(t, err, ErrTimeout)

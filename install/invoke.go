@@ -16,11 +16,11 @@ import (
 // An invocation is how an installer is started.
 type invocation struct {
 	argv []string
-	// line is the whole command line as Windows passes it on, where the
-	// installer reads it by rules of its own. Empty: argv by the common rules.
+	// line is the whole command line on Windows, where the installer parses it
+	// by rules of its own. Empty means argv, quoted by the common rules.
 	line string
 	env  []string // added to the command's
-	// ownLog reports that the installer was told to write the log.
+	// ownLog means that the arguments make the installer write the log itself.
 	ownLog bool
 }
 
@@ -37,18 +37,18 @@ func (inv invocation) command(c Command, path string, log *os.File) *exec.Cmd {
 	return cmd
 }
 
-// A target is what an invocation depends on but for the command. It is all
-// parameters, so that any system's invocations are made and tested on each.
+// A target is what an invocation depends on besides the command. All of it is
+// a parameter, so that the invocations of each system are tested on every one.
 type target struct {
 	goos    string
-	msiexec string // its whole path: the search path is anybody's
+	msiexec string // its absolute path, independent of the search path
 	path    string // of the private copy
-	head    []byte // the beginning of it
+	head    []byte // the beginning of the copy
 	log     string // for the installer's own log
 }
 
-// resolve returns c with its kind made out from the private copy, and the
-// kind's table.
+// resolve returns c with the kind that was detected from the private copy, and
+// the kind's table.
 func (c Command) resolve(path string) (Command, error) {
 	if c.Kind != Auto {
 		return c, nil
@@ -58,10 +58,10 @@ func (c Command) resolve(path string) (Command, error) {
 		return c, withNext(err)
 	}
 	if c.Kind == Plain && len(c.Args)+len(c.Launcher) == 0 {
-		return c, withNext(unknown("it is a program, and nothing tells its silent arguments"))
+		return c, withNext(unknown("the silent arguments of a plain program are not known"))
 	}
 	if c.Codes == nil {
-		c.Codes, err = c.Kind.Codes()
+		c.Codes, err = c.Kind.codes()
 	}
 	return c, err
 }
@@ -73,7 +73,7 @@ func withNext(err error) error {
 	return err
 }
 
-// invoke tells how to start the private copy on this machine.
+// invoke returns how to start the private copy on this machine.
 func (c Command) invoke(path, log string) (invocation, error) {
 	head, err := readHead(path)
 	if err != nil {
@@ -92,19 +92,19 @@ func readHead(path string) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(f, interpreterLimit))
 }
 
-// invocation tells how to start the installer of the kind.
+// invocation returns how to start an installer of the kind.
 func (c Command) invocation(kind Kind, t target) (invocation, error) {
 	if c.Uninstall && (kind != MSI || len(c.Launcher) > 0) {
-		return invocation{}, fmt.Errorf("taking off by the installer itself is known for kind msi without a Launcher only: %w; run what the application brings for it", errors.ErrUnsupported)
+		return invocation{}, fmt.Errorf("cannot uninstall by an installer of another kind than msi, or with a Launcher: %w; run the application's own uninstaller", errors.ErrUnsupported)
 	}
 	if i := slices.IndexFunc(c.Args, func(a string) bool { return strings.ContainsAny(a, "\x00\r\n") }); i >= 0 {
-		return invocation{}, fmt.Errorf("argument %d holds a line feed or a zero byte; take it out", i+1)
+		return invocation{}, fmt.Errorf("argument %d contains a line feed or a zero byte; remove it", i+1)
 	}
 	if len(c.Launcher) > 0 {
 		return invocation{argv: slices.Concat(c.Launcher, []string{t.path}, c.Args)}, nil
 	}
 	if system, ok := kind.system(t.head); ok && (system == "windows") != (t.goos == "windows") {
-		return invocation{}, fmt.Errorf("an installer of kind %s for %s cannot run on %s: %w; run it there, or name a Launcher that opens it here", kind, system, t.goos, errors.ErrUnsupported)
+		return invocation{}, fmt.Errorf("an installer of kind %s for %s cannot run on %s: %w; run it there, or set a Launcher that opens it here", kind, system, t.goos, errors.ErrUnsupported)
 	}
 	direct := func(silent ...string) []string { return slices.Concat([]string{t.path}, silent, c.Args) }
 	switch kind {
@@ -129,8 +129,8 @@ func (c Command) invocation(kind Kind, t target) (invocation, error) {
 	return invocation{argv: direct()}, nil
 }
 
-// system tells for which a file of the kind was made; ok is false where that
-// does not show.
+// system returns the system for which a file of the kind was made; ok is false
+// if the file does not show it.
 func (k Kind) system(head []byte) (goos string, ok bool) {
 	switch {
 	case k == MSI, k == NSIS, k == Inno, k == Burn:
@@ -145,14 +145,14 @@ func (k Kind) system(head []byte) (goos string, ok bool) {
 	return "", false
 }
 
-// worksInService reports whether the kind's work is done by a service of
-// Windows, which goes on when the installer that asked for it is ended.
+// worksInService reports whether a service of Windows does the kind's work,
+// which goes on when the installer is ended.
 func (k Kind) worksInService() bool { return k == MSI || k == Burn }
 
 var property = regexp.MustCompile(`^([A-Za-z_][A-Za-z0-9_.]*)=(.*)$`)
 
-// msi makes the line that msiexec reads: it takes NAME="a value", with quotes
-// in the value doubled, and not "NAME=a value".
+// msi returns the command line of msiexec, which accepts NAME="a value", with
+// doubled quotes in the value, and not "NAME=a value".
 func (c Command) msi(t target) (invocation, error) {
 	verb := "/i"
 	if c.Uninstall {
@@ -173,37 +173,37 @@ func (c Command) msi(t target) (invocation, error) {
 	return invocation{argv: argv, line: strings.Join(words, " "), ownLog: true}, nil
 }
 
-// nsis puts the folder last and leaves it unquoted, as these installers want
-// it (/D=) and their uninstallers (_?=): all up to the line's end is the folder.
+// nsis puts the directory last and does not quote it: for these installers
+// (/D=) and their uninstallers (_?=) it is the rest of the line.
 func (c Command) nsis(t target) (invocation, error) {
-	var words, folders []string
+	var words, dirs []string
 	for _, arg := range c.Args {
 		if strings.HasPrefix(arg, "/D=") || strings.HasPrefix(arg, "_?=") {
-			folders = append(folders, arg)
+			dirs = append(dirs, arg)
 			continue
 		}
 		words = append(words, arg)
 	}
-	if len(folders) > 1 {
-		return invocation{}, errors.New("more than one argument begins with /D= or _?=; give one")
+	if len(dirs) > 1 {
+		return invocation{}, errors.New("more than one argument begins with /D= or _?=; use one")
 	}
-	if len(folders) == 1 && strings.Contains(folders[0], `"`) {
-		return invocation{}, errors.New("the folder in /D= or _?= stands without quotes, blanks or not; take them out")
+	if len(dirs) == 1 && strings.Contains(dirs[0], `"`) {
+		return invocation{}, errors.New("the directory in /D= or _?= is written without quotes, even with spaces in it; remove them")
 	}
-	argv := slices.Concat([]string{t.path, "/S"}, words, folders)
+	argv := slices.Concat([]string{t.path, "/S"}, words, dirs)
 	line := make([]string, len(argv))
 	for i, arg := range argv {
 		line[i] = quote(arg)
 	}
-	if len(folders) == 1 {
-		line[len(line)-1] = folders[0]
+	if len(dirs) == 1 {
+		line[len(line)-1] = dirs[0]
 	}
 	return invocation{argv: argv, line: strings.Join(line, " ")}, nil
 }
 
-// quote makes one argument for programs that read their command line by the
-// rules of Microsoft's C library. On Windows the standard library does the
-// same; this is for lines that are made everywhere.
+// quote returns one argument for programs that parse their command line by the
+// rules of Microsoft's C library. The standard library has it on Windows only;
+// these lines are tested on every system.
 func quote(arg string) string {
 	if arg != "" && !strings.ContainsAny(arg, " \t\"") {
 		return arg

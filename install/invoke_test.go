@@ -69,9 +69,9 @@ func TestInvocations(t *testing.T) {
 		on   target
 		want string
 	}{
-		{"two folders", NSIS, Command{Args: []string{`/D=C:\a`, `/D=C:\b`}}, windows, "give one"},
+		{"two folders", NSIS, Command{Args: []string{`/D=C:\a`, `/D=C:\b`}}, windows, "use one"},
 		{"a quoted folder", NSIS, Command{Args: []string{`/D="C:\a"`}}, windows, "without quotes"},
-		{"a line feed", MSI, Command{Args: []string{"A=1", "B=2\r\n/x"}}, windows, "argument 2 holds a line feed"},
+		{"a line feed", MSI, Command{Args: []string{"A=1", "B=2\r\n/x"}}, windows, "argument 2 contains a line feed"},
 		{"a zero byte", Plain, Command{Args: []string{"a\x00b"}}, windows, "zero byte"},
 		{"an msi on Linux", MSI, Command{}, linux, "of kind msi for windows cannot run on linux"},
 		{"nsis on Linux", NSIS, Command{}, linux, "of kind nsis for windows cannot run on linux"},
@@ -81,10 +81,10 @@ func TestInvocations(t *testing.T) {
 		{"a deb on Windows", Deb, Command{}, windows, "cannot run on windows"},
 		{"a script on Windows", Script, Command{}, target{goos: "windows", head: []byte("#!/bin/sh\n")}, "cannot run on windows"},
 		{"an ELF on Windows", Plain, Command{}, target{goos: "windows", head: []byte("\x7fELF")}, "cannot run on windows"},
-		{"no interpreter", Script, Command{}, target{goos: "linux", head: []byte("echo\n")}, "state the Launcher"},
+		{"no interpreter", Script, Command{}, target{goos: "linux", head: []byte("echo\n")}, "set the Launcher"},
 		{"Windows' lines", Script, Command{}, target{goos: "linux", head: []byte("#!/bin/sh\r\n")}, "dos2unix"},
-		{"nsis off", NSIS, Command{Uninstall: true}, windows, "known for kind msi"},
-		{"msi off by a launcher", MSI, Command{Uninstall: true, Launcher: []string{"wine"}}, linux, "without a Launcher"},
+		{"nsis off", NSIS, Command{Uninstall: true}, windows, "of another kind than msi"},
+		{"msi off by a launcher", MSI, Command{Uninstall: true, Launcher: []string{"wine"}}, linux, "with a Launcher"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, err := c.cmd.invocation(c.kind, c.on)
@@ -165,15 +165,15 @@ func TestAutoAsksTheFile(t *testing.T) {
 	cmd := write("Setup", "#!/bin/sh -e\necho \"$1\"\nexit 127\n")
 	cmd.Args = []string{"A B"}
 	out, err := r.Run(t.Context(), cmd)
-	require.ErrorContains(t, err, "a command in it was not found")
+	require.ErrorContains(t, err, "a command of the script was not found")
 	require.Equal(t, "A B\n", out.Tail)
 	require.Equal(t, Script, out.Kind)
 	require.Equal(t, 1, out.Attempts)
 	require.Empty(t, out.OwnLog)
 
 	for name, want := range map[string]string{
-		"echo no interpreter\n": "its header is that of no installer; state the Kind",
-		string(fakePE{section: ".text", data: []byte("x")}.bytes()): "nothing tells its silent arguments; state the Kind",
+		"echo no interpreter\n": "the header is not that of an installer; set the Kind",
+		string(fakePE{section: ".text", data: []byte("x")}.bytes()): "the silent arguments of a plain program are not known; set the Kind",
 		string(compoundFile(0x84)):                                  "an installer of kind msi for windows cannot run on linux",
 	} {
 		out, err = r.Run(t.Context(), write("Setup", name))
@@ -204,7 +204,7 @@ func TestBusyIsTriedAgainABoundedNumberOfTimes(t *testing.T) {
 	}
 	run := func(pause time.Duration, deadline time.Duration, steps ...string) (Outcome, *[]Event, error) {
 		r, events := newRunner(t)
-		r.BusyPause = pause
+		r.BusyInterval = pause
 		cmd := fake(t, steps...)
 		cmd.Codes, cmd.Deadline = busy, deadline
 		out, err := r.Run(t.Context(), cmd)

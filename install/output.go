@@ -13,11 +13,11 @@ import (
 
 const (
 	tailLimit = 16 << 10 // bytes of output that an Outcome carries
-	lineLimit = 256      // bytes that a probe's answer may have
+	lineLimit = 256      // bytes of a probe's answer
 )
 
-// openLog opens the file that an installer writes to by itself. It is no pipe
-// through this process: the installer would die of that when we do.
+// openLog opens the file that an installer writes to directly. A pipe through
+// this process would break if this process died.
 func openLog(path string) (f *os.File, size int64, err error) {
 	f, err = os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
@@ -31,13 +31,13 @@ func openLog(path string) (f *os.File, size int64, err error) {
 	return f, size, nil
 }
 
-// ownLog is where an installer writes its own log if its output goes to log.
+// ownLog returns the path of the installer's own log if its output goes to log.
 func ownLog(log string) string {
 	return strings.TrimSuffix(log, ".log") + ".installer.log"
 }
 
-// makePrivate makes a file that others cannot read, for a program that would
-// make it for everybody.
+// makePrivate creates a file that other users cannot read, for a program that
+// would create it for all.
 func makePrivate(path string) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
@@ -46,8 +46,8 @@ func makePrivate(path string) error {
 	return f.Close()
 }
 
-// logs returns the logs of a run that is over, and what to show of them. An
-// own log that stayed empty is removed: only we made it.
+// logs returns the logs of a run that has ended, and the end of their text. It
+// removes the installer's own log if the installer did not write to it.
 func (r record) logs(from int64) (log, own, tail string) {
 	own = r.OwnLog
 	if fi, err := os.Stat(own); err != nil || fi.Size() == 0 {
@@ -62,8 +62,8 @@ func (r record) logs(from int64) (log, own, tail string) {
 	return r.Log, own, tail
 }
 
-// readTail returns the end of what was written to the file from offset from
-// on. It is a convenience for people, so an unreadable file is an empty tail.
+// readTail returns the end of what was written to the file after offset from.
+// It is only for people, so that of an unreadable file is empty.
 func readTail(path string, from int64) string {
 	f, err := os.Open(path)
 	if err != nil {
@@ -80,7 +80,7 @@ func readTail(path string, from int64) string {
 	}
 	var mark [2]byte
 	if _, err := f.ReadAt(mark[:], 0); err == nil && string(mark[:]) == utf16Mark {
-		from = max(from+from%2, 2) // characters have two bytes from the mark on
+		from = max(from+from%2, 2) // characters have two bytes, counted from the mark
 		return printable(decodeUTF16(readFrom(f, from, size)), false)
 	}
 	return printable(readFrom(f, from, size), cut)
@@ -92,8 +92,8 @@ func readFrom(f *os.File, from, size int64) []byte {
 	return b[:n]
 }
 
-// printable makes output fit to be shown. What was cut out of a file may begin
-// inside a character.
+// printable returns output as text that can be shown. If cut is true, b may
+// begin inside a character.
 func printable(b []byte, cut bool) string {
 	if cut {
 		b = safetext.FromRune(b)
@@ -101,9 +101,9 @@ func printable(b []byte, cut bool) string {
 	return safetext.Clean(decode(b))
 }
 
-// firstLine returns the first line of a probe's answer without the blanks
-// around it. The answer comes from a server: a line that is empty, too long
-// or not printable is an error, not a version.
+// firstLine returns the first line of a probe's answer without the spaces around
+// it. The answer comes from a server: a line that is empty, too long or not
+// printable is an error, not a version.
 func firstLine(b []byte) (string, error) {
 	line, _, ended := strings.Cut(string(b), "\n")
 	if !ended && len(b) > lineLimit || len(line) > lineLimit {
@@ -119,13 +119,13 @@ func firstLine(b []byte) (string, error) {
 	return line, nil
 }
 
-// head keeps the first bytes written to it, one more than a line may have,
-// and lets the rest pass, so that the writer never blocks.
+// head keeps the first bytes written to it, one more than a line may have, and
+// discards the rest, so that the writer never blocks.
 type head struct{ b []byte }
 
 func (h *head) Write(p []byte) (int, error) {
-	if room := lineLimit + 1 - len(h.b); room > 0 {
-		h.b = append(h.b, p[:min(room, len(p))]...)
+	if space := lineLimit + 1 - len(h.b); space > 0 {
+		h.b = append(h.b, p[:min(space, len(p))]...)
 	}
 	return len(p), nil
 }

@@ -7,14 +7,14 @@ import (
 	"github.com/aspupdate/aspupdate/internal/pe"
 )
 
-// pe tells the kind of a program for Windows.
+// pe returns the kind of a program for Windows.
 func (f headers) pe() (Kind, error) {
 	p, err := f.peHeaders()
 	if err != nil {
 		return "", err
 	}
 	if p.Flags&pe.Library != 0 {
-		return "", unknown("it is a library for Windows (DLL), no program")
+		return "", unknown("the file is a library for Windows (DLL), not a program")
 	}
 	end := int64(0) // of what Windows loads; an installer's payload follows
 	for _, s := range p.Sections {
@@ -49,7 +49,7 @@ func (f headers) peHeaders() (*pe.File, error) {
 }
 
 // inno reports whether the program has the table by which a setup of Inno
-// finds its own data: resource 11111 of the type RCDATA.
+// finds its data: resource 11111 of the type RCDATA.
 func (f headers) inno(p *pe.File) bool {
 	const (
 		rcdata = 10
@@ -61,7 +61,7 @@ func (f headers) inno(p *pe.File) bool {
 }
 
 // resource returns the first bytes, at most limit of them, of a resource in
-// whatever language.
+// any language.
 func (f headers) resource(p *pe.File, typ, id, limit int64) ([]byte, bool) {
 	if len(p.Directories) <= pe.Resources || p.Directories[pe.Resources].Address == 0 {
 		return nil, false
@@ -71,15 +71,15 @@ func (f headers) resource(p *pe.File, typ, id, limit int64) ([]byte, bool) {
 		return nil, false
 	}
 	names, ok := f.resourceEntry(base, 0, typ)
-	if !ok || names&subfolder == 0 {
+	if !ok || names&subdirectory == 0 {
 		return nil, false
 	}
-	languages, ok := f.resourceEntry(base, names&^subfolder, id)
-	if !ok || languages&subfolder == 0 {
+	languages, ok := f.resourceEntry(base, names&^subdirectory, id)
+	if !ok || languages&subdirectory == 0 {
 		return nil, false
 	}
-	leaf, ok := f.resourceEntry(base, languages&^subfolder, anyID)
-	if !ok || leaf&subfolder != 0 {
+	leaf, ok := f.resourceEntry(base, languages&^subdirectory, anyID)
+	if !ok || leaf&subdirectory != 0 {
 		return nil, false
 	}
 	entry, err := f.read(base+int64(leaf), 16)
@@ -95,13 +95,13 @@ func (f headers) resource(p *pe.File, typ, id, limit int64) ([]byte, bool) {
 }
 
 const (
-	subfolder  = 1 << 31 // marks an entry that leads to a folder
-	anyID      = -1
-	maxEntries = 1024 // of a folder of resources that are looked at
+	subdirectory = 1 << 31 // marks the entry of a directory
+	anyID        = -1
+	maxEntries   = 1024 // of a directory of resources that are read
 )
 
-// resourceEntry returns where the entry id of the folder at off leads. base is
-// where the resources begin in the file.
+// resourceEntry returns the target of the entry id of the directory at off.
+// base is the offset of the resources in the file.
 func (f headers) resourceEntry(base int64, off uint32, id int64) (uint32, bool) {
 	head, err := f.read(base+int64(off), 16)
 	if err != nil {
@@ -125,8 +125,8 @@ func (f headers) resourceEntry(base int64, off uint32, id int64) (uint32, bool) 
 	return 0, false
 }
 
-// nsis reports whether the payload begins as that of NSIS does. NSIS looks
-// for it in steps of 512 bytes, and so do we, a short way.
+// nsis reports whether the payload begins like that of NSIS, which searches for
+// it in steps of 512 bytes.
 func (f headers) nsis(end int64) bool {
 	const magic = "\xef\xbe\xad\xdeNullsoftInst"
 	at := (end + 511) &^ 511

@@ -11,8 +11,8 @@ import (
 // list, which it inherits from the directory above.
 func openToOthers(fs.FileInfo) bool { return false }
 
-// ofSomebodyElse returns false, likewise.
-func ofSomebodyElse(fs.FileInfo) bool { return false }
+// ofAnotherUser returns false, likewise.
+func ofAnotherUser(fs.FileInfo) bool { return false }
 
 // mkdirPrivate makes a directory for this user, administrators and the system
 // alone. The list that it would inherit often lets every user make files, and a

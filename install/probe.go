@@ -14,47 +14,46 @@ import (
 	"github.com/aspupdate/aspupdate/internal/process"
 )
 
-// A Probe takes one look at the application through the maintenance path.
+// A Probe queries the application through the maintenance path.
 //
-// Version returns the version that is healthy now, or an error as long as
-// none is. It heeds ctx. An error that wraps [ErrFailed] says that waiting is
-// useless. Errors are shown to people and must hold no secret.
+// Version returns the version that is healthy now, or an error as long as none
+// is, and returns when ctx ends. An error that wraps [ErrFailed] means that
+// waiting is useless. Errors are shown to people and must contain no secret.
 type Probe interface {
 	Version(ctx context.Context) (string, error)
 }
 
-// ProbeFunc makes a [Probe] of a function.
+// A ProbeFunc is a function that is a [Probe].
 type ProbeFunc func(ctx context.Context) (string, error)
 
 // Version calls f.
 func (f ProbeFunc) Version(ctx context.Context) (string, error) { return f(ctx) }
 
-// probeTimeout bounds one look of the ready-made probes.
+// probeTimeout bounds one query of the ready-made probes.
 const probeTimeout = 10 * time.Second
 
-// An HTTPProbe asks an HTTP(S) address for the version. The answer must have
-// the status wanted, and the first line of its body, without blanks around it
-// and at most 256 bytes long, is the version; Text finds it in the middle of a
-// page. Redirects are not followed: what answers behind one, such as a login
-// page, is not what was asked.
+// An HTTPProbe requests the version from an HTTP(S) address. The answer must
+// have the expected status, and the first line of its body, without spaces
+// around it and at most 256 bytes long, is the version; Text finds it in a page.
+// Redirects are not followed: they may lead to a login page.
 type HTTPProbe struct {
 	URL    string
-	Header http.Header // sent along, for example an Authorization; never shown
-	Status int         // that the answer must have; zero is 200
-	// Text must be found in the first 64 KiB of the body, which may be in a
-	// Russian code page of Windows. Its first group, or the whole of it if it
-	// has none, is the version. nil asks for no text.
+	Header http.Header // of the request, for example an Authorization; never shown
+	Status int         // of the answer; zero is 200
+	// Text must match in the first 64 KiB of the body, which may be in a Russian
+	// code page of Windows. Its first group, or the whole match if it has none,
+	// is the version. nil matches everything.
 	Text *regexp.Regexp
-	// Then is asked for the version instead, once status and Text are as they
-	// must be: a page may show that people can log in and not tell a version.
+	// Then is queried for the version instead, once status and Text match: a
+	// page may show that people can log in, but no version.
 	Then    Probe
-	Timeout time.Duration // of one look, Then apart; zero is 10 s
-	// Transport is how to connect, for example with a private certificate
+	Timeout time.Duration // of one request, without Then; zero is 10 s
+	// Transport makes the connection, for example with a private certificate
 	// authority; nil is [http.DefaultTransport].
 	Transport http.RoundTripper
 }
 
-// textLimit is how much of an answer is searched for a text.
+// textLimit is the length of an answer that is searched for a text.
 const textLimit = 64 << 10
 
 // Version implements [Probe].
@@ -66,7 +65,7 @@ func (p HTTPProbe) Version(ctx context.Context) (string, error) {
 	return version, err
 }
 
-// ask returns the version that the answer tells, "" if Then is to tell it.
+// ask returns the version in the answer, "" if Then is to be queried.
 func (p HTTPProbe) ask(ctx context.Context) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, orDefault(p.Timeout, probeTimeout))
 	defer cancel()
@@ -74,7 +73,7 @@ func (p HTTPProbe) ask(ctx context.Context) (string, error) {
 	if err != nil || req.URL.Scheme != "http" && req.URL.Scheme != "https" || req.URL.Host == "" {
 		return "", fmt.Errorf("%w: the probe's URL is not a valid http or https address; correct it", ErrFailed)
 	}
-	// An address may carry a password or a token: shown is what leads there.
+	// An address may contain a password or a token: only these parts are shown.
 	where := (&url.URL{Scheme: req.URL.Scheme, Host: req.URL.Host, Path: req.URL.Path}).String()
 	for name, values := range p.Header {
 		req.Header[http.CanonicalHeaderKey(name)] = values
@@ -82,7 +81,7 @@ func (p HTTPProbe) ask(ctx context.Context) (string, error) {
 	if host := req.Header.Get("Host"); host != "" {
 		req.Host = host
 	}
-	req.Close = true // the application restarts: no connection is worth keeping
+	req.Close = true // the application restarts: its connections are not kept
 	client := http.Client{
 		Transport:     p.Transport,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -112,7 +111,7 @@ func (p HTTPProbe) ask(ctx context.Context) (string, error) {
 	return version, nil
 }
 
-// read returns the version that the body tells, "" if Then is to tell it.
+// read returns the version in the body, "" if Then is to be queried.
 func (p HTTPProbe) read(body io.Reader) (string, error) {
 	limit := int64(textLimit)
 	if p.Text == nil {
@@ -120,7 +119,7 @@ func (p HTTPProbe) read(body io.Reader) (string, error) {
 	}
 	b, err := io.ReadAll(io.LimitReader(body, limit))
 	if err != nil {
-		return "", fmt.Errorf("the answer broke off: %w", err)
+		return "", fmt.Errorf("the answer ended early: %w", err)
 	}
 	if p.Text == nil {
 		return firstLine(b)
@@ -128,7 +127,7 @@ func (p HTTPProbe) read(body io.Reader) (string, error) {
 	found := p.Text.FindStringSubmatch(decode(b))
 	switch {
 	case found == nil:
-		return "", errors.New("the answer does not hold the text that it must")
+		return "", errors.New("the expected text is not in the answer")
 	case p.Then != nil:
 		return "", nil
 	}
@@ -136,15 +135,15 @@ func (p HTTPProbe) read(body io.Reader) (string, error) {
 }
 
 // A CommandProbe runs a program that prints the version: it must exit with 0,
-// and the first line of its standard output, without blanks around it and at
-// most 256 bytes long, is the version. Nothing that it started outlives the
-// look. Standard input is empty, standard error goes nowhere.
+// and the first line of its standard output, without spaces around it and at
+// most 256 bytes long, is the version. All processes that it started are ended
+// with the query. Standard input is empty, standard error is discarded.
 type CommandProbe struct {
 	Path    string // as for [exec.Command]
 	Args    []string
-	Dir     string        // empty is this process's folder
-	Env     []string      // whole, as in [Command]; nil is [BaseEnv]
-	Timeout time.Duration // of one look; zero is 10 s
+	Dir     string        // empty is this process's directory
+	Env     []string      // the whole environment, as in [Command]; nil is [BaseEnv]
+	Timeout time.Duration // of one query; zero is 10 s
 }
 
 // Version implements [Probe].
@@ -169,7 +168,7 @@ func (p CommandProbe) Version(ctx context.Context) (string, error) {
 	case <-ctx.Done():
 		err = context.Cause(ctx)
 	}
-	// Everything that it started ends with it. Only then has all output arrived.
+	// End everything that it started: only then has all output arrived.
 	if endErr := t.End(); endErr != nil {
 		return "", fmt.Errorf("the probe %s: %w", p.Path, errors.Join(err, endErr))
 	}

@@ -50,7 +50,7 @@ func TestHTTPProbe(t *testing.T) {
 		{"torn", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "20")
 			_, _ = w.Write([]byte("7.13"))
-		}, "", "broke off"},
+		}, "", "ended early"},
 		{"hanging", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, "", "does not answer"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -104,8 +104,8 @@ func TestHTTPProbeWithStatusAndText(t *testing.T) {
 		{"status and text", "/login", "7.13.100", "", HTTPProbe{Status: http.StatusUnauthorized, Text: shown}},
 		{"another status", "/login", "", "status 401 instead of 200", HTTPProbe{Text: shown, Then: then}},
 		{"another status wanted", "/1251", "", "status 200 instead of 401", HTTPProbe{Status: http.StatusUnauthorized, Then: then}},
-		{"another text", "/1251", "", "does not hold the text", HTTPProbe{Text: regexp.MustCompile(`сервис недоступен`), Then: then}},
-		{"text too far on", "/late", "", "does not hold the text", HTTPProbe{Text: regexp.MustCompile(`Версия (7\.14\.100)`)}},
+		{"another text", "/1251", "", "the expected text is not in the answer", HTTPProbe{Text: regexp.MustCompile(`сервис недоступен`), Then: then}},
+		{"text too far on", "/late", "", "the expected text is not in the answer", HTTPProbe{Text: regexp.MustCompile(`Версия (7\.14\.100)`)}},
 		{"empty group", "/1251", "", "empty", HTTPProbe{Text: regexp.MustCompile(`Версия()`)}},
 		{"then", "/login", "7.13.200", "", HTTPProbe{Status: http.StatusUnauthorized, Then: then}},
 		{"text, then", "/1251", "7.13.200", "", HTTPProbe{Text: regexp.MustCompile(`вход в систему`), Then: then}},

@@ -21,7 +21,7 @@ const (
 )
 
 // record is what the next process needs to find an installer and to settle its
-// run. It is written when package process says so.
+// run. It is written before and after the start; see [process.Start].
 type record struct {
 	process.Record               // its Program is the private copy that runs
 	Format         int           `json:"format"`
@@ -37,9 +37,9 @@ type record struct {
 	LeavesRunning  bool          `json:"leaves_running,omitempty"`
 }
 
-func (r Runner) recordPath() string { return filepath.Join(r.State, recordName) }
+func (r *Runner) recordPath() string { return filepath.Join(r.State, recordName) }
 
-func (r Runner) writeRecord(rec record) error {
+func (r *Runner) writeRecord(rec record) error {
 	b, err := json.MarshalIndent(rec, "", "  ")
 	if err != nil {
 		return err
@@ -47,9 +47,9 @@ func (r Runner) writeRecord(rec record) error {
 	return durable.WriteFile(r.recordPath(), append(b, '\n'), 0o600)
 }
 
-// readRecord reports false if there is none. One that cannot be understood is
-// an error and stays where it is.
-func (r Runner) readRecord() (rec record, ok bool, err error) {
+// readRecord returns false if there is no record. One that cannot be understood
+// is an error and stays in place.
+func (r *Runner) readRecord() (rec record, ok bool, err error) {
 	b, err := os.ReadFile(r.recordPath())
 	if errors.Is(err, fs.ErrNotExist) {
 		return record{}, false, nil
@@ -61,23 +61,23 @@ func (r Runner) readRecord() (rec record, ok bool, err error) {
 		return record{}, false, fmt.Errorf("the record %s of an earlier run is damaged (%w); make sure by hand that no installer runs, then move it away", r.recordPath(), err)
 	}
 	if rec.Format != recordFormat || !process.ValidID(rec.ID) {
-		return record{}, false, fmt.Errorf("the record %s of an earlier run has format %d, this program knows %d; settle it with the program that wrote it", r.recordPath(), rec.Format, recordFormat)
+		return record{}, false, fmt.Errorf("the record %s of an earlier run has format %d, this program reads format %d; settle it with the program that wrote it", r.recordPath(), rec.Format, recordFormat)
 	}
 	return rec, true, nil
 }
 
-// removeRecord forgets a run that is over. It does not wait for the disk: if a
-// power cut brings the record back, Settle finds nothing alive and says so.
-func (r Runner) removeRecord() error {
+// removeRecord removes the record of a run that has ended. It does not wait for
+// the disk: if a power cut restores the record, Settle finds no process.
+func (r *Runner) removeRecord() error {
 	if err := os.Remove(r.recordPath()); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	return nil
 }
 
-// lock makes the state folder and takes it for this process. The kernel frees
-// it when we die, and the installer does not inherit it.
-func (r Runner) lock() (unlock func(), err error) {
+// lock creates the state directory and locks it for this process. The kernel
+// releases the lock when this process ends; the installer does not inherit it.
+func (r *Runner) lock() (unlock func(), err error) {
 	if err := durable.MkdirAll(r.State, 0o700); err != nil {
 		return nil, err
 	}
@@ -86,10 +86,10 @@ func (r Runner) lock() (unlock func(), err error) {
 		return nil, err
 	}
 	if openToOthers(fi) {
-		return nil, fmt.Errorf("everyone may write to the state folder %s, and so replace what is about to run; take that right away (chmod o-w)", r.State)
+		return nil, fmt.Errorf("every user may write to the state directory %s and replace what is about to run; remove that permission (chmod o-w)", r.State)
 	}
-	if ofSomebodyElse(fi) {
-		return nil, fmt.Errorf("the state folder %s belongs to another user, who may replace what is about to run; make it this user's own (chown)", r.State)
+	if ofAnotherUser(fi) {
+		return nil, fmt.Errorf("the state directory %s belongs to another user, who may replace what is about to run; change its owner to this user (chown)", r.State)
 	}
 	l, err := lock.Try(filepath.Join(r.State, lockName))
 	if errors.Is(err, lock.ErrBusy) {

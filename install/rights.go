@@ -10,29 +10,29 @@ import (
 	"strings"
 )
 
-// Elevated holds if this process runs with elevated rights: as an
-// administrator whose rights are not cut down, or on Linux as root.
+// Elevated is met if this process runs with elevated rights: as an elevated
+// administrator, or on Linux as root.
 func Elevated() Check {
-	return Check{Name: "elevated rights", Look: func(context.Context) error { return requireRights(elevated, "an update") }}
+	return Check{Name: "elevated rights", Run: func(context.Context) error { return requireRights(elevated, "an update") }}
 }
 
 func requireRights(elevated func() (bool, error), what string) error {
 	ok, err := elevated()
 	if err != nil {
-		return fmt.Errorf("whether this process has elevated rights cannot be told: %w", err)
+		return fmt.Errorf("cannot find out whether this process has elevated rights: %w", err)
 	}
 	if !ok {
-		return fmt.Errorf("%s: %w, and this process does not have them; run it as an administrator, or as root", what, ErrRights)
+		return fmt.Errorf("%s: %w, and this process does not have them; run it as an administrator, or as root", what, ErrPermission)
 	}
 	return nil
 }
 
-// Rights returns an error that wraps [ErrRights] if the installer needs
+// Rights returns an error that wraps [ErrPermission] if the installer needs
 // elevated rights and this process does not have them: MSI, Burn and Deb do, and
-// programs for Windows whose manifest demands an administrator. [Runner.Run]
-// asks it before it starts anything; ask it when an update is planned, for then
-// no user has been kept out yet. Of a zip archive it knows nothing but the
-// Kind, and it answers nil where Unelevated or a Launcher is given.
+// programs for Windows whose manifest requires an administrator. [Runner.Run]
+// calls it before it starts anything; call it when an update is planned, before
+// users are closed out. Of a zip archive it knows only the Kind, and it returns
+// nil where Unelevated or a Launcher is set.
 func (c Command) Rights() error {
 	if c.Unelevated || len(c.Launcher) > 0 {
 		return nil
@@ -58,8 +58,8 @@ func (c Command) rights(path string, elevated func() (bool, error)) error {
 		return nil
 	}
 	if c.Kind != MSI && c.Kind != Burn && c.Kind != Deb {
-		demands, err := demandsAdministrator(path)
-		if err != nil || !demands {
+		requires, err := requiresAdministrator(path)
+		if err != nil || !requires {
 			return err
 		}
 	}
@@ -70,13 +70,13 @@ func (c Command) rights(path string, elevated func() (bool, error)) error {
 	return requireRights(elevated, fmt.Sprintf("an installer of kind %s", kind))
 }
 
-const manifestType = 24 // of resources; a program's own has number 1
+const manifestType = 24 // the type of the resource; a program's own has number 1
 
 var administrator = regexp.MustCompile(`(?is)requestedExecutionLevel[^>]*\slevel\s*=\s*["']requireAdministrator["']`)
 
-// demandsAdministrator reports whether Windows would refuse to start the
+// requiresAdministrator reports whether Windows would refuse to start the
 // program without elevated rights.
-func demandsAdministrator(path string) (bool, error) {
+func requiresAdministrator(path string) (bool, error) {
 	if path == "" {
 		return false, nil
 	}
@@ -92,7 +92,7 @@ func demandsAdministrator(path string) (bool, error) {
 	h := headers{f, fi.Size()}
 	p, err := h.peHeaders()
 	if errors.Is(err, ErrUnknownKind) {
-		return false, nil // no program for Windows
+		return false, nil // not a program for Windows
 	}
 	if err != nil {
 		return false, err

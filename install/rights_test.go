@@ -62,7 +62,7 @@ func TestRightsAreCheckedBefore(t *testing.T) {
 				require.NoError(t, err)
 				return
 			}
-			require.ErrorIs(t, err, ErrRights)
+			require.ErrorIs(t, err, ErrPermission)
 			require.ErrorContains(t, err, "run it as an administrator")
 		})
 	}
@@ -81,7 +81,7 @@ func TestRunChecksRightsBeforeItStarts(t *testing.T) {
 		r.elevated = never
 		cmd := Command{Path: path, SHA256: sumOf(t, path), Kind: stated}
 		out, err := r.Run(t.Context(), cmd)
-		require.ErrorIs(t, err, ErrRights)
+		require.ErrorIs(t, err, ErrPermission)
 		require.ErrorContains(t, err, "nothing was started")
 		require.Equal(t, NotRun, out.Status)
 		for _, e := range *events {
@@ -92,7 +92,7 @@ func TestRunChecksRightsBeforeItStarts(t *testing.T) {
 		ok, err := elevated()
 		require.NoError(t, err)
 		require.Equal(t, ok, cmd.Rights() == nil, "asked ahead it says the same")
-		require.Equal(t, ok, Elevated().Look(t.Context()) == nil)
+		require.Equal(t, ok, Elevated().Run(t.Context()) == nil)
 	}
 	r, _ := newRunner(t)
 	r.elevated = never

@@ -12,59 +12,60 @@ import (
 )
 
 // A Runner runs installers, one at a time. Several runners may share a state
-// folder, in one process or in many: the kernel's lock on it lets one work.
+// directory, in one process or in many: a lock of the kernel admits one.
 type Runner struct {
-	// State is a folder of the runner's own, for the record of what runs, the
-	// private copies and the log files. It is made with mode 0700, must be
-	// this user's own or root's, and must lie neither on a volume that forbids
-	// running programs nor where the installer, or anyone but this user, writes.
+	// State is a directory of the runner's own, for the record of what runs, the
+	// private copies and the log files. It is created with mode 0700 and must
+	// belong to this user or root. It must not be on a volume that forbids
+	// running programs, nor where the installer or another user writes.
 	State   string
-	Observe func(Event) // told what happens; may be nil
-	// Output is shown what the installer prints while it runs, decoded,
-	// without control characters, mostly in whole lines. It is called from a
-	// goroutine of its own, never twice at a time, and no more once Run has
-	// returned. nil shows nothing; the log file has all.
+	Observe func(Event) // may be nil
+	// Output, if not nil, is called with what the installer prints while it
+	// runs: decoded, without control characters, mostly in whole lines. It is
+	// called from a goroutine of its own, by one call at a time, and not after
+	// Run has returned. The log file has all of the output.
 	Output func(text string)
-	Now    func() time.Time // nil is [time.Now]
-	// BusyPause is how long to wait before an installer that found another
-	// installation in progress ([Busy], 1618 of MSI) is started again; five
-	// times it is started in all, as far as its deadline lets. Zero is 1 min,
-	// negative is never again.
-	BusyPause time.Duration
+	// BusyInterval is the time until an installer that found another
+	// installation in progress ([Busy], 1618 of MSI) is started again, up to
+	// five times in all and within its deadline. Zero is 1 min; a negative one
+	// means that it is not started again.
+	BusyInterval time.Duration
 
-	serviceLimit time.Duration        // for tests; zero is the constant
-	elevated     func() (bool, error) // for tests; nil asks the system
-	noGroup      bool                 // for tests: as where control groups cannot be made
+	// For tests; the zero values are the system's and the constants.
+	now            func() time.Time
+	serviceTimeout time.Duration
+	elevated       func() (bool, error)
+	noGroup        bool // as where control groups cannot be made
 }
 
-// lingerGrace is how long what an installer leaves may live unmentioned: the
-// kernel may count a process a moment longer than it lives.
-const lingerGrace = 2 * time.Second
+// lingerTimeout is how long processes that an installer leaves may live without
+// an event: the kernel may count a process a moment longer than it lives.
+const lingerTimeout = 2 * time.Second
 
 // busyAttempts bounds how often an installer is started.
 const busyAttempts = 5
 
-// Run runs the installer to its end and leaves no process of it behind,
-// unless the command says LeavesRunning. The error is nil exactly when the
-// status is [OK] or [RebootNeeded]; any other is an [*Error].
+// Run runs the installer to its end and leaves no process of it behind, unless
+// LeavesRunning is set. The error is nil exactly if the status is [OK] or
+// [RebootNeeded]; any other is an [*Error].
 //
-// When the deadline or the context ends, the whole tree of processes is
-// killed at once, without a chance to tidy up; for kinds [MSI] and [Burn] Run
-// then waits up to 10 min for the service of Windows Installer, which takes its
-// changes back, and calls the run [Unknown] if that is still at work. An
-// installer that says [Busy] is started again. If this process dies, the
-// installer lives on: call [Runner.Settle] first thing after a start. Run
-// itself fails with [ErrUnsettled] as long as there is something to settle.
-func (r Runner) Run(ctx context.Context, cmd Command) (Outcome, error) {
-	started := r.now()
+// When the deadline or the context ends, the whole tree of processes is killed
+// at once, without a chance to clean up. For kinds [MSI] and [Burn] Run then
+// waits up to 10 min for the service of Windows Installer, which rolls its
+// changes back, and returns [Unknown] if that is still running. An installer
+// that reports [Busy] is started again. If this process dies, the installer
+// lives on: call [Runner.Settle] first after a start. Run fails with
+// [ErrUnsettled] as long as there is something to settle.
+func (r *Runner) Run(ctx context.Context, cmd Command) (Outcome, error) {
+	started := r.clock()
 	fail := func(err error) (Outcome, error) {
-		return Outcome{}, &Error{Op: "run", Path: cmd.Path, Err: err, Next: "nothing was started"}
+		return Outcome{}, &Error{Op: "run", Subject: cmd.Path, Err: err, Next: "nothing was started"}
 	}
 	c, err := cmd.check()
 	if err != nil {
 		return fail(err)
 	}
-	if r, err = r.withState(); err != nil {
+	if r, err = r.absolute(); err != nil {
 		return fail(err)
 	}
 	unlock, err := r.lock()
@@ -75,9 +76,9 @@ func (r Runner) Run(ctx context.Context, cmd Command) (Outcome, error) {
 	if _, pending, err := r.readRecord(); err != nil {
 		return fail(err)
 	} else if pending {
-		return fail(fmt.Errorf("%w: an installer that was started here before may still be at work; call Settle", ErrUnsettled))
+		return fail(fmt.Errorf("%w: an installer that was started before may still be running; call Settle", ErrUnsettled))
 	}
-	if err := r.look(ctx, c); err != nil {
+	if err := r.runChecks(ctx, c); err != nil {
 		return fail(err)
 	}
 	removeLeftovers(r.State)
@@ -91,11 +92,11 @@ func (r Runner) Run(ctx context.Context, cmd Command) (Outcome, error) {
 	if rec.Program, err = privateCopy(ctx, r.State, rec.ID, c.Path, c.SHA256, c.Entry); err != nil {
 		return fail(err)
 	}
-	r.event(Event{Kind: EventVerified, Path: c.Path, Elapsed: r.now().Sub(started), Text: "the installer has the expected SHA-256"})
+	r.event(Event{Kind: EventVerified, Path: c.Path, Elapsed: r.clock().Sub(started), Text: "the installer has the expected SHA-256"})
 	if c, err = c.resolve(rec.Program); err == nil {
 		err = c.rights(rec.Program, r.rights())
 	}
-	if err == nil && ctx.Err() != nil { // better not started than ended in its first moment
+	if err == nil && ctx.Err() != nil { // better not started than ended at once
 		err = context.Cause(ctx)
 	}
 	if err != nil {
@@ -103,14 +104,14 @@ func (r Runner) Run(ctx context.Context, cmd Command) (Outcome, error) {
 		return fail(err)
 	}
 	out, err := r.runUntilFree(ctx, c, rec)
-	if _, pending, recErr := r.readRecord(); recErr == nil && !pending { // else something of it still runs
+	if _, pending, recErr := r.readRecord(); recErr == nil && !pending { // otherwise one of its processes still runs
 		removeLeftovers(r.State)
 	}
 	if err != nil && out.Status == NotRun {
 		return fail(err)
 	}
 	if err != nil {
-		e := &Error{Op: "run", Path: c.Path, Status: out.Status, Log: out.Log, OwnLog: out.OwnLog, Err: err, Next: out.Next}
+		e := &Error{Op: "run", Subject: c.Path, Status: out.Status, Log: out.Log, OwnLog: out.OwnLog, Err: err, Next: out.Next}
 		if out.Status != Unknown {
 			e.Code = out.Code
 		}
@@ -119,9 +120,9 @@ func (r Runner) Run(ctx context.Context, cmd Command) (Outcome, error) {
 	return out, nil
 }
 
-// look looks at the command's checks, and tells what does not block.
-func (r Runner) look(ctx context.Context, c Command) error {
-	waived, err := c.Checks.Look(ctx)
+// runChecks runs the command's checks, and reports failures that do not block.
+func (r *Runner) runChecks(ctx context.Context, c Command) error {
+	waived, err := c.Checks.Run(ctx)
 	for _, f := range waived {
 		r.event(Event{Kind: EventWaived, Path: c.Path, Text: f.String()})
 	}
@@ -129,39 +130,39 @@ func (r Runner) look(ctx context.Context, c Command) error {
 		return err
 	}
 	if reasons, err := rebootPending(); err == nil && len(reasons) > 0 {
-		r.event(Event{Kind: EventRebootPending, Path: c.Path, Text: "the machine waits for a restart from before: " + strings.Join(reasons, ", ")})
+		r.event(Event{Kind: EventRebootPending, Path: c.Path, Text: "the machine already waits for a restart: " + strings.Join(reasons, ", ")})
 	}
 	return nil
 }
 
-func (r Runner) rights() func() (bool, error) {
+func (r *Runner) rights() func() (bool, error) {
 	if r.elevated != nil {
 		return r.elevated
 	}
 	return elevated
 }
 
-// runUntilFree runs the copy, and again while another installation is in its
-// way: a few times, within its deadline.
-func (r Runner) runUntilFree(ctx context.Context, c Command, rec record) (Outcome, error) {
-	over := time.Now().Add(c.Deadline)
-	pause := r.BusyPause
-	if pause == 0 {
-		pause = time.Minute
+// runUntilFree runs the copy, and again while another installation is in
+// progress: a few times, within its deadline.
+func (r *Runner) runUntilFree(ctx context.Context, c Command, rec record) (Outcome, error) {
+	end := time.Now().Add(c.Deadline)
+	interval := r.BusyInterval
+	if interval == 0 {
+		interval = time.Minute
 	}
 	for n := 1; ; n++ {
 		out, err := r.runCopy(ctx, c, rec)
 		out.Attempts, out.Kind = n, c.Kind
-		c.Deadline = time.Until(over) - pause
-		if out.Status != Busy || n == busyAttempts || pause < 0 || c.Deadline <= 0 {
+		c.Deadline = time.Until(end) - interval
+		if out.Status != Busy || n == busyAttempts || interval < 0 || c.Deadline <= 0 {
 			return out, err
 		}
 		r.event(Event{
 			Kind: EventBusy, Path: c.Path, Log: out.Log, Status: Busy, Elapsed: out.Duration,
-			Text: fmt.Sprintf("%s: trying again in %s, for the time %d of %d", out.Meaning, pause, n+1, busyAttempts),
+			Text: fmt.Sprintf("%s: trying again in %s, attempt %d of %d", out.Meaning, interval, n+1, busyAttempts),
 		})
 		select {
-		case <-time.After(pause):
+		case <-time.After(interval):
 		case <-ctx.Done():
 			return out, fmt.Errorf("%w (%w)", err, context.Cause(ctx))
 		}
@@ -170,8 +171,8 @@ func (r Runner) runUntilFree(ctx context.Context, c Command, rec record) (Outcom
 
 // runCopy runs the private copy that rec names. An error with the status
 // NotRun means that nothing was started.
-func (r Runner) runCopy(ctx context.Context, c Command, rec record) (Outcome, error) {
-	rec.Started, rec.Kind, rec.Deadline = r.now(), c.Kind, c.Deadline
+func (r *Runner) runCopy(ctx context.Context, c Command, rec record) (Outcome, error) {
+	rec.Started, rec.Kind, rec.Deadline = r.clock(), c.Kind, c.Deadline
 	rec.Codes, rec.Uninstall = c.Codes, c.Uninstall
 	if rec.Log == "" {
 		rec.Log = filepath.Join(r.State, rec.Started.Format("20060102T150405Z")+"-"+rec.ID[:8]+".log")
@@ -202,8 +203,8 @@ func (r Runner) runCopy(ctx context.Context, c Command, rec record) (Outcome, er
 	case err != nil && t == nil:
 		return Outcome{}, errors.Join(fmt.Errorf("the installer could not be started: %w", err), r.removeRecord())
 	case err != nil:
-		// A disk without space for a record has none for an installation: it
-		// was ended at once rather than half done.
+		// A disk without space for a record has none for an installation: it was
+		// ended at once.
 		out := Outcome{Status: Unknown, Meaning: "ended right after its start", Started: rec.Started, Log: rec.Log, Next: nextProbe}
 		if endErr := t.End(); endErr != nil {
 			return out, err
@@ -218,15 +219,15 @@ func (r Runner) runCopy(ctx context.Context, c Command, rec record) (Outcome, er
 	shown()
 	out := c.outcome(t, cause)
 	if cause != nil && endErr == nil && c.Kind.worksInService() {
-		if endErr = awaitService(r.serviceLimit); endErr != nil {
-			out.Status, out.Meaning = Unknown, out.Meaning+", but the installer service goes on"
+		if endErr = awaitService(r.serviceTimeout); endErr != nil {
+			out.Status, out.Meaning = Unknown, out.Meaning+", but the service of Windows Installer goes on"
 		}
 	}
-	out.Started, out.Duration = rec.Started, r.now().Sub(rec.Started)
+	out.Started, out.Duration = rec.Started, r.clock().Sub(rec.Started)
 	out.Log, out.OwnLog, out.Tail = rec.logs(logged)
 	r.event(Event{Kind: EventEnded, Path: c.Path, Log: rec.Log, Status: out.Status, Elapsed: out.Duration, Text: "the installer ended: " + out.Meaning})
 	if endErr != nil {
-		// Something of it still runs: the record stays, so that Settle finds it.
+		// A process still runs: the record stays, so that Settle finds it.
 		out.Next = nextEnd
 		if errors.Is(endErr, errService) {
 			out.Next = nextService
@@ -236,24 +237,23 @@ func (r Runner) runCopy(ctx context.Context, c Command, rec record) (Outcome, er
 	return out, errors.Join(out.err(cause), r.removeRecord())
 }
 
-// waitOrEnd waits until the run is over, or ends it when the deadline or the
-// context says so. The cause is nil if it came to its own end; endErr tells
-// that processes are left.
-func (r Runner) waitOrEnd(ctx context.Context, c Command, rec record, t *process.Tree) (cause, endErr error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, c.Deadline, fmt.Errorf("%w: the installer was not done after %s", ErrTimeout, c.Deadline))
+// waitOrEnd waits for the end of the run, or ends it with the deadline or the
+// context, whose cause it returns. endErr means that processes are left.
+func (r *Runner) waitOrEnd(ctx context.Context, c Command, rec record, t *process.Tree) (cause, endErr error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, c.Deadline, fmt.Errorf("%w: the installer did not end within %s", ErrTimeout, c.Deadline))
 	defer cancel()
 	select {
 	case <-t.Exited():
 		if c.LeavesRunning {
 			return nil, nil
 		}
-		quiet, done := context.WithTimeout(ctx, lingerGrace)
+		quiet, done := context.WithTimeout(ctx, lingerTimeout)
 		cause, err := process.Poll(quiet, t.Alive)
 		done()
 		if cause != nil {
 			left, _ := t.Members()
 			r.event(Event{
-				Kind: EventLingering, Path: c.Path, Log: rec.Log, Elapsed: r.now().Sub(rec.Started),
+				Kind: EventLingering, Path: c.Path, Log: rec.Log, Elapsed: r.clock().Sub(rec.Started),
 				Text: fmt.Sprintf("the installer has ended, %d processes that it started have not: waiting for them", len(left)),
 			})
 			cause, err = process.Poll(ctx, t.Alive)
@@ -273,11 +273,12 @@ func (r Runner) waitOrEnd(ctx context.Context, c Command, rec record, t *process
 }
 
 const (
-	nextProbe = "ask the probe what is installed before going on or back"
+	nextProbe = "query the probe for what is installed before going on or back"
 	nextEnd   = "end these processes by hand, then call Settle"
 )
 
-// outcome classifies a run that is over. cause tells why it was ended by us.
+// outcome classifies a run that has ended. cause is why the runner ended it, if
+// it did.
 func (c Command) outcome(t *process.Tree, cause error) Outcome {
 	exit, exited := t.Exit()
 	out := Outcome{Code: exit.Code, Next: nextProbe}
@@ -289,7 +290,7 @@ func (c Command) outcome(t *process.Tree, cause error) Outcome {
 	case !exited:
 		out.Status, out.Meaning = Unknown, "its exit code could not be read"
 	case exit.Signaled:
-		out.Status, out.Meaning = Failed, fmt.Sprintf("killed from outside by signal %d", exit.Code-128)
+		out.Status, out.Meaning = Failed, fmt.Sprintf("killed by another program with signal %d", exit.Code-128)
 	default:
 		v := c.verdict(exit.Code)
 		out.Status, out.Meaning, out.Next = v.Status, v.Meaning, v.Next
@@ -299,12 +300,12 @@ func (c Command) outcome(t *process.Tree, cause error) Outcome {
 
 func (c Command) verdict(code uint32) Verdict {
 	if c.Uninstall && code == notInstalled {
-		return Verdict{Status: OK, Meaning: "it was not installed"} // a way back may come here twice
+		return Verdict{Status: OK, Meaning: "it was not installed"} // a rollback may be repeated
 	}
-	return c.Codes.Verdict(code)
+	return c.Codes.verdict(code)
 }
 
-// err is the error that goes with the outcome.
+// err returns the error that belongs to the outcome.
 func (o Outcome) err(cause error) error {
 	switch {
 	case cause != nil && o.Status == TimedOut && !errors.Is(cause, ErrTimeout):
@@ -316,33 +317,35 @@ func (o Outcome) err(cause error) error {
 	case o.Status == Unknown:
 		return fmt.Errorf("%w: %s", ErrFailed, o.Meaning)
 	}
-	if o.Code > 0xFFFF { // such are known by their digits in hexadecimal
+	if o.Code > 0xFFFF { // these are known by their hexadecimal digits
 		return fmt.Errorf("%w: exit code %d (%#x), %s", ErrFailed, o.Code, o.Code, o.Meaning)
 	}
 	return fmt.Errorf("%w: exit code %d, %s", ErrFailed, o.Code, o.Meaning)
 }
 
-// withState returns r with an absolute state folder.
-func (r Runner) withState() (Runner, error) {
+// absolute returns a copy of r with an absolute state directory.
+func (r *Runner) absolute() (*Runner, error) {
 	if r.State == "" {
-		return r, errors.New("the runner has no state folder; set State")
+		return nil, errors.New("the runner has no state directory; set State")
 	}
-	abs, err := filepath.Abs(r.State)
-	r.State = abs
-	return r, err
+	c := *r
+	var err error
+	c.State, err = filepath.Abs(r.State)
+	return &c, err
 }
 
-func (r Runner) now() time.Time {
-	if r.Now == nil {
+// clock returns the time in UTC.
+func (r *Runner) clock() time.Time {
+	if r.now == nil {
 		return time.Now().UTC()
 	}
-	return r.Now().UTC()
+	return r.now().UTC()
 }
 
-func (r Runner) event(e Event) {
+func (r *Runner) event(e Event) {
 	if r.Observe == nil {
 		return
 	}
-	e.Time = r.now()
+	e.Time = r.clock()
 	r.Observe(e)
 }

@@ -42,7 +42,7 @@ func TestRunTellsTheOutcome(t *testing.T) {
 				require.ErrorIs(t, err, ErrFailed)
 				e, ok := errors.AsType[*Error](err)
 				require.True(t, ok)
-				require.Equal(t, &Error{Op: "run", Path: cmd.Path, Status: c.want, Code: c.code, Log: out.Log, Err: e.Err, Next: out.Next}, e)
+				require.Equal(t, &Error{Op: "run", Subject: cmd.Path, Status: c.want, Code: c.code, Log: out.Log, Err: e.Err, Next: out.Next}, e)
 				require.NotEmpty(t, e.Next)
 				require.ErrorContains(t, err, out.Log)
 			}
@@ -163,7 +163,7 @@ func TestScriptsAndLaunchers(t *testing.T) {
 		require.Equal(t, c.want, out.Tail)
 	}
 	path := filepath.Join(dir, "data.bin")
-	require.NoError(t, os.WriteFile(path, []byte("no program"), 0o600))
+	require.NoError(t, os.WriteFile(path, []byte("not a program"), 0o600))
 	r, _ := newRunner(t)
 	out, err := r.Run(t.Context(), Command{Path: path, SHA256: sumOf(t, path)})
 	require.ErrorContains(t, err, "could not be started")
@@ -188,13 +188,13 @@ func TestRunRefuses(t *testing.T) {
 		{"negative deadline", dir, Command{Path: file, SHA256: sum, Deadline: -1}, "negative"},
 		{"unknown kind", dir, Command{Path: file, SHA256: sum, Kind: "wise"}, "use one of auto burn"},
 		{"no state", "", Command{Path: file, SHA256: sum}, "set State"},
-		{"state is a file", file, Command{Path: file, SHA256: sum}, "in the way"},
+		{"state is a file", file, Command{Path: file, SHA256: sum}, "a file of this name exists"},
 		{"missing", dir, Command{Path: filepath.Join(dir, "x"), SHA256: sum}, "x"},
 		{"folder", dir, Command{Path: dir, SHA256: sum}, "not a regular file"},
 		{"no folder for the log", dir, Command{Path: file, SHA256: sum, Log: filepath.Join(dir, "no", "log")}, "no"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			out, err := Runner{State: c.state}.Run(t.Context(), c.cmd)
+			out, err := (&Runner{State: c.state}).Run(t.Context(), c.cmd)
 			require.ErrorContains(t, err, c.want)
 			require.Equal(t, NotRun, out.Status)
 			require.NoFileExists(t, filepath.Join(dir, recordName))
@@ -204,14 +204,14 @@ func TestRunRefuses(t *testing.T) {
 		open := filepath.Join(dir, "open")
 		require.NoError(t, os.Mkdir(open, 0o700))
 		require.NoError(t, os.Chmod(open, 0o777))
-		_, err := Runner{State: open}.Run(t.Context(), Command{Path: file, SHA256: sum})
-		require.ErrorContains(t, err, "everyone may write")
+		_, err := (&Runner{State: open}).Run(t.Context(), Command{Path: file, SHA256: sum})
+		require.ErrorContains(t, err, "every user may write")
 	}
 	if runtime.GOOS != "windows" && os.Geteuid() == 0 {
 		theirs := filepath.Join(dir, "theirs")
 		require.NoError(t, os.Mkdir(theirs, 0o700))
 		require.NoError(t, os.Chown(theirs, 65534, 65534))
-		_, err := Runner{State: theirs}.Run(t.Context(), Command{Path: file, SHA256: sum})
+		_, err := (&Runner{State: theirs}).Run(t.Context(), Command{Path: file, SHA256: sum})
 		require.ErrorContains(t, err, "belongs to another user")
 	}
 }
@@ -283,8 +283,8 @@ func TestOneRunAtATime(t *testing.T) {
 	inner := make(chan error, 1)
 	r.Observe = func(e Event) {
 		if e.Kind == EventStarted {
-			_, err := Runner{State: r.State}.Run(context.Background(), fake(t))
-			_, serr := Runner{State: r.State}.Settle(context.Background())
+			_, err := (&Runner{State: r.State}).Run(context.Background(), fake(t))
+			_, serr := (&Runner{State: r.State}).Settle(context.Background())
 			inner <- errors.Join(err, serr)
 			require.ErrorIs(t, serr, ErrUnsettled)
 		}
@@ -297,7 +297,7 @@ func TestOneRunAtATime(t *testing.T) {
 func TestDurationIsByTheCallersClock(t *testing.T) {
 	now := time.Date(2026, 1, 12, 10, 0, 0, 0, time.FixedZone("MSK", 3*3600))
 	r, _ := newRunner(t)
-	r.Now = func() time.Time { now = now.Add(time.Minute); return now }
+	r.now = func() time.Time { now = now.Add(time.Minute); return now }
 	out, err := r.Run(t.Context(), fake(t))
 	require.NoError(t, err)
 	require.Equal(t, time.UTC, out.Started.Location())

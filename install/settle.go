@@ -15,38 +15,39 @@ type Finding string
 // The findings.
 const (
 	Nothing  Finding = "nothing"  // no run was pending
-	Gone     Finding = "gone"     // a run was pending, no process of it is left: it ended before, or never began
-	Finished Finding = "finished" // it was still at work and has come to its own end
+	Gone     Finding = "gone"     // a run was pending and has no process: it ended before, or never began
+	Finished Finding = "finished" // it was still running and has ended by itself
 	Ended    Finding = "ended"    // it was past its deadline and was ended
-	Running  Finding = "running"  // it is still at work: the error says why it was left so
+	Running  Finding = "running"  // it is still running: the error says why it was left so
 )
 
-// A Settlement is what became of an installer that an earlier process left.
+// A Settlement is the result of settling an installer that an earlier process
+// left.
 type Settlement struct {
 	Found Finding
-	Path  string // the installer, as it was named then
-	// Outcome has the status NotRun if nothing was pending, and TimedOut
-	// after Ended. After Finished it is as [Runner.Run] would have it where
-	// the system tells the exit code of a process that another one started,
-	// which Windows does. Else it is Unknown. Ask the probe in any case.
+	Path  string // the installer, in the command of then
+	// Outcome has the status NotRun if nothing was pending, and TimedOut after
+	// Ended. After Finished it is as [Runner.Run] would return it on Windows,
+	// where the exit code of another process's child can be read. Otherwise it is
+	// Unknown. Query the probe in any case.
 	Outcome Outcome
 }
 
-// Settle finds the installer that a process before this one left running,
-// waits for it to come to its own end, or ends it once the deadline that it
-// was started with has passed. It is the first thing to do after a start, and
-// does nothing where nothing is pending. When ctx ends first, the installer
-// goes on, stays recorded, and the error wraps the context's cause.
-func (r Runner) Settle(ctx context.Context) (Settlement, error) {
+// Settle finds the installer that an earlier process left running, waits for
+// its end, or ends it once the deadline of its command has passed. Call it
+// first after a start; it does nothing if nothing is pending. If ctx ends
+// first, the installer goes on and stays recorded, and the error wraps the
+// cause of ctx.
+func (r *Runner) Settle(ctx context.Context) (Settlement, error) {
 	rec := record{}
 	fail := func(found Finding, err error, next string) (Settlement, error) {
 		s := Settlement{Found: found, Path: rec.Path}
 		if found != Nothing {
 			s.Outcome = Outcome{Status: Unknown, Next: nextProbe, Started: rec.Started, Log: rec.Log}
 		}
-		return s, &Error{Op: "settle", Path: rec.Path, Status: s.Outcome.Status, Log: rec.Log, Err: err, Next: next}
+		return s, &Error{Op: "settle", Subject: rec.Path, Status: s.Outcome.Status, Log: rec.Log, Err: err, Next: next}
 	}
-	r, err := r.withState()
+	r, err := r.absolute()
 	if err != nil {
 		return fail(Nothing, err, "")
 	}
@@ -74,10 +75,10 @@ func (r Runner) Settle(ctx context.Context) (Settlement, error) {
 	}
 	removeLeftovers(r.State)
 	if err := r.removeRecord(); err != nil {
-		return fail(found, err, "no process of it is left; make the state folder writable and settle again")
+		return fail(found, err, "all of its processes have ended; make the state directory writable and settle again")
 	}
 	s := Settlement{Found: found, Path: rec.Path, Outcome: Outcome{
-		Status: Unknown, Meaning: "the process that started it is no more, and its exit code with it", Next: nextProbe,
+		Status: Unknown, Meaning: "the process that started it has died, and its exit code is not known", Next: nextProbe,
 		Started: rec.Started, Kind: rec.Kind, Attempts: 1,
 	}}
 	s.Outcome.Log, s.Outcome.OwnLog, s.Outcome.Tail = rec.logs(0)
@@ -89,23 +90,23 @@ func (r Runner) Settle(ctx context.Context) (Settlement, error) {
 		s.Outcome.Status, s.Outcome.Code, s.Outcome.Meaning = v.Status, exit.Code, v.Meaning
 	}
 	if found != Gone {
-		s.Outcome.Duration = r.now().Sub(rec.Started)
+		s.Outcome.Duration = r.clock().Sub(rec.Started)
 		r.event(Event{Kind: EventEnded, Path: rec.Path, Log: rec.Log, Status: s.Outcome.Status, Elapsed: s.Outcome.Duration, Text: "the installer of an earlier run ended: " + s.Outcome.Meaning})
 	}
 	return s, nil
 }
 
-// errPastDeadline tells our own limit from the caller's.
+// errPastDeadline distinguishes the command's deadline from the caller's.
 var errPastDeadline = errors.New("past its deadline")
 
 // settle waits for the tree of rec, or ends it when its time is up.
-func (r Runner) settle(ctx context.Context, rec record, t *process.Tree) (Finding, error) {
+func (r *Runner) settle(ctx context.Context, rec record, t *process.Tree) (Finding, error) {
 	alive := t.Alive
 	if rec.LeavesRunning {
 		alive = t.RootAlive
 	}
 	if rec.Kind.worksInService() {
-		// The service may be at work for someone else. To wait is right all the same.
+		// The service may be busy for another program. Waiting is right all the same.
 		ours := alive
 		alive = func() (bool, error) {
 			yes, err := ours()
@@ -121,14 +122,14 @@ func (r Runner) settle(ctx context.Context, rec record, t *process.Tree) (Findin
 		return Gone, nil
 	}
 	if t.Suspended() {
-		// It never ran, and nobody is left to let it run.
+		// It never ran, and the process that would have resumed it is dead.
 		return Gone, t.End()
 	}
-	// A clock that was set back does not make the deadline longer.
-	left := min(rec.Started.Add(rec.Deadline).Sub(r.now()), rec.Deadline)
+	// A clock that was set back does not extend the deadline.
+	left := min(rec.Started.Add(rec.Deadline).Sub(r.clock()), rec.Deadline)
 	r.event(Event{
-		Kind: EventSettling, Path: rec.Path, PID: rec.PID, Log: rec.Log, Elapsed: r.now().Sub(rec.Started),
-		Text: fmt.Sprintf("an installer of an earlier run is still at work: waiting for it, at most %s", max(left, 0).Round(time.Second)),
+		Kind: EventSettling, Path: rec.Path, PID: rec.PID, Log: rec.Log, Elapsed: r.clock().Sub(rec.Started),
+		Text: fmt.Sprintf("an installer of an earlier run is still running: waiting for it, at most %s", max(left, 0).Round(time.Second)),
 	})
 	wait, cancel := context.WithTimeoutCause(ctx, left, errPastDeadline)
 	defer cancel()
@@ -144,7 +145,7 @@ func (r Runner) settle(ctx context.Context, rec record, t *process.Tree) (Findin
 		return Running, err
 	}
 	if rec.Kind.worksInService() {
-		if err := awaitService(r.serviceLimit); err != nil {
+		if err := awaitService(r.serviceTimeout); err != nil {
 			return Running, err
 		}
 	}

@@ -89,7 +89,7 @@ func TestInstallerOutlivesItsRunnerAndIsFound(t *testing.T) {
 	s, err = r.Settle(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, Finished, s.Found)
-	require.Contains(t, s.Outcome.Next, "ask the probe")
+	require.Contains(t, s.Outcome.Next, "query the probe")
 	if runtime.GOOS == "windows" {
 		require.Equal(t, Failed, s.Outcome.Status)
 		require.EqualValues(t, 42, s.Outcome.Code)
@@ -113,7 +113,7 @@ func TestSettleEndsWhatIsPastItsDeadline(t *testing.T) {
 	dir := t.TempDir()
 	steps := trees(dir)["grandchild in a session"]
 	r, _ := orphan(t, steps...)
-	r.Now = func() time.Time { return time.Now().Add(DefaultDeadline + time.Minute) }
+	r.now = func() time.Time { return time.Now().Add(DefaultDeadline + time.Minute) }
 	s, err := r.Settle(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, Ended, s.Found)
@@ -130,7 +130,7 @@ func TestAClockSetBackDoesNotProlongTheDeadline(t *testing.T) {
 	require.NoError(t, err)
 	rec.Deadline = 100 * time.Millisecond
 	require.NoError(t, r.writeRecord(rec))
-	r.Now = func() time.Time { return rec.Started.Add(-24 * time.Hour) }
+	r.now = func() time.Time { return rec.Started.Add(-24 * time.Hour) }
 	s, err := r.Settle(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, Ended, s.Found)

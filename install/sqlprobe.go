@@ -11,27 +11,27 @@ import (
 	"time"
 )
 
-// An SQLProbe asks a database for the version: the query must return one row
-// of one column, at most 256 bytes of text or a number. It goes through the
-// caller's handle, with the driver and the role that the caller chose; no
-// driver comes with this package. One that does not heed contexts is not
-// bounded by Timeout. Let the handle keep no connection when it is not asked
-// (SetMaxIdleConns(0)): a backup may wait for the last one to go.
+// An SQLProbe queries a database for the version: the query must return one row
+// of one column, at most 256 bytes of text or a number. It uses the caller's
+// handle, driver and role; this package includes no driver. Timeout does not
+// bound a driver that ignores contexts. Configure the handle to keep no idle
+// connection (SetMaxIdleConns(0)): a backup may wait until the last one is
+// closed.
 type SQLProbe struct {
 	DB      *sql.DB
 	Query   string
-	Timeout time.Duration // of one look; zero is 10 s
-	// Explain returns what people may be shown of a driver's error. Drivers
-	// quote the connection string, password and all, so nil shows no text of
-	// theirs: the SQLSTATE where there is one, what the network said, or
-	// just the error's type. The error itself can be unwrapped.
+	Timeout time.Duration // of one query; zero is 10 s
+	// Explain returns the text of a driver's error that may be shown. Drivers
+	// quote the connection string with its password, so nil shows none of their
+	// text: only the SQLSTATE, the network's error, or the error's type. The
+	// error itself can be unwrapped.
 	Explain func(error) string
 }
 
 // Version implements [Probe].
 func (p SQLProbe) Version(ctx context.Context) (string, error) {
 	if p.DB == nil || p.Query == "" {
-		return "", fmt.Errorf("%w: the probe names no database or no query; set DB and Query", ErrFailed)
+		return "", fmt.Errorf("%w: the probe has no database or no query; set DB and Query", ErrFailed)
 	}
 	ctx, cancel := context.WithTimeout(ctx, orDefault(p.Timeout, probeTimeout))
 	defer cancel()
@@ -50,7 +50,7 @@ func (p SQLProbe) Version(ctx context.Context) (string, error) {
 	return version, nil
 }
 
-// errAnswer is what the database has answered, but not well.
+// errAnswer means that the database answered something else than a version.
 var errAnswer = errors.New("the version query must return one row with one column that is not null")
 
 func (p SQLProbe) ask(ctx context.Context) (version string, err error) {
@@ -83,18 +83,18 @@ func (p SQLProbe) ask(ctx context.Context) (version string, err error) {
 	switch {
 	case !text.Valid:
 		return "", fmt.Errorf("%w: it returned null", errAnswer)
-	case rows.Next(): // which of them is the version would be a guess
+	case rows.Next(): // it is not known which of them is the version
 		return "", fmt.Errorf("%w: it returned more than one", errAnswer)
 	}
 	return text.String, rows.Err()
 }
 
-// explained hides what a driver's error says.
+// explained hides the text of a driver's error.
 func (p SQLProbe) explained(err error) error {
 	if p.Explain != nil {
 		return driverError{p.Explain(err), err}
 	}
-	text := fmt.Sprintf("an error of type %T, whose text may hold the password and is not shown; see Explain", err)
+	text := fmt.Sprintf("an error of type %T, whose text may contain the password and is not shown; see Explain", err)
 	if e, ok := errors.AsType[sqlState](err); ok {
 		text = "SQLSTATE " + e.SQLState()
 	} else if e, ok := errors.AsType[*net.OpError](err); ok {
@@ -102,14 +102,14 @@ func (p SQLProbe) explained(err error) error {
 		if errno, ok := errors.AsType[syscall.Errno](e); ok {
 			text += ": " + errno.Error()
 		} else if errors.Is(e, os.ErrDeadlineExceeded) {
-			text += ": it took too long"
+			text += ": timed out"
 		}
 	}
 	return driverError{text, err}
 }
 
-// A sqlState is an error of a driver that tells the standard's code, as
-// those for PostgreSQL and others do.
+// A sqlState is a driver's error with the code of the SQL standard, such as
+// those for PostgreSQL.
 type sqlState interface {
 	error
 	SQLState() string

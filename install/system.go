@@ -10,22 +10,22 @@ import (
 	"strings"
 )
 
-// System holds if the machine runs the named system, in that version or a
+// System is met if the machine runs the named system, in that version or a
 // later one: "windows" with a number such as "10.0.17763", the last part of
-// which is the build; "linux" with one of the kernel; or a distribution by the
+// which is the build; "linux" with a kernel version; or a distribution by the
 // ID and the VERSION_ID of its os-release, such as "debian" and "12".
 func System(name, atLeast string) Check {
-	return Check{Name: "operating system", Look: func(context.Context) error {
+	return Check{Name: "operating system", Run: func(context.Context) error {
 		has, err := systems()
 		if err != nil {
-			return fmt.Errorf("the operating system cannot be told: %w", err)
+			return fmt.Errorf("cannot find out the operating system: %w", err)
 		}
 		return systemFits(has, name, atLeast)
 	}}
 }
 
-// systemFits compares what is needed with what the machine has: versions by
-// the names of systems.
+// systemFits compares the required system with those of the machine: versions
+// by name.
 func systemFits(has map[string]string, name, atLeast string) error {
 	var all []string
 	for _, name := range slices.Sorted(maps.Keys(has)) {
@@ -34,20 +34,20 @@ func systemFits(has map[string]string, name, atLeast string) error {
 	this := strings.Join(all, ", ")
 	version, ok := has[name]
 	if !ok {
-		return fmt.Errorf("this machine has %s, and needed is %s %s; install it, or use a machine that has it", this, name, atLeast)
+		return fmt.Errorf("this machine runs %s, but %s %s is needed; install it, or use a machine that has it", this, name, atLeast)
 	}
 	order, err := compareNumbers(version, atLeast)
 	if err != nil {
-		return fmt.Errorf("this machine has %s, and needed is %s %s: %w", this, name, atLeast, err)
+		return fmt.Errorf("this machine runs %s, but %s %s is needed: %w", this, name, atLeast, err)
 	}
 	if order < 0 {
-		return fmt.Errorf("this machine has %s, and needed is %s %s or later; update the operating system first", this, name, atLeast)
+		return fmt.Errorf("this machine runs %s, but %s %s or later is needed; update the operating system first", this, name, atLeast)
 	}
 	return nil
 }
 
-// compareNumbers compares two versions by the numbers with dots between that
-// each begins with, "6.1.0" of 6.1.0-13-amd64. What is not there is 0.
+// compareNumbers compares two versions by the dotted numbers at their beginning,
+// "6.1.0" of 6.1.0-13-amd64. A missing number is 0.
 func compareNumbers(a, b string) (int, error) {
 	as, err := numbers(a)
 	if err != nil {
@@ -96,27 +96,27 @@ func osRelease(text string) (id, version string) {
 	return id, version
 }
 
-// DotNetFramework holds if Windows has the .NET Framework in that version, from
-// "4.5" to "4.8.1", or a later one. It says nothing of the other .NET, which
+// DotNetFramework is met if Windows has the .NET Framework in that version, from
+// "4.5" to "4.8.1", or a later one. It does not check .NET 5 and later, which
 // began as .NET Core.
 func DotNetFramework(atLeast string) Check {
-	return Check{Name: ".NET Framework", Look: func(context.Context) error {
+	return Check{Name: ".NET Framework", Run: func(context.Context) error {
 		release, err := frameworkRelease()
 		if errors.Is(err, errors.ErrUnsupported) {
-			return fmt.Errorf("only Windows has it: %w; take this check out", err)
+			return fmt.Errorf("only Windows has it: %w; remove this check", err)
 		}
 		if err != nil {
-			return fmt.Errorf("its version cannot be told: %w", err)
+			return fmt.Errorf("cannot find out its version: %w", err)
 		}
 		return frameworkFits(release, atLeast)
 	}}
 }
 
-// frameworkFits compares the release that Windows knows the framework by, 0 for
-// none, with a version.
+// frameworkFits compares the release number of the framework, 0 for none, with a
+// version.
 func frameworkFits(release uint64, atLeast string) error {
-	has, needed := "none of 4.5 or later", uint64(0)
-	for _, f := range []struct { // each begins with its release, says Microsoft
+	has, needed := "no version from 4.5 on", uint64(0)
+	for _, f := range []struct { // the first release of each, as Microsoft documents them
 		version string
 		release uint64
 	}{
@@ -134,9 +134,9 @@ func frameworkFits(release uint64, atLeast string) error {
 	}
 	switch {
 	case needed == 0:
-		return fmt.Errorf("no version %q of it is known; name one from 4.5 to 4.8.1", atLeast)
+		return fmt.Errorf("unknown version %q; use one from 4.5 to 4.8.1", atLeast)
 	case release < needed:
-		return fmt.Errorf("%s is installed, and %s is needed; install it first, which may take a restart", has, atLeast)
+		return fmt.Errorf("%s is installed, but %s is needed; install it first, which may require a restart", has, atLeast)
 	}
 	return nil
 }

@@ -68,7 +68,7 @@ func TestAGroupHoldsWhatForgetsWhoseItIs(t *testing.T) {
 		select {
 		case err := <-done:
 			t.Fatalf("the run ended before its last process: %v", err)
-		case <-time.After(lingerGrace):
+		case <-time.After(lingerTimeout):
 		}
 		cancel()
 		require.ErrorIs(t, <-done, context.Canceled)
@@ -90,7 +90,7 @@ func TestSettleFindsTheGroupOfADeadRunner(t *testing.T) {
 			rec.PID, rec.Birth = 0, ""
 			require.NoError(t, r.writeRecord(rec))
 		}
-		r.Now = func() time.Time { return time.Now().Add(DefaultDeadline + time.Minute) }
+		r.now = func() time.Time { return time.Now().Add(DefaultDeadline + time.Minute) }
 		s, err := r.Settle(t.Context())
 		require.NoError(t, err)
 		require.Equal(t, Ended, s.Found)

@@ -98,7 +98,7 @@ func TestR11DeadlineEndsTheWholeTree(t *testing.T) {
 	cmd.Deadline = time.Second
 	out, err := r.Run(t.Context(), cmd)
 	require.ErrorIs(t, err, ErrTimeout)
-	require.ErrorContains(t, err, "not done after 1s")
+	require.ErrorContains(t, err, "did not end within 1s")
 	require.Equal(t, TimedOut, out.Status)
 	begun, err := filepath.Glob(filepath.Join(dir, "?")) // as far as they came on a slow machine
 	require.NoError(t, err)

@@ -45,7 +45,7 @@ func (s folderSite) archived(version string) rollback.Release {
 	return rollback.Release{Version: version, SHA256: hex.EncodeToString(sum[:]), VouchedBy: "test"}
 }
 
-func (s folderSite) runner() install.Runner { return install.Runner{State: s.path("own/install")} }
+func (s folderSite) runner() *install.Runner { return &install.Runner{State: s.path("own/install")} }
 
 func (s folderSite) Close(context.Context) error { return s.put("own/closed", "yes") }
 func (s folderSite) Open(context.Context) error  { return os.RemoveAll(s.path("own/closed")) }

@@ -145,7 +145,7 @@ func exitCode(err error) int {
 		{rollback.ErrBusy, exitBusy},
 		{rollback.ErrDamaged, exitJournal},
 		{rollback.ErrNeedsOperator, exitOperator},
-		{install.ErrRights, exitRefused},
+		{install.ErrPermission, exitRefused},
 		{fetch.ErrMismatch, exitUnvouched},
 		{fetch.ErrCredentials, exitCredentials},
 		{fetch.ErrUnknownDistribution, exitUnknown},

@@ -47,7 +47,7 @@ func hint(err error) string {
 		return ofSite(cmd, "aspupdate fetch")
 	case errors.Is(err, schedule.ErrBeyondData):
 		return "set calendar.decrees in the configuration to a file with the later decrees"
-	case errors.Is(err, install.ErrRights):
+	case errors.Is(err, install.ErrPermission):
 		return ofSite(cmd, fixAndCheck)
 	}
 	return ofSite(cmd, exitTable[code].next)

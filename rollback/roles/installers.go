@@ -132,7 +132,7 @@ func (i installer) Ready(ctx context.Context, r rollback.Release) error {
 		return err
 	}
 	if item.Key == i.To {
-		if _, err := i.Requirements.Look(ctx); err != nil {
+		if _, err := i.Requirements.Run(ctx); err != nil {
 			return fmt.Errorf("R14: %w", err)
 		}
 	}

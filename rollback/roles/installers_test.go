@@ -151,7 +151,7 @@ func TestR14BlocksNoRollback(t *testing.T) {
 	from, to := w.add(t, "7.36.200", version.Setup, "7.36.200"), w.add(t, "8.01.100", version.Setup, "8.01.100")
 	missing := errors.New("the framework is missing")
 	i := w.installers(from, to)
-	i.Requirements = install.Checklist{{Name: "framework", Look: func(context.Context) error { return missing }}}
+	i.Requirements = install.Checklist{{Name: "framework", Run: func(context.Context) error { return missing }}}
 	err := i.Role().Ready(t.Context(), roles.Release(to))
 	require.ErrorIs(t, err, missing)
 	require.ErrorContains(t, err, "R14")

@@ -37,9 +37,9 @@ func (p Probe) Version(ctx context.Context) (string, error) {
 // and other versions on the way are a restructuring in progress (R11, R12). It
 // ends with ctx; a ctx without a deadline has [install.DefaultDeadline].
 func (p Probe) Await(ctx context.Context, want string) error {
-	o := install.AwaitOptions{Every: p.Interval, Observe: p.Observe}
+	o := install.AwaitOptions{Interval: p.Interval, Observe: p.Observe}
 	if _, ok := ctx.Deadline(); ok {
-		o.Limit = math.MaxInt64 // ctx alone decides
+		o.Deadline = math.MaxInt64 // ctx alone decides
 	}
 	return install.Await(ctx, p.Probe, want, o)
 }

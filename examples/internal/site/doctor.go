@@ -184,7 +184,7 @@ func (d *doctor) previous(ctx context.Context, dist distributionConfig, installe
 		err = d.installers(dist, step{from: r, to: r}).Role().Ready(ctx, r.Release)
 	}
 	rights := err
-	if errors.Is(err, install.ErrRights) {
+	if errors.Is(err, install.ErrPermission) {
 		err = nil
 	}
 	d.either(err, "archive", dist.Name, "the Setup of %s is there and whole (R10)", r.Version)
@@ -338,7 +338,7 @@ func (d *doctor) clock() {
 
 // machine looks at what an installer finds around it.
 func (d *doctor) machine(ctx context.Context) {
-	if err := install.NoRebootPending().Look(ctx); err != nil {
+	if err := install.NoRebootPending().Run(ctx); err != nil {
 		d.warn("restart", "", "%v", err)
 	} else {
 		d.ok("restart", "", "none is pending")

@@ -55,8 +55,8 @@ func (s *Site) requirements(to version.Version) (install.Checklist, error) {
 
 // hinted adds to a check's error how a person's word is recorded.
 func hinted(c install.Check) install.Check {
-	look := c.Look
-	c.Look = func(ctx context.Context) error {
+	look := c.Run
+	c.Run = func(ctx context.Context) error {
 		if err := look(ctx); err != nil {
 			return fmt.Errorf("%w; aspupdate confirm takes a person's word", err)
 		}

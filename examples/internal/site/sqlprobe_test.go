@@ -114,7 +114,7 @@ func TestVersionQueryOfPostgreSQL(t *testing.T) {
 	unreadable := "postgres://asp:hunter2@127.0.0.1:x/asp"
 	refused(install.SQLProbe{DB: openDatabase(t, "pgx", unreadable), Query: "SELECT 1"}, "is not shown")
 	c.Stop()
-	refused(p, addr+" takes no connection")
+	refused(p, "cannot connect to "+addr)
 }
 
 // TestR12OnARealServer lets a restructuring go through both phases of R12:
@@ -129,7 +129,7 @@ func TestR12OnARealServer(t *testing.T) {
 	app := openDatabase(t, "pgx", c.Admin("asp"))
 	var seen []string
 	err := install.Await(t.Context(), install.SQLProbe{DB: db, Query: "SELECT version FROM about"}, "7.13.100", install.AwaitOptions{
-		Limit: time.Minute, Every: time.Millisecond, Report: time.Nanosecond,
+		Deadline: time.Minute, Interval: time.Millisecond, ReportInterval: time.Nanosecond,
 		Observe: func(e install.Event) {
 			seen = append(seen, e.Text)
 			switch len(seen) {

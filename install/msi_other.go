@@ -4,7 +4,7 @@ package install
 
 import "os/exec"
 
-// serviceBusy reports false: only Windows has such a service.
+// serviceBusy returns false: only Windows has such a service.
 func serviceBusy() (bool, error) { return false, nil }
 
 func msiexec() string { return "msiexec" }

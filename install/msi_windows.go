@@ -19,7 +19,7 @@ func serviceBusy() (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	runtime.LockOSThread() // a mutex belongs to the thread that took it
+	runtime.LockOSThread() // a mutex belongs to the thread that acquired it
 	defer runtime.UnlockOSThread()
 	h, err := windows.OpenMutex(windows.SYNCHRONIZE, false, name)
 	if errors.Is(err, windows.ERROR_FILE_NOT_FOUND) {
@@ -39,7 +39,7 @@ func serviceBusy() (bool, error) {
 	return false, err
 }
 
-// msiexec is the system's own, whatever the search path says.
+// msiexec returns the system's own, whatever the search path is.
 func msiexec() string {
 	dir, err := windows.GetSystemDirectory()
 	if err != nil {
