@@ -113,24 +113,6 @@ type distributionConfig struct {
 	Probe probeConfig `toml:"probe"`
 }
 
-// One of command, sql and file tells the version, or else the answer of http.
-// What is given besides must be so first: a port that answers, a page.
-type probeConfig struct {
-	TCP     string   `toml:"tcp"`     // host:port that must take connections
-	HTTP    string   `toml:"http"`    // answers with the version in its first line
-	Status  int      `toml:"status"`  // that http answers with; 200 if none is given
-	Text    string   `toml:"text"`    // regular expression that the answer must hold; its first group is the version
-	Command []string `toml:"command"` // prints the version in its first line
-	SQL     string   `toml:"sql"`     // returns the version
-	InDB    string   `toml:"in"`      // which of [[postgres]] is asked by sql
-	File    string   `toml:"file"`    // a program or library for Windows that has the version
-	secret  `toml:"-"`
-
-	Installed   string          `toml:"installed"`   // a path that is there exactly if it is installed; for a first installation
-	Environment []string        `toml:"environment"` // names of variables that the command gets from ours
-	Every       strict.Duration `toml:"every"`
-}
-
 type postgresConfig struct {
 	Name    string `toml:"name"`     // of the database
 	URIEnv  string `toml:"uri_env"`  // variable with the maintenance role's connection string

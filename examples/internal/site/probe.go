@@ -10,10 +10,30 @@ import (
 
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver of probe.sql
 
+	"github.com/aspupdate/aspupdate/examples/internal/strict"
 	"github.com/aspupdate/aspupdate/install"
 	"github.com/aspupdate/aspupdate/rollback/roles"
 	"github.com/aspupdate/aspupdate/version"
 )
+
+// A probeConfig describes a probe. The version comes from one of command, sql
+// and file, or else from the answer of http. Whatever else is given must succeed
+// first: a port that accepts connections, a page.
+type probeConfig struct {
+	TCP     string   `toml:"tcp"`     // host:port that must accept connections
+	HTTP    string   `toml:"http"`    // answers with the version in its first line
+	Status  int      `toml:"status"`  // that http answers with; 200 if none is given
+	Text    string   `toml:"text"`    // regular expression that the answer must hold; its first group is the version
+	Command []string `toml:"command"` // prints the version in its first line
+	SQL     string   `toml:"sql"`     // returns the version
+	InDB    string   `toml:"in"`      // which of [[postgres]] is asked by sql
+	File    string   `toml:"file"`    // a program or library for Windows that has the version
+	secret  `toml:"-"`
+
+	Installed   string          `toml:"installed"`   // a path that is there exactly if it is installed; for a first installation
+	Environment []string        `toml:"environment"` // names of variables that the command gets from ours
+	Every       strict.Duration `toml:"every"`
+}
 
 // newProbe returns the probe of one distribution.
 func newProbe(c probeConfig, observe func(install.Event)) roles.Probe {
