@@ -11,7 +11,7 @@ import (
 // installed one is adopted.
 func TestVersionInstalledByHandIsAdopted(t *testing.T) {
 	t.Parallel()
-	s := newScriptSite(t, "close = ['/bin/true']\nopen = ['/bin/true']\n[[folder]]\npath = '${SITE}'", "")
+	s := newScriptSite(t, "close = ['/bin/true']\nopen = ['/bin/true']\n[[directory]]\npath = '${SITE}'", "")
 	s.installed("7.12.100")
 	s.publish("7.12.200", "Setup", "echo 7.12.200 > $1/version\n")
 	code, out := s.run("update")

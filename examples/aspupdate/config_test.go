@@ -38,7 +38,7 @@ func TestInvalidConfig(t *testing.T) {
 		"relative":                      {"'DIR/backups'", "'backups'", []string{"absolute"}},
 		"no fence":                      {"no_fence = 'a test'", "", []string{"nothing keeps users out", "no_fence"}},
 		"R9 no data":                    {"no_data = 'a test'", "", []string{"nothing is backed up (R9)", "no_data"}},
-		"R9 data and no data":           {"[[distribution]]", "[[folder]]\npath = 'DIR/app'\n[[distribution]]", []string{"no_data says"}},
+		"R9 data and no data":           {"[[distribution]]", "[[directory]]\npath = 'DIR/app'\n[[distribution]]", []string{"no_data says"}},
 		"no restore":                    {"no_data = 'a test'", "[[command]]\nlive = 'DIR/a'\nbackup = ['x']", []string{"a [[command]]: no command to restore"}},
 		"list without rename and drop":  {"no_data = 'a test'", "[[command]]\nlive = 'a'\nbackup = ['x']\nrestore = ['x']\nlist = ['x']", []string{"only some of List, Rename and Drop are set"}},
 		"command on a relative path":    {"no_data = 'a test'", "[[command]]\nlive = 'a'\nbackup = ['x']\nrestore = ['x']", []string{"is not an absolute path"}},

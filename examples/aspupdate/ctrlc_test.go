@@ -26,7 +26,7 @@ close = ['/bin/true']
 open = ['/bin/true']
 stop = ['/bin/true']
 start = ['/bin/sh', '-c', 'touch ${OWN}/starting; sleep 1']
-[[folder]]
+[[directory]]
 path = '${SITE}'`, "")
 	s.installed("7.12.100")
 	s.publish("7.12.200", "Setup", "echo 7.12.200 > $1/version\n")
@@ -53,7 +53,7 @@ func TestCtrlCBeforeAnInstallerStarts(t *testing.T) {
 	silent, err := net.Listen("tcp", "127.0.0.1:0") // a server that accepts connections and never answers
 	require.NoError(t, err)
 	defer func() { _ = silent.Close() }()
-	s := newScriptSite(t, "close = ['/bin/true']\nopen = ['/bin/true']\n[[folder]]\npath = '${SITE}'", "")
+	s := newScriptSite(t, "close = ['/bin/true']\nopen = ['/bin/true']\n[[directory]]\npath = '${SITE}'", "")
 	text, err := os.ReadFile(s.config())
 	require.NoError(t, err)
 	s.write(s.config(), strings.Replace(string(text), s.server.Addr, silent.Addr().String(), 1))

@@ -32,7 +32,7 @@ close = ['/bin/true']
 open = ['/bin/true']
 stop = ['/bin/true']
 start = ['/bin/sh', '-c', 'touch ${OWN}/starting; sleep 2']
-[[folder]]
+[[directory]]
 path = '${SITE}'`, "")
 	s.installed("7.12.100")
 	s.publish("7.12.200", "Setup", "echo 7.12.200 > $1/version\n")

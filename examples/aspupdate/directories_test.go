@@ -13,7 +13,7 @@ import (
 // application: update refuses it before it fetches anything into it.
 func TestDirectoriesAreCheckedBeforeFetching(t *testing.T) {
 	t.Parallel()
-	s := newScriptSite(t, "close = ['/bin/true']\nopen = ['/bin/true']\n[[folder]]\npath = '${SITE}'", "")
+	s := newScriptSite(t, "close = ['/bin/true']\nopen = ['/bin/true']\n[[directory]]\npath = '${SITE}'", "")
 	s.installed("7.12.100")
 	s.publish("7.12.200", "Setup", "echo 7.12.200 > $1/version\n")
 	archive := filepath.Join(s.site, "archive")

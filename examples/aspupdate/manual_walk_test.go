@@ -27,7 +27,7 @@ func TestManualWalk(t *testing.T) {
 	s := newScriptSite(t, `
 close = ['/bin/touch', '${OWN}/closed']
 open = ['/bin/rm', '-f', '${OWN}/closed']
-[[folder]]
+[[directory]]
 path = '${SITE}'`, "")
 	good := func(version string) string { return "echo " + version + " > $1/version\n" }
 	var sums strings.Builder

@@ -19,7 +19,7 @@ func TestPersonMustDecide(t *testing.T) {
 	s := newScriptSite(t, `
 close = ['/bin/touch', '${OWN}/closed']
 open = ['/bin/rm', '-f', '${OWN}/closed']
-[[folder]]
+[[directory]]
 path = '${SITE}'`, "")
 	closed := filepath.Join(s.own, "closed")
 	good := func(version string) string { return "echo " + version + " > $1/version\n" }

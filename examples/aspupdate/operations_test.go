@@ -103,7 +103,7 @@ func TestOperationsRestoreByHand(t *testing.T) {
 		realtest.Program(t, name)
 	}
 	s := newRealSite(t)
-	s.config = map[string]string{"[server]": "[[folder]]\npath = '" + s.site + "'\n\n[server]"}
+	s.config = map[string]string{"[server]": "[[directory]]\npath = '" + s.site + "'\n\n[server]"}
 	s.writeConfig(t)
 	s.sql(t, "asp", "SET ROLE clerk; CREATE TABLE child (name text); INSERT INTO child VALUES ('Иванова')")
 	s.publish(t, "7.13.100", both("DROP TABLE IF EXISTS child;"))
@@ -128,7 +128,7 @@ func TestOperationsRestoreByHand(t *testing.T) {
 		switch dir := filepath.Join(s.dir, "backups", r.Ref); r.Part {
 		case "postgres asp":
 			require.Contains(t, s.bash(t, dir, r.Ref, database), "COMMIT")
-		case "folder " + s.site:
+		case "directory " + s.site:
 			s.bash(t, dir, r.Ref, strings.ReplaceAll(directory, "/opt/asp", s.site))
 		default: // the other database in the same way
 			text := strings.NewReplacer("asp_hand", "opeka_hand", "'asp'", "'opeka'", "DATABASE asp ", "DATABASE opeka ", "TO asp;", "TO opeka;",

@@ -37,7 +37,7 @@ func newScriptSite(t *testing.T, application, distribution string) *scriptSite {
 	}
 	s.server = realtest.VSFTPD(t, s.ftp)
 	noData := "no_data = 'a test'"
-	if strings.Contains(application, "[[folder]]") {
+	if strings.Contains(application, "[[directory]]") {
 		noData = ""
 	}
 	require.NoError(t, os.WriteFile(s.config(), fmt.Appendf(nil, `

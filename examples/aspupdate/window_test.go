@@ -17,7 +17,7 @@ func TestR13HoldsForTheUpdateAfterARecovery(t *testing.T) {
 	s := newScriptSite(t, `
 close = ['/bin/sh', '-c', 'if [ -e ${OWN}/kill ]; then rm ${OWN}/kill; kill -9 PARENT; fi']
 open = ['/bin/true']
-[[folder]]
+[[directory]]
 path = '${SITE}'`, "")
 	text, err := os.ReadFile(s.config())
 	require.NoError(t, err)

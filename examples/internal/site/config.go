@@ -25,11 +25,11 @@ type Config struct {
 	Watch         watchConfig          `toml:"watch"`
 	Distributions []distributionConfig `toml:"distribution"` // several make a bundle (R4), in the order of installation
 
-	Postgres []postgresConfig `toml:"postgres"`
-	SQLite   []pathConfig     `toml:"sqlite"`
-	Folders  []pathConfig     `toml:"folder"`
-	Commands []commandConfig  `toml:"command"`
-	NoData   string           `toml:"no_data"` // why there are none of these four (R9); recorded
+	Postgres    []postgresConfig `toml:"postgres"`
+	SQLite      []pathConfig     `toml:"sqlite"`
+	Directories []pathConfig     `toml:"directory"`
+	Commands    []commandConfig  `toml:"command"`
+	NoData      string           `toml:"no_data"` // why there are none of these four (R9); recorded
 }
 
 type serverConfig struct {

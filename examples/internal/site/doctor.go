@@ -199,7 +199,7 @@ func (d *doctor) databases(ctx context.Context) {
 		server, dump, err := (&postgres.Database{URI: p.value()}).Versions(ctx)
 		d.either(err, "postgres", p.Name, "PostgreSQL %s, the role may do all that is needed, %s", server, dump)
 	}
-	for _, p := range slices.Concat(d.Config.SQLite, d.Config.Folders) {
+	for _, p := range slices.Concat(d.Config.SQLite, d.Config.Directories) {
 		_, err := os.ReadDir(p.Path)
 		if info, statErr := os.Stat(p.Path); statErr == nil && !info.IsDir() {
 			var f *os.File
@@ -248,7 +248,7 @@ func (d *doctor) services(ctx context.Context) {
 func (d *doctor) folders(ctx context.Context) {
 	for _, dir := range []string{d.Config.State, d.Config.Archive, d.Config.Backups} {
 		if _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) {
-			d.ok("folder", dir, "is made when it is first needed")
+			d.ok("directory", dir, "is made when it is first needed")
 			continue
 		}
 		f, err := os.CreateTemp(dir, ".doctor-*")
@@ -256,7 +256,7 @@ func (d *doctor) folders(ctx context.Context) {
 			_ = f.Close()
 			err = os.Remove(f.Name())
 		}
-		d.either(err, "folder", dir, "can be written")
+		d.either(err, "directory", dir, "can be written")
 	}
 	u, err := d.unplanned()
 	if err == nil {
@@ -266,7 +266,7 @@ func (d *doctor) folders(ctx context.Context) {
 			err = u.Check()
 		}
 	}
-	d.either(err, "folders", "", "none lies inside what an update replaces")
+	d.either(err, "directories", "", "none lies inside what an update replaces")
 }
 
 // unplanned is an update to ask its roles: from and to the largest installer

@@ -42,8 +42,8 @@ func (s *Site) protect(u *rollback.Update) {
 		u.Live = append(u.Live, filepath.Dir(p.Path))
 		add("sqlite "+filepath.Base(p.Path), &files.SQLite{Path: p.Path, Open: func(path string) (*sql.DB, error) { return sql.Open("sqlite", path+"?_pragma=busy_timeout(30000)") }}, nil)
 	}
-	for _, p := range c.Folders {
-		add("folder "+p.Path, &files.Directory{Path: p.Path}, nil)
+	for _, p := range c.Directories {
+		add("directory "+p.Path, &files.Directory{Path: p.Path}, nil)
 		u.Live = append(u.Live, p.Path)
 	}
 	for _, p := range c.Commands {

@@ -99,16 +99,16 @@ func (c *Config) check() (m mistakes) {
 
 // checkData checks what is backed up (R9), and fetches the databases' secrets.
 func (c *Config) checkData() (m mistakes) {
-	data := len(c.Postgres) + len(c.SQLite) + len(c.Folders) + len(c.Commands)
-	m.when(c.NoData == "" && data == 0, "nothing is backed up (R9): give [[postgres]], [[sqlite]], [[folder]] or [[command]], or say why not in no_data")
-	m.when(c.NoData != "" && data > 0, "no_data says that nothing is backed up, and there are [[postgres]], [[sqlite]], [[folder]] or [[command]]")
+	data := len(c.Postgres) + len(c.SQLite) + len(c.Directories) + len(c.Commands)
+	m.when(c.NoData == "" && data == 0, "nothing is backed up (R9): give [[postgres]], [[sqlite]], [[directory]] or [[command]], or say why not in no_data")
+	m.when(c.NoData != "" && data > 0, "no_data says that nothing is backed up, and there are [[postgres]], [[sqlite]], [[directory]] or [[command]]")
 	for i := range c.Postgres {
 		p := &c.Postgres[i]
 		m.when(p.Name == "", "a [[postgres]] has no name: it wants the database's")
 		m.add(p.read("postgres.uri", p.URIEnv, p.URIFile))
 	}
-	for _, p := range slices.Concat(c.SQLite, c.Folders) {
-		m.when(!filepath.IsAbs(p.Path), "path = %q of a [[sqlite]] or [[folder]]: it wants an absolute path", p.Path)
+	for _, p := range slices.Concat(c.SQLite, c.Directories) {
+		m.when(!filepath.IsAbs(p.Path), "path = %q of a [[sqlite]] or [[directory]]: it wants an absolute path", p.Path)
 	}
 	for _, p := range c.Commands {
 		if err := p.target().Check(); err != nil {

@@ -42,7 +42,7 @@ func wayBackOfAnMSI(t *testing.T, kind install.Kind) {
 	s := &Site{Config: &Config{
 		State: filepath.Join(base, "state"), Archive: filepath.Join(base, "archive"), Backups: filepath.Join(base, "backups"), Live: []string{app},
 		Application: applicationConfig{NoFence: "a test"}, Window: windowConfig{AnyTime: "a test"},
-		Folders:       []pathConfig{{Path: data}},
+		Directories:   []pathConfig{{Path: data}},
 		Distributions: []distributionConfig{{Name: "asp", Kind: string(kind), Arguments: []string{"INSTALLDIR=" + app + `\`}, Probe: probeConfig{HTTP: "http://127.0.0.1:1/replaced-below"}}},
 	}}
 	var releases []release

@@ -72,7 +72,7 @@ func TestR11MeasuredBackupIsPlannedFor(t *testing.T) {
 	var said []string
 	s := &Site{
 		Config: &Config{
-			Backups: store.Dir, Folders: []pathConfig{{Path: app}},
+			Backups: store.Dir, Directories: []pathConfig{{Path: app}},
 			Window: windowConfig{Backup: strict.Duration(30 * time.Second), Checks: strict.Duration(time.Minute), Rollback: strict.Duration(time.Minute)},
 		},
 		Observe: Observe{Warn: func(text string) { said = append(said, text) }},
@@ -86,7 +86,7 @@ func TestR11MeasuredBackupIsPlannedFor(t *testing.T) {
 	}
 	require.Equal(t, 30*time.Second, estimate(), "nothing is measured yet")
 	require.Empty(t, said)
-	snap, err := store.Take(t.Context(), "before an update: folder "+app, &files.Directory{Path: app})
+	snap, err := store.Take(t.Context(), "before an update: directory "+app, &files.Directory{Path: app})
 	require.NoError(t, err)
 	took := snap.Sealed.Sub(snap.Started)
 	require.GreaterOrEqual(t, took, time.Minute)
