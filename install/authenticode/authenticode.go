@@ -18,65 +18,63 @@ import (
 	"github.com/sassoftware/relic/v8/lib/pkcs9"
 )
 
-// A Policy says whose signature is wanted and what makes it count. Publisher
-// or Thumbprint must be given; if both are, both must fit. It may be used
-// from several goroutines.
+// A Policy names the expected signer and what is trusted. Publisher or
+// Thumbprint is required; if both are set, both must match. It is safe for
+// concurrent use.
 type Policy struct {
 	// Publisher is the organization (O) or the common name (CN) exactly as in
-	// the signer's certificate. That it is the vendor's is the word of the
-	// roots: companies of one name exist, so give the vendor's own root or
-	// its authority's rather than all that a system trusts.
+	// the signer's certificate. The roots vouch for the name, and companies of
+	// the same name exist: use the vendor's own root or its authority's rather
+	// than all that a system trusts.
 	Publisher string
 	// Thumbprint is the SHA-256 of the signer's certificate in 64 hexadecimal
-	// digits. That certificate is then trusted by itself, whoever issued it;
-	// it must still be meant for signing code and its time must not be over.
+	// digits. That certificate is then trusted without a root; it must still be
+	// meant for signing code and be valid.
 	Thumbprint string
-	// Roots are whom to trust for signers and time stamps; nil means the
-	// system's. On Linux those are for web servers, and the roots of many
-	// authorities for code are not among them.
+	// Roots are trusted for signers and time stamps; nil means the system's. On
+	// Linux those are for web servers, and lack the roots of many authorities
+	// for code.
 	Roots *x509.CertPool
-	// TimeRoots are whom to trust for time stamps, if that is somebody else
-	// than Roots: a vendor with a root of its own buys its time stamps.
+	// TimeRoots are trusted for time stamps instead of Roots, if not nil: a vendor
+	// with a root of its own uses the time stamps of another authority.
 	TimeRoots *x509.CertPool
-	// Now is the time at which certificates must be valid where there is no
-	// trusted time stamp; nil means the clock's.
-	Now func() time.Time
+
+	now func() time.Time // for tests; nil is time.Now
 }
 
-// A Format is a kind of file that can carry a signature.
-type Format string
+// A fileFormat is a kind of file that can have a signature.
+type fileFormat string
 
-// The formats that are read.
 const (
-	PE  Format = "PE"  // programs and libraries: .exe, .dll
-	MSI Format = "MSI" // packages for Windows Installer
+	formatPE  fileFormat = "PE"  // programs and libraries: .exe, .dll
+	formatMSI fileFormat = "MSI" // packages for Windows Installer
 )
 
 // A Signature is one that satisfied a [Policy].
 type Signature struct {
-	Format      Format
-	Certificate *x509.Certificate // the signer's
-	Stamped     time.Time         // when an authority saw the signature; zero without a trusted time stamp
+	format      fileFormat
+	certificate *x509.Certificate // the signer's
+	stamped     time.Time         // when an authority saw the signature; zero without a trusted time stamp
 }
 
-// Thumbprint returns the SHA-256 of the signer's certificate, as a [Policy]
-// takes it.
-func (s Signature) Thumbprint() string { return thumbprint(s.Certificate) }
+// Thumbprint returns the SHA-256 of the signer's certificate in the form of a
+// [Policy].
+func (s Signature) Thumbprint() string { return thumbprint(s.certificate) }
 
-// Publisher returns the organization in the signer's certificate, and if it
-// names none the common name.
+// Publisher returns the organization in the signer's certificate, or the common
+// name if it has none.
 func (s Signature) Publisher() string {
-	if o := s.Certificate.Subject.Organization; len(o) > 0 {
+	if o := s.certificate.Subject.Organization; len(o) > 0 {
 		return o[0]
 	}
-	return s.Certificate.Subject.CommonName
+	return s.certificate.Subject.CommonName
 }
 
-// String is for the record: who signed, with which certificate, and when.
+// String returns who signed, with which certificate, and when.
 func (s Signature) String() string {
 	text := fmt.Sprintf("Authenticode signature by %q, certificate %s", s.Publisher(), s.Thumbprint())
-	if !s.Stamped.IsZero() {
-		text += ", stamped " + s.Stamped.UTC().Format(time.RFC3339)
+	if !s.stamped.IsZero() {
+		text += ", stamped " + s.stamped.UTC().Format(time.RFC3339)
 	}
 	return text
 }
@@ -86,33 +84,36 @@ func thumbprint(c *x509.Certificate) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// Check reports whether the policy is complete, so that a mistake in a
-// configuration shows before anything is fetched.
+// Check returns an error if the policy is incomplete, so that a mistake in a
+// configuration is found before anything is fetched.
 func (p Policy) Check() error {
 	if p.Publisher == "" && p.Thumbprint == "" {
-		return errors.New("authenticode: anybody can buy a signature: say whose is wanted by Publisher or Thumbprint")
+		return errors.New("the policy has no signer: set Publisher or Thumbprint")
 	}
 	if b, err := hex.DecodeString(p.Thumbprint); p.Thumbprint != "" && (err != nil || len(b) != sha256.Size) {
-		return fmt.Errorf("authenticode: thumbprint %q is not a SHA-256: write 64 hexadecimal digits", p.Thumbprint)
+		return fmt.Errorf("invalid thumbprint %q: write 64 hexadecimal digits of SHA-256", p.Thumbprint)
 	}
 	return nil
 }
 
-// LoadRoots reads certificates in PEM from a file, for Policy's Roots and
-// TimeRoots.
+// LoadRoots reads certificates in PEM from the file at path, for the Roots and
+// TimeRoots of a [Policy].
 func LoadRoots(path string) (*x509.CertPool, error) {
 	pem, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("authenticode: roots: %w", err)
+		return nil, fmt.Errorf("load roots: %w", err)
 	}
 	roots := x509.NewCertPool()
 	if !roots.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("authenticode: roots: %s has no certificate in PEM", path)
+		return nil, fmt.Errorf("load roots: %s has no certificate in PEM", path)
 	}
 	return roots, nil
 }
 
-// VerifyFile verifies the file at path, as [Policy.Verify] does.
+// VerifyFile reads the file at path and returns the signature that satisfies the
+// policy. It returns an [*Error] if the file is refused, and any other error if
+// it could not be verified. Of several signatures in a program one is enough,
+// because each is over all of the program.
 func (p Policy) VerifyFile(ctx context.Context, path string) (Signature, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -124,20 +125,17 @@ func (p Policy) VerifyFile(ctx context.Context, path string) (Signature, error) 
 		return Signature{}, err
 	}
 	if !info.Mode().IsRegular() {
-		return Signature{}, fmt.Errorf("authenticode: %s is not a file: name the program or package in it", path)
+		return Signature{}, fmt.Errorf("%s is not a regular file: use the program or package in it", path)
 	}
-	s, err := p.Verify(ctx, f, info.Size())
+	s, err := p.verify(ctx, f, info.Size())
 	if e, ok := errors.AsType[*Error](err); ok {
-		e.Path = path
+		e.Subject = path
 	}
 	return s, err
 }
 
-// Verify reads size bytes of r and returns the signature that satisfies the
-// policy. A refusal is an [Error]; any other error means that it could not
-// decide. Where a program carries several signatures one is enough, because
-// each is over all of the program.
-func (p Policy) Verify(ctx context.Context, r io.ReaderAt, size int64) (Signature, error) {
+// verify is VerifyFile for size bytes of r.
+func (p Policy) verify(ctx context.Context, r io.ReaderAt, size int64) (Signature, error) {
 	if err := p.Check(); err != nil {
 		return Signature{}, err
 	}
@@ -149,12 +147,12 @@ func (p Policy) Verify(ctx context.Context, r io.ReaderAt, size int64) (Signatur
 	if err != nil {
 		return Signature{}, err
 	}
-	oid := map[Format]asn1.ObjectIdentifier{PE: oidPE, MSI: oidMSI}[format]
+	oid := map[fileFormat]asn1.ObjectIdentifier{formatPE: oidPE, formatMSI: oidMSI}[format]
 	var first error
 	for _, sd := range all {
 		s, err := p.one(ctx, sd, oid, digest)
 		if err == nil {
-			s.Format = format
+			s.format = format
 			return s, nil
 		}
 		if _, refused := errors.AsType[*Error](err); !refused {
@@ -172,31 +170,32 @@ func (p Policy) one(ctx context.Context, sd *pkcs7.ContentInfoSignedData, format
 	if err != nil {
 		return Signature{}, err
 	}
-	s := Signature{Certificate: sig.Certificate}
-	if err := p.wanted(s); err != nil {
+	s := Signature{certificate: sig.Certificate}
+	if err := p.matches(s); err != nil {
 		return Signature{}, err
 	}
-	s.Stamped = p.stamped(sig)
-	return s, p.trusted(sig, s.Stamped)
+	s.stamped = p.stamped(sig)
+	return s, p.trusted(sig, s.stamped)
 }
 
-// wanted compares the signer with the one who is pinned.
-func (p Policy) wanted(s Signature) error {
-	subject := s.Certificate.Subject
+// matches returns an error if the signer is not the expected one.
+func (p Policy) matches(s Signature) error {
+	subject := s.certificate.Subject
 	if p.Thumbprint != "" && !strings.EqualFold(p.Thumbprint, s.Thumbprint()) {
-		return refuse(ErrOtherPublisher, "certificate %s of %q signed it, not %s", s.Thumbprint(), s.Publisher(), strings.ToLower(p.Thumbprint))
+		return refuse(ErrOtherPublisher, "the signer is certificate %s of %q, not %s", s.Thumbprint(), s.Publisher(), strings.ToLower(p.Thumbprint))
 	}
 	if p.Publisher != "" && p.Publisher != subject.CommonName && !slices.Contains(subject.Organization, p.Publisher) {
-		return refuse(ErrOtherPublisher, "%q signed it, not %q", s.Publisher(), p.Publisher)
+		return refuse(ErrOtherPublisher, "the signer is %q, not %q", s.Publisher(), p.Publisher)
 	}
 	return nil
 }
 
-// oidLifetime marks a certificate whose signatures end with it, time stamp or not.
+// oidLifetime marks a certificate whose signatures expire with it even if they
+// have a time stamp.
 var oidLifetime = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 311, 10, 3, 13}
 
-// stamped returns the time that an authority vouches for. A time stamp by
-// somebody unknown is as good as none: who can add it can also leave it out.
+// stamped returns the time in a trusted time stamp, or zero. One by an unknown
+// authority is ignored: an attacker who can add it can also remove it.
 func (p Policy) stamped(sig pkcs9.TimestampedSignature) time.Time {
 	cs := sig.CounterSignature
 	if cs == nil || slices.ContainsFunc(sig.Certificate.UnknownExtKeyUsage, oidLifetime.Equal) {
@@ -215,11 +214,11 @@ func (p Policy) stamped(sig pkcs9.TimestampedSignature) time.Time {
 	return cs.SigningTime
 }
 
-// trusted builds the chain of the signer's certificate, as of the time stamp
-// and without one as of now.
+// trusted builds the chain of the signer's certificate, as of the time stamp, or
+// as of now without one.
 func (p Policy) trusted(sig pkcs9.TimestampedSignature, stamped time.Time) error {
 	roots, leaf := p.Roots, sig.Certificate
-	if p.Thumbprint != "" { // wanted has compared it
+	if p.Thumbprint != "" { // matches has compared it
 		roots = x509.NewCertPool()
 		roots.AddCert(leaf)
 	}
@@ -229,8 +228,8 @@ func (p Policy) trusted(sig pkcs9.TimestampedSignature, stamped time.Time) error
 	at := stamped
 	if at.IsZero() {
 		at = time.Now()
-		if p.Now != nil {
-			at = p.Now()
+		if p.now != nil {
+			at = p.now()
 		}
 	}
 	err := chain(at)
@@ -238,13 +237,13 @@ func (p Policy) trusted(sig pkcs9.TimestampedSignature, stamped time.Time) error
 		return nil
 	}
 	if at.Before(leaf.NotBefore) || at.After(leaf.NotAfter) {
-		if chain(leaf.NotAfter) == nil || chain(leaf.NotBefore) == nil { // is time all that is wrong?
+		if chain(leaf.NotAfter) == nil || chain(leaf.NotBefore) == nil { // is only the time wrong?
 			when := "no time stamp, and now"
 			switch cs := sig.CounterSignature; {
 			case !stamped.IsZero():
 				when = "the time stamp"
 			case cs != nil:
-				when = fmt.Sprintf("the time stamp by %q does not count (is its root in Policy.TimeRoots?), and now", cs.Certificate.Subject.CommonName)
+				when = fmt.Sprintf("the time stamp by %q is not trusted (is its root in Policy.TimeRoots?), and now", cs.Certificate.Subject.CommonName)
 			}
 			return refuse(ErrExpired, "valid from %s to %s; %s is %s",
 				leaf.NotBefore.UTC().Format(time.RFC3339), leaf.NotAfter.UTC().Format(time.RFC3339), when, at.UTC().Format(time.RFC3339))

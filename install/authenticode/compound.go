@@ -10,10 +10,10 @@ import (
 	"github.com/aspupdate/aspupdate/internal/cfb"
 )
 
-// A compound is a compound file ([MS-CFB]), of which an MSI package is one:
-// a file system in a file. Whatever it says of itself is checked against the
-// size of the file before anything is allocated or followed: sectors may be
-// missing, chains and folders may run in circles.
+// A compound is a compound file ([MS-CFB]), such as an MSI package: a file system
+// in a file. Every number in it is checked against the size of the file before
+// anything is allocated or followed: sectors may be missing, chains and
+// directories may be circular.
 type compound struct {
 	cfb.Header
 	r     *reader
@@ -24,14 +24,14 @@ type compound struct {
 	root  *node
 }
 
-// A node is a stream or a storage, which is a folder.
+// A node is a stream or a storage, which is a directory.
 type node struct {
 	name  []byte // UTF-16, little endian, without the terminator
 	raw   cfb.Entry
 	kind  byte
 	start uint32
 	size  int64
-	items []*node // of a storage, in the order in which a signature takes them
+	items []*node // of a storage, in the order of a signature
 }
 
 const (
@@ -81,9 +81,9 @@ func readCompound(r *reader) (*compound, error) {
 	return c, c.readTree(dir)
 }
 
-func malformed(what string) error { return refuse(ErrTampered, "its %s is damaged", what) }
+func malformed(what string) error { return refuse(ErrMismatch, "the %s is damaged", what) }
 
-// sectors is how many sectors fit into the file, begun ones included.
+// sectors returns the number of sectors in the file, including a partial one.
 func (c *compound) sectors() int { return int((c.r.size - 1) / c.Sector) }
 
 // readFAT reads the table of what sector follows which. The sectors of the
@@ -121,10 +121,10 @@ func (c *compound) readFAT() error {
 			c.fat = append(c.fat, next)
 		}
 	}
-	// Windows ignores what is appended, another program may not: a Java
-	// archive behind an MSI still starts (CVE-2020-1464).
+	// Windows ignores appended data, another program may not: a Java archive
+	// after an MSI still starts (CVE-2020-1464).
 	if c.r.size > int64(last+2)*c.Sector {
-		return refuse(ErrTampered, "data hides behind its last sector")
+		return refuse(ErrMismatch, "data follows the last sector")
 	}
 	return nil
 }
@@ -174,7 +174,7 @@ func numbers(b []byte) []uint32 {
 	return list
 }
 
-// readTree makes storages and streams out of the directory.
+// readTree builds the storages and streams from the directory.
 func (c *compound) readTree(dir []byte) error {
 	t := tree{dir: dir, seen: make([]bool, len(dir)/cfb.EntrySize), left: c.r.size, high: c.high}
 	root, err := t.node(0)
@@ -196,7 +196,7 @@ func sectorsFor(size, sector int64) int { return int((size + sector - 1) / secto
 type tree struct {
 	dir  []byte
 	seen []bool
-	left int64 // bytes that streams may still have: the file has no more
+	left int64 // bytes of the file that no stream has used yet
 	high bool
 }
 
@@ -222,13 +222,13 @@ func (t *tree) node(i uint32) (*node, error) {
 	if n.size < 0 || n.size > t.left {
 		return nil, malformed("directory")
 	}
-	if n.kind != cfb.Root { // the root's are the small sectors, which count with their streams
+	if n.kind != cfb.Root { // those of the root are the small sectors, counted with their streams
 		t.left -= n.size
 	}
 	return n, nil
 }
 
-// fill finds the items of a storage, which are a binary tree.
+// fill collects the items of a storage, which are a binary tree.
 func (t *tree) fill(storage *node, depth int) error {
 	if depth > maxDepth {
 		return malformed("directory")
@@ -264,7 +264,7 @@ func (t *tree) fill(storage *node, depth int) error {
 	return nil
 }
 
-// copy writes what is in a stream.
+// copy writes the contents of a stream.
 func (c *compound) copy(ctx context.Context, w io.Writer, n *node) error {
 	size, fat, sector := n.size, c.fat, c.Sector
 	if size < miniCutoff {
@@ -279,7 +279,7 @@ func (c *compound) copy(ctx context.Context, w io.Writer, n *node) error {
 		if err != nil {
 			return err
 		}
-		run := 1 // sectors in a row are read at once
+		run := 1 // consecutive sectors are read at once
 		for sector == c.Sector && run < len(list) && list[run] == list[run-1]+1 {
 			run++
 		}
@@ -292,7 +292,7 @@ func (c *compound) copy(ctx context.Context, w io.Writer, n *node) error {
 	return nil
 }
 
-// offset is where in the file a sector is, of either kind.
+// offset returns the offset of a sector of either kind in the file.
 func (c *compound) offset(s uint32, sector int64) (int64, error) {
 	if sector == c.Sector {
 		return c.Offset(s), nil

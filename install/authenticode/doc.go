@@ -1,62 +1,62 @@
-// Package authenticode tells on any platform who signed a Windows installer
-// and whether it is still as it was signed: a program (PE) or an MSI package.
+// Package authenticode verifies on any platform who signed a Windows installer,
+// a program (PE) or an MSI package, and that it was not changed since.
 //
-// # Words
+// # Terms
 //
-// A vendor signs the hash of a file with the key of a certificate and puts
-// the signature (Authenticode) into the file. The certificate names its
-// publisher and leads, over certificates that are in the file as well, to a
-// root that one trusts or not. It is valid for a year or three. A time stamp
-// is the word of an authority for time that it saw the signature; with one
-// that is trusted the signature counts as of that time, and outlives its
-// certificate. A thumbprint is the hash of a certificate.
+// A vendor signs the hash of a file with the key of a certificate and puts the
+// signature (Authenticode) into the file. The certificate names its publisher
+// and leads, over other certificates in the file, to a root that is trusted or
+// not. It is valid for one to three years. A time stamp is the statement of an
+// authority for time that it saw the signature; with a trusted one the
+// signature counts as of that time, and outlives its certificate. A thumbprint
+// is the hash of a certificate.
 //
 // # Use
 //
-// A [Policy] says whose signature is wanted. Anybody can buy one, so there is
-// no policy without a publisher or a thumbprint:
+// A [Policy] names the expected signer. Anyone can buy a signature, so a policy
+// needs a publisher or a thumbprint:
 //
 //	p := authenticode.Policy{Publisher: "ООО «Вендор»", Roots: roots}
 //	sig, err := p.VerifyFile(ctx, path)
 //
-// A refusal is an [Error] whose reason is one of [ErrUnsigned],
-// [ErrTampered], [ErrExpired], [ErrUntrusted] and [ErrOtherPublisher]. The
-// example shows the few lines that make a Policy a Verifier of package fetch.
+// A file is refused by an [Error] that wraps one of [ErrUnsigned],
+// [ErrMismatch], [ErrExpired], [ErrUntrusted] and [ErrOtherPublisher]. The
+// example makes a Policy a Verifier of package archive.
 //
-// The thumbprint of the certificate is the narrower pin: it needs no root,
-// and it ends with the certificate, when the vendor has another one. The
-// publisher's name lives longer and is worth what the roots are worth.
+// The thumbprint of the certificate is the narrower pin: it needs no root, and
+// it is useless once the vendor has another certificate. The publisher's name
+// lasts longer and is as reliable as the roots.
 //
 // # What is refused
 //
-// More than Windows refuses. Everything of a program but its checksum and the
-// signature's own place is under the signature, and behind the signature may
-// be nothing: Windows allows data there (CVE-2013-3900). In the signature may
-// be no attribute that is neither signed, nor a time stamp, nor a further
-// signature. An MSI may have no data behind its last sector (CVE-2020-1464).
-// Hashes weaker than SHA-256 are refused; a program whose first signature is
-// one with SHA-1, as for old Windows, needs a second one. A damaged time stamp
-// refuses the file; one by an unknown authority is as good as none.
+// More than Windows refuses. The signature is over everything in a program
+// except its checksum and the place of the signature itself, and no data may
+// follow the signature, which Windows allows (CVE-2013-3900). The signature may
+// contain no attribute that is neither signed, nor a time stamp, nor another
+// signature. No data may follow the last sector of an MSI (CVE-2020-1464).
+// Hashes weaker than SHA-256 are refused; a program whose first signature has
+// SHA-1, as for old Windows, needs a second one. A file with a damaged time
+// stamp is refused; a time stamp by an unknown authority is ignored.
 //
 // # Limits
 //
-// Only what is signed is vouched for, as what it is: a program or a package.
-// It says nothing of files beside it, so of a folder verify every program in
-// it, or pin the folder's hash. Do not hand a verified file to an interpreter
-// that would read it as something else, such as java -jar.
+// A signature vouches for the program or package alone, not for files beside
+// it: in a directory verify every program, or pin the directory's hash. Do not
+// pass a verified file to an interpreter that reads it as something else, such
+// as java -jar.
 //
 // Without its second hash (MsiDigitalSignatureEx) the signature of an MSI is
 // over the contents of its streams and not over their names, sizes and times.
-// That is the format's weakness, and Windows' too. Nothing signs the unused
-// ends of an MSI's sectors, nor certificates in the signature that its chain
+// That is a weakness of the format, and Windows has it, too. The signature does
+// not cover the unused ends of an MSI's sectors, nor certificates that its chain
 // does not need.
 //
-// Revocation (CRL, OCSP) is not looked up: the machines are on premises,
-// often without a way out, and an answer that an attacker can withhold
-// decides nothing. Drop the pin when the vendor reports a stolen key. Signatures
-// in catalogs (.cat), cabinets and scripts are not read, nor several side by
-// side in one program, as firmware has them; nested ones are.
+// Revocation (CRL, OCSP) is not checked: the machines often have no connection
+// to the Internet, and an attacker can withhold the answer. Remove the pin when
+// the vendor reports a stolen key. Signatures in catalogs (.cat), cabinets and
+// scripts are not read, nor several side by side in one program, as firmware has
+// them; nested ones are.
 //
-// A file is read while it is verified. The caller sees to it that the bytes
-// that run are those, as packages fetch and install do by their SHA-256.
+// A file is read while it is verified. The caller ensures that the same bytes
+// run, as packages archive and install do by their SHA-256.
 package authenticode

@@ -3,55 +3,56 @@ package authenticode
 import (
 	"errors"
 	"fmt"
+	"strings"
 )
 
-// Why a file is refused, told apart with errors.Is.
+// Why a file is refused; see [errors.Is].
 var (
-	// ErrUnsigned: there is no signature in the file, or the file is neither
-	// a Windows program nor an MSI package.
+	// ErrUnsigned means that the file has no signature, or is neither a Windows
+	// program nor an MSI package.
 	ErrUnsigned = errors.New("not signed")
-	// ErrTampered: the file is not as it was signed, is damaged, or carries
-	// more than was signed.
-	ErrTampered = errors.New("changed after it was signed")
-	// ErrExpired: the certificate's time is over (or has not come), and no
-	// trusted time stamp shows that the signature is older. All else is right.
-	ErrExpired = errors.New("signed with a certificate that is not valid any more")
-	// ErrUntrusted: the certificate does not lead to a trusted root, is not
-	// meant for signing code, or the signature is too weak.
+	// ErrMismatch means that the file is not as it was signed, is damaged, or
+	// contains more than was signed.
+	ErrMismatch = errors.New("changed after it was signed")
+	// ErrExpired means that the certificate has expired (or is not valid yet),
+	// and no trusted time stamp shows that the signature is older. Everything
+	// else is valid.
+	ErrExpired = errors.New("signed with an expired certificate")
+	// ErrUntrusted means that the certificate does not lead to a trusted root or
+	// is not meant for signing code, or that the signature is too weak.
 	ErrUntrusted = errors.New("signed by an untrusted certificate")
-	// ErrOtherPublisher: the signature is by somebody else than the [Policy] wants.
+	// ErrOtherPublisher means that the signature is not by the publisher in the
+	// [Policy].
 	ErrOtherPublisher = errors.New("signed by another publisher")
 )
 
-// An Error says that a file is refused, and why. Any other error of this
-// package means that it could not decide: the file could not be read, the
-// context ended, or the [Policy] is incomplete.
+// An Error means that a file is refused. Any other error of this package means
+// that the file could not be verified: it could not be read, the context ended,
+// or the [Policy] is incomplete.
 type Error struct {
-	Path   string // the file, "" if it came as an [io.ReaderAt]
-	Reason error  // one of the package's sentinels
-	Detail string // what exactly; names out of the file are quoted
-	Hint   string // what to do next
+	Op      string // "verify"
+	Subject string // the file's path
+	Err     error  // wraps one of the package's sentinels; names from the file are quoted
+	Next    string // what to do next
 }
 
 func (e *Error) Error() string {
-	s := "authenticode"
-	if e.Path != "" {
-		s += " " + e.Path
-	}
-	return fmt.Sprintf("%s: %v: %s; %s", s, e.Reason, e.Detail, e.Hint)
+	subject := strings.TrimSpace(e.Op + " " + e.Subject)
+	return fmt.Sprintf("%s: %v; %s", subject, e.Err, e.Next)
 }
 
-// Unwrap returns the Reason.
-func (e *Error) Unwrap() error { return e.Reason }
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
 
-func refuse(reason error, format string, args ...any) *Error {
-	return &Error{Reason: reason, Detail: fmt.Sprintf(format, args...), Hint: hints[reason]}
+// refuse returns an Error that wraps the sentinel and has the detail.
+func refuse(sentinel error, detail string, args ...any) *Error {
+	return &Error{Op: "verify", Err: fmt.Errorf("%w: %s", sentinel, fmt.Sprintf(detail, args...)), Next: next[sentinel]}
 }
 
-var hints = map[error]string{
+var next = map[error]string{
 	ErrUnsigned:       "pin its SHA-256 instead, or ask the vendor for a signed file",
-	ErrTampered:       "do not run it, fetch it again and ask the vendor",
+	ErrMismatch:       "do not run it, fetch it again and ask the vendor",
 	ErrExpired:        "ask the vendor for a file with a time stamp, or pin its SHA-256",
-	ErrUntrusted:      "give the vendor's root in Policy.Roots, or pin the certificate's thumbprint",
+	ErrUntrusted:      "add the vendor's root to Policy.Roots, or pin the certificate's thumbprint",
 	ErrOtherPublisher: "do not run it; if the vendor has a new certificate, ask them to confirm it and change the policy",
 }

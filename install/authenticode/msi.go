@@ -12,11 +12,11 @@ import (
 	"github.com/aspupdate/aspupdate/internal/cfb"
 )
 
-// oidMSI marks what a signature is over: a package.
+// oidMSI marks the signature of a package.
 var oidMSI = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 311, 2, 1, 30}
 
-// A package keeps its signature in a stream of its own. A second one, if
-// there is one, is a hash over the names, sizes and times of all streams.
+// A package has its signature in a stream. A second stream, if it exists, is a
+// hash of the names, sizes and times of all streams.
 var (
 	signatureStream = utf16le("\x05DigitalSignature")
 	extendedStream  = utf16le("\x05MsiDigitalSignatureEx")
@@ -62,7 +62,7 @@ func readMSI(ctx context.Context, r *reader) (msi, []byte, error) {
 		}
 	}
 	if len(signature) == 0 {
-		return m, nil, refuse(ErrUnsigned, "it is a package without a signature")
+		return m, nil, refuse(ErrUnsigned, "the package has no signature")
 	}
 	der, err := alone(signature)
 	return m, der, err
@@ -73,7 +73,7 @@ func (m msi) digest(ctx context.Context, h hash.Hash) error {
 		m.metadata(m.root, h)
 		sum := h.Sum(nil)
 		if subtle.ConstantTimeCompare(sum, m.extended) == 0 {
-			return refuse(ErrTampered, "its streams have other names, sizes or times than when it was signed")
+			return refuse(ErrMismatch, "its streams have other names, sizes or times than when it was signed")
 		}
 		h.Reset()
 		h.Write(sum)
@@ -81,9 +81,9 @@ func (m msi) digest(ctx context.Context, h hash.Hash) error {
 	return m.contents(ctx, m.root, h)
 }
 
-// signed reports whether an item counts: the signature cannot be over itself.
-// Windows sees it in the root alone, and a stream of that name elsewhere is
-// one like any other.
+// signed reports whether the signature is over an item: it cannot be over
+// itself. Windows finds it in the root only, and a stream of that name elsewhere
+// is like any other.
 func (m msi) signed(in, n *node) bool {
 	return in != m.root || !bytes.Equal(n.name, signatureStream) && !bytes.Equal(n.name, extendedStream)
 }
@@ -108,7 +108,7 @@ func (m msi) contents(ctx context.Context, storage *node, h hash.Hash) error {
 	return nil
 }
 
-// metadata hashes what the directory says of a storage and of all in it.
+// metadata hashes the directory entries of a storage and of everything in it.
 func (m msi) metadata(storage *node, h hash.Hash) {
 	describe(storage, h)
 	for _, n := range storage.items {

@@ -26,11 +26,11 @@ func TestAgreesWithOsslsigncode(t *testing.T) {
 
 	for _, file := range []struct {
 		name, path string
-		format     Format
+		format     fileFormat
 	}{
-		{"PE32", write(t, "a.exe", program(false)), PE},
-		{"PE64", write(t, "a.exe", program(true)), PE},
-		{"MSI", installer(t), MSI},
+		{"PE32", write(t, "a.exe", program(false)), formatPE},
+		{"PE64", write(t, "a.exe", program(true)), formatPE},
+		{"MSI", installer(t), formatMSI},
 	} {
 		t.Run(file.name, func(t *testing.T) {
 			sign := func(by identity, options ...string) string { return s.sign(t, by, file.path, options...) }
@@ -58,7 +58,7 @@ func TestAgreesWithOsslsigncode(t *testing.T) {
 				{name: "unknown root", path: sign(stranger), want: ErrUntrusted},
 				{name: "not a certificate for code", path: sign(web), want: ErrUntrusted},
 				{name: "SHA-1", path: sign(s.leaf, "-h", "sha1"), want: ErrUntrusted, stricter: true},
-				{name: "data in the signature", path: sign(s.leaf, "-addUnauthenticatedBlob"), want: ErrTampered, stricter: true},
+				{name: "data in the signature", path: sign(s.leaf, "-addUnauthenticatedBlob"), want: ErrMismatch, stricter: true},
 			} {
 				t.Run(c.name, func(t *testing.T) {
 					at := c.at
@@ -79,9 +79,9 @@ func TestAgreesWithOsslsigncode(t *testing.T) {
 						return
 					}
 					require.NoError(t, err)
-					require.Equal(t, file.format, got.Format)
+					require.Equal(t, file.format, got.format)
 					require.Equal(t, "ООО Vendor", got.Publisher())
-					require.Equal(t, c.stamped, !got.Stamped.IsZero())
+					require.Equal(t, c.stamped, !got.stamped.IsZero())
 				})
 			}
 		})

@@ -11,7 +11,7 @@ import (
 	"github.com/aspupdate/aspupdate/internal/pe"
 )
 
-// oidPE marks what a signature is over: a program.
+// oidPE marks the signature of a program.
 var oidPE = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 311, 2, 1, 15}
 
 const (
@@ -38,35 +38,35 @@ func readPE(r *reader) (portable, []byte, error) {
 	}
 	switch {
 	case errors.Is(err, pe.ErrNotWindows):
-		return p, nil, refuse(ErrUnsigned, "it is a program, but not one for Windows")
+		return p, nil, refuse(ErrUnsigned, "the program is not for Windows")
 	case errors.Is(err, pe.ErrDamaged):
-		return p, nil, refuse(ErrTampered, "its header is damaged")
+		return p, nil, refuse(ErrMismatch, "the header is damaged")
 	case err != nil:
 		return p, nil, err
 	case f.Start > maxPEHeader:
-		return p, nil, refuse(ErrTampered, "its PE header is out of place")
+		return p, nil, refuse(ErrMismatch, "the PE header is out of place")
 	case len(f.Directories) <= pe.Security:
-		return p, nil, refuse(ErrUnsigned, "its header has no room for a signature")
+		return p, nil, refuse(ErrUnsigned, "the header has no entry for a signature")
 	}
 	signature := f.Directories[pe.Security]
 	p.checksum, p.pointer, p.table = f.Checksum(), signature.Offset, int64(signature.Address)
 	size := int64(signature.Size)
 	switch {
 	case p.table == 0 && size == 0:
-		return p, nil, refuse(ErrUnsigned, "it is a program without a signature")
+		return p, nil, refuse(ErrUnsigned, "the program has no signature")
 	case p.table < p.pointer+8 || p.table%8 != 0 || size < 8 || size > maxSignature:
-		return p, nil, refuse(ErrTampered, "its signature is out of place")
+		return p, nil, refuse(ErrMismatch, "the signature is out of place")
 	case p.table+size != r.size:
-		return p, nil, refuse(ErrTampered, "its signature is not the end of the file")
+		return p, nil, refuse(ErrMismatch, "the signature is not at the end of the file")
 	}
 	der, err := p.certificate(size)
 	return p, der, err
 }
 
-// certificate returns what is in the table. Windows looks at nothing behind
-// a signature unless EnableCertPaddingCheck is set, so that others can write
-// there what the vendor's own program then trusts (CVE-2013-3900). Here
-// nothing but the zeros of an alignment may follow.
+// certificate returns the signature in the table. Windows ignores what follows a
+// signature unless EnableCertPaddingCheck is set, so that an attacker can put
+// data there which the vendor's own program then trusts (CVE-2013-3900). Here
+// only the zeros of an alignment may follow.
 func (p portable) certificate(size int64) ([]byte, error) {
 	table, err := p.r.bytes(p.table, size)
 	if err != nil {
@@ -76,22 +76,22 @@ func (p portable) certificate(size int64) ([]byte, error) {
 	const revision2, pkcs7SignedData = 0x0200, 2
 	switch {
 	case binary.LittleEndian.Uint16(table[4:]) != revision2 || binary.LittleEndian.Uint16(table[6:]) != pkcs7SignedData:
-		return nil, refuse(ErrTampered, "its signature is of an unknown kind")
+		return nil, refuse(ErrMismatch, "the signature is of an unknown kind")
 	case length < 8 || (length+7)/8*8 != (size+7)/8*8:
-		return nil, refuse(ErrTampered, "its signature does not fill its place")
+		return nil, refuse(ErrMismatch, "the size of the signature does not match its table")
 	}
 	return alone(table[8:])
 }
 
-// alone returns the DER value that is in b, alone but for up to seven zeros.
+// alone returns the DER value in b, which only up to seven zeros may follow.
 func alone(b []byte) ([]byte, error) {
 	var v asn1.RawValue
 	rest, err := asn1.Unmarshal(b, &v)
 	if err != nil {
-		return nil, refuse(ErrTampered, "its signature is not readable: %v", err)
+		return nil, refuse(ErrMismatch, "cannot read the signature: %v", err)
 	}
 	if len(rest) > 7 || !zeros(rest) {
-		return nil, refuse(ErrTampered, "data hides behind its signature")
+		return nil, refuse(ErrMismatch, "data follows the signature")
 	}
 	return v.FullBytes, nil
 }
@@ -116,16 +116,16 @@ func (p portable) digest(ctx context.Context, h hash.Hash) error {
 	return nil
 }
 
-// A reader reads a file that may lie about everything.
+// A reader reads a file whose headers may be wrong.
 type reader struct {
 	io.ReaderAt
 	size int64
 }
 
-// within refuses what is outside of the file.
+// within returns an error for a range outside of the file.
 func (r *reader) within(offset, n int64) error {
 	if offset < 0 || n < 0 || offset > r.size || n > r.size-offset {
-		return refuse(ErrTampered, "it ends before what its header names")
+		return refuse(ErrMismatch, "the file ends before what its header names")
 	}
 	return nil
 }

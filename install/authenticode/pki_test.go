@@ -167,5 +167,5 @@ func (s *site) theirs(t testing.TB, path string, at time.Time) (bool, string) {
 }
 
 func (s *site) policy(at time.Time) Policy {
-	return Policy{Publisher: "ООО Vendor", Roots: s.root.pool(), TimeRoots: s.timeRoot.pool(), Now: func() time.Time { return at }}
+	return Policy{Publisher: "ООО Vendor", Roots: s.root.pool(), TimeRoots: s.timeRoot.pool(), now: func() time.Time { return at }}
 }

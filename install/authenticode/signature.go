@@ -26,7 +26,7 @@ var (
 	oidNested   = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 311, 2, 4, 1}
 )
 
-// maxNested is how many signatures are looked at; each means reading the file once.
+// maxNested bounds the signatures that are verified; the file is read once for each.
 const maxNested = 4
 
 // indirect is what is signed: the hash of a file of some format.
@@ -49,27 +49,27 @@ type digester func(context.Context, hash.Hash) error
 func unpack(der []byte) ([]*pkcs7.ContentInfoSignedData, error) {
 	first, err := guarded(func() (*pkcs7.ContentInfoSignedData, error) { return pkcs7.Unmarshal(der) })
 	if err != nil {
-		return nil, refuse(ErrTampered, "its signature is not readable: %v", err)
+		return nil, refuse(ErrMismatch, "cannot read the signature: %v", err)
 	}
 	all := []*pkcs7.ContentInfoSignedData{first}
 	if len(first.Content.SignerInfos) == 1 {
 		var nested []pkcs7.ContentInfoSignedData
 		err := first.Content.SignerInfos[0].UnauthenticatedAttributes.GetAll(oidNested, &nested)
 		if _, absent := errors.AsType[pkcs7.ErrNoAttribute](err); err != nil && !absent {
-			return nil, refuse(ErrTampered, "its second signature is not readable: %v", err)
+			return nil, refuse(ErrMismatch, "cannot read the second signature: %v", err)
 		}
 		for i := range nested {
 			all = append(all, &nested[i])
 		}
 	}
 	if len(all) > maxNested {
-		return nil, refuse(ErrTampered, "it has more than %d signatures", maxNested)
+		return nil, refuse(ErrMismatch, "the file has more than %d signatures", maxNested)
 	}
 	return all, nil
 }
 
-// check verifies that sd is a signature, by whomever, of a file of the
-// format, and returns it with its time stamp, by whomever.
+// check verifies that sd is a signature of a file of the format, and returns it
+// with its time stamp. It does not check the signers of either.
 func check(ctx context.Context, sd *pkcs7.ContentInfoSignedData, format asn1.ObjectIdentifier, digest digester) (pkcs9.TimestampedSignature, error) {
 	none := pkcs9.TimestampedSignature{}
 	if err := shape(sd); err != nil {
@@ -83,14 +83,14 @@ func check(ctx context.Context, sd *pkcs7.ContentInfoSignedData, format asn1.Obj
 		return pkcs9.VerifyOptionalTimestamp(s)
 	})
 	if err != nil {
-		return none, refuse(ErrTampered, "its signature or time stamp does not verify: %v", err)
+		return none, refuse(ErrMismatch, "the signature or time stamp is not valid: %v", err)
 	}
 	var is indirect
 	if err := sd.Content.ContentInfo.Unmarshal(&is); err != nil {
-		return none, refuse(ErrTampered, "its signature is not readable: %v", err)
+		return none, refuse(ErrMismatch, "cannot read the signature: %v", err)
 	}
 	if !is.Data.Format.Equal(format) {
-		return none, refuse(ErrTampered, "its signature is one for another kind of file")
+		return none, refuse(ErrMismatch, "the signature is for another kind of file")
 	}
 	h, err := strong(is.Digest.Algorithm)
 	if err != nil {
@@ -104,48 +104,47 @@ func check(ctx context.Context, sd *pkcs7.ContentInfoSignedData, format asn1.Obj
 		return none, err
 	}
 	if subtle.ConstantTimeCompare(sum.Sum(nil), is.Digest.Digest) == 0 {
-		return none, refuse(ErrTampered, "it does not have the hash that was signed")
+		return none, refuse(ErrMismatch, "the file does not have the hash that was signed")
 	}
 	return sig, nil
 }
 
-// shape refuses what is no Authenticode signature, and what of it nobody
-// signed and nobody needs.
+// shape refuses what is not an Authenticode signature, and unsigned attributes
+// that are not needed.
 func shape(sd *pkcs7.ContentInfoSignedData) error {
 	if !sd.ContentType.Equal(pkcs7.OidSignedData) || !sd.Content.ContentInfo.ContentType.Equal(oidIndirect) || len(sd.Content.SignerInfos) != 1 {
-		return refuse(ErrTampered, "its signature is not one of a file")
+		return refuse(ErrMismatch, "the signature is not the signature of a file")
 	}
 	si := sd.Content.SignerInfos[0]
-	// The signed attributes say what kind of thing is signed: without them
-	// the signature of a letter could be shown as one of a file.
+	// The signed attributes have the kind of content that is signed: without
+	// them the signature of a letter could be used as that of a file.
 	var kind asn1.ObjectIdentifier
 	if err := si.AuthenticatedAttributes.GetOne(pkcs7.OidAttributeContentType, &kind); err != nil || !kind.Equal(oidIndirect) {
-		return refuse(ErrTampered, "its signature does not say that it is one of a file")
+		return refuse(ErrMismatch, "the signature is not marked as that of a file")
 	}
 	for _, a := range si.UnauthenticatedAttributes {
 		if !slices.ContainsFunc([]asn1.ObjectIdentifier{
 			pkcs9.OidAttributeTimeStampToken, pkcs9.OidSpcTimeStampToken, pkcs9.OidAttributeCounterSign, oidNested,
 		}, a.Type.Equal) {
-			return refuse(ErrTampered, "data hides in its signature (attribute %v)", a.Type)
+			return refuse(ErrMismatch, "the signature contains unsigned data (attribute %v)", a.Type)
 		}
 	}
 	return nil
 }
 
-// strong returns a hash for which nobody can make a second file.
+// strong returns the hash, if it is SHA-256 or stronger.
 func strong(a pkix.AlgorithmIdentifier) (crypto.Hash, error) {
 	h, _ := x509tools.PkixDigestToHash(a)
 	if h != crypto.SHA256 && h != crypto.SHA384 && h != crypto.SHA512 {
-		return 0, &Error{
-			Reason: ErrUntrusted, Detail: fmt.Sprintf("it is signed with a hash that is too weak (%v)", a.Algorithm),
-			Hint: "ask the vendor for a signature with SHA-256, or pin the file's SHA-256",
-		}
+		e := refuse(ErrUntrusted, "the hash of the signature is too weak (%v)", a.Algorithm)
+		e.Next = "ask the vendor for a signature with SHA-256, or pin the file's SHA-256"
+		return 0, e
 	}
 	return h, nil
 }
 
-// guarded turns a panic of the decoder over hostile bytes into an error:
-// its code is not ours, and it looks at a first byte that need not be there.
+// guarded returns a panic of the imported decoder as an error: it reads a first
+// byte that may be missing in a malformed file.
 func guarded[T any](f func() (T, error)) (v T, err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -155,18 +154,18 @@ func guarded[T any](f func() (T, error)) (v T, err error) {
 	return f()
 }
 
-// formatOf tells by its first bytes what a file is.
-func formatOf(ctx context.Context, r *reader) (Format, digester, []byte, error) {
+// formatOf returns the format of a file by its first bytes.
+func formatOf(ctx context.Context, r *reader) (fileFormat, digester, []byte, error) {
 	head, err := r.bytes(0, min(8, r.size))
 	switch {
 	case err != nil:
 		return "", nil, nil, err
 	case bytes.HasPrefix(head, []byte("MZ")):
 		p, der, err := readPE(r)
-		return PE, p.digest, der, err
+		return formatPE, p.digest, der, err
 	case string(head) == cfb.Magic:
 		m, der, err := readMSI(ctx, r)
-		return MSI, m.digest, der, err
+		return formatMSI, m.digest, der, err
 	}
-	return "", nil, nil, refuse(ErrUnsigned, "it is neither a Windows program nor an MSI package")
+	return "", nil, nil, refuse(ErrUnsigned, "the file is neither a Windows program nor an MSI package")
 }
