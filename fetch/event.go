@@ -7,13 +7,13 @@ import (
 	"github.com/aspupdate/aspupdate/version"
 )
 
-// EventKind says what happened.
+// EventKind is what happened.
 type EventKind string
 
 // The kinds of events, with the fields of [Event] that they fill.
 const (
 	EventSkipped    EventKind = "skipped"    // something on the server was passed over: Skipped
-	EventIncomplete EventKind = "incomplete" // a newer joint release is not whole yet: Missing
+	EventIncomplete EventKind = "incomplete" // a newer joint release is incomplete: Missing
 )
 
 // An Event is what a [Finder] reports while it works. It holds no secret.
@@ -39,7 +39,7 @@ func (f Finder) observe(e Event) {
 	case EventSkipped:
 		e.Text = fmt.Sprintf("passed over: %s", e.Skipped)
 	case EventIncomplete:
-		e.Text = fmt.Sprintf("a newer joint release is not whole yet: %v", e.Missing)
+		e.Text = fmt.Sprintf("a newer joint release is incomplete: %v", e.Missing)
 	}
 	f.Observe(e)
 }

@@ -15,32 +15,30 @@ import (
 	"github.com/aspupdate/aspupdate/version"
 )
 
-// DefaultSettle is how long a release must have stood still on the server
-// unless told otherwise.
-const DefaultSettle = 10 * time.Minute
+const defaultSettle = 10 * time.Minute
 
-// A Finder looks for releases on a server. The zero value is ready to use:
-// the usual layouts, no betas, ten minutes of settling.
+// A Finder finds releases on a server. The zero value is ready to use: the
+// usual layouts, no betas, ten minutes of settling.
 type Finder struct {
 	Layout Layout
 
 	// Betas includes beta versions (R7).
 	Betas bool
 
-	// Accept, if set, is asked about every version: false passes it over
+	// Accept, if set, is called for every version: false passes it over
 	// (R7: versions for another region).
 	Accept func(distribution string, v version.Version) bool
 
-	// Settle is how long size and time of everything in a release must have
-	// stood still, so that an upload that goes on is not offered. Zero means
-	// [DefaultSettle], negative means no waiting.
+	// Settle is how long size and time of everything in a release must not
+	// have changed, so that an unfinished upload is not offered. Zero means
+	// ten minutes, negative means no waiting.
 	Settle time.Duration
 
 	Now     func() time.Time // nil means time.Now
-	Observe func(Event)      // nil means silence
+	Observe func(Event)      // may be nil
 }
 
-// Found is what a look at one distribution saw.
+// Found is the result of [Finder.Find].
 type Found struct {
 	Distribution string
 	Releases     []Release // newest number first; a listing's date plays no part in the order
@@ -53,7 +51,7 @@ type Found struct {
 func (f Finder) Find(ctx context.Context, src Source, distribution string) (Found, error) {
 	src, done := Keep(src)
 	defer done()
-	look := look{f: f, now: clock.Now(f.Now), src: src, found: Found{Distribution: distribution}}
+	s := search{f: f, now: clock.Now(f.Now), src: src, found: Found{Distribution: distribution}}
 	patterns, err := f.Layout.compile()
 	if err != nil {
 		return Found{}, err
@@ -66,10 +64,10 @@ func (f Finder) Find(ctx context.Context, src Source, distribution string) (Foun
 	for _, p := range patterns {
 		trails = append(trails, trail{rest: p})
 	}
-	err = look.folder(ctx, dir, trails)
+	err = s.directory(ctx, dir, trails)
 	if errors.Is(err, ErrNotFound) {
-		if dir, err = spell(ctx, src, dir, err); err == nil {
-			err = look.folder(ctx, dir, trails)
+		if dir, err = respell(ctx, src, dir, err); err == nil {
+			err = s.directory(ctx, dir, trails)
 		}
 	}
 	if errors.Is(err, ErrNotFound) {
@@ -78,17 +76,18 @@ func (f Finder) Find(ctx context.Context, src Source, distribution string) (Foun
 	if err != nil {
 		return Found{}, err
 	}
-	if err := look.finish(ctx); err != nil {
+	if err := s.finish(ctx); err != nil {
 		return Found{}, err
 	}
-	for _, s := range look.found.Skipped {
-		f.observe(Event{Kind: EventSkipped, Distribution: distribution, Version: s.Version, Skipped: s})
+	for _, skipped := range s.found.Skipped {
+		f.observe(Event{Kind: EventSkipped, Distribution: distribution, Version: skipped.Version, Skipped: skipped})
 	}
-	return look.found, nil
+	return s.found, nil
 }
 
 // Latest returns the newest release of a distribution that has the wanted
-// variant (R3, R8); for FullSetup, Setup too. None is [ErrNothing].
+// variant (R3, R8); for FullSetup, Setup too. If there is none, the error is
+// [ErrNoRelease].
 func (f Finder) Latest(ctx context.Context, src Source, distribution string, want version.Variant) (Release, error) {
 	found, err := f.Find(ctx, src, distribution)
 	if err != nil {
@@ -98,16 +97,15 @@ func (f Finder) Latest(ctx context.Context, src Source, distribution string, wan
 		if r.Has(want) {
 			return r, nil
 		}
-		f.lacks(r)
+		f.observe(Event{Kind: EventSkipped, Distribution: r.Distribution, Version: r.Version,
+			Skipped: Skipped{Path: r.Files[0].Path, Reason: skipVariant, Version: r.Version}})
 	}
-	return Release{}, &Error{Op: "find", Name: distribution, Reason: ErrNothing, Err: found.summary(want),
-		Hint: "look again later, or ask the vendor's support when the release is due"}
+	return Release{}, found.noRelease(want)
 }
 
-// lacks reports a release without the variant that is wanted.
-func (f Finder) lacks(r Release) {
-	s := Skipped{Path: r.Files[0].Path, Why: SkipVariant, Version: r.Version}
-	f.observe(Event{Kind: EventSkipped, Distribution: r.Distribution, Version: r.Version, Skipped: s})
+func (f Found) noRelease(want version.Variant) error {
+	return &Error{Op: "find", Subject: f.Distribution, Err: fmt.Errorf("%w: %w", ErrNoRelease, f.summary(want)),
+		Next: "check again later, or ask the vendor's support when the release is due"}
 }
 
 // summary says in a few words why nothing is offered.
@@ -121,7 +119,7 @@ func (f Found) summary(want version.Variant) error {
 	}
 	const enough = 4
 	if len(parts) == 0 {
-		return errors.New("the folder holds nothing")
+		return errors.New("the directory is empty")
 	}
 	if more := len(parts) - enough; more > 0 {
 		parts = append(parts[:enough], fmt.Sprintf("and %d more", more))
@@ -129,9 +127,9 @@ func (f Found) summary(want version.Variant) error {
 	return errors.New(strings.Join(parts, "; "))
 }
 
-// spell returns a path in the server's own bytes, where the server has it in
+// respell returns a path in the server's own bytes, where the server has it in
 // another encoding than UTF-8; else it returns missing.
-func spell(ctx context.Context, src Source, name string, missing error) (string, error) {
+func respell(ctx context.Context, src Source, name string, missing error) (string, error) {
 	ascii := func(s string) bool {
 		return !strings.ContainsFunc(s, func(r rune) bool { return r > unicode.MaxASCII })
 	}
@@ -142,7 +140,7 @@ func spell(ctx context.Context, src Source, name string, missing error) (string,
 			if err != nil {
 				return "", err
 			}
-			i := slices.IndexFunc(entries, func(e Entry) bool { return e.Kind == KindFolder && e.Text() == part && e.Name != part })
+			i := slices.IndexFunc(entries, func(e Entry) bool { return e.Kind == KindDir && e.text() == part && e.Name != part })
 			if i < 0 {
 				return "", missing
 			}
@@ -159,18 +157,18 @@ func spell(ctx context.Context, src Source, name string, missing error) (string,
 // unknown names the distributions that are there, so that a typing error is
 // seen at once.
 func (f Finder) unknown(ctx context.Context, src Source, distribution string, cause error) error {
-	e := &Error{Op: "find", Name: distribution, Reason: ErrUnknownDistribution, Hint: "check its spelling"}
+	e := &Error{Op: "find", Subject: distribution, Err: ErrUnknownDistribution, Next: "check its spelling"}
 	if c, ok := errors.AsType[*Error](cause); ok {
 		e.Code = c.Code
 	}
 	entries, err := src.List(ctx, path.Join("/", f.Layout.Root))
 	if err != nil {
-		return e // the hint is a courtesy
+		return e // it says enough without the names
 	}
 	var there []string
 	for _, entry := range entries {
-		if entry.Kind == KindFolder && names.IsSafe(entry.Text()) {
-			there = append(there, entry.Text())
+		if entry.Kind == KindDir && names.IsSafe(entry.text()) {
+			there = append(there, entry.text())
 		}
 	}
 	slices.Sort(there)
@@ -179,7 +177,7 @@ func (f Finder) unknown(ctx context.Context, src Source, distribution string, ca
 		there = append(there[:enough], "…")
 	}
 	if len(there) > 0 {
-		e.Hint = "the server has " + strings.Join(there, ", ")
+		e.Next = "the server has " + strings.Join(there, ", ")
 	}
 	return e
 }

@@ -24,10 +24,10 @@ func numbersOf(found fetch.Found) (out []string) {
 	return out
 }
 
-func why(found fetch.Found, path string) fetch.Why {
+func why(found fetch.Found, path string) fetch.SkipReason {
 	for _, s := range found.Skipped {
 		if strings.HasSuffix(s.Path, path) {
-			return s.Why
+			return s.Reason
 		}
 	}
 	return ""
@@ -66,7 +66,7 @@ func TestWhatDoesNotParseIsReportedAndNeverFatal(t *testing.T) {
 	found, err := f.Find(t.Context(), lab.Client(s), "asp")
 	require.NoError(t, err)
 	require.Equal(t, []string{"7.12.100"}, numbersOf(found))
-	for path, want := range map[string]fetch.Why{
+	for path, want := range map[string]fetch.SkipReason{
 		"7.12.100/readme.txt": fetch.SkipName, "7.12.100/Setup.txt": fetch.SkipName, "/asp/Setup.exe": fetch.SkipName,
 		"/asp/FullSetup": fetch.SkipName, "/asp/7.4.100": fetch.SkipName, "/asp/7.12.100.1": fetch.SkipName,
 		"Setup_7.12.300.exe": fetch.SkipName, "7.12.300/Setup/aux.exe": fetch.SkipUnsafe, "400.exe.part": fetch.SkipSettling,
@@ -241,7 +241,7 @@ func TestNothingThereAndUnknownDistribution(t *testing.T) {
 	s.Put("/asp/readme.txt", []byte("x"), lab.Released)
 	s.Put("/Опека/readme.txt", []byte("x"), lab.Released)
 	_, err := lab.Finder().Latest(t.Context(), lab.Client(s), "asp", version.Setup)
-	require.ErrorIs(t, err, fetch.ErrNothing)
+	require.ErrorIs(t, err, fetch.ErrNoRelease)
 	_, err = lab.Finder().Latest(t.Context(), lab.Client(s), "asl", version.Setup)
 	require.ErrorIs(t, err, fetch.ErrUnknownDistribution)
 	require.ErrorContains(t, err, "the server has asp, Опека")
@@ -292,7 +292,7 @@ func TestR4Joint(t *testing.T) {
 		"incomplete":               {[]string{"a/7.12.200", "b/7.12.100"}, fetch.SameNumber, "b: no Setup of 7.12.200 (not on the server)", fetch.ErrIncomplete, false},
 		"one has nothing":          {[]string{"a/7.12.200", "b/x"}, fetch.SameNumber, "b: no Setup of 7.12.200", fetch.ErrIncomplete, false},
 		"one has nothing, by each": {[]string{"a/7.12.200", "b/x"}, fetch.EachNewest, "b: no Setup to offer", fetch.ErrIncomplete, false},
-		"nothing at all":           {[]string{"a/x", "b/x"}, fetch.SameNumber, "no release to offer", fetch.ErrNothing, false},
+		"nothing at all":           {[]string{"a/x", "b/x"}, fetch.SameNumber, "no release to offer", fetch.ErrNoRelease, false},
 		"one is unknown":           {[]string{"a/7.12.200"}, fetch.SameNumber, "unknown distribution", fetch.ErrUnknownDistribution, false},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -333,7 +333,7 @@ func TestR4JointLaw(t *testing.T) {
 			for _, k := range rapid.SliceOfNDistinct(rapid.IntRange(1, 6), 0, 6, rapid.ID).Draw(rt, n) {
 				has[n][k] = true
 				v := fmt.Sprintf("7.12.%d00", k)
-				src["/"+n] = append(src["/"+n], fetch.Entry{Name: v, Kind: fetch.KindFolder})
+				src["/"+n] = append(src["/"+n], fetch.Entry{Name: v, Kind: fetch.KindDir})
 				src["/"+n+"/"+v] = []fetch.Entry{{Name: "Setup.exe", Size: 1, Time: lab.Released}}
 			}
 		}
@@ -360,7 +360,7 @@ func TestR4JointLaw(t *testing.T) {
 }
 
 func TestAHostileNameCostsLittleTime(t *testing.T) {
-	src := lab.Listings{"/asp": {{Name: strings.Repeat("_", 200), Kind: fetch.KindFolder}, {Name: strings.Repeat("setup_", 33), Kind: fetch.KindFolder}}}
+	src := lab.Listings{"/asp": {{Name: strings.Repeat("_", 200), Kind: fetch.KindDir}, {Name: strings.Repeat("setup_", 33), Kind: fetch.KindDir}}}
 	f := lab.Finder()
 	f.Layout.Patterns = []string{"{any}_{any}_{any}_{any}_{any}_{version}/{variant}", "{any}{variant}{sep}{any}{sep}{any}{sep}{any}{variant}{any}{version}"}
 	began := time.Now()
@@ -369,14 +369,14 @@ func TestAHostileNameCostsLittleTime(t *testing.T) {
 	require.Less(t, time.Since(began), 5*time.Second)
 }
 
-// flood is a server whose every folder is as full as a listing can be.
+// flood is a server whose every directory is as full as a listing can be.
 type flood struct{ lab.Listings }
 
 func (flood) List(_ context.Context, dir string) ([]fetch.Entry, error) {
 	if dir == "/asp" {
 		var all []fetch.Entry
 		for i := range 1500 {
-			all = append(all, fetch.Entry{Name: fmt.Sprintf("7.12.%d", 100+i), Kind: fetch.KindFolder})
+			all = append(all, fetch.Entry{Name: fmt.Sprintf("7.12.%d", 100+i), Kind: fetch.KindDir})
 		}
 		return all, nil
 	}

@@ -9,32 +9,32 @@ import (
 	"github.com/aspupdate/aspupdate/version"
 )
 
-// Wanted is one member of a bundle: which variant of which distribution. A
-// first installation wants FullSetup, every later update Setup (R3).
+// Wanted is one member of a bundle: a variant of a distribution. A first
+// installation needs FullSetup, every later update Setup (R3).
 type Wanted struct {
 	Distribution string
 	Variant      version.Variant
 }
 
-// Choice says which versions of a bundle belong together; the regulation
-// leaves it open (R4).
+// Choice is which versions of a bundle belong together; the regulation leaves
+// it open (R4).
 type Choice uint8
 
 // The choices.
 const (
-	// SameNumber is the newest number that all distributions have whole.
+	// SameNumber is the newest number that all distributions have.
 	SameNumber Choice = iota
 	// EachNewest is the newest release of each distribution by itself.
 	EachNewest
 )
 
 // Joint returns one release for each member of a bundle, in the same order
-// (R4). If there is none that all of them have whole, the error is
-// [ErrIncomplete] and its Missing says what is not there; a newer number that
-// only some have is told as an [EventIncomplete].
+// (R4). If no version can be chosen, the error is [ErrIncomplete] and its
+// Missing lists what is not there. A newer number that only some have is
+// reported as [EventIncomplete].
 func (f Finder) Joint(ctx context.Context, src Source, bundle []Wanted, choice Choice) ([]Release, error) {
 	if len(bundle) == 0 {
-		return nil, &Error{Op: "find", Err: errors.New("a bundle without distributions"), Hint: "name at least one"}
+		return nil, &Error{Op: "find", Err: errors.New("the bundle is empty"), Next: "name at least one distribution"}
 	}
 	found := make([]Found, len(bundle))
 	for i, w := range bundle {
@@ -44,8 +44,7 @@ func (f Finder) Joint(ctx context.Context, src Source, bundle []Wanted, choice C
 		}
 	}
 	if !slices.ContainsFunc(found, func(f Found) bool { return len(f.Releases) > 0 }) {
-		return nil, &Error{Op: "find", Name: bundle[0].Distribution, Reason: ErrNothing, Err: found[0].summary(bundle[0].Variant),
-			Hint: "look again later, or ask the vendor's support when the release is due"}
+		return nil, found[0].noRelease(bundle[0].Variant)
 	}
 	if choice == EachNewest {
 		return eachNewest(bundle, found)
@@ -65,9 +64,13 @@ func eachNewest(bundle []Wanted, found []Found) ([]Release, error) {
 		out = append(out, found[i].Releases[at])
 	}
 	if len(missing) > 0 {
-		return nil, &Error{Op: "find", Reason: ErrIncomplete, Missing: missing, Hint: "look again later"}
+		return nil, incomplete(missing)
 	}
 	return out, nil
+}
+
+func incomplete(missing []Missing) error {
+	return &Error{Op: "find", Err: ErrIncomplete, Missing: missing, Next: "check again later"}
 }
 
 func (f Finder) sameNumber(bundle []Wanted, found []Found) ([]Release, error) {
@@ -78,7 +81,7 @@ func (f Finder) sameNumber(bundle []Wanted, found []Found) ([]Release, error) {
 		for i, w := range bundle {
 			at := slices.IndexFunc(found[i].Releases, func(r Release) bool { return r.Version == v && r.Has(w.Variant) })
 			if at < 0 {
-				missing = append(missing, Missing{w.Distribution, v, w.Variant, found[i].why(v, w.Variant)})
+				missing = append(missing, Missing{w.Distribution, v, w.Variant, found[i].reason(v, w.Variant)})
 				continue
 			}
 			out = append(out, found[i].Releases[at])
@@ -94,10 +97,10 @@ func (f Finder) sameNumber(bundle []Wanted, found []Found) ([]Release, error) {
 		}
 		return out, nil
 	}
-	return nil, &Error{Op: "find", Reason: ErrIncomplete, Missing: newest, Hint: "look again later"}
+	return nil, incomplete(newest)
 }
 
-// numbers returns every version that any distribution shows, settled or not,
+// numbers returns every version that any distribution has, settled or not,
 // newest first.
 func numbers(found []Found) []version.Version {
 	var all []version.Version
@@ -106,7 +109,7 @@ func numbers(found []Found) []version.Version {
 			all = append(all, r.Version)
 		}
 		for _, s := range f.Skipped {
-			if s.Why == SkipSettling {
+			if s.Reason == skipSettling {
 				all = append(all, s.Version)
 			}
 		}
@@ -115,16 +118,16 @@ func numbers(found []Found) []version.Version {
 	return slices.Compact(all)
 }
 
-// why says why a version cannot be had.
-func (f Found) why(v version.Version, want version.Variant) string {
+// reason returns why a version is not offered.
+func (f Found) reason(v version.Version, want version.Variant) string {
 	for _, s := range f.Skipped {
 		if s.Version == v && !v.IsZero() {
-			return string(s.Why)
+			return string(s.Reason)
 		}
 	}
 	for _, r := range f.Releases {
 		if _, ok := r.File(want); ok && r.Version == v {
-			return fmt.Sprintf("%s is not beside it", version.Setup)
+			return fmt.Sprintf("%s is missing", version.Setup)
 		}
 	}
 	return "not on the server"

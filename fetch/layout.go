@@ -7,23 +7,22 @@ import (
 	"github.com/aspupdate/aspupdate/fetch/internal/pattern"
 )
 
-// A Layout says where releases lie on the server. The regulation gives no
-// more than `/<distribution>/X.YY.ZZZ` and
-// `/<distribution>/{Setup,FullSetup}` (R2, R3), so that the zero value looks
-// for every usual form, see [DefaultPatterns].
+// A Layout is where releases are on the server. The regulation says only
+// `/<distribution>/X.YY.ZZZ` and `/<distribution>/{Setup,FullSetup}` (R2, R3),
+// so that the zero value finds every usual form, see [DefaultPatterns].
 type Layout struct {
-	// Root is the folder of the distributions; empty means "/".
+	// Root is the directory of the distributions; empty means "/".
 	Root string
 
-	// Patterns are paths below a distribution's folder. {version} and
+	// Patterns are paths below a distribution's directory. {version} and
 	// {variant} stand for themselves, {sep} for one of "_", "-", "." and a
-	// blank, {any} for anything within one name. Letters match in either
-	// case. The last name may have an extension beyond the pattern. Empty
+	// space, {any} for anything within one name. Upper and lower case match
+	// each other. The last name may have an extension beyond the pattern. Empty
 	// means DefaultPatterns.
 	Patterns []string
 }
 
-// DefaultPatterns returns the forms that the zero [Layout] looks for.
+// DefaultPatterns returns the forms that the zero [Layout] finds.
 func DefaultPatterns() []string {
 	return []string{
 		"{version}/{variant}",
@@ -33,7 +32,7 @@ func DefaultPatterns() []string {
 	}
 }
 
-// directory returns the folder of a distribution.
+// directory returns the directory of a distribution.
 func (l Layout) directory(distribution string) (string, error) {
 	if err := names.Check(distribution); err != nil {
 		return "", Wrap("find", distribution, err)
@@ -41,7 +40,7 @@ func (l Layout) directory(distribution string) (string, error) {
 	return path.Join("/", l.Root, distribution), nil
 }
 
-// Check reports why a pattern cannot be read.
+// Check returns an error if a pattern is invalid.
 func (l Layout) Check() error {
 	_, err := l.compile()
 	return err
@@ -54,7 +53,7 @@ func (l Layout) compile() ([]pattern.Path, error) {
 	}
 	paths, bad, err := pattern.CompileAll(texts)
 	if err != nil {
-		return nil, &Error{Op: "read layout", Name: bad, Err: err, Hint: `write it like "{version}/{variant}"`}
+		return nil, &Error{Op: "read layout", Subject: bad, Err: err, Next: `write it like "{version}/{variant}"`}
 	}
 	return paths, nil
 }

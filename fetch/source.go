@@ -9,60 +9,57 @@ import (
 	"github.com/aspupdate/aspupdate/fetch/internal/names"
 )
 
-// Kind says what an [Entry] is.
+// Kind is what an [Entry] is.
 type Kind uint8
 
 // The kinds of entries.
 const (
 	KindFile Kind = iota
-	KindFolder
+	KindDir
 	// KindOther is a link, a device, a junction: never followed.
 	KindOther
 	// KindUnreadable is a line of a listing that could not be understood.
-	// Its whole text is the entry's name, so that it can be reported rather
-	// than lost.
+	// Its whole text is the entry's name, so that it is reported and not lost.
 	KindUnreadable
 )
 
-// An Entry is what a server tells of a file or a folder. Nothing of it is
+// An Entry is a file or a directory as a server describes it. Nothing of it is
 // to be trusted.
 type Entry struct {
 	Name string // as the server sent it, byte for byte; a single name, not a path
 	Kind Kind
-	Size int64     // bytes; negative where the server does not tell
-	Time time.Time // of the last change, UTC to the second; zero where the server does not tell
+	Size int64     // bytes; negative if unknown
+	Time time.Time // of the last change, UTC to the second; zero if unknown
 }
 
-// Text returns the entry's name for people and for file systems: as it is if
-// it is valid UTF-8, else decoded from CP1251.
-func (e Entry) Text() string { return names.Text(e.Name) }
+// text returns the name in UTF-8.
+func (e Entry) text() string { return names.Text(e.Name) }
 
 // A Source is where releases come from. Paths are absolute, separated by
 // slashes, and made of names exactly as List returned them.
 //
-// A Source may be used by several goroutines at once. Every method obeys its
-// context while it waits, and retries by itself what is temporary: an error
-// means that it has given up. Errors are [*Error] values with a Reason where
-// one fits.
+// A Source is safe for concurrent use. Every method obeys its context while it
+// waits, and retries what is temporary: an error means that it has given up.
+// Errors are [*Error] values that wrap a sentinel where one fits.
 type Source interface {
-	// List returns the entries of a folder in any order, without "." and
-	// "..". A folder that does not exist is an error that wraps
+	// List returns the entries of a directory in any order, without "." and
+	// "..". A directory that does not exist is an error that wraps
 	// [ErrNotFound], not an empty list.
 	List(ctx context.Context, dir string) ([]Entry, error)
 
 	// Open reads a file from the offset on. A file that does not exist is an
-	// error that wraps [ErrNotFound]; a server that starts nowhere but at 0 is
-	// one that wraps [errors.ErrUnsupported].
+	// error that wraps [ErrNotFound]; a server that can start only at 0 is one
+	// that wraps [errors.ErrUnsupported].
 	//
 	// The context governs the reading too: canceling it ends a Read that
 	// waits. After Read returned io.EOF, Close returns nil only if the
 	// server confirmed that the transfer is complete. Close before that
-	// returns at once, and an error.
+	// returns at once, with an error.
 	Open(ctx context.Context, path string, offset int64) (io.ReadCloser, error)
 }
 
-// A Stater is a Source that can tell size and time of one file more cheaply
-// or more exactly than by listing its folder.
+// A Stater is a Source that can get size and time of one file more cheaply or
+// more exactly than by listing its directory.
 type Stater interface {
 	Stat(ctx context.Context, path string) (Entry, error)
 }
@@ -73,9 +70,8 @@ type Locator interface {
 	URL(path string) string
 }
 
-// A Hasher is a Source whose server can compute the SHA-256 of a file that
-// lies on it. It tells whether a transfer kept the file whole; it vouches
-// for nobody.
+// A Hasher is a Source whose server can compute the SHA-256 of a file. It
+// shows whether a transfer kept the file whole; it authenticates nothing.
 type Hasher interface {
 	// Hash returns the SHA-256 of a whole file in lower-case hexadecimal
 	// digits. A server that does not compute it is an error that wraps
@@ -89,11 +85,11 @@ type Hasher interface {
 type Keeper interface {
 	// Keep returns a Source for the same server that may keep a connection
 	// open. closeIdle closes the connection if no operation uses it; the
-	// Source can be used on, and closeIdle called again.
+	// Source stays usable, and closeIdle can be called again.
 	Keep() (kept Source, closeIdle func())
 }
 
-// Keep returns what [Keeper.Keep] returns, or src itself if it keeps nothing.
+// Keep returns what [Keeper.Keep] returns, or src itself if it is no Keeper.
 func Keep(src Source) (kept Source, closeIdle func()) {
 	if k, ok := src.(Keeper); ok {
 		return k.Keep()
@@ -101,8 +97,8 @@ func Keep(src Source) (kept Source, closeIdle func()) {
 	return src, func() {}
 }
 
-// Stat asks for size and time of one file: by [Stater] if src is one, else by
-// listing the file's folder.
+// Stat returns size and time of one file: from [Stater] if src is one, else
+// from the listing of the file's directory.
 func Stat(ctx context.Context, src Source, name string) (Entry, error) {
 	if s, ok := src.(Stater); ok {
 		return s.Stat(ctx, name)
@@ -116,11 +112,11 @@ func Stat(ctx context.Context, src Source, name string) (Entry, error) {
 			return e, nil
 		}
 	}
-	return Entry{}, &Error{Op: "stat", Name: name, Reason: ErrNotFound}
+	return Entry{}, &Error{Op: "stat", Subject: name, Err: ErrNotFound}
 }
 
-// Locate returns what people call a file on the server, in UTF-8: by [Locator]
-// if src is one, else its path.
+// Locate returns the name of a file for people, in UTF-8: from [Locator] if src
+// is one, else its path.
 func Locate(src Source, name string) string {
 	if l, ok := src.(Locator); ok {
 		name = l.URL(name)

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/aspupdate/aspupdate/examples/internal/site"
-	"github.com/aspupdate/aspupdate/fetch"
 	"github.com/aspupdate/aspupdate/fetch/archive"
 	"github.com/aspupdate/aspupdate/rollback"
 	"github.com/aspupdate/aspupdate/version"
@@ -104,7 +103,7 @@ func archiveList(_ context.Context, j *job) error {
 func archiveVerify(ctx context.Context, j *job) error {
 	list, err := j.Archived()
 	if err != nil && !errors.Is(err, rollback.ErrDamaged) { // an item that cannot be read is damaged too
-		err = fmt.Errorf("%w: %w", fetch.ErrMismatch, err)
+		err = fmt.Errorf("%w: %w", archive.ErrMismatch, err)
 	}
 	d := newArchivedDoc("verify", list)
 	for i, it := range list {
@@ -135,7 +134,7 @@ func archiveImport(ctx context.Context, j *job) error {
 }
 
 func archivePrune(ctx context.Context, j *job) error {
-	keep := archive.Keep{Newest: j.cmd.Int("keep"), Younger: j.cmd.Duration("younger")}
+	keep := archive.Retention{Newest: j.cmd.Int("keep"), Younger: j.cmd.Duration("younger")}
 	if keep.Newest < 1 && keep.Younger <= 0 {
 		return errKeepWhat
 	}

@@ -59,7 +59,7 @@ func TestInvalidConfig(t *testing.T) {
 		"trust without TLS":             {"address =", "tls_certificate = 'x'\naddress =", []string{`want tls = "explicit" or "implicit"`}},
 		"missing CA file":               {"address =", "tls = 'implicit'\ntls_ca = 'DIR/ca.pem'\naddress =", []string{"server.tls_ca", "ca.pem"}},
 		"invalid fingerprint":           {"address =", "tls = 'explicit'\ntls_certificate = 'AB:CD'\naddress =", []string{"server.tls_certificate", "64 hexadecimal digits"}},
-		"no reason":                     {"address =", "tls = 'explicit'\ntls_insecure = ' '\naddress =", []string{"server.tls_insecure", "needs a reason"}},
+		"no reason":                     {"address =", "tls = 'explicit'\ntls_insecure = ' '\naddress =", []string{"server.tls_insecure", "a reason is required"}},
 		"hashes and unauthenticated":    {"unauthenticated =", "sha256_file = 'x'\nunauthenticated =", []string{"exclude one another"}},
 		"unset variable":                {"address =", "password_env = 'ASPUPDATE_NOT_SET'\naddress =", []string{"ASPUPDATE_NOT_SET"}},
 		"unknown kind":                  {"name = 'АСП'", "name = 'АСП'\nkind = 'wise'", []string{`kind = "wise"`, "auto, burn, deb"}},

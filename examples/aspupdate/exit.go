@@ -10,6 +10,7 @@ import (
 
 	"github.com/aspupdate/aspupdate/examples/internal/site"
 	"github.com/aspupdate/aspupdate/fetch"
+	"github.com/aspupdate/aspupdate/fetch/archive"
 	"github.com/aspupdate/aspupdate/install"
 	"github.com/aspupdate/aspupdate/rollback"
 )
@@ -146,12 +147,12 @@ func exitCode(err error) int {
 		{rollback.ErrDamaged, exitJournal},
 		{rollback.ErrNeedsOperator, exitOperator},
 		{install.ErrPermission, exitRefused},
-		{fetch.ErrMismatch, exitUnvouched},
+		{archive.ErrMismatch, exitUnvouched},
 		{fetch.ErrCredentials, exitCredentials},
 		{fetch.ErrUnknownDistribution, exitUnknown},
-		{fetch.ErrNothing, exitUnknown},
+		{fetch.ErrNoRelease, exitUnknown},
 		{fetch.ErrIncomplete, exitIncomplete},
-		{fetch.ErrNoSpace, exitSpace},
+		{archive.ErrNoSpace, exitSpace},
 		{fetch.ErrUnreachable, exitServer},
 	} {
 		if errors.Is(err, c.err) {

@@ -22,39 +22,40 @@ import (
 	"github.com/aspupdate/aspupdate/version"
 )
 
-// An Archive is a folder of versions: each installer that was ever fetched,
-// because the vendor's server keeps no history (R10). What makes a rollback
-// possible is here.
+// An Archive is a directory of versions: every installer that was ever fetched,
+// because the vendor's server keeps no history (R10). A rollback installs from
+// it.
 //
 //	<Dir>/<distribution>/<version>/<variant>-<hash>/<installer>
 //	                                               /manifest.json
 //
-// An installer that is there never changes and is never replaced: the same
-// version with other contents, a re-release, lies beside the first. It may be
-// read and run by the archive's owner alone. Any number of processes may read
-// while one writes; writers wait for one another.
+// An archived installer never changes and is never replaced: the same version
+// with other contents, a re-release, is stored beside the first. Only the
+// archive's owner may read and run it. Any number of processes may read while
+// one writes; writers wait for one another. An Archive is safe for concurrent
+// use.
 //
 // Only Dir is required.
 type Archive struct {
-	// Dir is made when it is first needed, for its owner alone. It must not
-	// lie inside a folder that an update replaces.
+	// Dir is created when it is first needed, for its owner alone. It must not
+	// be inside a directory that an update replaces.
 	Dir string
 
-	Retry   fetch.Retry      // of broken transfers
-	Rate    int64            // bytes a second that a download may take at most; 0 means no limit
+	Retry   fetch.Retry      // of interrupted transfers
+	Rate    int64            // the most bytes per second of a download; 0 means no limit
 	Now     func() time.Time // nil means time.Now
-	Observe func(Event)      // nil means silence
+	Observe func(Event)      // may be nil
 
 	checkpoint int64 // bytes; 0 means the constant of that name
 }
 
-// A Key names what is archived.
+// A Key identifies an archived installer.
 type Key struct {
 	Distribution string
 	Version      version.Version
 	Variant      version.Variant
-	// SHA256 is in lower-case hexadecimal digits; when looking, empty means
-	// whichever was archived last.
+	// SHA256 is in lower-case hexadecimal digits; empty in a query means the
+	// one that was archived last.
 	SHA256 string
 }
 
@@ -72,31 +73,31 @@ func (k Key) check() error {
 	}
 	switch {
 	case strings.HasPrefix(k.Distribution, "."):
-		return &fetch.Error{Op: "check name", Name: k.Distribution, Reason: fetch.ErrUnsafeName, Err: errors.New("the archive keeps names with a dot before them for itself")}
+		return &fetch.Error{Op: "check name", Subject: k.Distribution, Err: fmt.Errorf("%w: names with a leading dot are reserved", fetch.ErrUnsafeName)}
 	case k.Version.IsZero():
-		return errors.New("no version given")
+		return errors.New("no version")
 	case k.Variant != version.Setup && k.Variant != version.FullSetup:
-		return errors.New("no variant given: Setup or FullSetup")
+		return errors.New("no variant: Setup or FullSetup")
 	}
 	return nil
 }
 
-// An Item is one archived installer: a file, or a folder of files. The SHA-256
-// of a folder is that of what sha256sum prints for its files, in byte order of
+// An Item is one archived installer: a file, or a directory of files. The SHA-256
+// of a directory is that of what sha256sum prints for its files, in byte order of
 // their paths below it.
 type Item struct {
 	Key
 	Path  string       // of the installer, absolute; its name and extension are the vendor's
-	Size  int64        // bytes; of a folder, of all its files together
-	Parts []fetch.Part // of a folder: its files, by path; nil for one file
+	Size  int64        // bytes; of a directory, of all its files together
+	Parts []fetch.Part // of a directory: its files, by path; nil for one file
 
 	Source   string    // where it came from: a URL without secrets, or a file
-	Modified time.Time // UTC; what the server told, of a folder the newest; zero where it did not
+	Modified time.Time // UTC; the time on the server, of a directory that of its newest file; zero if unknown
 	Archived time.Time // UTC
 	Vouched  Vouched
 
-	// Reused reports that this call found it in the archive, hashed it again
-	// and downloaded nothing.
+	// Reused reports that Fetch found it in the archive, hashed it again and
+	// downloaded nothing.
 	Reused bool
 	// Others are the hashes of the same version and variant with other
 	// contents: re-releases of one another (R13).
@@ -104,12 +105,12 @@ type Item struct {
 }
 
 // Get returns one archived installer. Its bytes are not read: see
-// [Archive.Verify]. A version that is not there, or not whole, is
-// [fetch.ErrNotArchived], and the error says what to ask the vendor's support for.
-// One that could not be read may be there all the same: that is another error.
+// [Archive.Verify]. For a version that is not there, or damaged, the error is
+// [ErrNotFound], with what to ask the vendor's support for. One that cannot be
+// read may be there all the same: that is another error.
 func (a *Archive) Get(k Key) (Item, error) {
 	if err := k.check(); err != nil {
-		return Item{}, &fetch.Error{Op: "get", Name: k.String(), Err: err}
+		return Item{}, &fetch.Error{Op: "get", Subject: k.String(), Err: err}
 	}
 	var items []Item
 	there, err := a.has(k)
@@ -123,24 +124,28 @@ func (a *Archive) Get(k Key) (Item, error) {
 		}
 	}
 	if len(hit) == 0 && !isDamage(err) {
-		return Item{}, &fetch.Error{Op: "get", Name: k.String(), Reason: fetch.Reason(err), Err: err, Hint: "see what keeps the archive from being read: the version may be there"}
+		return Item{}, &fetch.Error{Op: "get", Subject: k.String(), Err: err, Next: "make the archive readable: the version may be there"}
 	}
 	if len(hit) == 0 {
-		return Item{}, &fetch.Error{Op: "get", Name: k.String(), Reason: fetch.ErrNotArchived, Err: err,
-			Hint: fmt.Sprintf("ask the vendor's support for %s of %s, version %s, and import the file", k.Variant, names.Show(k.Distribution), k.Version)}
+		cause := ErrNotFound
+		if err != nil {
+			cause = fmt.Errorf("%w: %w", ErrNotFound, err)
+		}
+		return Item{}, &fetch.Error{Op: "get", Subject: k.String(), Err: cause,
+			Next: fmt.Sprintf("ask the vendor's support for %s of %s, version %s, and import the file", k.Variant, names.Show(k.Distribution), k.Version)}
 	}
 	return slices.MaxFunc(hit, func(x, y Item) int { return x.Archived.Compare(y.Archived) }), nil
 }
 
-// List returns all that is archived: by distribution, then the newest
-// version first, then by variant, then what was archived last first. What
-// cannot be read is told by the error, beside the items that can.
+// List returns all that is archived: by distribution, then the newest version
+// first, then by variant, then what was archived last first. If something cannot
+// be read, it returns the other items and an error.
 func (a *Archive) List() ([]Item, error) {
 	var all []Item
-	dists, err := a.folders(".")
+	dists, err := a.dirs(".")
 	errs := []error{err}
 	for _, dist := range dists {
-		versions, err := a.folders(dist)
+		versions, err := a.dirs(dist)
 		errs = append(errs, err)
 		for _, v := range versions {
 			items, err := a.items(filepath.Join(dist, v))
@@ -155,52 +160,50 @@ func (a *Archive) List() ([]Item, error) {
 }
 
 // Entry returns the path of the file to run: the installer itself, or for a
-// folder the file of that name below it, separated by slashes. An empty name
-// will do where there is no choice.
+// directory the file of that name below it, separated by slashes. The name may be
+// empty where there is no choice.
 func (it Item) Entry(name string) (string, error) {
-	fail := func(why error, hint string) (string, error) {
-		return "", &fetch.Error{Op: "find the entry point of", Name: it.String(), Err: why, Hint: hint}
+	fail := func(cause error, next string) (string, error) {
+		return "", &fetch.Error{Op: "find the entry point of", Subject: it.String(), Err: cause, Next: next}
 	}
 	switch {
 	case it.Parts == nil && (name == "" || name == filepath.Base(it.Path)):
 		return it.Path, nil
 	case it.Parts == nil:
-		return fail(fmt.Errorf("it is one file, %s", names.Show(filepath.Base(it.Path))), "leave the entry point out")
+		return fail(fmt.Errorf("the installer is one file, %s", names.Show(filepath.Base(it.Path))), "omit the entry point")
 	case name == "" && len(it.Parts) == 1:
 		name = it.Parts[0].Path
 	case name == "":
-		return fail(fmt.Errorf("it is a folder of %d files", len(it.Parts)), "name the file to run")
+		return fail(fmt.Errorf("the installer is a directory of %d files", len(it.Parts)), "name the file to run")
 	case !slices.ContainsFunc(it.Parts, func(p fetch.Part) bool { return p.Path == name }):
-		return fail(fmt.Errorf("there is no file %s in it", names.Show(name)), "name a file of the folder, separated by slashes")
+		return fail(fmt.Errorf("file %s not found in it", names.Show(name)), "name a file of the directory, separated by slashes")
 	}
 	return filepath.Join(it.Path, filepath.FromSlash(name)), nil
 }
 
-// Verify reads an archived installer back from disk and compares its hashes.
-// A file that is not what it was, or that was put there later, is
-// [fetch.ErrMismatch].
+// Verify reads an archived installer back from disk and compares its hash. If a
+// file has changed, or was added later, the error is [ErrMismatch].
 func (a *Archive) Verify(ctx context.Context, it Item) error {
 	sum, size, err := it.hash(ctx)
 	if ctx.Err() != nil {
-		return &fetch.Error{Op: "verify", Name: it.String(), Err: context.Cause(ctx)}
+		return &fetch.Error{Op: "verify", Subject: it.String(), Err: context.Cause(ctx)}
 	}
 	if err != nil {
-		return &fetch.Error{Op: "verify", Name: it.String(), Reason: fetch.Reason(err), Err: err, Hint: "check the disk, and fetch or import the version again"}
+		return &fetch.Error{Op: "verify", Subject: it.String(), Err: err, Next: "check the disk, and fetch or import the version again"}
 	}
 	if sum != it.SHA256 || size != it.Size {
-		return &fetch.Error{Op: "verify", Name: it.String(), Reason: fetch.ErrMismatch,
-			Err:  fmt.Errorf("archived with SHA-256 %s and %d bytes, now %s and %d bytes", it.SHA256, it.Size, sum, size),
-			Hint: "check the disk, and fetch or import the version again"}
+		return &fetch.Error{Op: "verify", Subject: it.String(), Err: fmt.Errorf("%w: archived with SHA-256 %s and %d bytes, now %s and %d bytes", ErrMismatch, it.SHA256, it.Size, sum, size),
+			Next: "check the disk, and fetch or import the version again"}
 	}
-	if err := alone(it.Path); err != nil {
-		return &fetch.Error{Op: "verify", Name: it.String(), Reason: fetch.Reason(err), Err: err, Hint: "remove what nobody archived"}
+	if err := checkAlone(it.Path); err != nil {
+		return &fetch.Error{Op: "verify", Subject: it.String(), Err: err, Next: "remove what was not archived"}
 	}
 	return nil
 }
 
-// alone reports what lies beside an installer and was not archived with it,
-// such as a DLL that Windows would load from there.
-func alone(installer string) error {
+// checkAlone returns an error if something beside an installer was not archived
+// with it, such as a DLL that Windows would load from there.
+func checkAlone(installer string) error {
 	entries, err := durable.ReadDir(filepath.Dir(installer))
 	if err != nil {
 		return err
@@ -210,7 +213,7 @@ func alone(installer string) error {
 		case name == filepath.Base(installer), name == manifestName:
 		case strings.HasPrefix(name, "."+manifestName+".tmp-"): // a crash left it
 		default:
-			return fmt.Errorf("%w: %s lies beside it", fetch.ErrMismatch, names.Show(name))
+			return fmt.Errorf("%w: %s is beside it", ErrMismatch, names.Show(name))
 		}
 	}
 	return nil
@@ -221,7 +224,7 @@ func (it Item) hash(ctx context.Context) (sum string, size int64, err error) {
 	if it.Parts == nil {
 		return hashFile(ctx, it.Path)
 	}
-	parts, err := localTree(it.Path)
+	parts, err := localParts(it.Path)
 	if err != nil {
 		return "", 0, err
 	}
@@ -232,13 +235,13 @@ func (it Item) hash(ctx context.Context) (sum string, size int64, err error) {
 		p.Size = size
 		parts[i] = p
 	}
-	size, _ = whole(parts)
-	return sumTree(parts), size, nil
+	size, _ = measure(parts)
+	return hashParts(parts), size, nil
 }
 
-// folders returns the names of the visible folders below Dir/rel. One that was
+// dirs returns the names of the visible directories below Dir/rel. One that was
 // not made yet has none.
-func (a *Archive) folders(rel string) ([]string, error) {
+func (a *Archive) dirs(rel string) ([]string, error) {
 	if a.Dir == "" {
 		return nil, errNoDir
 	}
@@ -248,10 +251,10 @@ func (a *Archive) folders(rel string) ([]string, error) {
 		if fi, statErr := os.Lstat(dir); statErr != nil || fi.IsDir() {
 			return nil, nil //nolint:nilerr // nothing is there
 		}
-		err = errors.New("it is not a directory") // which Windows does not find
+		err = errors.New("not a directory") // Windows reports it as not existing
 	}
 	if err != nil {
-		return nil, &fetch.Error{Op: "read archive", Name: dir, Err: err}
+		return nil, &fetch.Error{Op: "read archive", Subject: dir, Err: err}
 	}
 	var names []string
 	for _, e := range entries {
@@ -262,15 +265,15 @@ func (a *Archive) folders(rel string) ([]string, error) {
 	return names, nil
 }
 
-var errNoDir = errors.New("the archive has no folder: set Archive.Dir")
+var errNoDir = errors.New("the archive has no directory: set Archive.Dir")
 
-// has reports whether a version has its folder. Links are not followed, and
-// another spelling that the system takes for the same name, by letter case
-// for instance, is refused: it would give one folder two names.
+// has reports whether a version has its directory. Links are not followed, and
+// another spelling that the system treats as the same name, such as by letter
+// case, is refused: it would give one directory two names.
 func (a *Archive) has(k Key) (bool, error) {
 	dir := "."
 	for _, name := range []string{k.Distribution, k.Version.String()} {
-		names, err := a.folders(dir)
+		names, err := a.dirs(dir)
 		if err != nil {
 			return false, err
 		}
@@ -285,8 +288,8 @@ func (a *Archive) has(k Key) (bool, error) {
 	return true, nil
 }
 
-// appeared reports whether the folder dir/name, which is not among names, was
-// made after these were read.
+// appeared reports whether the directory dir/name, which is not among names, was
+// created after these were read.
 func (a *Archive) appeared(dir, name string, names []string) (bool, error) {
 	it, err := os.Lstat(filepath.Join(a.Dir, dir, name))
 	if err != nil {
@@ -297,13 +300,13 @@ func (a *Archive) appeared(dir, name string, names []string) (bool, error) {
 		return err == nil && os.SameFile(it, other)
 	}
 	if !it.IsDir() || slices.ContainsFunc(names, otherwise) {
-		return false, &fetch.Error{Op: "read archive", Name: filepath.Join(dir, name), Reason: fetch.ErrUnsafeName,
-			Err: errors.New("a link, a file or another spelling of its name lies there"), Hint: "spell it as the archive does, or move away what is there"}
+		return false, &fetch.Error{Op: "read archive", Subject: filepath.Join(dir, name), Err: fmt.Errorf("%w: a link, a file or another spelling of the name is there", fetch.ErrUnsafeName),
+			Next: "spell it as the archive does, or move away what is there"}
 	}
 	return true, nil
 }
 
-// items reads the manifests of one version's folder.
+// items reads the manifests of one version's directory.
 func (a *Archive) items(rel string) ([]Item, error) {
 	var items []Item
 	var errs []error
@@ -311,7 +314,7 @@ func (a *Archive) items(rel string) ([]Item, error) {
 	if err != nil {
 		return nil, err
 	}
-	names, err := a.folders(rel)
+	names, err := a.dirs(rel)
 	if err != nil {
 		return nil, err
 	}
@@ -322,7 +325,7 @@ func (a *Archive) items(rel string) ([]Item, error) {
 			if _, gone := os.Lstat(dir); errors.Is(gone, fs.ErrNotExist) {
 				continue // pruned just now
 			}
-			errs = append(errs, &fetch.Error{Op: "read archive", Name: filepath.Join(rel, name), Err: err, Hint: "the folder was left as it is"})
+			errs = append(errs, &fetch.Error{Op: "read archive", Subject: filepath.Join(rel, name), Err: err, Next: "the directory was left as it is"})
 			continue
 		}
 		items = append(items, it)
@@ -337,33 +340,36 @@ func (a *Archive) items(rel string) ([]Item, error) {
 	return items, errors.Join(errs...)
 }
 
-// itemDir is where an item lies, relative to Dir. Half of the hash keeps
+// itemDir is the directory of an item, relative to Dir. Half of the hash keeps
 // paths short enough for installers; the manifest has all of it.
 func itemDir(k Key) string {
 	return filepath.Join(k.Distribution, k.Version.String(), k.Variant.String()+"-"+k.SHA256[:32])
 }
 
-// space refuses to start what cannot end well.
-func (a *Archive) space(need int64) error {
-	const reserve = 1 << 20 // manifests, folders, journals
+// checkSpace returns an error if the volume has too little space.
+func (a *Archive) checkSpace(need int64) error {
+	const reserve = 1 << 20 // manifests, directories, journals
 	vol, err := durable.VolumeOf(a.Dir)
 	if err != nil {
 		return err
 	}
 	if need > vol.Free-reserve {
-		return &fetch.Error{Op: "archive", Name: a.Dir, Reason: fetch.ErrNoSpace, Err: fmt.Errorf("%d bytes needed, %d free", need, max(vol.Free-reserve, 0)),
-			Hint: "free some space and run again: a download goes on where it stopped"}
+		return a.noSpace(fmt.Errorf("%d bytes needed, %d free", need, max(vol.Free-reserve, 0)))
 	}
 	return nil
 }
 
-// diskError gives a full disk its reason.
+// diskError makes err an [ErrNoSpace] if the disk is full.
 func (a *Archive) diskError(err error) error {
 	if isNoSpace(err) {
-		return &fetch.Error{Op: "archive", Name: a.Dir, Reason: fetch.ErrNoSpace, Err: err,
-			Hint: "free some space and run again: a download goes on where it stopped"}
+		return a.noSpace(err)
 	}
 	return err
+}
+
+func (a *Archive) noSpace(cause error) error {
+	return &fetch.Error{Op: "archive", Subject: a.Dir, Err: fmt.Errorf("%w: %w", ErrNoSpace, cause),
+		Next: "free some space and run again: a download is resumed"}
 }
 
 func hashFile(ctx context.Context, name string) (sum string, size int64, err error) {
@@ -377,14 +383,14 @@ func hashFile(ctx context.Context, name string) (sum string, size int64, err err
 	return hex.EncodeToString(h.Sum(nil)), size, err
 }
 
-// openRegular opens a regular file. A pipe would wait for whoever writes to it.
+// openRegular opens a regular file. A pipe would wait for a writer.
 func openRegular(name string) (*os.File, error) {
 	fi, err := os.Lstat(name)
 	if err != nil {
 		return nil, err
 	}
 	if !fi.Mode().IsRegular() {
-		return nil, &fs.PathError{Op: "open", Path: name, Err: fmt.Errorf("%w: not a regular file", fetch.ErrMismatch)}
+		return nil, &fs.PathError{Op: "open", Path: name, Err: fmt.Errorf("%w: not a regular file", ErrMismatch)}
 	}
 	return durable.Open(name)
 }

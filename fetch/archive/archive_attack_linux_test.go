@@ -47,13 +47,13 @@ func TestR10AnArchiveThatMayOnlyBeRead(t *testing.T) {
 			if !lock {
 				require.NoError(t, os.Remove(filepath.Join(a.Dir, ".lock")))
 			}
-			chmod := func(folders, files fs.FileMode) {
+			chmod := func(directories, files fs.FileMode) {
 				require.NoError(t, filepath.WalkDir(a.Dir, func(path string, d fs.DirEntry, err error) error {
 					if err != nil {
 						return err
 					}
 					if d.IsDir() {
-						return os.Chmod(path, folders)
+						return os.Chmod(path, directories)
 					}
 					return os.Chmod(path, files)
 				}))
@@ -68,8 +68,8 @@ func TestR10AnArchiveThatMayOnlyBeRead(t *testing.T) {
 				items, list = a.List()
 				_, get = a.Get(it.Key)
 				verify = a.Verify(t.Context(), it)
-				plan, prunable = a.Prunable(archive.Keep{}, nothingInUse)
-				_, prune = a.Prune(t.Context(), archive.Keep{}, nothingInUse)
+				plan, prunable = a.Prunable(archive.Retention{Newest: 1}, nothingInUse)
+				_, prune = a.Prune(t.Context(), archive.Retention{Newest: 1}, nothingInUse)
 				_, imported = a.Import(t.Context(), it.Path, key("asp", "7.03.100", version.Setup), archive.Unauthenticated("a test"))
 			})
 			require.NoError(t, list)
@@ -100,13 +100,13 @@ func TestR10TheArchiveIsItsOwnersAlone(t *testing.T) {
 				}
 				fi, err := d.Info()
 				if d.IsDir() {
-					modes["folder"] |= fi.Mode().Perm()
+					modes["directory"] |= fi.Mode().Perm()
 				} else {
 					modes[d.Name()] = fi.Mode().Perm()
 				}
 				return err
 			}))
-			require.Equal(t, map[string]fs.FileMode{"folder": 0o700, ".lock": 0o600, "manifest.json": 0o600, "Setup.exe": 0o500}, modes)
+			require.Equal(t, map[string]fs.FileMode{"directory": 0o700, ".lock": 0o600, "manifest.json": 0o600, "Setup.exe": 0o500}, modes)
 		})
 	}
 }
@@ -115,7 +115,7 @@ func TestR10TheArchiveIsItsOwnersAlone(t *testing.T) {
 func TestImportOfWhatIsNoFile(t *testing.T) {
 	a, _ := aged(t)
 	for path, why := range map[string]string{
-		"/dev/zero": "neither a regular file nor a folder", t.TempDir(): "a folder without files", "/proc/self": "neither a file nor a folder",
+		"/dev/zero": "neither a regular file nor a directory", t.TempDir(): "a directory without files", "/proc/self": "neither a file nor a directory",
 	} {
 		_, err := a.Import(t.Context(), path, key("asp", "7.01.100", version.Setup), archive.Unauthenticated("a test"))
 		require.ErrorContains(t, err, why, path)
@@ -141,16 +141,16 @@ func TestR10PruneOfWhatCannotBeDeleted(t *testing.T) {
 	require.NoError(t, os.Chmod(first(t, a, "7.01.100"), 0o500))
 	var gone []archive.Item
 	var err error
-	ordinary(t, func() { gone, err = a.Prune(t.Context(), archive.Keep{}, nothingInUse) })
+	ordinary(t, func() { gone, err = a.Prune(t.Context(), archive.Retention{Newest: 1}, nothingInUse) })
 	require.ErrorIs(t, err, fs.ErrPermission)
-	require.ErrorContains(t, err, "it is out of the archive")
+	require.ErrorContains(t, err, "it is no longer in the archive")
 	require.Equal(t, []string{"asp 7.01.100 Setup", "asp 7.02.100 Setup"}, numbers(gone))
 	require.Len(t, whole(t, a), 1)
 	hidden, err := filepath.Glob(filepath.Join(a.Dir, "asp", ".pruned-*", "*"))
 	require.NoError(t, err)
 	require.Len(t, hidden, 1)
 	require.NoError(t, os.Chmod(hidden[0], 0o700))
-	ordinary(t, func() { gone, err = a.Prune(t.Context(), archive.Keep{}, nothingInUse) })
+	ordinary(t, func() { gone, err = a.Prune(t.Context(), archive.Retention{Newest: 1}, nothingInUse) })
 	require.NoError(t, err)
 	require.Empty(t, gone)
 	hidden, err = filepath.Glob(filepath.Join(a.Dir, "asp", ".*"))

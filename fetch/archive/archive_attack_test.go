@@ -20,7 +20,7 @@ import (
 	"github.com/aspupdate/aspupdate/version"
 )
 
-// first returns the folder of the Setup of a version that aged made.
+// first returns the directory of the Setup of a version that aged made.
 func first(t *testing.T, a *archive.Archive, v string) string {
 	t.Helper()
 	it, err := a.Get(key("asp", v, version.Setup))
@@ -74,10 +74,10 @@ func TestR10ManifestsThatLie(t *testing.T) {
 			require.NotEqual(t, string(truth), b)
 			require.NoError(t, os.WriteFile(manifest, []byte(b), 0o600))
 			items, err := a.List()
-			require.ErrorContains(t, err, "the folder was left as it is")
+			require.ErrorContains(t, err, "the directory was left as it is")
 			require.Equal(t, []string{"asp 7.02.100 Setup"}, numbers(items))
 			_, err = a.Get(key("asp", "7.01.100", version.Setup))
-			require.Equal(t, name != "newer format", errors.Is(err, fetch.ErrNotArchived), "%v", err)
+			require.Equal(t, name != "newer format", errors.Is(err, archive.ErrNotFound), "%v", err)
 		})
 	}
 	require.NoError(t, os.WriteFile(manifest, truth, 0o600))
@@ -95,10 +95,10 @@ func TestR10LinksInPlaceOfWhatIsArchived(t *testing.T) {
 		where func(item string) string
 		told  bool
 	}{
-		"installer":      {func(item string) string { return filepath.Join(item, "Setup.exe") }, true},
-		"item's folder":  {func(item string) string { return item }, false},
-		"version folder": {filepath.Dir, false},
-		"distribution":   {func(item string) string { return filepath.Dir(filepath.Dir(item)) }, false},
+		"installer":         {func(item string) string { return filepath.Join(item, "Setup.exe") }, true},
+		"item's directory":  {func(item string) string { return item }, false},
+		"version directory": {filepath.Dir, false},
+		"distribution":      {func(item string) string { return filepath.Dir(filepath.Dir(item)) }, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a, _ := aged(t, "7.01.100", "7.02.100")
@@ -110,7 +110,7 @@ func TestR10LinksInPlaceOfWhatIsArchived(t *testing.T) {
 			items, err := a.List()
 			require.Equal(t, c.told, err != nil)
 			require.NotContains(t, numbers(items), "asp 7.01.100 Setup")
-			_, err = a.Prune(t.Context(), archive.Keep{}, nothingInUse)
+			_, err = a.Prune(t.Context(), archive.Retention{Newest: 1}, nothingInUse)
 			require.Equal(t, c.told, err != nil)
 			require.Equal(t, before, contents(t, moved), "nothing behind a link is removed")
 		})
@@ -124,7 +124,7 @@ func TestR10WhatLiesInAnItemsPlaceIsSetAside(t *testing.T) {
 		file string // below the place
 	}{
 		"a file": {func(t *testing.T, place string) { require.NoError(t, os.WriteFile(place, []byte("precious"), 0o600)) }, ""},
-		"a folder of somebody's": {func(t *testing.T, place string) {
+		"a directory of somebody's": {func(t *testing.T, place string) {
 			require.NoError(t, os.MkdirAll(place, 0o700))
 			require.NoError(t, os.WriteFile(filepath.Join(place, "mine.txt"), []byte("precious"), 0o600))
 		}, "mine.txt"},
@@ -225,7 +225,7 @@ func TestImportOfAFileThatDoesNotFit(t *testing.T) {
 	}
 	before := contents(t, a.Dir)
 	_, err = a.Import(t.Context(), file, key("asp", "7.02.100", version.Setup), archive.Unauthenticated("a test"))
-	require.ErrorIs(t, err, fetch.ErrNoSpace)
+	require.ErrorIs(t, err, archive.ErrNoSpace)
 	require.Equal(t, before, contents(t, a.Dir))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -242,7 +242,7 @@ func TestALockFileIsNoLock(t *testing.T) {
 
 	require.NoError(t, os.Remove(filepath.Join(a.Dir, ".lock")))
 	require.NoError(t, os.Mkdir(filepath.Join(a.Dir, ".lock"), 0o700))
-	_, err := a.Prune(t.Context(), archive.Keep{}, nothingInUse)
+	_, err := a.Prune(t.Context(), archive.Retention{Newest: 1}, nothingInUse)
 	require.ErrorContains(t, err, "another writer", "nobody writes without it")
 	require.Len(t, whole(t, a), 1)
 }
@@ -254,13 +254,13 @@ func TestReadersMakeNothing(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, items)
 	_, err = a.Get(setupKey())
-	require.ErrorIs(t, err, fetch.ErrNotArchived)
-	items, err = a.Prunable(archive.Keep{}, nothingInUse)
+	require.ErrorIs(t, err, archive.ErrNotFound)
+	items, err = a.Prunable(archive.Retention{Newest: 1}, nothingInUse)
 	require.NoError(t, err)
 	require.Empty(t, items)
 	_, err = os.Lstat(a.Dir)
 	require.ErrorIs(t, err, fs.ErrNotExist)
-	_, err = a.Prune(t.Context(), archive.Keep{}, nothingInUse)
+	_, err = a.Prune(t.Context(), archive.Retention{Newest: 1}, nothingInUse)
 	require.ErrorIs(t, err, fs.ErrNotExist)
 	_, err = os.Lstat(a.Dir)
 	require.ErrorIs(t, err, fs.ErrNotExist, "not even Prune")

@@ -14,7 +14,6 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
-	"github.com/aspupdate/aspupdate/fetch"
 	"github.com/aspupdate/aspupdate/fetch/archive"
 	"github.com/aspupdate/aspupdate/fetch/internal/lab"
 	"github.com/aspupdate/aspupdate/version"
@@ -158,10 +157,10 @@ func TestArchiveANewerFormatIsNotDamage(t *testing.T) {
 	require.Contains(t, string(b), `"format": 99`)
 }
 
-// where letter case does not count (Windows), "ASP" and "asp" are one folder. A link
+// where letter case does not count (Windows), "ASP" and "asp" are one directory. A link
 // does the same here. The good item of "asp" is moved aside as damaged, the one of "ASP"
 // lies where List refuses it for ever.
-func TestArchiveAnotherSpellingOfTheSameFolder(t *testing.T) {
+func TestArchiveAnotherSpellingOfTheSameDirectory(t *testing.T) {
 	a, seen := aged(t, "7.01.100")
 	if _, err := os.Stat(filepath.Join(a.Dir, "ASP")); err != nil {
 		require.NoError(t, os.Symlink("asp", filepath.Join(a.Dir, "ASP")))
@@ -183,9 +182,9 @@ func TestArchiveAHiddenDistribution(t *testing.T) {
 	}
 }
 
-// a folder that cannot be read looks like an empty archive.
+// a directory that cannot be read looks like an empty archive.
 func TestArchiveListOfWhatCannotBeRead(t *testing.T) {
-	file := setupFile(t, "x") // as would be a folder without the right to read, a dead share, a bad disk
+	file := setupFile(t, "x") // as would be a directory without the right to read, a dead share, a bad disk
 	_, err := (&archive.Archive{Dir: file}).List()
 	require.Error(t, err)
 }
@@ -199,13 +198,13 @@ func TestArchiveImportOfAFullSetupMeetsPrune(t *testing.T) {
 	ctx := hooked{t.Context(), func() {
 		if !pruned {
 			pruned = true
-			gone, err := a.Prune(t.Context(), archive.Keep{}, nothingInUse)
+			gone, err := a.Prune(t.Context(), archive.Retention{Newest: 1}, nothingInUse)
 			require.NoError(t, err)
 			require.Len(t, gone, 1)
 		}
 	}}
 	_, err := a.Import(ctx, file, key("asp", "7.01.100", version.FullSetup), archive.Unauthenticated("x"))
-	require.ErrorIs(t, err, fetch.ErrNotArchived)
+	require.ErrorIs(t, err, archive.ErrNotFound)
 }
 
 // the same in Fetch, which gives the lock back between Setup and FullSetup.
@@ -231,7 +230,7 @@ func TestArchiveFetchOfAFullSetupMeetsPrune(t *testing.T) {
 		}
 		short, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 		defer cancel()
-		gone, _ := x.archive.Prune(short, archive.Keep{}, nothingInUse) // gets the lock when Fetch has given it back
+		gone, _ := x.archive.Prune(short, archive.Retention{Newest: 1}, nothingInUse) // gets the lock when Fetch has given it back
 		pruned = len(gone) == 1
 	}}
 	_, err := a.Fetch(ctx, x.src, x.rel, version.FullSetup, archive.Unauthenticated("x"))
@@ -325,8 +324,8 @@ func TestArchiveAnEmptyInstaller(t *testing.T) {
 	require.Error(t, err)
 }
 
-// the archive without a folder is the current folder to List and Get.
-func TestArchiveNoFolderIsNotTheCurrentOne(t *testing.T) {
+// the archive without a directory is the current directory to List and Get.
+func TestArchiveNoDirectoryIsNotTheCurrentOne(t *testing.T) {
 	a, _ := aged(t, "7.01.100")
 	t.Chdir(a.Dir)
 	items, err := (&archive.Archive{}).List()
@@ -341,10 +340,10 @@ func TestArchiveAFullSetupBesideADamagedSetup(t *testing.T) {
 	require.NoError(t, err)
 	patch(t, it.Path, 3)
 	_, err = a.Import(t.Context(), setupFile(t, "full"), key("asp", "7.01.100", version.FullSetup), archive.Unauthenticated("x"))
-	require.ErrorIs(t, err, fetch.ErrMismatch)
+	require.ErrorIs(t, err, archive.ErrMismatch)
 }
 
-// a distribution's folder that is a link is followed by Get, Fetch and Import, and not by List and Prune.
+// a distribution's directory that is a link is followed by Get, Fetch and Import, and not by List and Prune.
 func TestArchiveALinkInThePlaceOfADistribution(t *testing.T) {
 	a, _ := aged(t, "7.01.100")
 	elsewhere := filepath.Join(t.TempDir(), "asp")

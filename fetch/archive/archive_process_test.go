@@ -78,7 +78,7 @@ func isGone(err error) bool {
 	case nil:
 		return true
 	case *fetch.Error:
-		return (e.Reason == nil && e.Err != nil || e.Reason == fetch.ErrNotArchived) && isGone(e.Err) //nolint:errorlint // the sentinel itself
+		return e.Err != nil && isGone(e.Err)
 	case interface{ Unwrap() []error }:
 		for _, err := range e.Unwrap() {
 			if !isGone(err) {
@@ -87,7 +87,7 @@ func isGone(err error) bool {
 		}
 		return true
 	}
-	return errors.Is(err, fs.ErrNotExist)
+	return errors.Is(err, fs.ErrNotExist) || err == archive.ErrNotFound //nolint:errorlint // the sentinel itself
 }
 
 // write brings versions into an archive and removes them again, again and
@@ -102,7 +102,7 @@ func write(t *testing.T, a *archive.Archive, src fetch.Source, rel fetch.Release
 		}
 		_, err := a.Fetch(t.Context(), src, rel, version.Setup, archive.Unauthenticated("a test"))
 		require.NoError(t, err)
-		_, err = a.Prune(t.Context(), archive.Keep{Newest: round%2 + 1}, []archive.Key{key("asp", "7.02.100", 0)})
+		_, err = a.Prune(t.Context(), archive.Retention{Newest: round%2 + 1}, []archive.Key{key("asp", "7.02.100", 0)})
 		if runtime.GOOS != "windows" {
 			require.NoError(t, err)
 		}
@@ -112,7 +112,7 @@ func write(t *testing.T, a *archive.Archive, src fetch.Source, rel fetch.Release
 // left asserts what write leaves, once nobody reads any more.
 func left(t *testing.T, a *archive.Archive) {
 	t.Helper()
-	_, err := a.Prune(t.Context(), archive.Keep{}, []archive.Key{key("asp", "7.02.100", 0)})
+	_, err := a.Prune(t.Context(), archive.Retention{Newest: 1}, []archive.Key{key("asp", "7.02.100", 0)})
 	require.NoError(t, err)
 	have := map[string]bool{}
 	for _, it := range whole(t, a) {
@@ -196,7 +196,7 @@ func writeUntilKilled(a *archive.Archive) int {
 				return 1
 			}
 		}
-		if _, err := a.Prune(context.Background(), archive.Keep{Newest: 2}, nothingInUse); err != nil {
+		if _, err := a.Prune(context.Background(), archive.Retention{Newest: 2}, nothingInUse); err != nil {
 			fmt.Println("bad:", err)
 			return 1
 		}
@@ -233,7 +233,7 @@ func TestR10AKilledWriterLeavesWholeItems(t *testing.T) {
 		it := store(t, a, key("asp", "7.04.100", version.Setup), "the next writer's", lab.Now)
 		require.NoError(t, a.Verify(t.Context(), it))
 	}
-	_, err := a.Prune(t.Context(), archive.Keep{}, nothingInUse)
+	_, err := a.Prune(t.Context(), archive.Retention{Newest: 1}, nothingInUse)
 	require.NoError(t, err)
 	for _, it := range whole(t, a) {
 		require.Equal(t, "7.04.100", it.Version.String())

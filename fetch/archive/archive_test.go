@@ -77,7 +77,7 @@ func TestR10SetupIsArchivedWithEveryFullSetup(t *testing.T) {
 	y.s.Put("/asp/7.12.100/FullSetup.exe", []byte("full"), lab.Released)
 	y.rel = lab.Latest(t, y.src)
 	_, err = y.archive.Fetch(t.Context(), y.src, y.rel, version.FullSetup, archive.PinnedSHA256(lab.Sum([]byte("full"))))
-	require.ErrorIs(t, err, fetch.ErrMismatch)
+	require.ErrorIs(t, err, archive.ErrMismatch)
 	y.empty(t)
 	y.rel.Files = y.rel.Files[1:]
 	_, err = y.archive.Fetch(t.Context(), y.src, y.rel, version.FullSetup, archive.Unauthenticated("a test"))
@@ -112,7 +112,7 @@ func TestADamagedItemIsFetchedAgainAndKeptAside(t *testing.T) {
 	it, err := x.fetch(t.Context())
 	x.good(t, it, err)
 	patch(t, it.Path, 7)
-	require.ErrorIs(t, x.archive.Verify(t.Context(), it), fetch.ErrMismatch)
+	require.ErrorIs(t, x.archive.Verify(t.Context(), it), archive.ErrMismatch)
 	it, err = x.fetch(t.Context())
 	x.good(t, it, err)
 	require.False(t, it.Reused)
@@ -157,9 +157,9 @@ func TestNothingIsPublishedBeforeItIsVouchedFor(t *testing.T) {
 		text   string
 		moved  bool
 	}{
-		"another hash":        {archive.PinnedSHA256(strings.Repeat("0", 64)), fetch.ErrMismatch, "pinned SHA-256 0000", true},
+		"another hash":        {archive.PinnedSHA256(strings.Repeat("0", 64)), archive.ErrMismatch, "pinned SHA-256 0000", true},
 		"no hash":             {archive.PinnedSHA256("abc"), nil, "64 hexadecimal digits", false},
-		"no reason":           {archive.Unauthenticated(" "), nil, "needs a reason", false},
+		"no reason":           {archive.Unauthenticated(" "), nil, "reason", false},
 		"nobody":              {nil, nil, "nothing vouches", false},
 		"undecided":           {archive.VerifierFunc(func(context.Context, archive.Candidate) (archive.Vouched, error) { return archive.Vouched{}, boom }), boom, "", true},
 		"nobody for Setup":    {archive.PerVariant(map[version.Variant]archive.Verifier{version.FullSetup: archive.Unauthenticated("x")}), nil, "nothing vouches for Setup", true},
@@ -215,7 +215,7 @@ func TestSidecar(t *testing.T) {
 	x := newSetup(t, size)
 	x.s.Put(lab.SetupPath+".sha256", []byte(strings.Repeat("a", 64)), lab.Released)
 	_, err := x.archive.Fetch(t.Context(), x.src, x.rel, version.Setup, archive.Sidecar(x.src))
-	require.ErrorIs(t, err, fetch.ErrMismatch)
+	require.ErrorIs(t, err, archive.ErrMismatch)
 }
 
 func TestUnauthenticatedIsWrittenDown(t *testing.T) {
@@ -238,7 +238,7 @@ func TestImport(t *testing.T) {
 	full := setupKey()
 	full.Variant = version.FullSetup
 	_, err := store.Import(t.Context(), file, full, archive.Unauthenticated("from support"))
-	require.ErrorIs(t, err, fetch.ErrNotArchived)
+	require.ErrorIs(t, err, archive.ErrNotFound)
 	require.ErrorContains(t, err, "import the Setup of the same version first")
 
 	it, err := store.Import(t.Context(), file, setupKey(), archive.PinnedSHA256(lab.Sum(data)))
@@ -255,7 +255,7 @@ func TestImport(t *testing.T) {
 	k := setupKey()
 	k.SHA256 = strings.Repeat("0", 64)
 	_, err = store.Import(t.Context(), file, k, archive.Unauthenticated("from support"))
-	require.ErrorIs(t, err, fetch.ErrMismatch)
+	require.ErrorIs(t, err, archive.ErrMismatch)
 	for _, bad := range []string{"manifest.json", "no such file", "empty"} {
 		path := filepath.Join(dir, bad)
 		switch bad {
@@ -278,7 +278,7 @@ func TestImport(t *testing.T) {
 
 func TestR10AVersionThatIsNotThere(t *testing.T) {
 	_, err := (&archive.Archive{Dir: t.TempDir()}).Get(setupKey())
-	require.ErrorIs(t, err, fetch.ErrNotArchived)
+	require.ErrorIs(t, err, archive.ErrNotFound)
 	require.ErrorContains(t, err, "ask the vendor's support for Setup of asp, version 7.12.100")
 }
 
@@ -298,13 +298,13 @@ func TestR10AVersionThatCannotBeReadIsNotMissing(t *testing.T) {
 		{x.archive.Dir, "newer than this program"}, {file, "not a directory"}, {"", "set Archive.Dir"},
 	} {
 		_, err := (&archive.Archive{Dir: c.dir}).Get(setupKey())
-		require.NotErrorIs(t, err, fetch.ErrNotArchived)
+		require.NotErrorIs(t, err, archive.ErrNotFound)
 		require.NotContains(t, err.Error(), "support")
 		require.ErrorContains(t, err, c.want)
 	}
 	require.NoError(t, os.WriteFile(manifest, b[:10], 0o600))
 	_, err = x.archive.Get(setupKey())
-	require.ErrorIs(t, err, fetch.ErrNotArchived, "it is damaged, and to be got again")
+	require.ErrorIs(t, err, archive.ErrNotFound, "it is damaged, and to be got again")
 	require.ErrorContains(t, err, "ask the vendor's support")
 }
 
@@ -313,13 +313,13 @@ func TestListTellsWhatItCannotRead(t *testing.T) {
 		"torn manifest": func(t *testing.T, item string) {
 			require.NoError(t, os.Truncate(filepath.Join(item, "manifest.json"), 30))
 		},
-		"no manifest":    func(t *testing.T, item string) { require.NoError(t, os.Remove(filepath.Join(item, "manifest.json"))) },
-		"no installer":   func(t *testing.T, item string) { require.NoError(t, os.Remove(filepath.Join(item, "Setup.exe"))) },
-		"newer format":   func(t *testing.T, item string) { edit(t, item, `"format": 1`, `"format": 2`) },
-		"escaping name":  func(t *testing.T, item string) { edit(t, item, `"Setup.exe"`, `"../Setup.exe"`) },
-		"other version":  func(t *testing.T, item string) { edit(t, item, `7.12.100",`, `7.12.200",`) },
-		"wrong size":     func(t *testing.T, item string) { edit(t, item, `"size": 300000`, `"size": 300001`) },
-		"a folder moved": func(t *testing.T, item string) { require.NoError(t, os.Rename(item, item+"x")) },
+		"no manifest":       func(t *testing.T, item string) { require.NoError(t, os.Remove(filepath.Join(item, "manifest.json"))) },
+		"no installer":      func(t *testing.T, item string) { require.NoError(t, os.Remove(filepath.Join(item, "Setup.exe"))) },
+		"newer format":      func(t *testing.T, item string) { edit(t, item, `"format": 1`, `"format": 2`) },
+		"escaping name":     func(t *testing.T, item string) { edit(t, item, `"Setup.exe"`, `"../Setup.exe"`) },
+		"other version":     func(t *testing.T, item string) { edit(t, item, `7.12.100",`, `7.12.200",`) },
+		"wrong size":        func(t *testing.T, item string) { edit(t, item, `"size": 300000`, `"size": 300001`) },
+		"a directory moved": func(t *testing.T, item string) { require.NoError(t, os.Rename(item, item+"x")) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			x := newSetup(t, size)
@@ -335,7 +335,7 @@ func TestListTellsWhatItCannotRead(t *testing.T) {
 			require.Error(t, err)
 			require.Len(t, items, 1, "the others are listed all the same")
 			_, err = x.archive.Get(setupKey())
-			require.Equal(t, name != "newer format", errors.Is(err, fetch.ErrNotArchived), "%v", err)
+			require.Equal(t, name != "newer format", errors.Is(err, archive.ErrNotFound), "%v", err)
 		})
 	}
 }

@@ -52,7 +52,7 @@ func healed(t *testing.T) {
 						x.src.TLS, x.src.TLSConfig = ftp.TLSExplicit, &tls.Config{RootCAs: pool}
 					}
 					if fault.Stall {
-						x.src.Idle = lab.Silence
+						x.src.Timeout = lab.Silence
 					}
 					x.s.OnTransfer(func(tr fetchtest.Transfer) fetchtest.Fault {
 						f := fault
@@ -95,7 +95,7 @@ func stay(t *testing.T) {
 			t.Parallel()
 			x := newSetup(t, size)
 			if fault.Stall {
-				x.src.Idle = lab.Silence
+				x.src.Timeout = lab.Silence
 			}
 			x.s.OnTransfer(func(tr fetchtest.Transfer) fetchtest.Fault {
 				f := fault
@@ -151,7 +151,7 @@ func TestNoConfirmationOfTheEnd(t *testing.T) {
 			t.Parallel()
 			x := newSetup(t, size)
 			if fault.Stall {
-				x.src.Idle = lab.Silence
+				x.src.Timeout = lab.Silence
 			}
 			x.s.OnTransfer(func(fetchtest.Transfer) fetchtest.Fault { return fault })
 			_, err := x.blind(t.Context())
@@ -164,7 +164,7 @@ func TestNoConfirmationOfTheEnd(t *testing.T) {
 			t.Parallel()
 			x := newSetup(t, size)
 			if fault.Stall {
-				x.src.Idle = lab.Silence
+				x.src.Timeout = lab.Silence
 			}
 			x.s.OnTransfer(func(tr fetchtest.Transfer) fetchtest.Fault {
 				if tr.N == 1 {
@@ -256,7 +256,7 @@ func TestWhatIsTemporaryIsToldSo(t *testing.T) {
 			require.True(t, e.Temporary)
 			if last != "" {
 				require.Equal(t, 421, e.Code)
-				require.LessOrEqual(t, int(asked.Load()), 2+lab.Soon.Tries, "nobody tries again what the source gave up")
+				require.LessOrEqual(t, int(asked.Load()), 2+lab.Soon.Attempts, "nobody tries again what the source gave up")
 			}
 		})
 	}
@@ -367,7 +367,7 @@ func TestFullDiskIsSeenBeforeTheDownload(t *testing.T) {
 	x.s.OnCommand(func(verb, _ string) string { return map[string]string{"SIZE": "213 9000000000000000000"}[verb] })
 	x.rel.Files[0].Size = 9_000_000_000_000_000_000
 	_, err := x.fetch(t.Context())
-	require.ErrorIs(t, err, fetch.ErrNoSpace)
+	require.ErrorIs(t, err, archive.ErrNoSpace)
 	require.Zero(t, x.s.Transfers())
 }
 
@@ -386,7 +386,7 @@ func TestAPartialFileCountsAsRoom(t *testing.T) {
 		return map[string]string{"SIZE": fmt.Sprintf("213 %d", length), "RETR": "553 no"}[verb]
 	})
 	x.rel.Files[0].Size = length
-	for _, want := range []error{fetch.ErrNotFound, fetch.ErrNoSpace} {
+	for _, want := range []error{fetch.ErrNotFound, archive.ErrNoSpace} {
 		_, err := x.blind(t.Context())
 		require.ErrorIs(t, err, want)
 	}
@@ -441,7 +441,7 @@ func TestAnEmptyFileIsNoInstaller(t *testing.T) {
 	require.Empty(t, found.Releases, "an upload has begun, perhaps")
 	x.rel.Files[0].Size = 0
 	_, err = x.blind(t.Context())
-	require.ErrorContains(t, err, "it is empty")
+	require.ErrorContains(t, err, "empty")
 	x.empty(t)
 }
 

@@ -5,14 +5,14 @@ import (
 	"time"
 )
 
-// EventKind says what happened.
+// EventKind is what happened.
 type EventKind string
 
 // The kinds of events, with the fields of [Event] that they fill besides Key.
 const (
-	EventRetry     EventKind = "retry"     // will be tried again after Wait: Err, Try
-	EventResumed   EventKind = "resumed"   // a download goes on at Done
-	EventRestarted EventKind = "restarted" // a partial file was of no use, from the start again: Err
+	EventRetry     EventKind = "retry"     // another attempt follows after Wait: Err, Attempt
+	EventResumed   EventKind = "resumed"   // a download is resumed at Done
+	EventRestarted EventKind = "restarted" // a partial file was useless, and the download restarts: Err
 	EventProgress  EventKind = "progress"  // Done of Total bytes, Rate, Left; at most four a second
 	EventReused    EventKind = "reused"    // the archive has it already: Item
 	EventArchived  EventKind = "archived"  // verified and published in the archive: Item
@@ -27,27 +27,27 @@ type Event struct {
 	Kind EventKind
 	Text string // one sentence for people
 
-	Key  Key    // of what; parts that are not known yet are zero
+	Key  Key    // what it is about; what is not known yet is zero
 	Path string // on the server, or in the archive
 
 	Done, Total int64         // bytes
 	Rate        float64       // bytes per second in this run; 0: not known yet
 	Left        time.Duration // time left at that rate; 0: not known yet
 
-	Try  int           // the attempt that failed, from 1 on
-	Wait time.Duration // until the next one
-	Err  error
-	Item Item
+	Attempt int           // the attempt that failed, from 1 on
+	Wait    time.Duration // until the next one
+	Err     error
+	Item    Item
 }
 
 func (e Event) text() string {
 	switch e.Kind {
 	case EventRetry:
-		return fmt.Sprintf("try %d failed, next in %v: %v", e.Try, e.Wait.Round(time.Second), e.Err)
+		return fmt.Sprintf("attempt %d failed, the next one follows in %v: %v", e.Attempt, e.Wait.Round(time.Second), e.Err)
 	case EventResumed:
-		return fmt.Sprintf("%s: going on at %d MB", e.Key, e.Done>>20)
+		return fmt.Sprintf("%s: resumed at %d MB", e.Key, e.Done>>20)
 	case EventRestarted:
-		return fmt.Sprintf("%s: from the start again: %v", e.Key, e.Err)
+		return fmt.Sprintf("%s: restarted: %v", e.Key, e.Err)
 	case EventProgress:
 		text := fmt.Sprintf("%s: %d of %d MB", e.Key, e.Done>>20, e.Total>>20)
 		if e.Left > 0 {
@@ -57,7 +57,7 @@ func (e Event) text() string {
 	case EventReused, EventArchived, EventRerelease:
 		return fmt.Sprintf("%s %s, vouched for: %s", e.Kind, e.Item.Key, e.Item.Vouched)
 	case EventDamaged:
-		return fmt.Sprintf("a damaged file was moved aside: %s: %v", e.Path, e.Err)
+		return fmt.Sprintf("a damaged file was moved to %s: %v", e.Path, e.Err)
 	case EventPruned:
 		return fmt.Sprintf("removed: %s", e.Path)
 	}

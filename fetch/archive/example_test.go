@@ -49,7 +49,7 @@ func ExamplePinnedSums() {
 
 // Where nobody vouches for a file, the server should at least not contradict
 // itself.
-func ExampleHinted() {
+func ExampleWithServerHash() {
 	server := lab.Vendor("/asp/7.12.200/Setup.exe")
 	defer server.Close()
 	other := sha256.Sum256([]byte("what was there before"))
@@ -66,9 +66,9 @@ func ExampleHinted() {
 	if err != nil {
 		panic(err)
 	}
-	verify := archive.Hinted(src, archive.Unauthenticated("no hash is published"))
+	verify := archive.WithServerHash(src, archive.Unauthenticated("no hash is published"))
 	_, err = (&archive.Archive{Dir: dir}).Fetch(ctx, src, rel, version.Setup, verify)
-	fmt.Println(errors.Is(err, fetch.ErrMismatch))
+	fmt.Println(errors.Is(err, archive.ErrMismatch))
 	// Output: true
 }
 

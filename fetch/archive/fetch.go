@@ -15,18 +15,18 @@ import (
 	"github.com/aspupdate/aspupdate/version"
 )
 
-// Fetch brings one variant of a release into the archive: downloads it, has
-// it vouched for, publishes it. For a FullSetup the release's Setup is
-// archived first, because that is what a rollback installs (R3, R10, R15);
-// the verifier is asked for both.
+// Fetch brings one variant of a release into the archive: it downloads the
+// variant, calls the verifier and publishes the result. For a FullSetup the
+// release's Setup is archived first, because that is what a rollback installs
+// (R3, R10, R15); the verifier is called for both.
 //
 // What is archived already, is the same on the server by path, size and
-// time, still has its hash on disk and is vouched for again, is returned
-// without downloading it. A broken download goes on where it stopped, in
-// this call and in a later one.
+// time, still has its hash on disk and is accepted by the verifier again, is
+// returned without a download. An interrupted download is resumed, in this
+// call and in a later one.
 //
-// An error that wraps [fetch.ErrChanged] says that the release is no longer what
-// the Finder saw: look again.
+// An error that wraps [fetch.ErrChanged] means that the release is no longer
+// what the Finder found: find it again.
 func (a *Archive) Fetch(ctx context.Context, src fetch.Source, rel fetch.Release, variant version.Variant, verify Verifier) (Item, error) {
 	key := Key{Distribution: rel.Distribution, Version: rel.Version, Variant: variant}
 	file, err := wanted(rel, key)
@@ -62,32 +62,33 @@ func (a *Archive) Fetch(ctx context.Context, src fetch.Source, rel fetch.Release
 	return it, nil
 }
 
-// wanted returns the release's file, if the release is whole for the variant.
+// wanted returns a release's file, if the release has all that the variant
+// needs.
 func wanted(r fetch.Release, k Key) (fetch.File, error) {
 	file, ok := r.File(k.Variant)
 	switch {
 	case !ok:
-		return fetch.File{}, &fetch.Error{Op: "fetch", Name: k.String(), Reason: fetch.ErrNotFound, Err: fmt.Errorf("the release has no %s", k.Variant)}
+		return fetch.File{}, &fetch.Error{Op: "fetch", Subject: k.String(), Err: fmt.Errorf("%w: the release has no %s", fetch.ErrNotFound, k.Variant)}
 	case !r.Has(k.Variant):
-		return fetch.File{}, &fetch.Error{Op: "fetch", Name: k.String(), Reason: fetch.ErrNotFound,
-			Err: errors.New("the release has no Setup, without which it could never be installed again")}
+		return fetch.File{}, &fetch.Error{Op: "fetch", Subject: k.String(),
+			Err: fmt.Errorf("%w: the release has no Setup, which a rollback to it would install", fetch.ErrNotFound)}
 	}
 	name := path.Base(names.Text(file.Path))
 	return file, errors.Join(names.Check(name), checkPayload(name))
 }
 
 func (a *Archive) fetch(ctx context.Context, src fetch.Source, key Key, file fetch.File, verifier Verifier) (Item, error) {
-	kept, done := fetch.Keep(src)
-	defer done()
+	kept, closeIdle := fetch.Keep(src)
+	defer closeIdle()
 	verify := VerifierFunc(func(ctx context.Context, c Candidate) (Vouched, error) {
-		done() // it may ask the same server, which may allow one connection only
+		closeIdle() // it may use the same server, which may allow one connection only
 		return verifier.Verify(ctx, c)
 	})
-	want, err := ask(ctx, kept, file)
+	want, err := currentFiles(ctx, kept, file)
 	if err != nil {
 		return Item{}, err
 	}
-	if err := asFound(file, want); err != nil {
+	if err := checkFound(file, want); err != nil {
 		return Item{}, err
 	}
 	if it, ok := a.reuse(ctx, src, key, file, want, verify); ok {
@@ -103,42 +104,43 @@ func (a *Archive) fetch(ctx context.Context, src fetch.Source, key Key, file fet
 	d := download{a: a, src: kept, key: key, file: file, want: want, st: st}
 	parts, err := d.run(ctx)
 	if errors.Is(err, fetch.ErrChanged) {
-		return Item{}, errors.Join(err, st.discard()) // nothing fits it any more
+		return Item{}, errors.Join(err, st.discard()) // no later download matches it
 	}
 	if err != nil {
 		return Item{}, err
 	}
 	c := Candidate{Path: st.path(), Name: path.Base(names.Text(file.Path)), Size: d.total, Source: source, Remote: file.Path}
-	_, modified := whole(parts)
+	_, modified := measure(parts)
 	if file.Parts != nil {
-		c.Parts, key.SHA256 = parts, sumTree(parts)
+		c.Parts, key.SHA256 = parts, hashParts(parts)
 	} else {
 		key.SHA256 = parts[0].SHA256
 	}
 	c.Key = key
 	v, err := verify.Verify(ctx, c)
 	if err == nil && !v.Authenticated && d.unconfirmed != nil {
-		return Item{}, d.unconfirmed // nobody but the count of its bytes says that it is whole
+		return Item{}, d.unconfirmed // only the number of its bytes shows that it is whole
 	}
 	if err != nil {
-		if errors.Is(err, fetch.ErrMismatch) {
+		if errors.Is(err, ErrMismatch) {
 			err = errors.Join(err, st.discard()) // resuming it would only fail again
 		}
-		return Item{}, &fetch.Error{Op: "verify", Name: file.Path, Reason: fetch.Reason(err), Err: err, Hint: "nothing was put into the archive"}
+		return Item{}, &fetch.Error{Op: "verify", Subject: file.Path, Err: err, Next: "the file was not archived"}
 	}
 	return a.publish(ctx, st, c, modified, v)
 }
 
-// asFound reports whether the server still has what the Finder saw.
-func asFound(f fetch.File, now []remote) error {
+// checkFound returns an error if the server does not have what the Finder
+// found.
+func checkFound(f fetch.File, now []remote) error {
 	if f.Parts == nil {
 		switch {
 		case now[0].Size != f.Size:
-			return changed(f.Path, fmt.Errorf("found with %d bytes, has %d now", f.Size, now[0].Size))
+			return changed(f.Path, fmt.Errorf("%d bytes when it was found, %d bytes now", f.Size, now[0].Size))
 		case f.Size == 0:
-			return &fetch.Error{Op: "fetch", Name: f.Path, Err: errors.New("it is empty, which no installer is"), Hint: "look again once the upload is done"}
+			return &fetch.Error{Op: "fetch", Subject: f.Path, Err: errEmpty, Next: "try again when the upload has ended"}
 		case f.Size < 0:
-			return &fetch.Error{Op: "fetch", Name: f.Path, Err: errors.New("the server does not tell its size, so that a cut could not be seen")}
+			return &fetch.Error{Op: "fetch", Subject: f.Path, Err: errors.New("the server does not report the size, without which a cut would not be noticed")}
 		}
 		return nil
 	}
@@ -146,10 +148,12 @@ func asFound(f fetch.File, now []remote) error {
 		return path.Join(f.Path, p.Path) == r.from && p.Size == r.Size && p.Time.Equal(r.Time)
 	}
 	if !slices.EqualFunc(f.Parts, now, same) {
-		return changed(f.Path, errors.New("the files in it are not the ones that were found"))
+		return changed(f.Path, errors.New("its files are not those that were found"))
 	}
 	return nil
 }
+
+var errEmpty = errors.New("the file is empty, which no installer is")
 
 // storedParts returns the parts as the archive names them; nil for one file.
 func storedParts(f fetch.File, want []remote) []fetch.Part {
@@ -163,11 +167,11 @@ func storedParts(f fetch.File, want []remote) []fetch.Part {
 	return parts
 }
 
-// reuse looks for what the server has in the archive.
+// reuse returns the archived item that is what the server has, if there is one.
 func (a *Archive) reuse(ctx context.Context, src fetch.Source, key Key, file fetch.File, want []remote, verify Verifier) (Item, bool) {
 	items, _ := a.items(filepath.Join(key.Distribution, key.Version.String()))
 	for _, it := range items {
-		if it.Variant != key.Variant || it.Source != fetch.Locate(src, file.Path) || !it.like(want) || a.Verify(ctx, it) != nil || it.settle() != nil {
+		if it.Variant != key.Variant || it.Source != fetch.Locate(src, file.Path) || !it.matches(want) || a.Verify(ctx, it) != nil || it.syncName() != nil {
 			continue
 		}
 		c := Candidate{Key: it.Key, Path: it.Path, Name: filepath.Base(it.Path), Size: it.Size, Parts: it.Parts, Source: it.Source, Remote: file.Path}
@@ -184,8 +188,9 @@ func (a *Archive) reuse(ctx context.Context, src fetch.Source, key Key, file fet
 	return Item{}, false
 }
 
-// like reports whether an item has the sizes and times that the server tells.
-func (it Item) like(want []remote) bool {
+// matches reports whether an item has the sizes and times that the server
+// reports.
+func (it Item) matches(want []remote) bool {
 	parts := it.Parts
 	if parts == nil {
 		parts = []fetch.Part{{Size: it.Size, Time: it.Modified}}
@@ -195,8 +200,8 @@ func (it Item) like(want []remote) bool {
 	})
 }
 
-func changed(name string, why error) error {
-	return &fetch.Error{Op: "fetch", Name: name, Reason: fetch.ErrChanged, Err: why, Hint: "look for releases again"}
+func changed(name string, cause error) error {
+	return &fetch.Error{Op: "fetch", Subject: name, Err: fmt.Errorf("%w: %w", fetch.ErrChanged, cause), Next: "find the release again"}
 }
 
 func (a *Archive) prepare() error {
@@ -206,8 +211,8 @@ func (a *Archive) prepare() error {
 	return a.diskError(durable.MkdirAll(a.Dir, 0o700))
 }
 
-// lock keeps other writers out, of this process and of others, until unlock.
-// Readers need no lock: they see whole items only.
+// lock waits for other writers, of this process and of others, and keeps them
+// out until unlock. Readers need no lock: they see whole items only.
 func (a *Archive) lock(ctx context.Context) (unlock func(), err error) {
 	l, err := lock.Exclusive(ctx, filepath.Join(a.Dir, ".lock"))
 	if err != nil {

@@ -28,7 +28,7 @@ func TestALaterRunOfATreeBelievesNoUnconfirmedFile(t *testing.T) {
 		}
 		return fetchtest.Fault{}
 	})
-	x.archive.Retry.Tries = 1
+	x.archive.Retry.Attempts = 1
 	_, err := x.blind(t.Context())
 	require.Error(t, err)
 	x.archive.Retry = lab.Soon
@@ -69,7 +69,7 @@ func TestAServerThatRefusesREST(t *testing.T) {
 // A server that sends other bytes each time, and never all of them.
 func TestStartingOverIsNoProgress(t *testing.T) {
 	x := newSetup(t, size)
-	x.archive.Retry.Tries = 6
+	x.archive.Retry.Attempts = 6
 	ctx, cancel := context.WithCancel(t.Context())
 	x.s.OnTransfer(func(tr fetchtest.Transfer) fetchtest.Fault {
 		if tr.N > 30 {
@@ -92,13 +92,13 @@ func TestRepliesOutOfStepOnAKeptConnection(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			x := newTree(t)
 			x.s.OnTransfer(func(fetchtest.Transfer) fetchtest.Fault { return fetchtest.Fault{Reply: reply} })
-			x.archive.Retry.Tries = 1
+			x.archive.Retry.Attempts = 1
 			it, err := x.blind(t.Context())
 			x.good(t, it, err)
 
 			y := newSetup(t, size)
 			y.s.OnTransfer(func(fetchtest.Transfer) fetchtest.Fault { return fetchtest.Fault{Reply: reply} })
-			y.archive.Retry.Tries = 1
+			y.archive.Retry.Attempts = 1
 			it, err = y.blind(t.Context())
 			y.good(t, it, err)
 		})
@@ -142,7 +142,7 @@ func TestASourceWithoutURLsAndACP1251Path(t *testing.T) {
 	take := func() (archive.Item, error) {
 		return x.archive.Fetch(t.Context(), src, rel, version.Setup, archive.Unauthenticated("a test"))
 	}
-	x.archive.Retry.Tries = 1
+	x.archive.Retry.Attempts = 1
 	x.s.OnTransfer(func(fetchtest.Transfer) fetchtest.Fault { return fetchtest.Fault{Cut: size / 2} })
 	_, err = take()
 	require.Error(t, err)
@@ -165,8 +165,8 @@ func (p pad) Open(context.Context, string, int64) (io.ReadCloser, error) {
 	return io.NopCloser(strings.NewReader(string(p))), nil
 }
 
-// As many files as a folder may have, with names as long as they may be.
-func TestSidecarOfTheLargestFolder(t *testing.T) {
+// As many files as a directory may have, with names as long as they may be.
+func TestSidecarOfTheLargestDirectory(t *testing.T) {
 	const most, longest = 20_000, 400
 	var lines strings.Builder
 	c := archive.Candidate{Name: "Setup", Remote: treePath}

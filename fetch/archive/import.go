@@ -17,9 +17,9 @@ import (
 	"github.com/aspupdate/aspupdate/version"
 )
 
-// Import archives a file or a folder that did not come from the server, such
-// as a version that the vendor's support sent (R10). It is copied and stays
-// where it is. A FullSetup is taken only once the Setup of its version is there.
+// Import archives a copy of a file or a directory that did not come from the
+// server, such as a version that the vendor's support sent (R10). A FullSetup is
+// accepted only if the Setup of its version is archived.
 func (a *Archive) Import(ctx context.Context, file string, k Key, verify Verifier) (Item, error) {
 	it, err := a.importFile(ctx, file, k, verify)
 	if err != nil {
@@ -35,7 +35,7 @@ func (a *Archive) importFile(ctx context.Context, file string, k Key, verify Ver
 	}
 	k.SHA256 = strings.ToLower(k.SHA256)
 	if in, err := durable.Within(file, a.Dir); err == nil && in && strings.Contains(file, partialPrefix) {
-		return Item{}, errors.New("it is the archive's own work in progress: copy it elsewhere first")
+		return Item{}, errors.New("the file is the archive's own partial download: copy it elsewhere first")
 	}
 	fi, err := os.Stat(file)
 	if err != nil {
@@ -48,16 +48,16 @@ func (a *Archive) importFile(ctx context.Context, file string, k Key, verify Ver
 		if in, err := durable.Within(a.Dir, file); err != nil {
 			return Item{}, err
 		} else if in {
-			return Item{}, errors.New("the archive itself lies in this folder: give the installer's own")
+			return Item{}, errors.New("the archive itself is in this directory: use the installer's own")
 		}
-		if parts, err = localTree(file); err != nil {
+		if parts, err = localParts(file); err != nil {
 			return Item{}, err
 		}
-		total, _ = whole(parts)
+		total, _ = measure(parts)
 	case !fi.Mode().IsRegular():
-		return Item{}, errors.New("neither a regular file nor a folder")
+		return Item{}, errors.New("neither a regular file nor a directory")
 	case fi.Size() == 0:
-		return Item{}, errors.New("it is empty, which no installer is")
+		return Item{}, errEmpty
 	}
 	if err := a.prepare(); err != nil {
 		return Item{}, err
@@ -76,7 +76,7 @@ func (a *Archive) importFile(ctx context.Context, file string, k Key, verify Ver
 			return Item{}, fmt.Errorf("import the Setup of the same version first: %w", err)
 		}
 	}
-	if err := a.space(total); err != nil {
+	if err := a.checkSpace(total); err != nil {
 		return Item{}, err
 	}
 	st, err := a.stage(k, "", parts)
@@ -91,8 +91,8 @@ func (a *Archive) importFile(ctx context.Context, file string, k Key, verify Ver
 	return it, nil
 }
 
-// importInto copies the file or the folder, has the copy vouched for, and
-// publishes it.
+// importInto copies the file or the directory, verifies the copy, and publishes
+// it.
 func (a *Archive) importInto(ctx context.Context, st *stage, file string, k Key, parts []fetch.Part, size int64, mod time.Time, verify Verifier) (Item, error) {
 	name := filepath.Base(file)
 	c := Candidate{Path: st.path(), Name: name, Source: name}
@@ -111,13 +111,13 @@ func (a *Archive) importInto(ctx context.Context, st *stage, file string, k Key,
 			}
 			c.Parts = append(c.Parts, p)
 		}
-		c.Size, mod = whole(c.Parts)
-		k.SHA256 = sumTree(c.Parts)
+		c.Size, mod = measure(c.Parts)
+		k.SHA256 = hashParts(c.Parts)
 	}
 	c.Key = k
 	v, err := verify.Verify(ctx, c)
 	if err == nil && want != "" && want != k.SHA256 {
-		err = fmt.Errorf("%w: asked for SHA-256 %s, file has %s", fetch.ErrMismatch, names.Show(want), k.SHA256)
+		err = fmt.Errorf("%w: wanted SHA-256 %s, the file has %s", ErrMismatch, names.Show(want), k.SHA256)
 	}
 	if err != nil {
 		return Item{}, err
@@ -125,9 +125,8 @@ func (a *Archive) importInto(ctx context.Context, st *stage, file string, k Key,
 	return a.publish(ctx, st, c, mod, v)
 }
 
-// copyFile copies a file of this machine into the stage, and returns what was
-// copied, if that was the file that p speaks of from the first byte to the
-// last.
+// copyFile copies a file of this machine into the stage, and returns it with its
+// hash. It fails if the file was not the one that p describes all the time.
 func (s *stage) copyFile(ctx context.Context, file string, p fetch.Part) (fetch.Part, error) {
 	in, err := os.Open(file)
 	if err != nil {
@@ -145,7 +144,7 @@ func (s *stage) copyFile(ctx context.Context, file string, p fetch.Part) (fetch.
 	p.SHA256 = out.sum()
 	fi, err := in.Stat()
 	if err == nil && (out.size != p.Size || fi.Size() != p.Size || !fi.ModTime().Equal(p.Time)) {
-		err = fmt.Errorf("%s changed while it was copied: import it again once nobody writes to it", names.Show(file))
+		err = fmt.Errorf("%s changed while it was copied: import it again when nothing writes to it", names.Show(file))
 	}
 	return p, err
 }

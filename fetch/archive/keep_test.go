@@ -43,7 +43,7 @@ func TestAConnectionThatEndedWhileItWasKept(t *testing.T) {
 			})
 			was := *x.src
 			src := &was
-			src.Retry = fetch.Retry{Tries: 1}
+			src.Retry = fetch.Retry{Attempts: 1}
 			rel, err := fetch.Finder{}.Latest(t.Context(), src, "asp", version.Setup)
 			require.NoError(t, err, "that says nothing of the server")
 			require.Equal(t, x.rel.Files, rel.Files)

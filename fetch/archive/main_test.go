@@ -13,8 +13,8 @@ import (
 const (
 	readEnv  = "FETCH_TEST_READ"  // an archive to read until told
 	writeEnv = "FETCH_TEST_WRITE" // an archive to write until killed
-	crashEnv = "FETCH_TEST_CRASH" // a server and an archive to fetch into, apart by a blank
-	cutEnv   = "FETCH_TEST_CUT"   // a server and a folder of archives to write to, apart by a blank
+	crashEnv = "FETCH_TEST_CRASH" // a server and an archive to fetch into, apart by a space
+	cutEnv   = "FETCH_TEST_CUT"   // a server and a directory of archives to write to, apart by a space
 )
 
 func TestMain(m *testing.M) {

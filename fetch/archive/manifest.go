@@ -23,7 +23,7 @@ import (
 const (
 	manifestName   = "manifest.json"
 	manifestFormat = 1
-	maxManifest    = 32 << 20 // bytes, for a folder of many files
+	maxManifest    = 32 << 20 // bytes, for a directory of many files
 )
 
 // A manifest is the last file that is written beside an installer.
@@ -35,7 +35,7 @@ type manifest struct {
 	File         string          `json:"file"`
 	Size         int64           `json:"size"`
 	SHA256       string          `json:"sha256"`
-	Parts        []fetch.Part    `json:"parts,omitempty"` // of a folder
+	Parts        []fetch.Part    `json:"parts,omitempty"` // of a directory
 	Source       string          `json:"source"`
 	Modified     time.Time       `json:"modified,omitzero"`
 	Archived     time.Time       `json:"archived"`
@@ -59,17 +59,19 @@ func (m manifest) encode() ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// A damage is a reason not to believe what lies in an item's folder, as
-// opposed to one for which it could not be read just now.
+// A damage is something wrong in an item's directory, as opposed to a reason for
+// which it could not be read just now.
 type damage struct{ error }
 
 func (d damage) Unwrap() error { return d.error }
 
-// isDamage reports whether err tells of nothing but damages, or is nil.
+// isDamage reports whether err is nothing but damages, or nil.
 func isDamage(err error) bool {
-	switch e := err.(type) { //nolint:errorlint // it takes the tree apart itself
+	switch e := err.(type) { //nolint:errorlint // it walks the tree itself
 	case nil, damage:
 		return true
+	case *fetch.Error:
+		return e.Err != nil && isDamage(e.Err)
 	case interface{ Unwrap() []error }:
 		all := e.Unwrap()
 		return len(all) > 0 && !slices.ContainsFunc(all, func(err error) bool { return !isDamage(err) })
@@ -77,16 +79,16 @@ func isDamage(err error) bool {
 	return false
 }
 
-// readManifest reads the item in dir, and believes it only where it agrees
-// with where it lies and with what lies beside it.
+// readManifest reads the item in dir, and fails if the manifest does not match its
+// place or the files beside it.
 func readManifest(dir string) (Item, error) {
 	if fi, err := os.Lstat(dir); err != nil {
 		return Item{}, err
 	} else if !fi.IsDir() {
-		return Item{}, damage{errors.New("it is no folder")}
+		return Item{}, damage{errors.New("not a directory")}
 	}
 	f, err := openRegular(filepath.Join(dir, manifestName))
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fetch.ErrMismatch) {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, ErrMismatch) {
 		return Item{}, damage{err}
 	}
 	if err != nil {
@@ -112,7 +114,7 @@ func readManifest(dir string) (Item, error) {
 		return it, isFile(it.Path, it.Size)
 	}
 	if fi, err := os.Lstat(it.Path); err != nil || !fi.IsDir() {
-		return Item{}, damage{cmp.Or(err, fmt.Errorf("%s is not the folder that was archived", names.Show(m.File)))}
+		return Item{}, damage{cmp.Or(err, fmt.Errorf("%s is not the directory that was archived", names.Show(m.File)))}
 	}
 	for _, p := range it.Parts {
 		if err := isFile(filepath.Join(it.Path, filepath.FromSlash(p.Path)), p.Size); err != nil {
@@ -122,7 +124,7 @@ func readManifest(dir string) (Item, error) {
 	return it, nil
 }
 
-// isFile reports what is wrong with an archived file, as far as can be told
+// isFile returns what is wrong with an archived file, as far as that is visible
 // without reading it.
 func isFile(name string, size int64) error {
 	fi, err := os.Lstat(name)
@@ -137,20 +139,20 @@ func isFile(name string, size int64) error {
 
 func (m manifest) check(dir string) error {
 	if m.Format < 1 || m.Archived.IsZero() {
-		return errors.New("it does not say in which format or when it was written")
+		return errors.New("no format or no time")
 	}
 	k := Key{m.Distribution, m.Version, m.Variant, m.SHA256}
 	if !digest.Valid(m.SHA256) {
-		return errors.New("it names no SHA-256")
+		return errors.New("no SHA-256")
 	}
-	if err := errors.Join(k.check(), names.Check(m.File), checkPayload(m.File), checkTree(m.Parts)); err != nil {
+	if err := errors.Join(k.check(), names.Check(m.File), checkPayload(m.File), checkParts(m.Parts)); err != nil {
 		return err
 	}
-	if size, _ := whole(m.Parts); m.Parts != nil && (size != m.Size || sumTree(m.Parts) != m.SHA256) {
-		return errors.New("its files do not add up to the folder that it speaks of")
+	if size, _ := measure(m.Parts); m.Parts != nil && (size != m.Size || hashParts(m.Parts) != m.SHA256) {
+		return errors.New("the files do not add up to the size and the hash of the directory")
 	}
 	if !strings.HasSuffix(filepath.Clean(dir), string(filepath.Separator)+itemDir(k)) {
-		return fmt.Errorf("it says %s, and lies elsewhere", k)
+		return fmt.Errorf("the manifest is for %s, and the directory for something else", k)
 	}
 	return nil
 }

@@ -12,7 +12,7 @@ import (
 )
 
 // A pipe reads from the network while what came before is hashed and written:
-// each of the two takes about as long as the other.
+// both take about as long.
 type pipe struct {
 	free chan []byte
 }
@@ -31,9 +31,9 @@ func newPipe(size int64) *pipe {
 	return p
 }
 
-// run reads r to its end and gives what comes to write, together with the
-// error that ended it. It returns what write returns once that is an error,
-// after it has called cancel, which ends a Read that waits.
+// run reads r to its end and calls write with what comes, together with the error
+// that ended it. It returns the first error of write, after it has called cancel,
+// which ends a Read that waits.
 func (p *pipe) run(ctx context.Context, cancel func(), r io.Reader, write func([]byte, error) error) error {
 	type piece struct {
 		buf []byte
@@ -74,11 +74,11 @@ func (p *pipe) run(ctx context.Context, cancel func(), r io.Reader, write func([
 	return err
 }
 
-// fill reads until the buffer is full, or what is in it has waited long
-// enough: TLS gives 16 KiB at a time, and a slow link less.
+// fill reads until the buffer is full, or for 100 ms: TLS returns 16 KiB at a
+// time, and a slow link less.
 func fill(r io.Reader, buf []byte) (n int, err error) {
-	const enough = 100 * time.Millisecond
-	for began := time.Now(); err == nil && n < len(buf) && time.Since(began) < enough; {
+	const atMost = 100 * time.Millisecond
+	for began := time.Now(); err == nil && n < len(buf) && time.Since(began) < atMost; {
 		var m int
 		m, err = r.Read(buf[n:])
 		n += m
@@ -86,20 +86,20 @@ func fill(r io.Reader, buf []byte) (n int, err error) {
 	return n, err
 }
 
-// limiter allows so many bytes a second.
-func limiter(bytes int64) *rate.Limiter {
-	const pieces = 8 // a second, so that the server is never kept waiting long
+// newLimiter allows so many bytes per second.
+func newLimiter(bytes int64) *rate.Limiter {
+	const pieces = 8 // per second, so that the server never waits long
 	return rate.NewLimiter(rate.Limit(bytes), int(min(max(bytes/pieces, 1), math.MaxInt32)))
 }
 
-// limited is a Reader with a limit.
-type limited struct {
+// A limitedReader is a Reader with a limit.
+type limitedReader struct {
 	ctx   context.Context //nolint:containedctx // lives as long as one transfer
 	r     io.Reader
 	limit *rate.Limiter
 }
 
-func (l *limited) Read(p []byte) (int, error) {
+func (l *limitedReader) Read(p []byte) (int, error) {
 	n, err := l.r.Read(p[:min(len(p), l.limit.Burst())])
 	if werr := clock.Sleep(l.ctx, l.limit.ReserveN(time.Now(), n).Delay()); werr != nil {
 		return n, werr

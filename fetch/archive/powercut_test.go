@@ -30,7 +30,7 @@ type cutJob string
 
 const (
 	cutFetch     cutJob = "fetch a file"
-	cutTree      cutJob = "fetch a folder"
+	cutTree      cutJob = "fetch a directory"
 	cutImport    cutJob = "import a file"
 	cutRerelease cutJob = "import a re-release"
 	cutPrune     cutJob = "prune"
@@ -60,13 +60,13 @@ func (job cutJob) do(ctx context.Context, dir, addr string) ([]archive.Item, err
 		it, err := a.Import(ctx, filepath.Join(dir, "Setup.exe"), key(dist, "7.12.100", version.Setup), archive.PinnedSHA256(lab.Sum(cutData)))
 		return []archive.Item{it}, err
 	case cutPrune:
-		_, err := a.Prune(ctx, archive.Keep{}, []archive.Key{key("asp", "7.12.100", version.Setup)})
+		_, err := a.Prune(ctx, archive.Retention{Newest: 1}, []archive.Key{key("asp", "7.12.100", version.Setup)})
 		return nil, err
 	}
 	return nil, errors.New("no such job")
 }
 
-// cutAsChild does a job in each folder below root.
+// cutAsChild does a job in each directory below root.
 func cutAsChild(addr, root string) error {
 	dirs, err := os.ReadDir(root)
 	if err != nil {

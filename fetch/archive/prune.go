@@ -17,44 +17,40 @@ import (
 	"github.com/aspupdate/aspupdate/version"
 )
 
-// Keep says what [Archive.Prune] leaves besides what is in use. The zero
-// value leaves the newest version of each distribution.
-type Keep struct {
-	// Newest is how many versions of each distribution stay; one does,
-	// whatever is given.
+// Retention is what [Archive.Prune] keeps besides what is in use: a version that
+// is among the newest, or young. The zero value keeps everything.
+type Retention struct {
+	// Newest is how many versions of each distribution are kept, at least one.
 	Newest int
 	// Younger keeps what was archived less long ago than this.
 	Younger time.Duration
 }
 
-// Prune removes the versions that neither keep nor inUse names, the oldest
-// number first, and returns the installers that are gone (R10).
+// Prune removes the versions that neither keep nor inUse protects, the oldest
+// number first, and returns the installers that it removed (R10).
 //
-// A version goes as a whole or stays as a whole, with its variants, its
-// re-releases and the start of a download. What goes is hidden by one rename
-// before it is deleted, so that a reader, or whoever comes after a crash,
-// sees all of a version or nothing of it; what a crash left hidden is deleted
-// by the next call.
+// A version is removed or kept as a whole, with its variants, its re-releases
+// and the start of a download. It is hidden by one rename before it is deleted,
+// so that a reader, or the next process after a crash, sees all of a version or
+// nothing of it; what a crash left hidden is deleted by the next call.
 //
-// inUse names, by distribution and version (the rest of a Key is of no
-// matter), what must stay in any case: the version that is installed, the
-// last one committed, which a rollback installs (R15), those in flight and
-// those quarantined. A version in use that is not in the archive is
-// [fetch.ErrNotArchived] and nothing is removed, because a typing error would leave
-// the right one without protection: whoever knows that it was never archived
-// leaves it out. An empty inUse says that nothing is in use; nil is refused,
-// because it looks like something forgotten.
+// inUse lists, by distribution and version (the rest of a Key does not matter),
+// what must stay in any case: the version that is installed, the last one
+// committed, which a rollback installs (R15), those in flight and those
+// quarantined. If a version in use is not in the archive, the error is
+// [ErrNotFound] and nothing is removed, because a typing error would leave the
+// right one without protection: do not list what was never archived. An empty
+// inUse means that nothing is in use; nil is refused, because it could be an
+// omission.
 //
-// Versions are ordered by number, never by date. A version that cannot be
-// read, or has no Setup that could be installed, is left as it is, does not
-// count as one of the newest, and is told by the error; so is one that the
-// system does not let go, such as one with an open file on Windows. The
-// others are removed all the same. Nobody reads the installers' bytes: see
-// [Archive.Verify].
+// Versions are ordered by number, never by date. A version that cannot be read,
+// or has no Setup that could be installed, is left as it is, does not count as
+// one of the newest, and is part of the error; so is one that the system does
+// not let go, such as one with an open file on Windows. The others are removed
+// all the same. The installers' bytes are not read: see [Archive.Verify].
 //
-// Prune waits for other writers. When ctx is done it stops between two
-// versions.
-func (a *Archive) Prune(ctx context.Context, keep Keep, inUse []Key) ([]Item, error) {
+// Prune waits for other writers. When ctx ends, it stops between two versions.
+func (a *Archive) Prune(ctx context.Context, keep Retention, inUse []Key) ([]Item, error) {
 	if err := a.checkInUse(inUse); err != nil {
 		return nil, err
 	}
@@ -83,9 +79,9 @@ func (a *Archive) Prune(ctx context.Context, keep Keep, inUse []Key) ([]Item, er
 }
 
 // Prunable returns what [Archive.Prune] would remove now, in the same order,
-// and the errors by which it would refuse or leave something. It writes
-// nothing and waits for nobody.
-func (a *Archive) Prunable(keep Keep, inUse []Key) ([]Item, error) {
+// and the errors with which it would refuse or leave something. It writes
+// nothing and does not wait.
+func (a *Archive) Prunable(keep Retention, inUse []Key) ([]Item, error) {
 	if err := a.checkInUse(inUse); err != nil {
 		return nil, err
 	}
@@ -100,22 +96,22 @@ func (a *Archive) Prunable(keep Keep, inUse []Key) ([]Item, error) {
 	return items, left
 }
 
-// checkInUse refuses what cannot be meant.
+// checkInUse returns an error if inUse cannot be intended.
 func (a *Archive) checkInUse(inUse []Key) error {
 	if a.Dir == "" {
-		return &fetch.Error{Op: "prune", Err: errors.New("the archive has no folder: set Archive.Dir")}
+		return &fetch.Error{Op: "prune", Err: errNoDir}
 	}
 	if inUse == nil {
-		return &fetch.Error{Op: "prune", Name: a.Dir, Err: errors.New("nobody said which versions are in use"),
-			Hint: "name what is installed, last committed, in flight and quarantined, or give an empty list that is not nil"}
+		return &fetch.Error{Op: "prune", Subject: a.Dir, Err: errors.New("no list of the versions in use"),
+			Next: "list what is installed, last committed, in flight and quarantined, or pass an empty list that is not nil"}
 	}
 	for _, k := range inUse {
 		err := names.Check(k.Distribution)
 		if k.Version.IsZero() {
-			err = errors.Join(err, errors.New("no version given"))
+			err = errors.Join(err, errors.New("no version"))
 		}
 		if err != nil {
-			return &fetch.Error{Op: "prune", Name: inUseName(k), Reason: fetch.Reason(err), Err: err, Hint: "name a distribution and a version that are in use"}
+			return &fetch.Error{Op: "prune", Subject: inUseName(k), Err: err, Next: "list a distribution and a version that are in use"}
 		}
 	}
 	return nil
@@ -127,20 +123,20 @@ func inUseName(k Key) string { return fmt.Sprintf("/%s/%s", names.Show(k.Distrib
 type archivedVersion struct {
 	key   Key // distribution and version alone
 	items []Item
-	whole bool // all of it can be read, and it can be installed
+	whole bool // all of it can be read, and it has a Setup
 }
 
-// prunable returns the versions to remove, and what is left alone because it
-// cannot be read; err says that nothing may be removed at all.
-func (a *Archive) prunable(keep Keep, inUse []Key) (old []archivedVersion, left, err error) {
-	now := clock.Now(a.Now)
+// prunable returns the versions to remove, and in left what is left as it is
+// because it cannot be read; with err, nothing may be removed at all.
+func (a *Archive) prunable(keep Retention, inUse []Key) (old []archivedVersion, left, err error) {
+	now, everything := clock.Now(a.Now), keep.Newest <= 0 && keep.Younger <= 0
 	stays := map[Key]bool{}
 	for _, k := range inUse {
 		stays[Key{Distribution: k.Distribution, Version: k.Version}] = true
 	}
 	seen := map[Key]bool{}
 	var errs []error
-	dists, err := a.folders(".")
+	dists, err := a.dirs(".")
 	if err != nil {
 		return nil, nil, err
 	}
@@ -155,7 +151,7 @@ func (a *Archive) prunable(keep Keep, inUse []Key) (old []archivedVersion, left,
 			if !v.whole {
 				continue
 			}
-			if newest++; newest <= max(keep.Newest, 1) || stays[v.key] || v.younger(now, keep.Younger) {
+			if newest++; everything || newest <= max(keep.Newest, 1) || stays[v.key] || v.younger(now, keep.Younger) {
 				continue
 			}
 			drop = append(drop, v)
@@ -165,18 +161,18 @@ func (a *Archive) prunable(keep Keep, inUse []Key) (old []archivedVersion, left,
 	}
 	for _, k := range inUse {
 		if !seen[Key{Distribution: k.Distribution, Version: k.Version}] {
-			return nil, nil, &fetch.Error{Op: "prune", Name: inUseName(k), Reason: fetch.ErrNotArchived, Err: errors.New("it is said to be in use; nothing was removed"),
-				Hint: "check its spelling; if it is right, import the version, or leave out what was never archived"}
+			return nil, nil, &fetch.Error{Op: "prune", Subject: inUseName(k), Err: fmt.Errorf("%w, though listed as in use; nothing was removed", ErrNotFound),
+				Next: "check its spelling; if it is right, import the version, or do not list what was never archived"}
 		}
 	}
 	return old, errors.Join(errs...), nil
 }
 
-// versions returns what is archived of a distribution. A folder without any
+// versions returns what is archived of a distribution. A directory without any
 // installer, such as the one of a download that broke off, is no version.
 func (a *Archive) versions(dist string) ([]archivedVersion, error) {
 	var all []archivedVersion
-	names, err := a.folders(dist)
+	names, err := a.dirs(dist)
 	errs := []error{err}
 	for _, name := range names {
 		rel := filepath.Join(dist, name)
@@ -184,12 +180,12 @@ func (a *Archive) versions(dist string) ([]archivedVersion, error) {
 		errs = append(errs, err)
 		v, perr := version.Parse(name)
 		if perr != nil || err == nil && len(items) == 0 {
-			continue // not ours
+			continue // not a version
 		}
 		setup := slices.ContainsFunc(items, func(it Item) bool { return it.Variant == version.Setup })
 		if err == nil && !setup {
-			errs = append(errs, &fetch.Error{Op: "prune", Name: rel, Err: errors.New("the version has no Setup"),
-				Hint: "the folder was left as it is; fetch or import the Setup"})
+			errs = append(errs, &fetch.Error{Op: "prune", Subject: rel, Err: errors.New("the version has no Setup"),
+				Next: "the directory was left as it is; fetch or import the Setup"})
 		}
 		all = append(all, archivedVersion{Key{Distribution: dist, Version: v}, items, err == nil && setup})
 	}
@@ -202,16 +198,16 @@ func (v archivedVersion) younger(now time.Time, d time.Duration) bool {
 	return slices.ContainsFunc(v.items, func(it Item) bool { return now.Sub(it.Archived) < max(d, 0) })
 }
 
-// What starts with it is hidden from readers and waits to be deleted.
+// A name that starts with it is hidden from readers and will be deleted.
 const prunedPrefix = ".pruned-"
 
-// remove takes a version away from its readers, and then from the disk. It
-// reports whether the version is no longer in the archive.
+// remove hides a version from readers, and then deletes it. It reports whether
+// the version is no longer in the archive.
 func (a *Archive) remove(k Key) (bool, error) {
 	dist := filepath.Join(a.Dir, k.Distribution)
 	dir, hidden := filepath.Join(dist, k.Version.String()), filepath.Join(dist, prunedPrefix+k.Version.String())
 	if err := durable.Publish(dir, hidden); err != nil {
-		return false, &fetch.Error{Op: "prune", Name: inUseName(k), Err: err, Hint: "see what has its files open, and prune again"}
+		return false, &fetch.Error{Op: "prune", Subject: inUseName(k), Err: err, Next: "close what has its files open, and prune again"}
 	}
 	err := deleteHidden(hidden)
 	a.observe(Event{Kind: EventPruned, Key: k, Path: dir})
@@ -220,7 +216,7 @@ func (a *Archive) remove(k Key) (bool, error) {
 
 // sweepPruned deletes what an interrupted Prune left.
 func (a *Archive) sweepPruned() error {
-	dists, err := a.folders(".")
+	dists, err := a.dirs(".")
 	errs := []error{err}
 	for _, dist := range dists {
 		entries, err := os.ReadDir(filepath.Join(a.Dir, dist))
@@ -236,7 +232,7 @@ func (a *Archive) sweepPruned() error {
 
 func deleteHidden(path string) error {
 	if err := os.RemoveAll(path); err != nil {
-		return &fetch.Error{Op: "prune", Name: path, Err: err, Hint: "it is out of the archive; the next Prune tries again to delete it"}
+		return &fetch.Error{Op: "prune", Subject: path, Err: err, Next: "it is no longer in the archive; the next Prune deletes it"}
 	}
 	return nil
 }

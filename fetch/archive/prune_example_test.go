@@ -32,7 +32,7 @@ func ExampleArchive_Prune() {
 	}
 	installed := archive.Key{Distribution: "asp", Version: version.MustParse("7.11.200")}
 
-	keep := archive.Keep{Newest: 2}
+	keep := archive.Retention{Newest: 2}
 	plan, err := store.Prunable(keep, []archive.Key{installed})
 	for _, it := range plan {
 		fmt.Println("would remove", it.Version, it.Variant, it.Size, "bytes")
@@ -58,5 +58,5 @@ func ExampleArchive_Prune() {
 	// kept 7.12.100
 	// kept 7.11.200
 	// <nil>
-	// prune /asp/7.11.100: not in the archive: it is said to be in use; nothing was removed; check its spelling; if it is right, import the version, or leave out what was never archived
+	// prune /asp/7.11.100: not in the archive, though listed as in use; nothing was removed; check its spelling; if it is right, import the version, or do not list what was never archived
 }

@@ -48,7 +48,7 @@ func aged(t testing.TB, versions ...string) (*archive.Archive, *events) {
 	return a, seen
 }
 
-// contents is everything below dir but the lock, with its bytes; folders end
+// contents is everything below dir but the lock, with its bytes; directories end
 // with a slash.
 func contents(t require.TestingT, dir string) map[string]string {
 	all := map[string]string{}

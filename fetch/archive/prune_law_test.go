@@ -14,7 +14,6 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
-	"github.com/aspupdate/aspupdate/fetch"
 	"github.com/aspupdate/aspupdate/fetch/archive"
 	"github.com/aspupdate/aspupdate/fetch/internal/lab"
 	"github.com/aspupdate/aspupdate/version"
@@ -37,7 +36,7 @@ type quarry struct {
 
 var archivedLine = regexp.MustCompile(`"archived": "[^"]*"`)
 
-// item puts an item into the archive at dir and returns its folder.
+// item puts an item into the archive at dir and returns its directory.
 func (q *quarry) item(dir string, k archive.Key, text string, age time.Duration) string {
 	name := k.String() + text
 	it, ok := q.items[name]
@@ -74,13 +73,13 @@ func (q *quarry) version(t *rapid.T, dir, dist, number string) modelVersion {
 		m.ages = append(m.ages, age.Draw(t, "age"))
 		all = append(all, q.item(dir, key(dist, number, version.FullSetup), "full", m.ages[len(m.ages)-1]))
 	}
-	folder := filepath.Join(dir, dist, number)
+	directory := filepath.Join(dir, dist, number)
 	if rapid.Bool().Draw(t, "partial") {
-		require.NoError(t, os.MkdirAll(filepath.Join(folder, ".partial-FullSetup", "data"), 0o700))
-		require.NoError(t, os.WriteFile(filepath.Join(folder, ".partial-FullSetup", "data", "payload"), []byte("the start"), 0o600))
+		require.NoError(t, os.MkdirAll(filepath.Join(directory, ".partial-FullSetup", "data"), 0o700))
+		require.NoError(t, os.WriteFile(filepath.Join(directory, ".partial-FullSetup", "data", "payload"), []byte("the start"), 0o600))
 	}
 	if rapid.Bool().Draw(t, "evidence") {
-		require.NoError(t, os.CopyFS(filepath.Join(folder, ".damaged-"+filepath.Base(all[0])+"-20200101T000000.0"), os.DirFS(all[0])))
+		require.NoError(t, os.CopyFS(filepath.Join(directory, ".damaged-"+filepath.Base(all[0])+"-20200101T000000.0"), os.DirFS(all[0])))
 	}
 	victim := rapid.SampledFrom(all).Draw(t, "victim")
 	switch rapid.SampledFrom([]string{"", "", "", "", "torn", "lost", "rotten", "no setup"}).Draw(t, "damage") {
@@ -114,8 +113,11 @@ func (q *quarry) version(t *rapid.T, dir, dist, number string) modelVersion {
 
 // doomed says by the rules' own words, distribution by distribution, which
 // versions must go.
-func doomed(all []modelVersion, keep archive.Keep, inUse []archive.Key) map[archive.Key]bool {
+func doomed(all []modelVersion, keep archive.Retention, inUse []archive.Key) map[archive.Key]bool {
 	out := map[archive.Key]bool{}
+	if keep.Newest <= 0 && keep.Younger <= 0 {
+		return out // nothing was chosen
+	}
 	for _, m := range all {
 		better := 0 // readable versions of the same distribution with a higher number
 		for _, other := range all {
@@ -154,7 +156,7 @@ func TestR10PruneKeepsTheRules(t *testing.T) {
 				require.NoError(t, os.MkdirAll(filepath.Join(dir, dist, "7.01.200", ".partial-Setup", "data"), 0o700))
 			}
 		}
-		keep := archive.Keep{
+		keep := archive.Retention{
 			Newest:  rapid.IntRange(-1, 4).Draw(t, "newest"),
 			Younger: time.Duration(rapid.IntRange(-1, 50).Draw(t, "younger")) * 24 * time.Hour,
 		}
@@ -171,7 +173,7 @@ func TestR10PruneKeepsTheRules(t *testing.T) {
 		require.Equal(t, before, contents(t, dir), "a plan writes nothing")
 		if rapid.IntRange(0, 9).Draw(t, "mistyped") == 0 {
 			_, err := a.Prune(t.Context(), keep, append(inUse, key("asp", "7.77.100", 0)))
-			require.ErrorIs(t, err, fetch.ErrNotArchived)
+			require.ErrorIs(t, err, archive.ErrNotFound)
 			require.Equal(t, before, contents(t, dir), "a refusal removes nothing")
 		}
 		gone, err := a.Prune(t.Context(), keep, inUse)
@@ -181,11 +183,11 @@ func TestR10PruneKeepsTheRules(t *testing.T) {
 		require.Equal(t, broken, err != nil, "what could not be read is told: %v", err)
 
 		want := doomed(all, keep, inUse)
-		for k := range want { // and nothing else: with the folder goes all that is in it
-			folder := k.Distribution + "/" + k.Version.String() + "/"
-			maps.DeleteFunc(before, func(path, _ string) bool { return strings.HasPrefix(path, folder) })
+		for k := range want { // and nothing else: with the directory goes all that is in it
+			directory := k.Distribution + "/" + k.Version.String() + "/"
+			maps.DeleteFunc(before, func(path, _ string) bool { return strings.HasPrefix(path, directory) })
 			_, err := a.Get(archive.Key{Distribution: k.Distribution, Version: k.Version, Variant: version.Setup})
-			require.ErrorIs(t, err, fetch.ErrNotArchived)
+			require.ErrorIs(t, err, archive.ErrNotFound)
 			require.ErrorContains(t, err, "ask the vendor's support for Setup")
 		}
 		maps.DeleteFunc(before, func(path, _ string) bool { return strings.Contains(path, ".pruned-") })

@@ -29,7 +29,7 @@ func TestR10PruneRemovesWholeVersions(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(partial, "payload"), []byte("the start"), 0o600))
 	before := contents(t, a.Dir)
 
-	keep := archive.Keep{Newest: 2, Younger: 24 * time.Hour}
+	keep := archive.Retention{Newest: 2, Younger: 24 * time.Hour}
 	plan, err := a.Prunable(keep, nothingInUse)
 	require.NoError(t, err)
 	require.Equal(t, before, contents(t, a.Dir), "a plan writes nothing")
@@ -53,7 +53,7 @@ func TestR10PruneRemovesWholeVersions(t *testing.T) {
 	require.Equal(t, filepath.Join(a.Dir, "asp", "7.02.100"), told[0].Path)
 
 	_, err = a.Get(key("asp", "7.02.100", version.Setup))
-	require.ErrorIs(t, err, fetch.ErrNotArchived)
+	require.ErrorIs(t, err, archive.ErrNotFound)
 	require.ErrorContains(t, err, "ask the vendor's support for Setup of asp, version 7.02.100")
 	again := store(t, a, key("asp", "7.02.100", version.Setup), "from support", lab.Now)
 	require.NoError(t, a.Verify(t.Context(), again))
@@ -61,7 +61,7 @@ func TestR10PruneRemovesWholeVersions(t *testing.T) {
 
 func TestR10PruneNeverTouchesWhatIsInUse(t *testing.T) {
 	a, _ := aged(t, "7.01.100", "7.02.100", "7.03.100", "7.12.100-beta", "7.12.100")
-	gone, err := a.Prune(t.Context(), archive.Keep{Newest: -5, Younger: -time.Hour}, []archive.Key{
+	gone, err := a.Prune(t.Context(), archive.Retention{Newest: 1, Younger: -time.Hour}, []archive.Key{
 		key("asp", "7.03.100", version.FullSetup), // that only its Setup is archived does not matter
 		{Distribution: "asp", Version: version.MustParse("7.01.100"), SHA256: strings.Repeat("0", 64)},
 	})
@@ -73,10 +73,10 @@ func TestR10PruneNeverTouchesWhatIsInUse(t *testing.T) {
 // The newest is the one with the highest number, whenever it was archived.
 func TestR10PruneGoesByNumber(t *testing.T) {
 	a, _ := aged(t, "7.12.1000", "7.12.100", "7.12.200-beta", "7.12.200")
-	_, err := a.Prune(t.Context(), archive.Keep{Newest: 3}, nothingInUse)
+	_, err := a.Prune(t.Context(), archive.Retention{Newest: 3}, nothingInUse)
 	require.NoError(t, err)
 	require.Equal(t, []string{"asp 7.12.1000 Setup", "asp 7.12.200 Setup", "asp 7.12.200-beta Setup"}, numbers(whole(t, a)))
-	_, err = a.Prune(t.Context(), archive.Keep{}, nothingInUse)
+	_, err = a.Prune(t.Context(), archive.Retention{Newest: 1}, nothingInUse)
 	require.NoError(t, err)
 	require.Equal(t, []string{"asp 7.12.1000 Setup"}, numbers(whole(t, a)))
 }
@@ -91,19 +91,19 @@ func TestR10PruneRefuses(t *testing.T) {
 		text  string
 		is    error
 	}{
-		"nobody said what is in use":  {nil, "nobody said which versions are in use", nil},
-		"a number mistyped":           {[]archive.Key{key("asp", "7.02.100", 0), key("asp", "7.01.200", 0)}, "prune /asp/7.01.200: not in the archive", fetch.ErrNotArchived},
-		"another spelling":            {[]archive.Key{key("ASP", "7.01.100", 0)}, "check its spelling", fetch.ErrNotArchived},
-		"a download that broke off":   {[]archive.Key{key("asp", "7.03.100", 0)}, "nothing was removed", fetch.ErrNotArchived},
-		"no version":                  {[]archive.Key{{Distribution: "asp"}}, "no version given", nil},
-		"no distribution":             {[]archive.Key{key("", "7.01.100", 0)}, "it is empty", fetch.ErrUnsafeName},
-		"a path for a distribution":   {[]archive.Key{key("../archive/asp", "7.01.100", 0)}, "unsafe name", fetch.ErrUnsafeName},
-		"a folder for a distribution": {[]archive.Key{key("..", "7.01.100", 0)}, "unsafe name", fetch.ErrUnsafeName},
+		"nobody said what is in use":     {nil, "no list of the versions in use", nil},
+		"a number mistyped":              {[]archive.Key{key("asp", "7.02.100", 0), key("asp", "7.01.200", 0)}, "prune /asp/7.01.200: not in the archive", archive.ErrNotFound},
+		"another spelling":               {[]archive.Key{key("ASP", "7.01.100", 0)}, "check its spelling", archive.ErrNotFound},
+		"a download that broke off":      {[]archive.Key{key("asp", "7.03.100", 0)}, "nothing was removed", archive.ErrNotFound},
+		"no version":                     {[]archive.Key{{Distribution: "asp"}}, "no version", nil},
+		"no distribution":                {[]archive.Key{key("", "7.01.100", 0)}, "empty", fetch.ErrUnsafeName},
+		"a path for a distribution":      {[]archive.Key{key("../archive/asp", "7.01.100", 0)}, "unsafe name", fetch.ErrUnsafeName},
+		"a directory for a distribution": {[]archive.Key{key("..", "7.01.100", 0)}, "unsafe name", fetch.ErrUnsafeName},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, prune := range map[string]func() ([]archive.Item, error){
-				"prune": func() ([]archive.Item, error) { return a.Prune(t.Context(), archive.Keep{}, c.inUse) },
-				"plan":  func() ([]archive.Item, error) { return a.Prunable(archive.Keep{}, c.inUse) },
+				"prune": func() ([]archive.Item, error) { return a.Prune(t.Context(), archive.Retention{Newest: 1}, c.inUse) },
+				"plan":  func() ([]archive.Item, error) { return a.Prunable(archive.Retention{Newest: 1}, c.inUse) },
 			} {
 				items, err := prune()
 				require.Empty(t, items)
@@ -115,7 +115,7 @@ func TestR10PruneRefuses(t *testing.T) {
 			}
 		})
 	}
-	_, err := (&archive.Archive{}).Prune(t.Context(), archive.Keep{}, nothingInUse)
+	_, err := (&archive.Archive{}).Prune(t.Context(), archive.Retention{Newest: 1}, nothingInUse)
 	require.ErrorContains(t, err, "set Archive.Dir")
 }
 
@@ -142,7 +142,7 @@ func TestR10PruneLeavesAloneWhatItCannotRead(t *testing.T) {
 				c.damage(t, filepath.Dir(it.Path))
 			}
 			before := contents(t, a.Dir)
-			gone, err := a.Prune(t.Context(), archive.Keep{Newest: 1}, []archive.Key{key("asp", "7.02.100", 0)})
+			gone, err := a.Prune(t.Context(), archive.Retention{Newest: 1}, []archive.Key{key("asp", "7.02.100", 0)})
 			require.ErrorContains(t, err, c.text)
 			require.ErrorContains(t, err, "7.02.100")
 			require.ErrorContains(t, err, "7.05.100")
@@ -159,7 +159,7 @@ func TestR10PruneLeavesAloneWhatItCannotRead(t *testing.T) {
 	}
 }
 
-// Folders and links that a person put there are no versions.
+// Directories and links that a person put there are no versions.
 func TestPruneLeavesAloneWhatIsNotItsOwn(t *testing.T) {
 	a, _ := aged(t, "7.01.100", "7.02.100")
 	outside := t.TempDir()
@@ -172,7 +172,7 @@ func TestPruneLeavesAloneWhatIsNotItsOwn(t *testing.T) {
 	if linked {
 		require.NoError(t, os.Symlink(outside, filepath.Join(a.Dir, "asp", "7.00.200")))
 	}
-	gone, err := a.Prune(t.Context(), archive.Keep{}, nothingInUse)
+	gone, err := a.Prune(t.Context(), archive.Retention{Newest: 1}, nothingInUse)
 	require.NoError(t, err)
 	require.Equal(t, []string{"asp 7.01.100 Setup"}, numbers(gone))
 	require.FileExists(t, filepath.Join(outside, "precious"))
@@ -189,11 +189,11 @@ func TestPruneStopsBetweenVersions(t *testing.T) {
 	a, _ := aged(t, "7.01.100", "7.02.100", "7.03.100", "7.04.100")
 	ctx, cancel := context.WithCancel(t.Context())
 	a.Observe = func(archive.Event) { cancel() }
-	gone, err := a.Prune(ctx, archive.Keep{}, nothingInUse)
+	gone, err := a.Prune(ctx, archive.Retention{Newest: 1}, nothingInUse)
 	require.ErrorIs(t, err, context.Canceled)
 	require.Equal(t, []string{"asp 7.01.100 Setup"}, numbers(gone))
 	require.Len(t, whole(t, a), 3)
-	_, err = a.Prune(ctx, archive.Keep{}, nothingInUse)
+	_, err = a.Prune(ctx, archive.Retention{Newest: 1}, nothingInUse)
 	require.ErrorIs(t, err, context.Canceled)
 	require.Len(t, whole(t, a), 3)
 }
@@ -203,18 +203,18 @@ func TestPruneGoesOnPastAVersionThatStays(t *testing.T) {
 	a, _ := aged(t, "7.01.100", "7.02.100", "7.03.100", "7.04.100")
 	inTheWay := filepath.Join(a.Dir, "asp", ".pruned-7.02.100")
 	a.Observe = func(archive.Event) { _ = os.WriteFile(inTheWay, nil, 0o600) }
-	gone, err := a.Prune(t.Context(), archive.Keep{}, nothingInUse)
+	gone, err := a.Prune(t.Context(), archive.Retention{Newest: 1}, nothingInUse)
 	require.ErrorIs(t, err, fs.ErrExist)
 	require.ErrorContains(t, err, "prune /asp/7.02.100")
 	require.Equal(t, []string{"asp 7.01.100 Setup", "asp 7.03.100 Setup"}, numbers(gone))
 	require.Equal(t, []string{"asp 7.04.100 Setup", "asp 7.02.100 Setup"}, numbers(whole(t, a)))
 	a.Observe = nil
-	gone, err = a.Prune(t.Context(), archive.Keep{}, nothingInUse)
+	gone, err = a.Prune(t.Context(), archive.Retention{Newest: 1}, nothingInUse)
 	require.NoError(t, err)
 	require.Equal(t, []string{"asp 7.02.100 Setup"}, numbers(gone))
 }
 
-// Windows keeps a folder where it is while a file in it is open; elsewhere
+// Windows keeps a directory where it is while a file in it is open; elsewhere
 // whoever reads goes on reading.
 func TestPruneOfAVersionThatIsBeingRead(t *testing.T) {
 	a, _ := aged(t, "7.01.100", "7.02.100", "7.03.100")
@@ -223,13 +223,13 @@ func TestPruneOfAVersionThatIsBeingRead(t *testing.T) {
 	f, err := os.Open(it.Path)
 	require.NoError(t, err)
 	defer func() { _ = f.Close() }()
-	gone, err := a.Prune(t.Context(), archive.Keep{}, nothingInUse)
+	gone, err := a.Prune(t.Context(), archive.Retention{Newest: 1}, nothingInUse)
 	if runtime.GOOS == "windows" {
 		require.ErrorContains(t, err, "see what has its files open")
 		require.Equal(t, []string{"asp 7.01.100 Setup"}, numbers(gone))
 		require.Len(t, whole(t, a), 2)
 		require.NoError(t, f.Close())
-		gone, err = a.Prune(t.Context(), archive.Keep{}, nothingInUse)
+		gone, err = a.Prune(t.Context(), archive.Retention{Newest: 1}, nothingInUse)
 		require.NoError(t, err)
 		require.Len(t, gone, 1)
 		return
@@ -256,7 +256,7 @@ func TestR10PruneAfterACrash(t *testing.T) {
 			return err
 		}))
 		if gone > len(files) {
-			require.Equal(t, 8, gone, "two items of two files and a folder each, and their folder: all was tried")
+			require.Equal(t, 8, gone, "two items of two files and a directory each, and their directory: all was tried")
 			break
 		}
 		for _, path := range files[:gone] {
@@ -265,11 +265,11 @@ func TestR10PruneAfterACrash(t *testing.T) {
 
 		require.Equal(t, []string{"asp 7.03.100 Setup", "asp 7.02.100 Setup"}, numbers(whole(t, a)))
 		_, err := a.Get(key("asp", "7.01.100", version.Setup))
-		require.ErrorIs(t, err, fetch.ErrNotArchived)
+		require.ErrorIs(t, err, archive.ErrNotFound)
 		if gone == 0 { // it may come back meanwhile
 			store(t, a, key("asp", "7.01.100", version.Setup), "setup 7.01.100", lab.Now.AddDate(0, 0, -9))
 		}
-		_, err = a.Prune(t.Context(), archive.Keep{}, []archive.Key{key("asp", "7.02.100", 0)})
+		_, err = a.Prune(t.Context(), archive.Retention{Newest: 1}, []archive.Key{key("asp", "7.02.100", 0)})
 		require.NoError(t, err)
 		require.NoFileExists(t, hidden)
 		require.NoDirExists(t, hidden)
@@ -285,7 +285,7 @@ func TestR10PruneAndWritersWaitForOneAnother(t *testing.T) {
 	_, err := a.Import(t.Context(), file, key("asp", "7.01.100", version.Setup), archive.VerifierFunc(func(ctx context.Context, _ archive.Candidate) (archive.Vouched, error) {
 		soon, cancel := context.WithTimeout(ctx, 20*time.Millisecond)
 		defer cancel()
-		_, err := a.Prune(soon, archive.Keep{}, nothingInUse)
+		_, err := a.Prune(soon, archive.Retention{Newest: 1}, nothingInUse)
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		require.ErrorContains(t, err, "another writer")
 		require.Len(t, whole(t, a), 2)
@@ -300,7 +300,18 @@ func TestR10PruneAndWritersWaitForOneAnother(t *testing.T) {
 		_, err := a.Import(soon, file, key("asp", "7.01.100", version.Setup), archive.Unauthenticated("a test"))
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 	}
-	gone, err := a.Prune(t.Context(), archive.Keep{}, nothingInUse)
+	gone, err := a.Prune(t.Context(), archive.Retention{Newest: 1}, nothingInUse)
 	require.NoError(t, err)
 	require.Len(t, gone, 2)
+}
+
+func TestR10PruneWithoutARetentionRemovesNothing(t *testing.T) {
+	a, _ := aged(t, "7.01.100", "7.02.100")
+	gone, err := a.Prune(t.Context(), archive.Retention{}, nothingInUse)
+	require.NoError(t, err)
+	require.Empty(t, gone)
+	require.Len(t, whole(t, a), 2)
+	gone, err = a.Prune(t.Context(), archive.Retention{Younger: time.Hour}, nothingInUse)
+	require.NoError(t, err)
+	require.Equal(t, []string{"asp 7.01.100 Setup"}, numbers(gone), "the newest version stays even when it is old")
 }

@@ -7,57 +7,80 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/aspupdate/aspupdate/fetch"
 	"github.com/aspupdate/aspupdate/fetch/internal/clock"
 	"github.com/aspupdate/aspupdate/internal/durable"
 )
 
-// publish moves a vouched file to its place for ever. It is synced before it
-// gets its name, and the name is never one that is taken.
+// publish moves a verified file to its final place. It is synced before it
+// gets its name, and never replaces anything.
 func (a *Archive) publish(ctx context.Context, st *stage, c Candidate, modified time.Time, v Vouched) (Item, error) {
 	dir := filepath.Join(a.Dir, itemDir(c.Key))
 	it := Item{
 		Key: c.Key, Path: filepath.Join(dir, c.Name), Size: c.Size, Parts: c.Parts, Source: c.Source, Modified: modified.UTC(),
-		Archived: clock.Now(a.Now).UTC().Truncate(time.Millisecond), Vouched: v,
-	}
-	// A clock that was set back must not make an older release the last one.
-	before, _ := a.items(filepath.Join(c.Distribution, c.Version.String()))
-	for _, other := range before {
-		if other.Variant == it.Variant && !other.Archived.Before(it.Archived) {
-			it.Archived = other.Archived.Add(time.Millisecond)
-		}
+		Archived: a.archiveTime(c.Key), Vouched: v,
 	}
 	if err := st.seal(manifestOf(it)); err != nil {
 		return Item{}, err
 	}
-	err := durable.Publish(st.dataDir(), dir)
-	if errors.Is(err, fs.ErrExist) {
-		it, err := a.present(ctx, dir)
-		if err == nil {
-			err = it.settle()
-		}
-		if err == nil {
-			it, err := revouch(it, v)
-			return it, errors.Join(err, st.discard())
-		}
-		if _, damaged := errors.AsType[damage](err); !damaged {
-			return Item{}, err // what is there is not touched for a passing error
-		}
-		if err := a.setAside(dir, c.Key, err); err != nil {
-			return Item{}, err
-		}
-		if err := durable.Publish(st.dataDir(), dir); err != nil {
-			return Item{}, err
-		}
-	} else if err != nil {
+	there, err := a.place(ctx, st.dataDir(), dir, c.Key)
+	if err != nil {
 		return Item{}, err
+	}
+	if there != nil {
+		it, err := revouch(*there, v)
+		if err = errors.Join(err, st.discard()); err == nil {
+			a.observe(Event{Kind: EventReused, Key: it.Key, Path: it.Path, Item: it})
+		}
+		return it, err
 	}
 	if err := st.discard(); err != nil {
 		return Item{}, err
 	}
-	items, err := a.items(filepath.Join(c.Distribution, c.Version.String()))
+	return a.readBack(c.Key)
+}
+
+// archiveTime returns the current time, or a later one if the archive has an
+// item of the same version and variant from the future: a clock that was set
+// back must not make an older re-release the latest.
+func (a *Archive) archiveTime(k Key) time.Time {
+	at := clock.Now(a.Now).UTC().Truncate(time.Millisecond)
+	items, _ := a.items(filepath.Join(k.Distribution, k.Version.String()))
+	for _, other := range items {
+		if other.Variant == k.Variant && !other.Archived.Before(at) {
+			at = other.Archived.Add(time.Millisecond)
+		}
+	}
+	return at
+}
+
+// place renames sealed data to dir. An intact item that is there already is
+// returned, and the data stays; a damaged one is moved aside.
+func (a *Archive) place(ctx context.Context, data, dir string, k Key) (there *Item, err error) {
+	err = durable.Publish(data, dir)
+	if !errors.Is(err, fs.ErrExist) {
+		return nil, err
+	}
+	it, err := a.verified(ctx, dir)
+	if err == nil {
+		err = it.syncName()
+	}
+	if err == nil {
+		return &it, nil
+	}
+	if _, damaged := errors.AsType[damage](err); !damaged {
+		return nil, err // the item may be intact
+	}
+	if err := a.moveAside(dir, k, err); err != nil {
+		return nil, err
+	}
+	return nil, durable.Publish(data, dir)
+}
+
+// readBack returns an item that was just published, and reports it.
+func (a *Archive) readBack(k Key) (Item, error) {
+	items, err := a.items(filepath.Join(k.Distribution, k.Version.String()))
 	for _, it := range items {
-		if it.Variant != c.Variant || it.SHA256 != c.SHA256 {
+		if it.Variant != k.Variant || it.SHA256 != k.SHA256 {
 			continue
 		}
 		a.observe(Event{Kind: EventArchived, Key: it.Key, Path: it.Path, Item: it})
@@ -69,14 +92,15 @@ func (a *Archive) publish(ctx context.Context, st *stage, c Candidate, modified 
 	return Item{}, errors.Join(errors.New("what was archived cannot be read back"), err)
 }
 
-// present returns the item in dir. If it is not what it says, that is a damage.
-func (a *Archive) present(ctx context.Context, dir string) (Item, error) {
+// verified returns the item in dir. If it does not have its hash, the error is a
+// damage.
+func (a *Archive) verified(ctx context.Context, dir string) (Item, error) {
 	it, err := readManifest(dir)
 	if err != nil {
 		return Item{}, err
 	}
 	switch err := a.Verify(ctx, it); {
-	case errors.Is(err, fetch.ErrMismatch), errors.Is(err, fs.ErrNotExist):
+	case errors.Is(err, ErrMismatch), errors.Is(err, fs.ErrNotExist):
 		return Item{}, damage{err}
 	case err != nil:
 		return Item{}, err
@@ -90,23 +114,23 @@ func (a *Archive) present(ctx context.Context, dir string) (Item, error) {
 	return it, nil
 }
 
-// settle makes the name of an item durable: whoever published it may have
-// been killed before it was.
-func (it Item) settle() error { return durable.SyncDir(filepath.Dir(filepath.Dir(it.Path))) }
+// syncName makes the name of an item durable: the process that published it
+// may have been killed before it was.
+func (it Item) syncName() error { return durable.SyncDir(filepath.Dir(filepath.Dir(it.Path))) }
 
-// setAside makes room for a good copy where a damaged one lies, and keeps
-// the damaged one for whoever wants to know what happened to it.
-func (a *Archive) setAside(dir string, k Key, why error) error {
+// moveAside renames a damaged item, and keeps it so that people can find out
+// what happened to it.
+func (a *Archive) moveAside(dir string, k Key, cause error) error {
 	aside := filepath.Join(filepath.Dir(dir), ".damaged-"+filepath.Base(dir)+"-"+clock.Now(a.Now).UTC().Format("20060102T150405.000000000"))
 	if err := durable.Publish(dir, aside); err != nil {
 		return err
 	}
-	a.observe(Event{Kind: EventDamaged, Key: k, Path: aside, Err: why})
+	a.observe(Event{Kind: EventDamaged, Key: k, Path: aside, Err: cause})
 	return nil
 }
 
-// revouch records that an archived item was vouched for by somebody better.
-// What was known once is never forgotten.
+// revouch records that an archived item was authenticated. It never replaces
+// an earlier authentication.
 func revouch(it Item, v Vouched) (Item, error) {
 	if it.Vouched.Authenticated || !v.Authenticated {
 		return it, nil

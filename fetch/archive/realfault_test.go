@@ -101,9 +101,9 @@ func newRealSetup(t *testing.T, m realtest.Make, o realtest.Options, percents ..
 	lab.Put(t, root, lab.SetupPath, x.data)
 	o.Rate = realRate
 	x.server = realtest.FTP(t, m, root, o)
-	patient := fetch.Retry{Tries: 1000, First: 5 * time.Millisecond, Max: 50 * time.Millisecond}
+	patient := fetch.Retry{Attempts: 1000, Interval: 5 * time.Millisecond, MaxInterval: 50 * time.Millisecond}
 	x.src = lab.Real(x.server, o.TLS)
-	x.src.Idle, x.src.Retry = lab.RealIdle, patient
+	x.src.Timeout, x.src.Retry = lab.RealIdle, patient
 	x.rel = lab.Latest(t, x.src)
 	x.wire = &wire{Source: x.src, Stater: x.src, Locator: x.src, closed: make(chan struct{}, len(percents))}
 	for _, p := range percents {
@@ -271,7 +271,7 @@ func TestServerStoppedBeforeAnything(t *testing.T) {
 			lab.Put(t, root, lab.SetupPath, []byte("x"))
 			s := realtest.FTP(t, m, root, realtest.Options{})
 			src := lab.Real(s, realtest.Plain)
-			src.Idle, src.Retry.Tries = lab.RealIdle, 1
+			src.Timeout, src.Retry.Attempts = lab.RealIdle, 1
 			s.Stop()
 			calls := map[string]func() error{
 				"list": func() error { _, err := src.List(t.Context(), "/"); return err },
@@ -296,7 +296,7 @@ func TestCancelWhileTheServerIsStopped(t *testing.T) {
 	noneLeak(t, func(t *testing.T) {
 		lab.OnEveryServer(t, func(t *testing.T, m realtest.Make) {
 			x := newRealSetup(t, m, realtest.Options{}, 50)
-			x.src.Idle = time.Minute
+			x.src.Timeout = time.Minute
 			stopped := make(chan struct{})
 			x.wire.act = func() { x.server.Stop(); close(stopped) }
 			ctx, cancel := context.WithCancel(t.Context())

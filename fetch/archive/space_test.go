@@ -16,7 +16,7 @@ import (
 func TestAFullDiskHasItsReason(t *testing.T) {
 	full := fmt.Errorf("save: %w", &os.PathError{Op: "write", Path: "x", Err: unix.ENOSPC})
 	err := fetch.Wrap("fetch", "x", (&Archive{Dir: "archive"}).diskError(full))
-	require.ErrorIs(t, err, fetch.ErrNoSpace)
+	require.ErrorIs(t, err, ErrNoSpace)
 	require.ErrorContains(t, err, "free some space")
-	require.NotErrorIs(t, (&Archive{}).diskError(os.ErrPermission), fetch.ErrNoSpace)
+	require.NotErrorIs(t, (&Archive{}).diskError(os.ErrPermission), ErrNoSpace)
 }

@@ -23,26 +23,24 @@ import (
 	"github.com/aspupdate/aspupdate/internal/durable"
 )
 
-// A stage is a variant on its way into the archive. It lies beside its later
-// place, so that publishing is one rename:
+// A stage is a variant on its way into the archive. It is beside its final place,
+// so that publishing is one rename:
 //
 //	<Dir>/<distribution>/<version>/.partial-<variant>/journal.json
 //	                                                 /data/payload
 //
-// The payload is a file, or a folder of files. The journal says how much of
-// each file is safely on disk and what hash that much has, so that a download
-// goes on after a power cut without believing in bytes that never reached the
-// disk.
+// The payload is a file, or a directory of files. The journal has how much of
+// each file is safely on disk and the hash of that, so that a download can be
+// resumed after a power cut without trusting bytes that never reached the disk.
 type stage struct {
 	dir  string
-	root *os.Root // of data: whatever a server names stays inside
+	root *os.Root // of data: no name from a server leaves it
 	j    journal
 }
 
 const partialPrefix = ".partial-"
 
-// The name that a payload has until it is vouched for: nothing runs it by
-// accident.
+// The name that a payload has until it is verified: nothing runs it by accident.
 const payloadName = "payload"
 
 // A journal identifies what is being downloaded.
@@ -51,26 +49,26 @@ type journal struct {
 	Files  map[string]progress `json:"files"` // by path below the payload; "" for the payload itself
 }
 
-// progress is how far one file came.
+// progress is how far the download of one file is.
 type progress struct {
 	Size   int64     `json:"size"` // on the server
 	Time   time.Time `json:"time"` // on the server
 	Synced int64     `json:"synced"`
 	SHA256 string    `json:"sha256"` // of the synced bytes
-	// Confirmed: the server said that this is all, or somebody vouched for it.
+	// Confirmed: the server confirmed the end, or a verifier vouched for it.
 	Confirmed bool `json:"confirmed,omitempty"`
 }
 
 func checkPayload(name string) error {
 	if strings.EqualFold(name, manifestName) {
-		return &fetch.Error{Op: "check name", Name: name, Reason: fetch.ErrUnsafeName, Err: errors.New("the archive keeps its manifest under it")}
+		return &fetch.Error{Op: "check name", Subject: name, Err: fmt.Errorf("%w: reserved for the archive's manifest", fetch.ErrUnsafeName)}
 	}
 	return nil
 }
 
-// stage opens the stage of a key for parts from a source. It may hold the
-// start of an earlier download; what does not belong to this one is removed.
-// The caller holds the archive's lock.
+// stage opens the stage of a key for parts from a source. It may have the start
+// of an earlier download; what does not belong to this one is removed. The
+// caller holds the archive's lock.
 func (a *Archive) stage(k Key, source string, parts []fetch.Part) (*stage, error) {
 	s := &stage{dir: filepath.Join(a.Dir, k.Distribution, k.Version.String(), partialPrefix+k.Variant.String())}
 	if _, err := a.has(k); err != nil {
@@ -98,19 +96,19 @@ func (a *Archive) stage(k Key, source string, parts []fetch.Part) (*stage, error
 	return s, nil
 }
 
-// unseal takes back what a crash left between sealing and publishing: all of
-// it is there, and need not come once more.
+// unseal undoes seal after a crash between sealing and publishing: all of the
+// payload is there, and need not be downloaded again.
 func (s *stage) unseal() {
 	b, err := s.root.ReadFile(manifestName)
 	var m manifest
 	if err != nil || json.Unmarshal(b, &m) != nil || names.Check(m.File) != nil || m.File == manifestName {
-		return // nothing that could be taken back
+		return // nothing to undo
 	}
 	if _, err := s.root.Lstat(payloadName); err == nil {
 		return
 	}
 	if err := s.root.Rename(m.File, payloadName); err != nil {
-		return // it is swept
+		return // sweep removes it
 	}
 	if m.Source == s.j.Source {
 		files := m.Parts
@@ -123,11 +121,11 @@ func (s *stage) unseal() {
 	}
 }
 
-// sweep removes whatever is not a part: what a crash left between sealing and
-// publishing, and what another shape of the same variant left. It would be
-// published beside the rest.
+// sweep removes all that is not a part: what a crash left between sealing and
+// publishing, and what is left of the same variant as a file or as a directory.
+// It would be published with the rest.
 func (s *stage) sweep(parts []fetch.Part) error {
-	wanted, files := map[string]bool{}, map[string]bool{} // wanted: and the folders on the way
+	wanted, files := map[string]bool{}, map[string]bool{} // wanted: and the directories on the way
 	if parts == nil {
 		parts = []fetch.Part{{}}
 	}
@@ -166,9 +164,9 @@ func inPayload(rel string) string { return path.Join(payloadName, rel) }
 func (s *stage) dataDir() string { return filepath.Join(s.dir, "data") }
 func (s *stage) path() string    { return filepath.Join(s.dataDir(), payloadName) }
 
-// room returns how much of a part's size its partial file takes already. What
-// is not gone on with makes room by being cut off.
-func (s *stage) room(rel string, size int64) int64 {
+// allocated returns how much of a part's size its partial file occupies already. A
+// partial file that is not resumed is truncated, which frees as much.
+func (s *stage) allocated(rel string, size int64) int64 {
 	fi, err := s.root.Lstat(inPayload(rel))
 	if err != nil {
 		return 0
@@ -176,8 +174,7 @@ func (s *stage) room(rel string, size int64) int64 {
 	return min(fi.Size(), size)
 }
 
-// save makes the journal survive a power cut. The files that it speaks of are
-// synced.
+// save makes the journal survive a power cut. The files in it are synced.
 func (s *stage) save() error {
 	b, err := json.Marshal(s.j)
 	if err != nil {
@@ -186,7 +183,7 @@ func (s *stage) save() error {
 	return durable.WriteFile(filepath.Join(s.dir, "journal.json"), append(b, '\n'), 0o600)
 }
 
-// seal gives the payload its name, puts the manifest beside it and syncs all.
+// seal renames the payload to its name, writes the manifest and syncs all.
 func (s *stage) seal(m manifest) error {
 	if err := checkPayload(m.File); err != nil {
 		return err
@@ -195,7 +192,7 @@ func (s *stage) seal(m manifest) error {
 	if err != nil {
 		return err
 	}
-	// From here on the files may run: they were vouched for.
+	// From here on the files may run: they are verified.
 	if runtime.GOOS != "windows" {
 		files := m.Parts
 		if files == nil {
@@ -207,21 +204,21 @@ func (s *stage) seal(m manifest) error {
 			}
 		}
 	}
-	// In this order unseal can take it back.
+	// In this order unseal can undo it.
 	if err := durable.WriteFile(filepath.Join(s.dataDir(), manifestName), b, 0o600); err != nil {
 		return err
 	}
 	if err := s.root.Rename(payloadName, m.File); err != nil {
 		return err
 	}
-	if err := s.root.Close(); err != nil { // Windows renames no folder that is open
+	if err := s.root.Close(); err != nil { // Windows renames no open directory
 		return err
 	}
 	s.root = nil
 	return durable.SyncTree(s.dataDir())
 }
 
-// close keeps what was downloaded for another time.
+// close keeps what was downloaded, for a later call.
 func (s *stage) close() {
 	if s.root != nil {
 		_ = s.root.Close()
@@ -229,7 +226,7 @@ func (s *stage) close() {
 	s.root = nil
 }
 
-// discard removes it.
+// discard removes the stage.
 func (s *stage) discard() error {
 	s.close()
 	if err := os.RemoveAll(s.dir); err != nil {
@@ -255,7 +252,7 @@ func (s *stage) open(rel string) (*partial, error) {
 	if err := s.root.MkdirAll(path.Dir(place), 0o700); err != nil {
 		return nil, err
 	}
-	// Sealing made it ready to run, and may have come no further.
+	// Sealing may have made it executable, and been interrupted.
 	if err := s.root.Chmod(place, 0o600); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
@@ -268,8 +265,8 @@ func (s *stage) open(rel string) (*partial, error) {
 
 func (p *partial) sum() string { return hex.EncodeToString(p.h.Sum(nil)) }
 
-// resume takes up what an earlier download of the very same file left, and
-// starts afresh otherwise.
+// resume keeps what an earlier download of the very same file left, and restarts
+// otherwise.
 func (p *partial) resume(ctx context.Context, size int64, mod time.Time) error {
 	j, ok := p.s.j.Files[p.rel]
 	if !ok || j.Size != size || !j.Time.Equal(mod) || mod.IsZero() {
@@ -296,9 +293,9 @@ func (p *partial) resume(ctx context.Context, size int64, mod time.Time) error {
 	return err
 }
 
-// note syncs what was written so far and puts it into the journal, which the
+// record syncs what was written so far and adds it to the journal, which the
 // caller saves.
-func (p *partial) note(size int64, mod time.Time) error {
+func (p *partial) record(size int64, mod time.Time) error {
 	if err := p.f.Sync(); err != nil {
 		return err
 	}
@@ -306,7 +303,7 @@ func (p *partial) note(size int64, mod time.Time) error {
 	return nil
 }
 
-// restart begins the file again from nothing.
+// restart empties the file.
 func (p *partial) restart() error {
 	delete(p.s.j.Files, p.rel)
 	p.h.Reset()
@@ -317,8 +314,7 @@ func (p *partial) restart() error {
 	return p.f.Truncate(0)
 }
 
-// Write hashes while the disk is written to: each takes about as long as the
-// other.
+// Write hashes and writes at the same time: both take about as long.
 func (p *partial) Write(b []byte) (n int, err error) {
 	before, err := p.h.Clone()
 	if err != nil {
@@ -339,7 +335,7 @@ func (p *partial) Write(b []byte) (n int, err error) {
 	return n, err
 }
 
-// copyFrom replaces the file by what r gives.
+// copyFrom replaces the file by what r returns.
 func (p *partial) copyFrom(r io.Reader) error {
 	if err := p.restart(); err != nil {
 		return err

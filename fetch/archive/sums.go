@@ -17,17 +17,17 @@ import (
 )
 
 // PinnedSums vouches for the files that are named in a file on this machine,
-// in the format of sha256sum, such as one that came in the vendor's mail. It
-// is read anew each time.
+// in the format of sha256sum, such as one from the vendor's mail. It is read
+// each time.
 //
 //	<64 hexadecimal digits>  asp/7.13.100/Setup.exe
 //
-// A name says distribution, version and variant in one of the forms of
-// [fetch.DefaultPatterns] below the distribution; an extension must be the file's.
-// "Setup.exe" alone would do for each version, so that anybody could give an
-// old one out as new; such a line, and any other that is neither of the
-// format nor empty nor a comment after "#", makes the whole file invalid. So
-// do different hashes for the same file.
+// A name has distribution, version and variant in one of the forms of
+// [fetch.DefaultPatterns] below the distribution; an extension must be the
+// file's. "Setup.exe" alone would match every version, and an old one could be
+// passed off as new; such a line makes the whole file invalid, as does any other
+// that is not in the format, empty, or a comment after "#". So do different
+// hashes for the same file.
 func PinnedSums(path string) Verifier { return pinnedSums(path) }
 
 type pinnedSums string
@@ -47,13 +47,13 @@ func (p pinnedSums) Verify(_ context.Context, c Candidate) (Vouched, error) {
 		return Vouched{}, fmt.Errorf("%s: %w of %s/%s/%s", string(p), err, names.Show(c.Distribution), c.Version, c.Variant)
 	}
 	if sum != c.SHA256 {
-		return Vouched{}, fmt.Errorf("%w: %s says %s, file has %s", fetch.ErrMismatch, string(p), sum, c.SHA256)
+		return Vouched{}, fmt.Errorf("%w: %s has %s, the file has %s", ErrMismatch, string(p), sum, c.SHA256)
 	}
 	return Vouched{By: "SHA-256 pinned in " + filepath.Base(string(p)), Authenticated: true}, nil
 }
 
-// read is strict: a person wrote the file, and wants to know of a slip
-// before the day on which it counts.
+// read is strict: a person wrote the file, and must see a mistake before the day
+// on which it matters.
 func (p pinnedSums) read() ([]sumLine, error) {
 	f, err := os.Open(string(p))
 	if err != nil {
@@ -80,7 +80,7 @@ func (p pinnedSums) read() ([]sumLine, error) {
 	return lines, nil
 }
 
-// A place is what a path on the server says of its file.
+// A place is what the path of a file has in it.
 type place struct {
 	distribution string
 	pattern.Match
@@ -110,22 +110,21 @@ type sumLine struct {
 	of        place
 }
 
-// maxSums is the size of a line for each of 20,000 files, the most that a folder
+// maxSums is the size of a line for each of 20,000 files, the most that a directory
 // may have.
 const maxSums = 10 << 20 // bytes
 
-// parseSums reads the output of sha256sum, from Windows too. odd are the
-// numbers of the lines that are something else; empty lines and comments
-// are nothing.
+// parseSums reads the output of sha256sum, from Windows too. odd are the numbers
+// of the lines that are something else, empty lines and comments aside.
 func parseSums(r io.Reader) (lines []sumLine, odd []int, err error) {
 	data, err := io.ReadAll(io.LimitReader(r, maxSums+1))
 	switch text := string(data); {
 	case err != nil:
 		return nil, nil, err
 	case len(data) > maxSums:
-		return nil, nil, fmt.Errorf("longer than %d bytes: no list of hashes", maxSums)
+		return nil, nil, fmt.Errorf("longer than %d bytes: not a list of hashes", maxSums)
 	case strings.HasPrefix(text, "\xff\xfe"), strings.HasPrefix(text, "\xfe\xff"):
-		return nil, nil, errors.New("it is UTF-16: save it as UTF-8")
+		return nil, nil, errors.New("the file is UTF-16: save it as UTF-8")
 	}
 	n := 0
 	for line := range strings.SplitSeq(strings.TrimPrefix(string(data), "\ufeff"), "\n") {

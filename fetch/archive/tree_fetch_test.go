@@ -20,7 +20,7 @@ import (
 	"github.com/aspupdate/aspupdate/version"
 )
 
-// treeFiles is a variant that is a folder.
+// treeFiles is a variant that is a directory.
 func treeFiles() map[string][]byte {
 	return map[string][]byte{
 		"setup.exe":            lab.Payload(50_000),
@@ -32,7 +32,7 @@ func treeFiles() map[string][]byte {
 	}
 }
 
-// hashTree is the hash of a folder, made by hand.
+// hashTree is the hash of a directory, made by hand.
 func hashTree(files map[string][]byte) string {
 	var lines strings.Builder
 	for _, name := range slices.Sorted(maps.Keys(files)) {
@@ -60,7 +60,7 @@ func newTree(t *testing.T) treeSetup {
 	return x
 }
 
-// good asserts that the item is the whole folder, and nothing but it.
+// good asserts that the item is the whole directory, and nothing but it.
 func (x treeSetup) good(t *testing.T, it archive.Item, err error) {
 	t.Helper()
 	require.NoError(t, err)
@@ -85,7 +85,7 @@ func (x treeSetup) good(t *testing.T, it archive.Item, err error) {
 	require.Equal(t, it.Parts, again.Parts)
 }
 
-func TestR3AVariantThatIsAFolder(t *testing.T) {
+func TestR3AVariantThatIsADirectory(t *testing.T) {
 	x := newTree(t)
 	f, ok := x.rel.File(version.Setup)
 	require.True(t, ok)
@@ -121,7 +121,7 @@ func TestR3AVariantThatIsAFolder(t *testing.T) {
 	require.Equal(t, before, x.s.Sent(), "a rerun moves no payload bytes")
 }
 
-func TestAFolderIsResumedFileByFile(t *testing.T) {
+func TestADirectoryIsResumedFileByFile(t *testing.T) {
 	x := newTree(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	x.s.OnTransfer(func(tr fetchtest.Transfer) fetchtest.Fault {
@@ -143,7 +143,7 @@ func TestAFolderIsResumedFileByFile(t *testing.T) {
 	require.NotEmpty(t, x.events.of(archive.EventResumed))
 }
 
-func TestFaultsInAFolderAreHealed(t *testing.T) {
+func TestFaultsInADirectoryAreHealed(t *testing.T) {
 	x := newTree(t)
 	n := 0
 	x.s.OnTransfer(func(tr fetchtest.Transfer) fetchtest.Fault {
@@ -154,7 +154,7 @@ func TestFaultsInAFolderAreHealed(t *testing.T) {
 	x.good(t, it, err)
 }
 
-func TestAFolderThatChangesInMidDownload(t *testing.T) {
+func TestADirectoryThatChangesInMidDownload(t *testing.T) {
 	for name, change := range map[string]func(x treeSetup){
 		"a file is added": func(x treeSetup) { x.s.Put(treePath+"/late.dll", []byte("x"), lab.Released) },
 		"a file that came is new": func(x treeSetup) {
@@ -187,63 +187,17 @@ func TestAFolderThatChangesInMidDownload(t *testing.T) {
 	require.Zero(t, x.s.Transfers())
 }
 
-// Half a folder is no installer: what cannot be fetched takes all of it away.
-func TestAFolderWithSomethingUnfitIsPassedOver(t *testing.T) {
-	for name, c := range map[string]struct {
-		lines []string
-		want  fetch.Why
-	}{
-		"a device":           {[]string{"type=file;size=5;modify=20191204170000; aux.dll"}, fetch.SkipUnsafe},
-		"a way out":          {[]string{"type=file;size=5;modify=20191204170000; ../../../x"}, fetch.SkipUnsafe},
-		"a link":             {[]string{"type=OS.unix=slink:/etc;size=5;modify=20191204170000; link"}, fetch.SkipLink},
-		"no size":            {[]string{"type=file;modify=20191204170000; a"}, fetch.SkipNoSize},
-		"one name twice":     {[]string{"type=file;size=5;modify=20191204170000; A.dll", "type=file;size=5;modify=20191204170000; a.DLL"}, fetch.SkipUnsafe},
-		"an unreadable line": {[]string{"what is this"}, fetch.SkipUnreadable},
-		"more than there can be": {[]string{
-			"type=file;size=9000000000000000000;modify=20191204170000; a", "type=file;size=9000000000000000000;modify=20191204170000; b",
-		}, fetch.SkipTree},
-		"an upload":         {[]string{"type=file;size=5;modify=20191204170000; a.filepart"}, fetch.SkipSettling},
-		"nothing yet":       {[]string{"type=cdir;modify=20191204170000; ."}, fetch.SkipSettling},
-		"a file just there": {[]string{"type=file;size=5;modify=" + time.Now().UTC().Format("20060102150405") + "; a"}, fetch.SkipSettling},
-		"without end":       {nil, fetch.SkipTree},
-	} {
-		t.Run(name, func(t *testing.T) {
-			s := fetchtest.New(t)
-			deep := treePath
-			for range 40 {
-				deep += "/d"
-			}
-			s.Put(deep+"/x", []byte("x"), lab.Released)
-			s.OnList(func(dir string) []string {
-				if dir == treePath {
-					return c.lines
-				}
-				return nil
-			})
-			found, err := fetch.Finder{}.Find(t.Context(), lab.Client(s), "asp")
-			require.NoError(t, err)
-			require.Empty(t, found.Releases)
-			require.Len(t, found.Skipped, 1)
-			require.Equal(t, c.want, found.Skipped[0].Why)
-			require.Equal(t, "7.12.100", found.Skipped[0].Version.String())
-			if name == "a way out" {
-				require.Equal(t, treePath+"/../../../x", found.Skipped[0].Path, "it is told as it was sent")
-			}
-		})
-	}
-}
-
-func TestAFolderInTheArchiveThatWasTouched(t *testing.T) {
+func TestADirectoryInTheArchiveThatWasTouched(t *testing.T) {
 	x := newTree(t)
 	it, err := x.blind(t.Context())
 	x.good(t, it, err)
 	planted := filepath.Join(it.Path, "version.dll")
 	require.NoError(t, os.WriteFile(planted, []byte("evil"), 0o600))
-	require.ErrorIs(t, x.archive.Verify(t.Context(), it), fetch.ErrMismatch, "a file that was put there later would be loaded by the installer")
+	require.ErrorIs(t, x.archive.Verify(t.Context(), it), archive.ErrMismatch, "a file that was put there later would be loaded by the installer")
 	require.NoError(t, os.Remove(planted))
 	require.NoError(t, x.archive.Verify(t.Context(), it))
 	patch(t, filepath.Join(it.Path, "data", "base.cab"), 1)
-	require.ErrorIs(t, x.archive.Verify(t.Context(), it), fetch.ErrMismatch)
+	require.ErrorIs(t, x.archive.Verify(t.Context(), it), archive.ErrMismatch)
 
 	it, err = x.blind(t.Context())
 	x.good(t, it, err)
@@ -251,10 +205,10 @@ func TestAFolderInTheArchiveThatWasTouched(t *testing.T) {
 
 	require.NoError(t, os.Remove(filepath.Join(it.Path, "setup.exe")))
 	_, err = x.archive.Get(setupKey())
-	require.ErrorIs(t, err, fetch.ErrNotArchived)
+	require.ErrorIs(t, err, archive.ErrNotFound)
 }
 
-func TestImportOfAFolder(t *testing.T) {
+func TestImportOfADirectory(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "from support")
 	files := treeFiles()
 	for name, data := range files {
@@ -266,10 +220,10 @@ func TestImportOfAFolder(t *testing.T) {
 	it, err := x.archive.Import(t.Context(), dir, setupKey(), archive.PinnedSHA256(hashTree(files)))
 	x.good(t, it, err)
 	_, err = (&archive.Archive{Dir: filepath.Join(dir, "archive")}).Import(t.Context(), dir, setupKey(), archive.Unauthenticated("x"))
-	require.ErrorContains(t, err, "the archive itself lies in this folder")
+	require.ErrorContains(t, err, "the archive itself is in this directory")
 }
 
-// A version may be a folder one time and a file the next.
+// A version may be a directory one time and a file the next.
 func TestTheShapeOfAVariantMayChange(t *testing.T) {
 	x := newTree(t)
 	x.s.OnTransfer(func(tr fetchtest.Transfer) fetchtest.Fault { return fetchtest.Fault{Cut: -1, Drop: true} })
@@ -326,7 +280,7 @@ func TestRateIsKept(t *testing.T) {
 	lab.NoneLeft(t, x.s)
 }
 
-func TestSidecarOfAFolder(t *testing.T) {
+func TestSidecarOfADirectory(t *testing.T) {
 	lines := func(prefix string, files map[string][]byte) (text string) {
 		for name, data := range files {
 			text += lab.Sum(data) + " *" + prefix + name + "\n"
@@ -363,10 +317,10 @@ func TestSidecarOfAFolder(t *testing.T) {
 	rel := lab.Latest(t, x.src)
 	require.Equal(t, treePath+".sha256", rel.Files[0].Sidecar)
 	_, err := x.archive.Fetch(t.Context(), x.src, rel, version.Setup, archive.RemoteHash(x.src))
-	require.ErrorContains(t, err, "no hash of a folder")
+	require.ErrorContains(t, err, "no hash of a directory")
 }
 
-func TestR13AReReleaseOfAFolderIsSeen(t *testing.T) {
+func TestR13AReReleaseOfADirectoryIsSeen(t *testing.T) {
 	x := newTree(t)
 	var seen []watch.Sighting
 	w := &watch.Watch{Distributions: []string{"asp"}, File: filepath.Join(t.TempDir(), "seen"), Report: func(_ context.Context, s watch.Sighting) error {
@@ -374,13 +328,13 @@ func TestR13AReReleaseOfAFolderIsSeen(t *testing.T) {
 		return nil
 	}}
 	for range 2 {
-		require.NoError(t, w.Look(t.Context(), x.src))
+		require.NoError(t, w.Check(t.Context(), x.src))
 		require.Len(t, seen, 1)
 	}
 	require.Len(t, seen[0].Files[0].Parts, len(x.files))
 	x.s.Remove(treePath + "/setup.exe")
 	x.s.Put(treePath+"/setup2.exe", x.files["setup.exe"], lab.Released)
-	require.NoError(t, w.Look(t.Context(), x.src))
+	require.NoError(t, w.Check(t.Context(), x.src))
 	require.Len(t, seen, 2)
 	require.Equal(t, watch.Rereleased, seen[1].Kind)
 }

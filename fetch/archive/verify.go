@@ -12,19 +12,19 @@ import (
 	"github.com/aspupdate/aspupdate/version"
 )
 
-// A Candidate is a file that is complete, not yet published, and waits for
-// somebody to vouch for it.
+// A Candidate is a file that is complete, not yet published, and waits for a
+// [Verifier].
 type Candidate struct {
-	Key                 // what it claims to be, and the SHA-256 that its bytes have; of a folder, see [Item]
+	Key                 // what it claims to be, and the SHA-256 that its bytes have; of a directory, see [Item]
 	Path   string       // on this machine; read only
-	Name   string       // as it was named on the server, in UTF-8
+	Name   string       // its name on the server, in UTF-8
 	Size   int64        // bytes
-	Parts  []fetch.Part // of a folder: its files with their hashes; nil for one file
+	Parts  []fetch.Part // of a directory: its files with their hashes; nil for one file
 	Source string       // where it came from: a URL without secrets, or a file
 	Remote string       // its path on the server, byte for byte, or ""
 }
 
-// Vouched says how a file was vouched for, for the manifest and for people.
+// Vouched is how a file was vouched for, for the manifest and for people.
 type Vouched struct {
 	By string `json:"by"` // such as "pinned SHA-256"
 	// Authenticated reports whether the file is known to come from the
@@ -42,10 +42,10 @@ func (v Vouched) String() string {
 	return v.By + " (unauthenticated)"
 }
 
-// A Verifier vouches for a file or refuses it. Refusing is an error that
-// wraps [fetch.ErrMismatch]; any other error means that it could not decide. Both
-// keep the file out of the archive. It is called from one goroutine at a
-// time for each call of the Archive.
+// A Verifier vouches for a file or refuses it. Refusing is an error that wraps
+// [ErrMismatch]; any other error means that it could not decide. Both keep the
+// file out of the archive. Each call of the Archive calls it from one goroutine
+// at a time.
 type Verifier interface {
 	Verify(ctx context.Context, c Candidate) (Vouched, error)
 }
@@ -56,13 +56,13 @@ type VerifierFunc func(ctx context.Context, c Candidate) (Vouched, error)
 // Verify calls f.
 func (f VerifierFunc) Verify(ctx context.Context, c Candidate) (Vouched, error) { return f(ctx, c) }
 
-// A checker is a Verifier that can tell before the download that it will
-// never vouch for anything.
+// A checker is a Verifier that knows before the download whether it can never
+// vouch for anything.
 type checker interface{ check() error }
 
 func checkVerifier(v Verifier) error {
 	if v == nil {
-		return errors.New("nothing vouches for the file: give a Verifier, or say fetch.Unauthenticated(reason)")
+		return errors.New("nothing vouches for the file: use a Verifier, or archive.Unauthenticated with a reason")
 	}
 	if c, ok := v.(checker); ok {
 		return c.check()
@@ -79,7 +79,7 @@ type pinned string
 
 func (p pinned) check() error {
 	if _, ok := digest.Parse(string(p)); !ok {
-		return fmt.Errorf("%q is not a SHA-256: write 64 hexadecimal digits", names.Show(string(p)))
+		return fmt.Errorf("invalid SHA-256 %q: write 64 hexadecimal digits", names.Show(string(p)))
 	}
 	return nil
 }
@@ -89,13 +89,13 @@ func (p pinned) Verify(_ context.Context, c Candidate) (Vouched, error) {
 		return Vouched{}, err
 	}
 	if c.SHA256 != string(p) {
-		return Vouched{}, fmt.Errorf("%w: pinned SHA-256 %s, file has %s", fetch.ErrMismatch, string(p), c.SHA256)
+		return Vouched{}, fmt.Errorf("%w: pinned SHA-256 %s, file has %s", ErrMismatch, string(p), c.SHA256)
 	}
 	return Vouched{By: "pinned SHA-256", Authenticated: true}, nil
 }
 
-// Unauthenticated accepts any file, because somebody decided so for a reason
-// that the manifest keeps. The reason is required.
+// Unauthenticated accepts any file, for a reason that the manifest keeps. The
+// reason is required.
 func Unauthenticated(reason string) Verifier { return unauthenticated(strings.TrimSpace(reason)) }
 
 type unauthenticated string
@@ -108,10 +108,10 @@ func (u unauthenticated) check() error {
 }
 
 func (u unauthenticated) Verify(context.Context, Candidate) (Vouched, error) {
-	return Vouched{By: "unauthenticated: " + string(u)}, u.check() // the words that String looks for
+	return Vouched{By: "unauthenticated: " + string(u)}, u.check() // String expects this prefix
 }
 
-// PerVariant asks another Verifier for each variant: a FullSetup is archived
+// PerVariant uses another Verifier for each variant: a FullSetup is archived
 // together with the Setup of its version (R3, R10), which has a hash of its own.
 func PerVariant(by map[version.Variant]Verifier) Verifier { return perVariant(by) }
 
@@ -132,7 +132,7 @@ func (p perVariant) check() error {
 func (p perVariant) Verify(ctx context.Context, c Candidate) (Vouched, error) {
 	v := p[c.Variant]
 	if v == nil {
-		return Vouched{}, fmt.Errorf("nothing vouches for %s: give a Verifier for it too", c.Variant)
+		return Vouched{}, fmt.Errorf("nothing vouches for %s: add a Verifier for it", c.Variant)
 	}
 	return v.Verify(ctx, c)
 }

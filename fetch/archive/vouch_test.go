@@ -12,7 +12,6 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
-	"github.com/aspupdate/aspupdate/fetch"
 	"github.com/aspupdate/aspupdate/fetch/archive"
 	"github.com/aspupdate/aspupdate/fetch/fetchtest"
 	"github.com/aspupdate/aspupdate/fetch/ftp"
@@ -47,9 +46,9 @@ func TestPinnedSums(t *testing.T) {
 		"twice the same":  {mine + "  asp/7.12.100/Setup.exe\n" + mine + "  asp/Setup-7.12.100.exe", setup, ""},
 		"among others":    {"# by mail\n\n" + other + "  asp/7.12.200/Setup.exe\n" + other + "  asp/7.12.100/FullSetup.exe\n" + mine + "  asp/7.12.100/Setup.exe\n" + other + "  asp/7.12.100/Setup.txt\n", setup, ""},
 		"full":            {other + "  asp/7.12.100/Setup.exe\n" + mine + "  asp/7.12.100/FullSetup.exe", candidate("asp", "7.12.100", version.FullSetup, "FullSetup.exe", []byte("mine")), ""},
-		"Cyrillic, blank": {mine + "  АСП плюс/7.12.100/Setup 7.12.100.exe", candidate("АСП плюс", "7.12.100", version.Setup, "Setup.exe", []byte("mine")), ""},
+		"Cyrillic, space": {mine + "  АСП плюс/7.12.100/Setup 7.12.100.exe", candidate("АСП плюс", "7.12.100", version.Setup, "Setup.exe", []byte("mine")), ""},
 
-		"another hash":         {other + "  asp/7.12.100/Setup.exe", setup, "says " + other},
+		"another hash":         {other + "  asp/7.12.100/Setup.exe", setup, "has " + other},
 		"two hashes":           {mine + "  asp/7.12.100/Setup.exe\n" + other + "  asp/Setup_7.12.100.exe", setup, "different SHA-256 hashes of asp/7.12.100/Setup"},
 		"two hashes, no ext":   {other + "  asp/7.12.100/Setup\n" + mine + "  asp/7.12.100/Setup.exe", setup, "different SHA-256 hashes"},
 		"another version":      {mine + "  asp/7.12.200/Setup.exe", setup, "no SHA-256 of asp/7.12.100/Setup"},
@@ -66,7 +65,7 @@ func TestPinnedSums(t *testing.T) {
 		"escaped":              {`\` + mine + `  asp\\7.12.100\\Setup.exe`, setup, ":1: write it like"},
 		"HTML":                 {"<html><body>not found", setup, ":1: write it like"},
 		"UTF-16":               {"\xff\xfea\x00", setup, "save it as UTF-8"},
-		"an installer":         {strings.Repeat("x", 12<<20), setup, "no list of hashes"},
+		"an installer":         {strings.Repeat("x", 12<<20), setup, "not a list of hashes"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			v, err := archive.PinnedSums(lab.WriteTemp(t, "sums.txt", []byte(c.text))).Verify(t.Context(), c.of)
@@ -77,7 +76,7 @@ func TestPinnedSums(t *testing.T) {
 			}
 			require.ErrorContains(t, err, c.want)
 			require.Zero(t, v)
-			require.Equal(t, name == "another hash", errors.Is(err, fetch.ErrMismatch))
+			require.Equal(t, name == "another hash", errors.Is(err, archive.ErrMismatch))
 		})
 	}
 }
@@ -103,7 +102,7 @@ func TestPinnedSumsLaw(t *testing.T) {
 			require.NoError(rt, err)
 			c.SHA256 = all[(i+1)%len(all)].SHA256
 			_, err = archive.PinnedSums(path).Verify(context.Background(), c)
-			require.Equal(rt, len(all) > 1, errors.Is(err, fetch.ErrMismatch))
+			require.Equal(rt, len(all) > 1, errors.Is(err, archive.ErrMismatch))
 		}
 	})
 }
@@ -130,8 +129,8 @@ func TestSidecarUnderAttack(t *testing.T) {
 		text string
 		want string
 	}{
-		"endless":          {mine + "  Setup.exe\n" + strings.Repeat("#\n", 6<<20), "no list of hashes"},
-		"one endless line": {strings.Repeat("a", 12<<20), "no list of hashes"},
+		"endless":          {mine + "  Setup.exe\n" + strings.Repeat("#\n", 6<<20), "not a list of hashes"},
+		"one endless line": {strings.Repeat("a", 12<<20), "not a list of hashes"},
 		"an error page":    {"<!DOCTYPE html><html><title>404</title></html>", "no SHA-256 of Setup.exe"},
 		"of another file":  {mine + "  Other.exe", "no SHA-256 of Setup.exe"},
 		"two hashes":       {mine + "  Setup.exe\n" + other + "  Setup.exe", "different SHA-256 hashes of Setup.exe"},
@@ -142,14 +141,14 @@ func TestSidecarUnderAttack(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			x := newSetup(t, size)
 			x.s.Put(lab.SetupPath+".sha256", []byte(c.text), lab.Released)
-			for _, v := range []archive.Verifier{archive.Sidecar(x.src), archive.Hinted(x.src, archive.Unauthenticated("a test"))} {
+			for _, v := range []archive.Verifier{archive.Sidecar(x.src), archive.WithServerHash(x.src, archive.Unauthenticated("a test"))} {
 				it, err := x.archive.Fetch(t.Context(), x.src, x.rel, version.Setup, v)
 				if c.want == "" {
 					x.good(t, it, err)
 					continue
 				}
 				require.ErrorContains(t, err, c.want)
-				require.Equal(t, name == "another hash", errors.Is(err, fetch.ErrMismatch))
+				require.Equal(t, name == "another hash", errors.Is(err, archive.ErrMismatch))
 				x.empty(t)
 			}
 		})
@@ -169,7 +168,7 @@ func TestSidecarUnderAttack(t *testing.T) {
 	})
 }
 
-func TestHinted(t *testing.T) {
+func TestWithServerHash(t *testing.T) {
 	other := strings.Repeat("a", 64)
 	without := archive.Unauthenticated("a test")
 	for name, c := range map[string]struct {
@@ -181,7 +180,7 @@ func TestHinted(t *testing.T) {
 		"nothing told":            {"", "", without, "unauthenticated: a test", false},
 		"sidecar agrees":          {"%s  Setup.exe", "213 SHA-256 0-1 " + other, without, "unauthenticated: a test; agrees with the SHA-256 beside it on the server", false},
 		"sidecar contradicts":     {other, "213 SHA-256 0-1 %s", without, "", true},
-		"server agrees":           {"", "213 SHA-256 0-1 %s", without, "unauthenticated: a test; agrees with the SHA-256 told by the server", false},
+		"server agrees":           {"", "213 SHA-256 0-1 %s", without, "unauthenticated: a test; agrees with the SHA-256 computed by the server", false},
 		"server contradicts":      {"", "213 SHA-256 0-1 " + other, without, "", true},
 		"server fails to compute": {"", "450 busy", without, "unauthenticated: a test", false},
 		"server talks nonsense":   {"", "213 what", without, "unauthenticated: a test", false},
@@ -200,9 +199,9 @@ func TestHinted(t *testing.T) {
 				x.s.Features = []string{"SIZE", "MDTM", "REST STREAM", "HASH SHA-256*"}
 				lab.Replies(x.s, map[string]string{"HASH": strings.ReplaceAll(c.hash, "%s", mine)})
 			}
-			it, err := x.archive.Fetch(t.Context(), x.src, x.rel, version.Setup, archive.Hinted(x.src, c.verify))
+			it, err := x.archive.Fetch(t.Context(), x.src, x.rel, version.Setup, archive.WithServerHash(x.src, c.verify))
 			if c.mismatch {
-				require.ErrorIs(t, err, fetch.ErrMismatch)
+				require.ErrorIs(t, err, archive.ErrMismatch)
 				x.empty(t)
 				return
 			}
@@ -212,7 +211,7 @@ func TestHinted(t *testing.T) {
 			require.Equal(t, c.by, it.Vouched.String())
 		})
 	}
-	_, err := (&archive.Archive{Dir: t.TempDir()}).Import(t.Context(), lab.WriteTemp(t, "Setup.exe", []byte("x")), setupKey(), archive.Hinted(&ftp.Source{}, without))
+	_, err := (&archive.Archive{Dir: t.TempDir()}).Import(t.Context(), lab.WriteTemp(t, "Setup.exe", []byte("x")), setupKey(), archive.WithServerHash(&ftp.Source{}, without))
 	require.NoError(t, err, "what came by mail has no server to be asked")
 }
 
@@ -222,7 +221,7 @@ func TestRemoteHash(t *testing.T) {
 	lab.Replies(x.s, map[string]string{"XSHA256 " + lab.SetupPath: "250 " + strings.ToUpper(lab.Sum(x.data))})
 	it, err := x.archive.Fetch(t.Context(), x.src, x.rel, version.Setup, archive.RemoteHash(x.src))
 	x.good(t, it, err)
-	require.Equal(t, "SHA-256 told by the server (unauthenticated)", it.Vouched.String())
+	require.Equal(t, "SHA-256 computed by the server (unauthenticated)", it.Vouched.String())
 
 	x = newSetup(t, size)
 	_, err = x.archive.Fetch(t.Context(), x.src, x.rel, version.Setup, archive.RemoteHash(x.src))

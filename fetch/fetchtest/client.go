@@ -129,7 +129,7 @@ func (c *client) work(verb, name, arg string) bool {
 	switch verb {
 	case "CWD":
 		if _, _, ok := c.s.entries(name); !ok {
-			return c.say("550 no such folder")
+			return c.say("550 no such directory")
 		}
 		c.dir = name
 		return c.say("250 there")

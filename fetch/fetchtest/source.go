@@ -51,7 +51,7 @@ func testList(t *testing.T, src fetch.Source) {
 		for _, e := range entries {
 			got = append(got, e.Name)
 			isFile := dir == "/asp/7.12.100"
-			if (e.Kind == fetch.KindFile) != isFile || (e.Kind == fetch.KindFolder) == isFile {
+			if (e.Kind == fetch.KindFile) != isFile || (e.Kind == fetch.KindDir) == isFile {
 				t.Errorf("List(%q): %q has kind %d", dir, e.Name, e.Kind)
 			}
 			if e.Name == "FullSetup.exe" && e.Size != 4 {
@@ -88,7 +88,7 @@ func testOpen(t *testing.T, src fetch.Source, files map[string][]byte) {
 
 func testMissing(t *testing.T, src fetch.Source) {
 	if entries, err := src.List(t.Context(), "/no-such"); !errors.Is(err, fetch.ErrNotFound) {
-		t.Errorf("List of a missing folder = %v, %v, want ErrNotFound", entries, err)
+		t.Errorf("List of a missing directory = %v, %v, want ErrNotFound", entries, err)
 	}
 	r, err := src.Open(t.Context(), "/asp/7.12.100/no-such.exe", 0)
 	if !errors.Is(err, fetch.ErrNotFound) {

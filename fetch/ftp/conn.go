@@ -6,68 +6,73 @@ import (
 	"errors"
 	"io"
 	"net"
+	"sync"
 	"time"
 )
 
 // A dialer makes the connections of one session: the control connection
 // first, then data connections. The library leaves TLS on data connections
-// to whoever dials them.
+// to the dialer.
 type dialer struct {
 	s       *session
 	address string // of the control connection
-	idle    time.Duration
+	timeout time.Duration
 	mode    TLS
 	config  *tls.Config
-	data    bool // the control connection is there
+	data    bool // the control connection has been made
 	control *conn
 }
 
 func (d *dialer) dial(network, address string) (net.Conn, error) {
-	nd := net.Dialer{Timeout: d.idle}
+	nd := net.Dialer{Timeout: d.timeout}
 	raw, err := nd.DialContext(d.s.ctx, network, address)
 	if err != nil {
 		d.s.dataRefused = d.data
 		return nil, err
 	}
-	c := &conn{Conn: raw, idle: d.idle}
-	if !d.data || d.s.said.listed {
+	c := &conn{Conn: raw, timeout: d.timeout}
+	if !d.data || d.s.transcript.listed {
 		c.limit = d.s.limit // a file may be larger
 	}
 	if err := d.s.add(c); err != nil {
 		return nil, err
 	}
 	secure := d.config != nil && (d.data || d.mode == TLSImplicit)
-	said := &d.s.said
+	var nc net.Conn = c
+	if secure {
+		nc = tls.Client(c, d.config)
+	}
 	if !d.data {
 		d.data, d.control = true, c
-		said = nil
+		return nc, nil
 	}
-	if !secure {
-		return dataConn(c, said, d.s.end), nil
+	if d.s.transcript.listed {
+		return &listingConn{nc, &d.s.transcript, d.s.end}, nil
 	}
-	return dataConn(tls.Client(c, d.config), said, d.s.end), nil
+	return nc, nil
 }
 
 // A conn is a connection whose peer may never be silent for longer than
-// idle: each Read and Write has a deadline of its own. After one was missed
-// all of them fail: the library would ask on, and wait as long again.
+// the timeout: each Read and Write has a deadline of its own. After a Read
+// timed out, all of them fail: the library would read again and wait as long
+// once more.
 type conn struct {
 	net.Conn
-	idle   time.Duration
-	limit  *countdown // nil: none
-	silent error      // what the missed deadline gave
+	timeout  time.Duration
+	limit    *byteLimit // nil: none
+	timedOut error      // of the Read
 }
 
 func (c *conn) Read(p []byte) (int, error) {
-	if c.silent != nil {
-		return 0, c.silent
+	if c.timedOut != nil {
+		return 0, c.timedOut
 	}
-	if err := c.SetReadDeadline(time.Now().Add(c.idle)); err != nil {
+	if err := c.SetReadDeadline(time.Now().Add(c.timeout)); err != nil {
 		return 0, err
 	}
 	n, err := c.Conn.Read(p)
 	if isTimeout(err) {
-		c.silent = err
+		c.timedOut = err
 	}
 	if c.limit != nil {
 		if err := c.limit.take(n); err != nil {
@@ -78,10 +83,10 @@ func (c *conn) Read(p []byte) (int, error) {
 }
 
 func (c *conn) Write(p []byte) (int, error) {
-	if c.silent != nil {
-		return 0, c.silent
+	if c.timedOut != nil {
+		return 0, c.timedOut
 	}
-	if err := c.SetWriteDeadline(time.Now().Add(c.idle)); err != nil {
+	if err := c.SetWriteDeadline(time.Now().Add(c.timeout)); err != nil {
 		return 0, err
 	}
 	return c.Conn.Write(p)
@@ -92,35 +97,60 @@ func isTimeout(err error) bool {
 	return ok && e.Timeout()
 }
 
-// dataConn takes a listing's data away from the library. said is nil for the
-// control connection, which is left as it is.
-func dataConn(c net.Conn, said *transcript, end func()) net.Conn {
-	if said == nil || !said.listed {
-		return c
-	}
-	return &listing{c, said, end}
-}
-
-// A listing is a data connection that the library finds empty: it would
-// drop in silence what it does not understand.
-type listing struct {
+// A listingConn is the data connection of a listing. It keeps the data from the
+// library, which silently drops lines that it does not understand.
+type listingConn struct {
 	net.Conn
-	said *transcript
-	end  func() // of the session
+	transcript *transcript
+	end        func() // of the session
 }
 
-// Read reads all of the listing and gives it to the transcript.
+// Read reads the whole listing into the transcript, and returns no data.
 //
 // An error is one for the library too, so that no listing is shorter than it
-// was sent. That holds for io.ErrUnexpectedEOF as well, which is TLS cut off
-// within a record: there is no size to count against, as there is for a file.
-// Where TLS ends between two records without its goodbye, as many servers do
-// it, crypto/tls gives io.EOF: then the confirmation on the control connection
+// was sent. That includes io.ErrUnexpectedEOF, which is TLS cut off within a
+// record: a listing has no size to compare with, as a file has. Where TLS ends
+// between two records without a close notification, as on many servers,
+// crypto/tls returns io.EOF: then the confirmation on the control connection
 // decides, and the end of the last line.
-func (l *listing) Read([]byte) (int, error) {
-	_, err := io.Copy(body{l.said}, l.Conn)
+func (l *listingConn) Read([]byte) (int, error) {
+	_, err := io.Copy(listingWriter{l.transcript}, l.Conn)
 	if isTimeout(err) {
 		l.end() // the library would wait as long again for the confirmation
 	}
 	return 0, cmp.Or(err, io.EOF)
+}
+
+// maxReceived limits what a hostile server can make us read besides files.
+const maxReceived = 16 << 20
+
+var errEndless = errors.New("the server sends without end")
+
+// A byteLimit is how many bytes may still come.
+type byteLimit struct {
+	mu   sync.Mutex
+	left int64
+}
+
+func newByteLimit() *byteLimit { return &byteLimit{left: maxReceived} }
+
+func (b *byteLimit) take(n int) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.left -= int64(n); b.left < 0 {
+		return errEndless
+	}
+	return nil
+}
+
+func (b *byteLimit) reset() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.left = maxReceived
+}
+
+func (b *byteLimit) exceeded() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.left < 0
 }

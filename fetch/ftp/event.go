@@ -5,10 +5,10 @@ import (
 	"time"
 )
 
-// EventKind says what happened.
+// EventKind is what happened.
 type EventKind string
 
-// EventRetry says that an operation is tried again after Wait.
+// EventRetry: an operation is tried again after Wait.
 const EventRetry EventKind = "retry"
 
 // An Event is what a [Source] reports while it works. It holds no secret.
@@ -17,10 +17,10 @@ type Event struct {
 	Kind EventKind
 	Text string // one sentence for people
 
-	Path string        // on the server
-	Try  int           // the attempt that failed, from 1 on
-	Wait time.Duration // until the next one
-	Err  error
+	Path    string        // on the server
+	Attempt int           // the attempt that failed, from 1 on
+	Wait    time.Duration // until the next one
+	Err     error
 }
 
 func (f *Source) observe(e Event) {
@@ -28,6 +28,6 @@ func (f *Source) observe(e Event) {
 		return
 	}
 	e.Time = time.Now()
-	e.Text = fmt.Sprintf("try %d failed, next in %v: %v", e.Try, e.Wait.Round(time.Second), e.Err)
+	e.Text = fmt.Sprintf("attempt %d failed, the next one follows in %v: %v", e.Attempt, e.Wait.Round(time.Second), e.Err)
 	f.Observe(e)
 }

@@ -16,64 +16,64 @@ import (
 	"github.com/aspupdate/aspupdate/fetch/internal/digest"
 )
 
-// hashPatience is how much longer than Idle the server may be silent while
+// hashTimeout is how much longer than Timeout the server may be silent while
 // it reads a large file from its disk: ten minutes by default.
-const hashPatience = 20
+const hashTimeout = 20
 
-// Hash asks the server for the SHA-256 of a file, by the command HASH
-// (draft-bryan-ftp-hash) or else XSHA256, if FEAT offers one of them. The
-// server may take twenty times Idle for it, once; canceling ends the wait.
+// Hash returns the SHA-256 of a file that the server computes, by the command
+// HASH (draft-bryan-ftp-hash) or else XSHA256, if FEAT offers one of them. The
+// server may be silent for twenty times Timeout, once; canceling ends the wait.
 func (f *Source) Hash(ctx context.Context, name string) (string, error) {
 	var sum string
 	err := f.attempts(ctx, "hash", name, func(options) (s *session, err error) {
-		s = &session{limit: &countdown{left: maxTalk}}
+		s = &session{limit: newByteLimit()}
 		defer s.end()
-		t, err := f.talk(ctx, s)
+		c, err := f.control(ctx, s)
 		if err == nil {
-			sum, err = t.hash(name)
+			sum, err = c.hash(name)
 		}
 		return s, err
 	})
 	return sum, err
 }
 
-// A talk is a control connection for commands that the library does not
+// A controlConn is a control connection for commands that the library does not
 // have. There are never data connections.
-type talk struct {
+type controlConn struct {
 	f        *Source
 	s        *session
-	wire     *conn
+	raw      *conn
 	text     *textproto.Conn
 	features map[string]string // by verb in capitals
 }
 
-// talk connects and logs in.
-func (f *Source) talk(ctx context.Context, s *session) (*talk, error) {
+// control connects and logs in.
+func (f *Source) control(ctx context.Context, s *session) (*controlConn, error) {
 	d, err := f.begin(ctx, s)
 	if err != nil {
 		return nil, err
 	}
-	c, err := d.dial("tcp", d.address)
+	nc, err := d.dial("tcp", d.address)
 	if err != nil {
 		return nil, err
 	}
-	t := &talk{f: f, s: s, wire: d.control, text: textproto.NewConn(c)}
-	if _, err := t.reply(220); err != nil {
+	c := &controlConn{f: f, s: s, raw: d.control, text: textproto.NewConn(nc)}
+	if _, err := c.reply(220); err != nil {
 		return nil, err
 	}
 	if f.TLS == TLSExplicit {
-		if _, err := t.ask(234, "AUTH TLS"); err != nil {
+		if _, err := c.command(234, "AUTH TLS"); err != nil {
 			return nil, err
 		}
-		// What came in the clear behind the reply stays with the old reader.
-		t.text = textproto.NewConn(tls.Client(c, d.config))
+		// What came unencrypted after the reply stays with the old reader.
+		c.text = textproto.NewConn(tls.Client(nc, d.config))
 	}
 	s.phase = phaseLogin
 	user, password := f.login()
-	_, err = t.ask(331, "USER "+user)
+	_, err = c.command(331, "USER "+user)
 	switch {
 	case err == nil:
-		_, err = t.ask(230, "PASS "+password)
+		_, err = c.command(230, "PASS "+password)
 	case refused(err) == 230:
 		err = nil
 	}
@@ -81,65 +81,66 @@ func (f *Source) talk(ctx context.Context, s *session) (*talk, error) {
 		return nil, err
 	}
 	s.phase = phaseWork
-	return t, t.prepare()
+	return c, c.prepare()
 }
 
-// prepare learns what the server offers, and sets what names and bytes mean.
-func (t *talk) prepare() error {
-	text, err := t.ask(211, "FEAT")
+// prepare reads what the server offers, and selects UTF-8 names and binary
+// data.
+func (c *controlConn) prepare() error {
+	text, err := c.command(211, "FEAT")
 	if err != nil && lost(err) {
 		return err
 	}
-	t.features = map[string]string{}
+	c.features = map[string]string{}
 	if err == nil {
 		for line := range strings.SplitSeq(text, "\n") {
 			verb, what, _ := strings.Cut(strings.TrimSpace(line), " ")
-			t.features[strings.ToUpper(verb)] = what
+			c.features[strings.ToUpper(verb)] = what
 		}
 	}
-	if _, ok := t.features["UTF8"]; ok {
-		if _, err := t.ask(200, "OPTS UTF8 ON"); err != nil && lost(err) {
+	if _, ok := c.features["UTF8"]; ok {
+		if _, err := c.command(200, "OPTS UTF8 ON"); err != nil && lost(err) {
 			return err // a refusal may mean that it is always on
 		}
 	}
-	_, err = t.ask(200, "TYPE I")
+	_, err = c.command(200, "TYPE I")
 	return err
 }
 
-// ask says a command and wants a certain reply; 2 is any that begins so.
-// Names go as they are, byte for byte, but one with a line break would be two
-// commands.
-func (t *talk) ask(want int, command string) (string, error) {
+// command sends a command and expects a certain reply code; 2 is any that
+// begins so. Names are sent as they are, byte for byte, but one with a line
+// break would be two commands.
+func (c *controlConn) command(want int, command string) (string, error) {
 	if strings.ContainsAny(command, "\r\n\x00") {
 		return "", ftp.ErrInvalidCommand
 	}
-	t.s.said.verb, _, _ = strings.Cut(command, " ")
-	if err := t.text.PrintfLine("%s", command); err != nil {
+	c.s.transcript.verb, _, _ = strings.Cut(command, " ")
+	if err := c.text.PrintfLine("%s", command); err != nil {
 		return "", err
 	}
-	return t.reply(want)
+	return c.reply(want)
 }
 
-func (t *talk) reply(want int) (string, error) {
-	code, text, err := t.text.ReadResponse(want)
+func (c *controlConn) reply(want int) (string, error) {
+	code, text, err := c.text.ReadResponse(want)
 	if code != 0 {
-		t.s.said.code, t.s.said.text = code, lastLine(text)
+		c.s.transcript.code, c.s.transcript.text = code, lastLine(text)
 	}
 	return text, err
 }
 
 func lastLine(text string) string { return text[strings.LastIndexByte(text, '\n')+1:] }
 
-var errNoHash = fmt.Errorf("the server computes no SHA-256 of it: %w", errors.ErrUnsupported)
+var errNoHash = fmt.Errorf("the server computes no SHA-256 of the file: %w", errors.ErrUnsupported)
 
-// hash asks by the better of the two commands that the server has.
-func (t *talk) hash(name string) (string, error) {
+// hash uses the better of the two commands that the server has.
+func (c *controlConn) hash(name string) (string, error) {
 	verb := ""
-	if _, ok := t.features["XSHA256"]; ok && !ranged(name) {
+	if _, ok := c.features["XSHA256"]; ok && !ranged(name) {
 		verb = "XSHA256"
 	}
-	if offersSHA256(t.features["HASH"]) {
-		switch _, err := t.ask(200, "OPTS HASH SHA-256"); {
+	if offersSHA256(c.features["HASH"]) {
+		switch _, err := c.command(200, "OPTS HASH SHA-256"); {
 		case err == nil:
 			verb = "HASH"
 		case lost(err):
@@ -147,46 +148,46 @@ func (t *talk) hash(name string) (string, error) {
 		}
 	}
 	if verb == "" {
-		return "", &fetch.Error{Op: "hash", Name: name, Err: errNoHash}
+		return "", &fetch.Error{Op: "hash", Subject: name, Err: errNoHash}
 	}
-	text, err := t.wait(verb, name)
+	text, err := c.longCommand(verb, name)
 	if code := refused(err); code/100 == 5 && code != 550 && code != 553 {
-		return "", &fetch.Error{Op: "hash", Name: name, Code: code, Err: fmt.Errorf("%w, it answers %d to %s", errNoHash, code, verb)}
+		return "", &fetch.Error{Op: "hash", Subject: name, Code: code, Err: fmt.Errorf("%w: it replied %d to %s", errNoHash, code, verb)}
 	}
 	if err != nil {
 		return "", err
 	}
 	sum, ok := parseHash(verb, lastLine(text))
 	if !ok {
-		return "", &fetch.Error{Op: "hash", Name: name, Code: t.s.said.code,
-			Err: fmt.Errorf("the server's answer to %s holds no SHA-256 of the whole file: %s", verb, t.f.scrub(lastLine(text)))}
+		return "", &fetch.Error{Op: "hash", Subject: name, Code: c.s.transcript.code,
+			Err: fmt.Errorf("no SHA-256 of the whole file in the server's reply to %s: %s", verb, c.f.scrub(lastLine(text)))}
 	}
-	_ = t.text.PrintfLine("QUIT")
+	_ = c.text.PrintfLine("QUIT")
 	return sum, nil
 }
 
-// wait asks for what takes the server long. However it fills the time, it
-// has so much of it and no more.
-func (t *talk) wait(verb, name string) (string, error) {
-	patience := hashPatience * t.wire.idle
-	t.wire.idle = 2 * patience // the timer comes first
-	timer := time.AfterFunc(patience, t.s.end)
-	text, err := t.ask(2, verb+" "+name)
+// longCommand sends a command that takes the server long. However the server
+// fills the time, it has so much of it and no more.
+func (c *controlConn) longCommand(verb, name string) (string, error) {
+	timeout := hashTimeout * c.raw.timeout
+	c.raw.timeout = 2 * timeout // the timer fires first
+	timer := time.AfterFunc(timeout, c.s.end)
+	text, err := c.command(2, verb+" "+name)
 	if !timer.Stop() {
-		// Once is enough: another try would take as long.
-		return "", &fetch.Error{Op: "hash", Name: name, Reason: fetch.ErrUnreachable, Err: fmt.Errorf("no answer to %s within %v", verb, patience)}
+		// Not temporary: another attempt would take as long.
+		return "", &fetch.Error{Op: "hash", Subject: name, Err: fmt.Errorf("%w: no reply to %s within %v", fetch.ErrUnreachable, verb, timeout)}
 	}
 	return text, err
 }
 
-// ranged reports whether a name could be taken for a shorter one with a
-// range of bytes behind it, which XSHA256 allows: "file 1 2" or "file;1;2".
+// ranged reports whether a name could be read as a shorter one followed by a
+// range of bytes, which XSHA256 allows: "file 1 2" or "file;1;2".
 func ranged(name string) bool {
 	_, err := strconv.ParseUint(name[strings.LastIndexByte(name, ' ')+1:], 10, 64)
 	return err == nil || strings.ContainsAny(name, `;"`)
 }
 
-// offersSHA256 reads what FEAT says of HASH, such as "SHA-1*;SHA-256;".
+// offersSHA256 reads FEAT's line about HASH, such as "SHA-1*;SHA-256;".
 func offersSHA256(algorithms string) bool {
 	for a := range strings.SplitSeq(algorithms, ";") {
 		if strings.EqualFold(strings.TrimSuffix(strings.TrimSpace(a), "*"), "SHA-256") {
@@ -197,7 +198,7 @@ func offersSHA256(algorithms string) bool {
 }
 
 // parseHash reads the last line of a reply: "SHA-256 0-49 <hash> <name>" to
-// HASH, to XSHA256 whatever holds exactly one hash.
+// HASH, anything with exactly one hash to XSHA256.
 func parseHash(verb, line string) (string, bool) {
 	fields := strings.Fields(line)
 	if verb == "HASH" {

@@ -45,13 +45,13 @@ func TestHash(t *testing.T) {
 
 		"neither":           {[]string{"SIZE"}, nil, "computes no SHA-256", 0, errors.ErrUnsupported},
 		"no FEAT":           {bothCommands, map[string]string{"FEAT": "502 what?"}, "computes no SHA-256", 0, errors.ErrUnsupported},
-		"declined":          {bothCommands, map[string]string{"HASH": "552 too large"}, "answers 552 to HASH", 552, errors.ErrUnsupported},
+		"declined":          {bothCommands, map[string]string{"HASH": "552 too large"}, "replied 552 to HASH", 552, errors.ErrUnsupported},
 		"not there":         {bothCommands, map[string]string{"HASH": "550 no such file"}, "550 no such file", 550, fetch.ErrNotFound},
 		"a part":            {bothCommands, map[string]string{"HASH": "213 SHA-256 100-300000 " + hash + " Setup.exe"}, "no SHA-256 of the whole file", 213, nil},
 		"another kind":      {bothCommands, map[string]string{"HASH": "213 SHA-1 0-300000 " + hash[:40] + " Setup.exe"}, "no SHA-256 of the whole file", 213, nil},
 		"two of them":       {[]string{"XSHA256"}, map[string]string{"XSHA256": "250 " + hash + " " + hash}, "no SHA-256 of the whole file", 250, nil},
 		"nothing":           {[]string{"XSHA256"}, map[string]string{"XSHA256": "250 done"}, "no SHA-256 of the whole file", 250, nil},
-		"password repeated": {[]string{"XSHA256"}, map[string]string{"XSHA256": "250 mine"}, "whole file: xxxxx", 250, nil},
+		"password repeated": {[]string{"XSHA256"}, map[string]string{"XSHA256": "250 mine"}, "XSHA256: xxxxx", 250, nil},
 		"wrong password":    {nil, map[string]string{"PASS": "530 no: mine"}, "check user and password", 530, fetch.ErrCredentials},
 		"nonsense":          {bothCommands, map[string]string{"HASH": "what?"}, "", 0, fetch.ErrUnreachable},
 	} {
@@ -167,7 +167,7 @@ func TestHashTakesTheServerLong(t *testing.T) {
 			return reply()
 		})
 		src := lab.Client(s)
-		src.Idle = lab.Silence
+		src.Timeout = lab.Silence
 		return src, s
 	}
 	t.Run("in time", func(t *testing.T) {
@@ -181,11 +181,11 @@ func TestHashTakesTheServerLong(t *testing.T) {
 	})
 	t.Run("never", func(t *testing.T) {
 		src, s := slow(t, func() string { return "213-Computing SHA-256 digest" })
-		src.Idle = lab.Silence / 2
+		src.Timeout = lab.Silence / 2
 		began := time.Now()
 		_, err := src.Hash(t.Context(), lab.SetupPath)
 		require.ErrorIs(t, err, fetch.ErrUnreachable)
-		require.ErrorContains(t, err, fmt.Sprintf("no answer to HASH within %v", 10*lab.Silence))
+		require.ErrorContains(t, err, fmt.Sprintf("no reply to HASH within %v", 10*lab.Silence))
 		require.GreaterOrEqual(t, time.Since(began), 10*lab.Silence)
 		n := 0
 		for _, said := range s.Commands() {
@@ -199,7 +199,7 @@ func TestHashTakesTheServerLong(t *testing.T) {
 	t.Run("canceled", func(t *testing.T) {
 		asked := make(chan struct{})
 		src, s := slow(t, func() string { close(asked); return "hang" })
-		src.Idle = time.Hour
+		src.Timeout = time.Hour
 		ctx, cancel := context.WithCancel(t.Context())
 		go func() { <-asked; cancel() }()
 		_, err := src.Hash(ctx, lab.SetupPath)

@@ -9,22 +9,22 @@ import (
 )
 
 // A keeper keeps one connection between two operations: logging in costs more
-// than most of what is asked, and servers count logins.
+// than most operations, and servers count logins.
 type keeper struct {
 	mu    sync.Mutex
 	s     *session
 	since time.Time
 }
 
-// keepFor is how long: servers and firewalls end idle connections after a
-// minute at the earliest.
+// keepFor is how long a connection is kept: servers and firewalls end idle
+// connections after a minute at the earliest.
 const keepFor = 15 * time.Second
 
 // Keep returns a Source that keeps one connection open for up to 15 seconds
 // after an operation, see [fetch.Keeper].
 func (f *Source) Keep() (kept fetch.Source, closeIdle func()) {
 	if f.keep != nil {
-		return f, func() {} // whoever made it closes it
+		return f, func() {} // the first caller of Keep closes it
 	}
 	k := *f
 	k.keep = &keeper{}
@@ -41,11 +41,10 @@ func (f *Source) session(ctx context.Context, o options) (*session, error) {
 	return f.dial(ctx, o)
 }
 
-// done gives back a connection on which nothing went wrong.
+// done keeps or closes a connection on which nothing went wrong.
 func (f *Source) done(s *session) {
 	if f.keep == nil || !s.detach() || !f.keep.put(s) {
 		s.quit()
-		s.end()
 	}
 }
 
@@ -64,7 +63,7 @@ func (k *keeper) take() *session {
 	return s
 }
 
-// put reports whether there was room.
+// put reports whether the session is kept: there is space for one.
 func (k *keeper) put(s *session) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -78,6 +77,5 @@ func (k *keeper) put(s *session) bool {
 func (k *keeper) close() {
 	if s := k.take(); s != nil {
 		s.quit()
-		s.end()
 	}
 }

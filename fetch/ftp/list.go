@@ -8,19 +8,20 @@ import (
 	"github.com/aspupdate/aspupdate/fetch"
 )
 
-// The limit of pure-ftpd: it ends a listing here, and may say so or not.
-const suspicious = 10_000
+// pureFTPdLimit is how many entries pure-ftpd lists of a larger directory, with a
+// remark or without.
+const pureFTPdLimit = 10_000
 
-// parseMLSD reads the lines of RFC 3659. The library's own reader takes
-// "Type=DIR" and links for files, sizes with a leading zero for octal, and
-// drops lines with an empty "modify=" or a leading blank.
+// parseMLSD reads the lines of RFC 3659. The library's own parser treats
+// "Type=DIR" and links as files, sizes with a leading zero as octal, and
+// drops lines with an empty "modify=" or a leading space.
 func parseMLSD(lines []string) []fetch.Entry {
 	return readLines(lines, parseFacts)
 }
 
 // parseLIST reads the lines of LIST, for which there is no standard: what
-// Unix's ls writes and many imitate, what IIS writes, and EPLF. Times without
-// a year are the last ones before now; times without a zone are taken as UTC.
+// Unix's ls writes and many imitate, and what IIS writes. Times without a year
+// are the last ones before now; times without a zone are read as UTC.
 func parseLIST(lines []string, now time.Time) []fetch.Entry {
 	now = now.UTC()
 	return readLines(lines, func(line string) (fetch.Entry, bool) { return parseLine(line, now) })
@@ -29,8 +30,6 @@ func parseLIST(lines []string, now time.Time) []fetch.Entry {
 // parseLine reads one line of LIST.
 func parseLine(line string, now time.Time) (fetch.Entry, bool) {
 	switch {
-	case line[0] == '+':
-		return parseEPLF(line)
 	case isDigit(line[0]):
 		return parseDOS(line)
 	case isTotal(line):
@@ -40,9 +39,9 @@ func parseLine(line string, now time.Time) (fetch.Entry, bool) {
 }
 
 // readLines makes an entry of every line. Nothing is lost: what parse does
-// not understand becomes an entry too. Left out on purpose is only what
-// speaks of the folder itself or of its parent: the names "." and "..", under
-// which parse returns MLSD's cdir and pdir and the line "total 12" as well.
+// not understand becomes an entry too. Left out is only the directory itself and
+// its parent: the names "." and "..", under which parse also returns MLSD's
+// cdir and pdir and the line "total 12".
 func readLines(lines []string, parse func(line string) (fetch.Entry, bool)) []fetch.Entry {
 	entries := make([]fetch.Entry, 0, len(lines))
 	for _, line := range lines {
@@ -50,16 +49,16 @@ func readLines(lines []string, parse func(line string) (fetch.Entry, bool)) []fe
 		switch {
 		case !ok:
 			entries = append(entries, fetch.Entry{Name: strings.Clone(line), Kind: fetch.KindUnreadable, Size: -1})
-		case !isFolderItself(e.Name):
+		case !isSelfOrParent(e.Name):
 			entries = append(entries, e)
 		}
 	}
 	return entries
 }
 
-// isFolderItself reports whether a name stands for the folder that is listed,
-// or for its parent.
-func isFolderItself(name string) bool { return name == "." || name == ".." }
+// isSelfOrParent reports whether a name means the directory that is listed or its
+// parent.
+func isSelfOrParent(name string) bool { return name == "." || name == ".." }
 
 // parseFacts reads one line of MLSD.
 func parseFacts(line string) (fetch.Entry, bool) {
@@ -88,7 +87,7 @@ func parseFacts(line string) (fetch.Entry, bool) {
 	case "file":
 		e.Kind = fetch.KindFile
 	case "dir":
-		e.Kind = fetch.KindFolder
+		e.Kind = fetch.KindDir
 	case "cdir":
 		e.Name = "." // some write its path
 	case "pdir":
@@ -113,7 +112,7 @@ func splitLines(text string) []string {
 	return lines
 }
 
-// size reads a size in bytes; what is none, or more than fits, is not told.
+// size reads a size in bytes; what is invalid or too large is unknown.
 func size(s string) int64 {
 	n, err := strconv.ParseUint(s, 10, 63)
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 	"github.com/jlaffaye/ftp"
 )
 
-// BenchmarkParseLIST reads a folder of ten thousand releases as vsftpd lists
+// BenchmarkParseLIST reads a directory of ten thousand releases as vsftpd lists
 // it, beside the client library's own reader, which is reached by List alone.
 func BenchmarkParseLIST(b *testing.B) {
 	lines := make([]string, 10_000)

@@ -7,12 +7,12 @@ import (
 	"unicode/utf8"
 )
 
-// A date is what the fields of a line tell about the last change.
+// A date is the time of the last change in the fields of a line.
 type date struct {
-	fields int       // how many it takes
-	time   time.Time // zero if it cannot be told
+	fields int       // how many it has
+	time   time.Time // zero if unknown
 	sure   bool      // it cannot be anything but a date
-	padded bool      // ls fills it up with a blank of its own
+	padded bool      // ls adds a space to it
 }
 
 // dateOf reads the date that f starts with, in any of these forms:
@@ -33,7 +33,7 @@ func dateOf(f []field, now time.Time) (date, bool) {
 		word, day = f[1].text, number(first)
 	}
 	year := number(f[2].text)
-	c, timed := clockOf(f[2].text)
+	c, timed := readClock(f[2].text)
 	switch {
 	case day < 1 || day > 31 || isDigit(word[0]) || !hasLetter(word):
 		return date{}, false
@@ -61,10 +61,10 @@ func isoDate(f []field, now time.Time) (date, bool) {
 	if !ok {
 		return d, false
 	}
-	var c clocked
+	var c timeOfDay
 	timed := false
 	if len(f) > 1 {
-		c, timed = clockOf(f[1].text)
+		c, timed = readClock(f[1].text)
 	}
 	switch {
 	case year < 0 && !timed:
@@ -73,7 +73,7 @@ func isoDate(f []field, now time.Time) (date, bool) {
 		d.fields, d.time = 2, withoutYear(m, day, c, now)
 		return d, true
 	case !timed:
-		d.padded = true // ls leaves room for what the short form needs more
+		d.padded = true // ls pads it to the length of the form with a time
 	default:
 		d.fields = 2
 	}
@@ -105,9 +105,9 @@ func isoDay(s string) (year int, m time.Month, day int, ok bool) {
 	return year, time.Month(mon), day, mon >= 1 && mon <= 12 && day >= 1 && day <= 31
 }
 
-// isYear reports whether year is one since Windows' time begins, which some
-// servers show for what they do not know, and so that no zone leads to a year
-// that JSON cannot tell.
+// isYear reports whether year is between the start of Windows' time, which some
+// servers show for what they do not know, and the last year that JSON can hold
+// in any time zone.
 func isYear(year int) bool { return 1601 <= year && year < 9999 }
 
 // zone reads +0300.
@@ -126,20 +126,20 @@ func zone(s string) (east time.Duration, ok bool) {
 	return east, true
 }
 
-// A clocked is a time of the day.
-type clocked struct {
+// A timeOfDay is what a line has of it.
+type timeOfDay struct {
 	hour, minute, second int
 	exact                bool // to the second
 }
 
-// clockOf reads 20:00, 20:00:00 and 20:00:00.000000000.
-func clockOf(s string) (c clocked, ok bool) {
+// readClock reads 20:00, 20:00:00 and 20:00:00.000000000.
+func readClock(s string) (c timeOfDay, ok bool) {
 	hour, rest, found := strings.Cut(s, ":")
 	if !found || len(hour) > 2 {
 		return c, false
 	}
 	minute, second, exact := strings.Cut(rest, ":")
-	c = clocked{hour: number(hour), minute: number(minute), exact: exact}
+	c = timeOfDay{hour: number(hour), minute: number(minute), exact: exact}
 	if exact {
 		second, fraction, broken := strings.Cut(second, ".")
 		if len(second) != 2 || broken && !isNumber(fraction) {
@@ -152,8 +152,8 @@ func clockOf(s string) (c clocked, ok bool) {
 
 // withoutYear returns the last such day and time that is not after now. The
 // server's clock and zone may be up to a day ahead of ours. Some servers
-// leave the year out for half a year as ls does, others for a whole one.
-func withoutYear(m time.Month, day int, c clocked, now time.Time) time.Time {
+// omit the year for half a year as ls does, others for a whole one.
+func withoutYear(m time.Month, day int, c timeOfDay, now time.Time) time.Time {
 	latest := now.Add(24 * time.Hour)
 	for year := latest.Year(); year > latest.Year()-2; year-- {
 		if t := civil(year, m, day, c); !t.IsZero() && !t.After(latest) {
@@ -163,8 +163,8 @@ func withoutYear(m time.Month, day int, c clocked, now time.Time) time.Time {
 	return time.Time{}
 }
 
-// civil returns a time in UTC, or zero for a day that no calendar has.
-func civil(year int, m time.Month, day int, c clocked) time.Time {
+// civil returns a time in UTC, or zero for a day that does not exist.
+func civil(year int, m time.Month, day int, c timeOfDay) time.Time {
 	t := time.Date(year, m, day, c.hour, c.minute, c.second, 0, time.UTC)
 	if t.Day() != day {
 		return time.Time{}
@@ -176,8 +176,7 @@ var englishMonths = map[string]time.Month{
 	"jan": 1, "feb": 2, "mar": 3, "apr": 4, "may": 5, "jun": 6, "jul": 7, "aug": 8, "sep": 9, "oct": 10, "nov": 11, "dec": 12,
 }
 
-// By their first three letters, which no other month has in Russian, in
-// whatever case and form.
+// By their first three letters, which are unique in Russian in every case.
 var russianMonths = map[string]time.Month{
 	"янв": 1, "фев": 2, "мар": 3, "апр": 4, "май": 5, "мая": 5, "июн": 6, "июл": 7, "авг": 8, "сен": 9, "окт": 10, "ноя": 11, "дек": 12,
 }
@@ -196,12 +195,12 @@ func month(s string) time.Month {
 			return 0
 		}
 		if full := m.String(); len(s) > len(full) || !strings.EqualFold(s, full[:len(s)]) {
-			return 0 // "marras" is Finnish, and November
+			return 0 // "marras" is November in Finnish
 		}
 		return m
 	}
-	var room [8]byte
-	key := room[:0]
+	var space [8]byte
+	key := space[:0]
 	if utf8.ValidString(s) {
 		for i, r := range s {
 			if i >= 6 { // three letters of two bytes

@@ -1,20 +1,19 @@
 package ftp
 
 import (
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/aspupdate/aspupdate/fetch"
 )
 
-// parseDOS reads a line as IIS writes it, in the manner of DIR:
+// parseDOS reads a line as IIS writes it, in the format of DIR:
 //
 //	12-04-19  08:00PM       <DIR>          7.12.100
 //	12-04-2019  20:00             5000000000 Setup.exe
 func parseDOS(line string) (fetch.Entry, bool) {
-	var room [3]field
-	f := fields(line, room[:0])
+	var space [3]field
+	f := fields(line, space[:0])
 	if len(f) < 3 {
 		return fetch.Entry{}, false
 	}
@@ -23,8 +22,8 @@ func parseDOS(line string) (fetch.Entry, bool) {
 	if n := len(hm); n > 2 && (hm[n-1]|0x20) == 'm' {
 		hm, half = hm[:n-2], hm[n-2:]
 	}
-	c, ok := clockOf(hm)
-	if !ok || c.exact || !c.turn(half) {
+	c, ok := readClock(hm)
+	if !ok || c.exact || !c.setHalf(half) {
 		return fetch.Entry{}, false
 	}
 	when, ok := dosDay(day, c)
@@ -37,7 +36,7 @@ func parseDOS(line string) (fetch.Entry, bool) {
 	case isTag(what):
 		e.Kind = fetch.KindOther // a junction or a link
 		if what == "<DIR>" {
-			e.Kind = fetch.KindFolder
+			e.Kind = fetch.KindDir
 		}
 		e.Name = afterTag(what, rest)
 	default:
@@ -51,9 +50,9 @@ func parseDOS(line string) (fetch.Entry, bool) {
 	return e, e.Name != ""
 }
 
-// dosDay reads 12-04-19, 12-04-2019 and 2019-12-04. A day that no calendar
-// has, as where a server puts the day first, gives a zero time.
-func dosDay(s string, c clocked) (time.Time, bool) {
+// dosDay reads 12-04-19, 12-04-2019 and 2019-12-04. A day that does not exist, as
+// where a server puts the day first, is a zero time.
+func dosDay(s string, c timeOfDay) (time.Time, bool) {
 	a, rest, _ := strings.Cut(s, "-")
 	b, z, _ := strings.Cut(rest, "-")
 	year, m, day := z, a, b
@@ -77,8 +76,9 @@ func dosDay(s string, c clocked) (time.Time, bool) {
 	return civil(y, time.Month(mon), d, c), true
 }
 
-// turn makes 24 hours of 12. It reports whether there is such a time.
-func (c *clocked) turn(half string) bool {
+// setHalf converts 12 hours with AM or PM into 24. It reports whether the time
+// exists.
+func (c *timeOfDay) setHalf(half string) bool {
 	switch half {
 	case "":
 		return true
@@ -96,7 +96,7 @@ func (c *clocked) turn(half string) bool {
 	return true
 }
 
-// isTag reports whether s stands in the size's place for what is no file:
+// isTag reports whether s is in the size's place for what is not a file:
 // <DIR>, <JUNCTION>, <SYMLINK>, <SYMLINKD>.
 func isTag(s string) bool {
 	if len(s) < 3 || s[0] != '<' || s[len(s)-1] != '>' {
@@ -110,40 +110,12 @@ func isTag(s string) bool {
 	return true
 }
 
-// afterTag returns the name after a tag. The tag's column is 15 wide; blanks
-// beyond it belong to the name. Where a server has another width, all go.
+// afterTag returns the name after a tag. The tag's column is 15 wide; spaces
+// after it belong to the name. With another width, all spaces are dropped.
 func afterTag(tag, rest string) string {
 	const width = 15
 	if pad := width - len(tag); pad > 0 && len(rest) > pad && strings.Trim(rest[:pad], " ") == "" {
 		return rest[pad:]
 	}
 	return strings.TrimLeft(rest, " ")
-}
-
-// parseEPLF reads a line of the "easily parsed list format", facts and then
-// a tab before the name:
-//
-//	+i8388621.48594,m825718503,r,s280,\tSetup.exe
-func parseEPLF(line string) (fetch.Entry, bool) {
-	facts, name, found := strings.Cut(line[1:], "\t")
-	if !found || name == "" {
-		return fetch.Entry{}, false
-	}
-	e := fetch.Entry{Name: name, Kind: fetch.KindOther, Size: -1}
-	for fact := range strings.SplitSeq(facts, ",") {
-		switch {
-		case fact == "/":
-			e.Kind = fetch.KindFolder
-		case fact == "r":
-			e.Kind = fetch.KindFile
-		case strings.HasPrefix(fact, "s"):
-			e.Size = size(fact[1:])
-		case strings.HasPrefix(fact, "m"):
-			const latest = 253402300799 // the last second with a year of four digits
-			if n, err := strconv.ParseInt(fact[1:], 10, 64); err == nil && n > 0 && n <= latest {
-				e.Time = time.Unix(n, 0).UTC()
-			}
-		}
-	}
-	return e, true
 }

@@ -17,7 +17,7 @@ import (
 	"github.com/aspupdate/aspupdate/fetch/internal/lab"
 )
 
-// ways are the ways to list a folder.
+// ways are the ways to list a directory.
 var ways = map[string]struct {
 	features []string
 	names    func(ctx context.Context, src *ftp.Source, dir string) ([]string, error)
@@ -82,12 +82,12 @@ func TestFTPListingsComeWholeOrNotAtAll(t *testing.T) {
 					return fault
 				})
 				src := lab.Client(s)
-				src.Retry.Tries = 2
+				src.Retry.Attempts = 2
 				if strings.HasPrefix(c.name, "TLS") {
 					src.TLS, src.TLSConfig = ftp.TLSExplicit, &tls.Config{RootCAs: pool}
 				}
 				if c.fault.Stall {
-					src.Idle = lab.Silence
+					src.Timeout = lab.Silence
 				}
 				names, err := way.names(t.Context(), src, "/asp")
 				if c.want == "" {
@@ -134,13 +134,13 @@ func TestFTPServerThatTalksWithoutEnd(t *testing.T) {
 		all := slices.Repeat([]string{lines(verb, 1)[0] + strings.Repeat("x", 60_000)}, 300)
 		s.OnList(func(string) []string { return all })
 		_, err := way.names(t.Context(), lab.Client(s), "/asp")
-		require.ErrorContains(t, err, "talks without end", verb)
+		require.ErrorContains(t, err, "sends without end", verb)
 	}
 }
 
-// Some servers list a missing folder as an empty one, and take a name like
+// Some servers list a missing directory as an empty one, and take a name like
 // "-a" for an option.
-func TestFTPFolderIsEnteredBeforeItIsListed(t *testing.T) {
+func TestFTPDirectoryIsEnteredBeforeItIsListed(t *testing.T) {
 	for verb, way := range ways {
 		t.Run(verb, func(t *testing.T) {
 			s := fetchtest.New(t)

@@ -7,13 +7,13 @@ import (
 	"github.com/aspupdate/aspupdate/fetch"
 )
 
-// A field is a part of a line between blanks.
+// A field is a part of a line between spaces.
 type field struct {
 	text string
 	end  int // where it ends in the line
 }
 
-// fields returns the first fields of a line, as many as into has room for.
+// fields returns the first fields of a line, as many as into has capacity for.
 func fields(line string, into []field) []field {
 	for at := 0; len(into) < cap(into); {
 		for at < len(line) && line[at] == ' ' {
@@ -36,11 +36,11 @@ func fields(line string, into []field) []field {
 //	-rw-r--r--   1 ftp      ftp       1024 Dec 04 20:00 Setup.exe
 //
 // Between mode and size may be anything or nothing: servers leave out the
-// link count or the group, or print a group with blanks. What is sure is the
-// date, with the size right before it and one blank and the name after it.
+// link count or the group, or print a group with spaces. Certain is only the
+// date, with the size right before it and one space and the name after it.
 func parseUnix(line string, now time.Time) (fetch.Entry, bool) {
-	var room [20]field
-	f := fields(line, room[:0])
+	var space [20]field
+	f := fields(line, space[:0])
 	if len(f) == 0 || !isMode(f[0].text) {
 		return fetch.Entry{}, false
 	}
@@ -57,7 +57,7 @@ func parseUnix(line string, now time.Time) (fetch.Entry, bool) {
 	case '-':
 		e.Kind, e.Size = fetch.KindFile, size(f[at-1].text)
 	case 'd':
-		e.Kind = fetch.KindFolder
+		e.Kind = fetch.KindDir
 	case 'l':
 		if name, _, found := strings.Cut(e.Name, " -> "); found {
 			e.Name = name
@@ -66,8 +66,8 @@ func parseUnix(line string, now time.Time) (fetch.Entry, bool) {
 	return e, e.Name != ""
 }
 
-// isMode reports whether s is a mode like "drwxr-xr-x", perhaps with the mark
-// of an ACL, of SELinux or of extended attributes behind it.
+// isMode reports whether s is a mode like "drwxr-xr-x", which the mark of an ACL,
+// of SELinux or of extended attributes may follow.
 func isMode(s string) bool {
 	const plain = 10
 	if len(s) == plain+1 && strings.IndexByte("+.@", s[plain]) >= 0 {
@@ -86,8 +86,8 @@ func isMode(s string) bool {
 	return true
 }
 
-// isTotal reports whether s is the line before the files: "total 12", which
-// ls writes in its own language.
+// isTotal reports whether s is the line before the files: "total 12", in English
+// or Russian.
 func isTotal(s string) bool {
 	for _, word := range []string{"total ", "итого ", "\xe8\xf2\xee\xe3\xee "} {
 		if rest, ok := strings.CutPrefix(s, word); ok {
@@ -97,10 +97,10 @@ func isTotal(s string) bool {
 	return false
 }
 
-// findDate looks for the date: the first one that has a number before it,
-// the size. A month in a language that is not known is any word, which a
-// group can be as well. So it counts where ls has its date, after mode, links,
-// owner, group and size; elsewhere only if it is the line's only choice.
+// findDate finds the date: the first one that has a number before it, the size.
+// A month in an unknown language is any word, which a group can be as well. It
+// counts where ls has its date, after mode, links, owner, group and size;
+// elsewhere only if the line has no other candidate.
 func findDate(f []field, now time.Time) (at int, d date, ok bool) {
 	const usual = 5
 	var guess date
@@ -124,8 +124,8 @@ func findDate(f []field, now time.Time) (at int, d date, ok bool) {
 	return at, guess, guesses == 1
 }
 
-// isMinor reports whether s is what stands in the size's place for a device
-// whose numbers are written without a blank: "8,0".
+// isMinor reports whether s is in the size's place for a device whose numbers are
+// written without a space: "8,0".
 func isMinor(s string) bool {
 	major, minor, found := strings.Cut(s, ",")
 	return found && isNumber(major) && isNumber(minor)

@@ -19,12 +19,12 @@ func TestMLSDIsReadAsTheStandardSays(t *testing.T) {
 		"type=file;size=5;modify=20191204200000; Setup.exe":          {Name: "Setup.exe", Kind: fetch.KindFile, Size: 5, Time: when},
 		"Type=FILE;Size=0123;Modify=20191204200000.500; Setup 1.exe": {Name: "Setup 1.exe", Kind: fetch.KindFile, Size: 123, Time: when},
 		" type=file;size=5;modify=; Setup.exe":                       {Name: "Setup.exe", Kind: fetch.KindFile, Size: 5, Time: time.Time{}},
-		"Type=DIR;modify=20191204200000; 7.12.100":                   {Name: "7.12.100", Kind: fetch.KindFolder, Size: -1, Time: when},
+		"Type=DIR;modify=20191204200000; 7.12.100":                   {Name: "7.12.100", Kind: fetch.KindDir, Size: -1, Time: when},
 		"type=OS.unix=slink:/x;size=5; link":                         {Name: "link", Kind: fetch.KindOther, Size: 5, Time: time.Time{}},
 		"size=7; nothing else":                                       {Name: "nothing else", Kind: fetch.KindFile, Size: 7, Time: time.Time{}},
 		"type=file;size=99999999999999999999; huge":                  {Name: "huge", Kind: fetch.KindFile, Size: -1, Time: time.Time{}},
 		"type=file;size=5000000000; large":                           {Name: "large", Kind: fetch.KindFile, Size: 5_000_000_000, Time: time.Time{}},
-		"type=dir; \xce\xef":                                         {Name: "\xce\xef", Kind: fetch.KindFolder, Size: -1, Time: time.Time{}},
+		"type=dir; \xce\xef":                                         {Name: "\xce\xef", Kind: fetch.KindDir, Size: -1, Time: time.Time{}},
 		"modify=20191204200000; neither":                             {Name: "modify=20191204200000; neither", Kind: fetch.KindUnreadable, Size: -1, Time: time.Time{}},
 		"nonsense":                                                   {Name: "nonsense", Kind: fetch.KindUnreadable, Size: -1, Time: time.Time{}},
 		"type=file;":                                                 {Name: "type=file;", Kind: fetch.KindUnreadable, Size: -1, Time: time.Time{}},
@@ -74,7 +74,7 @@ func TestTranscriptFollowsTheTalk(t *testing.T) {
 func TestListingCutWithinTLSRecord(t *testing.T) {
 	var said transcript
 	said.startListing(func(lines []string) { require.Equal(t, []string{"f1"}, lines) })
-	l := listing{cutConn{}, &said, func() {}}
+	l := listingConn{cutConn{}, &said, func() {}}
 	n, err := l.Read(make([]byte, 100))
 	require.ErrorIs(t, err, io.ErrUnexpectedEOF)
 	require.Zero(t, n)

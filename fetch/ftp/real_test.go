@@ -114,7 +114,7 @@ func TestFTPWrongPasswordOnRealServers(t *testing.T) {
 	})
 }
 
-// listed returns the names of a folder, without order.
+// listed returns the names of a directory, without order.
 func listed(t *testing.T, src fetch.Source, dir string) []string {
 	t.Helper()
 	entries, err := src.List(t.Context(), dir)
@@ -126,13 +126,13 @@ func listed(t *testing.T, src fetch.Source, dir string) []string {
 	return names
 }
 
-func TestFTPFoldersOnRealServers(t *testing.T) {
+func TestFTPDirectorysOnRealServers(t *testing.T) {
 	t.Parallel()
 	lab.OnEveryServer(t, func(t *testing.T, m realtest.Make) {
 		root := t.TempDir()
 		lab.Put(t, root, "-a/inner", []byte("x"))
 		lab.Put(t, root, "-a/-l", []byte("dash"))
-		lab.Put(t, root, "with blanks  and /[x]*?", []byte("odd"))
+		lab.Put(t, root, "with spaces  and /[x]*?", []byte("odd"))
 		require.NoError(t, os.Mkdir(filepath.Join(root, "empty"), 0o755))
 		src := lab.Real(realtest.FTP(t, m, root, realtest.Options{}), realtest.Plain)
 
@@ -144,12 +144,12 @@ func TestFTPFoldersOnRealServers(t *testing.T) {
 		require.ErrorIs(t, err, fetch.ErrUnknownDistribution)
 
 		require.Empty(t, listed(t, src, "/empty"))
-		require.ElementsMatch(t, []string{"-a", "with blanks  and ", "empty"}, listed(t, src, "/"))
+		require.ElementsMatch(t, []string{"-a", "with spaces  and ", "empty"}, listed(t, src, "/"))
 		require.ElementsMatch(t, []string{"inner", "-l"}, listed(t, src, "/-a"))
-		require.ElementsMatch(t, []string{"[x]*?"}, listed(t, src, "/with blanks  and "))
+		require.ElementsMatch(t, []string{"[x]*?"}, listed(t, src, "/with spaces  and "))
 		require.Equal(t, "dash", lab.Read(t, src, "/-a/-l", 0))
-		require.Equal(t, "odd", lab.Read(t, src, "/with blanks  and /[x]*?", 0))
-		e, err := src.Stat(t.Context(), "/with blanks  and /[x]*?")
+		require.Equal(t, "odd", lab.Read(t, src, "/with spaces  and /[x]*?", 0))
+		e, err := src.Stat(t.Context(), "/with spaces  and /[x]*?")
 		require.NoError(t, err)
 		require.Equal(t, int64(3), e.Size)
 		require.True(t, e.Time.Equal(lab.Released), "%v", e.Time)
@@ -185,7 +185,7 @@ func TestFTPNamesOnRealServers(t *testing.T) {
 // The last letter of the alphabet is 0xFF in CP1251, and in Telnet, which FTP's
 // commands are made of, that starts a command. proftpd takes it for one where
 // the next byte fits, unless its UseEncoding says CP1251. Names are sent as
-// they were listed, so that there such a folder is not found. What must not
+// they were listed, so that there such a directory is not found. What must not
 // happen is that another one is.
 func TestFTPTelnetsByteOnRealServers(t *testing.T) {
 	t.Parallel()
@@ -237,7 +237,7 @@ func TestFTPCrowdedProFTPD(t *testing.T) {
 	first, err := src.Open(t.Context(), lab.SetupPath, 0)
 	require.NoError(t, err)
 	var seen lab.Events[ftp.Event]
-	src.Retry = fetch.Retry{Tries: 1000, First: time.Millisecond, Max: 10 * time.Millisecond}
+	src.Retry = fetch.Retry{Attempts: 1000, Interval: time.Millisecond, MaxInterval: 10 * time.Millisecond}
 	var leave sync.Once
 	src.Observe = func(e ftp.Event) {
 		seen.Observe(e)

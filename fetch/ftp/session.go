@@ -18,33 +18,32 @@ import (
 	"github.com/aspupdate/aspupdate/fetch"
 )
 
-// options are what a server turned out not to bear. They are learnt from a
+// options are what a server turned out not to support. They are learned from a
 // failure and tried at once with a new connection.
 type options struct {
 	noUTF8 bool // refuses OPTS UTF8
 	noEPSV bool // answers EPSV, and then the data connection fails
-	noMLSD bool // says that it has MLSD, and does not know it then
+	noMLSD bool // announces MLSD, and does not know it
 }
 
-// after returns what to try next after a failed session, if there is
-// something that was not tried.
+// after returns what to try next after a failed session, if anything.
 func (o options) after(s *session) (options, bool) {
 	switch {
 	case s == nil:
-	case s.phase == phaseLogin && s.said.verb == "OPTS" && !o.noUTF8:
+	case s.phase == phaseLogin && s.transcript.verb == "OPTS" && !o.noUTF8:
 		o.noUTF8 = true
 		return o, true
-	case s.dataRefused && s.said.epsv && !o.noEPSV:
+	case s.dataRefused && s.transcript.epsv && !o.noEPSV:
 		o.noEPSV = true
 		return o, true
-	case s.said.verb == "MLSD" && (s.said.code == 500 || s.said.code == 502) && !o.noMLSD:
+	case s.transcript.verb == "MLSD" && (s.transcript.code == 500 || s.transcript.code == 502) && !o.noMLSD:
 		o.noMLSD = true
 		return o, true
 	}
 	return o, false
 }
 
-// phase is how far a session came: replies mean other things in each.
+// phase is how far a session got: what a reply means depends on it.
 type phase uint8
 
 const (
@@ -57,12 +56,12 @@ const (
 // sets no deadlines and cannot be canceled; both happen below it, on the
 // connections.
 type session struct {
-	ctx   context.Context //nolint:containedctx // of the present operation
-	kept  bool            // it was kept from an earlier operation
-	conn  *ftp.ServerConn
-	phase phase
-	said  transcript
-	limit *countdown // of bytes on the control connection and in listings
+	ctx        context.Context //nolint:containedctx // of the present operation
+	kept       bool            // it was kept from an earlier operation
+	conn       *ftp.ServerConn
+	phase      phase
+	transcript transcript
+	limit      *byteLimit // of bytes on the control connection and in listings
 
 	dataRefused bool // a data connection could not be made
 
@@ -72,10 +71,10 @@ type session struct {
 	cancel func() bool // stops waiting for the context
 }
 
-// dial connects and logs in. The session is returned with an error too, for
-// what is known of it.
+// dial connects and logs in. The session is returned with an error too: it has
+// the last reply.
 func (f *Source) dial(ctx context.Context, o options) (s *session, err error) {
-	s = &session{limit: &countdown{left: maxTalk}}
+	s = &session{limit: newByteLimit()}
 	defer func() {
 		if err != nil {
 			s.end()
@@ -88,7 +87,7 @@ func (f *Source) dial(ctx context.Context, o options) (s *session, err error) {
 	}
 	opts := []ftp.DialOption{
 		ftp.DialWithDialFunc(d.dial),
-		ftp.DialWithDebugOutput(&s.said),
+		ftp.DialWithDebugOutput(&s.transcript),
 		ftp.DialWithDisabledUTF8(o.noUTF8),
 		ftp.DialWithDisabledEPSV(o.noEPSV),
 		ftp.DialWithDisabledMLSD(o.noMLSD),
@@ -116,7 +115,7 @@ func (f *Source) dial(ctx context.Context, o options) (s *session, err error) {
 func (f *Source) begin(ctx context.Context, s *session) (*dialer, error) {
 	host, port, err := f.address()
 	if err != nil {
-		return nil, &fetch.Error{Op: "connect", Name: f.String(), Err: err}
+		return nil, &fetch.Error{Op: "connect", Subject: f.String(), Err: err}
 	}
 	if err := f.checkTrust(); err != nil {
 		return nil, err
@@ -125,7 +124,7 @@ func (f *Source) begin(ctx context.Context, s *session) (*dialer, error) {
 		return nil, context.Cause(ctx)
 	}
 	s.attach(ctx)
-	return &dialer{s: s, address: net.JoinHostPort(host, port), idle: f.idle(), mode: f.TLS, config: f.tlsConfig(host)}, nil
+	return &dialer{s: s, address: net.JoinHostPort(host, port), timeout: f.timeout(), mode: f.TLS, config: f.tlsConfig(host)}, nil
 }
 
 func (f *Source) login() (user, password string) {
@@ -157,7 +156,7 @@ func (f *Source) tlsConfig(host string) *tls.Config {
 	return c
 }
 
-// attach makes the session obey a context.
+// attach ends the session with a context.
 func (s *session) attach(ctx context.Context) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -165,7 +164,7 @@ func (s *session) attach(ctx context.Context) {
 	s.cancel = context.AfterFunc(ctx, s.end)
 }
 
-// detach ends that, and reports whether the session is as good as new.
+// detach undoes attach, and reports whether the session can be used again.
 func (s *session) detach() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -173,12 +172,12 @@ func (s *session) detach() bool {
 		return false
 	}
 	s.conns = s.conns[:1] // the control connection; the others are closed
-	s.limit.set(maxTalk)
+	s.limit.reset()
 	return true
 }
 
 // end closes all connections at once. It may be called at any time, by any
-// goroutine, and again.
+// goroutine, and more than once.
 func (s *session) end() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -192,10 +191,13 @@ func (s *session) end() {
 	}
 }
 
-// quit says goodbye and does not wait for the answer.
-func (s *session) quit() { _ = s.conn.Quit() }
+// quit ends the session after a QUIT, without waiting for its reply.
+func (s *session) quit() {
+	_ = s.conn.Quit()
+	s.end()
+}
 
-// add remembers a connection to close, or closes it if the session has ended.
+// add registers a connection to close, or closes it if the session has ended.
 func (s *session) add(c net.Conn) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -224,7 +226,7 @@ func (s *session) list(dir string) (entries []fetch.Entry, err error) {
 		return err
 	}
 	err = s.lines(dir, ask, func(lines []string) {
-		if s.said.listing == "MLSD" {
+		if s.transcript.listing == "MLSD" {
 			pieces = append(pieces, parseMLSD(lines))
 		} else {
 			pieces = append(pieces, parseLIST(lines, now))
@@ -236,24 +238,24 @@ func (s *session) list(dir string) (entries []fetch.Entry, err error) {
 	return slices.Concat(pieces...), nil
 }
 
-// lines gives take the lines of a listing, a few at a time. They are worth
-// nothing unless the error is nil: only then all of them came.
+// lines calls take with the lines of a listing, a few at a time. They are
+// complete only if the error is nil.
 func (s *session) lines(dir string, ask func() error, take func(lines []string)) error {
 	count := 0
-	s.said.startListing(func(lines []string) {
+	s.transcript.startListing(func(lines []string) {
 		count += len(lines)
 		take(lines)
 	})
 	err := ask()
-	cut := s.said.endListing()
+	cut := s.transcript.endListing()
 	switch {
 	case err != nil:
 		return err
 	case cut != nil:
-		return &fetch.Error{Op: "list", Name: dir, Reason: fetch.ErrUnreachable, Temporary: true, Err: cut, Hint: "check the network, or try later"}
-	case s.said.cut || count == suspicious:
-		return &fetch.Error{Op: "list", Name: dir, Code: s.said.code, Err: fmt.Errorf("the server cut the listing short after %d lines", count),
-			Hint: "ask the vendor to clear the folder, or to raise the server's limit"}
+		return &fetch.Error{Op: "list", Subject: dir, Err: fmt.Errorf("%w: %w", fetch.ErrUnreachable, cut), Temporary: true, Next: "check the network, or try later"}
+	case s.transcript.cut || count == pureFTPdLimit:
+		return &fetch.Error{Op: "list", Subject: dir, Code: s.transcript.code, Err: fmt.Errorf("the server cut the listing short after %d lines", count),
+			Next: "ask the vendor to remove files, or to raise the server's limit"}
 	}
 	return nil
 }
@@ -277,7 +279,7 @@ func (s *session) stat(name string) (e fetch.Entry, err error) {
 	if terr != nil && lost(terr) {
 		return e, terr
 	}
-	// What SIZE or MDTM do not tell, the listing may.
+	// The listing may have what SIZE or MDTM do not return.
 	entries, err := s.list(path.Dir(name))
 	if err != nil {
 		return e, err
@@ -294,7 +296,7 @@ func (s *session) stat(name string) (e fetch.Entry, err error) {
 		}
 		return e, nil
 	}
-	return e, &textproto.Error{Code: 550, Msg: "not in its folder's listing"}
+	return e, &textproto.Error{Code: 550, Msg: "not in its directory's listing"}
 }
 
 // refused returns the reply code of a refusal, or 0.
@@ -305,97 +307,10 @@ func refused(err error) int {
 	return 0
 }
 
-// lost reports whether err is about the connection, and not an answer to
-// what was asked.
+// lost reports whether err is about the connection, and not a reply to a
+// command.
 func lost(err error) bool {
 	_, timeout := errors.AsType[net.Error](err)
 	_, protocol := errors.AsType[textproto.ProtocolError](err)
 	return timeout || protocol || refused(err) == 421 || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed)
-}
-
-// A transfer is an open file. See [fetch.Source] for what Close promises.
-type transfer struct {
-	ctx    context.Context //nolint:containedctx // Open's: it governs the reading too
-	f      *Source
-	s      *session
-	r      *ftp.Response
-	name   string
-	end    error // what ended the data; io.EOF if all seems to be well
-	abrupt bool  // TLS without its goodbye
-	once   sync.Once
-	res    error
-}
-
-func (t *transfer) Read(p []byte) (int, error) {
-	if t.end != nil {
-		return 0, t.end
-	}
-	n, err := t.r.Read(p)
-	if errors.Is(err, io.ErrUnexpectedEOF) {
-		// TLS without its goodbye: many servers do so. Whether the data was
-		// cut is then for the confirmation on the control connection, and for
-		// the count of bytes.
-		err, t.abrupt = io.EOF, true
-	}
-	if err != nil && t.ctx.Err() != nil {
-		err = context.Cause(t.ctx)
-	}
-	t.end = err
-	return n, err
-}
-
-func (t *transfer) Close() error {
-	t.once.Do(func() {
-		if !errors.Is(t.end, io.EOF) {
-			// The server would be waited for, and its 426 tells nothing.
-			t.s.end()
-			t.res = &fetch.Error{Op: "read", Name: t.name, Err: errors.New("closed before the end"), Temporary: true}
-			return
-		}
-		if err := t.r.Close(); err != nil {
-			t.s.end()
-			t.res = &fetch.Error{Op: "read", Name: t.name, Reason: fetch.ErrUnreachable, Code: refused(err), Temporary: true,
-				Err: errors.New("no confirmation of the end: " + t.f.scrub(err.Error()))}
-			return
-		}
-		if t.abrupt {
-			t.s.quit() // whatever that was, it is not to happen again
-			t.s.end()
-			return
-		}
-		t.f.done(t.s)
-	})
-	return t.res
-}
-
-// maxTalk bounds what a hostile server can make us read besides files.
-const maxTalk = 16 << 20
-
-var errTalk = errors.New("the server talks without end")
-
-// A countdown of bytes.
-type countdown struct {
-	mu   sync.Mutex
-	left int64
-}
-
-func (c *countdown) take(n int) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.left -= int64(n); c.left < 0 {
-		return errTalk
-	}
-	return nil
-}
-
-func (c *countdown) set(left int64) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.left = left
-}
-
-func (c *countdown) spent() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.left < 0
 }

@@ -20,53 +20,49 @@ import (
 	"github.com/aspupdate/aspupdate/fetch/internal/retry"
 )
 
-// TLS says how an [Source] connection is protected.
+// TLS is how the connections of a [Source] are protected.
 type TLS uint8
 
-// The modes. Without TLS anybody on the way can read the password and
-// replace the files.
+// The modes. Without TLS the network can read the password and replace files.
 const (
 	TLSNone     TLS = iota
 	TLSExplicit     // AUTH TLS after the greeting, port 21
 	TLSImplicit     // TLS from the first byte, port 990
 )
 
-// DefaultIdle is how long a server may be silent unless told otherwise.
-const DefaultIdle = 30 * time.Second
+const defaultTimeout = 30 * time.Second
 
 // A Source is a [fetch.Source] over FTP. Only Addr is required. Each operation
-// opens a connection of its own and closes it, but for those of what [Source.Keep]
-// returns: it keeps one connection from one operation to the next. One on which
-// something failed is never used again.
+// opens a connection and closes it; what [Source.Keep] returns keeps one for the
+// next operation. A connection on which something failed is never used again.
 //
-// Printing or logging it shows no password.
+// Printing or logging a Source shows no password.
 type Source struct {
 	Addr     string // host or host:port; the port defaults to 21, or 990 for implicit TLS
 	User     string // empty means "anonymous"
 	Password string `json:"-"`
 
 	TLS TLS
-	// TLSConfig says which certificates are trusted: see [TrustCA],
+	// TLSConfig decides which certificates are trusted: see [TrustCA],
 	// [TrustCertificate] and [TrustAnyCertificate]; nil means the system's
-	// roots. One that checks none without saying so by VerifyConnection or
-	// VerifyPeerCertificate is refused before anything is sent, and so is
-	// one that would not be used because TLS is TLSNone. A ServerName that
-	// is not set is the host of Addr. Versions below 1.2 are never spoken,
-	// and each connection gets a session cache of its own: servers demand
-	// that data connections resume their control connection's session.
+	// roots. A configuration that checks no certificate and has neither
+	// VerifyConnection nor VerifyPeerCertificate is refused before anything is
+	// sent, and so is any configuration with TLSNone. An empty ServerName is
+	// the host of Addr. Versions below 1.2 are never used, and each connection
+	// gets a session cache of its own: servers demand that data connections
+	// resume the session of their control connection.
 	TLSConfig *tls.Config `json:"-"`
 
-	// Idle is how long the server may be silent, on any connection, before
-	// it counts as gone. Zero means [DefaultIdle]. Only [Source.Hash] waits longer.
-	Idle  time.Duration
-	Retry fetch.Retry // of connecting, logging in and asking
+	// Timeout is how long the server may be silent, on any connection. Zero
+	// means 30 seconds. Only [Source.Hash] waits longer.
+	Timeout time.Duration
+	Retry   fetch.Retry // of connecting, logging in and commands
 
-	Observe func(Event) `json:"-"` // told about retries; nil means silence
+	Observe func(Event) `json:"-"` // may be nil
 
 	keep *keeper // nil: none
 }
 
-// The interfaces that Source implements.
 var (
 	_ fetch.Source  = (*Source)(nil)
 	_ fetch.Stater  = (*Source)(nil)
@@ -93,8 +89,7 @@ func (f *Source) URL(name string) string {
 	return u.String()
 }
 
-// shownAddr is Addr without the user and the password that somebody may have
-// written into it by mistake.
+// shownAddr is Addr without a user and a password that are in it by mistake.
 func (f *Source) shownAddr() string { return f.Addr[strings.LastIndexByte(f.Addr, '@')+1:] }
 
 // address returns host and port apart.
@@ -109,16 +104,16 @@ func (f *Source) address() (host, port string, err error) {
 	}
 	host = strings.Trim(host, "[]")
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 || host == "" || strings.ContainsAny(host, "/@ ") {
-		return "", "", fmt.Errorf("%q is no address: write host or host:port", names.Show(f.shownAddr()))
+		return "", "", fmt.Errorf("invalid address %q: write host or host:port", names.Show(f.shownAddr()))
 	}
 	return host, port, nil
 }
 
-func (f *Source) idle() time.Duration { return cmp.Or(f.Idle, DefaultIdle) }
+func (f *Source) timeout() time.Duration { return cmp.Or(f.Timeout, defaultTimeout) }
 
-// List lists a folder, by MLSD where the server has it, else by LIST. It
-// changes into the folder first: some servers list a missing folder as an
-// empty one, and take a name like "-a" for an option.
+// List lists a directory, by MLSD where the server has it, else by LIST. It
+// changes into the directory first: some servers list a missing directory as an
+// empty one, and treat a name like "-a" as an option.
 func (f *Source) List(ctx context.Context, dir string) ([]fetch.Entry, error) {
 	var entries []fetch.Entry
 	err := f.with(ctx, "list", dir, func(s *session) (err error) {
@@ -128,8 +123,8 @@ func (f *Source) List(ctx context.Context, dir string) ([]fetch.Entry, error) {
 	return entries, err
 }
 
-// Stat asks for size and time of one file, by SIZE and MDTM where the server
-// answers them, else by listing the folder.
+// Stat returns size and time of one file, by SIZE and MDTM where the server
+// has them, else by listing the directory.
 func (f *Source) Stat(ctx context.Context, name string) (fetch.Entry, error) {
 	var e fetch.Entry
 	err := f.with(ctx, "stat", name, func(s *session) (err error) {
@@ -139,7 +134,7 @@ func (f *Source) Stat(ctx context.Context, name string) (fetch.Entry, error) {
 	return e, err
 }
 
-// Open reads a file from an offset on. The connection lives until Close.
+// Open reads a file from an offset on. Its connection is open until Close.
 func (f *Source) Open(ctx context.Context, name string, offset int64) (io.ReadCloser, error) {
 	var r io.ReadCloser
 	err := f.attempts(ctx, "open", name, func(o options) (*session, error) {
@@ -173,8 +168,8 @@ func (f *Source) with(ctx context.Context, op, name string, run func(*session) e
 	})
 }
 
-// attempts makes each try with what was learnt in the ones before, and turns
-// what went wrong into an *Error.
+// attempts makes each attempt with what was learned in the ones before, and
+// turns what went wrong into an *Error.
 func (f *Source) attempts(ctx context.Context, op, name string, run func(options) (*session, error)) error {
 	var o options
 	tries := retry.Start(retry.Policy(f.Retry))
@@ -184,10 +179,10 @@ func (f *Source) attempts(ctx context.Context, op, name string, run func(options
 			return nil
 		}
 		if s != nil && s.kept && !isTimeout(err) && ctx.Err() == nil {
-			continue // perhaps it ended or fell out of step while it was kept: no news of the server
+			continue // the kept connection may have ended: that says nothing of the server
 		}
 		if next, better := o.after(s); better && ctx.Err() == nil {
-			o = next // another dialect of the same server, not another try
+			o = next // another dialect of the same server, not another attempt
 			continue
 		}
 		e := f.explain(ctx, s, op, name, err)
@@ -195,7 +190,7 @@ func (f *Source) attempts(ctx context.Context, op, name string, run func(options
 		if !e.Temporary || !again {
 			return e
 		}
-		f.observe(Event{Kind: EventRetry, Path: name, Try: tries.Made, Wait: wait, Err: e})
+		f.observe(Event{Kind: EventRetry, Path: name, Attempt: tries.Made, Wait: wait, Err: e})
 		if err := clock.Sleep(ctx, wait); err != nil {
 			return fetch.Wrap(op, f.URL(name), err)
 		}

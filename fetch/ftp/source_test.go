@@ -151,7 +151,7 @@ func TestFTPSilentServerEndsAfterIdle(t *testing.T) {
 				return ""
 			})
 			src := lab.Client(s)
-			src.Idle, src.Retry.Tries = lab.RealIdle, 1
+			src.Timeout, src.Retry.Attempts = lab.RealIdle, 1
 			began := time.Now()
 			_, err := src.List(t.Context(), "/asp")
 			require.ErrorIs(t, err, fetch.ErrUnreachable)
@@ -165,7 +165,7 @@ func TestFTPCancelEndsWhatWaits(t *testing.T) {
 	s.Put(lab.SetupPath, lab.Payload(1<<20), lab.Released)
 	s.OnTransfer(func(fetchtest.Transfer) fetchtest.Fault { return fetchtest.Fault{Cut: 1000, Stall: true} })
 	src := lab.Client(s)
-	src.Idle = time.Minute
+	src.Timeout = time.Minute
 	ctx, cancel := context.WithCancel(t.Context())
 	r, err := src.Open(ctx, lab.SetupPath, 0)
 	require.NoError(t, err)
@@ -285,7 +285,7 @@ func TestASilentServerIsAskedOnce(t *testing.T) {
 		}
 		return ""
 	})
-	src.Idle, src.Retry.Tries = lab.Silence, 1
+	src.Timeout, src.Retry.Attempts = lab.Silence, 1
 	began := time.Now()
 	_, err := src.Stat(t.Context(), lab.SetupPath)
 	require.ErrorIs(t, err, fetch.ErrUnreachable)
@@ -303,7 +303,7 @@ func TestASilentServerIsAskedOnceOnAKeptConnection(t *testing.T) {
 		}
 		return ""
 	})
-	src.Idle, src.Retry.Tries = lab.RealIdle, 1
+	src.Timeout, src.Retry.Attempts = lab.RealIdle, 1
 	began := time.Now()
 	_, err := fetch.Finder{}.Find(t.Context(), src, "asp")
 	require.ErrorIs(t, err, fetch.ErrUnreachable)
@@ -342,8 +342,8 @@ func TestNoEchoOfThePassword(t *testing.T) {
 					})
 					var seen lab.Events[ftp.Event]
 					src := lab.Client(s)
-					src.Password, src.Observe, src.Idle = secret, seen.Observe, 50*time.Millisecond
-					src.Retry.Tries = 2
+					src.Password, src.Observe, src.Timeout = secret, seen.Observe, 50*time.Millisecond
+					src.Retry.Attempts = 2
 					err := ask(t.Context(), src)
 					for _, e := range retries(&seen) {
 						err = errors.Join(err, e.Err)
@@ -366,7 +366,7 @@ func TestAPasswordInTheAddressIsNotShown(t *testing.T) {
 	for _, addr := range []string{"site:hunter2@ftp.example.org", "ftp://site:hunter2@ftp.example.org:21", "site:hunt@er2@ftp.example.org:x"} {
 		src := &ftp.Source{Addr: addr}
 		_, err := src.List(t.Context(), "/asp")
-		require.ErrorContains(t, err, "no address")
+		require.ErrorContains(t, err, "invalid address")
 		for _, shown := range []string{err.Error(), src.String(), src.URL("/x"), fmt.Sprintf("%+v %#v", src, src)} {
 			require.NotContains(t, shown, "hunt")
 			require.Contains(t, shown, "ftp.example.org")

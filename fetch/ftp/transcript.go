@@ -7,24 +7,24 @@ import (
 	"strings"
 )
 
-// A transcript follows what is said on a control connection: it is the
-// library's debug output, commands and replies in one stream. It keeps verbs
-// and the last reply; never an argument, which could be the password.
+// A transcript follows a control connection: it is the library's debug output,
+// commands and replies in one stream. It keeps verbs and the last reply; never
+// an argument, which could be the password.
 type transcript struct {
 	verb    string // of the last command
 	code    int    // of the last reply
 	text    string // of the last reply
 	listing string // the verb of the last listing
-	epsv    bool   // EPSV was answered
-	cut     bool   // a reply to a listing spoke of truncation
+	epsv    bool   // the server accepted EPSV
+	cut     bool   // a reply to a listing mentions truncation
 
-	listed bool                 // a data connection would be a listing's
-	take   func(lines []string) // is given what it brings
-	begun  []byte               // its line that has not ended yet
-	line   []byte               // an unfinished line of the talk
+	listed bool                 // the next data connection is a listing's
+	take   func(lines []string) // is called with its lines
+	begun  []byte               // its last line, if that has not ended yet
+	line   []byte               // an unfinished line of the control connection
 }
 
-// Write takes a piece of the library's debug output.
+// Write receives a piece of the library's debug output.
 func (t *transcript) Write(p []byte) (int, error) {
 	n := len(p)
 	for len(p) > 0 {
@@ -35,7 +35,7 @@ func (t *transcript) Write(p []byte) (int, error) {
 			break
 		}
 		t.line = append(t.line, p[:i]...)
-		t.said(strings.TrimRight(string(t.line), "\r"))
+		t.add(strings.TrimRight(string(t.line), "\r"))
 		clear(t.line) // it may have held the password
 		t.line = t.line[:0]
 		p = p[i+1:]
@@ -43,7 +43,7 @@ func (t *transcript) Write(p []byte) (int, error) {
 	return n, nil
 }
 
-func (t *transcript) said(line string) {
+func (t *transcript) add(line string) {
 	if len(line) >= 3 {
 		if code, err := strconv.Atoi(line[:3]); err == nil && code >= 100 {
 			t.reply(code, line[3:])
@@ -55,7 +55,7 @@ func (t *transcript) said(line string) {
 		return // a line from the middle of a long reply
 	}
 	if verb == "QUIT" {
-		return // the library's own farewell: what matters is what came before
+		return // the library's own: what matters came before
 	}
 	t.verb = verb
 	if verb == "MLSD" || verb == "LIST" || verb == "NLST" {
@@ -78,7 +78,7 @@ func (t *transcript) startListing(take func(lines []string)) {
 	t.listed, t.cut, t.take, t.begun = true, false, take, nil
 }
 
-// endListing reports whether the listing ended with a line's end.
+// endListing returns an error if the listing did not end with the end of a line.
 func (t *transcript) endListing() error {
 	t.listed, t.take = false, nil
 	if len(t.begun) > 0 {
@@ -87,11 +87,11 @@ func (t *transcript) endListing() error {
 	return nil
 }
 
-// A body takes what a listing's data connection gives, byte for byte. Lines are
-// given on as they come: the server still writes the next ones.
-type body struct{ *transcript }
+// A listingWriter receives a listing byte for byte, and passes its lines on as
+// they come: the server still writes the next ones.
+type listingWriter struct{ *transcript }
 
-func (b body) Write(p []byte) (int, error) {
+func (b listingWriter) Write(p []byte) (int, error) {
 	b.begun = append(b.begun, p...)
 	if bytes.IndexByte(p, '\n') >= 0 {
 		whole := bytes.LastIndexByte(b.begun, '\n') + 1

@@ -82,7 +82,7 @@ func TestTrust(t *testing.T) {
 		{"wrong CA", good, ca(other), "unknown authority"},
 		{"right pin", good, pin(fingerprint(good)), ""},
 		{"right pin, written otherwise", good, pin(" " + lab.Sum(good.Certificate[0]) + "\n"), ""},
-		{"wrong pin", good, pin(pinned), "not the pinned one"},
+		{"wrong pin", good, pin(pinned), "not the pinned certificate"},
 		{"expired, CA", expired, ca(expired), "expired"},
 		{"expired, pin", expired, pin(fingerprint(expired)), ""},
 		{"hostname, CA", elsewhere, ca(elsewhere), "127.0.0.1"},
@@ -156,14 +156,14 @@ func TestTrustOnDataConnections(t *testing.T) {
 			src.TLSConfig, err = ftp.TrustCertificate(fingerprint(good))
 			require.NoError(t, err)
 			_, err = src.List(t.Context(), "/asp")
-			require.ErrorContains(t, err, "not the pinned one")
+			require.ErrorContains(t, err, "not the pinned certificate")
 			e, _ := errors.AsType[*fetch.Error](err)
 			require.False(t, e.Temporary)
 			r, err := src.Open(t.Context(), lab.SetupPath, 0)
 			require.NoError(t, err)
 			n, err := r.Read(make([]byte, 100))
 			require.Zero(t, n)
-			require.ErrorContains(t, err, "not the pinned one")
+			require.ErrorContains(t, err, "not the pinned certificate")
 			require.Error(t, r.Close())
 		})
 	}
@@ -255,7 +255,7 @@ func TestTLSAtAServerInTheClear(t *testing.T) {
 	src := lab.Client(s)
 	src.TLS = ftp.TLSImplicit
 	_, err := src.List(t.Context(), "/")
-	require.ErrorContains(t, err, "does not speak TLS there: check the port and the TLS mode")
+	require.ErrorContains(t, err, "does not use TLS there: check the port and the TLS mode")
 }
 
 // TestCertificateOfAStranger has a name that would draw on a terminal.
@@ -291,10 +291,10 @@ func TestTrustCAFile(t *testing.T) {
 		"with words around":  {[]byte("issued by us\n" + string(root) + "the end\n"), ""},
 		"empty":              {nil, "no certificate in PEM form"},
 		"DER":                {cert.Certificate[0], "no certificate in PEM form"},
-		"a key too":          {append(key, root...), "holds a private key"},
-		"a torn key":         {append(root, key[:len(key)/2]...), "holds a private key"},
+		"a key too":          {append(key, root...), "contains a private key"},
+		"a torn key":         {append(root, key[:len(key)/2]...), "contains a private key"},
 		"the second is torn": {append(root[:len(root):len(root)], root[:len(root)/2]...), "1 of 2 blocks"},
-		"another block":      {pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: []byte("x")}), "no certificate: CERTIFICATE REQUEST"},
+		"another block":      {pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: []byte("x")}), "block 1 is a CERTIFICATE REQUEST"},
 		"nonsense inside":    {pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte("x")}), "certificate 1 cannot be read"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -324,5 +324,5 @@ func TestTrustNeedsAWord(t *testing.T) {
 		require.ErrorContains(t, err, "write 64 hexadecimal digits", bad)
 	}
 	_, err := ftp.TrustAnyCertificate(" \t")
-	require.ErrorContains(t, err, "needs a reason")
+	require.ErrorContains(t, err, "reason")
 }

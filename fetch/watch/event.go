@@ -1,16 +1,14 @@
 package watch
 
-import (
-	"time"
-)
+import "time"
 
-// EventKind says what happened.
+// EventKind is what happened.
 type EventKind string
 
 // The kinds of events.
 const (
-	EventFailed    EventKind = "failed"    // a Watch could not look or report, told once: Err
-	EventRecovered EventKind = "recovered" // nothing of that goes wrong any more
+	EventFailed    EventKind = "failed"    // a check or a report failed: Err
+	EventRecovered EventKind = "recovered" // all of them succeed again
 )
 
 // An Event is what [Watch.Run] reports. It holds no secret.
@@ -19,17 +17,13 @@ type Event struct {
 	Kind EventKind
 	Text string // one sentence for people
 
-	Distribution string // empty if it concerns all of them
+	Distribution string // empty if it is about all of them
 	Err          error
 }
 
 func (w *Watch) observe(e Event) {
-	if w.Observe == nil {
-		return
+	if w.Observe != nil {
+		e.Time = time.Now()
+		w.Observe(e)
 	}
-	e.Time, e.Text = time.Now(), "looking goes well again"
-	if e.Kind == EventFailed {
-		e.Text = e.Err.Error()
-	}
-	w.Observe(e)
 }

@@ -69,7 +69,7 @@ func ExampleWatch() {
 	// A service calls watch.Run(ctx, src). This is how that goes.
 	src := &ftp.Source{Addr: server.Addr}
 	look := func() {
-		fmt.Println(now.Format("Mon 15:04:"), watch.Look(context.Background(), src), "- next", watch.Next(now).Format("15:04"))
+		fmt.Println(now.Format("Mon 15:04:"), watch.Check(context.Background(), src), "- next", watch.Next(now).Format("15:04"))
 	}
 	look()
 	now = now.Add(time.Hour)
@@ -80,7 +80,7 @@ func ExampleWatch() {
 	server.Put("/asp/7.12.200/Setup.exe", []byte("installer"), now.Add(-time.Hour))
 	look()
 	// Output:
-	// released: /asp/7.12.100, there at the first look
+	// released: /asp/7.12.100, there at the first check
 	// Wed 19:00: <nil> - next 20:00
 	// Wed 20:00: <nil> - next 20:05
 	// late: asp, due since 2019-12-18 20:00 MSK

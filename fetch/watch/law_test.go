@@ -94,7 +94,7 @@ func (m *world) look(t *rapid.T, failing bool) bool {
 	present := map[string]told{}
 	for name, e := range m.src.files {
 		v := filepath.Base(filepath.Dir(name))
-		if e.Name == "Setup.exe" && m.now.Sub(e.Time) >= fetch.DefaultSettle {
+		if e.Name == "Setup.exe" && m.now.Sub(e.Time) >= 10*time.Minute {
 			present[v] = m.told(e.Size, e.Time)
 		}
 	}
@@ -112,7 +112,7 @@ func (m *world) look(t *rapid.T, failing bool) bool {
 				panic(p)
 			}
 		}()
-		return w.Look(context.Background(), m.src)
+		return w.Check(context.Background(), m.src)
 	}()
 	if !failing && err != nil {
 		t.Fatal(err)
@@ -163,7 +163,7 @@ func TestWatchLaw(t *testing.T) {
 			"look at a server that is down": func(t *rapid.T) {
 				list := m.src.list
 				m.src.list = func(string, []fetch.Entry) ([]fetch.Entry, error) {
-					return nil, &fetch.Error{Op: "list", Reason: fetch.ErrUnreachable}
+					return nil, &fetch.Error{Op: "list", Err: fetch.ErrUnreachable}
 				}
 				seen := maps.Clone(m.seen)
 				_ = m.look(t, true)

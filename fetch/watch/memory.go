@@ -18,40 +18,40 @@ import (
 
 const memoryFormat = 1
 
-// A memory is what a [Watch] knows from one look to the next.
+// A memory is what a [Watch] knows from one check to the next.
 type memory struct {
-	Format        int               `json:"format"`
-	Distributions map[string]*known `json:"distributions"`
+	Format        int                 `json:"format"`
+	Distributions map[string]*history `json:"distributions"`
 }
 
-// errMemory is never got over by waiting.
-var errMemory = errors.New("the memory of a watch cannot be used")
+// errMemory is what waiting does not fix.
+var errMemory = errors.New("the memory of the watch cannot be used")
 
-// readMemory reads what was seen. A file that is not there is an empty
-// memory; one that is damaged is never taken for one, because all would
-// be reported anew, as if it were the first look.
+// readMemory reads what was seen. A file that does not exist is an empty memory;
+// one that is damaged is an error, because with an empty memory everything would
+// be reported again, as at the first check.
 func readMemory(file string) (memory, error) {
-	m := memory{Format: memoryFormat, Distributions: map[string]*known{}}
+	m := memory{Format: memoryFormat, Distributions: map[string]*history{}}
 	f, err := os.Open(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		return m, nil
 	}
 	if err != nil {
-		return memory{}, &fetch.Error{Op: "read", Name: file, Err: err}
+		return memory{}, &fetch.Error{Op: "read", Subject: file, Err: err}
 	}
 	defer func() { _ = f.Close() }()
-	const enough = 64 << 20
-	b, err := io.ReadAll(io.LimitReader(f, enough))
+	const maxSize = 64 << 20
+	b, err := io.ReadAll(io.LimitReader(f, maxSize))
 	if err != nil {
-		return memory{}, &fetch.Error{Op: "read", Name: file, Err: err}
+		return memory{}, &fetch.Error{Op: "read", Subject: file, Err: err}
 	}
 	var head struct {
 		Format int `json:"format"`
 	}
-	bad := func(err error, hint string) error {
-		return &fetch.Error{Op: "read", Name: file, Err: fmt.Errorf("%w: %w", errMemory, err), Hint: hint}
+	bad := func(err error, next string) error {
+		return &fetch.Error{Op: "read", Subject: file, Err: fmt.Errorf("%w: %w", errMemory, err), Next: next}
 	}
-	const damaged = "restore the file from a backup, or move it away: whatever is on the server then counts as there at the first look"
+	const damaged = "restore the file from a backup, or move it away: then the next check counts as the first one"
 	if err := json.Unmarshal(b, &head); err != nil {
 		return memory{}, bad(fmt.Errorf("damaged: %w", err), damaged)
 	}
@@ -78,19 +78,19 @@ func (m memory) write(file string) error {
 		err = durable.WriteFile(file, append(b, '\n'), 0o600)
 	}
 	if err != nil {
-		return &fetch.Error{Op: "remember", Name: file, Err: err, Hint: "nothing is reported that cannot be remembered; make the file writable and look again"}
+		return &fetch.Error{Op: "remember", Subject: file, Err: err, Next: "make the file writable; nothing is reported that cannot be remembered"}
 	}
 	return nil
 }
 
-// lockMemory keeps other looks with the same memory out until unlock.
+// lockMemory keeps other checks with the same memory out until unlock.
 func lockMemory(ctx context.Context, file string) (unlock func(), err error) {
 	if err := durable.MkdirAll(filepath.Dir(file), 0o700); err != nil {
-		return nil, &fetch.Error{Op: "remember", Name: file, Err: err}
+		return nil, &fetch.Error{Op: "remember", Subject: file, Err: err}
 	}
 	l, err := lock.Exclusive(ctx, file+".lock")
 	if err != nil {
-		return nil, &fetch.Error{Op: "remember", Name: file, Err: fmt.Errorf("wait for another look: %w", err)}
+		return nil, &fetch.Error{Op: "remember", Subject: file, Err: fmt.Errorf("wait for another check: %w", err)}
 	}
 	return func() { _ = l.Unlock() }, nil
 }

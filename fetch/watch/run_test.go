@@ -97,7 +97,7 @@ func TestR1RunLooksWhenNextSays(t *testing.T) {
 				}
 				r.end(t)
 				require.Equal(t, c.want, r.gaps())
-				require.Equal(t, []string{"released: /asp/7.12.100, there at the first look"}, r.reports)
+				require.Equal(t, []string{"released: /asp/7.12.100, there at the first check"}, r.reports)
 			})
 		})
 	}
@@ -132,7 +132,7 @@ func TestRunWhileTheServerIsDown(t *testing.T) {
 					r.looks = append(r.looks, time.Now())
 				}
 				if down {
-					return nil, &fetch.Error{Op: "list", Name: dir, Reason: fetch.ErrUnreachable}
+					return nil, &fetch.Error{Op: "list", Subject: dir, Err: fetch.ErrUnreachable}
 				}
 				return all, nil
 			}
@@ -173,7 +173,7 @@ func TestRunGoesOnForTheOthers(t *testing.T) {
 			list := r.src.list
 			r.src.list = func(dir string, all []fetch.Entry) ([]fetch.Entry, error) {
 				if all == nil {
-					return nil, &fetch.Error{Op: "list", Reason: fetch.ErrNotFound}
+					return nil, &fetch.Error{Op: "list", Err: fetch.ErrNotFound}
 				}
 				if dir == "/" {
 					return all, nil
@@ -236,7 +236,7 @@ func TestR13WatchOnFTP(t *testing.T) {
 			mod := w.now.Truncate(time.Minute).Add(-time.Hour + 7*time.Second)
 			s.Put(setup1, []byte("x"), old)
 			s.Put(setup2, []byte("x"), mod)
-			w.sees(t, src, "released: /asp/7.12.100, there at the first look", "released: /asp/7.12.200, there at the first look")
+			w.sees(t, src, "released: /asp/7.12.100, there at the first check", "released: /asp/7.12.200, there at the first check")
 			w.now = w.now.Add(3 * 24 * time.Hour) // not recent any more
 			w.sees(t, src)
 			asked := len(s.Commands())

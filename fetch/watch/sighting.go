@@ -8,23 +8,23 @@ import (
 	"github.com/aspupdate/aspupdate/fetch/internal/names"
 )
 
-// SightingKind says what a [Watch] noticed.
+// SightingKind is what a [Watch] noticed.
 type SightingKind string
 
 // The kinds of sightings.
 const (
 	// Released: a version is there, with its Setup and settled. A version
 	// that had vanished and is back with the same files is released again,
-	// with the FirstSeen of old.
+	// with its earlier FirstSeen.
 	Released SightingKind = "released"
 	// Rereleased: a known version has other files than before (R13): another
-	// size, time or place of a variant. Whether the contents differ is for
-	// the hash to tell once it is fetched; an archive keeps both. From a
-	// server that tells no times to the second, another file of the same size
-	// is noticed only if it is a day and a half younger.
+	// size, time or place of a variant. Whether the contents differ is known
+	// when it is fetched; an archive keeps both. From a server that has no times
+	// to the second, another file of the same size is noticed only if it is a
+	// day and a half younger.
 	Rereleased SightingKind = "re-released"
 	// Vanished: a known version is not there any more. The vendor's server
-	// keeps no history (R10), so that this is what becomes of most.
+	// keeps no history (R10), so that most versions vanish in the end.
 	Vanished SightingKind = "vanished"
 	// Late: a release that was expected has not come (R5).
 	Late SightingKind = "late"
@@ -32,24 +32,24 @@ const (
 
 // Seen is what a [Watch] remembers of a version.
 type Seen struct {
-	// Release is as it was seen last. From [Watch.Seen], and once it is
-	// gone, its files are as they were remembered.
+	// Release is as it was found last. From [Watch.Seen], and once it has
+	// vanished, its files are as they are remembered.
 	fetch.Release
 
-	FirstSeen time.Time // UTC; of the first look that found it released
+	FirstSeen time.Time // UTC; of the first check that found it released
 	LastSeen  time.Time // UTC; never before FirstSeen, whatever the clock did
-	Gone      time.Time // UTC; of the first look that missed it; zero if it is there
+	Gone      time.Time // UTC; of the first check that did not find it; zero if it is there
 
-	// FirstLook reports that it was there at the first look at its
-	// distribution already. Nobody knows then when it appeared.
-	FirstLook bool
+	// FirstCheck reports that it was there at the first check of its
+	// distribution already: when it appeared is unknown.
+	FirstCheck bool
 }
 
 // Appeared returns when the version appeared on the server, as far as that is
-// known: FirstSeen, or the zero time if it was there at the first look. This
-// is what package schedule wants to know of a sighting.
+// known: FirstSeen, or the zero time if it was there at the first check. This
+// is what package schedule needs of a sighting.
 func (s Seen) Appeared() time.Time {
-	if s.FirstLook {
+	if s.FirstCheck {
 		return time.Time{}
 	}
 	return s.FirstSeen
@@ -60,16 +60,16 @@ type Sighting struct {
 	Kind SightingKind
 	Seen // with Late, the distribution alone
 
-	Due time.Time // with Late: when the release was expected; as [Watch.Late] gave it
+	Due time.Time // with Late: when the release was expected, from [Watch.Late]
 }
 
-// String says it in one line.
+// String returns it in one line.
 func (s Sighting) String() string {
 	switch {
 	case s.Kind == Late:
 		return fmt.Sprintf("%s: %s, due since %s", s.Kind, names.Show(s.Distribution), s.Due.Format("2006-01-02 15:04 MST"))
-	case s.Kind == Released && s.FirstLook:
-		return fmt.Sprintf("%s: %s, there at the first look", s.Kind, s.Release)
+	case s.Kind == Released && s.FirstCheck:
+		return fmt.Sprintf("%s: %s, there at the first check", s.Kind, s.Release)
 	}
 	return fmt.Sprintf("%s: %s", s.Kind, s.Release)
 }

@@ -56,7 +56,7 @@ func (s *shelf) List(_ context.Context, dir string) ([]fetch.Entry, error) {
 		rest, ok := strings.CutPrefix(name, strings.TrimSuffix(dir, "/")+"/")
 		first, _, deeper := strings.Cut(rest, "/")
 		if deeper {
-			e = fetch.Entry{Name: first, Kind: fetch.KindFolder, Size: -1}
+			e = fetch.Entry{Name: first, Kind: fetch.KindDir, Size: -1}
 		}
 		if ok && !slices.Contains(all, e) {
 			all = append(all, e)
@@ -66,7 +66,7 @@ func (s *shelf) List(_ context.Context, dir string) ([]fetch.Entry, error) {
 		return s.list(dir, all)
 	}
 	if all == nil {
-		return nil, &fetch.Error{Op: "list", Name: dir, Reason: fetch.ErrNotFound}
+		return nil, &fetch.Error{Op: "list", Subject: dir, Err: fetch.ErrNotFound}
 	}
 	return all, nil
 }
@@ -83,7 +83,7 @@ func (s stater) Stat(_ context.Context, name string) (fetch.Entry, error) {
 	s.stats++
 	e, ok := s.files[name]
 	if !ok {
-		return e, &fetch.Error{Op: "stat", Name: name, Reason: fetch.ErrNotFound}
+		return e, &fetch.Error{Op: "stat", Subject: name, Err: fetch.ErrNotFound}
 	}
 	return e, nil
 }
@@ -124,7 +124,7 @@ func (w *watcher) sees(t *testing.T, src fetch.Source, want ...string) {
 	t.Helper()
 	w.now = w.now.Add(time.Hour)
 	w.reports = nil
-	require.NoError(t, w.Look(t.Context(), src))
+	require.NoError(t, w.Check(t.Context(), src))
 	require.Equal(t, want, w.reports)
 }
 
@@ -155,8 +155,8 @@ func TestR6WatchReportsWhatIsNew(t *testing.T) {
 	w := newWatcher(t)
 	src.put(setup1, 10, old)
 	src.put("/asp/readme.txt", 1, old)
-	w.sees(t, src, "released: /asp/7.12.100, there at the first look")
-	require.True(t, w.last.FirstLook)
+	w.sees(t, src, "released: /asp/7.12.100, there at the first check")
+	require.True(t, w.last.FirstCheck)
 	require.True(t, w.last.Appeared().IsZero(), "nobody knows when it appeared")
 	w.sees(t, src)
 
@@ -189,13 +189,13 @@ func TestR6WatchReportsWhatIsNew(t *testing.T) {
 	src.put(full1, 20, fresh)
 	w.sees(t, src) // still of no use alone
 	src.put(setup1, 10, old)
-	w.sees(t, src, "released: /asp/7.12.100, there at the first look") // back, the same as before
+	w.sees(t, src, "released: /asp/7.12.100, there at the first check") // back, the same as before
 	src.remove(setup1)
 	w.sees(t, src, "vanished: /asp/7.12.100")
 	require.Len(t, w.last.Files, 2, "and not the FullSetup that is left")
 	src.remove(full1)
 	src.put(setup1, 10, old)
-	w.sees(t, src, "released: /asp/7.12.100, there at the first look")
+	w.sees(t, src, "released: /asp/7.12.100, there at the first check")
 	require.True(t, w.seen(t, "7.12.100").Gone.IsZero())
 	src.remove(setup1)
 	w.sees(t, src, "vanished: /asp/7.12.100")
@@ -218,7 +218,7 @@ func TestR13WatchReportsReReleases(t *testing.T) {
 			w := newWatcher(t)
 			src.put(setup1, 10, old)
 			src.put(full1, 20, old)
-			w.sees(t, src, "released: /asp/7.12.100, there at the first look")
+			w.sees(t, src, "released: /asp/7.12.100, there at the first check")
 			first := w.last.FirstSeen
 			again(src)
 			w.sees(t, src, "re-released: /asp/7.12.100")
@@ -258,7 +258,7 @@ func TestR13AListingThatAgesIsNoReRelease(t *testing.T) {
 					src = stater{shelf}
 				}
 				shelf.put(setup2, 10, w.now.Add(-90*24*time.Hour))
-				w.sees(t, src, "released: /asp/7.12.200, there at the first look")
+				w.sees(t, src, "released: /asp/7.12.200, there at the first check")
 				require.Zero(t, shelf.stats, "what has not changed for long is not asked about")
 
 				mod := w.now.Add(41 * time.Second)
@@ -295,7 +295,7 @@ func TestR13ReReleaseOfTheSameEvening(t *testing.T) {
 	w := newWatcher(t)
 	shelf.list = asLIST(w.Now)
 	shelf.put(setup2, 10, old)
-	w.sees(t, stater{shelf}, "released: /asp/7.12.200, there at the first look")
+	w.sees(t, stater{shelf}, "released: /asp/7.12.200, there at the first check")
 	shelf.put(setup1, 10, w.now.Add(time.Second))
 	w.sees(t, stater{shelf}, "released: /asp/7.12.100")
 	shelf.put(setup1, 10, w.now.Add(2*time.Second))
@@ -315,7 +315,7 @@ func TestR13AServerWithoutExactTimes(t *testing.T) {
 	src := listStater{shelf, show}
 	shelf.put(setup1, 10, w.now)
 	w.now = w.now.Add(4 * time.Hour)
-	w.sees(t, src, "released: /asp/7.12.100, there at the first look")
+	w.sees(t, src, "released: /asp/7.12.100, there at the first check")
 	for range 40 {
 		w.now = w.now.Add(10 * 24 * time.Hour)
 		w.sees(t, src)
@@ -332,7 +332,7 @@ func TestR13ReReleaseADayAfterTheFirst(t *testing.T) {
 	w := newWatcher(t)
 	shelf.list = asLIST(w.Now)
 	shelf.put(setup1, 10, w.now.Add(-30*time.Hour+time.Second))
-	w.sees(t, stater{shelf}, "released: /asp/7.12.100, there at the first look")
+	w.sees(t, stater{shelf}, "released: /asp/7.12.100, there at the first check")
 	require.Equal(t, 1, shelf.stats)
 	shelf.put(setup1, 10, w.now.Add(time.Second))
 	w.now = w.now.Add(3 * time.Hour)
@@ -344,7 +344,7 @@ func TestR13TimesThatCreep(t *testing.T) {
 	src := &shelf{}
 	w := newWatcher(t)
 	src.put(setup1, 10, old.Truncate(time.Hour))
-	w.sees(t, src, "released: /asp/7.12.100, there at the first look")
+	w.sees(t, src, "released: /asp/7.12.100, there at the first check")
 	src.put(setup1, 10, old.Truncate(time.Hour).Add(30*time.Hour))
 	w.sees(t, src) // may be the day that it was
 	src.put(setup1, 10, old.Truncate(time.Hour).Add(60*time.Hour))
@@ -361,7 +361,7 @@ func TestR13AFileThatChangesUnderOurEyes(t *testing.T) {
 			shelf := &shelf{}
 			w := newWatcher(t)
 			shelf.put(setup1, 10, old)
-			w.sees(t, stater{shelf}, "released: /asp/7.12.100, there at the first look")
+			w.sees(t, stater{shelf}, "released: /asp/7.12.100, there at the first check")
 			shelf.list = func(dir string, all []fetch.Entry) ([]fetch.Entry, error) {
 				if dir == "/asp/7.12.100" {
 					all = []fetch.Entry{{Name: "Setup.exe", Size: 10, Time: old.Truncate(time.Minute)}}
@@ -392,7 +392,7 @@ func (s listStater) Stat(_ context.Context, name string) (fetch.Entry, error) {
 }
 
 func TestWatchKnowsWhatHasNotVanished(t *testing.T) {
-	down := &fetch.Error{Op: "list", Reason: fetch.ErrUnreachable}
+	down := &fetch.Error{Op: "list", Err: fetch.ErrUnreachable}
 	for name, c := range map[string]struct {
 		hide func(*shelf)
 		err  error // of the look
@@ -400,7 +400,7 @@ func TestWatchKnowsWhatHasNotVanished(t *testing.T) {
 		"uploaded again":              {func(s *shelf) { s.put(setup1, 5, lab.Now.Add(time.Hour)) }, nil},
 		"uploaded again under a name": {func(s *shelf) { s.remove(setup1); s.put(setup1+".part", 5, old) }, nil},
 		"a second file joins":         {func(s *shelf) { s.put("/asp/7.12.100/Setup.msi", 5, old) }, nil},
-		"its folder is not understood": {func(s *shelf) {
+		"its directory is not understood": {func(s *shelf) {
 			s.list = func(dir string, all []fetch.Entry) ([]fetch.Entry, error) {
 				if dir == "/asp" {
 					all = []fetch.Entry{{Name: "drwx what is this 7.12.100", Kind: fetch.KindUnreadable}}
@@ -419,7 +419,7 @@ func TestWatchKnowsWhatHasNotVanished(t *testing.T) {
 		"gone between two listings": {func(s *shelf) {
 			s.list = func(dir string, all []fetch.Entry) ([]fetch.Entry, error) {
 				if dir == "/asp/7.12.100" {
-					return nil, &fetch.Error{Op: "list", Reason: fetch.ErrNotFound}
+					return nil, &fetch.Error{Op: "list", Err: fetch.ErrNotFound}
 				}
 				return all, nil
 			}
@@ -443,11 +443,11 @@ func TestWatchKnowsWhatHasNotVanished(t *testing.T) {
 			src := &shelf{}
 			w := newWatcher(t)
 			src.put(setup1, 10, old)
-			w.sees(t, src, "released: /asp/7.12.100, there at the first look")
+			w.sees(t, src, "released: /asp/7.12.100, there at the first check")
 			c.hide(src)
 			w.reports = nil
 			w.now = w.now.Add(time.Minute)
-			err := w.Look(t.Context(), src)
+			err := w.Check(t.Context(), src)
 			if c.err != nil {
 				require.ErrorIs(t, err, c.err)
 			} else {
@@ -470,23 +470,23 @@ func TestWatchOneDistributionStopsNoOther(t *testing.T) {
 	w.Distributions = []string{"nowhere", "asp", "Опека"}
 	src.put(setup1, 10, old)
 	src.put("/Опека/7.12.100/Setup.exe", 10, old)
-	err := w.Look(t.Context(), src)
+	err := w.Check(t.Context(), src)
 	require.ErrorIs(t, err, fetch.ErrUnknownDistribution)
 	require.ErrorContains(t, err, "nowhere")
 	require.Len(t, w.reports, 2)
 
 	// The first look of one is not the first look of all.
 	src.put("/nowhere/7.12.100/Setup.exe", 10, old)
-	w.sees(t, src, "released: /nowhere/7.12.100, there at the first look")
+	w.sees(t, src, "released: /nowhere/7.12.100, there at the first check")
 }
 
 func TestWatchRefusedLoginIsNotTriedAgain(t *testing.T) {
 	src := &shelf{list: func(string, []fetch.Entry) ([]fetch.Entry, error) {
-		return nil, &fetch.Error{Op: "list", Reason: fetch.ErrCredentials}
+		return nil, &fetch.Error{Op: "list", Err: fetch.ErrCredentials}
 	}}
 	w := newWatcher(t)
 	w.Distributions = []string{"asp", "Опека", "КЦР"}
-	require.ErrorIs(t, w.Look(t.Context(), src), fetch.ErrCredentials)
+	require.ErrorIs(t, w.Check(t.Context(), src), fetch.ErrCredentials)
 	require.Equal(t, 1, src.lists, "or the account is locked")
 }
 
@@ -494,7 +494,7 @@ func TestWatchReportsAgainWhatFailed(t *testing.T) {
 	src := &shelf{}
 	w := newWatcher(t)
 	src.put("/asp/7.11.100/Setup.exe", 10, old)
-	w.sees(t, src, "released: /asp/7.11.100, there at the first look")
+	w.sees(t, src, "released: /asp/7.11.100, there at the first check")
 	first := w.now.Add(time.Hour)
 	src.put(setup1, 10, old)
 	src.put(setup2, 10, old)
@@ -505,13 +505,13 @@ func TestWatchReportsAgainWhatFailed(t *testing.T) {
 		}
 		return nil
 	}
-	err := w.Look(t.Context(), src)
-	require.ErrorContains(t, err, "report released: /asp/7.12.100: mail server says no; it is reported again at the next look")
+	err := w.Check(t.Context(), src)
+	require.ErrorContains(t, err, "report released: /asp/7.12.100: mail server says no; the next check reports it again")
 	require.Equal(t, []string{"released: /asp/7.12.200"}, w.reports, "one that fails holds up no other")
 
 	// Later with today's files, and the time of old.
 	src.put(setup1, 11, old)
-	require.Error(t, w.Look(t.Context(), src))
+	require.Error(t, w.Check(t.Context(), src))
 	w.fail = nil
 	w.sees(t, src, "released: /asp/7.12.100")
 	require.Equal(t, first, w.last.FirstSeen)
@@ -521,14 +521,14 @@ func TestWatchReportsAgainWhatFailed(t *testing.T) {
 	// server is down.
 	w.fail = func(watch.Sighting) error { return errors.New("no") }
 	src.put("/asp/7.12.300/Setup.exe", 10, old)
-	require.Error(t, w.Look(t.Context(), src))
+	require.Error(t, w.Check(t.Context(), src))
 	src.remove("/asp/7.12.300/Setup.exe")
-	require.Error(t, w.Look(t.Context(), src))
+	require.Error(t, w.Check(t.Context(), src))
 	w.fail, w.reports = nil, nil
 	src.list = func(string, []fetch.Entry) ([]fetch.Entry, error) {
-		return nil, &fetch.Error{Op: "list", Reason: fetch.ErrUnreachable}
+		return nil, &fetch.Error{Op: "list", Err: fetch.ErrUnreachable}
 	}
-	require.ErrorIs(t, w.Look(t.Context(), src), fetch.ErrUnreachable)
+	require.ErrorIs(t, w.Check(t.Context(), src), fetch.ErrUnreachable)
 	require.Equal(t, []string{"released: /asp/7.12.300", "vanished: /asp/7.12.300"}, w.reports)
 }
 
@@ -537,16 +537,16 @@ func TestWatchVanishedAndBackBeforeAnybodyKnew(t *testing.T) {
 	w := newWatcher(t)
 	src.put(setup1, 10, old)
 	src.put(setup2, 10, old)
-	w.sees(t, src, "released: /asp/7.12.100, there at the first look", "released: /asp/7.12.200, there at the first look")
+	w.sees(t, src, "released: /asp/7.12.100, there at the first check", "released: /asp/7.12.200, there at the first check")
 	for size, want := range map[int64][]string{10: nil, 12: {"re-released: /asp/7.12.100"}} {
 		src.remove(setup1)
 		w.fail = func(watch.Sighting) error { return errors.New("no") }
-		require.Error(t, w.Look(t.Context(), src))
+		require.Error(t, w.Check(t.Context(), src))
 		src.put(setup1, size, old)
 		w.fail = nil
 		w.sees(t, src, want...)
 		src.put(setup1, 10, old)
-		require.NoError(t, w.Look(t.Context(), src))
+		require.NoError(t, w.Check(t.Context(), src))
 	}
 }
 
@@ -562,10 +562,10 @@ func TestWatchCrashBetweenReportAndMemory(t *testing.T) {
 			}
 			return nil
 		}
-		require.Panics(t, func() { _ = w.Look(t.Context(), src) })
+		require.Panics(t, func() { _ = w.Check(t.Context(), src) })
 	}
 	w.fail = nil
-	w.sees(t, src, "released: /asp/7.12.200, there at the first look")
+	w.sees(t, src, "released: /asp/7.12.200, there at the first check")
 
 	// A canceled one stops, forgets nothing, and needs no second look at what it did.
 	src.put("/asp/7.12.300/Setup.exe", 10, old)
@@ -573,7 +573,7 @@ func TestWatchCrashBetweenReportAndMemory(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	w.fail = func(watch.Sighting) error { cancel(); return nil }
 	w.reports = nil
-	require.ErrorIs(t, w.Look(ctx, src), context.Canceled)
+	require.ErrorIs(t, w.Check(ctx, src), context.Canceled)
 	require.Equal(t, []string{"released: /asp/7.12.300"}, w.reports)
 	w.fail = nil
 	w.sees(t, src, "released: /asp/7.12.400")
@@ -584,16 +584,16 @@ func TestWatchReportsNothingThatItCannotRemember(t *testing.T) {
 	w := newWatcher(t)
 	src.put(setup1, 10, old)
 	src.list = func(dir string, all []fetch.Entry) ([]fetch.Entry, error) {
-		return all, os.MkdirAll(w.File, 0o700) // a folder where the file should be
+		return all, os.MkdirAll(w.File, 0o700) // a directory where the file should be
 	}
-	require.ErrorContains(t, w.Look(t.Context(), src), "nothing is reported that cannot be remembered")
+	require.ErrorContains(t, w.Check(t.Context(), src), "nothing is reported that cannot be remembered")
 	require.Empty(t, w.reports)
 
 	src.list = nil
 	require.NoError(t, os.Remove(w.File))
 	w.fail = func(watch.Sighting) error { return errors.Join(os.Remove(w.File), os.Mkdir(w.File, 0o700)) }
 	src.put(setup2, 10, old)
-	require.ErrorContains(t, w.Look(t.Context(), src), "remember")
+	require.ErrorContains(t, w.Check(t.Context(), src), "remember")
 	require.Len(t, w.reports, 1, "nor is anything after it")
 }
 
@@ -601,7 +601,7 @@ func TestWatchMemoryIsTheOwnersAlone(t *testing.T) {
 	src := &shelf{}
 	w := newWatcher(t)
 	src.put(setup1, 10, old)
-	w.sees(t, src, "released: /asp/7.12.100, there at the first look")
+	w.sees(t, src, "released: /asp/7.12.100, there at the first check")
 	fi, err := os.Stat(w.File)
 	require.NoError(t, err)
 	if fi.Mode().Perm()&0o200 != 0 && filepath.Separator == '/' {
@@ -616,7 +616,7 @@ func TestWatchADamagedMemoryIsNoFreshStart(t *testing.T) {
 	src := &shelf{}
 	w := newWatcher(t)
 	src.put(setup1, 10, old)
-	w.sees(t, src, "released: /asp/7.12.100, there at the first look")
+	w.sees(t, src, "released: /asp/7.12.100, there at the first check")
 	good, err := os.ReadFile(w.File)
 	require.NoError(t, err)
 	for text, want := range map[string]string{
@@ -633,7 +633,7 @@ func TestWatchADamagedMemoryIsNoFreshStart(t *testing.T) {
 	} {
 		require.NoError(t, os.WriteFile(w.File, []byte(text), 0o600))
 		w.reports = nil
-		for _, err := range []error{w.Look(t.Context(), src), w.Run(t.Context(), src)} {
+		for _, err := range []error{w.Check(t.Context(), src), w.Run(t.Context(), src)} {
 			require.ErrorContains(t, err, w.File, text)
 			require.ErrorContains(t, err, want, text)
 		}
@@ -658,7 +658,7 @@ func TestWatchNeedsToKnowWhatAndWhereTo(t *testing.T) {
 	} {
 		w := newWatcher(t)
 		spoil(w.Watch)
-		require.ErrorContains(t, w.Look(t.Context(), &shelf{}), want)
+		require.ErrorContains(t, w.Check(t.Context(), &shelf{}), want)
 		require.ErrorContains(t, w.Run(t.Context(), &shelf{}), want)
 	}
 	_, err := (&watch.Watch{}).Seen()
@@ -682,7 +682,7 @@ func TestR5WatchReportsLateOnce(t *testing.T) {
 	}
 	late := func(d time.Time) string { return "late: asp, due since " + d.Format("2006-01-02 15:04 MST") }
 	w.fail = func(watch.Sighting) error { return errors.New("no") }
-	require.Error(t, w.Look(t.Context(), src))
+	require.Error(t, w.Check(t.Context(), src))
 	w.fail = nil
 	w.sees(t, src, late(due))
 	require.Equal(t, watch.Late, w.last.Kind)
@@ -701,13 +701,13 @@ func TestR5WatchReportsLateOnce(t *testing.T) {
 	w.Late = func(string, []watch.Seen, time.Time) (time.Time, error) {
 		return time.Time{}, errors.New("beyond the data")
 	}
-	require.ErrorContains(t, w.Look(t.Context(), src), "beyond the data")
+	require.ErrorContains(t, w.Check(t.Context(), src), "beyond the data")
 
 	// A server that is not there says nothing of what is late.
 	asked := false
 	w.Late = func(string, []watch.Seen, time.Time) (time.Time, error) { asked = true; return lab.Now, nil }
 	src.files = nil
-	require.Error(t, w.Look(t.Context(), src))
+	require.Error(t, w.Check(t.Context(), src))
 	require.False(t, asked)
 }
 
@@ -717,7 +717,7 @@ func TestWatchClockSetBack(t *testing.T) {
 	src.put(setup1, 10, old)
 	src.put(setup2, 10, old)
 	w.now = lab.Now.AddDate(10, 0, 0)
-	w.sees(t, src, "released: /asp/7.12.100, there at the first look", "released: /asp/7.12.200, there at the first look")
+	w.sees(t, src, "released: /asp/7.12.100, there at the first check", "released: /asp/7.12.200, there at the first check")
 	w.now = lab.Now
 	w.sees(t, src)
 	src.remove(setup2)
@@ -734,7 +734,7 @@ func TestWatchForgetsAndIsBounded(t *testing.T) {
 	w := newWatcher(t)
 	src.put(setup1, 10, old)
 	src.put(setup2, 10, old)
-	w.sees(t, src, "released: /asp/7.12.100, there at the first look", "released: /asp/7.12.200, there at the first look")
+	w.sees(t, src, "released: /asp/7.12.100, there at the first check", "released: /asp/7.12.200, there at the first check")
 	src.remove(setup1)
 	w.sees(t, src, "vanished: /asp/7.12.100")
 	w.now = w.now.Add(399 * 24 * time.Hour)
@@ -754,7 +754,7 @@ func TestWatchForgetsAndIsBounded(t *testing.T) {
 		return all, nil
 	}}
 	w.reports = nil
-	require.ErrorContains(t, w.Look(t.Context(), many), "2001 versions, more than any vendor has")
+	require.ErrorContains(t, w.Check(t.Context(), many), "2001 versions, more than any vendor has")
 	require.Empty(t, w.reports)
 	w.sees(t, src)
 }
@@ -780,7 +780,7 @@ func TestWatchTwoWithOneFile(t *testing.T) {
 		}
 		both.Go(func() {
 			for range 3 {
-				if err := w.Look(t.Context(), src); err != nil {
+				if err := w.Check(t.Context(), src); err != nil {
 					t.Error(err)
 				}
 				if _, err := w.Seen(); err != nil {
@@ -804,20 +804,20 @@ func TestWatchASidecarAloneHasVanished(t *testing.T) {
 	s.Put("/asp/7.12.100/Setup.sha256", []byte("x"), lab.Released)
 	s.Put("/asp/7.12.200/Setup.exe.sha256", []byte("x"), lab.Released)
 	w := newWatcher(t)
-	w.sees(t, lab.Client(s), "released: /asp/7.12.100, there at the first look")
+	w.sees(t, lab.Client(s), "released: /asp/7.12.100, there at the first check")
 	s.Remove("/asp/7.12.100/Setup.exe")
 	w.sees(t, lab.Client(s), "vanished: /asp/7.12.100")
 }
 
-// A folder that cannot be read whole has not vanished.
+// A directory that cannot be read whole has not vanished.
 func TestATreeWithAnUnreadableLineHasNotVanished(t *testing.T) {
 	src := lab.Listings{
-		"/asp":                {{Name: "7.12.100", Kind: fetch.KindFolder}},
-		"/asp/7.12.100":       {{Name: "Setup", Kind: fetch.KindFolder}},
+		"/asp":                {{Name: "7.12.100", Kind: fetch.KindDir}},
+		"/asp/7.12.100":       {{Name: "Setup", Kind: fetch.KindDir}},
 		"/asp/7.12.100/Setup": {{Name: "a.exe", Size: 1, Time: old}},
 	}
 	w := newWatcher(t)
-	w.sees(t, src, "released: /asp/7.12.100, there at the first look")
+	w.sees(t, src, "released: /asp/7.12.100, there at the first check")
 	src["/asp/7.12.100/Setup"] = append(src["/asp/7.12.100/Setup"], fetch.Entry{Name: "????", Kind: fetch.KindUnreadable, Size: -1})
 	w.sees(t, src)
 	delete(src, "/asp/7.12.100")

@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/aspupdate/aspupdate/fetch"
 	"github.com/aspupdate/aspupdate/fetch/archive"
 	"github.com/aspupdate/aspupdate/install/authenticode"
 )
@@ -23,7 +22,7 @@ func publisher(p authenticode.Policy, entry string) archive.Verifier {
 		}
 		sig, err := p.VerifyFile(ctx, path)
 		if _, refused := errors.AsType[*authenticode.Error](err); refused {
-			err = fmt.Errorf("%w: %w", fetch.ErrMismatch, err)
+			err = fmt.Errorf("%w: %w", archive.ErrMismatch, err)
 		}
 		if err != nil {
 			return archive.Vouched{}, err
@@ -40,6 +39,6 @@ func Example_fetch() {
 
 	v := publisher(authenticode.Policy{Publisher: "ООО «Вендор»"}, "Setup.exe")
 	_, err := v.Verify(context.Background(), archive.Candidate{Path: setup})
-	fmt.Println(errors.Is(err, fetch.ErrMismatch), errors.Is(err, authenticode.ErrUnsigned))
+	fmt.Println(errors.Is(err, archive.ErrMismatch), errors.Is(err, authenticode.ErrUnsigned))
 	// Output: true true
 }

@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/aspupdate/aspupdate/fetch"
 	"github.com/aspupdate/aspupdate/fetch/archive"
 	"github.com/aspupdate/aspupdate/install"
 	"github.com/aspupdate/aspupdate/rollback"
@@ -180,7 +179,7 @@ func (i installer) Needs(context.Context) ([]rollback.Need, error) {
 			continue
 		}
 		item, err := i.Archive.Get(key)
-		if err != nil && !errors.Is(err, fetch.ErrNotArchived) { // Ready reports those
+		if err != nil && !errors.Is(err, archive.ErrNotFound) { // Ready reports those
 			return nil, err
 		}
 		need.Bytes = max(need.Bytes, item.Size)

@@ -12,7 +12,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/aspupdate/aspupdate/fetch"
 	"github.com/aspupdate/aspupdate/fetch/archive"
 	"github.com/aspupdate/aspupdate/install"
 	"github.com/aspupdate/aspupdate/rollback"
@@ -107,13 +106,13 @@ func TestR10InstallersAreReadBack(t *testing.T) {
 	// What was vouched for is not what the disk has now.
 	require.NoError(t, os.Chmod(to.Path, 0o600))
 	require.NoError(t, os.WriteFile(to.Path, []byte("7.13.666"), 0o600))
-	require.ErrorIs(t, role.Ready(t.Context(), roles.Release(to)), fetch.ErrMismatch)
+	require.ErrorIs(t, role.Ready(t.Context(), roles.Release(to)), archive.ErrMismatch)
 	require.ErrorIs(t, role.Install(t.Context(), roles.Release(to)), install.ErrMismatch)
 
 	// The Setup that a rollback needs is not there.
 	require.NoError(t, os.RemoveAll(filepath.Dir(from.Path)))
-	require.ErrorIs(t, role.Ready(t.Context(), roles.Release(from)), fetch.ErrNotArchived)
-	require.ErrorIs(t, role.Install(t.Context(), roles.Release(from)), fetch.ErrNotArchived)
+	require.ErrorIs(t, role.Ready(t.Context(), roles.Release(from)), archive.ErrNotFound)
+	require.ErrorIs(t, role.Install(t.Context(), roles.Release(from)), archive.ErrNotFound)
 	needs, err := role.(rollback.Spacer).Needs(t.Context())
 	require.NoError(t, err, "Ready reports it")
 	require.NotZero(t, needs[0].Bytes)

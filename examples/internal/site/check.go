@@ -72,7 +72,7 @@ func (s *Site) Check(ctx context.Context, now time.Time) (*Check, error) {
 			one.Newest, offered = found[i].Version, found[i]
 			known = append(known, one.Newest)
 		}
-		if lookErr == nil || errors.Is(lookErr, fetch.ErrIncomplete) || errors.Is(lookErr, fetch.ErrNothing) {
+		if lookErr == nil || errors.Is(lookErr, fetch.ErrIncomplete) || errors.Is(lookErr, fetch.ErrNoRelease) {
 			next, err := one.compare(s.Config.Calendar.releases(), now, add(seen, d.Name, known))
 			errs = append(errs, err)
 			c.Next = newExpected(next)
@@ -159,7 +159,7 @@ func add(seen []watch.Seen, distribution string, versions []version.Version) []w
 	for _, v := range versions {
 		r := fetch.Release{Distribution: distribution, Version: v}
 		if !v.IsZero() && !slices.ContainsFunc(seen, func(s watch.Seen) bool { return s.Distribution == distribution && s.Version == v }) {
-			seen = append(seen, watch.Seen{Release: r, FirstLook: true})
+			seen = append(seen, watch.Seen{Release: r, FirstCheck: true})
 		}
 	}
 	return seen

@@ -80,7 +80,7 @@ func (d *doctor) either(err error, what, name, format string, args ...any) {
 // login on its way.
 func (d *doctor) server(ctx context.Context) {
 	c, source := d.Config.Server, d.Source()
-	source.Retry.Tries = 1 // somebody waits
+	source.Retry.Attempts = 1 // somebody waits
 	switch {
 	case source.TLS == ftp.TLSNone:
 		d.warn("tls", "", "none: anybody on the way can read the password and replace the files; ask the vendor whether server.tls = \"explicit\" works")
@@ -173,7 +173,7 @@ func (d *doctor) previous(ctx context.Context, dist distributionConfig, installe
 		item, err = d.Archive().Get(r.key(dist.Name, version.Setup))
 	}
 	switch {
-	case !errors.Is(err, fetch.ErrNotArchived):
+	case !errors.Is(err, archive.ErrNotFound):
 	case committed: // an update looks for it later than for what is wrong with the folders
 		err = &rollback.Refusal{Reason: rollback.ReasonPrevious, Err: fmt.Errorf("R10: the Setup of the installed version is needed for the way back: %w", err)}
 	default:

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/aspupdate/aspupdate/backup"
-	"github.com/aspupdate/aspupdate/fetch"
 	"github.com/aspupdate/aspupdate/fetch/archive"
 	"github.com/aspupdate/aspupdate/rollback"
 )
@@ -19,7 +18,7 @@ import (
 // names, stays. While an update is at work the error is [rollback.ErrBusy], but
 // for a dry run. Where what must stay is not in the archive it is
 // [ErrPrevious].
-func (s *Site) PruneArchive(ctx context.Context, keep archive.Keep, dryRun bool) (gone []archive.Item, err error) {
+func (s *Site) PruneArchive(ctx context.Context, keep archive.Retention, dryRun bool) (gone []archive.Item, err error) {
 	err = s.prune("pruning the archive", dryRun, func() error {
 		inUse, err := s.inUse(ctx)
 		if err != nil {
@@ -31,7 +30,7 @@ func (s *Site) PruneArchive(ctx context.Context, keep archive.Keep, dryRun bool)
 		} else {
 			items, err = s.Archive().Prune(ctx, keep, inUse)
 		}
-		if errors.Is(err, fetch.ErrNotArchived) {
+		if errors.Is(err, archive.ErrNotFound) {
 			return fmt.Errorf("%w: %w", ErrPrevious, err)
 		}
 		gone = append([]archive.Item{}, items...)

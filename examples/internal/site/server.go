@@ -101,7 +101,7 @@ func (s *Site) inArchive(_ context.Context, found []fetch.Release) ([]release, e
 	to := make([]release, len(found))
 	for i, d := range s.Config.Distributions {
 		item, err := s.Archive().Get(archive.Key{Distribution: d.Name, Version: found[i].Version, Variant: s.variant()})
-		if errors.Is(err, fetch.ErrNotArchived) {
+		if errors.Is(err, archive.ErrNotFound) {
 			err = fmt.Errorf("%s %s: %w", d.Name, found[i].Version, ErrNotFetched)
 		}
 		if err != nil {

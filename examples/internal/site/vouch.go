@@ -25,7 +25,7 @@ func verifier(d distributionConfig, src fetch.Source) archive.Verifier {
 		}
 		if d.SHA256File != "" {
 			v, err := archive.PinnedSums(d.SHA256File).Verify(ctx, c)
-			if err != nil && !errors.Is(err, fetch.ErrMismatch) {
+			if err != nil && !errors.Is(err, archive.ErrMismatch) {
 				err = fmt.Errorf("nobody vouches for %s: %w: %w", c.Key, err, ErrNotVouched)
 			}
 			return v, err
@@ -34,7 +34,7 @@ func verifier(d distributionConfig, src fetch.Source) archive.Verifier {
 			return d.Publisher.Verify(ctx, c)
 		}
 		if d.Unauthenticated != "" {
-			return archive.Hinted(src, archive.Unauthenticated(d.Unauthenticated)).Verify(ctx, c)
+			return archive.WithServerHash(src, archive.Unauthenticated(d.Unauthenticated)).Verify(ctx, c)
 		}
 		return archive.Vouched{}, fmt.Errorf("nobody vouches for %s with the hash %s: %w", c.Key, c.SHA256, ErrNotVouched)
 	})
@@ -83,7 +83,7 @@ func (p *publisherConfig) Verify(ctx context.Context, c archive.Candidate) (arch
 	}
 	sig, err := p.policy.VerifyFile(ctx, c.Path)
 	if _, refused := errors.AsType[*authenticode.Error](err); refused {
-		err = fmt.Errorf("%w: %w", fetch.ErrMismatch, err)
+		err = fmt.Errorf("%w: %w", archive.ErrMismatch, err)
 	}
 	if err != nil {
 		return archive.Vouched{}, err

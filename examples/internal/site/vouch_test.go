@@ -17,7 +17,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/aspupdate/aspupdate/fetch"
 	"github.com/aspupdate/aspupdate/fetch/archive"
 	"github.com/aspupdate/aspupdate/internal/realtest"
 	"github.com/aspupdate/aspupdate/version"
@@ -65,6 +64,6 @@ func TestPublisherVouchesForASignedFile(t *testing.T) {
 	require.Contains(t, got.By, `signature by "Vendor"`)
 	for _, c := range [][2]string{{roots, "plain.exe"}, {"name = 'Vendor'", "signed.exe"}, {"thumbprint = '" + strings.Repeat("0", 64) + "'", "signed.exe"}} {
 		_, err = verdict(c[0], c[1])
-		require.ErrorIs(t, err, fetch.ErrMismatch, c)
+		require.ErrorIs(t, err, archive.ErrMismatch, c)
 	}
 }

@@ -28,7 +28,7 @@ type Event struct {
 	Distribution string             `json:"distribution"`
 	Version      version.Version    `json:"version,omitzero"`    // not with late
 	FirstSeen    time.Time          `json:"first_seen,omitzero"` // not with late
-	FirstLook    bool               `json:"first_look"`          // it was there when the watch looked for the first time
+	FirstCheck   bool               `json:"first_look"`          // it was there when the watch looked for the first time
 	Gone         time.Time          `json:"gone,omitzero"`       // with vanished: when it was first missed
 	Due          time.Time          `json:"due,omitzero"`        // with late: since when it has been expected
 	Files        []EventFile        `json:"files,omitempty"`
@@ -45,7 +45,7 @@ type EventFile struct {
 func newEvent(c Clock, e watch.Sighting) Event {
 	d := Event{
 		Schema: "aspupdate.event/1", Kind: e.Kind, Distribution: e.Distribution, Version: e.Version,
-		FirstSeen: e.FirstSeen, FirstLook: e.FirstLook, Due: e.Due.UTC(),
+		FirstSeen: e.FirstSeen, FirstCheck: e.FirstCheck, Due: e.Due.UTC(),
 	}
 	for _, f := range e.Files {
 		d.Files = append(d.Files, EventFile{f.Variant, f.Path, f.Size, f.Time})
@@ -56,7 +56,7 @@ func newEvent(c Clock, e watch.Sighting) Event {
 	case e.Kind == watch.Vanished:
 		d.Gone = e.Gone.UTC()
 		d.Text = fmt.Sprintf("%s %s: vanished, first missed %s", e.Distribution, e.Version, c.Time(e.Gone))
-	case e.FirstLook:
+	case e.FirstCheck:
 		d.Text = fmt.Sprintf("%s %s: %s, there at the first look at %s", e.Distribution, e.Version, e.Kind, c.Time(e.FirstSeen))
 	default:
 		d.Text = fmt.Sprintf("%s %s: %s, first seen %s", e.Distribution, e.Version, e.Kind, c.Time(e.FirstSeen))

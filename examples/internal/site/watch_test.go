@@ -77,13 +77,13 @@ func TestWatchTellsAgainWhatTheCommandMissed(t *testing.T) {
 	var told []string
 	w.Report = s.report(func(e Event) error { told = append(told, e.Text); return nil })
 
-	err = w.Look(t.Context(), s.Source())
+	err = w.Check(t.Context(), s.Source())
 	require.ErrorContains(t, err, "watch.command")
-	require.ErrorContains(t, err, "again at the next look")
+	require.ErrorContains(t, err, "the next check reports it again")
 	require.NotContains(t, strings.Join(told, "\n"), "released", "nobody was told")
 	require.NoError(t, os.Mkdir(filepath.Dir(events), 0o700))
-	require.NoError(t, w.Look(t.Context(), s.Source()))
-	require.NoError(t, w.Look(t.Context(), s.Source()))
+	require.NoError(t, w.Check(t.Context(), s.Source()))
+	require.NoError(t, w.Check(t.Context(), s.Source()))
 	got, err := os.ReadFile(events)
 	require.NoError(t, err)
 	require.Equal(t, 1, strings.Count(string(got), `"kind":"released"`), "once: %s", got)

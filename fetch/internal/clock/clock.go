@@ -1,4 +1,4 @@
-// Package clock reads a clock that a caller may replace, and waits.
+// Package clock reads a clock that tests replace, and waits.
 package clock
 
 import (
@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Now returns what now returns, or the time if it is nil.
+// Now returns now(), or the current time if now is nil.
 func Now(now func() time.Time) time.Time {
 	if now == nil {
 		return time.Now()
@@ -14,7 +14,7 @@ func Now(now func() time.Time) time.Time {
 	return now()
 }
 
-// Sleep waits, or returns why ctx is done.
+// Sleep waits for d. If ctx ends first, it returns the cause.
 func Sleep(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)
 	defer t.Stop()

@@ -34,7 +34,7 @@ var Now = time.Date(2020, 3, 1, 12, 0, 0, 0, time.UTC)
 func Finder() fetch.Finder { return fetch.Finder{Now: func() time.Time { return Now }} }
 
 // Soon makes retries quick.
-var Soon = fetch.Retry{Tries: 3, First: time.Millisecond, Max: 5 * time.Millisecond}
+var Soon = fetch.Retry{Attempts: 3, Interval: time.Millisecond, MaxInterval: 5 * time.Millisecond}
 
 // Silence is how long tests of silent servers wait. Long enough for a busy
 // machine to get everything else done in.
@@ -86,7 +86,7 @@ func InMemory(t *testing.T) string {
 
 // Client returns a client of a scripted server.
 func Client(s *fetchtest.Server) *ftp.Source {
-	return &ftp.Source{Addr: s.Addr, User: s.User, Password: s.Password, Idle: 20 * time.Second, Retry: Soon}
+	return &ftp.Source{Addr: s.Addr, User: s.User, Password: s.Password, Timeout: 20 * time.Second, Retry: Soon}
 }
 
 // Vendor starts an FTP server with installers in this process.

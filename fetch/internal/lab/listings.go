@@ -15,7 +15,7 @@ type Listings map[string][]fetch.Entry
 func (s Listings) List(_ context.Context, dir string) ([]fetch.Entry, error) {
 	entries, ok := s[dir]
 	if !ok {
-		return nil, &fetch.Error{Op: "list", Name: dir, Reason: fetch.ErrNotFound}
+		return nil, &fetch.Error{Op: "list", Subject: dir, Err: fetch.ErrNotFound}
 	}
 	return entries, nil
 }

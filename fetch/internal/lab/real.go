@@ -43,7 +43,7 @@ func SideBySide[C any](t *testing.T, cases []C, name func(C) string, test func(t
 
 // Real returns a client of a real server.
 func Real(s realtest.Server, mode realtest.TLS) *ftp.Source {
-	src := &ftp.Source{Addr: s.Addr, User: s.User, Password: s.Password, Idle: 20 * time.Second, Retry: Soon}
+	src := &ftp.Source{Addr: s.Addr, User: s.User, Password: s.Password, Timeout: 20 * time.Second, Retry: Soon}
 	src.TLS = map[realtest.TLS]ftp.TLS{realtest.Explicit: ftp.TLSExplicit, realtest.Implicit: ftp.TLSImplicit}[mode]
 	if src.TLS != ftp.TLSNone {
 		src.TLSConfig = &tls.Config{RootCAs: s.Roots, MinVersion: tls.VersionTLS12}

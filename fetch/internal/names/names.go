@@ -1,5 +1,5 @@
-// Package names keeps the names that a server sends away from file systems and
-// terminals until they are known to be harmless.
+// Package names checks the names that a server sends before a file system or a
+// terminal sees them.
 package names
 
 import (
@@ -14,38 +14,36 @@ import (
 	"golang.org/x/text/encoding/charmap"
 )
 
-// ErrUnsafe is what [Check] returns.
+// ErrUnsafe is wrapped by the errors of [Check].
 var ErrUnsafe = errors.New("unsafe name")
 
-// maxName leaves room for what the archive puts around a name, below the
-// 255 bytes that file systems allow.
+// maxName leaves space for what the archive adds to a name, within the 255 bytes
+// that file systems allow.
 const maxName = 200
 
-// Check reports why a name must not be given to a file system, ours or
-// the one of a Windows share: a path, a device, something that two systems
-// would spell differently. Names are refused rather than repaired, because
-// two repaired names could meet.
+// Check returns an error that wraps [ErrUnsafe] if a name must not be used in a
+// file system, ours or the one of a Windows share: a path, a device, something
+// that two systems would spell differently. Names are refused rather than
+// repaired, because two repaired names could be the same.
 func Check(name string) error {
-	bad := func(why string) error {
-		return fmt.Errorf("check name %s: %w: %s", Show(name), ErrUnsafe, why)
-	}
+	bad := func(reason string) error { return fmt.Errorf("%w %s: %s", ErrUnsafe, Show(name), reason) }
 	switch {
 	case name == "":
-		return bad("it is empty")
+		return fmt.Errorf("%w: empty", ErrUnsafe)
 	case len(name) > maxName:
-		return bad(fmt.Sprintf("it is longer than %d bytes", maxName))
+		return bad(fmt.Sprintf("longer than %d bytes", maxName))
 	case !utf8.ValidString(name) || strings.ContainsRune(name, utf8.RuneError):
-		return bad("it is not valid UTF-8")
+		return bad("not valid UTF-8")
 	case name == "." || name == "..":
-		return bad("it means a folder")
+		return bad("means a directory")
 	case strings.ContainsAny(name, `/\:*?"<>|`):
-		return bad("it holds a character that file systems give a meaning")
+		return bad("contains a character with a meaning to file systems")
 	case strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }):
-		return bad("it holds a character that cannot be printed")
+		return bad("contains a character that cannot be printed")
 	case strings.HasPrefix(name, " ") || strings.HasSuffix(name, " ") || strings.HasSuffix(name, "."):
-		return bad("Windows drops dots and blanks around names")
+		return bad("Windows drops dots and spaces around names")
 	case isDevice(name):
-		return bad("it is a device on Windows")
+		return bad("names a device on Windows")
 	}
 	return nil
 }
@@ -53,9 +51,9 @@ func Check(name string) error {
 // IsSafe reports whether [Check] accepts a name.
 func IsSafe(name string) bool { return isPlain(name) || Check(name) == nil }
 
-// isPlain reports whether a name is one of ASCII's letters, digits, "-" and "_",
-// with dots between, and none of Windows' devices, which are shorter or have a
-// "$". It says so of nearly every name there is, ten times as fast as Check.
+// isPlain reports whether a name consists of ASCII letters, digits, "-" and "_",
+// with dots between, and is not one of Windows' devices, which are shorter or
+// have a "$". Nearly every name is plain, and Check is ten times slower.
 func isPlain(name string) bool {
 	stem := 0
 	for stem < len(name) && isWord(name[stem]) {
@@ -76,8 +74,8 @@ func isWord(b byte) bool {
 	return '0' <= b && b <= '9' || 'a' <= b|0x20 && b|0x20 <= 'z' || b == '-' || b == '_'
 }
 
-// isDevice reports whether Windows takes name for a device: with any
-// extension, in any case, with blanks before the dot.
+// isDevice reports whether name is a device to Windows: with any extension, in
+// any case, with spaces before the dot.
 func isDevice(name string) bool {
 	base, _, _ := strings.Cut(name, ".")
 	base = strings.TrimRight(base, " ")
@@ -93,9 +91,9 @@ func isDevice(name string) bool {
 	return (is("COM") || is("LPT")) && utf8.RuneCountInString(port) == 1 && strings.ContainsAny(port, "0123456789¹²³")
 }
 
-// Text returns a server's bytes as UTF-8. What is not valid UTF-8 is taken for
-// CP1251, in which Russian servers of old age send names. It is for reading and
-// for names of our own: the server is always given its own bytes.
+// Text returns a server's bytes as UTF-8. What is not valid UTF-8 is decoded as
+// CP1251, in which old Russian servers send names. It is for messages and for
+// names of our own: the server always gets its own bytes.
 func Text(name string) string {
 	if utf8.ValidString(name) {
 		return name
@@ -107,7 +105,7 @@ func Text(name string) string {
 	return s
 }
 
-// Show makes a hostile text fit for one line of a message.
+// Show makes a hostile text safe for one line of a message.
 func Show(s string) string {
 	const limit = 120
 	s = Text(s)

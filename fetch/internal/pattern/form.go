@@ -12,29 +12,19 @@ import (
 // A Path is one pattern, name by name.
 type Path []Form
 
-// Compile reads a pattern. It must contain {version} and {variant}.
-func Compile(text string) (Path, error) {
-	for _, need := range []string{"{version}", "{variant}"} {
-		if !strings.Contains(text, need) {
-			return nil, fmt.Errorf("%s is missing", need)
-		}
-	}
-	var p Path
-	names := strings.Split(text, "/")
-	for i, name := range names {
-		f, err := formOf(name, i == len(names)-1)
-		if err != nil {
-			return nil, err
-		}
-		p = append(p, f)
-	}
-	return p, nil
+// A Form is the pattern of one name of a path: literal text in lower case and
+// placeholders in their braces, in order. It is matched by hand and not by a
+// regular expression, because a directory of thousands of names is searched for
+// the few that fit.
+type Form struct {
+	tokens []string
+	last   bool // of its path: it may have an extension
 }
 
 // CompileAll reads patterns. It also returns the one that it cannot read.
 func CompileAll(texts []string) (paths []Path, bad string, err error) {
 	for _, text := range texts {
-		p, err := Compile(text)
+		p, err := compile(text)
 		if err != nil {
 			return nil, text, err
 		}
@@ -43,33 +33,28 @@ func CompileAll(texts []string) (paths []Path, bad string, err error) {
 	return paths, "", nil
 }
 
-// Match matches a whole path, and reports whether it fits.
-func (p Path) Match(name string) (m Match, ok bool) {
-	names := strings.Split(strings.ToLower(name), "/")
-	if len(p) != len(names) {
-		return Match{}, false
-	}
-	for i, form := range p {
-		if m, ok = m.Name(form, names[i]); !ok {
-			return Match{}, false
+func compile(text string) (Path, error) {
+	for _, need := range []string{"{version}", "{variant}"} {
+		if !strings.Contains(text, need) {
+			return nil, fmt.Errorf("%s is missing", need)
 		}
 	}
-	return m, true
+	var p Path
+	names := strings.Split(text, "/")
+	for i, name := range names {
+		f, err := compileName(name, i == len(names)-1)
+		if err != nil {
+			return nil, err
+		}
+		p = append(p, f)
+	}
+	return p, nil
 }
 
-// A Form is what one name of a path must look like: literal text in lower
-// case and placeholders in their braces, in order. It is matched by hand and
-// not by a regular expression, because a folder of thousands of names is
-// looked through for the few that fit.
-type Form struct {
-	tokens []string
-	last   bool // of its path: it may have an extension
-}
-
-// formOf reads one name of a pattern.
-func formOf(name string, last bool) (Form, error) {
+// compileName reads one name of a pattern.
+func compileName(name string, last bool) (Form, error) {
 	if name == "" || name == "." || name == ".." {
-		return Form{}, fmt.Errorf("%q is no name", name)
+		return Form{}, fmt.Errorf("invalid name %q", name)
 	}
 	f := Form{last: last}
 	for rest := strings.ToLower(name); rest != ""; {
@@ -88,7 +73,7 @@ func formOf(name string, last bool) (Form, error) {
 		switch token {
 		case "{version}", "{variant}", "{sep}", "{any}":
 		default:
-			return Form{}, fmt.Errorf("%s is not known: use {version}, {variant}, {sep} or {any}", token)
+			return Form{}, fmt.Errorf("unknown placeholder %s: use {version}, {variant}, {sep} or {any}", token)
 		}
 		f.tokens = append(f.tokens, token)
 		rest = after
@@ -96,24 +81,42 @@ func formOf(name string, last bool) (Form, error) {
 	return f, nil
 }
 
-// A Match is what the names on the way down have told so far.
+// A Match is what the names of a path have in them, as far as they were
+// matched.
 type Match struct {
 	Version version.Version
 	Variant version.Variant
 	Ext     string // with its dot, lower case
 }
 
-// Name takes the next name of a path, in lower case, into account. It reports
-// whether the name fits the form and does not contradict what is known.
+// Match matches a whole path, and reports whether it fits.
+func (p Path) Match(name string) (m Match, ok bool) {
+	names := strings.Split(strings.ToLower(name), "/")
+	if len(p) != len(names) {
+		return Match{}, false
+	}
+	for i, form := range p {
+		if m, ok = m.Name(form, names[i]); !ok {
+			return Match{}, false
+		}
+	}
+	return m, true
+}
+
+// Name matches the next name of a path, in lower case. It reports whether the
+// name fits the form and does not contradict the names before it.
 func (m Match) Name(f Form, name string) (Match, bool) {
-	t := matching{last: f.last}
+	t := matcher{last: f.last}
 	return t.match(m, f.tokens, name)
 }
 
-// A matching is the matching of one name.
-type matching struct {
+// A matcher matches one name: each of its methods matches its token at the
+// start of rest and then the remaining tokens.
+type matcher struct {
 	last bool
-	dead map[state]bool // {any} was tried there in vain; or else each {any} would multiply the time
+	// dead are the states in which {any} did not match: without it, the time
+	// would multiply with each {any}.
+	dead map[state]bool
 }
 
 // A state is all that decides whether what remains can match.
@@ -123,7 +126,7 @@ type state struct {
 	variant      version.Variant
 }
 
-func (t *matching) match(m Match, tokens []string, rest string) (Match, bool) {
+func (t *matcher) match(m Match, tokens []string, rest string) (Match, bool) {
 	if len(tokens) == 0 {
 		m.Ext = rest
 		return m, rest == "" || t.last && isExtension(rest)
@@ -131,57 +134,73 @@ func (t *matching) match(m Match, tokens []string, rest string) (Match, bool) {
 	token, tokens := tokens[0], tokens[1:]
 	switch token {
 	case "{version}":
-		for n := versionLen(rest); n > 0; n = shorter(rest[:n]) {
-			v, err := version.Parse(rest[:n])
-			if err != nil || !m.Version.IsZero() && v != m.Version {
-				continue
-			}
-			with := m
-			with.Version = v
-			if found, ok := t.match(with, tokens, rest[n:]); ok {
-				return found, true
-			}
-		}
+		return t.version(m, tokens, rest)
 	case "{variant}":
-		for _, v := range []version.Variant{version.FullSetup, version.Setup} {
-			word := "setup"
-			if v == version.FullSetup {
-				word = "fullsetup"
-			}
-			after, ok := strings.CutPrefix(rest, word)
-			if ok && (m.Variant == 0 || m.Variant == v) {
-				m.Variant = v
-				return t.match(m, tokens, after)
-			}
-		}
-	case "{sep}":
-		if rest != "" && strings.IndexByte("_. -", rest[0]) >= 0 {
-			return t.match(m, tokens, rest[1:])
-		}
+		return t.variant(m, tokens, rest)
 	case "{any}":
-		at := state{len(tokens), len(rest), m.Version, m.Variant}
-		if t.dead[at] {
+		return t.any(m, tokens, rest)
+	case "{sep}":
+		if rest == "" || strings.IndexByte("_. -", rest[0]) < 0 {
 			return m, false
 		}
-		for n := len(rest); n >= 0; n-- {
-			if found, ok := t.match(m, tokens, rest[n:]); ok {
-				return found, true
-			}
+		return t.match(m, tokens, rest[1:])
+	}
+	if after, ok := strings.CutPrefix(rest, token); ok {
+		return t.match(m, tokens, after)
+	}
+	return m, false
+}
+
+// version tries a version with the number of its beta and without it.
+func (t *matcher) version(m Match, tokens []string, rest string) (Match, bool) {
+	for n := versionLen(rest); n > 0; n = withoutBetaNumber(rest[:n]) {
+		v, err := version.Parse(rest[:n])
+		if err != nil || !m.Version.IsZero() && v != m.Version {
+			continue
 		}
-		if t.dead == nil {
-			t.dead = map[state]bool{}
-		}
-		t.dead[at] = true
-	default:
-		if after, ok := strings.CutPrefix(rest, token); ok {
-			return t.match(m, tokens, after)
+		with := m
+		with.Version = v
+		if found, ok := t.match(with, tokens, rest[n:]); ok {
+			return found, true
 		}
 	}
 	return m, false
 }
 
-// versionLen returns the length of the longest start of s that looks like a
-// version, or 0. Whether it is one is for version.Parse to say.
+func (t *matcher) variant(m Match, tokens []string, rest string) (Match, bool) {
+	variant := version.Setup
+	after, ok := strings.CutPrefix(rest, "setup")
+	if !ok {
+		variant = version.FullSetup
+		after, ok = strings.CutPrefix(rest, "fullsetup")
+	}
+	if !ok || m.Variant != 0 && m.Variant != variant {
+		return m, false
+	}
+	m.Variant = variant
+	return t.match(m, tokens, after)
+}
+
+// any tries the longest text first.
+func (t *matcher) any(m Match, tokens []string, rest string) (Match, bool) {
+	at := state{len(tokens), len(rest), m.Version, m.Variant}
+	if t.dead[at] {
+		return m, false
+	}
+	for n := len(rest); n >= 0; n-- {
+		if found, ok := t.match(m, tokens, rest[n:]); ok {
+			return found, true
+		}
+	}
+	if t.dead == nil {
+		t.dead = map[state]bool{}
+	}
+	t.dead[at] = true
+	return m, false
+}
+
+// versionLen returns the length of the longest prefix of s that looks like a
+// version, or 0. Whether it is one is decided by version.Parse.
 func versionLen(s string) int {
 	n := 0
 	for i := range 3 {
@@ -197,7 +216,6 @@ func versionLen(s string) int {
 		}
 		n += d
 	}
-	const beta = "-beta"
 	if !strings.HasPrefix(s[n:], beta) {
 		return n
 	}
@@ -210,10 +228,11 @@ func versionLen(s string) int {
 	return n
 }
 
-// shorter returns the length of a version without its beta's number, or 0: a
-// beta is never taken for the release (R7).
-func shorter(v string) int {
-	const beta = "-beta"
+const beta = "-beta"
+
+// withoutBetaNumber returns the length of a version without the number of its
+// beta, or 0 if it has none: a beta is never taken for the release (R7).
+func withoutBetaNumber(v string) int {
 	if at := strings.Index(v, beta) + len(beta); at >= len(beta) && at < len(v) {
 		return at
 	}
@@ -222,6 +241,7 @@ func shorter(v string) int {
 
 func isDigit(b byte) bool { return '0' <= b && b <= '9' }
 
+// digits returns how many digits s starts with.
 func digits(s string) int {
 	n := 0
 	for n < len(s) && isDigit(s[n]) {
@@ -230,9 +250,9 @@ func digits(s string) int {
 	return n
 }
 
-// isExtension reports whether s is the extension of a file. It holds a letter:
-// "7.12.100.1" is no version with the extension ".1". Of two, the first is
-// ".tar": "Setup.exe.part" is no Setup yet.
+// isExtension reports whether s is the extension of a file. It has a letter:
+// "7.12.100.1" is not a version with the extension ".1". Of two extensions the
+// first must be ".tar": "Setup.exe.part" is not a Setup yet.
 func isExtension(s string) bool {
 	if rest, ok := strings.CutPrefix(s, ".tar."); ok {
 		s = "." + rest

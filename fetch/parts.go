@@ -14,27 +14,23 @@ import (
 	"github.com/aspupdate/aspupdate/fetch/internal/names"
 )
 
-// Bounds of what a hostile server can make of one folder.
+// Limits of what a hostile server can make of one directory.
 const (
 	maxParts = 20_000
 	maxDepth = 16
-	maxPath  = 400 // bytes below the folder: what Windows leaves to an archive that lies deep
+	maxPath  = 400 // bytes below the directory: what Windows leaves to an archive with a long path
 )
 
-// An unfit folder holds something that could not be fetched, stored or run as
-// it is on the server: the folder is passed over whole.
-type unfit struct {
-	path string
-	why  Why
+// An unfetchable is a part because of which a directory is passed over whole:
+// it could not be fetched, stored or run as it is on the server.
+type unfetchable struct {
+	path   string
+	reason SkipReason
 }
 
-// skipEmpty is perhaps an upload that has just begun: on a server it counts as
-// settling.
-const skipEmpty Why = "a folder without files"
+func (u *unfetchable) Error() string { return fmt.Sprintf("%s: %s", names.Show(u.path), u.reason) }
 
-func (u *unfit) Error() string { return fmt.Sprintf("%s: %s", names.Show(u.path), u.why) }
-
-// Refresh returns the file as the server has it now. A folder that cannot be
+// Refresh returns the file as the server has it now. A directory that cannot be
 // fetched any more is [ErrChanged].
 func (f File) Refresh(ctx context.Context, src Source) (File, error) {
 	if f.Parts == nil {
@@ -42,15 +38,15 @@ func (f File) Refresh(ctx context.Context, src Source) (File, error) {
 		f.Size, f.Time = e.Size, e.Time
 		return f, err
 	}
-	folders := 0
+	dirs := 0
 	parts, err := ReadParts(ctx, func(ctx context.Context, dir string) ([]Entry, error) {
-		if folders++; folders > maxFolders {
-			return nil, errTooManyFolders
+		if dirs++; dirs > maxDirs {
+			return nil, errTooManyDirs
 		}
 		return src.List(ctx, dir)
 	}, f.Path)
-	if u, ok := errors.AsType[*unfit](err); ok {
-		return File{}, &Error{Op: "fetch", Name: f.Path, Reason: ErrChanged, Err: u, Hint: "look for releases again"}
+	if u, ok := errors.AsType[*unfetchable](err); ok {
+		return File{}, &Error{Op: "fetch", Subject: f.Path, Err: fmt.Errorf("%w: %w", ErrChanged, u), Next: "find the release again"}
 	}
 	f.Parts, f.Size, f.Time = parts, 0, time.Time{}
 	for _, p := range parts {
@@ -59,7 +55,7 @@ func (f File) Refresh(ctx context.Context, src Source) (File, error) {
 	return f, err
 }
 
-// add counts a part of the folder.
+// add counts a part of the directory.
 func (f *File) add(p Part) {
 	f.Size += p.Size
 	if p.Time.After(f.Time) {
@@ -67,9 +63,9 @@ func (f *File) add(p Part) {
 	}
 }
 
-// ReadParts returns the files below dir, by path. list lists one folder. A
-// folder with anything that could not be stored or run as it is (see "Variants
-// that are folders") is an error: half an installer is none.
+// ReadParts returns the files below dir, by path. list lists one directory. A
+// directory with anything that could not be stored or run as it is (see
+// "Variants that are directories") is an error: half an installer is useless.
 func ReadParts(ctx context.Context, list func(context.Context, string) ([]Entry, error), dir string) ([]Part, error) {
 	var parts []Part
 	taken := map[string]bool{}
@@ -81,7 +77,7 @@ func ReadParts(ctx context.Context, list func(context.Context, string) ([]Entry,
 		}
 		for _, e := range entries {
 			p := path.Join(rel, e.Name)
-			if err := fits(e, path.Join(dir, rel)+"/"+e.Name, p, taken); err != nil {
+			if err := checkPart(e, path.Join(dir, rel)+"/"+e.Name, p, taken); err != nil {
 				return err
 			}
 			if e.Kind == KindFile {
@@ -90,7 +86,7 @@ func ReadParts(ctx context.Context, list func(context.Context, string) ([]Entry,
 				return err
 			}
 			if len(parts) > maxParts || depth > maxDepth {
-				return &unfit{dir, SkipTree}
+				return &unfetchable{dir, skipParts}
 			}
 		}
 		return nil
@@ -102,30 +98,31 @@ func ReadParts(ctx context.Context, list func(context.Context, string) ([]Entry,
 	total := int64(0)
 	for _, p := range parts {
 		if p.Size > math.MaxInt64/2-total {
-			return nil, &unfit{dir, SkipTree}
+			return nil, &unfetchable{dir, skipParts}
 		}
 		total += p.Size
 	}
 	if len(parts) == 0 {
-		return nil, &unfit{dir, skipEmpty}
+		return nil, &unfetchable{dir, skipEmpty}
 	}
 	return parts, nil
 }
 
-// fits reports what is wrong with an entry of a tree.
-func fits(e Entry, full, rel string, taken map[string]bool) error {
-	// Windows takes names in either case for one and the same.
+// checkPart returns why an entry makes its directory unfetchable. taken has the
+// paths of the entries before it.
+func checkPart(e Entry, full, rel string, taken map[string]bool) error {
+	// Windows does not distinguish upper and lower case.
 	folded := strings.ToLower(names.Text(rel))
 	switch {
 	case e.Kind == KindUnreadable:
-		return &unfit{e.Name, SkipUnreadable}
-	case !names.IsSafe(e.Text()) || len(folded) > maxPath || taken[folded]:
-		return &unfit{full, SkipUnsafe}
-	case e.Kind == KindFolder:
+		return &unfetchable{e.Name, SkipUnreadable}
+	case !names.IsSafe(e.text()) || len(folded) > maxPath || taken[folded]:
+		return &unfetchable{full, skipUnsafe}
+	case e.Kind == KindDir:
 	case e.Kind != KindFile:
-		return &unfit{full, SkipLink}
+		return &unfetchable{full, skipLink}
 	case e.Size < 0:
-		return &unfit{full, SkipNoSize}
+		return &unfetchable{full, skipNoSize}
 	}
 	taken[folded] = true
 	return nil

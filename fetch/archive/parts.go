@@ -15,9 +15,9 @@ import (
 	"github.com/aspupdate/aspupdate/internal/dirhash"
 )
 
-// localTree returns the files below a folder of this machine, by path, under
-// the rules for a folder on a server.
-func localTree(dir string) ([]fetch.Part, error) {
+// localParts returns the files below a directory of this machine, by path, under
+// the rules for a directory on a server.
+func localParts(dir string) ([]fetch.Part, error) {
 	return fetch.ReadParts(context.Background(), func(_ context.Context, dir string) ([]fetch.Entry, error) {
 		listed, err := os.ReadDir(filepath.FromSlash(dir))
 		var entries []fetch.Entry
@@ -29,7 +29,7 @@ func localTree(dir string) ([]fetch.Part, error) {
 			e := fetch.Entry{Name: l.Name(), Kind: fetch.KindOther, Size: fi.Size(), Time: fi.ModTime().UTC()}
 			switch {
 			case fi.IsDir():
-				e.Kind = fetch.KindFolder
+				e.Kind = fetch.KindDir
 			case fi.Mode().IsRegular():
 				e.Kind = fetch.KindFile
 			}
@@ -39,8 +39,8 @@ func localTree(dir string) ([]fetch.Part, error) {
 	}, filepath.ToSlash(dir))
 }
 
-// whole returns the size of all parts and the time of the newest.
-func whole(parts []fetch.Part) (size int64, newest time.Time) {
+// measure returns the size of all parts and the time of the newest.
+func measure(parts []fetch.Part) (size int64, newest time.Time) {
 	for _, p := range parts {
 		size += p.Size
 		if p.Time.After(newest) {
@@ -50,8 +50,8 @@ func whole(parts []fetch.Part) (size int64, newest time.Time) {
 	return size, newest
 }
 
-// sumTree returns the hash of a folder.
-func sumTree(parts []fetch.Part) string {
+// hashParts returns the hash of a directory.
+func hashParts(parts []fetch.Part) string {
 	sums := make(map[string]string, len(parts))
 	for _, p := range parts {
 		sums[p.Path] = p.SHA256
@@ -59,9 +59,9 @@ func sumTree(parts []fetch.Part) string {
 	return dirhash.Sum(sums)
 }
 
-// checkTree reports whether parts can be those of a folder in the archive:
-// nothing of a manifest is believed either.
-func checkTree(parts []fetch.Part) error {
+// checkParts returns an error if parts cannot be those of an archived directory:
+// a manifest is not trusted either.
+func checkParts(parts []fetch.Part) error {
 	taken := map[string]bool{}
 	last := ""
 	for _, p := range parts {
@@ -76,7 +76,7 @@ func checkTree(parts []fetch.Part) error {
 		}
 		folded := strings.ToLower(p.Path)
 		if taken[folded] || p.Size < 0 || !digest.Valid(p.SHA256) {
-			return fmt.Errorf("%s is not described as a file", names.Show(p.Path))
+			return fmt.Errorf("invalid description of the file %s", names.Show(p.Path))
 		}
 		taken[folded] = true
 	}
