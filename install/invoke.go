@@ -149,6 +149,9 @@ func (k Kind) system(head []byte) (goos string, ok bool) {
 // which goes on when the installer is ended.
 func (k Kind) worksInService() bool { return k == MSI || k == Burn }
 
+// needsRights reports whether installers of the kind need elevated rights.
+func (k Kind) needsRights() bool { return k == MSI || k == Burn || k == Deb }
+
 var property = regexp.MustCompile(`^([A-Za-z_][A-Za-z0-9_.]*)=(.*)$`)
 
 // msi returns the command line of msiexec, which accepts NAME="a value", with

@@ -57,7 +57,7 @@ func (c Command) rights(path string, elevated func() (bool, error)) error {
 	if c.Unelevated || len(c.Launcher) > 0 {
 		return nil
 	}
-	if c.Kind != MSI && c.Kind != Burn && c.Kind != Deb {
+	if !c.Kind.needsRights() {
 		requires, err := requiresAdministrator(path)
 		if err != nil || !requires {
 			return err
