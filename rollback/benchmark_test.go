@@ -18,7 +18,7 @@ var testTime = time.Date(2026, 3, 4, 10, 0, 0, 0, time.UTC)
 func BenchmarkAppend(b *testing.B) {
 	j, err := rollback.OpenJournal(b.TempDir())
 	require.NoError(b, err)
-	r := rollback.Record{Time: testTime, Step: rollback.StepProbe, Phase: rollback.Begin, Part: "ASP"}
+	r := rollback.Record{Time: testTime, Step: rollback.StepProbe, Kind: rollback.EventBegin, Part: "ASP"}
 	for b.Loop() {
 		if err := j.Append(r); err != nil {
 			b.Fatal(err)

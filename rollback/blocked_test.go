@@ -315,7 +315,7 @@ func TestJournalTakenAwayBlocks(t *testing.T) {
 		require.NoError(t, os.Rename(w.path(journalFile), w.path("journal.kept")))
 		_, err = rollback.ReadStatus(w.path("state"))
 		require.ErrorIs(t, err, rollback.ErrDamaged, name)
-		_, err = rollback.ReadHistory(w.path("state"))
+		_, err = rollback.ReadRecords(w.path("state"))
 		require.ErrorIs(t, err, rollback.ErrDamaged, name)
 		w.calls = nil
 		_, err = w.update().Plan(t.Context())

@@ -21,26 +21,26 @@ import (
 // An idler fills every role and does nothing: what is left is what an update
 // costs by itself.
 type idler struct {
-	version string
+	version rollback.Version
 	broken  bool // the new version never gets healthy
 }
 
-func (*idler) Close(context.Context) error                   { return nil }
-func (*idler) Open(context.Context) error                    { return nil }
-func (*idler) Stop(context.Context) error                    { return nil }
-func (*idler) Start(context.Context) error                   { return nil }
-func (*idler) Snapshot(context.Context) (string, error)      { return "snapshot", nil }
-func (*idler) Verify(context.Context, string) error          { return nil }
-func (*idler) Restore(context.Context, string) error         { return nil }
-func (*idler) Ready(context.Context, rollback.Release) error { return nil }
-func (*idler) Settle(context.Context) (bool, error)          { return false, nil }
-func (i *idler) Version(context.Context) (string, error)     { return i.version, nil }
+func (*idler) Close(context.Context) error                               { return nil }
+func (*idler) Open(context.Context) error                                { return nil }
+func (*idler) Stop(context.Context) error                                { return nil }
+func (*idler) Start(context.Context) error                               { return nil }
+func (*idler) Snapshot(context.Context) (string, error)                  { return "snapshot", nil }
+func (*idler) Verify(context.Context, string) error                      { return nil }
+func (*idler) Restore(context.Context, string) error                     { return nil }
+func (*idler) Ready(context.Context, rollback.Release) error             { return nil }
+func (*idler) Settle(context.Context) (bool, error)                      { return false, nil }
+func (i *idler) Version(context.Context) (v rollback.Version, err error) { return i.version, nil }
 func (i *idler) Install(_ context.Context, r rollback.Release) error {
 	i.version = r.Version
 	return nil
 }
 
-func (i *idler) Await(_ context.Context, want string) error {
+func (i *idler) Await(_ context.Context, want rollback.Version) error {
 	if i.broken && want != oldVersion {
 		return errors.New("it is not healthy")
 	}
@@ -49,7 +49,7 @@ func (i *idler) Await(_ context.Context, want string) error {
 
 func (i *idler) update(dir string) *rollback.Update {
 	return &rollback.Update{
-		Dir: dir, Fence: i, App: i, Window: rollback.AnyTime("a test"), Who: "tester", Pause: time.Millisecond,
+		Dir: dir, Fence: i, App: i, Window: rollback.AnyTime("a test"), Who: "tester", Interval: time.Millisecond,
 		Data: []rollback.Dataset{{Name: "data", Data: i}},
 		Parts: []rollback.Part{{
 			Name: "ASP", Installer: i, Probe: i,
@@ -92,7 +92,7 @@ func TestAnUpdateCostsTwoSyncsAStep(t *testing.T) {
 		require.NoError(t, err)
 		steps, syncs := 0, 0
 		for _, r := range records {
-			if r.Phase != rollback.Begin {
+			if r.Kind != rollback.EventBegin {
 				steps++
 			}
 		}
@@ -170,7 +170,7 @@ func (c *commander) Install(_ context.Context, r rollback.Release) error {
 	return c.run("dd", "if=setup", "of=app", "bs=1M", "conv=fsync", "status=none")
 }
 
-func (c *commander) Await(ctx context.Context, want string) error {
+func (c *commander) Await(ctx context.Context, want rollback.Version) error {
 	if err := c.idler.Await(ctx, want); err != nil {
 		return err
 	}

@@ -1,8 +1,6 @@
 package rollback
 
-import (
-	"context"
-)
+import "context"
 
 // A course is what an update and an operator's rollback do differently. They
 // share the rest: lock, journal, steps, guards, and the rollback to the state
@@ -21,11 +19,11 @@ type course interface {
 	// unhealthy reports whether a part need not be healthy after a rollback.
 	unhealthy(part string) bool
 
-	// What the state learns from the journal: that another process took
-	// over, that this is committed, that it was rolled back.
+	// What the state learns from the journal: that another process went on,
+	// that this is committed, that it was rolled back.
 	recovered(p *Pending)
-	committed(s *Status, r Record)
-	rolledBack(s *Status, r Record)
+	committed(s *Status, r record)
+	rolledBack(s *Status, r record)
 }
 
 // updating is the course of an update.
@@ -35,10 +33,10 @@ func (updating) verify(context.Context, *Update) error                  { return
 func (updating) forward(ctx context.Context, e *engine) (Result, error) { return e.installAll(ctx) }
 func (updating) unhealthy(string) bool                                  { return false }
 func (updating) recovered(*Pending)                                     {}
-func (updating) committed(*Status, Record)                              {}
+func (updating) committed(*Status, record)                              {}
 
 // rolledBack quarantines the releases that failed.
-func (updating) rolledBack(s *Status, r Record) {
+func (updating) rolledBack(s *Status, r record) {
 	for _, part := range s.Pending.Plan.Parts {
 		if !part.Keep {
 			s.quarantine(part.Name, part.To, r)
@@ -53,27 +51,11 @@ func (updating) resume(ctx context.Context, e *engine, ended bool) (Result, erro
 	switch {
 	case p.allInstalled() || p.allBegun() && ended:
 		return e.prove(ctx, deadlines.probe())
-	case p.allBegun() && p.Plan.alike() == "":
-		// The last installer ended unseen: perhaps well, perhaps in the same
-		// power cut. The probe decides, and need not wait as long.
+	case p.allBegun() && p.Plan.sameVersion() == "":
+		// The end of the last installer was not seen: it may have ended well,
+		// or in the same power cut. The probe decides, and need not wait as
+		// long.
 		return e.prove(ctx, min(deadlines.decide(), deadlines.probe()))
 	}
 	return e.rollBack(ctx, errInterrupted)
-}
-
-// installAll installs what is not installed yet, probes and commits.
-func (e *engine) installAll(ctx context.Context) (Result, error) {
-	for i, part := range e.u.Parts {
-		if e.plan().Parts[i].Keep || e.st.Pending.installed[part.Name] {
-			continue
-		}
-		reboot, err := e.install(ctx, part, part.To)
-		if err != nil {
-			return e.rollBack(ctx, err)
-		}
-		if reboot {
-			return e.awaitReboot()
-		}
-	}
-	return e.prove(ctx, e.u.Deadlines.probe())
 }

@@ -3,46 +3,47 @@ package rollback
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 )
 
 // Retry is a person's decision, after an update that ended in
-// [NeedsOperator] and once its cause is mended, to go the way back again
-// with fresh attempts; an operator's rollback that crashes cut short is gone on
-// with. The reason is recorded.
+// [NeedsOperator] and once its cause is repaired, to roll it back again with
+// fresh attempts; an operator's rollback that crashes cut short goes on. The
+// reason is recorded.
 func (u *Update) Retry(ctx context.Context, reason string) (Result, error) {
 	e, err := u.decide(reason)
 	if err != nil {
 		return Result{Outcome: Nothing}, err
 	}
 	defer e.close()
-	if err := e.record(Record{Step: StepRetry, Phase: Done, Reason: reason, Who: u.who()}, nil); err != nil {
+	if err := e.record(record{Step: stepRetry, Kind: EventDone, Reason: reason, Who: u.who()}, nil); err != nil {
 		return e.interrupted(err)
 	}
 	return e.recover(ctx)
 }
 
-// Accept is a person's word, after an update that ended in [NeedsOperator],
-// that things were put right by hand. It is believed only if no installer
-// is at work any more and the probes agree: every part healthy at its new
-// version, or every part at its previous one; never where these are the same.
-// The reason is recorded, and users are let in.
+// Accept is a person's statement, after an update that ended in
+// [NeedsOperator], that things were put right by hand. It is refused unless no
+// installer is running any more and the probes agree: every part healthy at
+// its new version, or every part at its previous one; always if these are the
+// same. The reason is recorded, and users are let in.
 func (u *Update) Accept(ctx context.Context, reason string) (Result, error) {
 	e, err := u.decide(reason)
 	if err != nil {
 		return Result{Outcome: Nothing}, err
 	}
 	defer e.close()
-	// An installer that is still at work would go on behind open doors.
+	// An installer that is still running would go on behind an open fence.
 	if _, err := e.settle(ctx, false); err != nil {
-		return e.undecided(ctx, refuse(ReasonInstalled, "", "an installer may still be at work: %w", err))
+		return e.undecided(ctx, refuse(ReasonInstalled, "", "an installer may still be running: %w", err))
 	}
 	outcome, err := e.proven(ctx)
 	if err != nil {
 		return e.undecided(ctx, err)
 	}
-	if err := e.record(Record{Step: StepAccept, Phase: Done, Outcome: outcome, Reason: reason, Who: u.who()}, nil); err != nil {
+	if err := e.record(record{Step: stepAccept, Kind: EventDone, Outcome: outcome, Reason: reason, Who: u.who()}, nil); err != nil {
 		return e.interrupted(err)
 	}
 	res, err := e.finish(context.WithoutCancel(ctx), nil)
@@ -61,16 +62,16 @@ func (e *engine) undecided(ctx context.Context, err error) (Result, error) {
 	return e.result(NeedsOperator), err
 }
 
-// proven asks every probe which version the machine runs.
+// proven finds out by every probe which version the machine runs.
 func (e *engine) proven(ctx context.Context) (Outcome, error) {
-	if name := e.plan().alike(); name != "" {
-		return "", refuse(ReasonInstalled, name, "the new release has the version of the previous one, so that nobody can tell by looking which is installed; retry instead")
+	if name := e.plan().sameVersion(); name != "" {
+		return "", refuse(ReasonInstalled, name, "the new release has the version of the previous one, so that no probe can find out which is installed").then("retry instead")
 	}
 	isNew, isOld := true, true
 	for _, part := range e.u.Parts {
-		got, err := e.u.look(ctx, part)
+		got, err := e.u.probe(ctx, part)
 		if err != nil {
-			return "", refuse(ReasonInstalled, part.Name, "it is not healthy: %w", err)
+			return "", refuse(ReasonInstalled, part.Name, "not healthy: %w", err)
 		}
 		isNew = isNew && got == part.To.Version
 		isOld = isOld && got == part.From.Version
@@ -84,81 +85,98 @@ func (e *engine) proven(ctx context.Context) (Outcome, error) {
 	return "", refuse(ReasonInstalled, "", "the parts are neither all at the new version nor all at the previous one")
 }
 
+// decide begins a person's decision about an update that waits for one.
 func (u *Update) decide(reason string) (*engine, error) {
-	if strings.TrimSpace(reason) == "" {
-		return nil, refuse(ReasonSetup, "", "a decision needs a reason")
+	if err := given(reason); err != nil {
+		return nil, err
 	}
 	e, err := u.open("deciding")
 	if err != nil {
 		return nil, err
 	}
-	p := e.st.Pending
-	if p == nil || p.Outcome != NeedsOperator {
-		e.close()
-		return nil, refuse(ReasonState, "", "no update waits for a decision")
-	}
-	if err := e.fits(); err != nil {
+	err = e.fitsDecision()
+	if err != nil {
 		e.close()
 		return nil, err
 	}
 	return e, nil
 }
 
-// Adopt takes the releases in From as committed, after a version was
-// installed by other means. Each must be healthy, and its Setup in the
-// archive (R10). The reason is recorded.
-func (u *Update) Adopt(ctx context.Context, reason string) error {
+func (e *engine) fitsDecision() error {
+	if p := e.st.Pending; p == nil || p.Outcome != NeedsOperator {
+		return refuse(ReasonState, "", "no update waits for a decision")
+	}
+	return e.fits()
+}
+
+func given(reason string) error {
 	if strings.TrimSpace(reason) == "" {
 		return refuse(ReasonSetup, "", "a decision needs a reason")
 	}
-	e, err := u.open("adopting")
+	return nil
+}
+
+// outside begins a decision outside an update. It needs no role.
+func (u *Update) outside(doing, reason string) (*engine, error) {
+	if err := given(reason); err != nil {
+		return nil, err
+	}
+	if u.Dir == "" {
+		return nil, refuse(ReasonSetup, "", "no state directory is given")
+	}
+	e, err := u.begin(doing)
+	if err != nil {
+		return nil, err
+	}
+	if err := e.st.Blocked(); err != nil {
+		e.close()
+		return nil, err
+	}
+	return e, nil
+}
+
+// Adopt makes the releases in From count as committed, after a version was
+// installed by other means. Each must be healthy, and its Setup in the
+// archive (R10). The reason is recorded.
+func (u *Update) Adopt(ctx context.Context, reason string) error {
+	if err := u.Check(); err != nil {
+		return err
+	}
+	e, err := u.outside("adopting", reason)
 	if err != nil {
 		return err
 	}
 	defer e.close()
-	if e.st.Pending != nil {
-		return e.st.Blocked()
-	}
-	rel := map[string]Release{}
+	releases := map[string]Release{}
 	for _, part := range u.Parts {
-		got, err := u.look(ctx, part)
+		got, err := u.probe(ctx, part)
 		if err == nil && got != part.From.Version {
-			err = errors.New("version " + got + " answers")
+			err = fmt.Errorf("version %q is installed", got)
 		}
 		if err != nil {
-			return refuse(ReasonInstalled, part.Name, "%s cannot be adopted: %w", part.From, err)
+			return refuse(ReasonInstalled, part.Name, "cannot adopt %s: %w", part.From, err)
 		}
 		if err := part.Installer.Ready(ctx, part.From); err != nil {
 			return refuse(ReasonPrevious, part.Name, "R10: the Setup of %s: %w", part.From.Version, err)
 		}
-		rel[part.Name] = part.From
+		releases[part.Name] = part.From
 	}
-	return e.record(Record{Step: StepAdopt, Phase: Done, Releases: rel, Reason: reason, Who: u.who()}, nil)
+	return e.record(record{Step: stepAdopt, Kind: EventDone, Releases: releases, Reason: reason, Who: u.who()}, nil)
 }
 
 // Lift is a person's decision that a release which was rolled back here may
 // be installed again. The reason is recorded. Of u only Dir is needed, and
 // Now, Who and Observe are used.
 func (u *Update) Lift(part string, r Release, reason string) error {
-	if strings.TrimSpace(reason) == "" {
-		return refuse(ReasonSetup, "", "a decision needs a reason")
-	}
-	if u.Dir == "" {
-		return refuse(ReasonSetup, "", "no state folder is given")
-	}
-	e, err := u.begin("lifting a quarantine")
+	e, err := u.outside("lifting a quarantine", reason)
 	if err != nil {
 		return err
 	}
 	defer e.close()
-	if err := e.st.Blocked(); err != nil {
-		return err
-	}
 	if _, ok := e.st.QuarantineOf(part, r); !ok {
 		return refuse(ReasonState, part, "%s is not quarantined", r.Version)
 	}
-	e.id = ""
-	return e.record(Record{Step: StepLift, Phase: Done, Releases: map[string]Release{part: r}, Reason: reason, Who: u.who()}, nil)
+	return e.record(record{Step: stepLift, Kind: EventDone, Releases: map[string]Release{part: r}, Reason: reason, Who: u.who()}, nil)
 }
 
 // Forget is a person's decision that the snapshots which an operator's
@@ -166,23 +184,13 @@ func (u *Update) Lift(part string, r Release, reason string) error {
 // nothing and lets [Status.Needed] leave them out. The reason is recorded. Of
 // u only Dir is needed, and Now, Who and Observe are used.
 func (u *Update) Forget(update, reason string) error {
-	if strings.TrimSpace(reason) == "" {
-		return refuse(ReasonSetup, "", "a decision needs a reason")
-	}
-	if u.Dir == "" {
-		return refuse(ReasonSetup, "", "no state folder is given")
-	}
-	e, err := u.begin("forgetting what was kept aside")
+	e, err := u.outside("forgetting what was kept aside", reason)
 	if err != nil {
 		return err
 	}
 	defer e.close()
-	if err := e.st.Blocked(); err != nil {
-		return err
-	}
 	if !slices.ContainsFunc(e.st.Aside, func(p RestorePoint) bool { return p.Update == update }) {
-		return refuse(ReasonState, "", "nothing is kept aside by %q", update)
+		return refuse(ReasonState, "", "nothing is kept aside by update %q", update)
 	}
-	e.id, e.direction = "", ""
-	return e.record(Record{Step: StepForget, Phase: Done, Ref: update, Reason: reason, Who: u.who()}, nil)
+	return e.record(record{Step: stepForget, Kind: EventDone, Ref: update, Reason: reason, Who: u.who()}, nil)
 }

@@ -64,7 +64,7 @@ func TestDiskFullAtEveryByte(t *testing.T) {
 				break // the limit lies beyond the journal's end
 			}
 			if res.Outcome == rollback.Interrupted {
-				require.ErrorContains(t, err, "make room")
+				require.ErrorContains(t, err, "free disk space")
 			}
 			w.intact(t)
 			recovered(t, w)

@@ -7,23 +7,53 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/aspupdate/aspupdate/internal/durable"
 )
 
 // An engine is an update under way: the lock is held, the journal open.
 type engine struct {
 	u    *Update
 	lock *Lock
-	j    *Journal
+	j    *journal
 	st   Status // always what replaying the journal gives
 	id   string
 
 	direction Direction
 }
 
+// open checks the Update and begins.
+func (u *Update) open(doing string) (*engine, error) {
+	if err := u.Check(); err != nil {
+		return nil, err
+	}
+	return u.begin(doing)
+}
+
+// begin makes the state directory, takes the lock and reads the journal.
+func (u *Update) begin(doing string) (*engine, error) {
+	if err := durable.MkdirAll(u.Dir, 0o700); err != nil {
+		return nil, fileError("make the state directory", u.Dir, err)
+	}
+	lock, err := Acquire(u.Dir, doing, u.now())
+	if err != nil {
+		return nil, err
+	}
+	j, err := openJournal(u.Dir)
+	if err != nil {
+		return nil, errors.Join(err, lock.Release())
+	}
+	e := &engine{u: u, lock: lock, j: j, st: replay(j.records)}
+	if p := e.st.Pending; p != nil {
+		e.id, e.direction = p.Update, p.Direction
+	}
+	return e, nil
+}
+
 func (e *engine) close() {
 	// Neither failure can undo what is journaled; the kernel frees the lock
 	// with the process at the latest.
-	_ = e.j.Close()
+	_ = e.j.close()
 	_ = e.lock.Release()
 }
 
@@ -40,10 +70,10 @@ func (s *stepError) Unwrap() error { return s.err }
 // errUnfenced is what every failure to close the fence is.
 var errUnfenced = errors.New("the fence could not be closed")
 
-func (s *stepError) Is(target error) bool { return target == errUnfenced && s.step == StepFence }
+func (s *stepError) Is(target error) bool { return target == errUnfenced && s.step == stepFence }
 
-// record journals r, applies it to the status and tells the observer.
-func (e *engine) record(r Record, cause error) error {
+// record journals r, applies it to the status and calls the observer.
+func (e *engine) record(r record, cause error) error {
 	r.Time, r.Update = e.u.now().UTC(), e.id
 	if r.Direction == "" {
 		r.Direction = e.direction
@@ -51,25 +81,25 @@ func (e *engine) record(r Record, cause error) error {
 	if cause != nil {
 		r.Error = cause.Error()
 	}
-	// A lock that was taken away lets another process in: whatever it is
-	// writing, it must not be mixed with ours.
-	if err := e.lock.Check(); err != nil {
+	// A lock that was removed lets another process in: what that writes must
+	// not be mixed with ours.
+	if err := e.lock.check(); err != nil {
 		return e.j.fail(e.notOurs(err))
 	}
-	if err := e.j.Append(r); errors.Is(err, ErrDamaged) {
+	if err := e.j.append(r); errors.Is(err, ErrDamaged) {
 		return e.notOurs(err)
 	} else if err != nil {
 		return err
 	}
 	e.st.apply(r)
 	if e.u.Observe != nil {
-		e.u.Observe(Event{Record: r, Err: cause})
+		e.u.Observe(r.event(cause))
 	}
 	return nil
 }
 
-// notOurs is what a lock or a journal says that is no longer ours alone. Before
-// the first damage that is a guard's no, wherever it is noticed.
+// notOurs returns the error of a lock or a journal that is no longer ours
+// alone. Before the first damage that is a refusal, wherever it is noticed.
 func (e *engine) notOurs(err error) error {
 	if p := e.st.Pending; p != nil && p.Damaged {
 		return err
@@ -79,13 +109,13 @@ func (e *engine) notOurs(err error) error {
 
 // do runs one step: its begin is durable before call, its end after it.
 func (e *engine) do(ctx context.Context, step Step, part string, d time.Duration, call func(context.Context) error) error {
-	return e.doRecord(ctx, step, part, d, func(ctx context.Context) (Record, error) { return Record{}, call(ctx) })
+	return e.doRecord(ctx, step, part, d, func(ctx context.Context) (record, error) { return record{}, call(ctx) })
 }
 
 // doRecord is do for a call that returns what its end is journaled with. A
 // zero deadline is none.
-func (e *engine) doRecord(ctx context.Context, step Step, part string, d time.Duration, call func(context.Context) (Record, error)) error {
-	if err := e.record(Record{Step: step, Phase: Begin, Part: part}, nil); err != nil {
+func (e *engine) doRecord(ctx context.Context, step Step, part string, d time.Duration, call func(context.Context) (record, error)) error {
+	if err := e.record(record{Step: step, Kind: EventBegin, Part: part}, nil); err != nil {
 		return &stepError{step, part, err}
 	}
 	if d > 0 {
@@ -96,24 +126,30 @@ func (e *engine) doRecord(ctx context.Context, step Step, part string, d time.Du
 	done, err := call(ctx)
 	if err != nil {
 		err = &stepError{step, part, err}
-		return errors.Join(err, e.record(Record{Step: step, Phase: Failed, Part: part}, err))
+		return errors.Join(err, e.record(record{Step: step, Kind: EventFailed, Part: part}, err))
 	}
-	done.Step, done.Phase, done.Part = step, Done, part
+	done.Step, done.Kind, done.Part = step, EventDone, part
 	if err := e.record(done, nil); err != nil {
 		return &stepError{step, part, err}
 	}
 	return nil
 }
 
-// app stops or starts the application, if that is ours to do and there is
-// one: before a first installation, and once it is taken back, there is none.
+// fence closes the fence.
+func (e *engine) fence(ctx context.Context) error {
+	return e.do(ctx, stepFence, "", e.u.Deadlines.fence(), e.u.Fence.Close)
+}
+
+// app stops or starts the application, if the Update has one and there is
+// something to stop or start: before a first installation, and once it is
+// taken back, there is not.
 func (e *engine) app(ctx context.Context, step Step) error {
-	before := step == StepStop && e.direction == Forward || step == StepStart && e.direction != Forward
+	before := step == stepStop && e.direction == Forward || step == stepStart && e.direction == Back
 	if e.u.App == nil || before && e.plan().first() {
 		return nil
 	}
 	call := e.u.App.Start
-	if step == StepStop {
+	if step == stepStop {
 		call = e.u.App.Stop
 	}
 	return e.do(ctx, step, "", e.u.Deadlines.fence(), call)
@@ -132,10 +168,10 @@ func (e *engine) result(o Outcome) Result {
 
 // failure makes the error of an update that did not commit.
 func (e *engine) failure(o Outcome, cause, rollback error) *Error {
-	f := &Error{Outcome: o, Update: e.id, Step: StepRecover, Err: cause, Rollback: rollback}
+	f := &Error{Op: string(stepRecover), Err: cause, Next: o.next(), Outcome: o, Update: e.id, Rollback: rollback}
 	f.Unfenced = errors.Is(cause, errUnfenced) || errors.Is(rollback, errUnfenced)
 	if s, ok := errors.AsType[*stepError](cause); ok {
-		f.Step, f.Part = s.step, s.part
+		f.Op, f.Subject = string(s.step), s.part
 	}
 	return f
 }
@@ -148,10 +184,10 @@ func (e *engine) interrupted(cause error) (Result, error) {
 
 // keepOut closes the fence where an update stays pending without going on: a
 // restart of the machine may have opened it. It is not journaled, so that a
-// program which looks in every minute does not fill the journal.
+// program that recovers every minute does not fill the journal.
 func (e *engine) keepOut(ctx context.Context) error {
 	if err := e.u.within(ctx, e.u.Deadlines.fence(), e.u.Fence.Close); err != nil {
-		return &stepError{StepFence, "", fmt.Errorf("close the fence: %w", err)}
+		return &stepError{stepFence, "", fmt.Errorf("close the fence: %w", err)}
 	}
 	return nil
 }

@@ -13,9 +13,10 @@ import (
 // A site is an installation in memory; a real one calls the packages backup
 // and install, or the integrator's own tools.
 type site struct {
-	version, data string
-	sealed        map[string]string
-	broken        string // a version that does not work
+	version rollback.Version
+	data    string
+	sealed  map[string]string
+	broken  rollback.Version // a version that does not work
 }
 
 func (s *site) Close(context.Context) error { fmt.Println("users out"); return nil }
@@ -40,13 +41,13 @@ func (s *site) Restore(_ context.Context, ref string) error {
 
 func (s *site) Ready(context.Context, rollback.Release) error { return nil }
 func (s *site) Install(_ context.Context, r rollback.Release) error {
-	s.version, s.data = r.Version, "data of "+r.Version
+	s.version, s.data = r.Version, "data of "+string(r.Version)
 	fmt.Println("installed", r.Version)
 	return nil
 }
 func (s *site) Settle(context.Context) (bool, error) { return false, nil }
 
-func (s *site) look(context.Context) (string, error) {
+func (s *site) check(context.Context) (rollback.Version, error) {
 	if s.version == s.broken {
 		return "", errors.New("internal server error")
 	}
@@ -68,7 +69,7 @@ func Example() {
 			From:      rollback.Release{Version: "7.12.100", SHA256: "5f…", VouchedBy: "pinned hash"},
 			To:        rollback.Release{Version: "7.12.200", SHA256: "c3…", VouchedBy: "pinned hash"},
 			Installer: s,
-			Probe:     rollback.Poll(s.look, time.Millisecond),
+			Probe:     rollback.Poll(s.check, time.Millisecond),
 		}},
 		Data:      []rollback.Dataset{{Name: "database", Data: s}},
 		Fence:     s,
@@ -109,7 +110,7 @@ func ExampleUpdate_Revert() {
 	update := func(from, to rollback.Release) *rollback.Update {
 		return &rollback.Update{
 			Dir:    dir,
-			Parts:  []rollback.Part{{Name: "ASP", From: from, To: to, Installer: s, Probe: rollback.Poll(s.look, time.Millisecond)}},
+			Parts:  []rollback.Part{{Name: "ASP", From: from, To: to, Installer: s, Probe: rollback.Poll(s.check, time.Millisecond)}},
 			Data:   []rollback.Dataset{{Name: "database", Data: s}},
 			Fence:  s,
 			Window: rollback.AnyTime("an example"),

@@ -40,8 +40,8 @@ func (s folderSite) put(name, text string) error {
 	return errors.Join(os.MkdirAll(filepath.Dir(s.path(name)), 0o700), os.WriteFile(s.path(name), []byte(text), 0o600))
 }
 
-func (s folderSite) archived(version string) rollback.Release {
-	sum := sha256.Sum256([]byte(s.read("archive/" + version)))
+func (s folderSite) archived(version rollback.Version) rollback.Release {
+	sum := sha256.Sum256([]byte(s.read("archive/" + string(version))))
 	return rollback.Release{Version: version, SHA256: hex.EncodeToString(sum[:]), VouchedBy: "test"}
 }
 
@@ -85,7 +85,7 @@ func (s folderSite) Ready(_ context.Context, r rollback.Release) error {
 
 func (s folderSite) Install(ctx context.Context, r rollback.Release) error {
 	_, err := s.runner().Run(ctx, install.Command{
-		Path: s.path("archive/" + r.Version), SHA256: r.SHA256, Launcher: []string{os.Args[0]}, Args: []string{s.path("live")},
+		Path: s.path("archive/" + string(r.Version)), SHA256: r.SHA256, Launcher: []string{os.Args[0]}, Args: []string{s.path("live")},
 		Env: append(install.BaseEnv(), "ROLLBACK_TEST_AS=setup"),
 	})
 	return err
@@ -96,12 +96,12 @@ func (s folderSite) Settle(ctx context.Context) (bool, error) {
 	return found.Found == install.Finished, err
 }
 
-func (s folderSite) look(context.Context) (string, error) {
+func (s folderSite) check(context.Context) (rollback.Version, error) {
 	app, data := s.read("live/app"), s.read("live/data")
 	if schema, _, _ := strings.Cut(data, "\n"); app != schema || !strings.Contains(data, "row 2") {
 		return "", fmt.Errorf("software %q on data %q", app, data)
 	}
-	return app, nil
+	return rollback.Version(app), nil
 }
 
 // setup is an installer: it takes its time over the data.
@@ -125,12 +125,12 @@ func setup() {
 
 func (s folderSite) update() *rollback.Update {
 	return &rollback.Update{
-		Dir: s.path("own/state"), Fence: s, Window: rollback.AnyTime("a test"), Pause: time.Millisecond,
+		Dir: s.path("own/state"), Fence: s, Window: rollback.AnyTime("a test"), Interval: time.Millisecond,
 		Data:      []rollback.Dataset{{Name: "folder", Data: s}},
 		Deadlines: rollback.Deadlines{Probe: 300 * time.Millisecond, Decide: 100 * time.Millisecond},
 		Parts: []rollback.Part{{
 			Name: "ASP", From: s.archived(oldVersion), To: s.archived(newVersion),
-			Installer: s, Probe: rollback.Poll(s.look, 10*time.Millisecond),
+			Installer: s, Probe: rollback.Poll(s.check, 10*time.Millisecond),
 		}},
 	}
 }
@@ -175,9 +175,9 @@ func (s folderSite) recovered(t *testing.T) string {
 	t.Helper()
 	out, err := as("folder", "ROLLBACK_TEST_WORLD="+s.root, "ROLLBACK_TEST_RECOVER=1").CombinedOutput()
 	require.NoError(t, err, "%s", out)
-	v, err := s.look(t.Context())
+	v, err := s.check(t.Context())
 	require.NoError(t, err)
-	require.Equal(t, v+"\n"+oldRows, s.read("live/data"))
+	require.Equal(t, string(v)+"\n"+oldRows, s.read("live/data"))
 	require.NoFileExists(t, s.path("own/closed"))
 	st, err := rollback.ReadStatus(s.path("own/state"))
 	require.NoError(t, err)
@@ -188,7 +188,7 @@ func (s folderSite) recovered(t *testing.T) string {
 	for _, ref := range st.Needed() {
 		require.NoError(t, s.Verify(t.Context(), ref))
 	}
-	return v
+	return string(v)
 }
 
 // TestKilledAtEveryStepOfAFolder kills a real process at every (step, phase)
@@ -259,7 +259,7 @@ func TestGuardOnRealParts(t *testing.T) {
 		plan, err := u.Plan(t.Context())
 		require.NoError(t, err)
 		u.Observe = func(e rollback.Event) {
-			if e.Step == rollback.StepSnapshot && e.Phase == rollback.Done {
+			if e.Step == rollback.StepSnapshot && e.Kind == rollback.EventDone {
 				harmed = s.harm(t, n, []string{"archive/" + oldVersion, "archive/" + newVersion}, "backups/"+e.Ref)
 			}
 		}

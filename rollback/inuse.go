@@ -8,31 +8,30 @@ import (
 // A Use is why the journal names a release, see [Status.Uses].
 type Use string
 
-// The uses, the gravest first.
+// The uses, the most important first.
 const (
-	UseCommitted   Use = "committed"   // what is installed, and what a way back installs (R10, R15)
+	UseCommitted   Use = "committed"   // what is installed, and what a rollback installs (R10, R15)
 	UsePending     Use = "pending"     // an update that has not ended comes from it or leads to it
-	UseRollback    Use = "rollback"    // a person could go back to it, or forward again
-	UseQuarantined Use = "quarantined" // it was rolled back, and may be let in again
+	UseRollback    Use = "rollback"    // an operator's rollback could go back to it, or forward again
+	UseQuarantined Use = "quarantined" // it was rolled back, and its quarantine may be lifted
 )
 
 var uses = []Use{UseCommitted, UsePending, UseRollback, UseQuarantined}
 
-// Vital reports whether an update or its way back cannot do without: that
-// such a release is lost is an alarm. Of others it is a pity.
+// Vital reports whether an update or its rollback cannot do without: the loss
+// of such a release is an alarm.
 func (u Use) Vital() bool { return u == UseCommitted || u == UsePending }
 
-// An InUse is a release that must not be pruned where installers are kept.
+// An InUse is a release that must not be pruned from the archive of versions.
 type InUse struct {
 	Part    string
 	Release Release
-	Use     Use // the gravest one
+	Use     Use // the most important one
 }
 
-// Uses lists the releases that the journal needs or names, by part and
-// version: those that pruning an archive of versions must leave (R10). What
-// is installed is known to the machine and not to the journal: a caller adds
-// what its probes find.
+// Uses returns the releases that the journal needs or names, by part and
+// version: those that pruning an archive of versions must keep (R10). The
+// journal does not know what is installed: a caller adds what its probes find.
 func (s Status) Uses() []InUse {
 	var all []InUse
 	add := func(part string, r Release, use Use) {

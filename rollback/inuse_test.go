@@ -10,8 +10,8 @@ import (
 
 func TestR10UsesNameWhatMustStay(t *testing.T) {
 	require.Empty(t, rollback.Status{}.Uses())
-	v := func(version string) rollback.Release {
-		return rollback.Release{Version: version, SHA256: "hash of " + version}
+	v := func(version rollback.Version) rollback.Release {
+		return rollback.Release{Version: version, SHA256: "hash of " + string(version)}
 	}
 	st := rollback.Status{
 		Committed:    map[string]rollback.Release{"Опека": v("7.12.200"), "ASP": v("7.13.100")},
@@ -30,7 +30,7 @@ func TestR10UsesNameWhatMustStay(t *testing.T) {
 	}
 	got := map[string]rollback.Use{}
 	for _, u := range st.Uses() {
-		got[u.Part+" "+u.Release.Version] = u.Use
+		got[u.Part+" "+string(u.Release.Version)] = u.Use
 	}
 	require.Equal(t, want, got)
 	require.Len(t, st.Uses(), len(want), "each once")
@@ -45,7 +45,7 @@ func TestR10UsesAfterACommit(t *testing.T) {
 	w := committedWorld(t, "ASP")
 	var got []string
 	for _, u := range w.status(t).Uses() {
-		got = append(got, u.Release.Version+" "+string(u.Use))
+		got = append(got, string(u.Release.Version)+" "+string(u.Use))
 	}
 	require.Equal(t, []string{oldVersion + " rollback", newVersion + " committed"}, got)
 }

@@ -32,7 +32,7 @@ func recordedWorld(t *testing.T, name string) *world {
 func TestRecordedJournals(t *testing.T) {
 	rolledBack := func(t *testing.T, w *world) {
 		st := w.status(t)
-		require.Equal(t, oldVersion, st.Committed["ASP"].Version)
+		require.Equal(t, oldVersion, string(st.Committed["ASP"].Version))
 		require.NotEmpty(t, st.Quarantined)
 	}
 	for name, c := range map[string]struct {
@@ -109,7 +109,7 @@ func TestRecordedJournalsCanBeRevertedFrom(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, rollback.Committed, res.Outcome)
 	w.stands(t, newVersion, newRows)
-	past, err := rollback.ReadHistory(w.path("state"))
+	past, err := rollback.ReadRecords(w.path("state"))
 	require.NoError(t, err)
-	require.Len(t, rollback.PastUpdates(past), 3)
+	require.Len(t, rollback.HistoryOf(past), 3)
 }

@@ -20,7 +20,7 @@ func journal(t testing.TB, dir string, n int) {
 	j, err := rollback.OpenJournal(dir)
 	require.NoError(t, err)
 	for i := range n {
-		require.NoError(t, j.Append(rollback.Record{Time: time.Unix(int64(i), 0).UTC(), Step: rollback.StepProbe, Phase: rollback.Done, Part: fmt.Sprint("part ", i)}))
+		require.NoError(t, j.Append(rollback.Record{Time: time.Unix(int64(i), 0).UTC(), Step: rollback.StepProbe, Kind: rollback.EventDone, Part: fmt.Sprint("part ", i)}))
 	}
 	require.NoError(t, j.Check())
 	require.NoError(t, j.Close())

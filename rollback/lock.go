@@ -24,61 +24,50 @@ type Lock struct {
 	dir string
 }
 
-// A Holder is who has the lock.
+// A Holder is the process that holds the lock.
 type Holder struct {
 	PID   int       `json:"pid"`
 	Host  string    `json:"host"`
 	Since time.Time `json:"since"` // UTC
-	Doing string    `json:"doing"`
+	Doing string    `json:"doing"` // in words, such as "updating"
 }
 
-// A BusyError tells who holds the lock. It wraps [ErrBusy].
-type BusyError struct {
-	Holder Holder // zero if the holder has not said yet
-}
-
-func (e *BusyError) Error() string {
-	if e.Holder.PID == 0 {
-		return ErrBusy.Error() + "; wait for it to end"
-	}
-	return fmt.Sprintf("%v: process %d on %s, %s since %s; wait for it to end",
-		ErrBusy, e.Holder.PID, e.Holder.Host, e.Holder.Doing, e.Holder.Since.Format(time.RFC3339))
-}
-
-// Unwrap returns ErrBusy.
-func (e *BusyError) Unwrap() error { return ErrBusy }
-
-// Acquire takes the lock of the state folder dir. If another process has it
-// the error is, after half a second, a [*BusyError].
+// Acquire takes the lock of the state directory dir. If another process has
+// it the error is, after half a second, a [*Refusal] that wraps [ErrBusy].
 func Acquire(dir, doing string, now time.Time) (*Lock, error) {
-	l, err := lock.Try(filepath.Join(dir, lockName))
+	path := filepath.Join(dir, lockName)
+	l, err := lock.Try(path)
 	if errors.Is(err, lock.ErrBusy) {
-		return nil, &BusyError{Holder: readHolder(dir)}
+		busy := ErrBusy
+		if h := readHolder(dir); h.PID != 0 {
+			busy = fmt.Errorf("%w: process %d on %s, %s since %s", ErrBusy, h.PID, h.Host, h.Doing, h.Since.Format(time.RFC3339))
+		}
+		return nil, refuse(ReasonState, "", "%w", busy).then("wait for it to end")
 	}
 	if err != nil {
-		return nil, fmt.Errorf("take the lock: %w", err)
+		return nil, &Error{Op: "lock", Subject: path, Err: err}
 	}
 	host, _ := os.Hostname() // only shown to people
 	h, err := json.Marshal(Holder{PID: os.Getpid(), Host: host, Since: now.UTC().Truncate(time.Second), Doing: doing})
 	if err == nil {
-		// Beside the lock and not in it: Windows lets nobody read a locked
-		// range. It counts only while the lock is held, so it need not be
+		// Beside the lock and not in it: a locked range cannot be read on
+		// Windows. It counts only while the lock is held, so it need not be
 		// durable.
 		err = os.WriteFile(filepath.Join(dir, holderName), h, 0o600)
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("say who holds the lock: %w", err), l.Unlock())
+		return nil, &Error{Op: "write", Subject: filepath.Join(dir, holderName), Err: errors.Join(err, l.Unlock())}
 	}
 	return &Lock{l: l, dir: dir}, nil
 }
 
-// Working returns who has the lock of the state folder dir, nil if nobody has.
-// It may be given up as soon as this is said. Who looks holds it for a moment
-// himself, which [Acquire] waits for.
-func Working(dir string) (*Holder, error) {
-	held, err := lock.Held(filepath.Join(dir, lockName))
+// LockHolder returns the process that holds the lock of the state directory
+// dir, nil if there is none. The lock may be released as soon as this returns.
+func LockHolder(dir string) (*Holder, error) {
+	path := filepath.Join(dir, lockName)
+	held, err := lock.Held(path)
 	if err != nil {
-		return nil, fmt.Errorf("look at the lock: %w", err)
+		return nil, &Error{Op: "check lock", Subject: path, Err: err}
 	}
 	if !held {
 		return nil, nil
@@ -91,21 +80,21 @@ func readHolder(dir string) Holder {
 	var h Holder
 	data, err := os.ReadFile(filepath.Join(dir, holderName))
 	if err != nil || json.Unmarshal(data, &h) != nil {
-		return Holder{} // it is being written this very moment
+		return Holder{} // it is being written just now
 	}
 	return h
 }
 
-// Check fails if the lock file was taken away or replaced under its holder:
+// check fails if the lock file was removed or replaced under its holder:
 // another process could then hold a lock of the same name.
-func (l *Lock) Check() error {
+func (l *Lock) check() error {
 	if err := l.l.Check(); err != nil {
-		return fmt.Errorf("look at the lock: %w; find out who did", err)
+		return &Error{Op: "check lock", Subject: filepath.Join(l.dir, lockName), Err: err, Next: "find out who removed or replaced it"}
 	}
 	return nil
 }
 
-// Release gives the lock back.
+// Release frees the lock.
 func (l *Lock) Release() error {
 	_ = os.Remove(filepath.Join(l.dir, holderName))
 	return l.l.Unlock()

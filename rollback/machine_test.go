@@ -51,7 +51,7 @@ type release struct{ bad, reboot bool }
 // A standing is what a part has: an application and its data.
 type standing struct {
 	App    rollback.Release
-	Schema string
+	Schema rollback.Version
 	Rows   string
 	Broken bool
 }
@@ -85,7 +85,7 @@ func (m *machine) call(name string, work func() error) error {
 }
 
 // version is what the part says of itself, through whatever path.
-func (m *machine) version(part string) (string, error) {
+func (m *machine) version(part string) (rollback.Version, error) {
 	s := m.live[part]
 	switch {
 	case s == standing{}:
@@ -233,7 +233,7 @@ func (i mInstaller) Install(_ context.Context, r rollback.Release) error {
 	return i.call("install", func() error {
 		p := i.harm(i.part)
 		if p.Direction == rollback.Forward && p.Revert == nil {
-			require.False(i.t, i.quarantined[i.part+r.Version+r.SHA256], "%s is quarantined", r.Version)
+			require.False(i.t, i.quarantined[key(i.part, r)], "%s is quarantined", r.Version)
 		}
 		require.Contains(i.t, i.archive, r, "must hold 3")
 		s := i.live[i.part]
@@ -284,9 +284,9 @@ type mProbe struct {
 	part string
 }
 
-func (p mProbe) Version(context.Context) (string, error) { return p.version(p.part) }
+func (p mProbe) Version(context.Context) (rollback.Version, error) { return p.version(p.part) }
 
-func (p mProbe) Await(ctx context.Context, want string) error {
+func (p mProbe) Await(ctx context.Context, want rollback.Version) error {
 	return p.call("await", func() error {
 		st := p.status().Pending
 		require.True(p.t, st.Reboot == "", "no verdict on health before the restart")

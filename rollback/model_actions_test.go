@@ -17,10 +17,10 @@ import (
 // What may happen to a machine of the model.
 
 // publish makes a release that never was, of a new version or of one again.
-func (m *model) publish(version string, is release) rollback.Release {
+func (m *model) publish(version rollback.Version, is release) rollback.Release {
 	m.serial++
 	if version == "" {
-		version = fmt.Sprintf("7.%d.100", 12+m.serial)
+		version = rollback.Version(fmt.Sprintf("7.%d.100", 12+m.serial))
 	}
 	r := rollback.Release{Version: version, SHA256: fmt.Sprintf("hash %d", m.serial)}
 	m.archive[r] = is
@@ -34,7 +34,7 @@ func (m *model) release(t *rapid.T) {
 			continue
 		}
 		is := release{bad: rapid.IntRange(0, 3).Draw(t, "bad") == 0, reboot: rapid.IntRange(0, 4).Draw(t, "reboot") == 0}
-		version := ""
+		version := rollback.Version("")
 		if rapid.IntRange(0, 3).Draw(t, "again") == 0 {
 			version = m.offer[part].Version
 		}
@@ -65,7 +65,7 @@ func (m *model) update(t *rapid.T) string {
 	for part, r := range f.to {
 		f.new[part] = standing{App: r, Schema: r.Version, Rows: f.old[part].Rows}
 		if r != f.old[part].App {
-			todo, bad, held = true, bad || m.archive[r].bad, held || m.quarantined[part+r.Version+r.SHA256]
+			todo, bad, held = true, bad || m.archive[r].bad, held || m.quarantined[key(part, r)]
 		}
 	}
 	pending := m.status().Pending != nil

@@ -115,7 +115,7 @@ func newModel(t *rapid.T, dir string) *model {
 // roles makes the update from what is there to what is wanted.
 func (m *model) roles(from state, to map[string]rollback.Release) *rollback.Update {
 	u := &rollback.Update{
-		Dir: m.dir, Fence: mFence{m.machine}, App: mApp{m.machine}, Window: mWindow{m.machine}, Who: "tester", Attempts: attempts, Pause: 1,
+		Dir: m.dir, Fence: mFence{m.machine}, App: mApp{m.machine}, Window: mWindow{m.machine}, Who: "tester", Attempts: attempts, Interval: 1,
 		BootID:    func() (string, error) { return fmt.Sprint(m.boot), nil },
 		Observe:   func(rollback.Event) { m.tick() },
 		Now:       func() time.Time { return m.clock },
@@ -174,7 +174,7 @@ func (m *model) land() {
 		return
 	}
 	m.flight = nil
-	records, err := rollback.ReadHistory(m.dir)
+	records, err := rollback.ReadRecords(m.dir)
 	require.NoError(m.t, err)
 	if !slices.ContainsFunc(records[len(m.records):], func(r rollback.Record) bool { return r.Step == rollback.StepIntent }) && !f.begun {
 		return // it was refused, or the power went before its intent was durable
@@ -208,11 +208,13 @@ func (m *model) land() {
 	}
 }
 
+// key is under what a quarantine is known.
+func key(part string, r rollback.Release) string { return part + string(r.Version) + r.SHA256 }
+
 func (m *model) quarantine(part string, r rollback.Release, on bool) {
-	key := part + r.Version + r.SHA256
-	delete(m.quarantined, key)
+	delete(m.quarantined, key(part, r))
 	if on {
-		m.quarantined[key] = true
+		m.quarantined[key(part, r)] = true
 	}
 }
 
@@ -245,7 +247,7 @@ func (m *model) calmly() {
 // invariants are what DESIGN promises, whatever happened.
 func (m *model) invariants() {
 	st := m.status()
-	records, err := rollback.ReadHistory(m.dir)
+	records, err := rollback.ReadRecords(m.dir)
 	require.NoError(m.t, err)
 	require.GreaterOrEqual(m.t, len(records), len(m.records))
 	require.True(m.t, len(m.records) == 0 || reflect.DeepEqual(m.records, records[:len(m.records)]), "must hold 4: what was journaled stays so")
@@ -253,7 +255,7 @@ func (m *model) invariants() {
 
 	held := map[string]bool{}
 	for _, q := range st.Quarantined {
-		held[q.Part+q.Release.Version+q.Release.SHA256] = true
+		held[key(q.Part, q.Release)] = true
 	}
 	p := st.Pending
 	if p == nil {

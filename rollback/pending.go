@@ -12,7 +12,7 @@ type Pending struct {
 	Revert    *Revert           // what an operator's rollback takes back, nil for an update
 	Step      Step              // the last step journaled
 	Direction Direction         // in which it goes
-	Damaged   bool              // an installer was, or may have been, started, or old data restored
+	Damaged   bool              // an installer was, or may have been, started, or old data was restored
 	Outcome   Outcome           // Committed, RolledBack or Abandoned once that is decided, NeedsOperator, or ""
 	Attempts  int               // recoveries since the damage, or since a person's last decision
 	Refs      map[string]string // snapshots by dataset
@@ -24,10 +24,10 @@ type Pending struct {
 	begun       map[string]bool             // parts whose installer was, or may have been, started, or that may have been removed
 	installed   map[string]bool             // parts whose installer ended well
 	reinstalled map[string]bool             // parts whose previous version's installer ended well, on this attempt
-	retried     bool                        // a person had things at hand, and perhaps also parts that are not begun
+	retried     bool                        // a person may have changed things by hand, also parts that are not begun
 }
 
-func newPending(r Record) *Pending {
+func newPending(r record) *Pending {
 	p := &Pending{
 		Update: r.Update, Plan: r.Plan.Plan, Revert: r.Plan.Revert, Direction: Forward, Refs: map[string]string{},
 		course: updating{}, since: r.Time, counts: map[string]map[string]int64{},
@@ -40,69 +40,69 @@ func newPending(r Record) *Pending {
 }
 
 // apply notes how far the update has come.
-func (p *Pending) apply(r Record) {
+func (p *Pending) apply(r record) {
 	p.Step = r.Step
 	if r.Direction != "" {
 		p.Direction = r.Direction
 	}
 	switch r.Step {
-	case StepSnapshot:
+	case stepSnapshot:
 		p.snapshot(r)
-	case StepInstall:
+	case stepInstall:
 		p.install(r)
-	case StepRemove, StepRestore:
+	case stepRemove, stepRestore:
 		// Forward only in an operator's rollback, and then the first damage.
-		if r.Direction == Forward && r.Phase == Begin {
+		if r.Direction == Forward && r.Kind == EventBegin {
 			p.Damaged = true
-			if r.Step == StepRemove {
+			if r.Step == stepRemove {
 				p.begun[r.Part] = true
 			}
 		}
-	case StepSettle:
+	case stepSettle:
 		if r.Ref != "" {
 			p.Reboot, p.installed[r.Part] = r.Ref, true
 		}
-	case StepReboot:
+	case stepReboot:
 		p.Reboot = ""
-		if r.Phase == Begin {
+		if r.Kind == EventBegin {
 			p.Reboot = r.Ref
 		}
-	case StepRecover:
+	case stepRecover:
 		p.Attempts++
 		clear(p.reinstalled)
 		p.course.recovered(p)
-	case StepOperator:
+	case stepOperator:
 		p.Outcome = NeedsOperator
-	case StepRetry:
+	case stepRetry:
 		p.Attempts, p.Outcome, p.retried = 0, "", true
 		clear(p.reinstalled)
 	}
 }
 
-func (p *Pending) snapshot(r Record) {
+func (p *Pending) snapshot(r record) {
 	switch {
-	case r.Phase == Done:
+	case r.Kind == EventDone:
 		p.Refs[r.Part] = r.Ref
 		if r.Counts != nil {
 			p.counts[r.Part] = r.Counts
 		}
-	case r.Phase == Begin && len(p.Refs) == 0:
+	case r.Kind == EventBegin && len(p.Refs) == 0:
 		p.since = r.Time
 	}
 }
 
-func (p *Pending) install(r Record) {
-	if r.Phase == Done {
+func (p *Pending) install(r record) {
+	if r.Kind == EventDone {
 		p.Reboot = r.Ref
 	}
 	switch {
-	case r.Direction == Back && r.Phase == Done:
+	case r.Direction == Back && r.Kind == EventDone:
 		p.reinstalled[r.Part] = true
 	case r.Direction == Back:
-	case r.Phase == Begin:
+	case r.Kind == EventBegin:
 		p.Damaged = true
 		p.begun[r.Part] = true
-	case r.Phase == Done:
+	case r.Kind == EventDone:
 		p.installed[r.Part] = true
 	}
 }

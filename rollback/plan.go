@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -18,9 +17,9 @@ import (
 type Plan struct {
 	Parts     []PlanPart `json:"parts"`
 	Data      []string   `json:"data"`                // datasets that are backed up (R9)
-	Overrides []Override `json:"overrides,omitempty"` // rules left out by name
+	Overrides []Override `json:"overrides,omitempty"` // rules left out explicitly
 	Slot      Slot       `json:"slot"`                // R13; zero with [AnyTime]
-	Needs     []Need     `json:"needs,omitempty"`     // room per volume, summed
+	Needs     []Need     `json:"needs,omitempty"`     // space per volume, summed
 	Steps     []PlanStep `json:"steps"`               // what a run does, in order, if nothing fails
 	Hash      string     `json:"hash"`                // over what a run must find unchanged
 }
@@ -48,9 +47,10 @@ func (p Plan) first() bool {
 	return !slices.ContainsFunc(p.Parts, func(pp PlanPart) bool { return pp.From.Version != "" })
 }
 
-// alike names a part whose version stays while its installer changes, as
-// that of a re-release does (R13): no probe can tell whether it was installed.
-func (p Plan) alike() string {
+// sameVersion returns the name of a part whose version stays while its
+// installer changes, as that of a re-release does (R13), "" if there is none:
+// no probe can find out whether it was installed.
+func (p Plan) sameVersion() string {
 	i := slices.IndexFunc(p.Parts, func(pp PlanPart) bool { return !pp.Keep && pp.From.Version == pp.To.Version })
 	if i < 0 {
 		return ""
@@ -64,7 +64,7 @@ type PlanStep struct {
 	Part string `json:"part,omitempty"`
 }
 
-// Unauthenticated returns the names of the parts whose installer nobody
+// Unauthenticated returns the names of the parts whose installer was not
 // vouched for.
 func (p Plan) Unauthenticated() []string {
 	var names []string
@@ -96,7 +96,7 @@ func hashOf(plan any) string {
 	return hex.EncodeToString(sum[:16])
 }
 
-// Plan looks at the machine and returns what [Update.Run] would do, or a
+// Plan checks the machine and returns what [Update.Run] would do, or a
 // [*Refusal]. It takes no lock and writes nothing.
 func (u *Update) Plan(ctx context.Context) (Plan, error) {
 	st, err := u.unblocked()
@@ -123,13 +123,13 @@ func (u *Update) plan(ctx context.Context, st Status) (Plan, error) {
 	var p Plan
 	for _, part := range u.Parts {
 		pp := PlanPart{Name: part.Name, From: part.From, To: part.To, Setup: part.Setup, Keep: part.From.Version != "" && part.From.same(part.To)}
-		if err := u.checkPart(ctx, st, part, pp); err != nil {
+		if err := u.checkPart(ctx, st, part, pp.Keep); err != nil {
 			return Plan{}, err
 		}
 		p.Parts = append(p.Parts, pp)
 	}
 	if !slices.ContainsFunc(p.Parts, func(pp PlanPart) bool { return !pp.Keep }) {
-		return Plan{}, refuse(ReasonNothingToDo, "", "every part is installed at its version already; nothing to do")
+		return Plan{}, refuse(ReasonNothingToDo, "", "every part is at its version already")
 	}
 	if err := u.complete(ctx, &p); err != nil {
 		return Plan{}, err
@@ -146,72 +146,16 @@ func (u *Update) complete(ctx context.Context, p *Plan) (err error) {
 	}
 	p.Overrides = u.overrides()
 	if p.Slot, err = u.Window.Next(ctx, u.now()); err != nil {
-		return &Refusal{Reason: ReasonWindow, Err: fmt.Errorf("R13: %w", err)}
+		return refuse(ReasonWindow, "", "R13: %w", err)
 	}
 	p.Needs, err = u.Needs(ctx)
 	return err
 }
 
-// checkPart refuses a part whose facts do not fit the machine, the journal
-// or the archive.
-func (u *Update) checkPart(ctx context.Context, st Status, part Part, pp PlanPart) error {
-	if was, ok := st.Committed[part.Name]; ok && !was.same(part.From) {
-		return refuse(ReasonInstalled, part.Name, "the journal has %s as committed, the update goes from %s; adopt what is installed if it was changed by other means", was, part.From)
-	}
-	if q, ok := st.QuarantineOf(part.Name, part.To); ok && !pp.Keep {
-		return &Refusal{Reason: ReasonQuarantined, Part: part.Name, Release: part.To,
-			Err: fmt.Errorf("%s was rolled back here on %s; lift its quarantine or wait for another release", part.To.Version, q.Since.Format(time.DateOnly))}
-	}
-	got, err := u.look(ctx, part)
-	switch {
-	case part.From.Version == "" && err != nil:
-		return refuse(ReasonInstalled, part.Name, "R3: whether nothing is installed cannot be told: %w", err)
-	case part.From.Version == "" && got != "":
-		return refuse(ReasonInstalled, part.Name, "R3: version %s is installed already, this is no first installation", got)
-	case part.From.Version == "":
-		if _, ok := part.Installer.(Remover); !ok {
-			return refuse(ReasonSetup, part.Name, "a first installation needs an installer that can remove: it is the only way back")
-		}
-	case err != nil:
-		return refuse(ReasonInstalled, part.Name, "the installed version %s is not healthy, mend it first: %w", part.From.Version, err)
-	case got != part.From.Version:
-		return refuse(ReasonInstalled, part.Name, "version %q is installed, the update goes from %s; adopt it if it was installed by other means", got, part.From.Version)
-	}
-	if pp.Keep {
-		return nil
-	}
-	if part.overwrites() && part.Overwrite == "" {
-		return refuse(ReasonInstalled, part.Name, "R3: version %s is installed, and FullSetup would put the vendor's example in the place of its database; take Setup, or say why in Overwrite", part.From.Version)
-	}
-	return u.checkInstallers(ctx, part)
-}
-
-// overwrites reports whether FullSetup is to go over an installation.
-func (p Part) overwrites() bool { return p.From.Version != "" && p.Setup.Version != "" }
-
-// checkInstallers re-reads from the archive what is installed now and what
-// the way back would install.
-func (u *Update) checkInstallers(ctx context.Context, part Part) error {
-	if part.From.Version != "" {
-		if err := u.within(ctx, u.Deadlines.snapshot(), func(ctx context.Context) error { return part.Installer.Ready(ctx, part.From) }); err != nil {
-			return refuse(ReasonPrevious, part.Name, "R10: the Setup of the installed version %s is needed for the way back: %w", part.From.Version, err)
-		}
-	}
-	for _, r := range []Release{part.To, part.Setup} {
-		if r.Version == "" {
-			continue
-		}
-		if err := u.within(ctx, u.Deadlines.snapshot(), func(ctx context.Context) error { return part.Installer.Ready(ctx, r) }); err != nil {
-			return refuse(ReasonInstaller, part.Name, "the installer of %s: %w", r.Version, err)
-		}
-	}
-	return nil
-}
-
-// Needs returns the room that the update takes, summed by volume: what those
-// of its data and installers say that are a [Spacer]. It is part of a plan, and
-// may be asked before there is anything to plan. Where a volume has less free
-// the error is a [*Refusal] with ReasonSpace. It writes nothing.
+// Needs returns the space that the update needs, summed by volume: what those
+// of its data and installers return that are a [Spacer]. It is part of a plan,
+// and may be called before there is anything to plan. If a volume has less
+// free space the error is a [*Refusal] with ReasonSpace. It writes nothing.
 func (u *Update) Needs(ctx context.Context) ([]Need, error) {
 	var roles []any
 	for _, d := range u.Data {
@@ -229,12 +173,12 @@ func (u *Update) Needs(ctx context.Context) ([]Need, error) {
 		}
 		needs, err := s.Needs(ctx)
 		if err != nil {
-			return nil, fmt.Errorf("ask how much room is needed: %w", err)
+			return nil, fmt.Errorf("find out how much space is needed: %w", err)
 		}
 		for _, n := range needs {
 			v, err := durable.VolumeOf(n.Path)
 			if err != nil {
-				return nil, fmt.Errorf("look at the volume of %s: %w", n.Path, err)
+				return nil, fmt.Errorf("find the volume of %s: %w", n.Path, err)
 			}
 			i, ok := byVolume[v.ID]
 			if !ok {
@@ -245,8 +189,8 @@ func (u *Update) Needs(ctx context.Context) ([]Need, error) {
 			sums[i].Bytes += n.Bytes
 			sums[i].For = strings.TrimPrefix(sums[i].For+", "+n.For, ", ")
 			if sums[i].Bytes > v.Free {
-				return nil, refuse(ReasonSpace, "", "the volume of %s has %d MB free and the update needs %d MB (%s); make room",
-					sums[i].Path, v.Free>>20, sums[i].Bytes>>20+1, sums[i].For)
+				return nil, refuse(ReasonSpace, "", "the volume of %s has %d MB free and the update needs %d MB (%s)",
+					sums[i].Path, v.Free>>20, sums[i].Bytes>>20+1, sums[i].For).then("free space on it")
 			}
 		}
 	}
@@ -256,118 +200,29 @@ func (u *Update) Needs(ctx context.Context) ([]Need, error) {
 // steps lists what a run does when all goes well. Run follows this list.
 // Damage is what a course does between the guard and the installers.
 func (u *Update) steps(p Plan, damage []PlanStep) []PlanStep {
-	list := []PlanStep{{Step: StepIntent}, {Step: StepFence}}
+	list := []PlanStep{{Step: stepIntent}, {Step: stepFence}}
 	if u.App != nil && !p.first() {
-		list = append(list, PlanStep{Step: StepStop})
+		list = append(list, PlanStep{Step: stepStop})
 	}
 	for _, name := range p.Data {
-		list = append(list, PlanStep{StepSnapshot, name})
+		list = append(list, PlanStep{stepSnapshot, name})
 	}
-	list = append(append(list, PlanStep{Step: StepGuard}), damage...)
+	list = append(append(list, PlanStep{Step: stepGuard}), damage...)
 	for _, part := range p.Parts {
 		if !part.Keep {
-			list = append(list, PlanStep{StepInstall, part.Name})
+			list = append(list, PlanStep{stepInstall, part.Name})
 		}
 	}
 	if u.App != nil {
-		list = append(list, PlanStep{Step: StepStart})
+		list = append(list, PlanStep{Step: stepStart})
 	}
 	for _, part := range p.Parts {
-		list = append(list, PlanStep{StepProbe, part.Name})
+		list = append(list, PlanStep{stepProbe, part.Name})
 	}
-	return append(list, PlanStep{Step: StepCommit}, PlanStep{Step: StepUnfence}, PlanStep{Step: StepTidy}, PlanStep{Step: StepEnd})
+	return append(list, PlanStep{Step: stepCommit}, PlanStep{Step: stepUnfence}, PlanStep{Step: stepTidy}, PlanStep{Step: stepEnd})
 }
 
-// overrides lists the rules that are left out by name.
-func (u *Update) overrides() []Override {
-	var list []Override
-	for _, role := range []any{u.Fence, u.Window} {
-		if o, ok := role.(override); ok {
-			list = append(list, o.override())
-		}
-	}
-	if u.NoData != "" {
-		list = append(list, Override{Rule: ruleBackup, Reason: u.NoData})
-	}
-	for _, p := range u.Parts {
-		if p.overwrites() && p.Overwrite != "" {
-			list = append(list, Override{Rule: ruleSetup, Reason: p.Overwrite})
-		}
-	}
-	return list
-}
-
-// Check returns a [*Refusal] if a role is missing, a name given twice, or a
-// folder in the way of another. It looks at no role and writes nothing; Plan
-// and Run call it first.
-func (u *Update) Check() error {
-	switch {
-	case u.Dir == "":
-		return refuse(ReasonSetup, "", "no state folder is given")
-	case len(u.Parts) == 0:
-		return refuse(ReasonSetup, "", "no parts are given")
-	case u.Fence == nil:
-		return refuse(ReasonSetup, "", "no fence is given; NoFence goes without one and says why")
-	case u.Window == nil:
-		return refuse(ReasonSetup, "", "no window is given; AnyTime goes without R13 and says why")
-	}
-	for _, o := range u.overrides() {
-		if strings.TrimSpace(o.Reason) == "" {
-			return refuse(ReasonSetup, "", "leaving out %s needs a reason", o.Rule)
-		}
-	}
-	seen := map[string]bool{}
-	for _, p := range u.Parts {
-		switch {
-		case p.Name == "" || seen[p.Name]:
-			return refuse(ReasonSetup, p.Name, "every part needs a name of its own")
-		case p.To.Version == "":
-			return refuse(ReasonSetup, p.Name, "no version to install is given")
-		case p.Setup.Version != "" && p.Setup.Version != p.To.Version:
-			return refuse(ReasonSetup, p.Name, "Setup is of version %s, and %s is to be installed", p.Setup.Version, p.To.Version)
-		case p.Installer == nil || p.Probe == nil:
-			return refuse(ReasonSetup, p.Name, "a part needs an installer and a probe")
-		}
-		seen[p.Name] = true
-	}
-	return u.checkData()
-}
-
-// checkData refuses an update after which nothing could be restored.
-func (u *Update) checkData() error {
-	switch {
-	case len(u.Data) > 0 && u.NoData != "":
-		return refuse(ReasonSetup, "", "both Data and NoData are given")
-	case len(u.Data) == 0 && u.NoData == "" && slices.ContainsFunc(u.Parts, func(p Part) bool { return p.From.Version != "" }):
-		return refuse(ReasonSetup, "", "R9: no data is given to be backed up; NoData goes without and says why")
-	}
-	seen := map[string]bool{}
-	for _, d := range u.Data {
-		if d.Name == "" || seen[d.Name] || d.Data == nil {
-			return refuse(ReasonSetup, d.Name, "every dataset needs a name of its own and its data")
-		}
-		seen[d.Name] = true
-	}
-	return u.checkFolders()
-}
-
-// checkFolders keeps what a way back needs out of what an update replaces.
-func (u *Update) checkFolders() error {
-	for _, keep := range append([]string{u.Dir}, u.Kept...) {
-		for _, live := range u.Live {
-			in, err := durable.Within(keep, live)
-			if err != nil {
-				return refuse(ReasonFolders, "", "compare %s with %s: %w", keep, live, err)
-			}
-			if in {
-				return refuse(ReasonFolders, "", "%s lies inside %s, which an update replaces; archive, backups and state need a place of their own", keep, live)
-			}
-		}
-	}
-	return nil
-}
-
-// compare refuses when what is found differs from what the plan showed.
+// compare refuses if what is found differs from what the plan showed.
 func (p Plan) compare(now Plan) error {
 	if p.Hash == now.Hash && p.Hash != "" && p.hash() == p.Hash {
 		return nil
@@ -387,5 +242,5 @@ func (p Plan) compare(now Plan) error {
 	if len(what) == 0 {
 		what = append(what, "its steps or its hash")
 	}
-	return &Refusal{Reason: ReasonPlanChanged, Err: errors.New("since the plan was made there changed: " + strings.Join(what, ", ") + "; make a new plan")}
+	return refuse(ReasonPlanChanged, "", "changed since the plan was made: %s", strings.Join(what, ", ")).then("make a new plan")
 }

@@ -1,52 +1,40 @@
 package rollback
 
-import (
-	"time"
-)
+import "time"
 
-// A Step is a stage of an update. The names are stable: they stand in
-// journals that a later version of this package reads.
+// A Step is a stage of an update. Its text stands in journals that later
+// versions of this package read.
 type Step string
 
-// The steps, in the order of an update and then of the way back.
+// The steps, in the order of an update and then of the rollback.
 const (
-	StepIntent     Step = "intent"      // the plan is journaled
-	StepFence      Step = "fence"       // users are kept out
-	StepStop       Step = "stop"        // the application is stopped
-	StepSnapshot   Step = "snapshot"    // R9: a dataset is backed up
-	StepGuard      Step = "guard"       // window, archive, snapshots, lock and journal are looked at again
-	StepInstall    Step = "install"     // the first damage: a part's installer runs
-	StepReboot     Step = "reboot"      // the machine must restart
-	StepStart      Step = "start"       // the application is started behind the fence
-	StepProbe      Step = "probe"       // a part's health and version
-	StepCommit     Step = "commit"      // the point of no return
-	StepUnfence    Step = "unfence"     // users are let in
-	StepTidy       Step = "tidy"        // what was kept for a fast way back is dropped
-	StepEnd        Step = "end"         // nothing is pending
-	StepSettle     Step = "settle"      // way back: an installer still at work is waited for
-	StepRemove     Step = "remove"      // way back: the new version is taken off
-	StepRestore    Step = "restore"     // way back: R15, a dataset is restored
-	StepRolledBack Step = "rolled-back" // way back: its point of no return
-	StepAbandoned  Step = "abandoned"   // nothing was damaged, nothing is changed
+	stepIntent     Step = "intent"      // the plan is journaled
+	stepFence      Step = "fence"       // users are kept out
+	stepStop       Step = "stop"        // the application is stopped
+	stepSnapshot   Step = "snapshot"    // R9: a dataset is backed up
+	stepGuard      Step = "guard"       // window, archive, snapshots, lock and journal are checked again
+	stepInstall    Step = "install"     // the first damage: a part's installer runs
+	stepReboot     Step = "reboot"      // the machine must restart
+	stepStart      Step = "start"       // the application is started behind the fence
+	stepProbe      Step = "probe"       // a part's health and version
+	stepCommit     Step = "commit"      // the point of no return
+	stepUnfence    Step = "unfence"     // users are let in
+	stepTidy       Step = "tidy"        // what was kept for a fast rollback is dropped
+	stepEnd        Step = "end"         // nothing is pending
+	stepSettle     Step = "settle"      // an installer that is still running is waited for
+	stepRemove     Step = "remove"      // rollback: the new version is removed
+	stepRestore    Step = "restore"     // rollback: R15, a dataset is restored
+	stepRolledBack Step = "rolled-back" // rollback: its point of no return
+	stepAbandoned  Step = "abandoned"   // nothing was damaged, nothing is changed
 
-	StepRecover  Step = "recover"        // another process takes the update over
-	StepOperator Step = "needs-operator" // neither way was possible
-	StepRetry    Step = "retry"          // a person asked for another try
-	StepAccept   Step = "accept"         // a person put things right by hand
-	StepAdopt    Step = "adopt"          // a version installed by other means is taken as committed
-	StepLift     Step = "lift"           // a person lifted a quarantine
-	StepForget   Step = "forget"         // a person needs no longer what was kept aside
-	StepCarry    Step = "carry"          // the state, carried over from the journal's part before
-)
-
-// A Phase is where in a step things are.
-type Phase string
-
-// The phases of a step. Begin is durable before the step's side effect.
-const (
-	Begin  Phase = "begin"
-	Done   Phase = "done"
-	Failed Phase = "failed"
+	stepRecover  Step = "recover"        // another process goes on with the update
+	stepOperator Step = "needs-operator" // neither direction was possible
+	stepRetry    Step = "retry"          // a person asked for another try
+	stepAccept   Step = "accept"         // a person put things right by hand
+	stepAdopt    Step = "adopt"          // a version installed by other means counts as committed
+	stepLift     Step = "lift"           // a person lifted a quarantine
+	stepForget   Step = "forget"         // a person no longer needs what was kept aside
+	stepCarry    Step = "carry"          // the state, carried over from the journal's segment before
 )
 
 // A Direction is where an update goes: forward to the new version, or back to
@@ -59,56 +47,80 @@ const (
 	Back    Direction = "back"
 )
 
-// A RecordedPlan is a plan as the journal has it: of an update or, with what
-// it takes back, of an operator's rollback.
-type RecordedPlan struct {
-	Plan
-	Revert *Revert `json:"back,omitempty"`
+// An EventKind is how far a step is.
+type EventKind string
+
+// The kinds of events. The begin of a step is durable before its side effect.
+const (
+	EventBegin  EventKind = "begin"  // a done or a failed follows
+	EventDone   EventKind = "done"   //
+	EventFailed EventKind = "failed" // see Event.Err
+	EventNote   EventKind = "note"   // another process goes on, or the machine must restart
+)
+
+// An Event is one step of an update, as it is journaled. Observers see events
+// in order and cannot veto.
+type Event struct {
+	Time      time.Time // UTC
+	Kind      EventKind
+	Text      string    // one line for people
+	Update    string    // the update's id, "" for a decision outside one
+	Step      Step      //
+	Subject   string    // the part or the dataset, "" if none
+	Direction Direction // of the update
+	Ref       string    // of a snapshot: its reference; of an install or a reboot: the boot that must end
+	Err       error     // why the step failed
 }
 
-// A Record is one entry of the journal. Together they are the audit trail:
+// String returns the text.
+func (e Event) String() string { return e.Text }
+
+// event returns what the observer sees of a record.
+func (r record) event(err error) Event {
+	e := Event{Time: r.Time, Kind: r.Kind, Update: r.Update, Step: r.Step, Subject: r.Part, Direction: r.Direction, Ref: r.Ref, Err: err}
+	if r.Kind == EventBegin && (r.Step == stepRecover || r.Step == stepReboot) {
+		e.Kind = EventNote
+	}
+	e.Text = string(r.Step)
+	if r.Direction == Back {
+		e.Text = "rollback: " + e.Text
+	}
+	if r.Part != "" {
+		e.Text += " " + r.Part
+	}
+	switch {
+	case err != nil:
+		e.Text += " " + string(r.Kind) + ": " + err.Error()
+	case r.Ref != "":
+		e.Text += " " + r.Ref
+	}
+	return e
+}
+
+// A record is one entry of the journal. Together they are the audit trail:
 // who did what when, from what to what, which rule was left out and why.
-type Record struct {
+type record struct {
 	Time      time.Time     `json:"time"`   // UTC
 	Update    string        `json:"update"` // id of the update, "" for decisions outside one
 	Step      Step          `json:"step"`
-	Phase     Phase         `json:"phase"`
+	Kind      EventKind     `json:"phase"` // begin, done or failed
 	Direction Direction     `json:"way,omitempty"`
 	Part      string        `json:"part,omitempty"`   // the part or the dataset
-	Ref       string        `json:"ref,omitempty"`    // snapshot: by which it is found again; install, settle, reboot: the boot it waits to end; forget: the update
-	Plan      *RecordedPlan `json:"plan,omitempty"`   // intent
+	Ref       string        `json:"ref,omitempty"`    // snapshot: its reference; install, settle, reboot: the boot that must end; forget: the update
+	Plan      *recordedPlan `json:"plan,omitempty"`   // intent
 	Who       string        `json:"who,omitempty"`    // user and host, on intent and on decisions
 	Reason    string        `json:"reason,omitempty"` // decisions, and the intent of an operator's rollback
 	Error     string        `json:"error,omitempty"`  // failed: why
 
 	Releases map[string]Release `json:"releases,omitempty"` // adopt, lift: by part
 	Outcome  Outcome            `json:"outcome,omitempty"`  // accept: what things were accepted as
-	Counts   map[string]int64   `json:"counts,omitempty"`   // snapshot: rows by table, where the target can tell
+	Counts   map[string]int64   `json:"counts,omitempty"`   // snapshot: rows by table, where the target can count
 	Carried  *Status            `json:"carried,omitempty"`  // carry: the state before
 }
 
-// An Event tells the observer of an update what happens, in order, as it is
-// journaled. Observers cannot veto.
-type Event struct {
-	Record
-	Err error // failed: why, unlike Record.Error not flattened to text
-}
-
-// String says in a line which step it is, and of what; on a way back also so;
-// when it failed also why.
-func (e Event) String() string {
-	what := string(e.Step)
-	if e.Direction == Back {
-		what = string(e.Direction) + ": " + what
-	}
-	if e.Part != "" {
-		what += " " + e.Part
-	}
-	switch {
-	case e.Err != nil:
-		what += " " + string(e.Phase) + ": " + e.Err.Error()
-	case e.Ref != "":
-		what += " " + e.Ref
-	}
-	return what
+// A recordedPlan is a plan as the journal has it: of an update or, with what
+// it takes back, of an operator's rollback.
+type recordedPlan struct {
+	Plan
+	Revert *Revert `json:"back,omitempty"`
 }

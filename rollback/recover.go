@@ -8,16 +8,17 @@ import (
 )
 
 // errInterrupted is the cause of what recovery finds.
-var errInterrupted = errors.New("the process that updated died")
+var errInterrupted = errors.New("the updating process died")
 
-// Recover takes over an update that a process before this one left pending,
+// Recover goes on with an update that a process before this one left pending,
 // and brings it to an end: forward if every part proves to be healthy at its
-// new version, back otherwise. An operator's rollback is gone on with. Call it
+// new version, back otherwise; an operator's rollback is carried on. Call it
 // at every start; with nothing pending it returns [Nothing].
 //
-// The error is nil if the machine is in order, whichever way it went; the
-// outcome tells which. It is [ErrNeedsOperator] while a person must decide.
-// The Update must have the same parts and data as the one that is pending.
+// The error is nil if the machine is in order, in whichever direction the
+// update went, see the outcome. It wraps [ErrNeedsOperator] while a person
+// must decide. The Update must have the same parts and data as the one that
+// is pending.
 func (u *Update) Recover(ctx context.Context) (Result, error) {
 	e, err := u.open("recovering")
 	if err != nil {
@@ -35,7 +36,7 @@ func (e *engine) recover(ctx context.Context) (Result, error) {
 		return Result{Outcome: Nothing}, nil
 	}
 	if err := e.fits(); err != nil {
-		return e.strange(err)
+		return e.foreign(err)
 	}
 	ctx = context.WithoutCancel(ctx)
 	if p.Outcome == NeedsOperator {
@@ -45,10 +46,10 @@ func (e *engine) recover(ctx context.Context) (Result, error) {
 	if err != nil {
 		return e.interrupted(errors.Join(err, e.keepOut(ctx)))
 	}
-	if boot == awaiting {
+	if boot == sameBoot {
 		return e.result(AwaitingReboot), nil
 	}
-	if p.Damaged && p.Outcome == "" && boot == noRestart && p.Attempts >= e.u.attempts() {
+	if p.Damaged && p.Outcome == "" && boot == noReboot && p.Attempts >= e.u.attempts() {
 		return e.needsOperator(ctx, errInterrupted, fmt.Errorf("%d attempts to recover were cut short", p.Attempts))
 	}
 	if err := e.takeOver(boot); err != nil {
@@ -64,32 +65,33 @@ func (e *engine) recover(ctx context.Context) (Result, error) {
 	return res, err
 }
 
-// strange leaves a pending update alone, because the roles given are another
-// one's: its fence, too, is not theirs to close.
-func (e *engine) strange(err error) (Result, error) {
-	f := e.failure(Interrupted, err, nil)
+// foreign leaves a pending update alone, because the roles given are those of
+// another one: its fence, too, is not theirs to close.
+func (e *engine) foreign(err error) (Result, error) {
+	outcome := Interrupted
 	if e.st.Pending.Outcome == NeedsOperator {
-		f.Outcome = NeedsOperator
+		outcome = NeedsOperator
 	}
+	f := e.failure(outcome, err, nil)
 	f.Unfenced = true
-	return e.result(f.Outcome), f
+	return e.result(outcome), f
 }
 
 // takeOver journals that this process goes on with the update.
-func (e *engine) takeOver(boot restart) error {
-	if boot == restarted {
-		return e.record(Record{Step: StepReboot, Phase: Done}, nil)
+func (e *engine) takeOver(boot reboot) error {
+	if boot == rebooted {
+		return e.record(record{Step: stepReboot, Kind: EventDone}, nil)
 	}
-	return e.record(Record{Step: StepRecover, Phase: Begin, Who: e.u.who()}, nil)
+	return e.record(record{Step: stepRecover, Kind: EventBegin, Who: e.u.who()}, nil)
 }
 
 // resume goes on from where the journal ends.
-func (e *engine) resume(ctx context.Context, boot restart) (Result, error) {
+func (e *engine) resume(ctx context.Context, boot reboot) (Result, error) {
 	p := e.st.Pending
 	switch {
 	case p.Outcome != "":
 		// Decided and durable; only the fence is still closed.
-		if err := e.app(ctx, StepStart); err != nil {
+		if err := e.app(ctx, stepStart); err != nil {
 			return e.interrupted(err)
 		}
 		return e.finish(ctx, errInterrupted)
@@ -105,39 +107,39 @@ func (e *engine) resume(ctx context.Context, boot restart) (Result, error) {
 	if err != nil {
 		return e.rollBack(ctx, err)
 	}
-	if err := e.do(ctx, StepFence, "", e.u.Deadlines.fence(), e.u.Fence.Close); err != nil {
+	if err := e.fence(ctx); err != nil {
 		return e.interrupted(err)
 	}
 	switch {
 	case p.Reboot != "":
-		return e.awaitReboot() // so the installer that was left running said
-	case boot == restarted:
+		return e.awaitReboot() // the installer that was left running needs it
+	case boot == rebooted:
 		return p.course.forward(ctx, e)
 	}
 	return p.course.resume(ctx, e, ended)
 }
 
-// A restart is what an update has to do with a restart of the machine.
-type restart int
+// A reboot is whether an update waits for a restart of the machine.
+type reboot int
 
 const (
-	noRestart restart = iota // it waits for none
-	awaiting                 // it waits, and this is still the same boot
-	restarted                // it waited, and the machine has restarted
+	noReboot reboot = iota // it does not
+	sameBoot               // it does, and the machine has not restarted yet
+	rebooted               // it did, and the machine has restarted
 )
 
-func (u *Update) awaited(p *Pending) (restart, error) {
+func (u *Update) awaited(p *Pending) (reboot, error) {
 	if p.Reboot == "" {
-		return noRestart, nil
+		return noReboot, nil
 	}
 	boot, err := u.bootID()
 	switch {
 	case err != nil:
-		return noRestart, &stepError{StepReboot, "", err}
+		return noReboot, &stepError{stepReboot, "", err}
 	case boot == p.Reboot:
-		return awaiting, nil
+		return sameBoot, nil
 	}
-	return restarted, nil
+	return rebooted, nil
 }
 
 // fits refuses to recover an update with the roles of another one.
@@ -151,15 +153,16 @@ func (e *engine) fits() error {
 	for i := 0; same && i < len(p.Data); i++ {
 		same = p.Data[i] == e.u.Data[i].Name
 	}
-	if !same {
-		return refuse(ReasonState, "", "update %s is pending with other parts or data than given; recover it as it was planned", e.id)
-	}
+	what := "a fence, an application or rules left out"
 	// A fence left out now was perhaps closed then, and would stay closed.
-	stops := slices.ContainsFunc(p.Steps, func(s PlanStep) bool { return s.Step == StepStart })
-	if stops != (e.u.App != nil) || !slices.Equal(binding(p.Overrides), binding(e.u.overrides())) {
-		return refuse(ReasonState, "", "update %s is pending with another fence or application than given, or other rules left out; recover it as it was planned", e.id)
+	stops := slices.ContainsFunc(p.Steps, func(s PlanStep) bool { return s.Step == stepStart })
+	switch {
+	case !same:
+		what = "parts or data"
+	case stops == (e.u.App != nil) && slices.Equal(binding(p.Overrides), binding(e.u.overrides())):
+		return nil
 	}
-	return nil
+	return refuse(ReasonState, "update "+e.id, "it is pending with %s other than those given", what).then("recover it as it was planned")
 }
 
 // binding returns the rules left out that hold for the whole of an update.

@@ -453,7 +453,7 @@ func TestRebootIsAwaitedByWhoeverTakesOver(t *testing.T) {
 		w.reboots = map[string]bool{"ASP " + map[string]string{"good": newVersion, "bad": oldVersion}[kind]: true}
 		u := w.update()
 		u.Observe = func(e rollback.Event) {
-			if e.Step == rollback.StepInstall && e.Phase == rollback.Done && e.Ref != "" {
+			if e.Step == rollback.StepInstall && e.Kind == rollback.EventDone && e.Ref != "" {
 				panic(crash{})
 			}
 		}

@@ -27,7 +27,7 @@ type RestorePoint struct {
 func (r RestorePoint) Versions() string {
 	var names []string
 	for _, p := range r.Parts {
-		names = append(names, p.Name+" "+p.To.Version)
+		names = append(names, p.Name+" "+string(p.To.Version))
 	}
 	return strings.Join(names, ", ")
 }

@@ -78,12 +78,12 @@ func (u *Update) planRevert(ctx context.Context, st Status) (RevertPlan, error) 
 	p := RevertPlan{Revert: Revert{Update: point.Update, Undo: point.Undo, Since: point.Since, Refs: maps.Clone(point.Refs)}}
 	for _, part := range u.Parts {
 		pp := PlanPart{Name: part.Name, From: part.From, To: part.To, Keep: part.From.same(part.To)}
-		got, err := u.look(ctx, part)
+		got, err := u.probe(ctx, part)
 		switch {
 		case err != nil:
 			p.Revert.Unhealthy = append(p.Revert.Unhealthy, part.Name)
 		case got != part.From.Version:
-			return RevertPlan{}, refuse(ReasonInstalled, part.Name, "version %q is installed, the rollback goes from %s; adopt it if it was installed by other means", got, part.From.Version)
+			return RevertPlan{}, refuse(ReasonInstalled, part.Name, "version %q is installed, the rollback starts from %s", got, part.From.Version).then(adoptNext)
 		}
 		if !pp.Keep {
 			if err := u.checkInstallers(ctx, part); err != nil {
@@ -92,7 +92,7 @@ func (u *Update) planRevert(ctx context.Context, st Status) (RevertPlan, error) 
 		}
 		p.Parts = append(p.Parts, pp)
 	}
-	if err := u.verifyRefs(ctx, point.Refs); err != nil {
+	if err := u.checkSnapshots(ctx, point.Refs); err != nil {
 		return RevertPlan{}, err
 	}
 	for _, d := range u.Data {
@@ -135,7 +135,7 @@ func (u *Update) fitsRestorePoint(st Status) error {
 		same = point.Refs[u.Data[i].Name] != ""
 	}
 	if !same {
-		return refuse(ReasonSetup, "", "update %s was committed with other parts or data than given; go back with those that it had", point.Update)
+		return refuse(ReasonSetup, "", "update %s was committed with other parts or data than given", point.Update).then("go back with those that it had")
 	}
 	for _, part := range point.Parts {
 		if was, ok := st.Committed[part.Name]; ok && !was.same(part.From) {
@@ -184,9 +184,9 @@ func (u *Update) Revert(ctx context.Context, confirmed, reason string) (Result, 
 		return Result{Outcome: Nothing}, err
 	}
 	if confirmed == "" || confirmed != now.Hash {
-		return Result{Outcome: Nothing}, refuse(ReasonPlanChanged, "", "what was confirmed is not what would be done now; look at the plan of the rollback and confirm its hash")
+		return Result{Outcome: Nothing}, refuse(ReasonPlanChanged, "", "the rollback that was confirmed is not what would be done now").then("plan the rollback again and confirm its hash")
 	}
-	return e.carryOut(ctx, RecordedPlan{Plan: now.Plan, Revert: &now.Revert}, reason)
+	return e.carryOut(ctx, recordedPlan{Plan: now.Plan, Revert: &now.Revert}, reason)
 }
 
 // reverting is the course of an operator's rollback.
@@ -195,10 +195,10 @@ type reverting struct{ Revert }
 // steps lists what is done between the guard and the installers.
 func (c reverting) steps(u *Update, p Plan) (list []PlanStep) {
 	for _, part := range c.removed(u, p) {
-		list = append(list, PlanStep{StepRemove, part.Name})
+		list = append(list, PlanStep{stepRemove, part.Name})
 	}
 	for _, name := range p.Data {
-		list = append(list, PlanStep{StepRestore, name})
+		list = append(list, PlanStep{stepRestore, name})
 	}
 	return list
 }
@@ -215,7 +215,7 @@ func (c reverting) removed(u *Update, p Plan) (parts []Part) {
 }
 
 // verify reads back the snapshots that are restored.
-func (c reverting) verify(ctx context.Context, u *Update) error { return u.verifyRefs(ctx, c.Refs) }
+func (c reverting) verify(ctx context.Context, u *Update) error { return u.checkSnapshots(ctx, c.Refs) }
 
 // forward restores the old snapshots and installs the version before.
 func (c reverting) forward(ctx context.Context, e *engine) (Result, error) {
@@ -246,7 +246,7 @@ func (c reverting) resume(ctx context.Context, e *engine, _ bool) (Result, error
 	if e.st.Pending.allInstalled() {
 		return e.prove(ctx, e.u.Deadlines.probe())
 	}
-	if err := e.app(ctx, StepStop); err != nil {
+	if err := e.app(ctx, stepStop); err != nil {
 		return e.rollBack(ctx, err)
 	}
 	return c.forward(ctx, e)
@@ -263,13 +263,13 @@ func (c reverting) recovered(p *Pending) {
 }
 
 // rolledBack quarantines nothing: what failed here was once committed.
-func (c reverting) rolledBack(*Status, Record) {}
+func (c reverting) rolledBack(*Status, record) {}
 
 // committed lifts the quarantine of what was gone back to, by a person's
 // word, and quarantines what was left, unless this is an undo. Today's state,
 // as it was, is kept aside; what was restored is live again and no longer
 // aside.
-func (c reverting) committed(s *Status, r Record) {
+func (c reverting) committed(s *Status, r record) {
 	for _, part := range s.Pending.Plan.Parts {
 		if part.Keep {
 			continue

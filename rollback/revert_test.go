@@ -58,7 +58,7 @@ func (w *world) stands(t testing.TB, version, rows string) {
 	for _, p := range w.parts {
 		got, err := w.version(p)
 		require.NoError(t, err)
-		require.Equal(t, version, got)
+		require.Equal(t, version, string(got))
 		require.Equal(t, "schema "+version+"\n"+rows, w.read("data."+p))
 	}
 	require.False(t, w.fenced())
@@ -87,8 +87,8 @@ func TestR15OperatorGoesBackAfterCommit(t *testing.T) {
 	u := w.backwards()
 	var done []rollback.PlanStep
 	u.Observe = func(e rollback.Event) {
-		if e.Phase == rollback.Done {
-			done = append(done, rollback.PlanStep{Step: e.Step, Part: e.Part})
+		if e.Kind == rollback.EventDone {
+			done = append(done, rollback.PlanStep{Step: e.Step, Part: e.Subject})
 		}
 	}
 	journaled := w.read("state/journal.log")
@@ -118,7 +118,7 @@ func TestR15OperatorGoesBackAfterCommit(t *testing.T) {
 	}, w.calls[i:])
 
 	st := w.status(t)
-	require.Equal(t, oldVersion, st.Committed["ASP"].Version)
+	require.Equal(t, oldVersion, string(st.Committed["ASP"].Version))
 	require.Len(t, st.Aside, 1)
 	require.Equal(t, "schema "+newVersion+"\n"+newRows, w.read(st.Aside[0].Refs["Опека"]), "today's state is kept aside")
 	require.Contains(t, st.Needed(), st.Aside[0].Refs["ASP"])
@@ -150,7 +150,7 @@ func TestR15RollbackIsUndone(t *testing.T) {
 	w.stands(t, newVersion, newRows)
 	st := w.status(t)
 	require.Empty(t, st.Quarantined, "a person's word lifts the quarantine, and the previous version gets none")
-	require.Equal(t, newVersion, st.Committed["ASP"].Version)
+	require.Equal(t, newVersion, string(st.Committed["ASP"].Version))
 	require.Len(t, st.Aside, 1, "what the rollback kept aside is live again; what was entered since it is aside")
 	require.Equal(t, "schema "+oldVersion+"\n"+lateRows, w.read(st.Aside[0].Refs["ASP"]))
 
@@ -158,7 +158,7 @@ func TestR15RollbackIsUndone(t *testing.T) {
 	require.NoError(t, err)
 	w.stands(t, oldVersion, lateRows)
 	st = w.status(t)
-	require.Equal(t, newVersion, st.Quarantined[0].Release.Version)
+	require.Equal(t, newVersion, string(st.Quarantined[0].Release.Version))
 	require.Len(t, st.Aside, 1)
 	require.Equal(t, "schema "+newVersion+"\n"+newRows, w.read(st.Aside[0].Refs["ASP"]))
 }
@@ -286,7 +286,7 @@ func TestGuardRefusesBeforeTheRestore(t *testing.T) {
 			w := committedWorld(t, "ASP")
 			u := w.backwards()
 			u.Observe = func(e rollback.Event) {
-				if e.Step == rollback.StepSnapshot && e.Phase == rollback.Done {
+				if e.Step == rollback.StepSnapshot && e.Kind == rollback.EventDone {
 					c.harm(w, u, w.status(t).Pending)
 				}
 			}
@@ -310,7 +310,7 @@ func TestRollbackThatFailsBringsTodayBack(t *testing.T) {
 	st := w.status(t)
 	require.Empty(t, st.Quarantined, "what was once committed is not quarantined for it")
 	require.Empty(t, st.Aside, "nothing is aside: it is live")
-	require.Equal(t, newVersion, st.Committed["Опека"].Version)
+	require.Equal(t, newVersion, string(st.Committed["Опека"].Version))
 	require.NotNil(t, st.RestorePoint)
 
 	w.write(t, "archive.Опека."+oldVersion, "good")

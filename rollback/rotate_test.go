@@ -38,31 +38,31 @@ func says(t require.TestingT, st rollback.Status) string {
 // anUpdate draws the records of an update or of an operator's rollback, whole
 // or cut short.
 func anUpdate(t *rapid.T, st rollback.Status, id string, now time.Time) (recs []rollback.Record) {
-	versions := rapid.SampledFrom([]string{"7.12.100", "7.12.200", "7.13.100"})
+	versions := rapid.SampledFrom([]rollback.Version{"7.12.100", "7.12.200", "7.13.100"})
 	plan := &rollback.RecordedPlan{Plan: rollback.Plan{Data: []string{"db"}, Parts: []rollback.PlanPart{{
 		Name: "ASP", From: st.Committed["ASP"], To: rollback.Release{Version: versions.Draw(t, "to"), SHA256: "s"},
 	}}}}
 	if w := st.RestorePoint; w != nil && rapid.Bool().Draw(t, "operator's") {
 		plan.Parts, plan.Revert = w.Parts, &rollback.Revert{Update: w.Update, Undo: w.Undo, Since: w.Since, Refs: w.Refs}
 	}
-	add := func(step rollback.Step, phase rollback.Phase, way rollback.Direction, r rollback.Record) {
-		r.Time, r.Update, r.Step, r.Phase, r.Direction = now, id, step, phase, way
+	add := func(step rollback.Step, phase rollback.EventKind, way rollback.Direction, r rollback.Record) {
+		r.Time, r.Update, r.Step, r.Kind, r.Direction = now, id, step, phase, way
 		recs = append(recs, r)
 	}
-	add(rollback.StepIntent, rollback.Done, rollback.Forward, rollback.Record{Plan: plan, Who: "tester"})
-	add(rollback.StepSnapshot, rollback.Begin, rollback.Forward, rollback.Record{Part: "db"})
-	add(rollback.StepSnapshot, rollback.Done, rollback.Forward, rollback.Record{Part: "db", Ref: "snapshot of " + id, Counts: map[string]int64{"rows": 3}})
-	add(rollback.StepInstall, rollback.Begin, rollback.Forward, rollback.Record{Part: "ASP"})
+	add(rollback.StepIntent, rollback.EventDone, rollback.Forward, rollback.Record{Plan: plan, Who: "tester"})
+	add(rollback.StepSnapshot, rollback.EventBegin, rollback.Forward, rollback.Record{Part: "db"})
+	add(rollback.StepSnapshot, rollback.EventDone, rollback.Forward, rollback.Record{Part: "db", Ref: "snapshot of " + id, Counts: map[string]int64{"rows": 3}})
+	add(rollback.StepInstall, rollback.EventBegin, rollback.Forward, rollback.Record{Part: "ASP"})
 	switch rapid.IntRange(0, 2).Draw(t, "end") {
 	case 0:
-		add(rollback.StepCommit, rollback.Done, rollback.Forward, rollback.Record{})
+		add(rollback.StepCommit, rollback.EventDone, rollback.Forward, rollback.Record{})
 	case 1:
-		add(rollback.StepRolledBack, rollback.Done, rollback.Back, rollback.Record{})
+		add(rollback.StepRolledBack, rollback.EventDone, rollback.Back, rollback.Record{})
 	case 2:
-		add(rollback.StepRecover, rollback.Begin, rollback.Forward, rollback.Record{})
-		add(rollback.StepCommit, rollback.Done, rollback.Forward, rollback.Record{})
+		add(rollback.StepRecover, rollback.EventBegin, rollback.Forward, rollback.Record{})
+		add(rollback.StepCommit, rollback.EventDone, rollback.Forward, rollback.Record{})
 	}
-	add(rollback.StepEnd, rollback.Done, rollback.Forward, rollback.Record{})
+	add(rollback.StepEnd, rollback.EventDone, rollback.Forward, rollback.Record{})
 	return recs
 }
 
@@ -83,12 +83,12 @@ func TestRotationChangesNoAnswer(t *testing.T) {
 			var recs []rollback.Record
 			switch rapid.IntRange(0, 5).Draw(t, "what") {
 			case 0:
-				recs = []rollback.Record{{Time: now, Step: rollback.StepAdopt, Phase: rollback.Done, Releases: map[string]rollback.Release{"ASP": {Version: "7.12.100"}}}}
+				recs = []rollback.Record{{Time: now, Step: rollback.StepAdopt, Kind: rollback.EventDone, Releases: map[string]rollback.Release{"ASP": {Version: "7.12.100"}}}}
 			case 1:
-				recs = []rollback.Record{{Time: now, Step: rollback.StepLift, Phase: rollback.Done, Releases: map[string]rollback.Release{"ASP": {Version: "7.13.100"}}}}
+				recs = []rollback.Record{{Time: now, Step: rollback.StepLift, Kind: rollback.EventDone, Releases: map[string]rollback.Release{"ASP": {Version: "7.13.100"}}}}
 			case 2:
 				if len(st.Aside) > 0 {
-					recs = []rollback.Record{{Time: now, Step: rollback.StepForget, Phase: rollback.Done, Ref: st.Aside[0].Update}}
+					recs = []rollback.Record{{Time: now, Step: rollback.StepForget, Kind: rollback.EventDone, Ref: st.Aside[0].Update}}
 				}
 			default:
 				recs = anUpdate(t, st, "update "+strconv.Itoa(n), now)
@@ -113,7 +113,7 @@ func TestRotationChangesNoAnswer(t *testing.T) {
 			}
 		}
 		require.NoError(t, j.Close())
-		history, err := rollback.ReadHistory(dir)
+		history, err := rollback.ReadRecords(dir)
 		require.NoError(t, err)
 		require.Len(t, history, len(all))
 		for i := range all {
@@ -133,7 +133,7 @@ func rotations(t testing.TB, dir string) []rollback.Record {
 		require.NoError(t, j.Close())
 	}
 	journal(t, dir, 2)
-	recs, err := rollback.ReadHistory(dir)
+	recs, err := rollback.ReadRecords(dir)
 	require.NoError(t, err)
 	require.Len(t, recs, 11)
 	return recs
@@ -171,7 +171,7 @@ func fill(t testing.TB, dir string) {
 	j := open(t, dir)
 	long := strings.Repeat("a long story, ", 60_000)
 	for range 6 {
-		require.NoError(t, j.Append(rollback.Record{Time: testTime, Step: rollback.StepProbe, Phase: rollback.Failed, Error: long}))
+		require.NoError(t, j.Append(rollback.Record{Time: testTime, Step: rollback.StepProbe, Kind: rollback.EventFailed, Error: long}))
 	}
 	require.NoError(t, j.Close())
 }
@@ -183,7 +183,7 @@ func TestLongJournalIsRotatedAtTheNextStart(t *testing.T) {
 	require.Error(t, err)
 	fill(t, w.path("state"))
 	before := says(t, w.status(t))
-	history, err := rollback.ReadHistory(w.path("state"))
+	history, err := rollback.ReadRecords(w.path("state"))
 	require.NoError(t, err)
 
 	res, err := w.update().Recover(t.Context())
@@ -193,7 +193,7 @@ func TestLongJournalIsRotatedAtTheNextStart(t *testing.T) {
 	require.NoError(t, err)
 	require.Less(t, fi.Size(), int64(4096))
 	require.Equal(t, before, says(t, w.status(t)))
-	after, err := rollback.ReadHistory(w.path("state"))
+	after, err := rollback.ReadRecords(w.path("state"))
 	require.NoError(t, err)
 	require.Equal(t, history, after)
 
@@ -223,7 +223,7 @@ func TestPendingUpdateIsNotRotated(t *testing.T) {
 	require.Greater(t, len(w.read("state/journal.log")), 4<<20, "still one file")
 	require.NoError(t, open(t, dir).Close())
 	require.Less(t, len(w.read("state/journal.log")), 4096)
-	require.Equal(t, oldVersion, w.status(t).Committed["ASP"].Version)
+	require.Equal(t, oldVersion, string(w.status(t).Committed["ASP"].Version))
 }
 
 // A crash between the copy and the rename leaves the whole journal and a copy
@@ -237,13 +237,13 @@ func TestRotationCutShort(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "journal-000001.log"), whole, 0o600))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, ".journal.log.tmp-1"), whole[:40], 0o600))
 	journal(t, dir, 2)
-	recs, err := rollback.ReadHistory(dir)
+	recs, err := rollback.ReadRecords(dir)
 	require.NoError(t, err)
 	require.Len(t, recs, 5)
 	j := open(t, dir)
 	require.NoError(t, j.Rotate())
 	require.NoError(t, j.Close())
-	recs, err = rollback.ReadHistory(dir)
+	recs, err = rollback.ReadRecords(dir)
 	require.NoError(t, err)
 	require.Len(t, recs, 5)
 }
@@ -262,7 +262,7 @@ func TestDamagedPartIsToldAndBlocksNothing(t *testing.T) {
 	require.NoError(t, err)
 	tell := func(want int, about string) {
 		t.Helper()
-		recs, err := rollback.ReadHistory(dir)
+		recs, err := rollback.ReadRecords(dir)
 		require.ErrorIs(t, err, rollback.ErrDamaged)
 		require.ErrorContains(t, err, about)
 		require.Len(t, recs, want)
@@ -277,26 +277,26 @@ func TestDamagedPartIsToldAndBlocksNothing(t *testing.T) {
 		d := bytes.Clone(whole)
 		d[i] ^= 1 << (i % 8)
 		require.NoError(t, os.WriteFile(old, d, 0o600))
-		recs, err := rollback.ReadHistory(dir)
+		recs, err := rollback.ReadRecords(dir)
 		require.ErrorIs(t, err, rollback.ErrDamaged, "byte %d", i)
 		require.ErrorContains(t, err, "journal-000004.log")
 		require.GreaterOrEqual(t, len(recs), 8, "the other parts are there")
 	}
 	require.NoError(t, os.WriteFile(old, whole[:len(whole)-len(lines[4])], 0o600))
-	tell(10, "records 7 to 7 are missing before")
+	tell(10, "records 7 to 7 before it are missing")
 	require.NoError(t, os.WriteFile(old, foreign, 0o600))
 	tell(8, "begins with record 1")
 	require.NoError(t, os.Remove(old))
-	tell(8, "records 4 to 7 are missing before")
+	tell(8, "records 4 to 7 before it are missing")
 	require.NoError(t, os.WriteFile(old, whole, 0o600))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "journal-000012.log"), foreign, 0o600))
-	tell(11, "journal-000012.log: it is not of this journal")
+	tell(11, "journal-000012.log: the journal is damaged: it does not belong to this journal")
 
 	// One that fits by its numbers, and not by its chain.
 	another := t.TempDir()
 	j := open(t, another)
 	for range 3 {
-		require.NoError(t, j.Append(rollback.Record{Time: testTime, Step: rollback.StepProbe, Phase: rollback.Done}))
+		require.NoError(t, j.Append(rollback.Record{Time: testTime, Step: rollback.StepProbe, Kind: rollback.EventDone}))
 	}
 	require.NoError(t, j.Close())
 	forged, err := os.ReadFile(filepath.Join(another, "journal.log"))
@@ -305,9 +305,9 @@ func TestDamagedPartIsToldAndBlocksNothing(t *testing.T) {
 	first, err := os.ReadFile(filepath.Join(dir, "journal-000001.log"))
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "journal-000001.log"), forged, 0o600))
-	_, err = rollback.ReadHistory(dir)
+	_, err = rollback.ReadRecords(dir)
 	require.ErrorIs(t, err, rollback.ErrDamaged)
-	require.ErrorContains(t, err, "journal-000004.log: it does not go on where the part before it ends")
+	require.ErrorContains(t, err, "journal-000004.log: the journal is damaged: it does not go on where the segment before it ends")
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "journal-000001.log"), first, 0o600))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "journal-000012.log"), foreign, 0o600))
 
@@ -330,7 +330,7 @@ func TestCarriedStateIsNotChangedByWhatFollows(t *testing.T) {
 	require.NoError(t, j.Rotate())
 	u := w.update()
 	lift := map[string]rollback.Release{"ASP": u.Parts[0].To}
-	require.NoError(t, j.Append(rollback.Record{Time: testTime, Step: rollback.StepLift, Phase: rollback.Done, Releases: lift}))
+	require.NoError(t, j.Append(rollback.Record{Time: testTime, Step: rollback.StepLift, Kind: rollback.EventDone, Releases: lift}))
 	require.Len(t, rollback.Replay(j.Records()).Quarantined, 1)
 	require.Len(t, rollback.Replay(j.Records()).Quarantined, 1)
 	require.Len(t, j.Records()[0].Carried.Quarantined, 2)
@@ -349,7 +349,7 @@ func TestDamageToARotatedJournalBlocks(t *testing.T) {
 		require.ErrorIs(t, err, rollback.ErrDamaged, name)
 		_, err = rollback.ReadStatus(dir)
 		require.ErrorIs(t, err, rollback.ErrDamaged, name)
-		_, err = rollback.ReadHistory(dir)
+		_, err = rollback.ReadRecords(dir)
 		require.ErrorIs(t, err, rollback.ErrDamaged, name)
 	}
 	whole, err := os.ReadFile(path)
@@ -386,8 +386,8 @@ func rotator() {
 		os.Exit(3)
 	}
 	for n, _ := strconv.Atoi(os.Getenv("ROLLBACK_TEST_MOMENT")); ; n++ {
-		rel := map[string]rollback.Release{"ASP": {Version: strconv.Itoa(n)}}
-		if j.Append(rollback.Record{Time: testTime, Step: rollback.StepAdopt, Phase: rollback.Done, Releases: rel}) != nil {
+		rel := map[string]rollback.Release{"ASP": {Version: rollback.Version(strconv.Itoa(n))}}
+		if j.Append(rollback.Record{Time: testTime, Step: rollback.StepAdopt, Kind: rollback.EventDone, Releases: rel}) != nil {
 			os.Exit(4)
 		}
 		_, _ = os.Stdout.WriteString(strconv.Itoa(n) + "\n")
@@ -422,15 +422,15 @@ func TestKilledRotation(t *testing.T) {
 
 		st, err := rollback.ReadStatus(dir)
 		require.NoError(t, err)
-		last, err := strconv.Atoi(st.Committed["ASP"].Version)
+		last, err := strconv.Atoi(string(st.Committed["ASP"].Version))
 		require.NoError(t, err)
 		require.GreaterOrEqual(t, last, said, "what was said is durable")
 		require.LessOrEqual(t, last, said+1)
-		recs, err := rollback.ReadHistory(dir)
+		recs, err := rollback.ReadRecords(dir)
 		require.NoError(t, err)
 		require.Len(t, recs, last)
 		for i, r := range recs {
-			require.Equal(t, strconv.Itoa(i+1), r.Releases["ASP"].Version)
+			require.Equal(t, strconv.Itoa(i+1), string(r.Releases["ASP"].Version))
 		}
 		next = last + 1
 	}

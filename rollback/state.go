@@ -6,18 +6,21 @@ import (
 	"time"
 )
 
-// A Status is what the journal says about an installation. It is derived
-// from the records each time, and kept nowhere else.
+// A Status is the state of an installation. It is derived from the journal's
+// records each time, and stored nowhere else.
 type Status struct {
 	// Committed is the release of each part that was last committed and
 	// healthy, which is the "previous working version" of R15. It is not
 	// simply the next smaller number.
 	Committed map[string]Release `json:"committed"`
-	// Quarantined are the releases that were rolled back here and are not
-	// installed again until a person lifts it or another hash arrives.
+	// Quarantined are the releases that were rolled back here. They are not
+	// installed again until a person lifts the quarantine or the release
+	// arrives with another hash.
 	Quarantined []Quarantine `json:"quarantined,omitempty"`
 	// Pending is the update in flight, nil if none.
 	Pending *Pending `json:"-"`
+	// Written is when the journal was last written, UTC; zero if never.
+	Written time.Time `json:"-"`
 	// Last is how the last update ended, "" if there was none.
 	Last Outcome `json:"last,omitempty"`
 	// RestorePoint is what an operator may go back to, nil if nothing: see
@@ -38,51 +41,52 @@ type Quarantine struct {
 }
 
 // Blocked returns nil if an update may be planned, and otherwise a
-// [*Refusal] that says what is pending and what to do about it.
+// [*Refusal] with what is pending and what to do about it.
 func (s Status) Blocked() error {
 	switch p := s.Pending; {
 	case p == nil:
 		return nil
 	case p.Outcome == NeedsOperator:
-		return refuse(ReasonState, "", "update %s: %w: mend the cause and retry, or put things right by hand and accept", p.Update, ErrNeedsOperator)
+		return refuse(ReasonState, "update "+p.Update, "%w", ErrNeedsOperator).then(decideNext)
 	default:
-		return refuse(ReasonState, "", "update %s %w at %s; recover it first", p.Update, ErrPending, p.Step)
+		return refuse(ReasonState, "", "%w: %s, at %s", ErrPending, p.Update, p.Step).then("recover it first")
 	}
 }
 
-// ReadStatus reads the journal in dir. It writes nothing and needs no lock.
+// ReadStatus reads the journal in the state directory dir. It writes nothing and needs no lock.
 func ReadStatus(dir string) (Status, error) {
-	recs, err := ReadJournal(dir)
+	s, _, err := readJournal(dir)
 	if err != nil {
 		return Status{}, err
 	}
-	return replay(recs), nil
+	return replay(s.records), nil
 }
 
-func replay(recs []Record) Status {
+func replay(records []record) Status {
 	s := Status{Committed: map[string]Release{}}
-	for _, r := range recs {
+	for _, r := range records {
 		s.apply(r)
 	}
 	return s
 }
 
 // apply is the one place where a record changes the state.
-func (s *Status) apply(r Record) {
+func (s *Status) apply(r record) {
 	switch r.Step {
-	case StepCarry:
+	case stepCarry:
 		*s = r.Carried.clone()
-	case StepIntent:
+	case stepIntent:
 		s.Pending = newPending(r)
-	case StepAdopt:
+	case stepAdopt:
 		maps.Copy(s.Committed, r.Releases)
-	case StepLift:
+	case stepLift:
 		for part, rel := range r.Releases {
 			s.lift(part, rel)
 		}
-	case StepForget:
+	case stepForget:
 		s.Aside = slices.DeleteFunc(s.Aside, func(p RestorePoint) bool { return p.Update == r.Ref })
 	}
+	s.Written = r.Time
 	if p := s.Pending; p != nil && r.Update == p.Update {
 		p.apply(r)
 		s.decide(r)
@@ -90,18 +94,18 @@ func (s *Status) apply(r Record) {
 }
 
 // decide applies a record that decides the pending update, or ends it.
-func (s *Status) decide(r Record) {
+func (s *Status) decide(r record) {
 	p := s.Pending
 	switch r.Step {
-	case StepAccept:
+	case stepAccept:
 		p.Outcome = r.Outcome
-	case StepCommit:
+	case stepCommit:
 		p.Outcome = Committed
-	case StepRolledBack:
+	case stepRolledBack:
 		p.Outcome = RolledBack
-	case StepAbandoned:
+	case stepAbandoned:
 		p.Outcome = Abandoned
-	case StepEnd:
+	case stepEnd:
 		s.Last, s.Pending = p.Outcome, nil
 		return
 	default:
@@ -125,7 +129,7 @@ func (s *Status) decide(r Record) {
 	}
 }
 
-func (s *Status) quarantine(part string, release Release, by Record) {
+func (s *Status) quarantine(part string, release Release, by record) {
 	s.Quarantined = append(s.Quarantined, Quarantine{Part: part, Release: release, Since: by.Time, Update: by.Update})
 }
 
@@ -143,8 +147,8 @@ func (s Status) clone() Status {
 	return s
 }
 
-// QuarantineOf returns the quarantine that holds for a release of a part. A
-// release without a hash is any of its version.
+// QuarantineOf returns the quarantine that covers a release of a part. A
+// release without a hash matches any of its version.
 func (s Status) QuarantineOf(part string, r Release) (Quarantine, bool) {
 	i := slices.IndexFunc(s.Quarantined, func(q Quarantine) bool { return q.Part == part && q.Release.same(r) })
 	if i < 0 {

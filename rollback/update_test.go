@@ -20,8 +20,8 @@ func TestRunFollowsThePlanAndCommits(t *testing.T) {
 	u := w.update()
 	var done []rollback.PlanStep
 	u.Observe = func(e rollback.Event) {
-		if e.Phase == rollback.Done {
-			done = append(done, rollback.PlanStep{Step: e.Step, Part: e.Part})
+		if e.Kind == rollback.EventDone {
+			done = append(done, rollback.PlanStep{Step: e.Step, Part: e.Subject})
 		}
 	}
 	plan, err := u.Plan(t.Context())
@@ -39,7 +39,7 @@ func TestRunFollowsThePlanAndCommits(t *testing.T) {
 	st, err := rollback.ReadStatus(u.Dir)
 	require.NoError(t, err)
 	require.Nil(t, st.Pending)
-	require.Equal(t, newVersion, st.Committed["ASP"].Version, "R15: the previous working version is the last committed one")
+	require.Equal(t, newVersion, string(st.Committed["ASP"].Version), "R15: the previous working version is the last committed one")
 
 	// The same again: nothing to do.
 	for i := range u.Parts {
@@ -64,8 +64,8 @@ func TestR15BrokenReleaseIsRolledBackAndQuarantined(t *testing.T) {
 	require.Equal(t, rollback.RolledBack, res.Outcome)
 	e, ok := errors.AsType[*rollback.Error](err)
 	require.True(t, ok)
-	require.Equal(t, rollback.StepProbe, e.Step)
-	require.Equal(t, "Опека", e.Part)
+	require.Equal(t, "probe", e.Op)
+	require.Equal(t, "Опека", e.Subject)
 	require.ErrorContains(t, err, "the version and the data from before are in place")
 	require.Equal(t, oldVersion, w.consistent(t), "R4: all parts go back if one fails")
 	require.False(t, w.fenced())
@@ -189,14 +189,14 @@ func TestGuardRefusesBeforeTheFirstDamage(t *testing.T) {
 			_ = os.WriteFile(u.Dir+"/lock", nil, 0o600)
 		}, rollback.ReasonState},
 	} {
-		for _, moment := range []rollback.Record{{Step: rollback.StepSnapshot, Phase: rollback.Done}, {Step: rollback.StepGuard, Phase: rollback.Begin}} {
+		for _, moment := range []rollback.Record{{Step: rollback.StepSnapshot, Kind: rollback.EventDone}, {Step: rollback.StepGuard, Kind: rollback.EventBegin}} {
 			refusesHarm(t, name, moment, c.harm, c.want)
 		}
 	}
 }
 
 func refusesHarm(t *testing.T, name string, moment rollback.Record, harm func(*world, *rollback.Update), want rollback.Reason) {
-	t.Run(fmt.Sprintf("%s at %s %s", name, moment.Step, moment.Phase), func(t *testing.T) {
+	t.Run(fmt.Sprintf("%s at %s %s", name, moment.Step, moment.Kind), func(t *testing.T) {
 		if want == rollback.ReasonState && name != "journal flipped" && os.PathSeparator == '\\' {
 			t.Skip("Windows does not let an open file be renamed or removed, which is the point")
 		}
@@ -205,7 +205,7 @@ func refusesHarm(t *testing.T, name string, moment rollback.Record, harm func(*w
 		plan, err := u.Plan(t.Context())
 		require.NoError(t, err)
 		u.Observe = func(e rollback.Event) {
-			if e.Step == moment.Step && e.Phase == moment.Phase {
+			if e.Step == moment.Step && e.Kind == moment.Kind {
 				harm(w, u)
 			}
 		}
@@ -327,11 +327,11 @@ func TestFoldersInsideLiveOnesAreRefused(t *testing.T) {
 	u := w.update()
 	u.Live, u.Kept = []string{w.path("app")}, []string{w.path("app/backups")}
 	_, err := u.Plan(t.Context())
-	requireRefusal(t, err, rollback.ReasonFolders)
+	requireRefusal(t, err, rollback.ReasonDirectories)
 	u.Kept = nil
 	u.Live = []string{w.root}
 	_, err = u.Plan(t.Context())
-	requireRefusal(t, err, rollback.ReasonFolders)
+	requireRefusal(t, err, rollback.ReasonDirectories)
 }
 
 type hungry struct{ data }

@@ -104,7 +104,7 @@ func (w *world) call(name string, work func() error) error {
 func (w *world) update() *rollback.Update {
 	u := &rollback.Update{
 		Dir: w.path("state"), Fence: fence{w}, App: app{w}, Window: rollback.AnyTime("a test"),
-		Pause: time.Millisecond, Who: "tester", Now: w.now,
+		Interval: time.Millisecond, Who: "tester", Now: w.now,
 		BootID:    func() (string, error) { return w.boot, nil },
 		Deadlines: rollback.Deadlines{Probe: 4 * time.Millisecond, Decide: 4 * time.Millisecond},
 	}
@@ -113,7 +113,7 @@ func (w *world) update() *rollback.Update {
 			Name: p, Installer: installer{w, p},
 			From:  rollback.Release{Version: oldVersion, SHA256: "old", VouchedBy: "test"},
 			To:    rollback.Release{Version: newVersion, SHA256: "new", VouchedBy: "test"},
-			Probe: probe{rollback.Poll(func(context.Context) (string, error) { return w.version(p) }, time.Millisecond), w},
+			Probe: probe{rollback.Poll(func(context.Context) (rollback.Version, error) { return w.version(p) }, time.Millisecond), w},
 		})
 		u.Data = append(u.Data, rollback.Dataset{Name: p, Data: data{w, p}})
 	}
@@ -131,7 +131,7 @@ func (w *world) run(t testing.TB) (rollback.Result, error) {
 }
 
 // version is what the application says about itself.
-func (w *world) version(part string) (string, error) {
+func (w *world) version(part string) (rollback.Version, error) {
 	v := w.read("app." + part)
 	schema, _, _ := strings.Cut(strings.TrimPrefix(w.read("data."+part), "schema "), "\n")
 	switch {
@@ -144,7 +144,7 @@ func (w *world) version(part string) (string, error) {
 	case strings.Contains(w.read("data."+part), "broken"):
 		return "", errors.New("internal server error")
 	}
-	return v, nil
+	return rollback.Version(v), nil
 }
 
 // consistent fails unless every part is old+old or every part is new+new,
@@ -155,10 +155,10 @@ func (w *world) consistent(t testing.TB) string {
 	for _, p := range w.parts {
 		v, err := w.version(p)
 		require.NoError(t, err)
-		require.Contains(t, []string{oldVersion, newVersion}, v)
+		require.Contains(t, []rollback.Version{oldVersion, newVersion}, v)
 		rows := "row 1\nrow 2\n"
-		require.Equal(t, "schema "+v+"\n"+rows, w.read("data."+p), "no row lost, none left over")
-		versions = append(versions, v)
+		require.Equal(t, "schema "+string(v)+"\n"+rows, w.read("data."+p), "no row lost, none left over")
+		versions = append(versions, string(v))
 	}
 	for _, v := range versions {
 		require.Equal(t, versions[0], v, "a bundle goes together")
@@ -246,8 +246,8 @@ type installer struct {
 }
 
 func (i installer) Ready(_ context.Context, r rollback.Release) error {
-	return i.w.call("ready "+i.part+" "+r.Version, func() error {
-		switch i.w.read("archive." + i.part + "." + r.Version) {
+	return i.w.call("ready "+i.part+" "+string(r.Version), func() error {
+		switch i.w.read("archive." + i.part + "." + string(r.Version)) {
 		case "good", "bad":
 			return nil
 		case "":
@@ -260,7 +260,8 @@ func (i installer) Ready(_ context.Context, r rollback.Release) error {
 // Install changes the data half, then the software, then the rest of the
 // data: three moments in which it can be cut short.
 func (i installer) Install(_ context.Context, r rollback.Release) error {
-	err := i.w.call("install "+i.part+" "+r.Version, func() error {
+	version := string(r.Version)
+	err := i.w.call("install "+i.part+" "+version, func() error {
 		if !i.w.fenced() {
 			return errors.New("install under the users' hands")
 		}
@@ -269,19 +270,19 @@ func (i installer) Install(_ context.Context, r rollback.Release) error {
 			return err
 		}
 		if i.w.fault != nil {
-			if err := i.w.fault("install " + i.part + " " + r.Version + " half"); err != nil {
+			if err := i.w.fault("install " + i.part + " " + version + " half"); err != nil {
 				return err
 			}
 		}
-		if err := i.w.put("app."+i.part, r.Version); err != nil {
+		if err := i.w.put("app."+i.part, version); err != nil {
 			return err
 		}
-		if i.w.read("archive."+i.part+"."+r.Version) == "bad" {
+		if i.w.read("archive."+i.part+"."+version) == "bad" {
 			rows = "broken\n"
 		}
-		return i.w.put("data."+i.part, "schema "+r.Version+"\n"+rows)
+		return i.w.put("data."+i.part, "schema "+version+"\n"+rows)
 	})
-	if err == nil && i.w.reboots[i.part+" "+r.Version] {
+	if err == nil && i.w.reboots[i.part+" "+version] {
 		err = fmt.Errorf("exit code 3010: %w", rollback.ErrReboot)
 	}
 	return err
@@ -305,6 +306,6 @@ type probe struct {
 	w *world
 }
 
-func (p probe) Await(ctx context.Context, want string) error {
-	return p.w.call("await "+want, func() error { return p.Probe.Await(ctx, want) })
+func (p probe) Await(ctx context.Context, want rollback.Version) error {
+	return p.w.call("await "+string(want), func() error { return p.Probe.Await(ctx, want) })
 }

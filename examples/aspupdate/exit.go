@@ -162,7 +162,7 @@ func exitCode(err error) int {
 	if r, ok := errors.AsType[*rollback.Refusal](err); ok {
 		return cmp.Or(map[rollback.Reason]int{
 			rollback.ReasonNothingToDo: exitNothing, rollback.ReasonSpace: exitSpace,
-			rollback.ReasonFolders: exitDirectories, rollback.ReasonPrevious: exitPrevious,
+			rollback.ReasonDirectories: exitDirectories, rollback.ReasonPrevious: exitPrevious,
 		}[r.Reason], exitRefused)
 	}
 	switch {

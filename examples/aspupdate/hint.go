@@ -62,7 +62,7 @@ func refusalHint(r *rollback.Refusal, cmd *cli.Command) string {
 	}
 	switch r.Reason {
 	case rollback.ReasonQuarantined:
-		return ofSite(cmd, "aspupdate lift", " --distribution "+quote(r.Part)+" --reason WHY "+quote(r.Release.Version)+"; or wait for another release")
+		return ofSite(cmd, "aspupdate lift", " --distribution "+quote(r.Subject)+" --reason WHY "+quote(string(r.Release.Version))+"; or wait for another release")
 	case rollback.ReasonPlanChanged:
 		return planAgain(cmd, name)
 	case rollback.ReasonWindow:

@@ -81,14 +81,11 @@ func TestPendingUpdateWithOtherDistributionsIsRefused(t *testing.T) {
 	s := newScriptSite(t, "close = ['/bin/true']\nopen = ['/bin/true']", "")
 	state := filepath.Join(s.own, "state")
 	require.NoError(t, os.Mkdir(state, 0o700))
-	j, err := rollback.OpenJournal(state)
-	require.NoError(t, err)
 	part := func(name string) rollback.PlanPart {
 		return rollback.PlanPart{Name: name, From: rollback.Release{Version: "7.12.100"}, To: rollback.Release{Version: "7.12.200"}}
 	}
-	require.NoError(t, j.Append(rollback.Record{Update: "u", Step: rollback.StepIntent, Phase: rollback.Done, Direction: rollback.Forward,
-		Plan: &rollback.RecordedPlan{Plan: rollback.Plan{Parts: []rollback.PlanPart{part("АСП"), part("Опека")}}}}))
-	require.NoError(t, j.Close())
+	require.NoError(t, writeJournal(state, record{Update: "u", Step: "intent", Phase: "done", Way: "forward",
+		Plan: rollback.Plan{Parts: []rollback.PlanPart{part("АСП"), part("Опека")}}}))
 	code, out := s.run("recover")
 	require.Contains(t, out, "the update has 2 distributions, the configuration 1")
 	require.NotEqual(t, exitUsage, code, "that code means that nothing was changed")

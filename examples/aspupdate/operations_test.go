@@ -17,7 +17,6 @@ import (
 
 	"github.com/aspupdate/aspupdate/examples/internal/site"
 	"github.com/aspupdate/aspupdate/internal/realtest"
-	"github.com/aspupdate/aspupdate/rollback"
 )
 
 // TestOperationsUnits lets systemd read the units of OPERATIONS.md, with this
@@ -113,12 +112,11 @@ func TestOperationsRestoreByHand(t *testing.T) {
 	commands := blocks(readDocument(t, operations), "sh")
 	require.Len(t, commands, 5)
 	read, check, database, directory, setup := commands[0], commands[1], commands[2], commands[3], commands[4]
-	type record struct{ Step, Part, Phase, Ref string }
 	var snapshots []record
 	for line := range strings.Lines(s.bash(t, s.dir, "", read)) {
 		var r record
 		require.NoError(t, json.Unmarshal([]byte(line), &r))
-		if r.Step == string(rollback.StepSnapshot) && r.Phase == string(rollback.Done) {
+		if r.Step == "snapshot" && r.Phase == "done" {
 			snapshots = append(snapshots, r)
 		}
 	}

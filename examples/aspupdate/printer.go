@@ -148,7 +148,7 @@ func (p *printer) observe() site.Observe {
 }
 
 func (p *printer) rollback(e rollback.Event) {
-	if e.Phase == rollback.Begin && e.Step != rollback.StepRecover && e.Step != rollback.StepReboot {
+	if e.Kind == rollback.EventBegin {
 		return // the step's end is printed
 	}
 	p.line("%s  %s", p.Second(e.Time), e)

@@ -76,15 +76,15 @@ func TestBadInputOnRealServers(t *testing.T) {
 			},
 		},
 		{
-			name: "archive inside the application", code: exitDirectories, want: "lies inside",
+			name: "archive inside the application", code: exitDirectories, want: "is inside",
 			config: map[string]string{"live = ['" + s.site + "']": "live = ['" + s.dir + "/archive']"},
 		},
 		{
-			name: "backups inside the application", code: exitDirectories, want: "lies inside",
+			name: "backups inside the application", code: exitDirectories, want: "is inside",
 			config: map[string]string{"backups = '" + s.dir + "/backups'": "backups = '" + s.site + "/backups'"},
 		},
 		{
-			name: "state inside the application", code: exitDirectories, want: "lies inside",
+			name: "state inside the application", code: exitDirectories, want: "is inside",
 			config: map[string]string{"state = '" + s.dir + "/state'": "state = '" + s.site + "/state'"},
 		},
 		{

@@ -105,17 +105,14 @@ func (s *soak) killAfter(t *testing.T, d time.Duration, args ...string) bool {
 
 // A moment is the place in an update that a record of the journal marks.
 type moment struct {
-	Way   rollback.Direction
-	Step  rollback.Step
-	Phase rollback.Phase
-	Part  string
+	Way, Step, Phase, Part string
 }
 
-func at(r rollback.Record) moment { return moment{r.Direction, r.Step, r.Phase, r.Part} }
+func at(r record) moment { return moment{r.Way, r.Step, r.Phase, r.Part} }
 
-func (s *soak) history(t *testing.T) []rollback.Record {
+func (s *soak) history(t *testing.T) []record {
 	t.Helper()
-	records, err := rollback.ReadHistory(s.state())
+	records, err := readJournal(s.state())
 	require.NoError(t, err)
 	return records
 }
@@ -209,7 +206,7 @@ func (s *soak) recovered(t *testing.T, version string, good bool) {
 	require.NoError(t, err)
 	for _, b := range bundle {
 		if r, ok := st.Committed[b.distribution]; ok {
-			require.Equal(t, now, r.Version, "the journal has the installed version")
+			require.Equal(t, now, string(r.Version), "the journal has the installed version")
 		}
 	}
 	require.Equal(t, []string{"asp", "opeka", "postgres"}, s.databases(t), "nothing is left behind")
@@ -291,7 +288,7 @@ func TestSoakKilledAtEveryStep(t *testing.T) {
 		records := s.history(t)[before:]
 		first := 0
 		if !good { // the records before it are those of a good release
-			first = slices.IndexFunc(records, func(r rollback.Record) bool { return r.Direction == rollback.Back })
+			first = slices.IndexFunc(records, func(r record) bool { return r.Way == "back" })
 			require.Positive(t, first)
 		}
 		of := len(records) - first

@@ -19,7 +19,7 @@ type statusDoc struct {
 	Pending     *pendingDoc                 `json:"pending,omitempty"`
 	Back        *rollback.RestorePoint      `json:"back,omitempty"`    // what aspupdate rollback would restore
 	Aside       []rollback.RestorePoint     `json:"aside,omitempty"`   // what rollbacks set aside, until it is forgotten
-	History     []rollback.Past             `json:"history"`           // oldest first
+	History     []rollback.HistoryEntry     `json:"history"`           // oldest first
 	Lacks       string                      `json:"lacks,omitempty"`   // why the history is incomplete
 	Working     *rollback.Holder            `json:"working,omitempty"` // the process that is running now
 }
@@ -43,7 +43,7 @@ type pendingDoc struct {
 }
 
 func newStatusDoc(st rollback.Status) statusDoc {
-	d := statusDoc{Schema: "aspupdate.status/1", Committed: st.Committed, Quarantined: []quarantineDoc{}, Last: st.Last, Back: st.RestorePoint, Aside: st.Aside, History: []rollback.Past{}}
+	d := statusDoc{Schema: "aspupdate.status/1", Committed: st.Committed, Quarantined: []quarantineDoc{}, Last: st.Last, Back: st.RestorePoint, Aside: st.Aside, History: []rollback.HistoryEntry{}}
 	for _, q := range st.Quarantined {
 		d.Quarantined = append(d.Quarantined, quarantineDoc{q.Part, q.Release, q.Since, q.Update})
 	}
@@ -119,12 +119,12 @@ func status(_ context.Context, j *job) error {
 		return err
 	}
 	d := newStatusDoc(st)
-	records, err := rollback.ReadHistory(j.Config.State)
+	history, err := rollback.ReadHistory(j.Config.State)
 	if err != nil {
 		d.Lacks = err.Error() // does not block updates
 	}
-	d.History = append(d.History, rollback.PastUpdates(records)...)
-	if d.Working, err = rollback.Working(j.Config.State); err != nil {
+	d.History = append(d.History, history...)
+	if d.Working, err = rollback.LockHolder(j.Config.State); err != nil {
 		return err
 	}
 	if p := st.Pending; p != nil {

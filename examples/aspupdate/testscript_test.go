@@ -199,31 +199,29 @@ func scriptJournal(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Check(os.WriteFile(filepath.Join(state, "journal.log"), []byte("no journal\nat all\n"), 0o600))
 		return
 	}
-	j, err := rollback.OpenJournal(state)
-	ts.Check(err)
-	defer func() { ts.Check(j.Close()) }()
-	plan := &rollback.RecordedPlan{Plan: rollback.Plan{Parts: []rollback.PlanPart{{Name: "АСП", From: rollback.Release{Version: args[1]}, To: rollback.Release{Version: args[2]}}}}}
+	plan := &rollback.Plan{Parts: []rollback.PlanPart{{Name: "АСП", From: rollback.Release{Version: rollback.Version(args[1])}, To: rollback.Release{Version: rollback.Version(args[2])}}}}
 	if text, err := os.ReadFile(ts.MkAbs("plan.json")); err == nil {
 		ts.Check(json.Unmarshal(text, plan)) // the program's own
 	}
 	if args[0] == "other" {
 		plan.Parts[0].Name = "Опека"
 	}
-	ts.Check(j.Append(rollback.Record{Time: time.Now(), Update: "u1", Step: rollback.StepIntent, Phase: rollback.Done, Direction: rollback.Forward, Plan: plan}))
-	note := func(step rollback.Step, phase rollback.Phase, way rollback.Direction, ref string) {
-		ts.Check(j.Append(rollback.Record{Time: time.Now(), Update: "u1", Step: step, Phase: phase, Direction: way, Ref: ref}))
+	records := []record{{Update: "u1", Step: "intent", Phase: "done", Way: "forward", Plan: plan}}
+	note := func(step, phase, way, ref string) {
+		records = append(records, record{Update: "u1", Step: step, Phase: phase, Way: way, Ref: ref})
 	}
 	switch args[0] {
 	case "quarantined":
-		note(rollback.StepRolledBack, rollback.Done, rollback.Back, "")
-		note(rollback.StepEnd, rollback.Done, rollback.Back, "")
+		note("rolled-back", "done", "back", "")
+		note("end", "done", "back", "")
 	case "operator":
-		note(rollback.StepOperator, rollback.Done, rollback.Back, "")
+		note("needs-operator", "done", "back", "")
 	case "reboot":
 		boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 		ts.Check(err)
-		note(rollback.StepReboot, rollback.Begin, rollback.Forward, strings.TrimSpace(string(boot)))
+		note("reboot", "begin", "forward", strings.TrimSpace(string(boot)))
 	}
+	ts.Check(writeJournal(state, records...))
 }
 
 // confirm NAME sets a variable to the hash of the rollback that would run now.

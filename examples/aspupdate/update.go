@@ -92,7 +92,7 @@ func (j *job) recover(ctx context.Context) error {
 func (j *job) ended(res rollback.Result, err error) error {
 	j.show.result(res)
 	if err == nil && res.Outcome == rollback.AwaitingReboot {
-		return &rollback.Error{Outcome: res.Outcome, Update: res.Update, Step: rollback.StepReboot, Err: rollback.ErrReboot}
+		return &rollback.Error{Outcome: res.Outcome, Update: res.Update, Op: "reboot", Err: rollback.ErrReboot}
 	}
 	return err
 }

@@ -47,7 +47,7 @@ func Release(item archive.Item) rollback.Release {
 }
 
 func release(k archive.Key) rollback.Release {
-	return rollback.Release{Version: k.Version.String(), SHA256: k.SHA256}
+	return rollback.Release{Version: rollback.Version(k.Version.String()), SHA256: k.SHA256}
 }
 
 // Role returns the role. It is a [rollback.Spacer], and a [rollback.Remover] if

@@ -64,7 +64,7 @@ func TestInstallersOfAnUpdate(t *testing.T) {
 	require.NotImplements(t, (*rollback.Remover)(nil), role)
 	for _, item := range []archive.Item{to, from} { // forward, and back
 		r := roles.Release(item)
-		require.Equal(t, rollback.Release{Version: item.Version.String(), SHA256: item.SHA256}, r, "nobody vouched for it")
+		require.Equal(t, rollback.Release{Version: rollback.Version(item.Version.String()), SHA256: item.SHA256}, r, "nobody vouched for it")
 		require.NoError(t, role.Ready(t.Context(), r))
 		require.NoError(t, role.Install(t.Context(), r))
 		require.Equal(t, item.Version.String(), content(t, w.installed()))

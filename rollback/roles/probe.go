@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/aspupdate/aspupdate/install"
+	"github.com/aspupdate/aspupdate/rollback"
 )
 
 // A Probe is an [install.Probe] as a [rollback.Probe]. Only Probe is required.
@@ -24,22 +25,23 @@ type Probe struct {
 
 // Version returns the version that is healthy now, or "" if Installed does not
 // exist.
-func (p Probe) Version(ctx context.Context) (string, error) {
+func (p Probe) Version(ctx context.Context) (rollback.Version, error) {
 	if p.Installed != "" {
 		if _, err := os.Lstat(p.Installed); errors.Is(err, fs.ErrNotExist) {
 			return "", nil
 		}
 	}
-	return p.Probe.Version(ctx)
+	v, err := p.Probe.Version(ctx)
+	return rollback.Version(v), err
 }
 
 // Await waits until version want is healthy, as [install.Await] does. Errors
 // and other versions on the way are a restructuring in progress (R11, R12). It
 // ends with ctx; a ctx without a deadline has [install.DefaultDeadline].
-func (p Probe) Await(ctx context.Context, want string) error {
+func (p Probe) Await(ctx context.Context, want rollback.Version) error {
 	o := install.AwaitOptions{Interval: p.Interval, Observe: p.Observe}
 	if _, ok := ctx.Deadline(); ok {
 		o.Deadline = math.MaxInt64 // ctx alone decides
 	}
-	return install.Await(ctx, p.Probe, want, o)
+	return install.Await(ctx, p.Probe, string(want), o)
 }

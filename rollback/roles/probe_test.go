@@ -31,7 +31,7 @@ func TestProbeOfAnEmptyMachine(t *testing.T) {
 	p.Probe = install.ProbeFunc(func(context.Context) (string, error) { return "7.13.100", nil })
 	got, err = p.Version(t.Context())
 	require.NoError(t, err)
-	require.Equal(t, "7.13.100", got)
+	require.Equal(t, "7.13.100", string(got))
 }
 
 // R12: errors and refused logins are a restructuring, which is waited for.

@@ -93,7 +93,9 @@ func (c *Checked) look(ctx context.Context, d distributionConfig, committed roll
 		return err
 	}
 	c.Installed = r.version
-	if c.Answers, err = newProbe(d.Probe, nil).Version(ctx); err != nil {
+	answers, err := newProbe(d.Probe, nil).Version(ctx)
+	c.Answers = string(answers)
+	if err != nil {
 		c.Problem = err.Error()
 		if c.Installed.IsZero() {
 			return fmt.Errorf("%s: which version is installed? %w", d.Name, err)
@@ -101,7 +103,7 @@ func (c *Checked) look(ctx context.Context, d distributionConfig, committed roll
 		return nil
 	}
 	if c.Installed.IsZero() {
-		c.Installed, err = parseOrZero(c.Answers)
+		c.Installed, err = parseOrZero(answers)
 	}
 	return err
 }
@@ -120,7 +122,7 @@ func (c *Checked) compare(cal schedule.Calendar, now time.Time, seen []watch.See
 // back here, and whether it is that file: the one in the archive, as far as
 // size and time tell.
 func (s *Site) quarantined(one Checked, offered fetch.Release, st rollback.Status) (number, file bool) {
-	if _, number = st.QuarantineOf(one.Name, rollback.Release{Version: one.Newest.String()}); !number {
+	if _, number = st.QuarantineOf(one.Name, rollback.Release{Version: rollback.Version(one.Newest.String())}); !number {
 		return false, false
 	}
 	item, err := s.Archive().Get(archive.Key{Distribution: one.Name, Version: one.Newest, Variant: s.variant()})

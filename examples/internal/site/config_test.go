@@ -27,7 +27,7 @@ func goodConfig(dir string) string {
 // oneStep returns the update of one distribution between two versions; "" is
 // no version.
 func oneStep(name, from, to string) []step {
-	steps, err := journaledSteps([]rollback.PlanPart{{Name: name, From: rollback.Release{Version: from}, To: rollback.Release{Version: to}}})
+	steps, err := journaledSteps([]rollback.PlanPart{{Name: name, From: rollback.Release{Version: rollback.Version(from)}, To: rollback.Release{Version: rollback.Version(to)}}})
 	if err != nil {
 		panic(err)
 	}

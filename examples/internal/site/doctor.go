@@ -320,10 +320,10 @@ func (d *doctor) space(ctx context.Context) {
 func (d *doctor) clock() {
 	now := time.Now()
 	const fault = 5 * time.Minute
-	records, _ := rollback.ReadJournal(d.Config.State)
+	st, _ := d.Status()
 	switch synchronized, known := clockSynchronized(); {
-	case len(records) > 0 && records[len(records)-1].Time.After(now.Add(fault)):
-		d.fix("clock", "", fmt.Errorf("it shows %s, and the journal was written at %s: set it right", d.Config.Clock().Time(now), d.Config.Clock().Time(records[len(records)-1].Time)))
+	case st.Written.After(now.Add(fault)):
+		d.fix("clock", "", fmt.Errorf("it shows %s, and the journal was written at %s: set it right", d.Config.Clock().Time(now), d.Config.Clock().Time(st.Written)))
 	case known && !synchronized:
 		d.warn("clock", "", "it shows %s; the system does not know whether that is right: does it ask a time server?", d.Config.Clock().Time(now))
 	default:

@@ -53,7 +53,7 @@ func unfinished(p rollback.Pending, err error) error {
 	if p.Outcome == rollback.NeedsOperator {
 		outcome = p.Outcome
 	}
-	return &rollback.Error{Outcome: outcome, Update: p.Update, Step: p.Step, Err: err, Unfenced: true}
+	return &rollback.Error{Outcome: outcome, Update: p.Update, Op: string(p.Step), Err: err, Unfenced: true}
 }
 
 // mistakes are what is wrong with a configuration.

@@ -60,10 +60,10 @@ func wayBackOfAnMSI(t *testing.T, kind install.Kind) {
 	}
 	u, err := s.update([]step{{name: "asp", from: releases[0], to: releases[1]}})
 	require.NoError(t, err)
-	u.Deadlines.Probe, u.Pause = 2*time.Second, 10*time.Millisecond
-	u.Parts[0].Probe = rollback.Poll(func(context.Context) (string, error) {
+	u.Deadlines.Probe, u.Interval = 2*time.Second, 10*time.Millisecond
+	u.Parts[0].Probe = rollback.Poll(func(context.Context) (rollback.Version, error) {
 		if v := installed(); v != "7.13.100" {
-			return v, nil
+			return rollback.Version(v), nil
 		}
 		// The new version damages the data.
 		return "", errors.Join(errors.New("it is broken"), os.WriteFile(filepath.Join(data, "rows"), []byte("damaged"), 0o600))
@@ -73,9 +73,9 @@ func wayBackOfAnMSI(t *testing.T, kind install.Kind) {
 
 	var done []rollback.Step
 	u.Observe = func(e rollback.Event) {
-		if e.Phase == rollback.Done {
+		if e.Kind == rollback.EventDone {
 			done = append(done, e.Step)
-			if e.Step == rollback.StepRemove {
+			if e.Step == "remove" {
 				require.Empty(t, installed(), "the newer version is off")
 				rows, err := os.ReadFile(filepath.Join(data, "rows"))
 				require.NoError(t, err)
@@ -92,7 +92,7 @@ func wayBackOfAnMSI(t *testing.T, kind install.Kind) {
 	rows, err := os.ReadFile(filepath.Join(data, "rows"))
 	require.NoError(t, err)
 	require.Equal(t, "before", string(rows))
-	require.Subset(t, done, []rollback.Step{rollback.StepInstall, rollback.StepRemove, rollback.StepRestore, rollback.StepRolledBack})
+	require.Subset(t, done, []rollback.Step{"install", "remove", "restore", "rolled-back"})
 
 	// A way back that is gone again has nothing to take off.
 	require.NoError(t, u.Parts[0].Installer.(rollback.Remover).Remove(t.Context(), releases[1].Release))

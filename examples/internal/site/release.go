@@ -27,7 +27,7 @@ func archived(item archive.Item) release { return release{roles.Release(item), i
 
 // found returns a release on the server, whose hash is not known yet.
 func found(r fetch.Release) release {
-	return release{rollback.Release{Version: r.Version.String()}, r.Version}
+	return release{rollback.Release{Version: rollback.Version(r.Version.String())}, r.Version}
 }
 
 // journaled returns a release of the journal.
@@ -100,9 +100,9 @@ func crossesYear(steps []step) (bool, error) {
 }
 
 // parseOrZero parses a version; no text is no version.
-func parseOrZero(s string) (v version.Version, err error) {
-	if s != "" {
-		v, err = version.Parse(s)
+func parseOrZero(r rollback.Version) (v version.Version, err error) {
+	if r != "" {
+		v, err = version.Parse(string(r))
 	}
 	return v, err
 }

@@ -101,7 +101,7 @@ func TestVersionQueryOfPostgreSQL(t *testing.T) {
 	require.NoError(t, conf.connect([]postgresConfig{{Name: "АСП", secret: hidden(c.URI("asp", "hunter2", "postgres") + "&application_name=cli")}}))
 	got, err := newProbe(conf, nil).Version(t.Context())
 	require.NoError(t, err)
-	require.Equal(t, "7.04.100", got)
+	require.Equal(t, "7.04.100", string(got))
 	sessions := install.SQLProbe{DB: admin, Query: "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'cli'"}
 	require.Eventually(t, func() bool { got, err := sessions.Version(t.Context()); return err == nil && got == "0" }, 10*time.Second, 10*time.Millisecond)
 

@@ -130,7 +130,7 @@ func (s *Site) Lift(distribution, v, reason string) error {
 	if err != nil {
 		return err
 	}
-	q, ok := st.QuarantineOf(distribution, rollback.Release{Version: v})
+	q, ok := st.QuarantineOf(distribution, rollback.Release{Version: rollback.Version(v)})
 	if !ok {
 		return fmt.Errorf("%w: %s %s is not quarantined", ErrNothing, distribution, v)
 	}

@@ -223,7 +223,7 @@ func (s *show) killed(ctx context.Context) error {
 func (s *show) midway(ctx context.Context, ended <-chan error) error {
 	for {
 		st, err := rollback.ReadStatus(s.state)
-		if err == nil && st.Pending != nil && st.Pending.Step == rollback.StepInstall && s.site.migrating() {
+		if err == nil && st.Pending != nil && st.Pending.Step == "install" && s.site.migrating() {
 			return nil
 		}
 		select {

@@ -9,18 +9,18 @@ import (
 	"github.com/aspupdate/aspupdate/rollback"
 )
 
-func past(t *testing.T, dir string) []rollback.Past {
+func past(t *testing.T, dir string) []rollback.HistoryEntry {
 	t.Helper()
-	records, err := rollback.ReadHistory(dir)
+	records, err := rollback.ReadRecords(dir)
 	require.NoError(t, err)
-	return rollback.PastUpdates(records)
+	return rollback.HistoryOf(records)
 }
 
 // Every update and every decision is one line, in order, with who, when, why
 // and how it ended.
 func TestPastUpdates(t *testing.T) {
 	w := newWorld(t, "ASP")
-	require.Empty(t, rollback.PastUpdates(nil))
+	require.Empty(t, rollback.HistoryOf(nil))
 	w.write(t, "archive.ASP."+newVersion, "bad")
 	res, err := w.run(t)
 	require.Error(t, err)
@@ -46,7 +46,7 @@ func TestPastUpdates(t *testing.T) {
 	require.Equal(t, res.Update, first.Update)
 	require.NotEmpty(t, first.Error)
 	require.False(t, first.Ended.Before(first.Time))
-	require.Equal(t, oldVersion, first.Parts[0].From.Version)
+	require.Equal(t, oldVersion, string(first.Parts[0].From.Version))
 	require.Equal(t, rollback.StepLift, got[1].Step)
 	require.Equal(t, "it was the disk", got[1].Reason)
 	require.Equal(t, lifted.Release, got[1].Releases[lifted.Part])
@@ -58,10 +58,10 @@ func TestPastUpdates(t *testing.T) {
 	require.Equal(t, third.Update, got[4].Update)
 
 	// Cut anywhere, it tells of as much, and the last update is pending.
-	records, err := rollback.ReadHistory(w.path("state"))
+	records, err := rollback.ReadRecords(w.path("state"))
 	require.NoError(t, err)
 	for n := range records {
-		some := rollback.PastUpdates(records[:n])
+		some := rollback.HistoryOf(records[:n])
 		require.LessOrEqual(t, len(some), len(got))
 		for i, p := range some {
 			require.Equal(t, got[i].Time, p.Time)
@@ -71,9 +71,9 @@ func TestPastUpdates(t *testing.T) {
 }
 
 func TestPastIsOneLine(t *testing.T) {
-	at := func(v string) rollback.Release { return rollback.Release{Version: v} }
+	at := func(v rollback.Version) rollback.Release { return rollback.Release{Version: v} }
 	parts := []rollback.PlanPart{{Name: "ASP", From: at("7.12.100"), To: at("7.13.100")}, {Name: "Ward", From: at("7.12.100"), To: at("7.12.100"), Keep: true}}
-	for want, p := range map[string]rollback.Past{
+	for want, p := range map[string]rollback.HistoryEntry{
 		"update ASP 7.12.100 to 7.13.100: pending": {Step: rollback.StepIntent, Parts: parts},
 		"update ASP nothing to 7.13.100: committed, R13 left out because: on the phone": {
 			Step: rollback.StepIntent, Parts: []rollback.PlanPart{{Name: "ASP", To: at("7.13.100")}}, Outcome: rollback.Committed,
@@ -94,13 +94,23 @@ func TestPastIsOneLine(t *testing.T) {
 }
 
 func TestEventIsOneLine(t *testing.T) {
-	for want, e := range map[string]rollback.Event{
-		"commit":                {Record: rollback.Record{Step: rollback.StepCommit, Phase: rollback.Done, Direction: rollback.Forward}},
-		"snapshot db s1":        {Record: rollback.Record{Step: rollback.StepSnapshot, Phase: rollback.Done, Part: "db", Ref: "s1"}},
-		"back: restore db":      {Record: rollback.Record{Step: rollback.StepRestore, Phase: rollback.Begin, Direction: rollback.Back, Part: "db"}},
-		"probe ASP failed: ill": {Record: rollback.Record{Step: rollback.StepProbe, Phase: rollback.Failed, Part: "ASP", Ref: "x"}, Err: errors.New("ill")},
+	ill := errors.New("ill")
+	for want, c := range map[string]struct {
+		rollback.Record
+		err error
+	}{
+		"commit":                {rollback.Record{Step: rollback.StepCommit, Kind: rollback.EventDone, Direction: rollback.Forward}, nil},
+		"snapshot db s1":        {rollback.Record{Step: rollback.StepSnapshot, Kind: rollback.EventDone, Part: "db", Ref: "s1"}, nil},
+		"rollback: restore db":  {rollback.Record{Step: rollback.StepRestore, Kind: rollback.EventBegin, Direction: rollback.Back, Part: "db"}, nil},
+		"probe ASP failed: ill": {rollback.Record{Step: rollback.StepProbe, Kind: rollback.EventFailed, Part: "ASP", Ref: "x"}, ill},
 	} {
-		require.Equal(t, want, e.String())
+		e := c.Event(c.err)
+		require.Equal(t, want, e.Text)
+		require.Equal(t, c.err, e.Err)
+		require.Equal(t, c.Kind, e.Kind)
+	}
+	for _, step := range []rollback.Step{rollback.StepRecover, rollback.StepReboot} {
+		require.Equal(t, rollback.EventNote, rollback.Record{Step: step, Kind: rollback.EventBegin}.Event(nil).Kind, "no end follows")
 	}
 }
 
@@ -109,8 +119,10 @@ func TestQuarantineOf(t *testing.T) {
 	q := rollback.Quarantine{Part: "ASP", Release: rollback.Release{Version: "7.13.100", SHA256: "aa"}}
 	st := rollback.Status{Quarantined: []rollback.Quarantine{q}}
 	for _, c := range []struct {
-		part, version, hash string
-		want                bool
+		part    string
+		version rollback.Version
+		hash    string
+		want    bool
 	}{
 		{"ASP", "7.13.100", "aa", true},
 		{"ASP", "7.13.100", "", true},

@@ -1,0 +1,118 @@
+package rollback
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+// A HistoryEntry is one line of an installation's history: an update, with how
+// it ended, or a person's decision.
+type HistoryEntry struct {
+	Step   Step      `json:"step"`             // "intent": an update or an operator's rollback; "adopt", "lift", "forget", "retry", "accept": a decision
+	Time   time.Time `json:"time"`             // when it began or was made; UTC
+	Ended  time.Time `json:"ended,omitzero"`   // UTC; zero for a decision, and while it is pending
+	Update string    `json:"update,omitempty"` // id; of retry, accept and forget, that of the update they are about
+	Who    string    `json:"who,omitempty"`    // user and host
+	Reason string    `json:"reason,omitempty"` // of a decision and of an operator's rollback
+
+	Parts     []PlanPart         `json:"parts,omitempty"`     // of an update
+	Reverts   string             `json:"back,omitempty"`      // the update that an operator's rollback took back
+	Overrides []Override         `json:"overrides,omitempty"` // of an update: the rules that were left out, and why
+	Outcome   Outcome            `json:"outcome,omitempty"`   // "" while it is pending
+	Error     string             `json:"error,omitempty"`     // of an update: what failed first
+	Releases  map[string]Release `json:"releases,omitempty"`  // adopt, lift: by part
+}
+
+// ReadHistory returns what was ever done in the state directory dir, oldest
+// first, from the whole journal. It writes nothing. The state of the
+// installation needs only [ReadStatus].
+//
+// A segment of the journal that is damaged, or missing, blocks no update. The
+// error wraps [ErrDamaged] and names every such segment; what can still be
+// vouched for comes with it.
+func ReadHistory(dir string) ([]HistoryEntry, error) {
+	records, err := readRecords(dir)
+	return historyOf(records), err
+}
+
+func historyOf(records []record) []HistoryEntry {
+	var entries []HistoryEntry
+	state := Status{Committed: map[string]Release{}}
+	pending := -1 // the entry of the pending update
+	for _, r := range records {
+		outcome := Outcome("")
+		state.apply(r)
+		if state.Pending != nil {
+			outcome = state.Pending.Outcome
+		}
+		switch r.Step {
+		case stepIntent:
+			e := HistoryEntry{Step: r.Step, Time: r.Time, Update: r.Update, Who: r.Who, Reason: r.Reason, Parts: r.Plan.Parts, Overrides: r.Plan.Overrides}
+			if r.Plan.Revert != nil {
+				e.Reverts = r.Plan.Revert.Update
+			}
+			pending, entries = len(entries), append(entries, e)
+			continue
+		case stepAdopt, stepLift, stepForget, stepRetry, stepAccept:
+			e := HistoryEntry{Step: r.Step, Time: r.Time, Update: r.Update, Who: r.Who, Reason: r.Reason, Releases: r.Releases, Outcome: r.Outcome}
+			if r.Step == stepForget {
+				e.Update = r.Ref
+			}
+			entries = append(entries, e)
+		}
+		if pending < 0 || r.Update != entries[pending].Update {
+			continue
+		}
+		e := &entries[pending]
+		switch {
+		case r.Step == stepEnd:
+			e.Outcome, e.Ended, pending = state.Last, r.Time, -1
+			continue
+		case r.Kind == EventFailed && e.Error == "":
+			e.Error = r.Error
+		}
+		e.Outcome = outcome
+	}
+	return entries
+}
+
+// String returns in one line what was done and how it ended, without when and
+// by whom.
+func (e HistoryEntry) String() string {
+	var what []string
+	for _, part := range e.Parts {
+		if !part.Keep {
+			what = append(what, part.Name+" "+string(cmp.Or(part.From.Version, "nothing"))+" to "+string(part.To.Version))
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(e.Releases)) {
+		what = append(what, name+" "+string(e.Releases[name].Version))
+	}
+	verb := string(e.Step)
+	switch {
+	case e.Reverts != "":
+		verb = "rollback"
+	case e.Step == stepIntent:
+		verb = "update"
+	}
+	text := verb + " " + cmp.Or(strings.Join(what, ", "), e.Update)
+	if e.Step == stepIntent || e.Outcome != "" {
+		text += ": " + cmp.Or(string(e.Outcome), "pending")
+	}
+	for _, o := range e.Overrides {
+		text += ", " + o.Rule + " left out"
+		if o.Reason != e.Reason { // which follows
+			text += " because: " + o.Reason
+		}
+	}
+	if e.Error != "" {
+		text += ", failed: " + strings.SplitN(e.Error, "\n", 2)[0]
+	}
+	if e.Reason != "" {
+		text += ", because: " + e.Reason
+	}
+	return strings.ReplaceAll(text, "\n", "; ")
+}
