@@ -2,7 +2,7 @@
 //
 // The regulation asks for a backup before every update (R9) and for a rollback
 // to it (R15). Backups fail in practice because a copy is cut short or a bit
-// flips, which nobody notices until the copy is needed, and because a restore
+// flips, which is noticed only when the copy is needed, and because a restore
 // stops half way and leaves data that is neither old nor new. Therefore:
 //
 //   - a snapshot is sealed and verified, or it does not exist;
@@ -43,8 +43,8 @@
 //
 // # Limits
 //
-// The hashes detect damage, not forgery: whoever may write to the store's
-// directory can write another snapshot. Nothing is encrypted; files have mode 0600
+// The hashes detect damage, not forgery: an account that may write to the
+// store's directory can write another snapshot. Nothing is encrypted; files have mode 0600
 // and directories 0700, because they hold personal data. The caller keeps users
 // and other writers out while a backup or a restore runs.
 package backup

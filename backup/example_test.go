@@ -11,7 +11,7 @@ import (
 	"github.com/aspupdate/aspupdate/backup/files"
 )
 
-// A folder is backed up, an update spoils it, and the way back is taken.
+// An update damages a directory, which is restored.
 func Example() {
 	dir, err := os.MkdirTemp("", "example")
 	if err != nil {
@@ -33,7 +33,7 @@ func Example() {
 		return
 	}
 
-	_ = os.WriteFile(config, nil, 0o600) // the update goes wrong
+	_ = os.WriteFile(config, nil, 0o600) // the update fails
 
 	restored, err := store.Restore(ctx, snap.ID, target)
 	if err != nil {
@@ -48,8 +48,8 @@ func Example() {
 	// Output: before 7.13.100: version = 7.12.200
 }
 
-// After an update: the five newest backups of each target stay, those of the
-// last month too, and the one that a way back from the update needs.
+// After an update the five newest backups of each target stay, those of the last
+// month, and the one that a rollback of the update needs.
 func ExampleStore_Prune() {
 	dir, err := os.MkdirTemp("", "example")
 	if err != nil {
@@ -88,7 +88,7 @@ func ExampleStore_Prune() {
 	// removed: before update 3
 }
 
-// Once a month somebody makes sure that a backup does come back.
+// Once a month a backup is proven.
 func ExampleStore_Prove() {
 	dir, err := os.MkdirTemp("", "example")
 	if err != nil {

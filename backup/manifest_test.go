@@ -18,6 +18,11 @@ func TestNewerFormatIsRefused(t *testing.T) {
 	require.ErrorContains(t, err, "use a newer program")
 }
 
+func TestUnknownFieldIsDamage(t *testing.T) {
+	_, err := decode([]byte(`{"format": 1, "id": "`+someID+`", "new": "field"}`), someID)
+	require.ErrorIs(t, err, ErrDamaged)
+}
+
 func TestManifestPathsAreChecked(t *testing.T) {
 	sum := strings.Repeat("0", 64)
 	for _, files := range [][]File{

@@ -17,7 +17,7 @@ import (
 	"github.com/aspupdate/aspupdate/internal/crashfs"
 )
 
-const cutEnv = "BACKUP_TEST_CUT" // a folder of stores to work on
+const cutEnv = "BACKUP_TEST_CUT" // a directory of stores
 
 // TestMain lets the test binary be the process whose calls are recorded.
 func TestMain(m *testing.M) {
@@ -62,7 +62,7 @@ func cutJob(job, dir string) error {
 	return err
 }
 
-// cutTrace lets a process of its own do the job to each image.
+// cutTrace does the job to each image in a process of its own, whose calls are recorded.
 func cutTrace(t *testing.T, job string, images ...crashfs.Image) (logs []crashfs.Log) {
 	t.Helper()
 	root := filepath.Join(crashfs.Dir(t), "w")
@@ -80,8 +80,8 @@ func cutTrace(t *testing.T, job string, images ...crashfs.Image) (logs []crashfs
 	return logs
 }
 
-// cutCheck returns the snapshots that a crash left, all of them whole, once
-// what it left half made is tidied away.
+// cutCheck returns the snapshots that a crash left, all of which must be whole, after
+// tidying.
 func cutCheck(t *testing.T, c crashfs.Crash, what string) map[string]backup.Snapshot {
 	t.Helper()
 	dir, err := os.MkdirTemp(crashfs.Dir(t), "")
@@ -99,14 +99,14 @@ func cutCheck(t *testing.T, c crashfs.Crash, what string) map[string]backup.Snap
 	}
 	require.Len(t, left(t, s), len(snaps), "%s: nothing else is left", what)
 	taken, err := s.Take(t.Context(), "x", newMemory())
-	require.NoError(t, err, "%s: and the next one goes well", what)
+	require.NoError(t, err, "%s: the next one succeeds", what)
 	require.NotContains(t, seen, taken.ID)
 	return seen
 }
 
-// TestPowerCutAtEveryCall cuts the power before and after every call to the
-// kernel of Take, Prune and Prove, and kills Take there, lets Prune come, and
-// cuts the power in that.
+// TestPowerCutAtEveryCall cuts the power before and after every system call of
+// Take, Prune and Prove. It also kills Take at its last calls, runs Prune, and cuts the
+// power in that.
 func TestPowerCutAtEveryCall(t *testing.T) {
 	t.Parallel()
 	first := t.TempDir()
@@ -169,7 +169,7 @@ func TestPowerCutAtEveryCall(t *testing.T) {
 	for i, l := range cutTrace(t, "prune", images...) {
 		each(take.Then(killed[i].After, l), fmt.Sprintf("take killed after %d of %d calls, then prune", killed[i].After, len(take.Ops)), 30,
 			func(seen map[string]backup.Snapshot, _ bool, what string) {
-				require.NotEmpty(t, seen, "%s: a whole one is always there", what)
+				require.NotEmpty(t, seen, "%s: a whole one always exists", what)
 			})
 	}
 	t.Logf("%d stores", stores)

@@ -20,7 +20,7 @@ import (
 // Snapshot.Proven; a proof that fails leaves the record of an earlier one.
 //
 // It takes as long as a restore and as much space, and may run while the
-// application does. The error wraps [errors.ErrUnsupported] if t is no Prover.
+// application does. The error wraps [errors.ErrUnsupported] if t is not a Prover.
 func (s *Store) Prove(ctx context.Context, id string, t Target) (snap Snapshot, err error) {
 	prover, ok := t.(Prover)
 	if !ok {

@@ -13,7 +13,7 @@ import (
 	"github.com/aspupdate/aspupdate/backup"
 )
 
-// proving is a memory that can prove its backups.
+// proving is a memory that is a Prover.
 type proving struct {
 	*memory
 	says  error
@@ -69,9 +69,9 @@ func TestR9ProofIsRecordedBesideTheSeal(t *testing.T) {
 	require.Error(t, err)
 	got, err = s.Get(snap.ID)
 	require.NoError(t, err)
-	require.Equal(t, at.Add(-time.Hour), got.Proven, "that one did go well")
+	require.Equal(t, at.Add(-time.Hour), got.Proven, "the earlier proof")
 
-	// A damaged snapshot is proven by nobody.
+	// The target is not called for a damaged snapshot.
 	p.says, p.asked = nil, 0
 	file := filepath.Join(s.Dir, snap.ID, "data", "a.txt")
 	require.NoError(t, os.WriteFile(file, []byte("hellp"), 0o600))
@@ -82,8 +82,8 @@ func TestR9ProofIsRecordedBesideTheSeal(t *testing.T) {
 	require.ErrorIs(t, err, backup.ErrNotFound)
 }
 
-// The record is not sealed: whatever is in it takes nothing from the snapshot.
-func TestSpoiledProofIsNone(t *testing.T) {
+// The proof is not sealed: whatever is in it, the snapshot is whole.
+func TestInvalidProofCountsAsNone(t *testing.T) {
 	s, p := newStore(t), &proving{memory: newMemory()}
 	snap, err := s.Take(t.Context(), "x", p)
 	require.NoError(t, err)
@@ -101,7 +101,7 @@ func TestSpoiledProofIsNone(t *testing.T) {
 		require.NoError(t, s.Verify(t.Context(), snap.ID), text)
 	}
 
-	// What a killed run left goes, and is never in the way.
+	// What a killed run left is removed, and never in the way.
 	dead := filepath.Join(s.Dir, ".proving-"+snap.ID)
 	require.NoError(t, os.MkdirAll(dead, 0o700))
 	require.NoError(t, os.WriteFile(filepath.Join(dead, ".proof.json.tmp-1"), nil, 0o600))

@@ -178,9 +178,8 @@ func (s *Store) choose(keep Retention, inUse []string) (p pruning, err error) {
 	return p, nil
 }
 
-// A target tells which snapshots are of one target. One that does not say what
-// it backs up has the name given to Take instead, so that two databases of one
-// kind are never taken for one.
+// A target identifies the target of a snapshot. If its Meta has no Target, the name
+// given to Take is used, so that two databases of one kind are always two targets.
 type target struct{ kind, target, name string }
 
 // byTarget returns the snapshots of each target, newest first, and those whose

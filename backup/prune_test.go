@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -16,7 +17,7 @@ import (
 	"github.com/aspupdate/aspupdate/backup"
 )
 
-// A shelf is a store with snapshots of several targets, an hour apart.
+// A shelf is a store with snapshots of several targets, taken an hour apart.
 type shelf struct {
 	*backup.Store
 	at  time.Time
@@ -37,7 +38,7 @@ func (s *shelf) take(t require.TestingT, target string) string {
 	return snap.ID
 }
 
-// spoil changes what a snapshot holds, or its manifest.
+// spoil overwrites a file of a snapshot, or its manifest.
 func (s *shelf) spoil(t require.TestingT, id, file string) {
 	require.NoError(t, os.WriteFile(filepath.Join(s.Dir, id, file), []byte("spoiled"), 0o600))
 }
@@ -50,7 +51,7 @@ func names(snaps []backup.Snapshot) []string {
 	return out
 }
 
-func TestR9PruneKeepsWhatItIsToldTo(t *testing.T) {
+func TestR9PruneKeepsTheRetentionAndWhatIsInUse(t *testing.T) {
 	s := newShelf(filepath.Join(t.TempDir(), "store"))
 	var a, b []string
 	for range 5 {
@@ -65,7 +66,7 @@ func TestR9PruneKeepsWhatItIsToldTo(t *testing.T) {
 		inUse []string
 		say   string
 	}{
-		"nobody asked":       {backup.Retention{Newest: 1}, nil, "still needs were not given"},
+		"nil in use":         {backup.Retention{Newest: 1}, nil, "still needs were not given"},
 		"negative number":    {backup.Retention{Newest: -1}, none, "negative"},
 		"negative age":       {backup.Retention{Newest: 1, Younger: -1}, none, "negative"},
 		"snapshot not found": {backup.Retention{Newest: 1}, []string{"20260112-040000.000000-01234567"}, "snapshot not found"},
@@ -88,13 +89,17 @@ func TestR9PruneKeepsWhatItIsToldTo(t *testing.T) {
 		require.Equal(t, s.ids, left(t, s.Store), name)
 	}
 
+	would, err := s.Prunable(backup.Retention{Younger: 6 * time.Hour}, none)
+	require.NoError(t, err)
+	require.Equal(t, a[:1], names(would), "exactly as old is not younger")
+
 	var events []string
 	s.Observe = func(e backup.Event) {
 		if e.Kind != backup.EventVerify {
 			events = append(events, string(e.Kind)+" "+e.Snapshot)
 		}
 	}
-	would, err := s.Prunable(backup.Retention{Newest: 2}, a[1:2])
+	would, err = s.Prunable(backup.Retention{Newest: 2}, a[1:2])
 	require.NoError(t, err)
 	require.Equal(t, []string{a[0], a[2]}, names(would), "oldest first")
 	require.Equal(t, s.ids, left(t, s.Store), "nothing is written")
@@ -134,7 +139,7 @@ func TestR9PruneOnlyAfterANewerOneIsVerified(t *testing.T) {
 	require.Empty(t, removed)
 	require.Equal(t, s.ids, left(t, s.Store))
 
-	// Whose it was cannot be told any more.
+	// Its target is unknown now.
 	s.spoil(t, s.ids[2], "manifest.json")
 	removed, err = s.Prune(t.Context(), keep, none)
 	require.ErrorIs(t, err, backup.ErrDamaged)
@@ -146,14 +151,14 @@ func TestR9PruneOnlyAfterANewerOneIsVerified(t *testing.T) {
 
 	s.take(t, "a")
 	removed, err = s.Prune(t.Context(), keep, none)
-	require.ErrorIs(t, err, backup.ErrDamaged, "it is named")
+	require.ErrorIs(t, err, backup.ErrDamaged, "the error names it")
 	require.ErrorContains(t, err, s.ids[2])
 	require.Equal(t, s.ids[:2], names(removed))
-	require.Equal(t, s.ids[2:], left(t, s.Store), "evidence stays")
+	require.Equal(t, s.ids[2:], left(t, s.Store), "the damaged one stays")
 }
 
-// Two databases whose target does not say which is which are two.
-func TestPruneNeverTakesTwoTargetsForOne(t *testing.T) {
+// Two databases of a kind of target that does not name them are two targets.
+func TestPruneDistinguishesTargetsByName(t *testing.T) {
 	s := newStore(t)
 	for _, name := range []string{"one", "two"} {
 		_, err := s.Take(t.Context(), name, newMemory())
@@ -164,9 +169,9 @@ func TestPruneNeverTakesTwoTargetsForOne(t *testing.T) {
 	require.Empty(t, removed)
 }
 
-// Whenever it is killed, what has a snapshot's name is whole, and the rest goes
-// the next time.
-func TestPruneCutShort(t *testing.T) {
+// When Prune is interrupted, what has a snapshot's name is whole, and the next Prune
+// deletes the rest.
+func TestPruneInterrupted(t *testing.T) {
 	s := newShelf(filepath.Join(t.TempDir(), "store"))
 	for range 4 {
 		s.take(t, "a")
@@ -196,13 +201,35 @@ func TestPruneCutShort(t *testing.T) {
 	require.Equal(t, s.ids[2:], left(t, s.Store))
 }
 
-func TestPruneWaitsForWhoeverReads(t *testing.T) {
+// Another program prunes between the verification of the newest snapshot and the
+// removal of the others: without a verified one nothing is removed.
+func TestR9NewestIsRemovedMeanwhile(t *testing.T) {
+	s := newShelf(filepath.Join(t.TempDir(), "store"))
+	s.take(t, "a")
+	s.take(t, "a")
+	s.Now = func() time.Time { s.at = s.at.Add(2 * time.Second); return s.at }
+	s.Observe = func(e backup.Event) {
+		if e.Kind == backup.EventVerify && e.Done == e.Total && e.Done > 0 {
+			require.NoError(t, os.RemoveAll(filepath.Join(s.Dir, s.ids[1])))
+		}
+	}
+	removed, err := s.Prune(t.Context(), backup.Retention{Newest: 1}, []string{})
+	require.ErrorIs(t, err, backup.ErrNotFound)
+	require.Empty(t, removed)
+	require.Equal(t, s.ids[:1], left(t, s.Store))
+}
+
+func TestPruneWaitsForReaders(t *testing.T) {
+	synctest.Test(t, pruneWaitsForReaders)
+}
+
+func pruneWaitsForReaders(t *testing.T) {
 	s := newShelf(filepath.Join(t.TempDir(), "store"))
 	s.take(t, "a")
 	s.take(t, "a")
 	reader := flock.New(filepath.Join(s.Dir, ".lock"))
 	require.NoError(t, reader.RLock())
-	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 	defer cancel()
 	_, err := s.Prune(ctx, backup.Retention{Newest: 1}, []string{})
 	require.ErrorIs(t, err, context.DeadlineExceeded)
@@ -213,8 +240,8 @@ func TestPruneWaitsForWhoeverReads(t *testing.T) {
 	require.Equal(t, s.ids[1:], left(t, s.Store))
 }
 
-// Whatever happened before: what is kept is kept, nothing goes without a
-// newer one that is whole, and what goes is what the rules let go.
+// In any store: what the retention keeps stays, nothing is removed without a newer
+// one that is whole, and what the rules allow is removed.
 func TestR9LawsOfPruning(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		dir, err := os.MkdirTemp("", "aspupdate-prune-")
@@ -251,7 +278,7 @@ func TestR9LawsOfPruning(t *testing.T) {
 		}
 		gone := names(removed)
 		require.True(t, slices.IsSorted(gone))
-		require.Equal(t, before, slices.Sorted(slices.Values(append(slices.Clone(gone), after...))), "what is there and what went is what there was: nothing half removed")
+		require.Equal(t, before, slices.Sorted(slices.Values(append(slices.Clone(gone), after...))), "nothing is half removed")
 		for _, id := range gone {
 			require.NotContains(t, inUse, id)
 			require.NotEqual(t, "manifest.json", spoiled[id])
@@ -267,7 +294,7 @@ func TestR9LawsOfPruning(t *testing.T) {
 			require.GreaterOrEqual(t, newer, keep.Newest)
 			require.True(t, whole, "a newer one of its target is whole and stays")
 		}
-		if err == nil { // then the rules were carried out to the full
+		if err == nil { // all that the rules allow was removed
 			for target := range map[string]bool{"a": true, "b": true} {
 				same := slices.DeleteFunc(slices.Clone(before), func(id string) bool { return of[id] != target })
 				for i, id := range same {

@@ -128,7 +128,7 @@ func (s *Store) ids() ([]string, error) {
 }
 
 // Needs returns how much space the target needs, on the store's volume too. It
-// returns nothing if the target is no [Sizer].
+// returns nothing if the target is not a [Sizer].
 func (s *Store) Needs(ctx context.Context, t Target) ([]Need, error) {
 	sizer, ok := t.(Sizer)
 	if !ok {

@@ -1,4 +1,4 @@
-// Package backuptest holds the suite that every [backup.Target] passes, also
+// Package backuptest has the tests that every [backup.Target] passes, including
 // one of your own:
 //
 //	func TestTarget(t *testing.T) {
@@ -19,26 +19,27 @@ import (
 	"github.com/aspupdate/aspupdate/backup"
 )
 
-// A Fixture is a target over live data that the test may do with as it likes.
+// A Fixture is a target with live data that the test may change.
 type Fixture struct {
 	Target backup.Target
-	// Change makes the live data another each time it is called, as an update would: it adds,
-	// alters and removes.
+	// Change changes the live data, as an update would, each time to something
+	// else: it adds, alters and removes.
 	Change func(t *testing.T)
-	// State describes the live data, all that a backup promises to keep:
-	// two states are equal exactly if the data is.
+	// State describes all of the live data that a backup keeps: two states are
+	// equal if and only if the data is.
 	State func(t *testing.T) string
 }
 
-// Test runs the suite; fixture is called for each part and makes data of its own.
+// Test runs the tests. It calls fixture for each of them, which makes new data.
+// A test of what the target cannot do, such as that of [backup.Prover], is skipped.
 func Test(t *testing.T, fixture func(t *testing.T) Fixture) {
 	for _, c := range []struct {
 		name string
 		test func(*testing.T, suite)
 	}{
 		{"BackupChangesNothing", backupChangesNothing},
-		{"RestoreGivesTheOldStateBack", restoreGivesTheOldStateBack},
-		{"UndoGivesTheChangedStateBack", undoGivesTheChangedStateBack},
+		{"RestoreBringsTheOldStateBack", restoreBringsTheOldStateBack},
+		{"UndoBringsTheChangedStateBack", undoBringsTheChangedStateBack},
 		{"RestoreTwice", restoreTwice},
 		{"TidyLeavesTheLiveDataAlone", tidyLeavesTheLiveDataAlone},
 		{"TidiedSnapshotStillRestores", tidiedSnapshotStillRestores},
@@ -79,11 +80,11 @@ func backupChangesNothing(t *testing.T, s suite) {
 	require.Equal(t, before, s.State(t))
 	require.NoError(t, s.store.Verify(t.Context(), id))
 	s.Change(t)
-	require.NotEqual(t, before, s.State(t), "the fixture's Change changes nothing that State shows")
+	require.NotEqual(t, before, s.State(t), "Change of the fixture must change something that State describes")
 	require.NoError(t, s.store.Verify(t.Context(), id), "the snapshot is a copy, not a link")
 }
 
-func restoreGivesTheOldStateBack(t *testing.T, s suite) {
+func restoreBringsTheOldStateBack(t *testing.T, s suite) {
 	before := s.State(t)
 	id := s.take(t)
 	s.Change(t)
@@ -95,7 +96,7 @@ func restoreGivesTheOldStateBack(t *testing.T, s suite) {
 	require.Equal(t, before, s.State(t))
 }
 
-func undoGivesTheChangedStateBack(t *testing.T, s suite) {
+func undoBringsTheChangedStateBack(t *testing.T, s suite) {
 	id := s.take(t)
 	s.Change(t)
 	changed := s.State(t)
@@ -118,13 +119,13 @@ func restoreTwice(t *testing.T, s suite) {
 	second := s.restore(t, id)
 	require.Equal(t, before, s.State(t))
 	require.NoError(t, second.Undo(t.Context()))
-	require.Equal(t, changed, s.State(t), "undoes the second, not the first")
+	require.Equal(t, changed, s.State(t), "it undoes the second restore, not the first")
 }
 
 func tidyLeavesTheLiveDataAlone(t *testing.T, s suite) {
 	tidier, ok := s.Target.(backup.Tidier)
 	if !ok {
-		return // leaves nothing behind
+		t.Skip("the target is not a backup.Tidier")
 	}
 	id := s.take(t)
 	s.Change(t)
@@ -135,7 +136,7 @@ func tidyLeavesTheLiveDataAlone(t *testing.T, s suite) {
 	restored := s.State(t)
 	require.NoError(t, tidier.Tidy(t.Context()))
 	require.Equal(t, restored, s.State(t))
-	require.Error(t, r.Undo(t.Context()), "what was kept aside is gone, and Undo has to say so")
+	require.Error(t, r.Undo(t.Context()), "what was kept aside is gone, and Undo must fail")
 	require.Equal(t, restored, s.State(t))
 }
 
@@ -153,7 +154,7 @@ func tidiedSnapshotStillRestores(t *testing.T, s suite) {
 func proofLeavesTheLiveDataAlone(t *testing.T, s suite) {
 	prover, ok := s.Target.(backup.Prover)
 	if !ok {
-		return
+		t.Skip("the target is not a backup.Prover")
 	}
 	id := s.take(t)
 	s.Change(t)
@@ -162,7 +163,7 @@ func proofLeavesTheLiveDataAlone(t *testing.T, s suite) {
 	require.NoError(t, err)
 	require.Zero(t, snap.Proven)
 
-	// Behind the store's back: a proof that does not look would find it good.
+	// Without the store, which would verify it first.
 	dir, err := s.store.Path(id)
 	require.NoError(t, err)
 	err = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {

@@ -18,9 +18,9 @@ import (
 	"github.com/aspupdate/aspupdate/backup/command"
 )
 
-// A tool that asks gets the end of its input at once, and its last words are
-// in the error.
-func TestAskingToolIsNotAnswered(t *testing.T) {
+// A tool that prompts gets the end of its input at once, and its last words are in the
+// error.
+func TestPromptGetsNoAnswer(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.target.Commands.Backup = tool(t, "ask")
@@ -32,8 +32,7 @@ func TestAskingToolIsNotAnswered(t *testing.T) {
 	require.Equal(t, "a new name: 0 bytes came, <nil>", e.Output)
 }
 
-// pids waits until the file names that many processes. They are ended with
-// the test, whatever it has proved by then.
+// pids waits until the file names n processes. They are ended with the test.
 func pids(t *testing.T, file string, n int) []int {
 	t.Helper()
 	var list []int
@@ -64,8 +63,8 @@ func requireGone(t *testing.T, list []int) {
 	}
 }
 
-// The end of ctx ends the tool, its child and that one's child, though each has a
-// session of its own.
+// The end of ctx ends the tool, its child and that one's child, although each has
+// its own session.
 func TestCancelLeavesNoProcess(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -99,8 +98,8 @@ func TestDeadlineLeavesNoProcess(t *testing.T) {
 	requireGone(t, pids(t, file, len(strings.Fields(string(data)))))
 }
 
-// A child that a tool leaves behind holds its output open: nobody waits for it, and
-// it may be a service that was meant to stay.
+// A child that a tool leaves behind keeps its output open. The call does not wait for
+// it, and does not end it: it may be a service.
 func TestChildLeftBehindDoesNotHang(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -153,7 +152,7 @@ func TestSecretsDoNotShow(t *testing.T) {
 	require.NotContains(t, string(text), "correct")
 }
 
-// A good run leaves one log for a call, and none in the snapshot.
+// A call has one log, outside the snapshot.
 func TestLogsAreKept(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -170,7 +169,7 @@ func TestLogsAreKept(t *testing.T) {
 	}
 	list, err := w.store.List()
 	require.NoError(t, err)
-	require.Len(t, list, 1, "a folder of logs in the store is no snapshot")
+	require.Len(t, list, 1, "a directory of logs in the store is not a snapshot")
 }
 
 func TestSnapshotIsInTheEnvironment(t *testing.T) {

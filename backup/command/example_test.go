@@ -11,9 +11,9 @@ import (
 	"github.com/aspupdate/aspupdate/backup/command"
 )
 
-// Firebird by gbak. The database is a file, which the server must not have
-// open while it is renamed: stop it before. The script describe.sql selects
-// what tells the data, such as
+// Firebird with gbak. The database is a file, which the server must not have open
+// while it is renamed: stop it before. The script describe.sql selects what
+// identifies the data, such as
 //
 //	SELECT COUNT(*), SUM(AMOUNT), SUM(MOD(HASH(NAME), 1000000007)), SUM(MOD(HASH(PHOTO), 1000000007)) FROM CHILDREN;
 func Example_firebird() {
@@ -42,10 +42,10 @@ func Example_firebird() {
 	fmt.Println(snap.ID)
 }
 
-// SQL Server by sqlcmd, written from Microsoft's documentation and not run by
-// this package's authors. -b makes an SQL error an exit code, and the password
-// goes by a variable. asp and asp_log are the logical names of the database's
-// files, as RESTORE FILELISTONLY tells them.
+// SQL Server with sqlcmd, written from Microsoft's documentation and not run by the
+// authors of this package. -b turns an SQL error into an exit code, and the password
+// is passed in a variable. asp and asp_log are the logical names of the database's
+// files, as printed by RESTORE FILELISTONLY.
 func Example_sqlServer() {
 	env := append(os.Environ(), "SQLCMDPASSWORD="+os.Getenv("ASP_DB_PASSWORD"))
 	sqlcmd := func(database, sql string) command.Command {

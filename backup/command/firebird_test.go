@@ -60,7 +60,7 @@ func newFirebird(t *testing.T) *firebird {
 		Describe: cmd(f.tools.Isql, "-bail", "-q", "-ch", "UTF8", "-i", f.query, "{name}"),
 		Version:  cmd(f.tools.Gbak, "-z"),
 	}}
-	f.target.Commands.Version.OK = []int{1} // it tells its version and then misses its arguments
+	f.target.Commands.Version.OK = []int{1} // it prints its version and then reports missing arguments
 	return f
 }
 

@@ -40,7 +40,7 @@ func TestR9BackupIsWhatTheCommandWrote(t *testing.T) {
 	require.Empty(t, w.beside(t), "the trial restore is dropped")
 }
 
-// Each of these commands ends well by its own account, or leaves half of it.
+// Commands that exit with success and did nothing, or fail half way.
 func TestR9FailingBackupIsNoSnapshot(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -49,7 +49,7 @@ func TestR9FailingBackupIsNoSnapshot(t *testing.T) {
 	}{
 		"wrote nothing":       {func(t *testing.T, w *world) { w.target.Commands.Backup = tool(t, "nothing", "{file}") }, "wrote nothing"},
 		"wrote an empty file": {func(t *testing.T, w *world) { w.target.Commands.Backup = tool(t, "copy", os.DevNull, "{file}") }, "wrote nothing"},
-		"wrote nothing into the folder": {func(t *testing.T, w *world) { w.target.Commands.Backup = tool(t, "nothing", "{dir}") },
+		"wrote nothing into the directory": {func(t *testing.T, w *world) { w.target.Commands.Backup = tool(t, "nothing", "{dir}") },
 			"wrote nothing"},
 		"failed":              {func(t *testing.T, w *world) { w.target.Commands.Backup = tool(t, "half", "{live}", "{file}") }, "exit code 3; the end of its output: half done"},
 		"verify failed":       {func(t *testing.T, w *world) { w.target.Commands.Verify = tool(t, "half", "{file}", "{new}") }, "verify "},
@@ -81,13 +81,13 @@ func TestR9FailingBackupIsNoSnapshot(t *testing.T) {
 	}
 }
 
-// A restore that stops in the middle, or says that all is well and lies, does not come
-// under the live name.
+// A restore that stops half way, or exits with success all the same, never gets the
+// live name.
 func TestR15FailingRestoreLeavesTheLiveData(t *testing.T) {
 	t.Parallel()
 	for name, restore := range map[string]func(*testing.T) command.Command{
 		"stopped half way": func(t *testing.T) command.Command { return tool(t, "half", "{file}", "{new}") },
-		"half, and says 0": func(t *testing.T) command.Command {
+		"half, with success": func(t *testing.T) command.Command {
 			c := tool(t, "half", "{file}", "{new}")
 			c.OK = []int{3}
 			return c
@@ -115,14 +115,14 @@ func TestR15FailingRestoreLeavesTheLiveData(t *testing.T) {
 
 				w.target.Commands.Describe = command.Command{}
 				_, err = w.store.Restore(t.Context(), snap.ID, w.target)
-				require.ErrorContains(t, err, "set Describe", "never without the comparison that the backup was made for")
+				require.ErrorContains(t, err, "set Describe", "a backup made with Describe is always compared")
 			}
 		})
 	}
 }
 
-// A run that is killed between any two renames: the live name is given back to
-// what was live, and nothing half made stays.
+// After a kill between any two renames the live name is given back to what was live,
+// and nothing half made stays.
 func TestR15KilledSwap(t *testing.T) {
 	t.Parallel()
 	const mark = "_0123456789ab"
@@ -141,18 +141,18 @@ func TestR15KilledSwap(t *testing.T) {
 			}
 		})
 	}
-	t.Run("somebody removed the live data", func(t *testing.T) {
+	t.Run("live data removed by hand", func(t *testing.T) {
 		t.Parallel()
 		w := newWorld(t)
 		require.NoError(t, os.Rename(w.live, w.live+"_aspupdate_old"+mark))
 		require.ErrorContains(t, w.target.Tidy(t.Context()), "all that is left")
-		require.Len(t, w.beside(t), 1, "the last copy is not thrown away")
+		require.Len(t, w.beside(t), 1, "the last copy stays")
 	})
 }
 
-// A tool that fails and says 0, as sqlcmd does without -b, and one that does its
-// work and says 1.
-func TestR15RenameIsBelievedByItsEffect(t *testing.T) {
+// A tool that fails with exit code 0, as sqlcmd does without -b, and one that succeeds
+// with exit code 1.
+func TestR15RenameIsJudgedByItsEffect(t *testing.T) {
 	t.Parallel()
 	w := newServer(t)
 	snap := w.take(t)
@@ -193,7 +193,7 @@ func TestOtherSnapshotIsRefused(t *testing.T) {
 // A database server runs as a user of its own.
 func TestRestoredFileKeepsItsOwner(t *testing.T) {
 	if runtime.GOOS == "windows" {
-		t.Skip("files have no mode there")
+		t.Skip("files have no mode and owner on Windows")
 	}
 	t.Parallel()
 	w := newWorld(t)

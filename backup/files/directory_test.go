@@ -17,7 +17,7 @@ import (
 	"github.com/aspupdate/aspupdate/backup/files"
 )
 
-// fill makes a folder with what folders of applications have in them.
+// fill makes a directory such as an application has.
 func fill(t *testing.T, dir string) {
 	t.Helper()
 	write(t, filepath.Join(dir, "Опека и попечительство", "настройки.ini"), "база=опека\n", 0o640)
@@ -39,7 +39,7 @@ func fill(t *testing.T, dir string) {
 	t.Cleanup(func() { openUp(filepath.Dir(dir)) })
 }
 
-// openUp lets the test's folder be removed by a user that is not root.
+// openUp lets another account than root remove the test's directory.
 func openUp(dir string) {
 	_ = filepath.WalkDir(dir, func(p string, d fs.DirEntry, _ error) error {
 		if d != nil && d.IsDir() {
@@ -55,7 +55,7 @@ func write(t *testing.T, path, text string, perm fs.FileMode) {
 	require.NoError(t, os.WriteFile(path, []byte(text), perm))
 }
 
-// state describes a folder: names, kinds, permissions, times, contents.
+// state describes a directory: names, kinds, permissions, times, contents.
 func state(t *testing.T, dir string) string {
 	t.Helper()
 	var b strings.Builder
@@ -104,7 +104,7 @@ func TestDirectoryIsATarget(t *testing.T) {
 	})
 }
 
-// beside lists what lies beside the folder.
+// beside returns the names beside the directory.
 func beside(t *testing.T, dir string) []string {
 	t.Helper()
 	entries, err := os.ReadDir(filepath.Dir(dir))
@@ -137,7 +137,7 @@ func newWorld(t *testing.T) world {
 	return w
 }
 
-func TestR15OldIsKeptAsideUntilTold(t *testing.T) {
+func TestR15OldIsKeptAsideUntilDiscard(t *testing.T) {
 	w := newWorld(t)
 	change(t, w.dir)
 	changed := state(t, w.dir)
@@ -154,9 +154,9 @@ func TestR15OldIsKeptAsideUntilTold(t *testing.T) {
 	require.Empty(t, beside(t, w.dir))
 }
 
-// A run killed between two renames leaves nothing under the name: every
-// later call has to find that, and old or new is under the name again.
-func TestSwapKilledHalfWay(t *testing.T) {
+// A run that is killed between two renames leaves nothing under the name. Any later
+// call gives it back to the old data.
+func TestSwapKilledBetweenRenames(t *testing.T) {
 	for _, kind := range []string{"new", "undone"} {
 		for name, call := range map[string]func(*testing.T, world) error{
 			"tidy": func(t *testing.T, w world) error { return w.target.Tidy(t.Context()) },
@@ -186,7 +186,7 @@ func TestSwapKilledHalfWay(t *testing.T) {
 	}
 }
 
-func TestRestoreWhereNothingIsLeft(t *testing.T) {
+func TestRestoreToAFreePath(t *testing.T) {
 	w := newWorld(t)
 	require.NoError(t, os.Rename(w.dir, w.dir+"-gone"))
 	r, err := w.store.Restore(t.Context(), w.id, w.target)
@@ -197,7 +197,7 @@ func TestRestoreWhereNothingIsLeft(t *testing.T) {
 	require.Equal(t, []string{"app-gone"}, beside(t, w.dir))
 }
 
-func TestForeignNamesBesideStay(t *testing.T) {
+func TestNamesOfOthersStay(t *testing.T) {
 	w := newWorld(t)
 	for _, name := range []string{"app_aspupdate_old_", "app_aspupdate_old_mine", "app_aspupdate_new_0123456789abc", "app2_aspupdate_old_0123456789ab", "app.bak"} {
 		write(t, filepath.Join(filepath.Dir(w.dir), name, "f"), "foreign", 0o600)
@@ -236,12 +236,12 @@ func TestDirectoryRefuses(t *testing.T) {
 	fill(t, other)
 	before := state(t, other)
 	_, err := w.store.Restore(t.Context(), w.id, &files.Directory{Path: other})
-	require.ErrorIs(t, err, backup.ErrIncompatible, "one complex never replaces another")
+	require.ErrorIs(t, err, backup.ErrIncompatible, "one directory never replaces another")
 	require.Equal(t, before, state(t, other))
 	fresh := filepath.Join(t.TempDir(), "fresh")
 	t.Cleanup(func() { openUp(fresh) })
 	_, err = w.store.Restore(t.Context(), w.id, &files.Directory{Path: fresh})
-	require.NoError(t, err, "where nothing is, there is nothing to lose")
+	require.NoError(t, err, "nothing exists there")
 	require.Equal(t, w.before, state(t, fresh))
 }
 

@@ -10,7 +10,7 @@ import (
 	"github.com/aspupdate/aspupdate/backup/files"
 )
 
-// The application's configuration goes back, and then that is thought better of.
+// The application's configuration is restored, and then that is undone.
 func ExampleDirectory() {
 	dir, err := os.MkdirTemp("", "example")
 	if err != nil {

@@ -22,9 +22,8 @@ import (
 	"github.com/aspupdate/aspupdate/internal/realtest"
 )
 
-// benchWorld is a database of some size on a server that syncs as one in
-// earnest does: text, JSON with a GIN index, and bytes that do not compress.
-// ASPUPDATE_BENCH_MB says how large, about.
+// benchWorld is a database of about ASPUPDATE_BENCH_MB on a server that syncs to
+// disk: text, JSON with a GIN index, and bytes that do not compress.
 func benchWorld(b *testing.B) *world {
 	b.Helper()
 	mb := 300
@@ -61,8 +60,8 @@ func benchWorld(b *testing.B) *world {
 	return w
 }
 
-// What of the time in which users are kept out goes to the clone, and what to
-// the dump; the clone is to take at most a quarter of it.
+// How much of the time in which users are closed out is spent on the clone, and
+// how much on the dump. The clone may need a quarter of it at most.
 func BenchmarkBackup(b *testing.B) {
 	w := benchWorld(b)
 	for name, checksums := range map[string]bool{"plain": false, "checksums": true} {
@@ -87,7 +86,7 @@ func BenchmarkBackup(b *testing.B) {
 	}
 }
 
-// The way back by the clone is to take the copy and two seconds at the most.
+// A restore from the clone may need two seconds more than the copy.
 func BenchmarkWayBack(b *testing.B) {
 	w := benchWorld(b)
 	for _, c := range []struct {
@@ -122,8 +121,8 @@ func BenchmarkWayBack(b *testing.B) {
 	}
 }
 
-// Verify reads every byte, and is to take at most a twentieth of the time of what people
-// do instead to see whether a dump is whole: restore it.
+// Verify reads every byte, and may need a twentieth of the time that the other way of
+// checking a dump needs: restoring it.
 func BenchmarkVerify(b *testing.B) {
 	w := benchWorld(b)
 	snap, err := w.store.Take(b.Context(), "bench", w.db)
@@ -169,7 +168,7 @@ func BenchmarkVerify(b *testing.B) {
 	require.LessOrEqual(b, ratio, 0.05)
 }
 
-// How long clients that come back at once find nobody who serves them.
+// How long clients that reconnect at once get no answer.
 func BenchmarkOutageAtTheSwap(b *testing.B) {
 	w := benchWorld(b)
 	snap, err := w.store.Take(b.Context(), "bench", w.db)
@@ -197,7 +196,7 @@ func (w *world) dropOld(b *testing.B) {
 }
 
 // outages returns the longest time between two answers that each of n clients
-// saw, from before do ran until all had come back after it.
+// got, from before do ran until all had reconnected after it.
 func (w *world) outages(tb testing.TB, n int, do func()) []time.Duration {
 	tb.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -255,7 +254,7 @@ func (w *world) outages(tb testing.TB, n int, do func()) []time.Duration {
 	return gaps
 }
 
-// A stopwatch adds up how long each stage takes that a Database tells of.
+// A stopwatch sums up how long each stage that a Database reports takes.
 type stopwatch struct {
 	w    *world
 	of   map[backup.EventKind]time.Duration

@@ -15,8 +15,8 @@ import (
 	"github.com/aspupdate/aspupdate/internal/realtest"
 )
 
-// A disk that is really full, and one that would be.
-func TestDiskWithoutRoomCostsTheCloneAlone(t *testing.T) {
+// On a disk that is full, or would be, the backup is made without a clone.
+func TestFullDiskPreventsOnlyTheClone(t *testing.T) {
 	t.Parallel()
 	for name, local := range map[string]bool{"seen from here": true, "not seen": false} {
 		t.Run(name, func(t *testing.T) {
@@ -36,7 +36,7 @@ func TestDiskWithoutRoomCostsTheCloneAlone(t *testing.T) {
 			before := w.state(t)
 			user := w.connect(t, w.c.Admin(w.name))
 			_, err = w.store.Take(t.Context(), "x", w.db)
-			require.ErrorIs(t, err, backup.ErrBusy, "users are in, and nobody said that they may be")
+			require.ErrorIs(t, err, backup.ErrBusy, "users are connected, and InPlace is not set")
 			closeConn(user)
 			require.NoError(t, w.db.Close(t.Context())) // waits until it is gone
 			require.NoError(t, w.db.Open(t.Context()))
@@ -53,7 +53,7 @@ func TestDiskWithoutRoomCostsTheCloneAlone(t *testing.T) {
 			require.Equal(t, w.name+": no clone: "+f.NoClone, notes)
 			require.Empty(t, w.kinds(t))
 			require.Equal(t, before, w.state(t))
-			if local { // a copy without holes in it might fit after all, who knows
+			if local { // elsewhere a copy without holes in it might fit after all
 				_, err = w.store.Prove(t.Context(), snap.ID, w.db)
 				require.ErrorIs(t, err, backup.ErrNoSpace)
 				require.Empty(t, w.kinds(t))
@@ -66,8 +66,8 @@ func TestDiskWithoutRoomCostsTheCloneAlone(t *testing.T) {
 	}
 }
 
-// Tables in tablespaces of their own come back into them.
-func TestR15WayBackOfTablespaces(t *testing.T) {
+// Tables are restored to their own tablespaces.
+func TestR15RestoreOfTablespaces(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	space := `Диск "1"'s ` + w.name
@@ -76,13 +76,13 @@ func TestR15WayBackOfTablespaces(t *testing.T) {
 	w.bothWays(t, func() { w.update(t) })
 }
 
-// tablespace makes one on a small disk of its own.
+// tablespace creates one on a small disk of its own.
 func (w *world) tablespace(t *testing.T, name, size string) (dir string) {
 	t.Helper()
 	dir = smallDisk(t, size)
 	fi, err := os.Stat(filepath.Dir(w.c.Data))
 	require.NoError(t, err)
-	openTo(t, dir)
+	require.NoError(t, os.Chmod(dir, 0o755)) // the mounted directory
 	st := fi.Sys().(*syscall.Stat_t)
 	require.NoError(t, os.Chown(dir, int(st.Uid), int(st.Gid)))
 	w.admin(t, "postgres", fmt.Sprintf("CREATE TABLESPACE %s LOCATION %s", ident(name), literal(dir)))
@@ -93,18 +93,10 @@ func (w *world) tablespace(t *testing.T, name, size string) (dir string) {
 	return dir
 }
 
-// openTo lets the server's user into a folder of the test.
-func openTo(t *testing.T, dir string) {
-	t.Helper()
-	for _, p := range []string{dir, filepath.Dir(dir), filepath.Dir(filepath.Dir(dir))} {
-		require.NoError(t, os.Chmod(p, 0o755))
-	}
-}
-
-// smallDisk mounts one.
+// smallDisk mounts a small disk, which other accounts can enter.
 func smallDisk(t *testing.T, size string) string {
 	t.Helper()
-	dir := t.TempDir()
+	dir := realtest.SharedDir(t)
 	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size="+size, "aspupdate-test", dir).CombinedOutput(); err != nil {
 		realtest.Skip(t, "this user may not mount a small disk: %v: %s", err, out)
 	}

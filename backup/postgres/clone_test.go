@@ -8,8 +8,8 @@ import (
 	"github.com/aspupdate/aspupdate/backup"
 )
 
-// A database has one clone, whatever was taken and whatever was killed.
-func TestOneCloneThatOfTheNewestBackup(t *testing.T) {
+// A database has at most one clone, whatever runs were killed.
+func TestOnlyTheNewestBackupHasAClone(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	before := w.state(t)
@@ -41,7 +41,7 @@ func TestOneCloneThatOfTheNewestBackup(t *testing.T) {
 	_, err = w.store.Restore(t.Context(), second.ID, w.db)
 	require.NoError(t, err)
 	require.Equal(t, before, w.state(t))
-	require.Equal(t, []backup.EventKind{eventClone, eventCompare, eventSwap}, stages, "by the clone")
+	require.Equal(t, []backup.EventKind{eventClone, eventCompare, eventSwap}, stages, "from the clone")
 	require.Empty(t, notes)
 	stages = nil
 	_, err = w.store.Restore(t.Context(), first.ID, w.db)
@@ -61,7 +61,7 @@ func (w *world) clones(t *testing.T) (names []string) {
 	return names
 }
 
-// withoutClone takes a backup that has to do without and restores it.
+// withoutClone takes a backup for which no clone can be made, and proves it.
 func (w *world) withoutClone(t *testing.T, say string) {
 	t.Helper()
 	before := w.state(t)
@@ -84,14 +84,14 @@ func (w *world) withoutClone(t *testing.T, say string) {
 	require.Equal(t, before, w.state(t))
 }
 
-// The fence lets superusers in. One that stays keeps the clone from being made,
-// and not the backup.
-func TestSessionOfASuperuserCostsTheCloneAlone(t *testing.T) {
+// The fence does not stop superusers. A session of one prevents the clone, and not
+// the backup.
+func TestSessionOfASuperuserPreventsOnlyTheClone(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	require.NoError(t, w.db.Close(t.Context()))
 	monitor := w.connect(t, w.c.Admin(w.name))
 	defer closeConn(monitor)
 	w.withoutClone(t, "being accessed by other users")
-	require.NoError(t, monitor.Ping(t.Context()), "a backup throws nobody out")
+	require.NoError(t, monitor.Ping(t.Context()), "a backup terminates no session")
 }

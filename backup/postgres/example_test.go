@@ -8,8 +8,8 @@ import (
 	"github.com/aspupdate/aspupdate/backup/postgres"
 )
 
-// The database's part of an update that goes wrong, with the password in a file that
-// only this user can read.
+// The database's part of an update that fails, with the password in a file that only
+// this account can read.
 func Example() {
 	ctx := context.Background()
 	db := &postgres.Database{URI: "postgres://maintenance@127.0.0.1/asp?passfile=/etc/aspupdate/pgpass"}
@@ -28,7 +28,7 @@ func Example() {
 	if err := db.Open(ctx); err != nil {
 		log.Fatal(err)
 	}
-	// Once nobody wants to look at what the installer made of it:
+	// Once the database that the installer left is no longer needed:
 	if err := db.Tidy(ctx); err != nil {
 		log.Fatal(err)
 	}

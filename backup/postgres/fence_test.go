@@ -25,7 +25,7 @@ func (w *world) closed(t *testing.T) bool {
 	return closed
 }
 
-func TestR12CloseKeepsUsersOutAndLetsMaintenanceIn(t *testing.T) {
+func TestR12CloseStopsUsersAndNotTheMaintenanceRole(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	before := w.state(t)
@@ -36,7 +36,7 @@ func TestR12CloseKeepsUsersOutAndLetsMaintenanceIn(t *testing.T) {
 
 	require.NoError(t, w.db.Close(t.Context()))
 	_, err = user.Exec(t.Context(), "SELECT 1")
-	require.Error(t, err, "who was in is out")
+	require.Error(t, err, "open sessions are terminated")
 	_, err = w.app(t)
 	require.ErrorContains(t, err, "too many connections")
 	require.True(t, w.closed(t))
@@ -53,7 +53,7 @@ func TestR12CloseKeepsUsersOutAndLetsMaintenanceIn(t *testing.T) {
 	user, err = w.app(t)
 	require.NoError(t, err)
 	closeConn(user)
-	require.Equal(t, before, w.state(t), "no trace is left")
+	require.Equal(t, before, w.state(t), "it leaves no trace")
 }
 
 func TestCloseNeedsASuperuser(t *testing.T) {
@@ -69,9 +69,8 @@ func TestCloseNeedsASuperuser(t *testing.T) {
 	require.Equal(t, 17, w.limit(t))
 }
 
-// No limit stops a superuser: an application that connects as one is told of,
-// not promised anything.
-func TestSuperuserWhoKeepsComingIsReported(t *testing.T) {
+// No limit stops a superuser: an application that connects as one is an error.
+func TestSuperuserThatKeepsComingBack(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.db.DrainTimeout = 300 * time.Millisecond
@@ -81,7 +80,7 @@ func TestSuperuserWhoKeepsComingIsReported(t *testing.T) {
 	require.ErrorIs(t, err, backup.ErrBusy)
 }
 
-func TestPreparedTransactionIsReported(t *testing.T) {
+func TestPreparedTransactionIsAnError(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.db.DrainTimeout = 100 * time.Millisecond
@@ -102,16 +101,16 @@ func TestBackupOfADatabaseInUse(t *testing.T) {
 	_, err = w.store.Take(t.Context(), "x", w.db)
 	require.ErrorIs(t, err, backup.ErrBusy)
 	require.ErrorContains(t, err, "close it first")
-	require.NoError(t, user.Ping(t.Context()), "a backup throws nobody out")
+	require.NoError(t, user.Ping(t.Context()), "a backup terminates no session")
 	require.Empty(t, w.kinds(t))
 	list, err := w.store.List()
 	require.NoError(t, err)
 	require.Empty(t, list)
 }
 
-// The fence goes with the name: what is restored is as closed as what was
-// live, and Open gives back the limit of the backup.
-func TestRestoredDatabaseIsFencedLikeTheLiveOne(t *testing.T) {
+// A restored database is closed if the one that was live is, and Open sets the limit
+// of the backup.
+func TestRestoredDatabaseIsClosedLikeTheLiveOne(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	require.NoError(t, w.db.Close(t.Context()))
@@ -130,7 +129,7 @@ func TestRestoredDatabaseIsFencedLikeTheLiveOne(t *testing.T) {
 	require.Equal(t, 17, w.limit(t))
 
 	require.NoError(t, r.Undo(t.Context()))
-	require.False(t, w.closed(t), "what comes back is as open as what goes")
+	require.False(t, w.closed(t), "Undo keeps it as open as the restored one")
 	require.Equal(t, 17, w.limit(t))
 	require.Equal(t, []string{kindClone}, w.kinds(t))
 }

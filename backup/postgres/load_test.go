@@ -15,8 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// heldBack lets the first bytes of a dump through, and the rest once there is
-// what is waited for.
+// heldBack passes the first bytes of a dump on, and the rest once there reports true.
 type heldBack struct {
 	first int64
 	there func() (bool, error)
@@ -34,14 +33,14 @@ func (h *heldBack) Write(p []byte) (int, error) {
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
-	return 0, errors.New("it did not come while the rows were held back")
+	return 0, errors.New("nothing happened while the rows were held back")
 }
 
-// The indexes and the key of a table are there before the next table's last rows.
-func TestIndexesWhileRowsCome(t *testing.T) {
+// The indexes and the key of a table exist before the next table's last rows.
+func TestIndexesAreMadeWhileRowsAreLoaded(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS != "linux" {
-		t.Skip("the rows come first where the system has no files without names")
+		t.Skip("the table of contents is kept in a file without a name, which only Linux has")
 	}
 	w := newWorld(t)
 	w.admin(t, w.name, `CREATE TABLE a_first (id int PRIMARY KEY, name text);
@@ -87,9 +86,9 @@ func TestIndexesWhileRowsCome(t *testing.T) {
 	require.Equal(t, before, w.state(t))
 }
 
-// R15: an index may be made of what a function finds in another table, whose
-// rows must then be there.
-func TestR15IndexThatAsksForOtherRows(t *testing.T) {
+// R15: an index may depend on a function that reads another table, whose rows must
+// be loaded first.
+func TestR15IndexThatReadsAnotherTable(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.admin(t, w.name, `CREATE TABLE z_names (id int PRIMARY KEY, name text);
@@ -114,11 +113,11 @@ func TestR15IndexThatAsksForOtherRows(t *testing.T) {
 	require.Equal(t, 2, found())
 }
 
-// What needs its table alone is told apart from what needs more.
+// What depends on its table alone is distinguished from what depends on more.
 func TestOrder(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS != "linux" {
-		t.Skip("not asked elsewhere")
+		t.Skip("the table of contents is read on Linux only")
 	}
 	w := newWorld(t)
 	w.admin(t, "postgres", "CREATE DATABASE "+ident(w.name+"_order")+" TEMPLATE template0")
@@ -151,7 +150,7 @@ func TestOrder(t *testing.T) {
 	require.Len(t, o.take(1), 1, "the key of a:\n%s", list)
 	require.Len(t, o.take(2), 3, "two keys and an index of b")
 	require.Len(t, o.take(3), 2, "a key and an index of several columns of c")
-	require.Empty(t, o.take(9), "the key of a partition comes with that of the whole")
+	require.Empty(t, o.take(9), "the key of a partition is made with that of its parent")
 	after, err := exec.CommandContext(t.Context(), tools.restore, "--list", postData, file).Output()
 	require.NoError(t, err)
 	require.Len(t, o.rest, len(entryForm.FindAll(after, -1))-6, "what else comes after the rows, comments included:\n%s", after)
@@ -198,10 +197,10 @@ func TestLineWriter(t *testing.T) {
 	l.flush()
 	require.Equal(t, []string{"one\n", "two\n", "\n", "three"}, lines)
 	_, _ = l.Write(make([]byte, maxLine+1))
-	require.Len(t, lines, 5, "without an end it is told all the same")
+	require.Len(t, lines, 5, "a long line is passed on without its end")
 }
 
-// R15: what stands beside indexes and keys comes back with them.
+// R15: comments and properties of indexes and keys are restored with them.
 func TestR15CommentsOfIndexes(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -220,9 +219,8 @@ func TestR15CommentsOfIndexes(t *testing.T) {
 	require.Equal(t, before, w.state(t))
 }
 
-// R15: a database without an index, a key or a trigger is not taken for the one
-// that was backed up.
-func TestR15WhatIsMadeOfRowsIsCompared(t *testing.T) {
+// R15: a database that lacks an index, a key or a trigger differs from the backup.
+func TestR15IndexesKeysAndTriggersAreCounted(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.admin(t, w.name, `CREATE TABLE made (id int PRIMARY KEY, other int REFERENCES made);
@@ -244,17 +242,17 @@ func TestR15WhatIsMadeOfRowsIsCompared(t *testing.T) {
 	}
 	later := now()
 	later.Server = "99.1"
-	require.Empty(t, want.differences(later), "another version counts in its own way")
+	require.Empty(t, want.differences(later), "another version counts differently")
 	want.Made = nil
-	require.Empty(t, want.differences(now()), "as in an older backup")
+	require.Empty(t, want.differences(now()), "a backup without these counts")
 }
 
-// A sequence is no part of a snapshot: one that is used while the dump is made
-// in place must not spoil the backup.
+// A snapshot of the database does not include the values of sequences: one that is
+// used during a dump in place must not make the backup useless.
 func TestR15SequenceUsedDuringTheDump(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS == "windows" {
-		t.Skip("the programs are shell scripts")
+		t.Skip("the fake tools are shell scripts")
 	}
 	w := newWorld(t)
 	w.db.InPlace = true
@@ -281,7 +279,7 @@ func TestR15SequenceUsedDuringTheDump(t *testing.T) {
 	w.restore(t, snap)
 }
 
-// R15: a crash of the server empties unlogged tables, in the clone, too; the dump has their rows.
+// R15: a crash of the server empties unlogged tables, in the clone too. The dump has their rows.
 func TestR15UnloggedTablesAfterACrash(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -306,7 +304,7 @@ func TestR15UnloggedTablesAfterACrash(t *testing.T) {
 	require.Equal(t, 1000, n)
 }
 
-// R15: what another version of the server spells or counts in its own way is no difference.
+// R15: what another version of the server spells or counts differently is not a difference.
 func TestR15DifferencesAcrossVersions(t *testing.T) {
 	t.Parallel()
 	lo := func(sum string) []table {
@@ -320,5 +318,5 @@ func TestR15DifferencesAcrossVersions(t *testing.T) {
 	after.Tables[0].Rows, after.Locale.Provider = 1, "i"
 	require.Len(t, before.differences(after), 1)
 	before, after = facts{Made: &derived{Way: 1, Indexes: 1}}, facts{Made: &derived{Way: 2, Indexes: 9}}
-	require.Empty(t, before.differences(after), "counted in another way")
+	require.Empty(t, before.differences(after), "counted differently")
 }

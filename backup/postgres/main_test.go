@@ -18,8 +18,8 @@ import (
 	"github.com/aspupdate/aspupdate/internal/realtest"
 )
 
-// One server for all tests of this package: each has databases and roles of
-// its own names.
+// cluster is one server for all tests of this package. Each has its own databases
+// and roles.
 var cluster = sync.OnceValues(func() (*realtest.Cluster, error) { return realtest.StartPostgres() })
 
 var started atomic.Bool
@@ -105,7 +105,7 @@ func (w *world) dropAll(t *testing.T) {
 	}
 }
 
-// databases lists the live database and what was made beside it.
+// databases returns the live database and those beside it.
 func (w *world) databases(t *testing.T) []string {
 	t.Helper()
 	conn := w.connect(t, w.c.Admin("postgres"))
@@ -121,7 +121,7 @@ func (w *world) databases(t *testing.T) []string {
 	return names
 }
 
-// kinds lists the kinds of the databases beside the live one.
+// kinds returns the kinds of the databases beside the live one.
 func (w *world) kinds(t *testing.T) []string {
 	t.Helper()
 	kinds := []string{}
@@ -140,7 +140,7 @@ func (w *world) connect(t *testing.T, uri string) *pgx.Conn {
 	return conn
 }
 
-// admin runs statements as the superuser, in no transaction of ours.
+// admin runs statements as the superuser, outside a transaction.
 func (w *world) admin(t *testing.T, database, sql string) {
 	t.Helper()
 	conn := w.connect(t, w.c.Admin(database))
@@ -157,7 +157,7 @@ func (w *world) app(t *testing.T) (*pgx.Conn, error) {
 
 var restrictLine = regexp.MustCompile(`(?m)^\\(un)?restrict .*$`) // random in each dump
 
-// state describes the database: its structure and data as pg_dump tells them, and what pg_dump leaves out.
+// state describes the database: its structure and data by pg_dump, and what pg_dump leaves out.
 func (w *world) state(t *testing.T) string {
 	t.Helper()
 	ctx := context.Background()

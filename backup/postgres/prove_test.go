@@ -10,7 +10,7 @@ import (
 	"github.com/aspupdate/aspupdate/backup"
 )
 
-// respell returns the meta with its facts changed.
+// respell returns m with changed facts.
 func respell(t *testing.T, m backup.Meta, change func(*facts)) backup.Meta {
 	t.Helper()
 	f, err := readFacts(m)
@@ -21,7 +21,7 @@ func respell(t *testing.T, m backup.Meta, change func(*facts)) backup.Meta {
 	return m
 }
 
-// A proof is of the dump, while users work, and leaves nothing behind.
+// A proof restores the dump, while users work, and leaves nothing behind.
 func TestR9ProofOfTheDump(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -37,10 +37,10 @@ func TestR9ProofOfTheDump(t *testing.T) {
 	snap, err = w.store.Prove(t.Context(), snap.ID, w.db)
 	require.NoError(t, err)
 	require.NotZero(t, snap.Proven)
-	require.Equal(t, []backup.EventKind{eventLoad, eventCompare}, stages, "not by the clone")
+	require.Equal(t, []backup.EventKind{eventLoad, eventCompare}, stages, "not from the clone")
 	require.Equal(t, before, w.state(t))
 	require.Equal(t, []string{kindClone}, w.kinds(t))
-	require.NoError(t, user.Ping(t.Context()), "nobody was thrown out")
+	require.NoError(t, user.Ping(t.Context()), "no session was terminated")
 
 	dir, err := w.store.Path(snap.ID)
 	require.NoError(t, err)
@@ -65,13 +65,13 @@ func TestR9ProofOfTheDump(t *testing.T) {
 	}
 	require.Equal(t, []string{kindClone}, w.kinds(t))
 
-	// The way back does not depend on the version of an extension.
+	// A restore does not depend on the version of an extension.
 	require.NoError(t, w.db.Tidy(t.Context()))
 	_, err = w.db.Restore(t.Context(), dir, respell(t, snap.Meta, func(f *facts) { f.Extensions[0].Version = "1.1" }))
 	require.NoError(t, err)
 }
 
-// Without checksums all but the rows is compared, and reading the rows is spared.
+// Without checksums all but the rows is compared, and the rows are not read.
 func TestWithoutChecksums(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -104,7 +104,7 @@ func TestWithoutChecksums(t *testing.T) {
 	} {
 		require.ErrorContains(t, w.db.Prove(t.Context(), dir, respell(t, snap.Meta, spoil)), say)
 	}
-	for range 2 { // by the clone, then by the dump
+	for range 2 { // from the clone, then from the dump
 		_, err = w.store.Restore(t.Context(), snap.ID, w.db)
 		require.NoError(t, err)
 		require.Equal(t, before, w.state(t))
@@ -125,7 +125,7 @@ func TestKilledAtEveryStepOfAProof(t *testing.T) {
 		got, err := w.store.Get(snap.ID)
 		require.NoError(t, err)
 		require.Zero(t, got.Proven, step)
-		require.NoError(t, w.db.Open(t.Context()), "any call puts things in order")
+		require.NoError(t, w.db.Open(t.Context()), "any call recovers")
 		require.Equal(t, []string{kindClone}, w.kinds(t), step)
 	})
 	require.Equal(t, before, w.state(t))
@@ -134,8 +134,8 @@ func TestKilledAtEveryStepOfAProof(t *testing.T) {
 	require.NotZero(t, got.Proven)
 }
 
-// A machine that holds nothing but the roles can prove the backups of another.
-func TestProofWhereTheDatabaseIsNot(t *testing.T) {
+// A server that has nothing but the roles can prove the backups of another.
+func TestProofWithoutTheDatabase(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	snap := w.take(t)

@@ -19,7 +19,7 @@ import (
 	"github.com/aspupdate/aspupdate/backup"
 )
 
-// clients connect and query for ever and come back when they are thrown out.
+// clients connect and query for ever, and reconnect when their sessions are terminated.
 func (w *world) clients(t *testing.T, n int, uri string) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -48,7 +48,7 @@ func (w *world) clients(t *testing.T, n int, uri string) (stop func()) {
 	}
 }
 
-// Terminating and renaming without shutting lost this race five times out of five.
+// Terminating and renaming without ALLOW_CONNECTIONS false lost this race five times out of five.
 func TestSwapAgainstClientsThatReconnect(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -66,8 +66,8 @@ func TestSwapAgainstClientsThatReconnect(t *testing.T) {
 	require.Equal(t, changed, w.state(t))
 }
 
-// An update's DDL leaves nothing behind, from the clone or from the dump.
-func TestR15WayBackIsWhole(t *testing.T) {
+// A restore undoes an update, from the clone and from the dump.
+func TestR15RestoreIsWhole(t *testing.T) {
 	t.Parallel()
 	for name, spoil := range map[string]func(*testing.T, *world, facts){
 		"clone": func(*testing.T, *world, facts) {},
@@ -135,9 +135,9 @@ func (w *world) update2(t *testing.T) {
 	w.admin(t, w.name, `CREATE SCHEMA public; CREATE TABLE public.x (); DROP SCHEMA "Схема ""1""" CASCADE`)
 }
 
-// Whenever a connection breaks, the live database is the one or the other whole
-// and nothing half made stays.
-func TestRestoreCutShortAnyTime(t *testing.T) {
+// Whenever a connection breaks, the live database is the old or the new, and nothing
+// half made stays.
+func TestRestoreInterruptedAtAnyTime(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	before := w.state(t)
@@ -172,7 +172,7 @@ func TestRestoreCutShortAnyTime(t *testing.T) {
 	}
 }
 
-// killMaintenance ends the session of this package that works on the database.
+// killMaintenance terminates the session of this package on the database.
 func (w *world) killMaintenance() error {
 	conn, err := pgx.Connect(context.Background(), w.c.Admin("postgres"))
 	if err != nil {
@@ -184,7 +184,7 @@ func (w *world) killMaintenance() error {
 	return err
 }
 
-func TestBackupCutShortAnywhere(t *testing.T) {
+func TestBackupInterruptedAtAnyTime(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	before := w.state(t)
@@ -198,8 +198,8 @@ func TestBackupCutShortAnywhere(t *testing.T) {
 			require.Empty(t, w.kinds(t), "no clone without a backup: %v", err)
 			continue
 		}
-		// The database's part was done. Where the store was cut while it sealed
-		// that, the whole clone stays for the next backup or Tidy to drop.
+		// The database's part had ended. If the store was interrupted while it
+		// sealed that, the next backup or Tidy drops the clone.
 		require.Subset(t, []string{kindClone}, w.kinds(t), "%v", err)
 		require.NoError(t, w.db.Tidy(t.Context()))
 		require.Empty(t, w.kinds(t))
@@ -207,9 +207,9 @@ func TestBackupCutShortAnywhere(t *testing.T) {
 	require.Equal(t, before, w.state(t))
 }
 
-// A backup that was cut while the store sealed it leaves a clone that is
-// whole; the next backup drops it.
-func TestBackupCutWhileSealing(t *testing.T) {
+// A backup that is interrupted while the store seals it leaves a whole clone, which
+// the next backup drops.
+func TestBackupInterruptedWhileSealing(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -224,14 +224,14 @@ func TestBackupCutWhileSealing(t *testing.T) {
 	require.Equal(t, []string{kindClone}, w.kinds(t))
 	w.store.Observe = nil
 	w.take(t)
-	require.Equal(t, []string{kindClone}, w.kinds(t), "the new backup's own")
+	require.Equal(t, []string{kindClone}, w.kinds(t), "that of the new backup")
 	list, err := w.store.List()
 	require.NoError(t, err)
 	require.Len(t, list, 1)
 }
 
-// What a process that was killed leaves, and what is not ours.
-func TestKilledRunIsPutInOrder(t *testing.T) {
+// What a killed process left is recovered, and what belongs to others stays.
+func TestRecoverAfterAKilledRun(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	before := w.state(t)
@@ -263,15 +263,15 @@ func TestKilledRunIsPutInOrder(t *testing.T) {
 		w.admin(t, "postgres", sql)
 	}
 	require.NoError(t, w.db.Tidy(t.Context()))
-	require.Equal(t, before, w.state(t), "users can come in again")
+	require.Equal(t, before, w.state(t), "users can connect again")
 	left := w.databases(t)
-	require.Len(t, left, 4, "what may be somebody else's stays: %q", left)
+	require.Len(t, left, 4, "what may belong to others stays: %q", left)
 	for _, name := range left {
 		require.NotContains(t, []string{half, fresh}, ident(name))
 	}
 }
 
-func TestRestoreRefusesBeforeItTouchesAnything(t *testing.T) {
+func TestRestoreRefuses(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	snap := w.take(t)
@@ -315,7 +315,7 @@ func TestRestoreRefusesBeforeItTouchesAnything(t *testing.T) {
 	require.Equal(t, changed, w.state(t))
 }
 
-func TestRestoreWhereTheDatabaseIsGone(t *testing.T) {
+func TestRestoreOfADroppedDatabase(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	before := w.state(t)
@@ -330,7 +330,7 @@ func TestRestoreWhereTheDatabaseIsGone(t *testing.T) {
 	require.ErrorContains(t, w.db.Open(t.Context()), "does not exist")
 }
 
-func TestTwoProgramsAtOnce(t *testing.T) {
+func TestConcurrentBackups(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	var wg sync.WaitGroup

@@ -15,9 +15,12 @@ import (
 	"github.com/aspupdate/aspupdate/backup"
 )
 
-// fakeTools are programs that answer --version and otherwise run the script.
+// fakeTools returns a directory with programs that print a version or run the script.
 func fakeTools(t *testing.T, version, script string) string {
 	t.Helper()
+	if runtime.GOOS == "windows" {
+		t.Skip("the fake tools are shell scripts")
+	}
 	dir := t.TempDir()
 	for _, name := range []string{"pg_dump", "pg_restore"} {
 		text := "#!/bin/sh\nif [ \"$1\" = --version ]; then echo '" + name + " (PostgreSQL) " + version + "'; exit 0; fi\n" + script + "\n"
@@ -26,7 +29,7 @@ func fakeTools(t *testing.T, version, script string) string {
 	return dir
 }
 
-func TestToolsMustKnowTheServer(t *testing.T) {
+func TestToolsMustFitTheServer(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	for name, bin := range map[string]string{
@@ -58,12 +61,9 @@ func TestFailedDumpLeavesNothing(t *testing.T) {
 	require.Empty(t, list)
 }
 
-// Everybody on the machine can read arguments (Must hold 9).
-func TestPasswordIsNoArgument(t *testing.T) {
+// All accounts of the machine can read arguments (Must hold 9).
+func TestPasswordIsNotAnArgument(t *testing.T) {
 	t.Parallel()
-	if runtime.GOOS == "windows" {
-		return // the fake tools are shell scripts
-	}
 	w := newWorld(t)
 	seen := filepath.Join(t.TempDir(), "seen")
 	w.db.Bin = fakeTools(t, "99.1", `printf '%s\n' "$@" >`+seen+`; printf '%s' "$PGPASSWORD" >`+seen+`.env; exit 1`)
@@ -106,7 +106,7 @@ func TestConnectionByPasswordFileAndVariables(t *testing.T) {
 	w.update(t)
 	require.NoError(t, db.Tidy(t.Context()))
 	_, err = w.store.Restore(t.Context(), snap.ID, db)
-	require.NoError(t, err, "pg_restore takes the same way")
+	require.NoError(t, err, "pg_restore connects in the same way")
 }
 
 func TestConfigRefuses(t *testing.T) {
@@ -123,23 +123,23 @@ func TestConfigRefuses(t *testing.T) {
 	require.Equal(t, "app", cfg.Database)
 }
 
-func TestNamesFitAndTellTheirKind(t *testing.T) {
+func TestBesideNameAndKindOf(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		db := rapid.StringN(1, 40, maxIdentifier).Draw(t, "db")
 		other := rapid.StringN(1, 40, maxIdentifier).Draw(t, "other")
 		kind := rapid.SampledFrom([]string{kindClone, kindNew, kindOld}).Draw(t, "kind")
 		name := besideName(db, kind, newMark())
 		if len(name) > maxIdentifier || utf8.ValidString(db) && !utf8.ValidString(name) {
-			t.Fatalf("%q is no name", name)
+			t.Fatalf("invalid name %q", name)
 		}
 		if kindOf(db, name) != kind {
 			t.Fatalf("kindOf(%q, %q) = %q", db, name, kindOf(db, name))
 		}
 		if db != other && kindOf(other, name) != "" {
-			t.Fatalf("%q is taken for one of %q", name, other)
+			t.Fatalf("%q counts as one of %q", name, other)
 		}
 		if kindOf(db, db) != "" {
-			t.Fatalf("%q is taken for one of ours", db)
+			t.Fatalf("%q counts as its own copy", db)
 		}
 	})
 }
@@ -189,31 +189,27 @@ func FuzzParsers(f *testing.F) {
 	})
 }
 
-// Must hold 11: what a way back needs has no place in the server's folder,
-// and so a caller must be able to learn which that is.
-func TestFolderOfTheServer(t *testing.T) {
+// Must hold 11: archive, backups and state must not lie in the server's directory.
+func TestDataDir(t *testing.T) {
 	w := newWorld(t)
 	dir, err := w.db.DataDir(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, w.c.Data, dir)
 }
 
-func TestProgressOfTheDumpIsTold(t *testing.T) {
+func TestProgressOfTheDump(t *testing.T) {
 	t.Parallel()
-	if runtime.GOOS == "windows" {
-		return // the fake tools are shell scripts
-	}
 	w := newWorld(t)
 	w.db.Bin = fakeTools(t, "99.1", "printf abc; sleep 1.1; printf de")
-	var told []backup.Event
+	var reported []backup.Event
 	w.db.Observe = func(e backup.Event) {
 		if e.Kind == eventDump {
-			told = append(told, e)
+			reported = append(reported, e)
 		}
 	}
 	w.take(t)
-	require.Len(t, told, 2, "its begin, and once a second")
-	require.Zero(t, told[0].Done)
-	require.Equal(t, int64(5), told[1].Done)
-	require.Positive(t, told[1].Rate)
+	require.Len(t, reported, 2, "when it begins, and once a second")
+	require.Zero(t, reported[0].Done)
+	require.Equal(t, int64(5), reported[1].Done)
+	require.Positive(t, reported[1].Rate)
 }

@@ -31,3 +31,19 @@ func TempDir(t testing.TB) string {
 	})
 	return dir
 }
+
+// SharedDir is like t.TempDir for tests whose programs run as another account,
+// which can enter it. It lies directly in the machine's temporary directory, and
+// its mode alone is changed: parents of other directories may be the machine's.
+func SharedDir(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "aspupdate-test-")
+	if err == nil {
+		t.Cleanup(func() { _ = os.RemoveAll(dir) })
+		err = os.Chmod(dir, 0o755) //nolint:gosec // it is for other accounts
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}

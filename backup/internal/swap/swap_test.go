@@ -313,7 +313,7 @@ func TestR15RestoreToAFreeName(t *testing.T) {
 		everyCut(t, true, func(t *testing.T, c *cut) bool {
 			w := fresh(t)
 			for _, companion := range w.companions {
-				w.write(w.live+companion, "nobody's"+companion)
+				w.write(w.live+companion, "stray"+companion)
 			}
 			c.Place = w.place
 			r, err := w.slot(c).Restore(t.Context(), "another name", w.build)

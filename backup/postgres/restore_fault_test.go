@@ -14,8 +14,8 @@ import (
 	"github.com/aspupdate/aspupdate/backup"
 )
 
-// failed checks what holds for whatever went wrong: the error is of a type that
-// tells what was tried, and the live database is as it was.
+// failed checks what holds after every failure: the error names the operation, and
+// the live database is as it was.
 func (w *world) failed(t *testing.T, err error, live string) {
 	t.Helper()
 	require.Error(t, err)
@@ -35,7 +35,7 @@ func (w *world) restore(t *testing.T, snap backup.Snapshot) backup.Restored {
 	return r
 }
 
-// A role that is really gone, and not only said to be.
+// A role was dropped.
 func TestFaultRoleIsGone(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -58,8 +58,8 @@ func TestFaultRoleIsGone(t *testing.T) {
 	require.Equal(t, before, w.state(t))
 }
 
-// Databases in other encodings than the server's come back byte by byte, though
-// another one took their place meanwhile; one whose locale the server lacks is told of.
+// Databases in other encodings than the server's are restored byte by byte, even over
+// one in UTF-8. A locale that the server lacks is an error.
 func TestFaultOtherEncoding(t *testing.T) {
 	t.Parallel()
 	for _, encoding := range []string{"WIN1251", "SQL_ASCII", "KOI8R"} {
@@ -71,7 +71,7 @@ func TestFaultOtherEncoding(t *testing.T) {
 					" LC_COLLATE 'C' LC_CTYPE 'C' OWNER "+ident(w.role))
 			}
 			create(encoding)
-			// Every letter of the encoding, in rows and in names: in SQL_ASCII they are no UTF-8.
+			// Every letter of the encoding, in rows and in names, which in SQL_ASCII are not UTF-8.
 			w.admin(t, w.name, `CREATE TABLE letters AS SELECT g, repeat(chr(g), 3) x FROM generate_series(192, 255) g;
 				DO $$ BEGIN EXECUTE 'CREATE TABLE "' || chr(207) || chr(224) || '" AS SELECT 1 one';
 				EXECUTE 'CREATE TABLE "' || chr(207) || chr(225) || '" AS SELECT 2 two'; END $$`)
@@ -83,13 +83,13 @@ func TestFaultOtherEncoding(t *testing.T) {
 			w.admin(t, w.name, "UPDATE letters SET x = chr(200)")
 			changed := w.state(t)
 			r := w.restore(t, snap)
-			require.Equal(t, before, w.state(t), "by the clone")
+			require.Equal(t, before, w.state(t), "from the clone")
 			require.NoError(t, r.Undo(t.Context()))
 			require.Equal(t, changed, w.state(t))
 
 			create("UTF8")
 			w.restore(t, snap)
-			require.Equal(t, before, w.state(t), "by the dump")
+			require.Equal(t, before, w.state(t), "from the dump")
 
 			dir, err := w.store.Path(snap.ID)
 			require.NoError(t, err)
@@ -101,8 +101,7 @@ func TestFaultOtherEncoding(t *testing.T) {
 	}
 }
 
-// Without CREATEDB and the other rights of a superuser nothing is begun; a
-// superuser has them whatever its CREATEDB says.
+// A role that is not a superuser can do nothing. A superuser needs no CREATEDB.
 func TestFaultRoleWithoutCreateDB(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -136,8 +135,8 @@ func TestFaultRoleWithoutCreateDB(t *testing.T) {
 	require.NoError(t, r.Discard(t.Context()))
 }
 
-// Readers that hold locks, and such as compute without end, stop neither a
-// restore nor its undoing nor the fence.
+// Readers that hold locks, and queries that never end, stop neither a restore nor
+// its Undo nor the fence.
 func TestFaultIdleAndBusyReaders(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -183,9 +182,9 @@ func TestFaultIdleAndBusyReaders(t *testing.T) {
 	require.Equal(t, changed, w.state(t))
 }
 
-// Eight clients that come back at once, and forever, see one short gap when the
-// databases are swapped.
-func TestFaultClientsOutAtTheSwap(t *testing.T) {
+// Eight clients that always reconnect at once see one short gap when the databases
+// are swapped.
+func TestFaultGapOfClientsAtTheSwap(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	before := w.state(t)
@@ -206,7 +205,7 @@ func TestFaultClientsOutAtTheSwap(t *testing.T) {
 		}
 		slices.Sort(gaps)
 		p99 = gaps[len(gaps)*99/100]
-		t.Logf("without an answer: median %v, p99 %v", gaps[len(gaps)/2], p99)
+		t.Logf("gap: median %v, p99 %v", gaps[len(gaps)/2], p99)
 		if p99 <= limit {
 			break
 		}

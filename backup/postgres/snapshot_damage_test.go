@@ -11,9 +11,9 @@ import (
 	"github.com/aspupdate/aspupdate/backup"
 )
 
-// A dump with one bit flipped restores without a word, and so does the list of its
-// contents. Here a thousand flips and a cut at every hundredth are all caught.
-func TestR9EveryBitOfASnapshotCounts(t *testing.T) {
+// pg_restore restores a dump with a flipped bit without an error. The store detects a
+// thousand flips and a cut at every hundredth.
+func TestR9DamagedSnapshotOfADatabase(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	before := w.state(t)

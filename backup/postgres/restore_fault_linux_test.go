@@ -20,16 +20,16 @@ import (
 	"github.com/aspupdate/aspupdate/internal/realtest"
 )
 
-// diskFull fills the server's disk while a copy is made or loaded. What could not be cleared
-// away then goes with the next call, and once there is room the same call goes well. The
-// other tests' server must not be the one: where a checkpoint fails, everything fails.
+// diskFull fills the server's disk while a copy is made or loaded. What could not be
+// removed then is removed by the next call, and once there is space the same call
+// succeeds. It needs a server of its own: a failed checkpoint fails all tests.
 func (w *world) diskFull(t *testing.T) {
 	t.Helper()
 	space := "full " + w.name
 	dir := w.tablespace(t, space, "40m")
 	w.admin(t, "postgres", "ALTER DATABASE "+ident(w.name)+" SET TABLESPACE "+ident(space))
 	w.admin(t, w.name, "CREATE TABLE filler AS SELECT g, repeat(md5(g::text), 10) FROM generate_series(1, 6000) g")
-	w.db.URI = strings.Replace(w.db.URI, "127.0.0.1", "0.0.0.0", 1) // so that the room cannot be seen beforehand
+	w.db.URI = strings.Replace(w.db.URI, "127.0.0.1", "0.0.0.0", 1) // so that the space is not checked beforehand
 	before := w.state(t)
 	snap := w.take(t)
 	w.update(t)
@@ -62,7 +62,7 @@ func (w *world) diskFull(t *testing.T) {
 			failed++
 			require.Equal(t, changed, w.state(t), "%v", err)
 			clear()
-			require.NoError(t, w.db.Open(t.Context()), "any call puts things in order")
+			require.NoError(t, w.db.Open(t.Context()), "any call recovers")
 			w.failed(t, err, changed)
 		}
 		require.GreaterOrEqual(t, failed, 2, by)
@@ -80,7 +80,7 @@ func (zeros) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Where the store has no room, there is no snapshot and no clone.
+// If the store has no space, there is no snapshot and no clone.
 func TestFaultDiskOfTheStoreIsFull(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -96,8 +96,8 @@ func TestFaultDiskOfTheStoreIsFull(t *testing.T) {
 	require.Empty(t, list)
 }
 
-// killChild kills the program as soon as it is found at work for the database, and
-// then wait has passed. It reports whether it did before ctx was over.
+// killChild finds the program that works on the database, waits, and kills it. It
+// reports whether it did so before ctx ended.
 func (w *world) killChild(ctx context.Context, program string, wait time.Duration) bool {
 	mark := strings.TrimPrefix(w.role, `app '"`)
 	for ctx.Err() == nil {
@@ -118,7 +118,7 @@ func (w *world) killChild(ctx context.Context, program string, wait time.Duratio
 	return false
 }
 
-// pg_dump and pg_restore are killed at any point of their work.
+// pg_dump and pg_restore are killed at any time.
 func TestFaultProgramsAreKilled(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -147,12 +147,12 @@ func TestFaultProgramsAreKilled(t *testing.T) {
 		})
 		require.Equal(t, before, w.state(t))
 	}
-	w.db.InPlace = true // no clone: the way back is pg_restore's
+	w.db.InPlace = true // no clone: pg_restore restores
 	snap := w.take(t)
 	list, err := w.store.List()
 	require.NoError(t, err)
 	for _, s := range list {
-		require.NoError(t, w.store.Verify(t.Context(), s.ID), "what is there is whole")
+		require.NoError(t, w.store.Verify(t.Context(), s.ID), "every snapshot is whole")
 	}
 	w.update(t)
 	changed := w.state(t)
@@ -172,11 +172,11 @@ func TestFaultProgramsAreKilled(t *testing.T) {
 	require.Positive(t, killed["pg_restore"])
 }
 
-// mirror is an installation of the server's programs of its own, with links to
-// the files of the real one but for those of an extension, which add brings.
+// mirror makes another installation of the server's programs, with links to the
+// files of the real one but those of an extension, which add links.
 func mirror(t *testing.T, bin, extension string) (own string, add func()) {
 	t.Helper()
-	root := filepath.Join(t.TempDir(), "root")
+	root := realtest.SharedDir(t)
 	ask := func(what string) string {
 		out, err := exec.Command(filepath.Join(bin, "pg_config"), what).Output()
 		if err != nil {
@@ -184,14 +184,13 @@ func mirror(t *testing.T, bin, extension string) (own string, add func()) {
 		}
 		return strings.TrimSpace(string(out))
 	}
-	// The programs look for their files relative to where they are themselves.
+	// The programs find their files relative to their own directory.
 	binDir, share := ask("--bindir"), ask("--sharedir")
 	own = filepath.Join(root, binDir)
 	extensions := filepath.Join(root, share, "extension")
 	for _, dir := range []string{own, extensions, filepath.Dir(filepath.Join(root, ask("--pkglibdir")))} {
 		require.NoError(t, os.MkdirAll(dir, 0o755))
 	}
-	openTo(t, root)
 	for _, name := range []string{"postgres", "initdb"} {
 		program, err := os.ReadFile(filepath.Join(binDir, name))
 		require.NoError(t, err)
@@ -215,8 +214,8 @@ func mirror(t *testing.T, bin, extension string) (own string, add func()) {
 	return own, func() { link(filepath.Join(share, "extension"), extensions, its) }
 }
 
-// Another server lacks the roles, then the extension, and gets the database whole
-// once it has both. Then it is killed at any point of a run, and then its disk is full.
+// Another server lacks the roles, then the extension, and restores the database once it
+// has both. Then it is killed at any time of a run, and then its disk is full.
 func TestFaultAnotherServer(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -258,8 +257,8 @@ func TestFaultAnotherServer(t *testing.T) {
 	there.diskFull(t)
 }
 
-// crash kills the session of this package that works on the database, upon
-// which the server ends all others and recovers. It reports whether there was one.
+// crash kills the session of this package on the database, after which the server
+// terminates all others and recovers. It reports whether there was one.
 func (w *world) crash(ctx context.Context) bool {
 	conn, err := pgx.Connect(ctx, w.c.Admin("postgres"))
 	if err != nil {
@@ -279,15 +278,15 @@ func (w *world) crash(ctx context.Context) bool {
 	return false
 }
 
-// serverKilled crashes the server at points spread over each kind of run.
+// serverKilled crashes the server at times spread over each kind of run.
 func (w *world) serverKilled(t *testing.T) {
 	t.Helper()
 	before := w.state(t)
 	snap := w.take(t)
 	w.update(t)
 	changed := w.state(t)
-	// hit crashes the server in the i-th quarter of what do takes, and waits until
-	// any call has put things in order.
+	// hit crashes the server in the i-th quarter of do, and waits until a call has
+	// recovered.
 	hit := func(i int, took time.Duration, do func() error) (crashed bool, err error) {
 		t.Helper()
 		ctx, cancel := context.WithCancel(t.Context())
@@ -350,7 +349,7 @@ func (w *world) serverKilled(t *testing.T) {
 	list, err := w.store.List()
 	require.NoError(t, err)
 	for _, s := range list {
-		require.NoError(t, w.store.Verify(t.Context(), s.ID), "what is there is whole")
+		require.NoError(t, w.store.Verify(t.Context(), s.ID), "every snapshot is whole")
 	}
 	require.NoError(t, w.db.Tidy(t.Context()))
 	require.Empty(t, w.kinds(t))

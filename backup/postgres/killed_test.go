@@ -13,9 +13,8 @@ import (
 	"github.com/aspupdate/aspupdate/backup"
 )
 
-// A reaper stops a run for good before its n-th step, cleaning up included,
-// as kill -9 does. What is read is no step, nor what is inside a transaction:
-// it comes to the same as the step after or before.
+// A reaper stops a run for good before its n-th step, including its clean-up, as
+// kill -9 does. Reading is not a step, nor is a statement inside a transaction.
 type reaper struct {
 	mu     sync.Mutex
 	n      int
@@ -45,19 +44,19 @@ func (r *reaper) TraceQueryStart(ctx context.Context, _ *pgx.Conn, data pgx.Trac
 
 func (r *reaper) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
 
-// kill runs do once for each step that it has, stopping before that step, and calls
-// check after each; do runs to its end the last time.
+// kill runs do once for each of its steps, stops it before that step, and calls
+// check. The last time do runs to its end.
 func (w *world) kill(t *testing.T, do func(db *Database) error, check func(step string)) {
 	t.Helper()
 	for n := 1; ; n++ {
-		require.Less(t, n, 40, "it does not end")
+		require.Less(t, n, 40, "too many steps")
 		db := *w.db
 		r := &reaper{n: n}
 		db.tracer = r
 		err := do(&db)
 		if !r.dead {
 			require.NoError(t, err)
-			require.Greater(t, n, 3, "too few steps to be true")
+			require.Greater(t, n, 3, "too few steps")
 			return
 		}
 		require.Error(t, err, "stopped before %s", r.last)
@@ -84,7 +83,7 @@ func TestKilledAtEveryStepOfARestore(t *testing.T) {
 				done, err = db.Restore(t.Context(), dir, snap.Meta)
 				return err
 			}, func(step string) {
-				require.NoError(t, w.db.Open(t.Context()), "any call puts things in order")
+				require.NoError(t, w.db.Open(t.Context()), "any call recovers")
 				require.Equal(t, changed, w.state(t), step)
 				require.NotContains(t, w.kinds(t), kindNew, step)
 				require.NotContains(t, w.kinds(t), kindOld, step)
@@ -111,7 +110,7 @@ func TestKilledAtEveryStepOfAnUndo(t *testing.T) {
 		r.(*restored).d = db
 		return r.Undo(t.Context())
 	}, func(step string) {
-		require.NoError(t, w.db.Open(t.Context()), "any call puts things in order")
+		require.NoError(t, w.db.Open(t.Context()), "any call recovers")
 		got := w.state(t)
 		if got != want { // the swap is the one step that changes it
 			require.Equal(t, changed, got, step)
@@ -130,7 +129,7 @@ func TestKilledAtEveryStepOfABackup(t *testing.T) {
 		_, err := w.store.Take(t.Context(), "x", db)
 		return err
 	}, func(step string) {
-		require.NoError(t, w.db.Open(t.Context()), "any call puts things in order")
+		require.NoError(t, w.db.Open(t.Context()), "any call recovers")
 		require.Equal(t, before, w.state(t), step)
 		require.Empty(t, w.kinds(t), step)
 	})

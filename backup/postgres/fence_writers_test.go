@@ -14,8 +14,9 @@ import (
 	"github.com/aspupdate/aspupdate/backup"
 )
 
-// A writer inserts one number after the other, comes back when it is thrown out,
-// and remembers what the server acknowledged, by the phase in which it was sent.
+// A writer inserts one number after the other, reconnects when its session is
+// terminated, and records what the server acknowledged, by the phase in which it
+// was sent.
 type writers struct {
 	phase atomic.Int32
 	mu    sync.Mutex
@@ -30,7 +31,7 @@ const (
 	reopened
 )
 
-// write starts n writers that reach any of the databases that find lists.
+// write starts n writers to all databases that find returns.
 func (w *world) write(t *testing.T, n int, uri string, find func(context.Context) []string) *writers {
 	t.Helper()
 	ws := &writers{acked: map[int32][]int64{}}
@@ -90,8 +91,8 @@ func (ws *writers) await(t *testing.T, phase int32) {
 	require.Eventually(t, func() bool { return ws.count(phase) >= 50 }, 30*time.Second, 5*time.Millisecond)
 }
 
-// reachable lists whatever belongs to the application's database, as the role of the
-// application sees it: it tries the copies beside, too.
+// reachable returns the application's database and the copies beside it, as the
+// application's role sees them.
 func (w *world) reachable(t *testing.T) func(context.Context) []string {
 	var mu sync.Mutex
 	conn := w.connect(t, w.c.URI(w.role, w.password, "postgres"))
@@ -112,9 +113,9 @@ func (w *world) reachable(t *testing.T) func(context.Context) []string {
 	}
 }
 
-// Writers that never stop lose nothing that was acknowledged before the fence, and
-// write nothing behind it, neither to the database nor to a copy of it.
-func TestR12NothingIsLostAndNothingIsWrittenBehindTheFence(t *testing.T) {
+// Writers that never stop lose nothing that was acknowledged before Close returned,
+// and write nothing until Open, neither to the database nor to a copy of it.
+func TestR12FenceAgainstWriters(t *testing.T) {
 	t.Parallel()
 	for _, by := range []string{"clone", "dump"} {
 		t.Run(by, func(t *testing.T) {
@@ -125,7 +126,7 @@ func TestR12NothingIsLostAndNothingIsWrittenBehindTheFence(t *testing.T) {
 
 			require.NoError(t, w.db.Close(t.Context()))
 			ws.phase.Store(fenced)
-			// The writes that Close ended are answered by now, or never.
+			// The writes that Close terminated are answered by now, or never.
 			before := w.state(t)
 			snap := w.take(t)
 			w.update(t)
@@ -137,12 +138,12 @@ func TestR12NothingIsLostAndNothingIsWrittenBehindTheFence(t *testing.T) {
 			require.NoError(t, r.Undo(t.Context()))
 			w.restore(t, snap)
 			require.Equal(t, before, w.state(t))
-			require.Zero(t, ws.count(fenced), "written behind the fence")
+			require.Zero(t, ws.count(fenced), "written while it was closed")
 			ws.phase.Store(reopened)
 			require.NoError(t, w.db.Open(t.Context()))
 			ws.await(t, reopened)
 			ws.stop()
-			require.Zero(t, ws.count(fenced), "written behind the fence")
+			require.Zero(t, ws.count(fenced), "written while it was closed")
 
 			conn := w.connect(t, w.c.Admin(w.name))
 			defer closeConn(conn)
@@ -165,10 +166,11 @@ func TestR12NothingIsLostAndNothingIsWrittenBehindTheFence(t *testing.T) {
 	}
 }
 
-// Where the application comes in as a superuser too, no fence of the database holds
-// it. Close says so also of one that is slow to come back. What a backup says of one that is there:
-// TestSessionOfASuperuserCostsTheCloneAlone; one that keeps coming: TestSuperuserWhoKeepsComingIsReported.
-func TestSharedRoleIsReported(t *testing.T) {
+// If the application connects as a superuser too, the database cannot close it out.
+// Close warns even if it does not come back at once. A backup while it is connected is
+// TestSessionOfASuperuserPreventsOnlyTheClone, and one that keeps coming back
+// TestSuperuserThatKeepsComingBack.
+func TestSharedRoleIsAWarning(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	var notes []string
@@ -181,12 +183,12 @@ func TestSharedRoleIsReported(t *testing.T) {
 	require.NoError(t, err)
 	defer closeConn(user)
 	require.NoError(t, w.db.Close(t.Context()))
-	require.Empty(t, notes, "a role of its own is held")
+	require.Empty(t, notes, "the application has another role")
 	require.NoError(t, w.db.Open(t.Context()))
 
 	shared := w.connect(t, w.c.Admin(w.name))
 	defer closeConn(shared)
-	require.NoError(t, w.db.Close(t.Context()), "it does not come back while Close looks")
+	require.NoError(t, w.db.Close(t.Context()), "it does not come back at once")
 	require.Len(t, notes, 1)
 	require.Contains(t, notes[0], string(backup.EventWarning)+": ")
 	require.Contains(t, notes[0], "postgres")

@@ -14,7 +14,7 @@ import (
 	"github.com/aspupdate/aspupdate/backup"
 )
 
-// bothWays brings the database back by the clone and by the dump, and proves the dump.
+// bothWays restores the database from the clone and from the dump, and proves the dump.
 func (w *world) bothWays(t *testing.T, change func()) {
 	t.Helper()
 	before := w.state(t)
@@ -49,7 +49,7 @@ func (w *world) bothWays(t *testing.T, change func()) {
 	require.Empty(t, w.kinds(t))
 }
 
-func TestR15WayBackOfOddThings(t *testing.T) {
+func TestR15RestoreOfUnusualObjects(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ inside, outside string }{
 		"event trigger": {inside: `CREATE FUNCTION ev() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN IF tg_tag LIKE ''%TABLE%'' THEN RAISE ''no''; END IF; END';
@@ -88,7 +88,7 @@ func TestR15WayBackOfOddThings(t *testing.T) {
 }
 
 // Thousands of tables and large objects are more than one transaction may lock.
-func TestR15WayBackOfVeryManyTables(t *testing.T) {
+func TestR15RestoreOfThousandsOfTables(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	for i := range 5 {
@@ -103,10 +103,9 @@ func TestR15WayBackOfVeryManyTables(t *testing.T) {
 	require.GreaterOrEqual(t, len(counts), 3000)
 }
 
-// Where the system's collations have become newer than the database the server
-// refuses to copy it, unless it is told; after an upgrade of the system no backup would
-// be made. The copy's indexes are as old as those that it was made of.
-func TestR15WayBackWithOldCollations(t *testing.T) {
+// After an upgrade of the system's collations the server refuses to copy a database
+// unless the old version is stated. The copy's indexes are as old as the original's.
+func TestR15RestoreWithOldCollations(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.dropAll(t)
@@ -124,15 +123,15 @@ func TestR15WayBackWithOldCollations(t *testing.T) {
 	w.admin(t, w.name, "INSERT INTO children VALUES ('э')")
 	w.restore(t, snap)
 	require.Equal(t, before, w.state(t))
-	require.Equal(t, "1.'0", version(), "by the clone")
+	require.Equal(t, "1.'0", version(), "from the clone")
 	require.NoError(t, w.db.Tidy(t.Context()))
 	w.restore(t, snap)
 	require.Equal(t, before, w.state(t))
-	require.NotEqual(t, "1.'0", version(), "by the dump, which makes the indexes anew")
+	require.NotEqual(t, "1.'0", version(), "from the dump, which makes the indexes anew")
 }
 
-// A subscription is in no copy, and what it brings is written behind the fence.
-func TestSubscriptionIsReported(t *testing.T) {
+// A copy lacks subscriptions, and what they bring is written whatever the fence.
+func TestSubscriptionIsAnError(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.admin(t, w.name, "CREATE SUBSCRIPTION "+ident(w.role)+" CONNECTION 'host=nowhere' PUBLICATION p WITH (connect = false)")
@@ -146,7 +145,7 @@ func TestSubscriptionIsReported(t *testing.T) {
 	require.Empty(t, w.kinds(t))
 }
 
-// Where the table of contents finds no room of its own, indexes are made one after the other.
+// If the table of contents cannot be kept, indexes are made one after the other.
 func TestLoadWithoutContents(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -189,9 +188,8 @@ func TestLoadWithoutContents(t *testing.T) {
 	require.Empty(t, w.kinds(t)[1:], "the clone alone")
 }
 
-// R15: a CHECK constraint may ask for the rows of another table, which are there
-// only if that one was filled first.
-func TestR15RowsThatAskForOtherRows(t *testing.T) {
+// R15: a CHECK constraint may read another table, which must be filled first.
+func TestR15ConstraintThatReadsAnotherTable(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.admin(t, w.name, `CREATE TABLE a_many (id int PRIMARY KEY);
@@ -208,7 +206,7 @@ func TestR15RowsThatAskForOtherRows(t *testing.T) {
 	require.Equal(t, before, w.state(t))
 }
 
-// odd runs statements in the database and in that of the maintenance, in which app is the application's role.
+// odd runs statements in the database and in the maintenance database, in which app is the application's role.
 func (w *world) odd(t *testing.T, inside, outside string) {
 	t.Helper()
 	fill := strings.NewReplacer("%s", ident(w.name), `"app"`, ident(w.role))

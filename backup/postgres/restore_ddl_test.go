@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// portrait tells, part by part and by means of its own, what a way back must bring back.
+// portrait describes, part by part and without this package, what a restore must bring back.
 func (w *world) portrait(t *testing.T) map[string]string {
 	t.Helper()
 	ctx := context.Background()
@@ -46,7 +46,7 @@ func (w *world) portrait(t *testing.T) map[string]string {
 	return p
 }
 
-// unlike lists the parts in which two portraits differ.
+// unlike returns the parts in which two portraits differ.
 func unlike(a, b map[string]string) (parts []string) {
 	for k, v := range a {
 		if w, ok := b[k]; !ok || v != w {
@@ -79,7 +79,7 @@ func (w *world) program(name string, args ...string) *exec.Cmd {
 	return s.command(w.name, filepath.Join(w.c.Bin, name), args...)
 }
 
-// bigUpdate does all that an update's DDL may do.
+// bigUpdate does what the DDL of an update may do.
 func (w *world) bigUpdate(t *testing.T) {
 	t.Helper()
 	w.admin(t, w.name, `
@@ -124,9 +124,9 @@ func (w *world) bigUpdate(t *testing.T) {
 	}
 }
 
-// Whatever an update's DDL did, the way back brings all of it back. Dropping and
-// loading in place, as pg_restore does, fails the same test.
-func TestR15WayBackFromAnUpdatesDDL(t *testing.T) {
+// A restore undoes all DDL of an update. Dropping and loading in place, as
+// pg_restore does, fails the same test.
+func TestR15RestoreUndoesTheDDLOfAnUpdate(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	before, whole := w.portrait(t), w.state(t)
