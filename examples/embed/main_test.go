@@ -73,7 +73,7 @@ func TestEmbedInAForeignModule(t *testing.T) {
 		require.NoFileExists(t, in("closed"), "users are let in")
 		st, err := rollback.ReadStatus(in("state"))
 		require.NoError(t, err)
-		require.Equal(t, v, st.Committed["ASP"].Version)
+		require.Equal(t, v, string(st.Committed["ASP"].Version))
 	}
 
 	out, err := update("-from", "7.12.100", "-to", "7.13.100")
