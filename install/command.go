@@ -1,6 +1,7 @@
 package install
 
 import (
+	"context"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -57,7 +58,8 @@ type Command struct {
 
 	// Codes replaces the Kind's table, for an installer with its own codes.
 	Codes Codes
-	// Deadline bounds the run; zero is [DefaultDeadline].
+	// Deadline bounds the run; zero is the context's deadline, or
+	// [DefaultDeadline] if it has none.
 	Deadline time.Duration
 	// Log is the file that standard output and error are appended to, created
 	// with mode 0600. Empty is a new file in the runner's state directory. The
@@ -69,6 +71,15 @@ type Command struct {
 	// the last process of its tree has ended, because some installers return at
 	// once and go on in a child.
 	LeavesRunning bool
+}
+
+// within returns the command with the context's deadline, if it has none of its
+// own: so that a later Settle, too, knows the one deadline of an update.
+func (c Command) within(ctx context.Context) Command {
+	if end, ok := ctx.Deadline(); ok && c.Deadline == 0 {
+		c.Deadline = max(time.Until(end), 1)
+	}
+	return c
 }
 
 // check returns c with its defaults filled in.

@@ -61,7 +61,7 @@ func (r *Runner) Run(ctx context.Context, cmd Command) (Outcome, error) {
 	fail := func(err error) (Outcome, error) {
 		return Outcome{}, &Error{Op: "run", Subject: cmd.Path, Err: err, Next: "nothing was started"}
 	}
-	c, err := cmd.check()
+	c, err := cmd.within(ctx).check()
 	if err != nil {
 		return fail(err)
 	}

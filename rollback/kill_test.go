@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -245,21 +246,23 @@ func TestLockIsTheKernels(t *testing.T) {
 	require.Nil(t, holder, "nobody was there yet")
 }
 
-// A lock whose holder was killed while it started a program is that program's
-// for a moment: whoever comes then gets it all the same.
+// A lock whose holder was killed while it started a program belongs to that
+// program for a moment: another process gets it all the same.
 func TestLockThatIsGivenUpInAMomentIsTaken(t *testing.T) {
 	dir := realtest.TempDir(t)
-	l, err := rollback.Acquire(dir, "holding", testTime)
-	require.NoError(t, err)
-	released := make(chan error, 1)
-	go func() {
-		time.Sleep(50 * time.Millisecond)
-		released <- l.Release()
-	}()
-	second, err := rollback.Acquire(dir, "trying", testTime)
-	require.NoError(t, err)
-	require.NoError(t, <-released)
-	require.NoError(t, second.Release())
+	synctest.Test(t, func(t *testing.T) {
+		l, err := rollback.Acquire(dir, "holding", testTime)
+		require.NoError(t, err)
+		released := make(chan error, 1)
+		go func() {
+			time.Sleep(50 * time.Millisecond)
+			released <- l.Release()
+		}()
+		second, err := rollback.Acquire(dir, "trying", testTime)
+		require.NoError(t, err)
+		require.NoError(t, <-released)
+		require.NoError(t, second.Release())
+	})
 }
 
 // TestSecondStarterIsBusy starts an update while another holds the lock:

@@ -3,7 +3,6 @@ package site
 import (
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/aspupdate/aspupdate/fetch"
 	"github.com/aspupdate/aspupdate/fetch/archive"
@@ -82,7 +81,7 @@ func (s *Site) installers(d distributionConfig, st step) roles.Installers {
 		From: st.from.key(d.Name, version.Setup), To: st.to.key(d.Name, variant), Setup: st.setup.key(d.Name, version.Setup),
 		Command: install.Command{
 			Entry: d.Entry, Kind: install.Kind(d.Kind), Launcher: d.Launcher, Args: d.Arguments, Env: roles.Environment(d.Environment...),
-			Deadline: time.Duration(s.Config.Deadlines.Install), Unelevated: d.Unelevated,
+			Unelevated: d.Unelevated,
 		},
 		Remove: roles.Command{Argv: d.Remove, Environment: d.Environment},
 	}
