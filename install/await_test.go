@@ -14,7 +14,7 @@ import (
 type phases struct {
 	begun time.Time
 	list  []phase
-	looks int
+	asked int
 }
 
 type phase struct {
@@ -24,7 +24,7 @@ type phase struct {
 }
 
 func (p *phases) Version(ctx context.Context) (string, error) {
-	p.looks++
+	p.asked++
 	for _, ph := range p.list {
 		if time.Since(p.begun) < ph.until {
 			if ph.version == "hang" {
@@ -70,7 +70,7 @@ func TestR11DefaultLimitIsAboveTheWorstCase(t *testing.T) {
 	})
 }
 
-func TestAwaitGivesUpAtTheLimitAndNamesBothVersions(t *testing.T) {
+func TestAwaitEndsAtItsDeadlineAndNamesBothVersions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &phases{begun: time.Now(), list: []phase{{time.Minute, "", errSystem}, {24 * time.Hour, "7.12.100", nil}}}
 		err := Await(t.Context(), p, "7.13.100", AwaitOptions{Deadline: 10 * time.Minute, Interval: time.Second})
@@ -84,7 +84,7 @@ func TestAwaitGivesUpAtTheLimitAndNamesBothVersions(t *testing.T) {
 	})
 }
 
-func TestAwaitEndsWithTheProbesLastWord(t *testing.T) {
+func TestAwaitEndsWhenTheProbeFailsForGood(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		broken := ProbeFunc(func(context.Context) (string, error) {
 			return "", errors.Join(errors.New("license revoked"), ErrFailed)
@@ -116,7 +116,7 @@ func TestAwaitEndsWithItsContext(t *testing.T) {
 	})
 }
 
-func TestAwaitWantsAVersion(t *testing.T) {
+func TestAwaitNeedsAVersion(t *testing.T) {
 	err := Await(t.Context(), ProbeFunc(func(context.Context) (string, error) { return "", nil }), "", AwaitOptions{})
 	require.ErrorContains(t, err, "name the version")
 }

@@ -23,7 +23,7 @@ import (
 
 // selfExtracting makes an installer as makers of such make them: a script with
 // an archive behind it, of so many megabytes, which unpacks itself into the
-// folder that it is given and then works for a while.
+// directory in its argument and then works for a while.
 func selfExtracting(b *testing.B, megabytes int, work string) Command {
 	b.Helper()
 	var packed bytes.Buffer
@@ -54,7 +54,7 @@ func hashOf(path string) (string, error) {
 }
 
 // BenchmarkRun compares a run with os/exec alone, and with os/exec after the
-// same copying and hashing: the first tells what safety costs, the second what
+// same copying and hashing: the first shows what safety costs, the second what
 // watching costs. Each round has all three, in turn.
 func BenchmarkRun(b *testing.B) {
 	for name, cmd := range map[string]Command{
@@ -138,7 +138,7 @@ func median(list []time.Duration) time.Duration {
 	return (list[(len(list)-1)/2] + list[len(list)/2]) / 2
 }
 
-// BenchmarkDetect looks at an installer of a gigabyte, and tells which part of
+// BenchmarkDetect reads an installer of a gigabyte, and reports which part of
 // the time of sha256sum that takes: a quarter at most is asked for.
 func BenchmarkDetect(b *testing.B) {
 	path := filepath.Join(b.TempDir(), "setup.exe")

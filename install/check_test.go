@@ -24,7 +24,7 @@ func requireUnmet(t *testing.T, err error) {
 	require.NotEmpty(t, unmet.Failures)
 }
 
-func TestChecklistTellsEverythingAtOnce(t *testing.T) {
+func TestChecklistReportsAllFailures(t *testing.T) {
 	a, b := errors.New("too old; update it"), errors.New("too small")
 	waivedB := says("disk", b)
 	waivedB.Waived = "a larger one comes tomorrow"
@@ -50,7 +50,7 @@ func TestChecklistTellsEverythingAtOnce(t *testing.T) {
 	cancel()
 	_, err = Checklist{says("fine", nil)}.Run(ctx)
 	require.ErrorIs(t, err, context.Canceled)
-	require.ErrorContains(t, err, "fine: context canceled", "what was not looked at does not hold")
+	require.ErrorContains(t, err, "fine: context canceled", "a check that was not run has failed")
 	_, err = Checklist(nil).Run(ctx)
 	require.NoError(t, err)
 }
@@ -72,7 +72,7 @@ func TestR14ChecksBlockARun(t *testing.T) {
 	_, err = r.Run(t.Context(), cmd)
 	require.NoError(t, err)
 	require.FileExists(t, mark)
-	require.Equal(t, EventWaived, (*events)[0].Kind, "a deviation is told")
+	require.Equal(t, EventWaived, (*events)[0].Kind, "a deviation is reported")
 	require.Contains(t, (*events)[0].Text, "the vendor says so")
 }
 
@@ -131,7 +131,7 @@ func TestR14ConfirmationsHaveNames(t *testing.T) {
 	require.Equal(t, Confirmation{What: what, Who: "А. Иванова", When: when.UTC(), Note: "line 1\nline 2"}, last)
 
 	require.NoError(t, os.WriteFile(file, []byte("{}\nnull\n[]\n{\"what\":\""+what+"\"}\n"), 0o600))
-	require.Error(t, check.Run(t.Context()), "without a name it is nobody's word")
+	require.Error(t, check.Run(t.Context()), "a confirmation needs a name")
 	require.Error(t, Confirmed(filepath.Dir(file), what).Run(t.Context()))
 }
 

@@ -35,7 +35,7 @@ func TestCodes(t *testing.T) {
 	require.ErrorContains(t, err, `unknown kind of installer "wise"; use one of auto burn deb inno msi nsis plain script`)
 }
 
-func TestCodesAreTheCallersOwn(t *testing.T) {
+func TestCodesAreCopied(t *testing.T) {
 	a, err := MSI.codes()
 	require.NoError(t, err)
 	a[1603] = Verdict{Status: OK}
@@ -45,7 +45,7 @@ func TestCodesAreTheCallersOwn(t *testing.T) {
 }
 
 // A way back may come twice to where the package is taken off.
-func TestTakingOffWhatIsNotThereIsASuccess(t *testing.T) {
+func TestUninstallOfWhatIsNotInstalledSucceeds(t *testing.T) {
 	codes, err := MSI.codes()
 	require.NoError(t, err)
 	require.Equal(t, Failed, Command{Codes: codes}.verdict(1605).Status)

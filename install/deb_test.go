@@ -38,7 +38,7 @@ func buildDeb(t *testing.T, version, postinst string) string {
 	return deb
 }
 
-// Packages go into a system of their own below a folder; its configuration
+// Packages are installed into a system below a directory; its configuration
 // survives what the package brings, and nothing asks.
 func TestDeb(t *testing.T) {
 	realtest.Program(t, "dpkg")

@@ -60,16 +60,16 @@ func (p fakePE) bytes() []byte {
 // resource makes a section of one resource, with others before it.
 func resource(typ, id uint32, data string) []byte {
 	le := binary.LittleEndian
-	folder := func(off int, b []byte, entries ...uint32) {
+	directory := func(off int, b []byte, entries ...uint32) {
 		le.PutUint16(b[off+14:], uint16(len(entries)/2))
 		for i, e := range entries {
 			le.PutUint32(b[off+16+4*i:], e)
 		}
 	}
 	b := make([]byte, 0x100)
-	folder(0, b, 3, subdirectory|0xC0, typ, subdirectory|0x40)
-	folder(0x40, b, 2, subdirectory|0xC0, id, subdirectory|0x80)
-	folder(0x80, b, 0x409, 0xA0)
+	directory(0, b, 3, subdirectory|0xC0, typ, subdirectory|0x40)
+	directory(0x40, b, 2, subdirectory|0xC0, id, subdirectory|0x80)
+	directory(0x80, b, 0x409, 0xA0)
 	le.PutUint32(b[0xA0:], 0x1000+0x100)
 	le.PutUint32(b[0xA4:], uint32(len(data)))
 	return append(b, data...)
@@ -90,7 +90,7 @@ func compoundFile(class byte) []byte {
 	return b
 }
 
-// samples are files by what is to be told of each: a kind, or a piece of the
+// samples are files by what is detected of each: a kind, or a piece of the
 // complaint.
 func samples() map[string][]byte {
 	nsis := append(make([]byte, 512), "\x00\x00\x00\x00\xef\xbe\xad\xdeNullsoftInst"...)

@@ -39,15 +39,15 @@ func makeZip(t *testing.T, pairs ...string) string {
 
 const setupScript = "#!/bin/sh\n. \"$(dirname \"$0\")/lib/Общее.sh\"\n\"$(dirname \"$0\")/lib/helper\"\n"
 
-func TestEntryOfAFolderAndOfAZip(t *testing.T) {
+func TestEntryOfADirectoryAndOfAZip(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("the scripts of this test are for a Unix shell")
 	}
 	files := map[string]string{"bin/Setup": setupScript, "bin/lib/Общее.sh": "echo common\n", "bin/lib/helper": "#!/bin/sh\necho helper\n", "readme": "x"}
-	folder := filepath.Join(t.TempDir(), "Setup")
+	dir := filepath.Join(t.TempDir(), "Setup")
 	sums := sha256.New()
 	for _, name := range []string{"bin/Setup", "bin/lib/helper", "bin/lib/Общее.sh", "readme"} { // in byte order
-		path := filepath.Join(folder, name)
+		path := filepath.Join(dir, name)
 		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o700))
 		require.NoError(t, os.WriteFile(path, []byte(files[name]), 0o600))
 		fmt.Fprintf(sums, "%s  %s\n", sumOf(t, path), name)
@@ -55,8 +55,8 @@ func TestEntryOfAFolderAndOfAZip(t *testing.T) {
 	sum := hex.EncodeToString(sums.Sum(nil))
 	archive := makeZip(t, "bin/", "", "bin/Setup", files["bin/Setup"], "bin/lib/Общее.sh", files["bin/lib/Общее.sh"], "bin/lib/helper", files["bin/lib/helper"])
 	for name, cmd := range map[string]Command{
-		"folder": {Path: folder, SHA256: sum},
-		"zip":    {Path: archive, SHA256: sumOf(t, archive)},
+		"dir": {Path: dir, SHA256: sum},
+		"zip": {Path: archive, SHA256: sumOf(t, archive)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r, _ := newRunner(t)
@@ -75,13 +75,13 @@ func TestEntryOfAFolderAndOfAZip(t *testing.T) {
 			}
 		})
 	}
-	require.NoError(t, os.WriteFile(filepath.Join(folder, "one more"), nil, 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "one more"), nil, 0o600))
 	r, _ := newRunner(t)
-	_, err := r.Run(t.Context(), Command{Path: folder, SHA256: sum, Entry: "bin/Setup"})
+	_, err := r.Run(t.Context(), Command{Path: dir, SHA256: sum, Entry: "bin/Setup"})
 	require.ErrorIs(t, err, ErrMismatch, "what was put there later")
-	require.NoError(t, os.Remove(filepath.Join(folder, "one more")))
-	require.NoError(t, os.Symlink("/etc/passwd", filepath.Join(folder, "link")))
-	_, err = r.Run(t.Context(), Command{Path: folder, SHA256: sum, Entry: "bin/Setup"})
+	require.NoError(t, os.Remove(filepath.Join(dir, "one more")))
+	require.NoError(t, os.Symlink("/etc/passwd", filepath.Join(dir, "link")))
+	_, err = r.Run(t.Context(), Command{Path: dir, SHA256: sum, Entry: "bin/Setup"})
 	require.ErrorContains(t, err, "neither a file nor a directory")
 	requireClean(t, r)
 }
@@ -128,7 +128,7 @@ func FuzzUnpack(f *testing.F) {
 		_ = unpack(t.Context(), archive, out)
 		entries, err := os.ReadDir(dir)
 		if err != nil || len(entries) != 2 {
-			t.Fatalf("%v %v: something was written beside the folder", entries, err)
+			t.Fatalf("%v %v: something was written beside the directory", entries, err)
 		}
 	})
 }

@@ -49,7 +49,7 @@ func ExampleRunner_Run() {
 	// migrating the database
 }
 
-// What the file is decides how it is run, and a file that tells nothing is
+// The kind of the file decides how it is run, and a file of no known kind is
 // not run at all.
 func ExampleDetect() {
 	dir, err := os.MkdirTemp("", "example-*")

@@ -19,9 +19,9 @@ import (
 // The application shows errors while its database is restructured, and
 // answers with its version when it is done.
 func ExampleAwait() {
-	looks := 0
+	queries := 0
 	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		if looks++; looks < 3 {
+		if queries++; queries < 3 {
 			http.Error(w, "please wait", http.StatusServiceUnavailable)
 			return
 		}

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Rights on the real thing: as root, and as somebody who is not.
+// Rights of real users: as root, and as another user.
 func TestRightsOfUsers(t *testing.T) {
 	if os.Geteuid() != 0 {
 		require.ErrorIs(t, Elevated().Run(t.Context()), ErrPermission)
@@ -55,7 +55,7 @@ func TestRebootMark(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, reasons, 1)
 	_, err = rebootMark(filepath.Join(mark, "x"))
-	require.Error(t, err, "what cannot be looked at is not told as well")
+	require.Error(t, err, "a mark that cannot be read is an error")
 	_, err = frameworkRelease()
 	require.ErrorIs(t, err, errors.ErrUnsupported)
 	require.ErrorContains(t, DotNetFramework("4.8").Run(t.Context()), "only Windows has it")

@@ -71,7 +71,7 @@ func TestRebootPendingOfWindows(t *testing.T) {
 	r, events := newRunner(t)
 	withKey(t, updateKey, func(registry.Key) {
 		_, err := r.Run(t.Context(), fake(t))
-		require.NoError(t, err, "it is told and does not block")
+		require.NoError(t, err, "it is reported and does not block")
 	})
 	require.Equal(t, EventRebootPending, (*events)[0].Kind)
 	require.Contains(t, (*events)[0].Text, "Windows Update")
@@ -94,7 +94,7 @@ func TestFrameworkOfWindows(t *testing.T) {
 	})
 }
 
-// Rights on the real thing: with this process's token, and with the one that
+// Rights of real tokens: with this process's token, and with the one that
 // the same user has without an administrator's rights.
 func TestRightsOfTokens(t *testing.T) {
 	throwaway(t)

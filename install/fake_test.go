@@ -158,7 +158,7 @@ func sumOf(t *testing.T, path string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// newRunner returns a runner in a folder of its own and the events it tells.
+// newRunner returns a runner in a directory of its own and its events.
 func newRunner(t *testing.T) (Runner, *[]Event) {
 	t.Helper()
 	events := new([]Event)
@@ -210,10 +210,10 @@ func requireClean(t *testing.T, r Runner) {
 	require.NoError(t, err)
 	for _, e := range left {
 		if e.Name() != lockName && filepath.Ext(e.Name()) != ".log" {
-			t.Errorf("%s is left in the state folder", e.Name())
+			t.Errorf("%s is left in the state directory", e.Name())
 		}
 	}
 }
 
-// packagesVar names the folder with installers for Windows.
+// packagesVar is the variable with the directory of installers for Windows.
 const packagesVar = "INSTALL_TEST_PACKAGES"

@@ -51,7 +51,7 @@ func textBlock(key, value string) []byte {
 }
 
 // versionResource makes one that has the number and the strings, in a second
-// language besides a first one that tells nothing.
+// language after a first one that is empty.
 func versionResource(number [4]uint16, strings ...[]byte) string {
 	le := binary.LittleEndian
 	fixed := make([]byte, fixedSize)
@@ -105,7 +105,7 @@ func TestFileProbe(t *testing.T) {
 			}
 			require.ErrorContains(t, err, c.err)
 			require.ErrorContains(t, err, path)
-			require.NotErrorIs(t, err, ErrFailed, "a file may be whole at the next look")
+			require.NotErrorIs(t, err, ErrFailed, "a file may be complete at the next query")
 			require.NotErrorIs(t, err, ErrUnknownKind)
 		})
 	}

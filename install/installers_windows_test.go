@@ -115,7 +115,7 @@ func TestMSI(t *testing.T) {
 	// R15: an MSI refuses to go back before the newer one is off.
 	run(t, real(t, older, at), Failed, 1603)
 	requireVersion(t, dir, "7.13.100")
-	off := real(t, newer, at) // Windows knows where it is; Wine wants to be told
+	off := real(t, newer, at) // Windows knows where it is; Wine needs the path
 	off.Uninstall = true
 	run(t, off, OK, 0)
 	requireVersion(t, dir, "")

@@ -69,8 +69,8 @@ func TestInvocations(t *testing.T) {
 		on   target
 		want string
 	}{
-		{"two folders", NSIS, Command{Args: []string{`/D=C:\a`, `/D=C:\b`}}, windows, "use one"},
-		{"a quoted folder", NSIS, Command{Args: []string{`/D="C:\a"`}}, windows, "without quotes"},
+		{"two directories", NSIS, Command{Args: []string{`/D=C:\a`, `/D=C:\b`}}, windows, "use one"},
+		{"a quoted directory", NSIS, Command{Args: []string{`/D="C:\a"`}}, windows, "without quotes"},
 		{"a line feed", MSI, Command{Args: []string{"A=1", "B=2\r\n/x"}}, windows, "argument 2 contains a line feed"},
 		{"a zero byte", Plain, Command{Args: []string{"a\x00b"}}, windows, "zero byte"},
 		{"an msi on Linux", MSI, Command{}, linux, "of kind msi for windows cannot run on linux"},
@@ -151,7 +151,7 @@ func TestPropertiesOfMSIStayOneWord(t *testing.T) {
 	})
 }
 
-func TestAutoAsksTheFile(t *testing.T) {
+func TestAutoDetectsTheKind(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("the scripts of this test are for a Unix shell")
 	}
@@ -192,7 +192,7 @@ func TestAutoAsksTheFile(t *testing.T) {
 	require.Equal(t, Plain, out.Kind, "the caller gave the arguments")
 }
 
-func TestBusyIsTriedAgainABoundedNumberOfTimes(t *testing.T) {
+func TestBusyIsRetriedABoundedNumberOfTimes(t *testing.T) {
 	busy := Codes{7: {Status: Busy, Meaning: "another one", Next: "later"}}
 	count := func(events *[]Event, kind EventKind) (n int) {
 		for _, e := range *events {
@@ -226,7 +226,7 @@ func TestBusyIsTriedAgainABoundedNumberOfTimes(t *testing.T) {
 	require.Equal(t, 1, count(events, EventBusy))
 
 	out, _, _ = run(-1, time.Minute, "exit=7")
-	require.Equal(t, 1, out.Attempts, "never, if so told")
+	require.Equal(t, 1, out.Attempts, "never, with a negative interval")
 	out, _, _ = run(time.Hour, time.Minute, "exit=7")
 	require.Equal(t, Busy, out.Status)
 	require.Equal(t, 1, out.Attempts, "not past the deadline")

@@ -10,9 +10,9 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// The folder that programs run from is closed to other users, whatever the
-// folder above lets them do.
-func TestPrivateFolderIsClosedToOthers(t *testing.T) {
+// The directory that programs run from is closed to other users, whatever they
+// may do in the directory above.
+func TestPrivateDirectoryIsClosedToOthers(t *testing.T) {
 	others := regexp.MustCompile(`\(A;[^)]*;(WD|BU|AU|IU|S-1-1-0|S-1-5-32-545|S-1-5-11)\)`)
 	granted := func(path string) string {
 		sd, err := windows.GetNamedSecurityInfo(path, windows.SE_FILE_OBJECT, windows.DACL_SECURITY_INFORMATION)
@@ -32,6 +32,6 @@ func TestPrivateFolderIsClosedToOthers(t *testing.T) {
 	private := filepath.Join(open, "private")
 	require.NoError(t, mkdirPrivate(private))
 	require.NotRegexp(t, others, granted(private))
-	// That files get the same from their folder is Windows' work, and nothing of Wine's.
+	// That files inherit the same from their directory is true of Windows, not of Wine.
 	require.ErrorIs(t, mkdirPrivate(private), os.ErrExist)
 }

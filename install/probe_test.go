@@ -131,7 +131,7 @@ func TestHTTPProbeChecksCertificates(t *testing.T) {
 	srv.Config.ErrorLog = log.New(io.Discard, "", 0)
 	p := HTTPProbe{URL: srv.URL + "/version?token=hunter2"}
 	_, err := p.Version(t.Context())
-	require.ErrorContains(t, err, "certificate", "by the system's roots nobody vouches for it")
+	require.ErrorContains(t, err, "certificate", "the system's roots do not vouch for it")
 	require.NotContains(t, err.Error(), "hunter2")
 	p.Transport = srv.Client().Transport
 	got, err := p.Version(t.Context())
@@ -139,7 +139,7 @@ func TestHTTPProbeChecksCertificates(t *testing.T) {
 	require.Equal(t, "7.13.100", got)
 }
 
-func TestHTTPProbeOfNothing(t *testing.T) {
+func TestHTTPProbeWithoutAServer(t *testing.T) {
 	srv := httptest.NewServer(http.NotFoundHandler())
 	srv.Close()
 	_, err := HTTPProbe{URL: srv.URL + "/?token=hunter2"}.Version(t.Context())

@@ -100,8 +100,8 @@ func TestRunChecksRightsBeforeItStarts(t *testing.T) {
 	require.NoError(t, err, "a program that demands nothing runs")
 }
 
-// Where the installer is one file of many, rights are told from that file.
-func TestRightsOfFoldersAndArchives(t *testing.T) {
+// Where the installer is one file of many, that file decides about rights.
+func TestRightsOfDirectoriesAndArchives(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "setup.sh"), []byte("#!/bin/sh\n"), 0o600))
 	require.NoError(t, Command{Path: dir, Entry: "setup.sh", Kind: Auto}.Rights())

@@ -16,7 +16,7 @@ import (
 	"github.com/aspupdate/aspupdate/internal/process"
 )
 
-func TestRunTellsTheOutcome(t *testing.T) {
+func TestRunReportsTheOutcome(t *testing.T) {
 	codes := Codes{7: {Status: Busy, Meaning: "busy", Next: "later"}, 8: {Status: RebootNeeded, Meaning: "nearly", Next: "restart"}, 9: {Status: Canceled, Meaning: "no", Next: "again"}}
 	for _, c := range []struct {
 		exit string
@@ -79,21 +79,21 @@ func TestWhatIsCanceledBeforeItsStartIsNotStarted(t *testing.T) {
 	why := errors.New("the operator said so")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	defer cancel(nil)
-	var told []EventKind
+	var seen []EventKind
 	r, _ := newRunner(t)
 	r.Observe = func(e Event) {
-		told = append(told, e.Kind)
+		seen = append(seen, e.Kind)
 		cancel(why)
 	}
 	out, err := r.Run(ctx, fake(t, "exit=0"))
 	require.ErrorIs(t, err, why)
 	require.ErrorContains(t, err, "nothing was started")
 	require.Equal(t, Outcome{}, out)
-	require.Equal(t, []EventKind{EventVerified}, told)
+	require.Equal(t, []EventKind{EventVerified}, seen)
 	requireClean(t, r)
 }
 
-func TestASwapAfterHashingChangesNothing(t *testing.T) {
+func TestReplacingTheFileAfterHashingHasNoEffect(t *testing.T) {
 	dir := t.TempDir()
 	mark := filepath.Join(dir, "ran")
 	original := filepath.Join(dir, "Установка 7.exe")
@@ -190,8 +190,8 @@ func TestRunRefuses(t *testing.T) {
 		{"no state", "", Command{Path: file, SHA256: sum}, "set State"},
 		{"state is a file", file, Command{Path: file, SHA256: sum}, "a file of this name exists"},
 		{"missing", dir, Command{Path: filepath.Join(dir, "x"), SHA256: sum}, "x"},
-		{"folder", dir, Command{Path: dir, SHA256: sum}, "not a regular file"},
-		{"no folder for the log", dir, Command{Path: file, SHA256: sum, Log: filepath.Join(dir, "no", "log")}, "no"},
+		{"directory", dir, Command{Path: dir, SHA256: sum}, "not a regular file"},
+		{"no directory for the log", dir, Command{Path: file, SHA256: sum, Log: filepath.Join(dir, "no", "log")}, "no"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			out, err := (&Runner{State: c.state}).Run(t.Context(), c.cmd)
@@ -216,7 +216,7 @@ func TestRunRefuses(t *testing.T) {
 	}
 }
 
-func TestInstallerSeesOnlyWhatItIsGiven(t *testing.T) {
+func TestInstallerGetsOnlyItsOwnEnvironment(t *testing.T) {
 	t.Setenv("ASPUPDATE_FTP_PASSWORD", "hunter2")
 	t.Setenv("ASPUPDATE_RUN", "an outer run")
 	r, _ := newRunner(t)
@@ -226,7 +226,7 @@ func TestInstallerSeesOnlyWhatItIsGiven(t *testing.T) {
 	require.NotContains(t, out.Tail, "hunter2")
 	require.NotContains(t, out.Tail, "an outer run")
 	require.Contains(t, out.Tail, "stdin 0 EOF")
-	require.Contains(t, out.Tail, privatePrefix, "the working folder is the private one")
+	require.Contains(t, out.Tail, privatePrefix, "the working directory is the private one")
 
 	cmd.Dir = t.TempDir()
 	cmd.Log = filepath.Join(t.TempDir(), "setup.log")
@@ -294,7 +294,7 @@ func TestOneRunAtATime(t *testing.T) {
 	require.ErrorIs(t, <-inner, ErrUnsettled)
 }
 
-func TestDurationIsByTheCallersClock(t *testing.T) {
+func TestDurationUsesTheRunnersClock(t *testing.T) {
 	now := time.Date(2026, 1, 12, 10, 0, 0, 0, time.FixedZone("MSK", 3*3600))
 	r, _ := newRunner(t)
 	r.now = func() time.Time { now = now.Add(time.Minute); return now }

@@ -60,7 +60,7 @@ func TestUpdaterKilledWhileItStartsAnInstaller(t *testing.T) {
 	}
 }
 
-// whenSettling calls do once an installer was found at work.
+// whenSettling calls do once a running installer was found.
 func whenSettling(observe func(Event), do func()) func(Event) {
 	return func(e Event) {
 		observe(e)
@@ -122,7 +122,7 @@ func TestSettleEndsWhatIsPastItsDeadline(t *testing.T) {
 	requireClean(t, r)
 }
 
-func TestAClockSetBackDoesNotProlongTheDeadline(t *testing.T) {
+func TestAClockSetBackDoesNotExtendTheDeadline(t *testing.T) {
 	dir := t.TempDir()
 	steps := trees(dir)["hanging"]
 	r, _ := orphan(t, steps...)
@@ -159,8 +159,8 @@ func TestSettleOfADeadInstallerIsUnknown(t *testing.T) {
 	requireClean(t, r)
 }
 
-// A process number that somebody else has by now is left alone.
-func TestSettleSparesWhoeverHasTheNumberNow(t *testing.T) {
+// A process that has the number by now is left alone.
+func TestSettleIgnoresAnotherProcessWithTheNumber(t *testing.T) {
 	r, _ := newRunner(t)
 	require.NoError(t, os.MkdirAll(r.State, 0o700))
 	dir := t.TempDir()
@@ -207,7 +207,7 @@ func TestADamagedOrNewerRecordBlocksAndStays(t *testing.T) {
 	}
 }
 
-func TestCopiesOfACrashBeforeTheRecordAreSwept(t *testing.T) {
+func TestCopiesOfACrashBeforeTheRecordAreRemoved(t *testing.T) {
 	r, _ := newRunner(t)
 	left := filepath.Join(r.State, privatePrefix+process.NewRecord().ID)
 	require.NoError(t, os.MkdirAll(left, 0o700))

@@ -108,7 +108,7 @@ func TestSQLProbe(t *testing.T) {
 			require.NotContains(t, fmt.Sprintf("%+v", err), "hunter2")
 			for _, cause := range []error{c.db.open, c.db.query} {
 				if cause != nil {
-					require.ErrorIs(t, err, cause, "a caller may look")
+					require.ErrorIs(t, err, cause, "a caller may unwrap it")
 				}
 			}
 		})

@@ -38,14 +38,14 @@ func TestTCPProbe(t *testing.T) {
 	}
 }
 
-// A port that swallows what is sent to it holds nobody up.
-func TestTCPProbeHeedsItsLimits(t *testing.T) {
+// A port that never answers does not block.
+func TestTCPProbeObservesItsTimeouts(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	then := ProbeFunc(func(context.Context) (string, error) { t.Error("asked"); return "", nil })
 	_, err := TCPProbe{Addr: "127.0.0.1:9", Then: then}.Version(ctx)
 	require.ErrorContains(t, err, "cannot connect to")
-	// An address for documentation, where nobody answers.
+	// An address for documentation, which does not answer.
 	begun := time.Now()
 	_, err = TCPProbe{Addr: "192.0.2.1:5432", Then: then, Timeout: 50 * time.Millisecond}.Version(t.Context())
 	require.ErrorContains(t, err, "cannot connect to")

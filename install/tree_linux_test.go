@@ -40,12 +40,12 @@ func requireGroups(t *testing.T) {
 func TestCancelLeavesNoProcessWithoutGroups(t *testing.T) { cancelLeavesNoProcess(t, true) }
 
 // forgetful leaves a process with a session of its own, without its parent and
-// without a variable that tells whose it is.
+// without the variable that marks it.
 func forgetful(dir string) []string {
 	return []string{"pid=" + filepath.Join(dir, "a"), "child=0", "pid=" + filepath.Join(dir, "b"), "bare-daemon=0", "pid=" + filepath.Join(dir, "c"), "hang"}
 }
 
-func TestAGroupHoldsWhatForgetsWhoseItIs(t *testing.T) {
+func TestAGroupHoldsProcessesWithoutTheMarker(t *testing.T) {
 	requireGroups(t)
 	for _, noGroup := range []bool{false, true} {
 		steps := forgetful(t.TempDir())
@@ -60,7 +60,7 @@ func TestAGroupHoldsWhatForgetsWhoseItIs(t *testing.T) {
 			done <- err
 		}()
 		all := pids(t, steps)
-		if noGroup { // the hazard: nothing tells that it is the installer's
+		if noGroup { // the hazard: nothing shows that it is the installer's
 			require.NoError(t, <-done)
 			require.True(t, alive(all[2]))
 			continue
@@ -101,7 +101,7 @@ func TestSettleFindsTheGroupOfADeadRunner(t *testing.T) {
 }
 
 // R11: a process that starts another and ends, a hundred times over, is never
-// seen in two looks: it is the kernel that knows that somebody is at work.
+// seen in two listings: only the kernel knows that a process is alive.
 func TestARelayOfProcessesIsWaitedFor(t *testing.T) {
 	requireGroups(t)
 	dir := t.TempDir()

@@ -59,7 +59,7 @@ func cancelLeavesNoProcess(t *testing.T, noGroup bool) {
 }
 
 // cancelOnce runs an installer of the steps, cancels the run once they are
-// done, and tells how long that took to end all processes.
+// done, and returns how long it took to end all processes.
 func cancelOnce(t *testing.T, steps []string, noGroup bool) time.Duration {
 	t.Helper()
 	why := errors.New("the operator said so")
@@ -129,10 +129,10 @@ func TestARunLastsUntilItsLastProcessEnds(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, OK, out.Status)
 	require.FileExists(t, mark)
-	require.Equal(t, EventLingering, (*events)[2].Kind, "what is waited for is told")
+	require.Equal(t, EventLingering, (*events)[2].Kind, "what is waited for is reported")
 }
 
-func TestWhatTheInstallerStartedMayLiveOnIfSaid(t *testing.T) {
+func TestLeavesRunningLetsProcessesLiveOn(t *testing.T) {
 	dir := t.TempDir()
 	cmd := fake(t, "daemon=0", "pid="+filepath.Join(dir, "app"), "hang")
 	cmd.LeavesRunning = true
@@ -149,7 +149,7 @@ func TestWhatTheInstallerStartedMayLiveOnIfSaid(t *testing.T) {
 }
 
 // The hazard that trees exist for (M): what os/exec kills is one process.
-func TestBareKillLeavesTheRest(t *testing.T) {
+func TestKillingTheRootAloneLeavesTheRest(t *testing.T) {
 	for name := range trees("") {
 		t.Run(name, func(t *testing.T) {
 			steps := trees(t.TempDir())[name]

@@ -13,7 +13,7 @@ import (
 
 // A process that dies between recording its installer and releasing it leaves a
 // suspended one, which would be waited for in vain.
-func TestInstallerThatWasNeverReleasedIsEnded(t *testing.T) {
+func TestSuspendedInstallerIsEnded(t *testing.T) {
 	for _, numbered := range []bool{false, true} {
 		r := Runner{State: t.TempDir()}
 		rec := record{Record: process.NewRecord(), Format: recordFormat, Path: "setup.exe", Started: time.Now(), Deadline: time.Hour}

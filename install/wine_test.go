@@ -43,7 +43,7 @@ func TestUnderWine(t *testing.T) {
 	cmd := w.Command(w.BuildTest(t, "."), realtest.TestTimeout, "-test.v", "-test.run=^(Test|Example)")
 	cmd.Env = append(cmd.Env, packagesVar+"=Z:"+packages)
 	out := w.Output(t, cmd)
-	for _, name := range []string{"TestNSIS", "TestMSI", "TestServiceOutlastsTheInstaller", "TestRealInstallerOutlivesItsRunner", "TestRebootPendingOfWindows", "TestFrameworkOfWindows", "TestRightsOfTokens", "TestPrivateFolderIsClosedToOthers"} {
+	for _, name := range []string{"TestNSIS", "TestMSI", "TestServiceOutlastsTheInstaller", "TestRealInstallerOutlivesItsRunner", "TestRebootPendingOfWindows", "TestFrameworkOfWindows", "TestRightsOfTokens", "TestPrivateDirectoryIsClosedToOthers"} {
 		require.Contains(t, out, "--- PASS: "+name+" (", "it ran, and was not skipped")
 	}
 }

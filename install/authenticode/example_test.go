@@ -11,9 +11,9 @@ import (
 	"github.com/aspupdate/aspupdate/install/authenticode"
 )
 
-// publisher makes a policy a Verifier for fetch. Where a release is a folder,
+// publisher makes a policy a Verifier for fetch. Where a release is a directory,
 // entry is the installer in it; only that file is vouched for then, so let
-// each program of the folder be verified, or pin the folder's hash.
+// each program of the directory be verified, or pin the directory's hash.
 func publisher(p authenticode.Policy, entry string) archive.Verifier {
 	return archive.VerifierFunc(func(ctx context.Context, c archive.Candidate) (archive.Vouched, error) {
 		path := c.Path

@@ -92,7 +92,7 @@ func TestAgreesWithOsslsigncode(t *testing.T) {
 // lenient than osslsigncode, and of a program nothing before its signature
 // may change. We are stricter with a damaged time stamp, which osslsigncode
 // takes for none; which bytes are in it differs with each run.
-func TestTamperedFilesAsOsslsigncodeSeesThem(t *testing.T) {
+func TestChangedFilesAreRefusedAsByOsslsigncode(t *testing.T) {
 	s := newSite(t)
 	now := time.Now()
 	msi := installer(t)

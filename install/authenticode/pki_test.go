@@ -91,7 +91,7 @@ func ecKey(t testing.TB) crypto.Signer {
 	return key
 }
 
-// A site is what the tests sign with and where they look.
+// A site is the keys that the tests sign with and the roots that they trust.
 type site struct {
 	root, leaf, timeRoot identity
 	tsa                  string // URL of the time-stamp authority
@@ -114,7 +114,7 @@ func serveTime(t testing.TB, root identity) string {
 	t.Helper()
 	openssl := realtest.Program(t, "openssl")
 	authority := issue(t, "Time Authority", &root, func(c *x509.Certificate) {
-		// RFC 3161 wants this usage to be critical, which crypto/x509 does not write.
+		// RFC 3161 requires this usage to be critical, which crypto/x509 does not write.
 		usages, err := asn1.Marshal([]asn1.ObjectIdentifier{{1, 3, 6, 1, 5, 5, 7, 3, 8}})
 		require.NoError(t, err)
 		c.ExtraExtensions = []pkix.Extension{{Id: asn1.ObjectIdentifier{2, 5, 29, 37}, Critical: true, Value: usages}}

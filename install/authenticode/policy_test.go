@@ -21,7 +21,7 @@ func verify(t testing.TB, p Policy, b []byte) (Signature, error) {
 	return p.verify(t.Context(), bytes.NewReader(b), int64(len(b)))
 }
 
-func TestWhoseSignatureIsWanted(t *testing.T) {
+func TestPolicies(t *testing.T) {
 	s := newSite(t)
 	path := s.sign(t, s.leaf, write(t, "a.exe", program(true)))
 	thumb := thumbprint(s.leaf.cert)
@@ -64,7 +64,7 @@ func TestWhoseSignatureIsWanted(t *testing.T) {
 	}
 }
 
-func TestAPolicyWithoutAWantedSignerIsRefused(t *testing.T) {
+func TestPolicyWithoutASignerIsRefused(t *testing.T) {
 	for _, p := range []Policy{{}, {Thumbprint: "12"}, {Thumbprint: strings.Repeat("z", 64)}, {Publisher: "x", Thumbprint: "sha256:"}} {
 		require.Error(t, p.Check())
 		_, err := verify(t, p, program(true))
@@ -73,7 +73,7 @@ func TestAPolicyWithoutAWantedSignerIsRefused(t *testing.T) {
 	require.NoError(t, Policy{Publisher: "x"}.Check())
 }
 
-func TestWhatCannotBeReadIsNotRefused(t *testing.T) {
+func TestUnreadableFilesAreErrorsAndNoRefusals(t *testing.T) {
 	p := Policy{Publisher: "x"}
 	for _, path := range []string{t.TempDir(), t.TempDir() + "/nothing"} {
 		_, err := p.VerifyFile(t.Context(), path)
@@ -126,7 +126,7 @@ func TestOneOfSeveralSignaturesIsEnough(t *testing.T) {
 
 // The whole program is under the signature, but for four bytes that Windows
 // does not look at.
-func TestEveryByteOfAProgramCounts(t *testing.T) {
+func TestEveryByteOfAProgramIsSigned(t *testing.T) {
 	s := newSite(t)
 	for _, wide := range []bool{false, true} {
 		signed := read(t, s.sign(t, s.leaf, write(t, "a.exe", program(wide))))

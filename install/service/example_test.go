@@ -17,7 +17,7 @@ var (
 	_ rollback.Application = service.Group{}
 )
 
-// The web server is the fence: nobody gets in while it is stopped. Behind it
+// The web server is the fence: users are closed out while it is stopped. Behind it
 // are the application's worker and, started before it, its server.
 func Example() {
 	const dir = "/var/lib/aspupdate/services"

@@ -84,10 +84,10 @@ func updater(name, dir, n string) {
 // A subject is a service of the test's own, and one that closes it.
 type subject struct {
 	*Service
-	home string // where the service itself looks
+	home string // the directory that the service itself reads
 }
 
-// newSubject makes a service that runs, and starts as told.
+// newSubject makes a service with the autostart, and starts it if running.
 func newSubject(t *testing.T, name, autostart string, running bool, needs ...string) subject {
 	t.Helper()
 	requireManager(t)

@@ -16,7 +16,7 @@ import (
 )
 
 // What was found comes back, whatever it was; and what is repeated is harmless.
-func TestCloseAndOpenBringBackWhatWas(t *testing.T) {
+func TestOpenRestoresWhatCloseFound(t *testing.T) {
 	requireManager(t)
 	for i, autostart := range autostarts(t) {
 		for _, running := range []bool{true, false} {
@@ -84,7 +84,7 @@ func TestAServiceThatDiesAtOnceIsReported(t *testing.T) {
 		s.mode(t, how)
 		err := s.Open(t.Context())
 		require.ErrorIs(t, err, ErrNotRunning, how)
-		require.ErrorContains(t, err, "3", "its code is told")
+		require.ErrorContains(t, err, "3", "its code is reported")
 		require.ErrorContains(t, err, "see its log")
 		_, isTyped := errors.AsType[*Error](err)
 		require.True(t, isTyped)

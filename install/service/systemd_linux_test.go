@@ -57,7 +57,7 @@ func TestUnderSystemd(t *testing.T) {
 	}
 	require.NoError(t, err, string(out))
 	t.Log(string(out))
-	for _, name := range []string{"TestCloseAndOpenBringBackWhatWas", "TestAKilledUpdaterLosesNothing", "TestLinksOfAPersonComeBack"} {
+	for _, name := range []string{"TestOpenRestoresWhatCloseFound", "TestAKilledUpdaterLosesNothing", "TestLinksAddedByHandAreRestored"} {
 		require.Contains(t, string(out), "--- PASS: "+name+" (", "it ran, and was not skipped")
 	}
 }
@@ -292,7 +292,7 @@ func setAutostartTo(t *testing.T, name, autostart string) {
 
 func autostartOf(t *testing.T, name string) string {
 	t.Helper()
-	out, _ := exec.Command("systemctl", "is-enabled", name).Output() // its code tells, too
+	out, _ := exec.Command("systemctl", "is-enabled", name).Output() // its exit code is not 0 for disabled units
 	return strings.TrimSpace(string(out))
 }
 
@@ -302,13 +302,13 @@ func lives(pid int) bool {
 }
 
 // A person's own link beside those of the [Install] section comes back, too.
-func TestLinksOfAPersonComeBack(t *testing.T) {
+func TestLinksAddedByHandAreRestored(t *testing.T) {
 	requireManager(t)
 	writeUnit(t, vendorDir, "asp-by-hand.target", "[Unit]\n")
 	s := newSubject(t, "asp-links", "enabled", true)
 	ctl(t, "add-wants", "asp-by-hand.target", s.Name)
 	ctl(t, "add-requires", "basic.target", s.Name)
-	ctl(t, "start", "asp-by-hand.target", "basic.target") // only what is loaded is told of
+	ctl(t, "start", "asp-by-hand.target", "basic.target") // systemctl show leaves out what is not loaded
 	// What requires it while it runs would be stopped with it.
 	require.ErrorIs(t, s.Close(t.Context()), ErrDependents)
 	ctl(t, "stop", "basic.target")
@@ -324,7 +324,7 @@ func TestLinksOfAPersonComeBack(t *testing.T) {
 	ctl(t, "stop", "asp-by-hand.target", "basic.target")
 }
 
-func TestWhatCouldNotBePutBackIsRefused(t *testing.T) {
+func TestUnrestorableStatesAreRefused(t *testing.T) {
 	requireManager(t)
 	refused := func(s subject, err error, want string) {
 		t.Helper()

@@ -20,7 +20,7 @@ func TestUnderWine(t *testing.T) {
 	w := realtest.StartWine(t)
 	out := w.Output(t, w.Command(w.BuildTest(t, "."), realtest.TestTimeout, "-test.v", "-test.run=^(Test|Example)"))
 	t.Log(out)
-	for _, name := range []string{"TestCloseAndOpenBringBackWhatWas", "TestAKilledUpdaterLosesNothing", "TestCloseWaitsForEveryProcess"} {
+	for _, name := range []string{"TestOpenRestoresWhatCloseFound", "TestAKilledUpdaterLosesNothing", "TestCloseWaitsForEveryProcess"} {
 		require.Contains(t, out, "--- PASS: "+name+" (", "it ran, and was not skipped")
 	}
 }

@@ -27,9 +27,9 @@ func requireGroups(t *testing.T) {
 	require.NoDirExists(t, dir)
 }
 
-// A record names a group only if it can be that run's: nobody else's processes
+// The group of a record is used only if it can be that tree's: no other processes
 // are ended.
-func TestAGroupThatIsNotOursIsLeftAlone(t *testing.T) {
+func TestForeignGroupsAreNotUsed(t *testing.T) {
 	requireGroups(t)
 	rec := NewRecord()
 	id, dir := rec.ID, rec.Group

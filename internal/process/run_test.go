@@ -31,7 +31,7 @@ func TestRun(t *testing.T) {
 
 	start := time.Now()
 	require.NoError(t, process.Run(t.Context(), sh("sleep 20 &"), nil, nil))
-	require.Less(t, time.Since(start), 10*time.Second, "a service that it starts keeps nobody waiting")
+	require.Less(t, time.Since(start), 10*time.Second, "a service that it starts does not delay it")
 
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()

@@ -11,13 +11,13 @@ import (
 
 // What was known by its parent alone counts until it has ended, even if the
 // parent ends first.
-func TestTheEndWaitsForWhatItHasSeen(t *testing.T) {
+func TestEndWaitsForProcessesSeenBefore(t *testing.T) {
 	cmd := exec.Command("/bin/sleep", "60")
 	require.NoError(t, cmd.Start())
 	p, err := readProc(cmd.Process.Pid)
 	require.NoError(t, err)
 	known := proc{pid: p.pid, start: p.start}
-	other := proc{pid: p.pid, start: p.start - 1} // whoever had the number before
+	other := proc{pid: p.pid, start: p.start - 1} // one that had the number before
 	require.Equal(t, []proc{known}, withSeen([]proc{p}, nil))
 	require.Equal(t, []proc{known}, withSeen(nil, map[proc]bool{known: true, other: true}))
 	require.NoError(t, cmd.Process.Kill())

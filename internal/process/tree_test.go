@@ -241,7 +241,7 @@ func TestDoConnectsTheStandardFiles(t *testing.T) {
 	cmd.Dir = t.TempDir()
 	cmd.Env = append([]string{"ASPUPDATE_RUN=another", "B=2", "a=Ж"}, role+"=yes")
 	cmd.Stdout, cmd.Stderr = &out, &out // one writer, written to by one at a time
-	cmd.Stdin = strings.NewReader(strings.Repeat("nobody reads it\n", 50_000))
+	cmd.Stdin = strings.NewReader(strings.Repeat("not read\n", 50_000))
 	require.NoError(t, process.Do(t.Context(), cmd))
 	for _, want := range []string{"one\ntwo\n", "\nB=2\n", "\na=Ж\n", filepath.Base(cmd.Dir)} {
 		require.Contains(t, out.String(), want)
