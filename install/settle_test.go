@@ -44,7 +44,7 @@ func TestUpdaterKilledWhileItStartsAnInstaller(t *testing.T) {
 	f := fake(t)
 	for n := range 40 {
 		r := Runner{State: filepath.Join(realtest.TempDir(t), "state")}
-		cmd := exec.Command(f.Path, r.State, f.Path, f.SHA256, "exit=0")
+		cmd := exec.Command(f.Path, r.State, f.Path, f.SHA256, "sleep=100ms") // so that the record is seen
 		cmd.Env = append(BaseEnv(), fakeRole+"=runner")
 		require.NoError(t, cmd.Start())
 		require.Eventually(t, func() bool { // the installer is about to start

@@ -68,7 +68,7 @@ func find(rec Record) (*Tree, error) {
 	}
 	h, err := windows.OpenProcess(windows.PROCESS_QUERY_LIMITED_INFORMATION|windows.SYNCHRONIZE, false, uint32(rec.PID)) //nolint:gosec // a process number
 	if err != nil {
-		return t, nil // it has ended
+		return t, nil //nolint:nilerr // it has ended
 	}
 	// No other process gets the number as long as this is open.
 	if birth, err := birthOf(h); err == nil && birth == rec.Birth && running(h) {
@@ -176,7 +176,7 @@ func (t *Tree) Members() ([]Member, error) {
 		// JOBOBJECT_BASIC_PROCESS_ID_LIST: two counts of 32 bits, and the numbers.
 		list := make([]uintptr, 1+room)
 		err := windows.QueryInformationJobObject(t.job, windows.JobObjectBasicProcessIdList,
-			uintptr(unsafe.Pointer(&list[0])), uint32(len(list))*uint32(unsafe.Sizeof(list[0])), nil)
+			uintptr(unsafe.Pointer(&list[0])), uint32(uintptr(len(list))*unsafe.Sizeof(list[0])), nil) //nolint:gosec // at most 2 MB
 		if errors.Is(err, windows.ERROR_MORE_DATA) && room < 1<<16 {
 			continue
 		}
