@@ -136,7 +136,7 @@ func doctor(ctx context.Context, j *job) error {
 	return err
 }
 
-// watchServer reports releases until it is stopped, which is no error.
+// watchServer reports releases until it is stopped, which is not an error.
 func watchServer(ctx context.Context, j *job) error {
 	return j.Watch(ctx, func(e site.Event) error {
 		j.show.line("%s  %s", j.show.Second(time.Now()), e.Text)

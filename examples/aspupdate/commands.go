@@ -81,7 +81,7 @@ func updateCommands() []*cli.Command {
 				overrideFlag, reasonFlag,
 				&cli.StringFlag{Name: "confirm", Usage: "roll back as shown with this `HASH`; what was entered since the update is set aside, not merged"},
 			},
-			Action: onSite(goBack),
+			Action: onSite(revert),
 		},
 	}
 }

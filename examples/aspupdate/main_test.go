@@ -16,7 +16,7 @@ import (
 )
 
 // program is the path of this command, built for the tests. The demo and the
-// installers run it as their own process, so that the test binary is no
+// installers run it as their own process, so that the test binary is not a
 // substitute.
 var program string
 

@@ -52,7 +52,7 @@ path = '${SITE}'`, "")
 	for _, text := range []string{out, s.output("plan")} {
 		require.NotContains(t, text, "recover it first", "that would not help")
 	}
-	code, out = s.run("recover", "--accept", "looks fine")
+	code, out = s.run("recover", "--accept", "everything works")
 	require.Equal(t, exitRefused, code, out)
 	require.FileExists(t, closed)
 
@@ -65,7 +65,7 @@ path = '${SITE}'`, "")
 	code, out = s.run("update")
 	require.Equal(t, exitRefused, code, out)
 	require.Contains(t, out, "lift its quarantine")
-	code, out = s.run("lift", "--distribution", "АСП", "--reason", "the vendor says it was us", "7.12.200")
+	code, out = s.run("lift", "--distribution", "АСП", "--reason", "the error was on our side", "7.12.200")
 	require.Zero(t, code, out)
 	s.publish("7.12.300", "Setup", good("7.12.300"))
 	code, out = s.run("update")

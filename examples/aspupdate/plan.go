@@ -64,7 +64,7 @@ func (plan *planDoc) when(u *site.Update) error {
 func (plan planDoc) print(p *printer) {
 	p.line("plan %s", plan.Hash)
 	if plan.Back != nil {
-		p.back(*plan.Back)
+		p.revert(*plan.Back)
 	}
 	for _, part := range plan.Parts {
 		if part.Keep {
@@ -105,8 +105,8 @@ func (plan planDoc) print(p *printer) {
 	}
 }
 
-// back prints what an operator's rollback costs.
-func (p *printer) back(b rollback.Revert) {
+// revert prints what an operator's rollback costs.
+func (p *printer) revert(b rollback.Revert) {
 	what := "a ROLLBACK of update"
 	if b.Undo {
 		what = "the UNDO of the rollback"

@@ -156,7 +156,7 @@ func (p *printer) rollback(e rollback.Event) {
 
 func (p *printer) backup(e backup.Event) {
 	switch e.Kind {
-	case backup.EventSealed, backup.EventRemove: // seen by what follows
+	case backup.EventSealed, backup.EventRemove: // the events that follow show it
 	case backup.EventWarning:
 		p.line("          %s", e.Text)
 	default:

@@ -23,8 +23,8 @@ func TestUpdateWithoutASuperuserInstaller(t *testing.T) {
 	s.config = map[string]string{
 		"[deadlines]": "[application]\nclose = " + operator("ALTER ROLE clerk NOLOGIN; SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = 'clerk'") +
 			"\nopen = " + operator("ALTER ROLE clerk LOGIN") + "\nenvironment = ['PGHOST', 'PGPORT', 'OPERATOR']\n\n[deadlines]",
-		"name = 'asp'\nuri_file":   "name = 'asp'\nunfenced = 'the installer is no superuser'\nuri_file",
-		"name = 'opeka'\nuri_file": "name = 'opeka'\nunfenced = 'the installer is no superuser'\nuri_file",
+		"name = 'asp'\nuri_file":   "name = 'asp'\nunfenced = 'the installer is not a superuser'\nuri_file",
+		"name = 'opeka'\nuri_file": "name = 'opeka'\nunfenced = 'the installer is not a superuser'\nuri_file",
 	}
 	s.writeConfig(t)
 

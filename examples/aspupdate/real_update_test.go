@@ -81,8 +81,8 @@ func TestUpdateOnRealServers(t *testing.T) {
 	}
 	t.Run("R15 rolled back by an operator, and undone", func(t *testing.T) {
 		acked := []int{s.users[0].count(), s.users[1].count()}
-		s.goBack(t, "7.13.100")
-		s.goBack(t, "7.14.100")
+		s.revert(t, "7.13.100")
+		s.revert(t, "7.14.100")
 		for i, b := range bundle {
 			conn, err := pgx.Connect(t.Context(), s.cluster.Admin(b.database))
 			require.NoError(t, err)
@@ -95,8 +95,8 @@ func TestUpdateOnRealServers(t *testing.T) {
 	require.Equal(t, []string{"asp", "opeka", "postgres"}, s.databases(t), "nothing is left behind")
 }
 
-// goBack shows a rollback or its undo, confirms it, and checks the version.
-func (s *realSite) goBack(t *testing.T, version string) {
+// revert shows a rollback or its undo, confirms it, and checks the version.
+func (s *realSite) revert(t *testing.T, version string) {
 	t.Helper()
 	code, out, errs := s.run(t, "rollback", "--json")
 	require.Zero(t, code, out+errs)

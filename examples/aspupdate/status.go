@@ -66,7 +66,7 @@ func (st statusDoc) print(p *printer) {
 	if st.Last != "" {
 		p.line("last update: %s", st.Last)
 	}
-	st.printBack(p)
+	st.printRestorePoints(p)
 	const lines = 10
 	for _, h := range st.History[max(0, len(st.History)-lines):] {
 		p.line("%s  %s (%s)", p.Time(h.Time), h, h.Who)
@@ -77,9 +77,9 @@ func (st statusDoc) print(p *printer) {
 	st.printPending(p)
 }
 
-// printBack prints what a rollback would restore, and what earlier ones set
+// printRestorePoints prints what a rollback would restore, and what earlier ones set
 // aside.
-func (st statusDoc) printBack(p *printer) {
+func (st statusDoc) printRestorePoints(p *printer) {
 	switch b := st.Back; {
 	case b == nil:
 	case slices.ContainsFunc(b.Parts, func(part rollback.PlanPart) bool { return st.Committed[part.Name] != part.From }):

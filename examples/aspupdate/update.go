@@ -117,9 +117,9 @@ func recoverPending(ctx context.Context, j *job) error {
 	return j.ended(u.Accept(ctx, accept))
 }
 
-// goBack rolls back a committed update (R15), or undoes such a rollback.
+// revert rolls back a committed update (R15), or undoes such a rollback.
 // Without --confirm it only shows what that would do and cost.
-func goBack(ctx context.Context, j *job) error {
+func revert(ctx context.Context, j *job) error {
 	confirmed, reason := j.cmd.String("confirm"), j.cmd.String("reason")
 	if (confirmed == "") != (reason == "") && j.cmd.String("override") == "" {
 		return usage("--confirm and --reason must be given together")
@@ -162,7 +162,7 @@ func lift(_ context.Context, j *job) error {
 
 // forget gives up the data that an operator's rollback set aside.
 func forget(_ context.Context, j *job) error {
-	id, err := argument(j.cmd, "update ID, as status shows it")
+	id, err := argument(j.cmd, "update ID, as status shows it,")
 	if err != nil {
 		return err
 	}

@@ -82,14 +82,14 @@ func (c contest) run(ctx context.Context, w way, b bench, check bool) (_ cost, e
 	for i, arg := range w.argv {
 		argv[i] = strings.ReplaceAll(arg, "{to}", to)
 	}
-	var out, said bytes.Buffer
+	var out, stderr bytes.Buffer
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
-	cmd.Stdout, cmd.Stderr, cmd.Env = &out, &said, b.environ()
+	cmd.Stdout, cmd.Stderr, cmd.Env = &out, &stderr, b.environ()
 	began := time.Now()
 	err = cmd.Run()
 	took := time.Since(began)
 	if err != nil {
-		return cost{}, fmt.Errorf("%w\n%s", err, said.String())
+		return cost{}, fmt.Errorf("%w\n%s", err, stderr.String())
 	}
 	if check {
 		if err := c.check(to, out.String()); err != nil {
