@@ -29,7 +29,7 @@ func TestUpdateOnRealServers(t *testing.T) {
 		defer func() { _ = boss.Close(context.Background()) }()
 		code, out, errs := s.run(t, "update")
 		require.Zero(t, code, out+errs)
-		require.Regexp(t, "(?m)^ +shared: .*theapp", out, "connections that the database's fence cannot refuse are reported")
+		require.Regexp(t, "(?m)^ +asp: .*theapp", out, "connections that the database's fence cannot refuse are reported")
 		require.Contains(t, out, "UNAUTHENTICATED", "plain FTP without a pinned hash is reported")
 		require.Contains(t, out, "R14", "7.12 is December and 7.13 January")
 		s.inOrder(t, "7.13.100")
