@@ -191,18 +191,23 @@ func (s folderSite) recovered(t *testing.T) string {
 	return string(v)
 }
 
+// stride is the distance of the moments that a test visits: each one, and on
+// Windows, where Wine takes minutes for that, every fourth unless
+// ASPUPDATE_SOAK=1.
+func stride() int {
+	if runtime.GOOS == "windows" && os.Getenv("ASPUPDATE_SOAK") != "1" {
+		return 4
+	}
+	return 1
+}
+
 // TestKilledAtEveryStepOfAFolder kills a real process at every (step, phase)
-// of a good release and of a bad one. On Windows, where Wine takes minutes for
-// it, it does so where ASPUPDATE_SOAK=1 asks for it, and at every fourth else.
+// of a good release and of a bad one, on Windows at some of them: [stride].
 func TestKilledAtEveryStepOfAFolder(t *testing.T) {
 	t.Parallel()
-	every := 1
-	if runtime.GOOS == "windows" && os.Getenv("ASPUPDATE_SOAK") != "1" {
-		every = 4
-	}
 	for _, kind := range []string{"good", "bad"} {
 		ends := map[string]int{}
-		for moment := 1; ; moment += every {
+		for moment := 1; ; moment += stride() {
 			s := newFolderSite(t, kind)
 			out, err := as("folder", "ROLLBACK_TEST_WORLD="+s.root, "ROLLBACK_TEST_MOMENT="+strconv.Itoa(moment)).CombinedOutput()
 			if err == nil {
