@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -191,29 +192,46 @@ func TestPowerCutAtEveryCall(t *testing.T) {
 			killed bool // its kernel knows more than the disk
 		}
 		seen := map[imageKey]bool{}
+		points := map[int]bool{} // after how many calls
 		for c := range l.Crashes(rnd, draws) {
+			points[c.After] = true
 			// At the end equal images are not equal: there the writer is done.
 			if k := (imageKey{c.Image.Key(), c.Loss == crashfs.None}); !seen[k] || c.After == len(l.Ops) {
 				seen[k] = true
 				all = append(all, cutArchive{c, of.job, fmt.Sprintf("%s: crash after %d of %d calls, %s of the unsynced lost", of.what, c.After, len(l.Ops), c.Loss), l, nil})
 			}
 		}
+		require.Len(t, points, len(l.Ops)+1, "%s: the power is cut before and after every call", of.what)
 		return all
 	}
-	check := func(t *testing.T, all []cutArchive) {
+	// check checks the archives and asserts that it did: least is how many of
+	// each job there must be.
+	check := func(t *testing.T, name string, all []cutArchive, least int) {
 		const workers = 4
-		for n := range workers {
-			t.Run(fmt.Sprint(n), func(t *testing.T) {
-				t.Parallel()
-				for i := n; i < len(all) && !t.Failed(); i += workers {
-					all[i].check(t, s.Addr, want[all[i].job])
-				}
-			})
+		checked := map[cutJob]*atomic.Int32{}
+		for _, job := range jobs {
+			checked[job] = &atomic.Int32{}
+		}
+		t.Run(name, func(t *testing.T) {
+			for n := range workers {
+				t.Run(fmt.Sprint(n), func(t *testing.T) {
+					t.Parallel()
+					for i := n; i < len(all) && !t.Failed(); i += workers {
+						all[i].check(t, s.Addr, want[all[i].job])
+						checked[all[i].job].Add(1)
+					}
+				})
+			}
+		})
+		for _, job := range jobs {
+			t.Logf("%s, %s: %d archives", name, job, checked[job].Load())
+			require.GreaterOrEqual(t, int(checked[job].Load()), least, "%s, %s", name, job)
 		}
 	}
 	var first, killed []cutArchive
 	images2 := []crashfs.Image{}
 	for i, l := range cutTrace(t, s.Addr, images) {
+		require.GreaterOrEqual(t, len(l.Ops), 5, "%s: the calls of the job were traced", jobs[i])
 		for _, c := range enumerate(l, cutArchive{job: jobs[i], what: string(jobs[i])}, 2) {
 			c.safe = map[archive.Key]bool{}
 			for k := range want[cutPrune] {
@@ -225,10 +243,11 @@ func TestPowerCutAtEveryCall(t *testing.T) {
 			}
 		}
 	}
-	t.Logf("one crash: %d archives", len(first))
-	t.Run("one crash", func(t *testing.T) { check(t, first) })
+	check(t, "one crash", first, 10)
 	var second []cutArchive
-	for i, l := range cutTrace(t, s.Addr, images2) {
+	repeated := cutTrace(t, s.Addr, images2)
+	require.Len(t, repeated, len(killed))
+	for i, l := range repeated {
 		l = killed[i].log.Then(killed[i].After, l)
 		for _, c := range enumerate(l, killed[i], 1) {
 			c.safe = want[cutPrune]
@@ -237,6 +256,6 @@ func TestPowerCutAtEveryCall(t *testing.T) {
 			}
 		}
 	}
-	t.Logf("killed, and then a crash: %d archives", len(second))
-	t.Run("killed", func(t *testing.T) { check(t, second) })
+	require.GreaterOrEqual(t, len(second), len(killed), "each process that was killed has a successor")
+	check(t, "killed", second, 15)
 }
