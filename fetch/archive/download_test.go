@@ -19,7 +19,6 @@ import (
 	"github.com/aspupdate/aspupdate/fetch/fetchtest"
 	"github.com/aspupdate/aspupdate/fetch/ftp"
 	"github.com/aspupdate/aspupdate/fetch/internal/lab"
-	"github.com/aspupdate/aspupdate/internal/durable"
 	"github.com/aspupdate/aspupdate/version"
 )
 
@@ -360,77 +359,6 @@ func patch(t *testing.T, name string, at int64) {
 	_, err = f.WriteAt(b, at)
 	require.NoError(t, err)
 	require.NoError(t, f.Close())
-}
-
-func TestFullDiskIsSeenBeforeTheDownload(t *testing.T) {
-	x := newSetup(t, size)
-	x.s.OnCommand(func(verb, _ string) string { return map[string]string{"SIZE": "213 9000000000000000000"}[verb] })
-	x.rel.Files[0].Size = 9_000_000_000_000_000_000
-	_, err := x.fetch(t.Context())
-	require.ErrorIs(t, err, archive.ErrNoSpace)
-	require.Zero(t, x.s.Transfers())
-}
-
-// A disk that was full may have kept bytes from the journal: they take room
-// already, and are no reason to ask for more.
-func TestAPartialFileCountsAsRoom(t *testing.T) {
-	x := newSetup(t, size)
-	stop(t, x)
-	vol, err := durable.VolumeOf(x.archive.Dir)
-	require.NoError(t, err)
-	length := vol.Free + vol.Free/4
-	dir := filepath.Join(x.archive.Dir, "asp", "7.12.100", ".partial-Setup")
-	require.NoError(t, os.Truncate(filepath.Join(dir, "data", "payload"), vol.Free/2))
-	require.NoError(t, os.Remove(filepath.Join(dir, "journal.json")))
-	x.s.OnCommand(func(verb, _ string) string {
-		return map[string]string{"SIZE": fmt.Sprintf("213 %d", length), "RETR": "553 no"}[verb]
-	})
-	x.rel.Files[0].Size = length
-	for _, want := range []error{fetch.ErrNotFound, archive.ErrNoSpace} {
-		_, err := x.blind(t.Context())
-		require.ErrorIs(t, err, want)
-	}
-}
-
-func TestProgressIsTold(t *testing.T) {
-	x := newSetup(t, size)
-	it, err := x.fetch(t.Context())
-	x.good(t, it, err)
-	told := x.events.of(archive.EventProgress)
-	require.NotEmpty(t, told)
-	require.Equal(t, int64(size), told[len(told)-1].Done)
-	require.Equal(t, int64(size), told[len(told)-1].Total)
-	require.Equal(t, "7.12.100", told[0].Key.Version.String())
-}
-
-// Rate and time left are this run's: what an earlier one brought does not count.
-func TestRateAndTimeLeftAreTold(t *testing.T) {
-	x := newSetup(t, size)
-	stop(t, x)
-	second := lab.Now
-	x.archive.Now = func() time.Time { // each look at the clock is a second later
-		second = second.Add(time.Second)
-		return second
-	}
-	x.s.OnTransfer(func(tr fetchtest.Transfer) fetchtest.Fault {
-		if tr.N == 2 {
-			return fetchtest.Fault{Cut: size/4 + 64<<10, Reply: "426 broken"} // so that more than the end is told
-		}
-		return fetchtest.Fault{}
-	})
-	from := len(x.events.of(archive.EventProgress))
-	it, err := x.blind(t.Context())
-	x.good(t, it, err)
-	resumed := x.events.of(archive.EventResumed)
-	require.Len(t, resumed, 1)
-	told := x.events.of(archive.EventProgress)[from:]
-	require.Greater(t, len(told), 1)
-	for i, e := range told {
-		require.InDelta(t, float64(e.Done-resumed[0].Done)/float64(i+1), e.Rate, 1)
-		require.InDelta(t, float64(e.Total-e.Done)/e.Rate, e.Left.Seconds(), 1e-3)
-	}
-	require.Positive(t, told[0].Left)
-	require.Zero(t, told[len(told)-1].Left)
 }
 
 func TestAnEmptyFileIsNoInstaller(t *testing.T) {

@@ -2,12 +2,14 @@ package archive_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -124,6 +126,33 @@ func (c cutArchive) see(t *testing.T, a *archive.Archive) map[archive.Key]bool {
 	return seen
 }
 
+// checkJournals asserts that no journal of a download claims bytes that the disk
+// does not have.
+func (c cutArchive) checkJournals(t *testing.T) {
+	t.Helper()
+	for name, data := range c.Image {
+		dir, ok := strings.CutSuffix(name, "/journal.json")
+		if !ok || c.job != cutFetch && c.job != cutTree {
+			continue
+		}
+		var j struct {
+			Files map[string]struct {
+				Synced int
+				SHA256 string
+			}
+		}
+		require.NoError(t, json.Unmarshal([]byte(data), &j), c.what)
+		for rel, f := range j.Files {
+			payload, there := c.Image[path.Join(dir, "data/payload", rel)]
+			if !there {
+				continue // renamed already
+			}
+			require.GreaterOrEqual(t, len(payload), f.Synced, "%s: %s", c.what, rel)
+			require.Equal(t, f.SHA256, lab.Sum([]byte(payload[:f.Synced])), "%s: %s", c.what, rel)
+		}
+	}
+}
+
 // check asserts of what a crash left that it reads well, that nothing which
 // was safe is lost, and that the next writer heals it.
 func (c cutArchive) check(t *testing.T, addr string, want map[archive.Key]bool) map[archive.Key]bool {
@@ -131,6 +160,7 @@ func (c cutArchive) check(t *testing.T, addr string, want map[archive.Key]bool) 
 	dir, err := os.MkdirTemp(crashfs.Dir(t), "")
 	require.NoError(t, err)
 	require.NoError(t, c.Image.Write(dir))
+	c.checkJournals(t)
 	a := &archive.Archive{Dir: filepath.Join(dir, "archive")}
 	seen := c.see(t, a)
 	for k := range c.safe {

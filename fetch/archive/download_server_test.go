@@ -105,29 +105,6 @@ func TestRepliesOutOfStepOnAKeptConnection(t *testing.T) {
 	}
 }
 
-func TestTheTimeLeftIsNeverNegative(t *testing.T) {
-	x := newSetup(t, 1<<20)
-	x.s.OnTransfer(func(tr fetchtest.Transfer) fetchtest.Fault {
-		if tr.N == 1 {
-			return fetchtest.Fault{Cut: 1, Reply: "426 broken"}
-		}
-		return fetchtest.Fault{}
-	})
-	calls := 0
-	x.archive.Now = func() time.Time { // one byte in 50 years
-		calls++
-		return lab.Now.AddDate(50*min(calls-1, 1), 0, 0)
-	}
-	it, err := x.blind(t.Context())
-	x.good(t, it, err)
-	told := x.events.of(archive.EventProgress)
-	require.EqualValues(t, 1, told[0].Done)
-	for _, e := range told {
-		require.GreaterOrEqual(t, e.Left, time.Duration(0))
-		require.LessOrEqual(t, e.Done, e.Total)
-	}
-}
-
 // bare is a Source without URLs.
 type bare struct{ fetch.Source }
 
