@@ -25,7 +25,7 @@ func Example() {
 		panic(err)
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	sum := sha256.Sum256([]byte("installer")) // told by the vendor, by another way
+	sum := sha256.Sum256([]byte("installer")) // from the vendor, by another way
 
 	ctx := context.Background()
 	src := &ftp.Source{Addr: server.Addr}

@@ -111,7 +111,7 @@ func TestHostileNamesInListings(t *testing.T) {
 			}
 		}
 		if features != nil {
-			require.Equal(t, fetch.SkipUnreadable, why(found, "lost.exe"), "a line that is not understood is told")
+			require.Equal(t, fetch.SkipUnreadable, why(found, "lost.exe"), "a line that is not understood is reported")
 		}
 		for _, sk := range found.Skipped {
 			require.Less(t, len(sk.String()), 700)
@@ -284,7 +284,7 @@ func TestR4Joint(t *testing.T) {
 		choice fetch.Choice
 		want   string // versions, or the error's text
 		reason error
-		told   bool // a newer number is told to be incomplete
+		newer  bool // a newer number is reported as incomplete
 	}{
 		"same number":              {[]string{"a/7.12.100", "a/7.12.200", "b/7.12.100", "b/7.12.200"}, fetch.SameNumber, "7.12.200 7.12.200", nil, false},
 		"newest that all have":     {[]string{"a/7.12.100", "a/7.12.200", "b/7.12.100"}, fetch.SameNumber, "7.12.100 7.12.100", nil, true},
@@ -315,7 +315,7 @@ func TestR4Joint(t *testing.T) {
 				got = append(got, r.Version.String())
 			}
 			require.Equal(t, c.want, strings.Join(got, " "))
-			require.Equal(t, c.told, len(events.All(func(e fetch.Event) bool { return e.Kind == fetch.EventIncomplete })) > 0)
+			require.Equal(t, c.newer, len(events.All(func(e fetch.Event) bool { return e.Kind == fetch.EventIncomplete })) > 0)
 		})
 	}
 }

@@ -20,7 +20,7 @@ func TestAnUnfetchableDirectoryIsPassedOver(t *testing.T) {
 		want  fetch.SkipReason
 	}{
 		"a device":           {[]string{"type=file;size=5;modify=20191204170000; aux.dll"}, fetch.SkipUnsafe},
-		"a way out":          {[]string{"type=file;size=5;modify=20191204170000; ../../../x"}, fetch.SkipUnsafe},
+		"a path that leaves": {[]string{"type=file;size=5;modify=20191204170000; ../../../x"}, fetch.SkipUnsafe},
 		"a link":             {[]string{"type=OS.unix=slink:/etc;size=5;modify=20191204170000; link"}, fetch.SkipLink},
 		"no size":            {[]string{"type=file;modify=20191204170000; a"}, fetch.SkipNoSize},
 		"one name twice":     {[]string{"type=file;size=5;modify=20191204170000; A.dll", "type=file;size=5;modify=20191204170000; a.DLL"}, fetch.SkipUnsafe},
@@ -52,7 +52,7 @@ func TestAnUnfetchableDirectoryIsPassedOver(t *testing.T) {
 			require.Len(t, found.Skipped, 1)
 			require.Equal(t, c.want, found.Skipped[0].Reason)
 			require.Equal(t, "7.12.100", found.Skipped[0].Version.String())
-			if name == "a way out" {
+			if name == "a path that leaves" {
 				require.Equal(t, setupDir+"/../../../x", found.Skipped[0].Path, "the path is reported as it was sent")
 			}
 		})

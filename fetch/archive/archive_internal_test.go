@@ -14,7 +14,7 @@ import (
 	"github.com/aspupdate/aspupdate/fetch"
 )
 
-// A version that is published between a reader's two looks is there; a link, a
+// A version that is published between two reads is there; a link, a
 // file and another spelling are refused.
 func TestR10AppearedWhileReading(t *testing.T) {
 	t.Parallel()

@@ -116,9 +116,9 @@ func TestADamagedItemIsFetchedAgainAndKeptAside(t *testing.T) {
 	it, err = x.fetch(t.Context())
 	x.good(t, it, err)
 	require.False(t, it.Reused)
-	told := x.events.of(archive.EventDamaged)
-	require.Len(t, told, 1)
-	require.FileExists(t, filepath.Join(told[0].Path, "Setup.exe"), "the damaged one is evidence")
+	reported := x.events.of(archive.EventDamaged)
+	require.Len(t, reported, 1)
+	require.FileExists(t, filepath.Join(reported[0].Path, "Setup.exe"), "the damaged one is evidence")
 }
 
 func TestR13ARereleaseIsKeptBeside(t *testing.T) {
@@ -157,14 +157,14 @@ func TestNothingIsPublishedBeforeItIsVouchedFor(t *testing.T) {
 		text   string
 		moved  bool
 	}{
-		"another hash":        {archive.PinnedSHA256(strings.Repeat("0", 64)), archive.ErrMismatch, "pinned SHA-256 0000", true},
-		"no hash":             {archive.PinnedSHA256("abc"), nil, "64 hexadecimal digits", false},
-		"no reason":           {archive.Unauthenticated(" "), nil, "reason", false},
-		"nobody":              {nil, nil, "nothing vouches", false},
-		"undecided":           {archive.VerifierFunc(func(context.Context, archive.Candidate) (archive.Vouched, error) { return archive.Vouched{}, boom }), boom, "", true},
-		"nobody for Setup":    {archive.PerVariant(map[version.Variant]archive.Verifier{version.FullSetup: archive.Unauthenticated("x")}), nil, "nothing vouches for Setup", true},
-		"no sidecar":          {archive.Sidecar(&ftp.Source{}), nil, "write host or host:port", true},
-		"nobody in the table": {archive.PerVariant(nil), nil, "nothing vouches", false},
+		"another hash":   {archive.PinnedSHA256(strings.Repeat("0", 64)), archive.ErrMismatch, "pinned SHA-256 0000", true},
+		"no hash":        {archive.PinnedSHA256("abc"), nil, "64 hexadecimal digits", false},
+		"no reason":      {archive.Unauthenticated(" "), nil, "reason", false},
+		"no verifier":    {nil, nil, "nothing vouches", false},
+		"undecided":      {archive.VerifierFunc(func(context.Context, archive.Candidate) (archive.Vouched, error) { return archive.Vouched{}, boom }), boom, "", true},
+		"none for Setup": {archive.PerVariant(map[version.Variant]archive.Verifier{version.FullSetup: archive.Unauthenticated("x")}), nil, "nothing vouches for Setup", true},
+		"no sidecar":     {archive.Sidecar(&ftp.Source{}), nil, "write host or host:port", true},
+		"an empty table": {archive.PerVariant(nil), nil, "nothing vouches", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			x := newSetup(t, size)
@@ -282,7 +282,7 @@ func TestR10AVersionThatIsNotThere(t *testing.T) {
 	require.ErrorContains(t, err, "ask the vendor's support for Setup of asp, version 7.12.100")
 }
 
-// What cannot be read may be there: nobody is sent to the support for it.
+// What cannot be read may be there: the error does not send people to the support.
 func TestR10AVersionThatCannotBeReadIsNotMissing(t *testing.T) {
 	x := newSetup(t, 100)
 	it, err := x.fetch(t.Context())
@@ -308,7 +308,7 @@ func TestR10AVersionThatCannotBeReadIsNotMissing(t *testing.T) {
 	require.ErrorContains(t, err, "ask the vendor's support")
 }
 
-func TestListTellsWhatItCannotRead(t *testing.T) {
+func TestListReportsWhatItCannotRead(t *testing.T) {
 	for name, damage := range map[string]func(t *testing.T, item string){
 		"torn manifest": func(t *testing.T, item string) {
 			require.NoError(t, os.Truncate(filepath.Join(item, "manifest.json"), 30))
@@ -394,7 +394,7 @@ func TestWhatACrashLeftIsNotPublished(t *testing.T) {
 	require.Len(t, entries, 2)
 }
 
-// A link that somebody put into the archive leads nowhere.
+// A link in the archive is not followed.
 func TestLinksInTheArchiveAreNotFollowed(t *testing.T) {
 	x := newSetup(t, size)
 	outside := t.TempDir()

@@ -19,7 +19,7 @@ import (
 	"github.com/aspupdate/aspupdate/version"
 )
 
-// hooked is a context that calls a function each time somebody asks whether
+// hooked is a context that calls a function each time it is asked whether
 // it has ended: once for each read, and before a lock is tried.
 type hooked struct {
 	context.Context
@@ -126,7 +126,7 @@ func TestArchiveImportOfThePartialItself(t *testing.T) {
 }
 
 // a context that ends (or any passing read error) while the item that is there is
-// hashed makes a good item "damaged": it is moved aside, and told as an event.
+// hashed makes a good item "damaged": it is moved aside, and reported as an event.
 func TestArchiveACancelledCheckIsNoDamage(t *testing.T) {
 	a, seen := aged(t, "7.01.100")
 	before, err := a.Get(key("asp", "7.01.100", version.Setup))
@@ -182,7 +182,7 @@ func TestArchiveAHiddenDistribution(t *testing.T) {
 	}
 }
 
-// a directory that cannot be read looks like an empty archive.
+// a directory that cannot be read seems to be an empty archive.
 func TestArchiveListOfWhatCannotBeRead(t *testing.T) {
 	file := setupFile(t, "x") // as would be a directory without the right to read, a dead share, a bad disk
 	_, err := (&archive.Archive{Dir: file}).List()

@@ -82,7 +82,7 @@ func TestAConnectionOnWhichSomethingFailedIsNotKept(t *testing.T) {
 			})
 			it, err := x.blind(t.Context())
 			x.good(t, it, err)
-			require.GreaterOrEqual(t, lab.Logins(x.s), 3, "one look, the transfer that failed, and what came after it")
+			require.GreaterOrEqual(t, lab.Logins(x.s), 3, "one search, the transfer that failed, and what came after it")
 			require.False(t, slices.Contains(x.s.Commands(), "NOOP"))
 		})
 	}

@@ -103,8 +103,8 @@ func TestR3AVariantThatIsADirectory(t *testing.T) {
 	x.good(t, it, err)
 	require.Equal(t, "Setup", filepath.Base(it.Path))
 	require.EqualValues(t, total, it.Size)
-	told := x.events.of(archive.EventProgress)
-	require.EqualValues(t, total, told[len(told)-1].Done)
+	reported := x.events.of(archive.EventProgress)
+	require.EqualValues(t, total, reported[len(reported)-1].Done)
 
 	entry, err := it.Entry("data/base.cab")
 	require.NoError(t, err)

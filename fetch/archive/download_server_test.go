@@ -18,7 +18,7 @@ import (
 	"github.com/aspupdate/aspupdate/version"
 )
 
-// All bytes of one file came and nobody said that this is all: a run that ends
+// All bytes of one file came and the end was not confirmed: a run that ends
 // there must not make a later one believe in it.
 func TestALaterRunOfATreeBelievesNoUnconfirmedFile(t *testing.T) {
 	x := newTree(t)
@@ -108,7 +108,7 @@ func TestRepliesOutOfStepOnAKeptConnection(t *testing.T) {
 // bare is a Source without URLs.
 type bare struct{ fetch.Source }
 
-// A path that is no UTF-8 is a place to come from like any other.
+// A path that is not UTF-8 is a source like any other.
 func TestASourceWithoutURLsAndACP1251Path(t *testing.T) {
 	x := newSetup(t, size)
 	x.s.Remove(lab.SetupPath)

@@ -68,7 +68,7 @@ func healed(t *testing.T) {
 					require.NotEmpty(t, x.events.of(archive.EventRetry))
 					lab.NoneLeftOn(t, x.s)
 					if fault.Reset || fault.IgnoreREST {
-						return // a reset takes away what was on its way
+						return // a reset drops what was in flight
 					}
 					require.LessOrEqual(t, x.s.Sent(), int64(size+2*64<<10), "what came is not asked for again, but for the overlap")
 				})
@@ -123,7 +123,7 @@ func TestIgnoredRESTIsNoticed(t *testing.T) {
 	x.good(t, it, err)
 }
 
-// A file that repeats itself fits wherever one looks: only the count of bytes
+// A file that repeats itself matches at every offset: only the number of bytes
 // shows that the server ignored the offset.
 func TestIgnoredRESTIsNoticedInRepetitiveFiles(t *testing.T) {
 	x := newSetup(t, size)
@@ -154,7 +154,7 @@ func TestNoConfirmationOfTheEnd(t *testing.T) {
 			}
 			x.s.OnTransfer(func(fetchtest.Transfer) fetchtest.Fault { return fault })
 			_, err := x.blind(t.Context())
-			require.ErrorIs(t, err, fetch.ErrUnreachable, "nobody says that it is whole")
+			require.ErrorIs(t, err, fetch.ErrUnreachable, "nothing shows that it is whole")
 			x.empty(t)
 			it, err := x.fetch(t.Context())
 			x.good(t, it, err)
@@ -235,8 +235,8 @@ func TestAFileThatShrinksBelowTheOffset(t *testing.T) {
 	}
 }
 
-// Who asks whether to try later is told so, whatever gave up.
-func TestWhatIsTemporaryIsToldSo(t *testing.T) {
+// Whatever gave up, the error says whether to try later.
+func TestWhatIsTemporaryIsMarked(t *testing.T) {
 	for name, last := range map[string]string{"the transfers": "", "the source": "421 going down"} {
 		t.Run(name, func(t *testing.T) {
 			x := newSetup(t, size)
@@ -255,7 +255,7 @@ func TestWhatIsTemporaryIsToldSo(t *testing.T) {
 			require.True(t, e.Temporary)
 			if last != "" {
 				require.Equal(t, 421, e.Code)
-				require.LessOrEqual(t, int(asked.Load()), 2+lab.Soon.Attempts, "nobody tries again what the source gave up")
+				require.LessOrEqual(t, int(asked.Load()), 2+lab.Soon.Attempts, "what the source gave up is not tried again")
 			}
 		})
 	}

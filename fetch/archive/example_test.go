@@ -47,7 +47,7 @@ func ExamplePinnedSums() {
 	// Output: SHA-256 pinned in vendor.sha256
 }
 
-// Where nobody vouches for a file, the server should at least not contradict
+// Where nothing vouches for a file, the server should at least not contradict
 // itself.
 func ExampleWithServerHash() {
 	server := lab.Vendor("/asp/7.12.200/Setup.exe")

@@ -46,7 +46,7 @@ func fetchAsChild(addr, dir string) error {
 }
 
 // A hundred times, in four archives at once, the process is killed at a random
-// point of a download. An older version lies in each archive.
+// point of a download. Each archive has an older version.
 func TestKilledAtAnyPoint(t *testing.T) {
 	t.Parallel()
 	const kills, workers, length = 100, 4, 12 << 20
@@ -60,7 +60,7 @@ func TestKilledAtAnyPoint(t *testing.T) {
 			t.Parallel()
 			k := &killer{self: self, s: s, data: data, dir: filepath.Join(t.TempDir(), "archive")}
 			k.older(t)
-			longest := k.run(t, 0) // how long it takes when nobody interferes
+			longest := k.run(t, 0) // how long it takes without a kill
 			k.whole(t)
 			for killed := 0; killed < kills/workers; {
 				if k.run(t, time.Duration(rand.Int64N(int64(longest)))) == 0 {

@@ -11,7 +11,7 @@ import (
 
 // What makes the test binary one of the processes that a test needs.
 const (
-	readEnv  = "FETCH_TEST_READ"  // an archive to read until told
+	readEnv  = "FETCH_TEST_READ"  // an archive to read until standard input ends
 	writeEnv = "FETCH_TEST_WRITE" // an archive to write until killed
 	crashEnv = "FETCH_TEST_CRASH" // a server and an archive to fetch into, apart by a space
 	cutEnv   = "FETCH_TEST_CUT"   // a server and a directory of archives to write to, apart by a space

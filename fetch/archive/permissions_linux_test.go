@@ -111,7 +111,7 @@ func TestR10TheArchiveIsItsOwnersAlone(t *testing.T) {
 	}
 }
 
-// What is no file is not imported.
+// Only files and directories are imported.
 func TestImportOfWhatIsNoFile(t *testing.T) {
 	a, _ := aged(t)
 	for path, why := range map[string]string{
@@ -134,7 +134,7 @@ func TestR10APipeInThePlaceOfAnInstaller(t *testing.T) {
 	require.Equal(t, []string{"asp 7.02.100 Setup"}, numbers(items))
 }
 
-// What is out of the archive and cannot be deleted is told, and deleted by the
+// What is no longer in the archive and cannot be deleted is reported, and deleted by the
 // next Prune that can.
 func TestR10PruneOfWhatCannotBeDeleted(t *testing.T) {
 	a, _ := aged(t, "7.01.100", "7.02.100", "7.03.100")

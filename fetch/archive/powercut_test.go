@@ -45,7 +45,7 @@ var (
 )
 
 // do does the job to the archive below dir, and returns what the caller is
-// told is there then.
+// said to be there then.
 func (job cutJob) do(ctx context.Context, dir, addr string) ([]archive.Item, error) {
 	a := (&archive.Archive{Dir: filepath.Join(dir, "archive"), Retry: lab.Soon, Now: func() time.Time { return lab.Now }}).WithCheckpoint(2000)
 	switch job {
@@ -169,13 +169,13 @@ func (c cutArchive) check(t *testing.T, addr string, want map[archive.Key]bool) 
 	if c.After == len(c.log.Ops) && c.job != cutPrune {
 		require.Equal(t, want, seen, "%s: the writer said that it is there", c.what)
 	}
-	told, err := c.job.do(t.Context(), dir, addr)
+	reported, err := c.job.do(t.Context(), dir, addr)
 	require.NoError(t, err, c.what)
 	require.Equal(t, want, c.see(t, a), c.what)
 	left := strings.Join(slices.Collect(maps.Keys(contents(t, a.Dir))), "\n")
 	require.NotContains(t, left, ".pruned-", c.what)
 	require.NotContains(t, left, ".damaged-", c.what)
-	for _, it := range told {
+	for _, it := range reported {
 		require.NoError(t, a.Verify(t.Context(), it), c.what)
 		if !it.Reused {
 			require.NotContains(t, left, ".partial-", c.what)

@@ -74,7 +74,7 @@ func lookAround(a *archive.Archive) (read int, err error) {
 // isGone reports whether err says no more than that something is not there:
 // every error in it.
 func isGone(err error) bool {
-	switch e := err.(type) { //nolint:errorlint // it takes the tree apart itself
+	switch e := err.(type) { //nolint:errorlint // it walks the tree itself
 	case nil:
 		return true
 	case *fetch.Error:
@@ -109,7 +109,7 @@ func write(t *testing.T, a *archive.Archive, src fetch.Source, rel fetch.Release
 	}
 }
 
-// left asserts what write leaves, once nobody reads any more.
+// left asserts what write leaves, once all readers are done.
 func left(t *testing.T, a *archive.Archive) {
 	t.Helper()
 	_, err := a.Prune(t.Context(), archive.Retention{Newest: 1}, []archive.Key{key("asp", "7.02.100", 0)})

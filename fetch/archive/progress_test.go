@@ -16,29 +16,29 @@ import (
 	"github.com/aspupdate/aspupdate/internal/durable"
 )
 
-func TestProgressIsTold(t *testing.T) {
+func TestProgressIsReported(t *testing.T) {
 	x := newSetup(t, size)
 	it, err := x.fetch(t.Context())
 	x.good(t, it, err)
-	told := x.events.of(archive.EventProgress)
-	require.NotEmpty(t, told)
-	require.Equal(t, int64(size), told[len(told)-1].Done)
-	require.Equal(t, int64(size), told[len(told)-1].Total)
-	require.Equal(t, "7.12.100", told[0].Key.Version.String())
+	reported := x.events.of(archive.EventProgress)
+	require.NotEmpty(t, reported)
+	require.Equal(t, int64(size), reported[len(reported)-1].Done)
+	require.Equal(t, int64(size), reported[len(reported)-1].Total)
+	require.Equal(t, "7.12.100", reported[0].Key.Version.String())
 }
 
 // Rate and time left are this run's: what an earlier one brought does not count.
-func TestRateAndTimeLeftAreTold(t *testing.T) {
+func TestRateAndTimeLeftAreReported(t *testing.T) {
 	x := newSetup(t, size)
 	stop(t, x)
 	second := lab.Now
-	x.archive.Now = func() time.Time { // each look at the clock is a second later
+	x.archive.Now = func() time.Time { // each call is a second later
 		second = second.Add(time.Second)
 		return second
 	}
 	x.s.OnTransfer(func(tr fetchtest.Transfer) fetchtest.Fault {
 		if tr.N == 2 {
-			return fetchtest.Fault{Cut: size/4 + 64<<10, Reply: "426 broken"} // so that more than the end is told
+			return fetchtest.Fault{Cut: size/4 + 64<<10, Reply: "426 broken"} // so that more than the end is reported
 		}
 		return fetchtest.Fault{}
 	})
@@ -47,14 +47,14 @@ func TestRateAndTimeLeftAreTold(t *testing.T) {
 	x.good(t, it, err)
 	resumed := x.events.of(archive.EventResumed)
 	require.Len(t, resumed, 1)
-	told := x.events.of(archive.EventProgress)[from:]
-	require.Greater(t, len(told), 1)
-	for i, e := range told {
+	reported := x.events.of(archive.EventProgress)[from:]
+	require.Greater(t, len(reported), 1)
+	for i, e := range reported {
 		require.InDelta(t, float64(e.Done-resumed[0].Done)/float64(i+1), e.Rate, 1)
 		require.InDelta(t, float64(e.Total-e.Done)/e.Rate, e.Left.Seconds(), 1e-3)
 	}
-	require.Positive(t, told[0].Left)
-	require.Zero(t, told[len(told)-1].Left)
+	require.Positive(t, reported[0].Left)
+	require.Zero(t, reported[len(reported)-1].Left)
 }
 
 func TestFullDiskIsSeenBeforeTheDownload(t *testing.T) {
@@ -102,9 +102,9 @@ func TestTheTimeLeftIsNeverNegative(t *testing.T) {
 	}
 	it, err := x.blind(t.Context())
 	x.good(t, it, err)
-	told := x.events.of(archive.EventProgress)
-	require.EqualValues(t, 1, told[0].Done)
-	for _, e := range told {
+	reported := x.events.of(archive.EventProgress)
+	require.EqualValues(t, 1, reported[0].Done)
+	for _, e := range reported {
 		require.GreaterOrEqual(t, e.Left, time.Duration(0))
 		require.LessOrEqual(t, e.Done, e.Total)
 	}

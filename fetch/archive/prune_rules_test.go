@@ -180,7 +180,7 @@ func TestR10PruneKeepsTheRules(t *testing.T) {
 		require.Equal(t, plan, gone, "the plan was carried out")
 		require.Equal(t, planErr == nil, err == nil)
 		broken := slices.ContainsFunc(all, func(m modelVersion) bool { return m.broken })
-		require.Equal(t, broken, err != nil, "what could not be read is told: %v", err)
+		require.Equal(t, broken, err != nil, "what could not be read is reported: %v", err)
 
 		want := doomed(all, keep, inUse)
 		for k := range want { // and nothing else: with the directory goes all that is in it
@@ -192,11 +192,11 @@ func TestR10PruneKeepsTheRules(t *testing.T) {
 		}
 		maps.DeleteFunc(before, func(path, _ string) bool { return strings.Contains(path, ".pruned-") })
 		require.Equal(t, before, contents(t, dir), "whatever stays is as it was")
-		told := map[archive.Key]bool{}
+		reported := map[archive.Key]bool{}
 		for _, it := range gone {
-			told[archive.Key{Distribution: it.Distribution, Version: it.Version}] = true
+			reported[archive.Key{Distribution: it.Distribution, Version: it.Version}] = true
 		}
-		require.Equal(t, want, told)
+		require.Equal(t, want, reported)
 
 		items, after := a.List()
 		require.Equal(t, problems == nil, after == nil)

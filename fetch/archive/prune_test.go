@@ -47,10 +47,10 @@ func TestR10PruneRemovesWholeVersions(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, left)
 
-	told := seen.of(archive.EventPruned)
-	require.Len(t, told, 1, "one for each version")
-	require.Equal(t, key("asp", "7.02.100", 0), told[0].Key)
-	require.Equal(t, filepath.Join(a.Dir, "asp", "7.02.100"), told[0].Path)
+	reported := seen.of(archive.EventPruned)
+	require.Len(t, reported, 1, "one for each version")
+	require.Equal(t, key("asp", "7.02.100", 0), reported[0].Key)
+	require.Equal(t, filepath.Join(a.Dir, "asp", "7.02.100"), reported[0].Path)
 
 	_, err = a.Get(key("asp", "7.02.100", version.Setup))
 	require.ErrorIs(t, err, archive.ErrNotFound)
@@ -91,7 +91,7 @@ func TestR10PruneRefuses(t *testing.T) {
 		text  string
 		is    error
 	}{
-		"nobody said what is in use":     {nil, "no list of the versions in use", nil},
+		"no list of what is in use":      {nil, "no list of the versions in use", nil},
 		"a number mistyped":              {[]archive.Key{key("asp", "7.02.100", 0), key("asp", "7.01.200", 0)}, "prune /asp/7.01.200: not in the archive", archive.ErrNotFound},
 		"another spelling":               {[]archive.Key{key("ASP", "7.01.100", 0)}, "check its spelling", archive.ErrNotFound},
 		"a download that broke off":      {[]archive.Key{key("asp", "7.03.100", 0)}, "nothing was removed", archive.ErrNotFound},
@@ -215,7 +215,7 @@ func TestPruneGoesOnPastAVersionThatStays(t *testing.T) {
 }
 
 // Windows keeps a directory where it is while a file in it is open; elsewhere
-// whoever reads goes on reading.
+// readers continue.
 func TestPruneOfAVersionThatIsBeingRead(t *testing.T) {
 	a, _ := aged(t, "7.01.100", "7.02.100", "7.03.100")
 	it, err := a.Get(key("asp", "7.02.100", version.Setup))
@@ -277,7 +277,7 @@ func TestR10PruneAfterACrash(t *testing.T) {
 	}
 }
 
-// Prune and a download do not meet: the later one waits, or gives up waiting.
+// Prune and a download do not meet: the later one waits, or stops waiting.
 func TestR10PruneAndWritersWaitForOneAnother(t *testing.T) {
 	a, _ := aged(t, "7.01.100", "7.02.100")
 	file := filepath.Join(t.TempDir(), "Setup.exe")

@@ -113,7 +113,7 @@ func newRealSetup(t *testing.T, m realtest.Make, o realtest.Options, percents ..
 	return x
 }
 
-// observe looks into the archive whenever something happens.
+// observe reads the archive whenever something happens.
 func (x *realSetup) observe(e archive.Event) {
 	x.events.Observe(e)
 	items, err := x.archive.List()
@@ -262,7 +262,7 @@ func TestServerStoppedInMidDownload(t *testing.T) {
 	})
 }
 
-// Nothing waits longer than Idle for a server that takes connections and is
+// Nothing waits longer than Timeout for a server that takes connections and is
 // silent then.
 func TestServerStoppedBeforeAnything(t *testing.T) {
 	noneLeak(t, func(t *testing.T) {

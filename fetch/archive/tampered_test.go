@@ -28,15 +28,15 @@ func first(t *testing.T, a *archive.Archive, v string) string {
 	return filepath.Dir(it.Path)
 }
 
-// A manifest is believed only where it agrees with where it lies and with
-// what lies beside it, and names nothing outside.
-func TestR10ManifestsThatLie(t *testing.T) {
+// A manifest counts only if it matches its place and the files beside it, and
+// names nothing outside.
+func TestR10FalseManifests(t *testing.T) {
 	field := func(name, value string) func(string) string {
 		re := regexp.MustCompile(`"` + name + `": ("[^"]*"|[0-9]+)`)
 		return func(m string) string { return re.ReplaceAllLiteralString(m, `"`+name+`": `+value) }
 	}
 	text := func(s string) func(string) string { return func(string) string { return s } }
-	lies := map[string]func(string) string{
+	falsified := map[string]func(string) string{
 		"no distribution":      field("distribution", `""`),
 		"distribution above":   field("distribution", `"../asp"`),
 		"distribution in caps": field("distribution", `"ASP"`),
@@ -62,15 +62,15 @@ func TestR10ManifestsThatLie(t *testing.T) {
 		"no text":              text("\x00\xff\xfe"),
 	}
 	for _, name := range []string{"", ".", "..", "../Setup.exe", "/etc/passwd", `..\\Setup.exe`, "C:Setup.exe", "sub/Setup.exe", "NUL", "con.exe", "Setup.exe.", " Setup.exe", `Setup.exe\u0000`, `Setup\u202eexe`, "other.exe", strings.Repeat("x", 201)} {
-		lies["file "+name] = field("file", `"`+name+`"`)
+		falsified["file "+name] = field("file", `"`+name+`"`)
 	}
 	a, _ := aged(t, "7.01.100", "7.02.100")
 	manifest := filepath.Join(first(t, a, "7.01.100"), "manifest.json")
 	truth, err := os.ReadFile(manifest)
 	require.NoError(t, err)
-	for name, lie := range lies {
+	for name, falsify := range falsified {
 		t.Run(name, func(t *testing.T) {
-			b := lie(string(truth))
+			b := falsify(string(truth))
 			require.NotEqual(t, string(truth), b)
 			require.NoError(t, os.WriteFile(manifest, []byte(b), 0o600))
 			items, err := a.List()
@@ -93,7 +93,7 @@ func TestR10LinksInPlaceOfWhatIsArchived(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		where func(item string) string
-		told  bool
+		fails bool
 	}{
 		"installer":         {func(item string) string { return filepath.Join(item, "Setup.exe") }, true},
 		"item's directory":  {func(item string) string { return item }, false},
@@ -108,23 +108,23 @@ func TestR10LinksInPlaceOfWhatIsArchived(t *testing.T) {
 			require.NoError(t, os.Symlink(moved, path))
 			before := contents(t, moved)
 			items, err := a.List()
-			require.Equal(t, c.told, err != nil)
+			require.Equal(t, c.fails, err != nil)
 			require.NotContains(t, numbers(items), "asp 7.01.100 Setup")
 			_, err = a.Prune(t.Context(), archive.Retention{Newest: 1}, nothingInUse)
-			require.Equal(t, c.told, err != nil)
+			require.Equal(t, c.fails, err != nil)
 			require.Equal(t, before, contents(t, moved), "nothing behind a link is removed")
 		})
 	}
 }
 
-// Whatever lies in an item's place is set aside, not written into and not lost.
-func TestR10WhatLiesInAnItemsPlaceIsSetAside(t *testing.T) {
+// What is in an item's place is moved aside, not written into and not lost.
+func TestR10WhatIsInAnItemsPlaceIsMovedAside(t *testing.T) {
 	for name, c := range map[string]struct {
 		put  func(t *testing.T, place string)
 		file string // below the place
 	}{
 		"a file": {func(t *testing.T, place string) { require.NoError(t, os.WriteFile(place, []byte("precious"), 0o600)) }, ""},
-		"a directory of somebody's": {func(t *testing.T, place string) {
+		"another directory": {func(t *testing.T, place string) {
 			require.NoError(t, os.MkdirAll(place, 0o700))
 			require.NoError(t, os.WriteFile(filepath.Join(place, "mine.txt"), []byte("precious"), 0o600))
 		}, "mine.txt"},
@@ -144,9 +144,9 @@ func TestR10WhatLiesInAnItemsPlaceIsSetAside(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, place, filepath.Dir(it.Path))
 			require.Len(t, whole(t, a), 1)
-			told := seen.of(archive.EventDamaged)
-			require.Len(t, told, 1)
-			b, err := os.ReadFile(filepath.Join(told[0].Path, c.file))
+			reported := seen.of(archive.EventDamaged)
+			require.Len(t, reported, 1)
+			b, err := os.ReadFile(filepath.Join(reported[0].Path, c.file))
 			require.NoError(t, err)
 			require.Equal(t, "precious", string(b))
 		})
@@ -161,7 +161,7 @@ func TestR10ImportFromTheArchiveItself(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, it.Path, again.Path)
 	require.Equal(t, it.Archived, again.Archived)
-	require.True(t, again.Vouched.Authenticated, "now somebody vouched for it")
+	require.True(t, again.Vouched.Authenticated, "now it is vouched for")
 	require.Len(t, whole(t, a), 1)
 	require.Empty(t, seen.of(archive.EventDamaged))
 	other, err := a.Import(t.Context(), it.Path, key("asp", "7.01.200", version.Setup), archive.Unauthenticated("a test"))
@@ -243,7 +243,7 @@ func TestALockFileIsNoLock(t *testing.T) {
 	require.NoError(t, os.Remove(filepath.Join(a.Dir, ".lock")))
 	require.NoError(t, os.Mkdir(filepath.Join(a.Dir, ".lock"), 0o700))
 	_, err := a.Prune(t.Context(), archive.Retention{Newest: 1}, nothingInUse)
-	require.ErrorContains(t, err, "another writer", "nobody writes without it")
+	require.ErrorContains(t, err, "another writer", "no writer works without it")
 	require.Len(t, whole(t, a), 1)
 }
 

@@ -19,7 +19,7 @@ import (
 	"github.com/aspupdate/aspupdate/version"
 )
 
-// candidate is a file that waits, by what a verifier looks at.
+// candidate is a file that waits, with what a verifier checks.
 func candidate(distribution, number string, variant version.Variant, name string, data []byte) archive.Candidate {
 	return archive.Candidate{
 		Key:  archive.Key{Distribution: distribution, Version: version.MustParse(number), Variant: variant, SHA256: lab.Sum(data)},
@@ -177,7 +177,7 @@ func TestWithServerHash(t *testing.T) {
 		by            string
 		mismatch      bool
 	}{
-		"nothing told":            {"", "", without, "unauthenticated: a test", false},
+		"no server hash":          {"", "", without, "unauthenticated: a test", false},
 		"sidecar agrees":          {"%s  Setup.exe", "213 SHA-256 0-1 " + other, without, "unauthenticated: a test; agrees with the SHA-256 beside it on the server", false},
 		"sidecar contradicts":     {other, "213 SHA-256 0-1 %s", without, "", true},
 		"server agrees":           {"", "213 SHA-256 0-1 %s", without, "unauthenticated: a test; agrees with the SHA-256 computed by the server", false},

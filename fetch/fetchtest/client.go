@@ -72,8 +72,8 @@ func (c *client) serve() {
 	}
 }
 
-// asked notes a command and asks the script for a reply. The greeting is
-// asked for by an empty verb.
+// asked records a command and calls the script for a reply. The greeting has an
+// empty verb.
 func (c *client) asked(verb, arg string) string {
 	c.s.mu.Lock()
 	on := c.s.onCommand
@@ -90,7 +90,7 @@ func (c *client) asked(verb, arg string) string {
 	return on(verb, arg)
 }
 
-// command answers one command, and reports whether to go on.
+// command replies to one command, and reports whether to continue.
 func (c *client) command(verb, arg string) bool {
 	switch verb {
 	case "USER":
@@ -98,7 +98,7 @@ func (c *client) command(verb, arg string) bool {
 		return c.say("331 password?")
 	case "PASS":
 		if c.s.User != "" && c.user != c.s.User || c.s.Password != "" && arg != c.s.Password {
-			return c.say("530 no: %s is not your password", arg) // as chatty as the worst of them
+			return c.say("530 no: %s is not your password", arg) // as some servers do
 		}
 		c.in = true
 		return c.say("230 welcome")
@@ -148,7 +148,7 @@ func (c *client) work(verb, name, arg string) bool {
 		return c.say("350 from there")
 	case "EPSV", "PASV":
 		return c.listen(verb)
-	case "MLSD", "LIST", "NLST":
+	case "MLSD", "LIST":
 		body, fault := c.s.body(name, verb)
 		return c.send(body, fault, false)
 	case "RETR":
@@ -215,7 +215,7 @@ func (c *client) retr(name string, f file) bool {
 	return c.send(append(data[:len(data):len(data)], fault.Extra...), fault, true)
 }
 
-// send sends data over the data connection, as far as the fault lets it.
+// send sends data over the data connection, as far as the fault allows.
 func (c *client) send(data []byte, fault Fault, counts bool) bool {
 	if c.pasv == nil {
 		return c.say("425 no data connection")
@@ -282,12 +282,10 @@ func (c *client) send(data []byte, fault Fault, counts bool) bool {
 	return c.say("%s", cmp.Or(fault.Reply, "226 done"))
 }
 
-// line writes an entry as the servers do: RFC 3659, ls -l, or its name.
+// line writes an entry as servers do: RFC 3659 or ls -l.
 func line(name string, f *file, verb string) string {
 	mlsd := verb == "MLSD"
 	switch {
-	case verb == "NLST":
-		return name
 	case mlsd && f == nil:
 		return "type=dir;modify=20191204200000; " + name
 	case mlsd:

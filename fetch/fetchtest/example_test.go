@@ -40,8 +40,8 @@ func Example() {
 		n, err := io.Copy(io.Discard, r)
 		fmt.Println(n, err, r.Close())
 	}
-	// A Source does not count: whoever reads compares with the size, as an
-	// Archive does.
+	// A Source does not count bytes: the caller compares with the size, as an
+	// archive does.
 
 	// Output:
 	// 1000 <nil>

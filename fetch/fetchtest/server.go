@@ -14,16 +14,15 @@ import (
 )
 
 // A Server is an FTP server on loopback that serves files from memory, and
-// goes wrong where it is told to. Its fields are set before the first client
+// fails on demand. Its fields are set before the first client
 // connects; its methods may be called at any time by any goroutine.
 type Server struct {
 	Addr     string // host:port
 	User     string // empty: any
 	Password string // empty: any
 
-	// Features are the answer to FEAT; nil means those that are there: SIZE,
-	// MDTM, REST STREAM, MLST, EPSV and UTF8. MLSD is answered if MLST is
-	// among them.
+	// Features are the reply to FEAT; nil means SIZE, MDTM, REST STREAM, MLST,
+	// EPSV and UTF8. MLSD works if MLST is among them.
 	Features []string
 	// TLS, if set, allows AUTH TLS and protects data connections after it.
 	// With Implicit, TLS starts with the first byte.
@@ -58,16 +57,16 @@ type Transfer struct {
 	Offset int64 // what REST asked for
 }
 
-// A Fault is how a transfer or a listing goes wrong. The zero value is one
-// that goes well.
+// A Fault is how a transfer or a listing fails. The zero value is one that
+// succeeds.
 type Fault struct {
 	Cut        int64  // stop after so many bytes of this transfer; 0: never; negative: before the first
-	Stall      bool   // then say nothing more, with all connections open
+	Stall      bool   // then send nothing more, with all connections open
 	Reset      bool   // then reset the data connection
-	Abrupt     bool   // then close the data connection without TLS's goodbye
-	Drop       bool   // then close the control connection without a word
+	Abrupt     bool   // then close the data connection without the close notification of TLS
+	Drop       bool   // then close the control connection without a reply
 	Reply      string // what ends the transfer; empty means "226 done"
-	IgnoreREST bool   // send from the start whatever was asked for
+	IgnoreREST bool   // send from the start, whatever the offset
 	Extra      []byte // sent after the file, or the listing
 	Data       []byte // sent instead of the file's, or the listing's
 	Before     func() // called before the first byte
@@ -108,7 +107,7 @@ func (s *Server) Close() {
 	s.done.Wait()
 }
 
-// Drop closes all open connections without a word.
+// Drop closes all open connections without a reply.
 func (s *Server) Drop() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -117,50 +116,52 @@ func (s *Server) Drop() {
 	}
 }
 
-// Put makes or replaces a file and the folders on the way to it.
+// Put creates or replaces a file and the directories above it.
 func (s *Server) Put(name string, data []byte, mod time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.files[path.Join("/", name)] = file{data, mod}
 }
 
-// Remove removes a file. Folders are there while there is a file in them.
+// Remove removes a file. A directory exists while it has a file.
 func (s *Server) Remove(name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.files, path.Join("/", name))
 }
 
-// OnCommand is asked for a reply to each command, and by an empty verb for
-// the greeting. Empty means the usual reply, "hang" means none ever.
+// OnCommand sets a function that returns the reply to each command, and, for an
+// empty verb, the greeting. Empty means the usual reply, "hang" means none ever.
 func (s *Server) OnCommand(f func(verb, arg string) string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.onCommand = f
 }
 
-// OnList is asked for the raw lines of each listing; nil means the usual ones.
+// OnList sets a function that returns the raw lines of each listing; nil means
+// the usual ones.
 func (s *Server) OnList(f func(dir string) []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.onList = f
 }
 
-// OnTransfer is asked how each transfer goes wrong.
+// OnTransfer sets a function that returns how each transfer fails.
 func (s *Server) OnTransfer(f func(Transfer) Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.onTransfer = f
 }
 
-// OnListing is asked how each listing, by MLSD, LIST or NLST, goes wrong.
+// OnListing sets a function that returns how each listing, by MLSD or LIST,
+// fails.
 func (s *Server) OnListing(f func(verb, dir string) Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.onListing = f
 }
 
-// Commands returns all commands so far, with PASS's argument left out.
+// Commands returns all commands so far, without the argument of PASS.
 func (s *Server) Commands() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -174,7 +175,7 @@ func (s *Server) Sent() int64 {
 	return s.sent
 }
 
-// Transfers returns how many files were asked for so far.
+// Transfers returns how many transfers were started so far.
 func (s *Server) Transfers() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -231,8 +232,8 @@ func (s *Server) lookup(name string) (file, bool) {
 	return f, ok
 }
 
-// entries returns a folder's names in order, and whether it is there.
-// Folders have no file.
+// entries returns a directory's names in order, and whether it exists.
+// Directories have no file.
 func (s *Server) entries(dir string) (names []string, is map[string]*file, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -263,7 +264,7 @@ func (s *Server) features() []string {
 	return []string{"SIZE", "MDTM", "REST STREAM", "MLST type*;size*;modify*;", "EPSV", "UTF8"}
 }
 
-// body returns what a listing says, and how it goes wrong.
+// body returns the contents of a listing, and how it fails.
 func (s *Server) body(dir, verb string) ([]byte, Fault) {
 	s.mu.Lock()
 	on, onListing := s.onList, s.onListing

@@ -16,7 +16,7 @@ import (
 )
 
 // TestSource checks a Source against the contract of package fetch. serve
-// returns a Source that shows exactly the given files, by absolute paths;
+// returns a Source that has exactly the given files, by absolute paths;
 // it is called once for each test and cleans up after itself.
 func TestSource(t *testing.T, serve func(t *testing.T, files map[string][]byte) fetch.Source) {
 	t.Helper()
@@ -104,8 +104,8 @@ func testMissing(t *testing.T, src fetch.Source) {
 	}
 }
 
-// testSizes wants to be told the truth, whoever is asked: a download is whole
-// only where as many bytes came as were told.
+// testSizes checks that all methods report the true size: a download is whole
+// only if as many bytes came.
 func testSizes(t *testing.T, src fetch.Source, files map[string][]byte) {
 	for name, data := range files {
 		entries, err := src.List(t.Context(), path.Dir(name))

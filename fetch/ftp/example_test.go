@@ -37,8 +37,8 @@ func inHouse() (*fetchtest.Server, string) {
 	return s, fmt.Sprintf("%X", sha256.Sum256(der))
 }
 
-// A server whose certificate nobody signed is known by its fingerprint,
-// which its owner tells by telephone.
+// A server with a self-signed certificate is known by its fingerprint, which its
+// owner gives by telephone.
 func ExampleTrustCertificate() {
 	server, fingerprint := inHouse()
 	defer server.Close()

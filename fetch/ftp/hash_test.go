@@ -154,7 +154,7 @@ func TestHashOfHostileNames(t *testing.T) {
 }
 
 // TestHashTakesTheServerLong waits longer than for anything else, and not
-// for ever: twenty times Idle, though it says that it is at work.
+// for ever: twenty times Timeout, though it reports progress.
 func TestHashTakesTheServerLong(t *testing.T) {
 	hash := strings.Repeat("ab", 32)
 	slow := func(t *testing.T, reply func() string) (*ftp.Source, *fetchtest.Server) {

@@ -40,7 +40,7 @@ func BenchmarkParseLIST(b *testing.B) {
 	})
 }
 
-// canned dials a server of a few words, and then data connections that give
+// canned dials a server of a few words, and then data connections that return
 // body. There is no network.
 func canned(body string) func(network, addr string) (net.Conn, error) {
 	dialed := false

@@ -50,7 +50,7 @@ func FuzzParseMLSD(f *testing.F) {
 
 // The transcript must never keep an argument, whatever the pieces in which
 // it sees the stream.
-func TestTranscriptFollowsTheTalk(t *testing.T) {
+func TestTranscriptFollowsTheConnection(t *testing.T) {
 	stream := "220-hello\r\n220 ready\r\nUSER u\r\n331 ?\r\nPASS top secret\r\n230 in\r\nFEAT\r\n211-x\r\n UTF8\r\n211 End\r\nOPTS UTF8 ON\r\n500 what?\r\n"
 	rapid.Check(t, func(rt *rapid.T) {
 		var said transcript

@@ -57,17 +57,17 @@ func TestFTPListingsComeWholeOrNotAtAll(t *testing.T) {
 		{"well", fetchtest.Fault{}, "", 0},
 		{"another confirmation", fetchtest.Fault{Reply: "226-Options: -l\r\n226 100 matches total"}, "", 0},
 		{"reset", fetchtest.Fault{Cut: 301, Reset: true}, "server unreachable", 0},
-		{"broken and told", fetchtest.Fault{Cut: 301, Reply: "426 broken"}, "426 broken", 426},
+		{"broken and reported", fetchtest.Fault{Cut: 301, Reply: "426 broken"}, "426 broken", 426},
 		{"all there, and yet 426", fetchtest.Fault{Reply: "426 broken"}, "426 broken", 426},
 		{"all there, and yet 451", fetchtest.Fault{Reply: "451 broken"}, "451 broken", 451},
 		{"all there, unconfirmed", fetchtest.Fault{Drop: true}, "server unreachable", 0},
 		{"cut within a line, and a lie", fetchtest.Fault{Cut: 301}, "in the middle of a line", 0},
 		{"stalled", fetchtest.Fault{Cut: 301, Stall: true}, "server unreachable", 0},
-		{"truncated and told", fetchtest.Fault{Reply: "226-Output truncated to 100 matches\r\n226 done"}, "cut the listing short after 100 lines", 226},
-		{"truncated and told at the end", fetchtest.Fault{Reply: "226 Output Truncated"}, "cut the listing short", 226},
-		{"TLS without its goodbye", fetchtest.Fault{Abrupt: true}, "", 0},
-		{"TLS without its goodbye, and told", fetchtest.Fault{Cut: 301, Abrupt: true, Reply: "426 broken"}, "426 broken", 426},
-		{"TLS without its goodbye, and a lie", fetchtest.Fault{Cut: 301, Abrupt: true}, "in the middle of a line", 0},
+		{"truncated and reported", fetchtest.Fault{Reply: "226-Output truncated to 100 matches\r\n226 done"}, "cut the listing short after 100 lines", 226},
+		{"truncated and reported at the end", fetchtest.Fault{Reply: "226 Output Truncated"}, "cut the listing short", 226},
+		{"TLS without a close notification", fetchtest.Fault{Abrupt: true}, "", 0},
+		{"TLS without a close notification, and reported", fetchtest.Fault{Cut: 301, Abrupt: true, Reply: "426 broken"}, "426 broken", 426},
+		{"TLS without a close notification, and a lie", fetchtest.Fault{Cut: 301, Abrupt: true}, "in the middle of a line", 0},
 	} {
 		for verb, way := range ways {
 			t.Run(c.name+", "+verb, func(t *testing.T) {
@@ -126,7 +126,7 @@ func TestFTPListingThatWasCut(t *testing.T) {
 	}
 }
 
-func TestFTPServerThatTalksWithoutEnd(t *testing.T) {
+func TestFTPServerThatSendsWithoutEnd(t *testing.T) {
 	for verb, way := range ways {
 		s := fetchtest.New(t)
 		s.Features = way.features

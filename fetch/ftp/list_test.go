@@ -17,7 +17,7 @@ type golden struct {
 	line string
 	kind fetch.Kind
 	size int64
-	time string // in UTC, empty if it is not told
+	time string // in UTC, empty if unknown
 	name string // empty: the line is left out
 }
 
@@ -111,7 +111,7 @@ var goldenLines = []golden{
 	{"12-04-19  08:00PM       <DIR>          .", 0, 0, "", ""},
 }
 
-// unreadableLines must be told, each as one entry.
+// unreadableLines must be returned, each as one entry.
 var unreadableLines = []string{
 	"?????????? ? ? ? ?            ? Setup.exe",
 	"-rw-r--r--    1 ftp      ftp          1024 Dec 04  2019",
@@ -166,7 +166,7 @@ func TestListingsLoseNothing(t *testing.T) {
 }
 
 // A listing without years is read by the clock of who lists, whatever the
-// zone in which that is told.
+// zone in which they are shown.
 func TestYearOfListingsWithoutOne(t *testing.T) {
 	moscow := time.FixedZone("MSK", 3*60*60)
 	rapid.Check(t, func(rt *rapid.T) {

@@ -48,7 +48,7 @@ func TestFTPOnRealServers(t *testing.T) {
 				if o.MaxTLS != 0 {
 					src.TLSConfig.VerifyConnection = func(c tls.ConnectionState) error {
 						if c.Version != o.MaxTLS {
-							return fmt.Errorf("it speaks %s", tls.VersionName(c.Version))
+							return fmt.Errorf("it uses %s", tls.VersionName(c.Version))
 						}
 						return nil
 					}
@@ -85,7 +85,7 @@ func TestFTPSideBySideOnRealServers(t *testing.T) {
 	})
 }
 
-// A server that nobody vouches for is not talked to.
+// A server with an unknown certificate gets no login.
 func TestFTPUnknownCertificateOnRealServers(t *testing.T) {
 	t.Parallel()
 	lab.OnEveryServer(t, func(t *testing.T, m realtest.Make) {
@@ -156,7 +156,7 @@ func TestFTPDirectorysOnRealServers(t *testing.T) {
 	})
 }
 
-// The servers pass bytes through: what a name means is for whoever shows it.
+// The servers pass bytes through: how a name is shown is decided later.
 func TestFTPNamesOnRealServers(t *testing.T) {
 	t.Parallel()
 	names := map[string]string{

@@ -77,7 +77,7 @@ func TestFTPErrors(t *testing.T) {
 		{"450", reply("CWD", "450 busy"), fetch.ErrUnreachable, 450, 3},
 		{"451", reply("MLSD", "451 local error"), fetch.ErrUnreachable, 451, 3},
 		{"550", reply("CWD", "550 gone"), fetch.ErrNotFound, 550, 1},
-		{"a code of nobody's", reply("CWD", "522 what"), fetch.ErrUnreachable, 522, 1},
+		{"an unknown code", reply("CWD", "522 what"), fetch.ErrUnreachable, 522, 1},
 		{"PASV that makes the library panic", func(s *fetchtest.Server) {
 			s.OnCommand(func(v, _ string) string {
 				return map[string]string{"EPSV": "500 no", "PASV": "227 )1,2,3,4,5,6("}[v]
@@ -197,7 +197,7 @@ func TestFTPServerThatRefusesMLSD(t *testing.T) {
 		found, err := fetch.Finder{}.Find(t.Context(), lab.Client(s), "asp")
 		require.NoError(t, err, text)
 		require.Len(t, found.Releases, 1)
-		require.Equal(t, 2, lab.Logins(s), "it is learnt once for a look")
+		require.Equal(t, 2, lab.Logins(s), "it is learned once for a search")
 	}
 }
 

@@ -58,7 +58,7 @@ func (t *transcript) add(line string) {
 		return // the library's own: what matters came before
 	}
 	t.verb = verb
-	if verb == "MLSD" || verb == "LIST" || verb == "NLST" {
+	if verb == "MLSD" || verb == "LIST" {
 		t.listing = verb
 	}
 }

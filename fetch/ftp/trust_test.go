@@ -111,7 +111,7 @@ func TestTrust(t *testing.T) {
 					e, _ := errors.AsType[*fetch.Error](err)
 					require.False(t, e.Temporary)
 					for _, said := range s.Commands() {
-						require.Equal(t, "AUTH TLS", said, "nobody logs in at a server that is not the right one")
+						require.Equal(t, "AUTH TLS", said, "there is no login at the wrong server")
 					}
 				})
 			}
@@ -119,7 +119,7 @@ func TestTrust(t *testing.T) {
 	}
 }
 
-// TestTrustOnDataConnections looks at each connection of one session: a data
+// TestTrustOnDataConnections checks each connection of one session: a data
 // connection resumes, and is checked all the same.
 func TestTrustOnDataConnections(t *testing.T) {
 	good, other := lab.Issue(t, func(*x509.Certificate) {}), lab.Issue(t, func(*x509.Certificate) {})
@@ -205,7 +205,7 @@ func TestTLSSideBySide(t *testing.T) {
 	}
 }
 
-func TestInsecurityIsByName(t *testing.T) {
+func TestInsecurityIsExplicit(t *testing.T) {
 	cert, _ := lab.Certificate(t)
 	for name, c := range map[string]struct {
 		mode   ftp.TLS
@@ -232,7 +232,7 @@ func TestInsecurityIsByName(t *testing.T) {
 			}
 			require.NoError(t, l.(*net.TCPListener).SetDeadline(time.Now()))
 			_, err = l.Accept()
-			require.Error(t, err, "nobody connected")
+			require.Error(t, err, "no client connected")
 		})
 	}
 	s, src := secured(t, ftp.TLSExplicit, &tls.Config{Certificates: []tls.Certificate{cert}})
@@ -258,8 +258,8 @@ func TestTLSAtAServerInTheClear(t *testing.T) {
 	require.ErrorContains(t, err, "does not use TLS there: check the port and the TLS mode")
 }
 
-// TestCertificateOfAStranger has a name that would draw on a terminal.
-func TestCertificateOfAStranger(t *testing.T) {
+// TestCertificateOfAnotherServer has a name that would draw on a terminal.
+func TestCertificateOfAnotherServer(t *testing.T) {
 	evil := lab.Issue(t, func(c *x509.Certificate) {
 		c.IPAddresses, c.DNSNames = nil, []string{"\x1b[2J\nok.example.org", strings.Repeat("long.", 10_000) + "example.org"}
 	})
@@ -318,7 +318,7 @@ func TestTrustCAFile(t *testing.T) {
 	require.ErrorIs(t, err, os.ErrNotExist)
 }
 
-func TestTrustNeedsAWord(t *testing.T) {
+func TestTrustingAnyCertificateNeedsAReason(t *testing.T) {
 	for _, bad := range []string{"", "AB:CD", strings.Repeat("0", 40), strings.Repeat("0", 63) + "x", strings.Repeat("00", 33)} {
 		_, err := ftp.TrustCertificate(bad)
 		require.ErrorContains(t, err, "write 64 hexadecimal digits", bad)

@@ -13,7 +13,7 @@ import (
 	"github.com/aspupdate/aspupdate/schedule"
 )
 
-// Look when the vendor's calendar makes it worth while, and tell what is new
+// Check when the vendor's calendar makes it worth while, and report what is new
 // and what is late.
 func ExampleWatch() {
 	server := lab.Vendor()
@@ -68,17 +68,17 @@ func ExampleWatch() {
 
 	// A service calls watch.Run(ctx, src). This is how that goes.
 	src := &ftp.Source{Addr: server.Addr}
-	look := func() {
+	check := func() {
 		fmt.Println(now.Format("Mon 15:04:"), watch.Check(context.Background(), src), "- next", watch.Next(now).Format("15:04"))
 	}
-	look()
+	check()
 	now = now.Add(time.Hour)
-	look()
+	check()
 	now = now.Add(6 * time.Hour)
-	look()
+	check()
 	now = now.Add(12 * time.Hour)
 	server.Put("/asp/7.12.200/Setup.exe", []byte("installer"), now.Add(-time.Hour))
-	look()
+	check()
 	// Output:
 	// released: /asp/7.12.100, there at the first check
 	// Wed 19:00: <nil> - next 20:00

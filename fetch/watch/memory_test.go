@@ -35,7 +35,7 @@ func TestWatchCrashBetweenReportAndMemory(t *testing.T) {
 	w.fail = nil
 	w.sees(t, src, "released: /asp/7.12.200, there at the first check")
 
-	// A canceled one stops, forgets nothing, and needs no second look at what it did.
+	// A canceled one stops, forgets nothing, and needs no second check of what it did.
 	src.put("/asp/7.12.300/Setup.exe", 10, old)
 	src.put("/asp/7.12.400/Setup.exe", 10, old)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -80,7 +80,7 @@ func TestWatchMemoryIsTheOwnersAlone(t *testing.T) {
 	require.Equal(t, []string{w.File, w.File + ".lock"}, names)
 }
 
-func TestWatchADamagedMemoryIsNoFreshStart(t *testing.T) {
+func TestWatchADamagedMemoryIsAnError(t *testing.T) {
 	src := &shelf{}
 	w := newWatcher(t)
 	src.put(setup1, 10, old)

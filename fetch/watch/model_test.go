@@ -17,45 +17,45 @@ import (
 	"github.com/aspupdate/aspupdate/fetch/watch"
 )
 
-// told is what a receiver of reports believes of one version.
-type told struct {
+// belief is what a receiver of reports believes of one version.
+type belief struct {
 	there bool
 	size  int64 // of its Setup
 	time  time.Time
 }
 
 // A vendor whose server has a random history, a Watch that is new for each
-// look, a power that fails, and a receiver that fails: what the receiver
-// believes after all is what a look saw.
+// check, a power cut, and a receiver that fails: what the receiver
+// believes in the end is what a check found.
 type world struct {
 	dir      string
 	src      stater
 	now      time.Time
 	blurred  bool // the listing shows local times, to the minute or the day
-	seen     map[string]told
-	believed map[string]told
+	seen     map[string]belief
+	believed map[string]belief
 	count    int // reports received
 	crash    bool
 }
 
-func (m *world) told(size int64, mod time.Time) told {
+func (m *world) belief(size int64, mod time.Time) belief {
 	if m.blurred {
 		mod = time.Time{}
 	}
-	return told{true, size, mod}
+	return belief{true, size, mod}
 }
 
 func (m *world) believe(t *rapid.T, s watch.Sighting) {
 	v := s.Version.String()
 	was, ever := m.believed[v]
 	_, real := m.seen[v]
-	var now told
+	var now belief
 	switch s.Kind {
 	case watch.Released, watch.Rereleased:
 		if len(s.Files) != 1 {
 			t.Fatalf("%v has %d files", s, len(s.Files))
 		}
-		now = m.told(s.Files[0].Size, s.Files[0].Time)
+		now = m.belief(s.Files[0].Size, s.Files[0].Time)
 	case watch.Vanished:
 		now = was
 		now.there = false
@@ -67,14 +67,14 @@ func (m *world) believe(t *rapid.T, s watch.Sighting) {
 		t.Fatalf("%v was never on the server", s)
 	case s.Kind == watch.Released && was.there, s.Kind == watch.Vanished && !was.there, s.Kind == watch.Rereleased && !ever,
 		s.Kind == watch.Rereleased && now == was && !m.blurred:
-		t.Fatalf("%v makes no sense to whoever believes %+v", s, was)
+		t.Fatalf("%v makes no sense to a receiver that believes %+v", s, was)
 	}
 	m.believed[v] = now
 	m.count++
 }
 
-// look looks, and tells whether all went well.
-func (m *world) look(t *rapid.T, failing bool) bool {
+// check checks, and reports whether all succeeded.
+func (m *world) check(t *rapid.T, failing bool) bool {
 	m.now = m.now.Add(time.Duration(rapid.IntRange(1, 48*60).Draw(t, "minutes")) * time.Minute)
 	w := &watch.Watch{
 		Distributions: []string{"asp"}, File: filepath.Join(m.dir, "seen.json"), Now: func() time.Time { return m.now },
@@ -91,14 +91,14 @@ func (m *world) look(t *rapid.T, failing bool) bool {
 			return nil
 		},
 	}
-	present := map[string]told{}
+	present := map[string]belief{}
 	for name, e := range m.src.files {
 		v := filepath.Base(filepath.Dir(name))
 		if e.Name == "Setup.exe" && m.now.Sub(e.Time) >= 10*time.Minute {
-			present[v] = m.told(e.Size, e.Time)
+			present[v] = m.belief(e.Size, e.Time)
 		}
 	}
-	maps.Copy(m.seen, present) // before the look, because a report asks whether it was there
+	maps.Copy(m.seen, present) // before the check, because a report asks whether it was there
 	for v, f := range m.seen {
 		if _, ok := m.src.files["/asp/"+v+"/Setup.exe"]; !ok {
 			f.there = false
@@ -124,7 +124,7 @@ func (m *world) agree(t *rapid.T) {
 	for v, f := range m.seen {
 		b, ok := m.believed[v]
 		if !ok || b != f {
-			t.Fatalf("%s: the server had %+v, told was %+v (%t)", v, f, b, ok)
+			t.Fatalf("%s: the server had %+v, reported was %+v (%t)", v, f, b, ok)
 		}
 	}
 }
@@ -136,7 +136,7 @@ func TestWatchLaw(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n++
 		dir := filepath.Join(root, fmt.Sprint(n))
-		m := &world{dir: dir, src: stater{&shelf{}}, now: lab.Now, seen: map[string]told{}, believed: map[string]told{}}
+		m := &world{dir: dir, src: stater{&shelf{}}, now: lab.Now, seen: map[string]belief{}, believed: map[string]belief{}}
 		m.src.put("/asp/readme.txt", 1, old)
 		if m.blurred = rapid.Bool().Draw(t, "LIST"); m.blurred {
 			m.src.list = asLIST(func() time.Time { return m.now })
@@ -154,28 +154,28 @@ func TestWatchLaw(t *testing.T) {
 				m.src.put(name.Draw(t, "name"), int64(rapid.IntRange(1, 3).Draw(t, "size")), mod)
 			},
 			"remove": func(t *rapid.T) { m.src.remove(name.Draw(t, "name")) },
-			"look":   func(t *rapid.T) { m.look(t, false); m.agree(t) },
-			"look and fail": func(t *rapid.T) {
-				if m.look(t, true) {
+			"check":  func(t *rapid.T) { m.check(t, false); m.agree(t) },
+			"check and fail": func(t *rapid.T) {
+				if m.check(t, true) {
 					m.agree(t)
 				}
 			},
-			"look at a server that is down": func(t *rapid.T) {
+			"check a server that is down": func(t *rapid.T) {
 				list := m.src.list
 				m.src.list = func(string, []fetch.Entry) ([]fetch.Entry, error) {
 					return nil, &fetch.Error{Op: "list", Err: fetch.ErrUnreachable}
 				}
 				seen := maps.Clone(m.seen)
-				_ = m.look(t, true)
+				_ = m.check(t, true)
 				m.seen = seen
 				m.src.list = list
 			},
 		})
 		m.now = m.now.Add(time.Hour) // until all has settled
-		m.look(t, false)
+		m.check(t, false)
 		m.agree(t)
 		count := m.count
-		m.look(t, false)
+		m.check(t, false)
 		if m.count != count {
 			t.Fatal("reported again what was reported")
 		}

@@ -95,7 +95,7 @@ func TestR13AListingThatAgesIsNoReRelease(t *testing.T) {
 	}
 }
 
-// Hours after the first upload the same size again: MDTM tells, even where
+// Hours after the first upload the same size again: MDTM shows it, even where
 // LIST alone could not.
 func TestR13ReReleaseOfTheSameEvening(t *testing.T) {
 	shelf := &shelf{}
@@ -158,8 +158,8 @@ func TestR13TimesThatCreep(t *testing.T) {
 	w.sees(t, src, "re-released: /asp/7.12.100")
 }
 
-// What changes between the listing and the question is left for the next look.
-func TestR13AFileThatChangesUnderOurEyes(t *testing.T) {
+// What changes between the listing and the question is left for the next check.
+func TestR13AFileThatChangesDuringACheck(t *testing.T) {
 	for name, change := range map[string]func(*shelf){
 		"grows": func(s *shelf) { s.put(setup1, 12, old.Add(time.Second)) },
 		"goes":  func(s *shelf) { s.remove(setup1) },

@@ -18,12 +18,12 @@ import (
 	"github.com/aspupdate/aspupdate/fetch/watch"
 )
 
-// A run is Run in a bubble, with the times of its looks.
+// A run is Run in a bubble, with the times of its checks.
 type run struct {
 	*watcher
 	events lab.Events[watch.Event]
 	src    *shelf
-	looks  []time.Time
+	checks []time.Time
 	skew   atomic.Int64 // of the clock that the Watch reads
 	cancel context.CancelFunc
 	ended  chan error
@@ -38,10 +38,10 @@ func start(t *testing.T, w *watcher, prepare func(*run)) *run {
 	w.Now = func() time.Time { return time.Now().Add(time.Duration(r.skew.Load())) }
 	w.Observe = r.events.Observe
 	r.src.list = func(_ string, all []fetch.Entry) ([]fetch.Entry, error) {
-		r.looks = append(r.looks, time.Now())
+		r.checks = append(r.checks, time.Now())
 		return all, nil
 	}
-	r.src.put("/asp/Setup_7.12.100.exe", 10, longAgo) // one List is one look
+	r.src.put("/asp/Setup_7.12.100.exe", 10, longAgo) // one List is one check
 	prepare(r)
 	ctx, cancel := context.WithCancel(t.Context())
 	r.cancel = cancel
@@ -66,17 +66,17 @@ func (r *run) end(t *testing.T) {
 	require.ErrorIs(t, <-r.ended, context.Canceled)
 }
 
-// gaps returns the minutes between looks.
+// gaps returns the minutes between checks.
 func (r *run) gaps() (out []float64) {
 	r.src.mu.Lock()
 	defer r.src.mu.Unlock()
-	for i := range len(r.looks) - 1 {
-		out = append(out, r.looks[i+1].Sub(r.looks[i]).Minutes())
+	for i := range len(r.checks) - 1 {
+		out = append(out, r.checks[i+1].Sub(r.checks[i]).Minutes())
 	}
 	return out
 }
 
-func TestR1RunLooksWhenNextSays(t *testing.T) {
+func TestR1RunChecksWhenNextSays(t *testing.T) {
 	for name, c := range map[string]struct {
 		next func(time.Time) time.Time
 		want []float64 // minutes
@@ -103,7 +103,7 @@ func TestR1RunLooksWhenNextSays(t *testing.T) {
 	}
 }
 
-func TestRunSpreadsItsLooks(t *testing.T) {
+func TestRunSpreadsItsChecks(t *testing.T) {
 	w := newWatcher(t)
 	w.Spread = 10 * time.Minute
 	synctest.Test(t, func(t *testing.T) {
@@ -111,7 +111,7 @@ func TestRunSpreadsItsLooks(t *testing.T) {
 		began := time.Now()
 		pass(2 * 24 * time.Hour)
 		r.end(t)
-		require.NotEqual(t, began, r.looks[0])
+		require.NotEqual(t, began, r.checks[0])
 		for _, g := range r.gaps() {
 			require.True(t, 60 <= g && g < 70, "%v", g)
 		}
@@ -129,7 +129,7 @@ func TestRunWhileTheServerIsDown(t *testing.T) {
 			r.Next = func(now time.Time) time.Time { return now.Add(5 * time.Minute) }
 			r.src.list = func(dir string, all []fetch.Entry) ([]fetch.Entry, error) {
 				if dir == "/asp" {
-					r.looks = append(r.looks, time.Now())
+					r.checks = append(r.checks, time.Now())
 				}
 				if down {
 					return nil, &fetch.Error{Op: "list", Subject: dir, Err: fetch.ErrUnreachable}
@@ -140,16 +140,16 @@ func TestRunWhileTheServerIsDown(t *testing.T) {
 		turn := func(to bool) {
 			r.src.mu.Lock()
 			defer r.src.mu.Unlock()
-			r.looks, down = nil, to
+			r.checks, down = nil, to
 		}
 		pass(time.Second)
 		for i := range 2 {
 			turn(true)
 			pass(3 * time.Hour)
 			require.Equal(t, []float64{5, 5, 8, 16, 16}, r.gaps()[:5])
-			told := r.of(watch.EventFailed)
-			require.Len(t, told, i+1, "told once")
-			require.ErrorIs(t, told[i].Err, fetch.ErrUnreachable)
+			reported := r.of(watch.EventFailed)
+			require.Len(t, reported, i+1, "reported once")
+			require.ErrorIs(t, reported[i].Err, fetch.ErrUnreachable)
 
 			turn(false)
 			pass(2 * time.Hour)
@@ -163,10 +163,10 @@ func TestRunWhileTheServerIsDown(t *testing.T) {
 }
 
 // One distribution that is misspelled slows down none of the others, and is
-// told by itself.
+// reported by itself.
 func TestRunGoesOnForTheOthers(t *testing.T) {
 	w := newWatcher(t)
-	w.Distributions = []string{"nowhere", "asp", "nobody"}
+	w.Distributions = []string{"nowhere", "asp", "nothing"}
 	w.fail = func(watch.Sighting) error { return os.ErrPermission }
 	synctest.Test(t, func(t *testing.T) {
 		r := start(t, w, func(r *run) {
@@ -187,7 +187,7 @@ func TestRunGoesOnForTheOthers(t *testing.T) {
 		require.Len(t, r.of(""), 3)
 		require.Equal(t, "nowhere", r.of("")[0].Distribution)
 		require.ErrorIs(t, r.of("")[1].Err, os.ErrPermission)
-		require.Equal(t, "nobody", r.of("")[2].Distribution)
+		require.Equal(t, "nothing", r.of("")[2].Distribution)
 	})
 }
 
@@ -197,7 +197,7 @@ func TestRunWhenTheClockJumps(t *testing.T) {
 			w := newWatcher(t)
 			synctest.Test(t, func(t *testing.T) {
 				r := start(t, w, func(*run) {})
-				pass(90*time.Minute + time.Second) // the second look was at 60
+				pass(90*time.Minute + time.Second) // the second check was at 60
 				r.skew.Store(int64(skew))
 				pass(24 * time.Hour)
 				r.end(t)
@@ -208,7 +208,7 @@ func TestRunWhenTheClockJumps(t *testing.T) {
 					require.True(t, 30 < third && third <= 32, "%v: its time had come", third)
 				}
 				require.GreaterOrEqual(t, slices.Min(r.gaps()), 1.0)
-				require.Less(t, len(r.looks), 27)
+				require.Less(t, len(r.checks), 27)
 			})
 		})
 	}
@@ -245,7 +245,7 @@ func TestR13WatchOnFTP(t *testing.T) {
 				require.False(t, strings.HasPrefix(c, "MDTM"), "nothing changed, and nothing was asked about")
 			}
 			s.Put(setup2, []byte("y"), mod.Add(time.Hour+time.Second))
-			if name == "bare" { // without MDTM, an hour is less than can be told from a listing
+			if name == "bare" { // without MDTM, an hour is too short for the times of a listing
 				w.sees(t, src)
 				s.Put(setup2, []byte("more"), mod.Add(time.Hour+time.Second))
 			}

@@ -117,7 +117,7 @@ func newWatcher(t *testing.T) *watcher {
 	return w
 }
 
-// sees looks after a while and asserts what is reported.
+// sees checks after a while and asserts what is reported.
 func (w *watcher) sees(t *testing.T, src fetch.Source, want ...string) {
 	t.Helper()
 	w.now = w.now.Add(time.Hour)
@@ -155,7 +155,7 @@ func TestR6WatchReportsWhatIsNew(t *testing.T) {
 	src.put("/asp/readme.txt", 1, old)
 	w.sees(t, src, "released: /asp/7.12.100, there at the first check")
 	require.True(t, w.last.FirstCheck)
-	require.True(t, w.last.Appeared().IsZero(), "nobody knows when it appeared")
+	require.True(t, w.last.Appeared().IsZero(), "when it appeared is unknown")
 	w.sees(t, src)
 
 	src.put(full2, 20, fresh)
@@ -206,7 +206,7 @@ func TestWatchKnowsWhatHasNotVanished(t *testing.T) {
 	down := &fetch.Error{Op: "list", Err: fetch.ErrUnreachable}
 	for name, c := range map[string]struct {
 		hide func(*shelf)
-		err  error // of the look
+		err  error // of the check
 	}{
 		"uploaded again":              {func(s *shelf) { s.put(setup1, 5, lab.Now.Add(time.Hour)) }, nil},
 		"uploaded again under a name": {func(s *shelf) { s.remove(setup1); s.put(setup1+".part", 5, old) }, nil},
@@ -267,7 +267,7 @@ func TestWatchKnowsWhatHasNotVanished(t *testing.T) {
 			require.Empty(t, w.reports)
 			require.True(t, w.seen(t, "7.12.100").Gone.IsZero())
 
-			// And what is a look that finds nothing.
+			// And so does a check that finds nothing.
 			src.list, src.files = nil, nil
 			src.put("/asp/7.12.100/Setup.txt", 10, old) // left beside it
 			w.sees(t, src, "vanished: /asp/7.12.100")
@@ -286,7 +286,7 @@ func TestWatchOneDistributionStopsNoOther(t *testing.T) {
 	require.ErrorContains(t, err, "nowhere")
 	require.Len(t, w.reports, 2)
 
-	// The first look of one is not the first look of all.
+	// The first check of one is not the first check of all.
 	src.put("/nowhere/7.12.100/Setup.exe", 10, old)
 	w.sees(t, src, "released: /nowhere/7.12.100, there at the first check")
 }
@@ -343,7 +343,7 @@ func TestWatchReportsAgainWhatFailed(t *testing.T) {
 	require.Equal(t, []string{"released: /asp/7.12.300", "vanished: /asp/7.12.300"}, w.reports)
 }
 
-func TestWatchVanishedAndBackBeforeAnybodyKnew(t *testing.T) {
+func TestWatchVanishedAndBackBeforeTheReport(t *testing.T) {
 	src := &shelf{}
 	w := newWatcher(t)
 	src.put(setup1, 10, old)
@@ -378,7 +378,7 @@ func TestWatchNeedsToKnowWhatAndWhereTo(t *testing.T) {
 	require.ErrorContains(t, err, "set Watch.File")
 	seen, err := newWatcher(t).Seen()
 	require.NoError(t, err)
-	require.Empty(t, seen, "before the first look")
+	require.Empty(t, seen, "before the first check")
 }
 
 func TestR5WatchReportsLateOnce(t *testing.T) {
@@ -409,7 +409,7 @@ func TestR5WatchReportsLateOnce(t *testing.T) {
 	src.put(setup1, 10, old)
 	due = time.Time{}
 	w.sees(t, src, "released: /asp/7.12.100")
-	require.Len(t, given, 1, "what the look itself found counts")
+	require.Len(t, given, 1, "what the check itself found counts")
 
 	w.Late = func(string, []watch.Seen, time.Time) (time.Time, error) {
 		return time.Time{}, errors.New("beyond the data")

@@ -22,7 +22,7 @@ func TestUnsafeNames(t *testing.T) {
 	}
 }
 
-// isPlain is isSafe's short cut, and takes nothing that Check refuses.
+// isPlain is IsSafe's short cut, and accepts nothing that Check refuses.
 func FuzzIsPlain(f *testing.F) {
 	for _, seed := range []string{"Setup_7.01.100.exe", "CLOCK$", "com1.txt", "a..", "Fullsetup.", "aux", "lpt1.exe", "name \u00a0"} {
 		f.Add(seed)
