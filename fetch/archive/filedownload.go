@@ -38,7 +38,7 @@ func (f *fileDownload) run(ctx context.Context) error {
 		if errors.Is(err, errUnconfirmed) {
 			if unconfirmed++; unconfirmed == 2 {
 				f.unconfirmed = err
-				return nil //nolint:nilerr // what the verifier says of the bytes decides
+				return nil // what the verifier says of the bytes decides
 			}
 		}
 		if f.part.size > longest { // only attempts without progress count

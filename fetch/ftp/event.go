@@ -8,7 +8,7 @@ import (
 // EventKind is what happened.
 type EventKind string
 
-// EventRetry: an operation is tried again after Wait.
+// EventRetry means that an operation is tried again after Wait.
 const EventRetry EventKind = "retry"
 
 // An Event is what a [Source] reports while it works. It holds no secret.

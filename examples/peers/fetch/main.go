@@ -27,7 +27,6 @@ import (
 	"syscall"
 
 	"github.com/aspupdate/aspupdate/examples/peers/internal/readme"
-	"github.com/aspupdate/aspupdate/fetch/ftp"
 )
 
 // A plan has the settings of a comparison.
@@ -155,19 +154,8 @@ func (p plan) hold(ctx context.Context) (results []result, err error) {
 	}
 	// A listing takes milliseconds: more rounds are cheap and more precise.
 	const more = 4
-	if err := hold(b.listing(p.entries, newest), more*p.rounds); err != nil {
-		return nil, err
-	}
-	if !canName {
-		fmt.Fprintln(os.Stderr, "names: skipped, this version of the library cannot list names only")
-		return results, nil
-	}
-	return results, hold(b.naming(p.entries, newest), more*p.rounds)
+	return results, hold(b.listing(p.entries, newest), more*p.rounds)
 }
-
-var _, canName = any(&ftp.Source{}).(interface {
-	Names(ctx context.Context, dir string) ([]string, error)
-})
 
 // reserve is the memory left for everything else.
 const reserve = 1 << 30

@@ -39,8 +39,6 @@ func limitsOf(r result) []limit {
 		}
 	case strings.HasPrefix(r.title, "list"):
 		return []limit{{ours: list, peer: curlList, time: 1.4}}
-	case strings.HasPrefix(r.title, "names"):
-		return []limit{{ours: names, peer: curlNames, time: 1}}
 	}
 	return nil
 }

@@ -15,14 +15,12 @@ var peers = []string{"curl", "openssl", "wget", "lftp", "rclone"}
 
 // The ways that have limits.
 const (
-	archive   = "aspupdate: archive, SHA-256"
-	raw       = "aspupdate: no hash"
-	list      = "aspupdate: list"
-	names     = "aspupdate: names"
-	curl      = "curl"
-	curlHash  = "curl && openssl dgst -sha256"
-	curlList  = "curl, LIST only"
-	curlNames = "curl -l | sort -V | tail -1"
+	archive  = "aspupdate: archive, SHA-256"
+	raw      = "aspupdate: no hash"
+	list     = "aspupdate: list"
+	curl     = "curl"
+	curlHash = "curl && openssl dgst -sha256"
+	curlList = "curl, LIST only"
 )
 
 // download is the contest of downloading one file with a known hash.
@@ -109,19 +107,6 @@ func (b bench) listing(n int, newest string) contest {
 		{"rclone lsf", b.rclone(b.plain, "lsf", ":ftp:"+dir)},
 	}
 	return c
-}
-
-// naming is the same by names only.
-func (b bench) naming(n int, newest string) contest {
-	url := "ftp://" + b.plain.addr + "/" + crowd + "/" + distribution + "/"
-	return contest{
-		title: fmt.Sprintf("names of %d, find the newest", n),
-		ways: []way{
-			{names, []string{b.fetcher, "names", "-addr", b.plain.addr, "-root", "/" + crowd}},
-			shell(curlNames, "curl -q -sS -l "+url+" | sort -V | tail -1"),
-		},
-		check: prints(newest),
-	}
 }
 
 // prints returns a check that a program printed the newest version.

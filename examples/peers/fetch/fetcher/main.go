@@ -4,7 +4,6 @@
 //	fetcher archive -addr 127.0.0.1:2121 -to DIR -sha256 HASH  # the newest release into an archive, hashed
 //	fetcher raw     -addr 127.0.0.1:2121 -to FILE -from PATH   # one file, no hash, no archive
 //	fetcher list    -addr 127.0.0.1:2121                       # the newest release, from the full listing
-//	fetcher names   -addr 127.0.0.1:2121                       # the newest release, from names alone
 package main
 
 import (
@@ -15,9 +14,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"path"
 	"runtime/pprof"
-	"strings"
 
 	"github.com/aspupdate/aspupdate/fetch"
 	"github.com/aspupdate/aspupdate/fetch/archive"
@@ -40,7 +37,7 @@ func main() {
 
 func run(ctx context.Context, args []string) (err error) {
 	if len(args) == 0 {
-		return errors.New("missing command: archive, raw, list or names")
+		return errors.New("missing command: archive, raw or list")
 	}
 	flags := flag.NewFlagSet("fetcher "+args[0], flag.ContinueOnError)
 	addr := flags.String("addr", "", "the server's `host:port`")
@@ -81,10 +78,8 @@ func run(ctx context.Context, args []string) (err error) {
 		return raw(ctx, src, *from, *to)
 	case "list":
 		return list(ctx, src, *root)
-	case "names":
-		return names(ctx, src, *root)
 	}
-	return fmt.Errorf("unknown command %q: use archive, raw, list or names", args[0])
+	return fmt.Errorf("unknown command %q: use archive, raw or list", args[0])
 }
 
 func newest(root string) fetch.Finder { return fetch.Finder{Layout: fetch.Layout{Root: root}} }
@@ -125,30 +120,5 @@ func list(ctx context.Context, src *ftp.Source, root string) error {
 		return err
 	}
 	fmt.Println(rel.Version)
-	return nil
-}
-
-func names(ctx context.Context, src *ftp.Source, root string) error {
-	s, ok := any(src).(interface {
-		Names(ctx context.Context, dir string) ([]string, error)
-	})
-	if !ok {
-		return errors.New("this version of the library cannot list names only")
-	}
-	all, err := s.Names(ctx, path.Join(root, distribution))
-	if err != nil {
-		return err
-	}
-	var last version.Version
-	for _, name := range all {
-		text, found := strings.CutPrefix(strings.TrimSuffix(name, ".exe"), "Setup_")
-		if !found {
-			continue
-		}
-		if v, err := version.Parse(text); err == nil && v.Compare(last) > 0 {
-			last = v
-		}
-	}
-	fmt.Println(last)
 	return nil
 }
