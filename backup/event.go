@@ -8,37 +8,37 @@ import (
 
 // An Event reports that a stage begins, or how far it is, about once a second.
 type Event struct {
-	Time time.Time // UTC
-	Kind EventKind
-	Text string // one line for people
-
+	Time     time.Time // UTC
+	Kind     EventKind
+	Text     string // one line for people
 	Snapshot string // its ID; "" in events of targets
-	Name     string // as given to Take; "" in events of targets
-	Bytes    int64  // of all files; 0 if not known yet
 
 	Done, Total int64         // bytes of this stage; Done is 0 when it begins, Total if it is not known
 	Rate        int64         // bytes a second, on average
 	Left        time.Duration // an estimate, 0 if there is none
 }
 
-// An EventKind is a stage of a Store, or of a target, which has more of them.
+// An EventKind is a stage of a Store, or of a target, which has more of them. The
+// stages of a Store are, in the order in which they come, "backup" (the target
+// writes), "seal" (hashing, syncing, writing the manifest), "verify" (reading
+// every byte back) and "sealed"; and "restore", "prove" and "remove".
 type EventKind string
 
-// The stages of a Store, in the order in which they come, and warnings.
+// Kinds of events of a Store.
 const (
-	EventBackup  EventKind = "backup"  // the target writes; Left is what Take took the last time under this name
-	EventSeal    EventKind = "seal"    // hashing, syncing, writing the manifest
-	EventVerify  EventKind = "verify"  // reading every byte back
-	EventSealed  EventKind = "sealed"  // the snapshot exists
-	EventRestore EventKind = "restore" // the target restores
-	EventProve   EventKind = "prove"   // the target restores beside the live data and compares
+	eventBackup  EventKind = "backup" // Left is what Take took the last time under this name
+	eventSeal    EventKind = "seal"
+	eventVerify  EventKind = "verify"
+	EventSealed  EventKind = "sealed" // the snapshot exists
+	eventRestore EventKind = "restore"
+	eventProve   EventKind = "prove"
 	EventRemove  EventKind = "remove"  // Prune is about to remove the snapshot
 	EventWarning EventKind = "warning" // a target took another way than usual, or found a risk
 )
 
 var eventTexts = map[EventKind]string{
-	EventBackup: "backing up", EventSeal: "sealing", EventVerify: "verifying", EventSealed: "sealed",
-	EventRestore: "restoring", EventProve: "proving", EventRemove: "removing",
+	eventBackup: "backing up", eventSeal: "sealing", eventVerify: "verifying", EventSealed: "sealed",
+	eventRestore: "restoring", eventProve: "proving", EventRemove: "removing",
 }
 
 func (s *Store) now() time.Time {
@@ -56,7 +56,7 @@ func (s *Store) observe(kind EventKind, snap Snapshot, p progress.Point) {
 	if p.At.IsZero() {
 		p.At = s.now()
 	}
-	e := Event{Time: p.At, Kind: kind, Text: snap.Name + ": " + eventTexts[kind], Snapshot: snap.ID, Name: snap.Name, Bytes: snap.Bytes(),
+	e := Event{Time: p.At, Kind: kind, Text: snap.Name + ": " + eventTexts[kind], Snapshot: snap.ID,
 		Done: p.Done, Total: p.Total, Rate: p.Rate, Left: p.Left}
 	if text := p.String(); text != "" {
 		e.Text += ", " + text

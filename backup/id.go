@@ -17,11 +17,12 @@ const idTime = "20060102-150405.000000"
 
 var idForm = regexp.MustCompile(`^[0-9]{8}-[0-9]{6}\.[0-9]{6}-[0-9a-f]{8}$`)
 
-// newID returns an ID that sorts after last, the greatest one in the store,
-// even if the clock was set back.
-func newID(now time.Time, last string) (string, error) {
+// newID returns an ID that sorts after the last one of ids, even if the clock was
+// set back.
+func newID(now time.Time, ids []string) (string, error) {
 	now = now.UTC().Truncate(time.Microsecond)
-	if idForm.MatchString(last) {
+	if len(ids) > 0 {
+		last := ids[len(ids)-1]
 		if t, err := time.Parse(idTime, last[:len(idTime)]); err == nil && !now.After(t) {
 			now = t.Add(time.Microsecond)
 		}

@@ -47,11 +47,11 @@ func TestNewIDSortsAfterTheLast(t *testing.T) {
 		at := func(name string) time.Time {
 			return time.Unix(rapid.Int64Range(0, 1<<34).Draw(t, name), rapid.Int64Range(0, 999_999_999).Draw(t, name+" ns"))
 		}
-		last, err := newID(at("last"), "")
+		last, err := newID(at("last"), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		id, err := newID(at("now"), last)
+		id, err := newID(at("now"), []string{last})
 		if err != nil || id <= last || !idForm.MatchString(id) {
 			t.Fatalf("%q after %q, %v", id, last, err)
 		}

@@ -27,7 +27,7 @@ func (s *Store) Prove(ctx context.Context, id string, t Target) (snap Snapshot, 
 		return Snapshot{}, wrap("prove", id, fmt.Errorf("%w: this kind of target cannot prove a backup", errors.ErrUnsupported))
 	}
 	err = s.verified(ctx, id, func(sealed Snapshot, data string) error {
-		s.observe(EventProve, sealed, progress.Point{})
+		s.observe(eventProve, sealed, progress.Point{})
 		if err := prover.Prove(ctx, data, sealed.Meta); err != nil {
 			return err
 		}

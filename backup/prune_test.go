@@ -95,7 +95,7 @@ func TestR9PruneKeepsTheRetentionAndWhatIsInUse(t *testing.T) {
 
 	var events []string
 	s.Observe = func(e backup.Event) {
-		if e.Kind != backup.EventVerify {
+		if e.Kind != "verify" {
 			events = append(events, string(e.Kind)+" "+e.Snapshot)
 		}
 	}
@@ -209,7 +209,7 @@ func TestR9NewestIsRemovedMeanwhile(t *testing.T) {
 	s.take(t, "a")
 	s.Now = func() time.Time { s.at = s.at.Add(2 * time.Second); return s.at }
 	s.Observe = func(e backup.Event) {
-		if e.Kind == backup.EventVerify && e.Done == e.Total && e.Done > 0 {
+		if e.Kind == "verify" && e.Done == e.Total && e.Done > 0 {
 			require.NoError(t, os.RemoveAll(filepath.Join(s.Dir, s.ids[1])))
 		}
 	}

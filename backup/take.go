@@ -48,43 +48,36 @@ func (s *Store) take(ctx context.Context, name string, t Target) (snap Snapshot,
 		return snap, err
 	}
 	defer unlock()
-
 	ids, err := s.ids()
 	if err != nil {
 		return snap, err
 	}
-	last := ""
-	if len(ids) > 0 {
-		last = ids[len(ids)-1]
+	snap = Snapshot{Name: name, Started: s.now()}
+	if snap.ID, err = newID(snap.Started, ids); err != nil {
+		return snap, err
 	}
-	started := s.now()
-	id, err := newID(started, last)
+	temp := filepath.Join(dir, takingPrefix+snap.ID)
+	if err = s.write(ctx, temp, &snap, t, s.lastTook(ids, name)); err == nil {
+		err = durable.Publish(temp, filepath.Join(dir, snap.ID))
+	}
 	if err != nil {
-		return snap, err
-	}
-	snap = Snapshot{ID: id, Name: name, Started: started}
-	temp := filepath.Join(dir, takingPrefix+id)
-	if err := os.MkdirAll(filepath.Join(temp, dataDir), 0o700); err != nil {
-		return snap, err
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, os.RemoveAll(temp))
-		}
-	}()
-
-	s.observe(EventBackup, snap, progress.Point{Left: s.lastTook(ids, name)})
-	if snap.Meta, err = t.Backup(ctx, filepath.Join(temp, dataDir)); err != nil {
-		return snap, err
-	}
-	if err := s.seal(ctx, temp, &snap); err != nil {
-		return snap, err
-	}
-	if err := durable.Publish(temp, filepath.Join(dir, id)); err != nil {
-		return snap, err
+		return snap, errors.Join(err, os.RemoveAll(temp))
 	}
 	s.observe(EventSealed, snap, progress.Point{})
 	return snap, nil
+}
+
+// write makes the snapshot in the new directory temp.
+func (s *Store) write(ctx context.Context, temp string, snap *Snapshot, t Target, lastTook time.Duration) (err error) {
+	data := filepath.Join(temp, dataDir)
+	if err := os.MkdirAll(data, 0o700); err != nil {
+		return err
+	}
+	s.observe(eventBackup, *snap, progress.Point{Left: lastTook})
+	if snap.Meta, err = t.Backup(ctx, data); err != nil {
+		return err
+	}
+	return s.seal(ctx, temp, snap)
 }
 
 // seal hashes and syncs what the target wrote in temp, writes the manifest and
@@ -107,7 +100,7 @@ func (s *Store) seal(ctx context.Context, temp string, snap *Snapshot) error {
 	if len(snap.Files) == 0 {
 		return errors.New("the target wrote nothing")
 	}
-	s.observe(EventSeal, *snap, progress.Point{})
+	s.observe(eventSeal, *snap, progress.Point{})
 	if err := s.sum(ctx, root, snap); err != nil {
 		return err
 	}
@@ -150,7 +143,7 @@ func (s *Store) sum(ctx context.Context, root *os.Root, snap *Snapshot) error {
 	if known != len(sums) {
 		return errors.New("the target returned sums of files that it did not write")
 	}
-	meter := s.meter(EventSeal, *snap, unknown)
+	meter := s.meter(eventSeal, *snap, unknown)
 	for i, f := range snap.Files {
 		if _, ok := sums[f.Path]; ok {
 			continue

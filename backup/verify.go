@@ -32,7 +32,7 @@ func (s *Store) Verify(ctx context.Context, id string) error {
 // kept aside until the Restored is discarded.
 func (s *Store) Restore(ctx context.Context, id string, t Target) (restored Restored, err error) {
 	err = s.verified(ctx, id, func(snap Snapshot, dir string) error {
-		s.observe(EventRestore, snap, progress.Point{})
+		s.observe(eventRestore, snap, progress.Point{})
 		restored, err = t.Restore(ctx, dir, snap.Meta)
 		return err
 	})
@@ -73,11 +73,11 @@ func (s *Store) readBack(ctx context.Context, root *os.Root, id string) (Snapsho
 	if err != nil {
 		return snap, err
 	}
-	s.observe(EventVerify, snap, progress.Point{})
+	s.observe(eventVerify, snap, progress.Point{})
 	if err := checkNames(root, snap); err != nil {
 		return snap, err
 	}
-	meter := s.meter(EventVerify, snap, snap.Bytes())
+	meter := s.meter(eventVerify, snap, snap.Bytes())
 	for _, f := range snap.Files {
 		sum, n, err := hashFile(ctx, root, f.Path, meter)
 		switch {

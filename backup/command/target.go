@@ -287,7 +287,7 @@ func (t *Target) Needs(context.Context) ([]backup.Need, error) {
 	return swap.Needs(c.slot.Live, fi.Size()), nil
 }
 
-// failed says what err happened to.
+// failed returns err as that of an operation, nil if it is nil.
 func failed(op, live string, err error) error {
 	if err == nil {
 		return nil

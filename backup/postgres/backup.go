@@ -170,27 +170,10 @@ func (s *session) dump(ctx context.Context, t tools, source, dir string, f *fact
 	if err != nil {
 		return nil, err
 	}
-	out, err := os.OpenFile(filepath.Join(dir, dumpFile), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	sum, err := s.runDump(ctx, t, source, snapshot, filepath.Join(dir, dumpFile), f)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = out.Close() }()
-	stored, raw := sha256.New(), sha256.New()
-	// Without entropy compression the fastest level does not compress what has no
-	// repetitions, such as photos in hexadecimal.
-	pack, err := zstd.NewWriter(io.MultiWriter(out, stored), zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithAllLitEntropyCompression(true))
-	if err != nil {
-		return nil, err
-	}
-	count := &counter{}
-	sink := &firstError{w: io.MultiWriter(pack, raw, count, s.meter(eventDump, 0))}
-	cmd := s.command(source, t.dump, "--format=custom", "--compress=0", "--snapshot="+snapshot)
-	cmd.Stdout = sink
-	err = run(ctx, cmd)
-	if err = errors.Join(sink.err, err, ctx.Err(), pack.Close(), out.Sync(), out.Close()); err != nil {
-		return nil, err
-	}
-	f.DumpSHA256, f.DumpBytes = hex.EncodeToString(raw.Sum(nil)), count.n
 	if err := readInside(ctx, tx, s.version, f); err != nil {
 		return nil, err
 	}
@@ -202,7 +185,34 @@ func (s *session) dump(ctx context.Context, t tools, source, dir string, f *fact
 	if err := tx.Commit(ctx); err != nil {
 		return nil, err
 	}
-	return map[string]string{dumpFile: hex.EncodeToString(stored.Sum(nil))}, nil
+	return map[string]string{dumpFile: sum}, nil
+}
+
+// runDump runs pg_dump into the new file and returns the file's sum. That of the
+// dump before compression goes into f.
+func (s *session) runDump(ctx context.Context, t tools, source, snapshot, file string, f *facts) (sum string, err error) {
+	out, err := os.OpenFile(file, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = out.Close() }()
+	stored, raw := sha256.New(), sha256.New()
+	// Without entropy compression the fastest level does not compress what has no
+	// repetitions, such as photos in hexadecimal.
+	pack, err := zstd.NewWriter(io.MultiWriter(out, stored), zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithAllLitEntropyCompression(true))
+	if err != nil {
+		return "", err
+	}
+	count := &counter{}
+	sink := &firstError{w: io.MultiWriter(pack, raw, count, s.meter(eventDump, 0))}
+	cmd := s.command(source, t.dump, "--format=custom", "--compress=0", "--snapshot="+snapshot)
+	cmd.Stdout = sink
+	err = run(ctx, cmd)
+	if err = errors.Join(sink.err, err, ctx.Err(), pack.Close(), out.Sync(), out.Close()); err != nil {
+		return "", err
+	}
+	f.DumpSHA256, f.DumpBytes = hex.EncodeToString(raw.Sum(nil)), count.n
+	return hex.EncodeToString(stored.Sum(nil)), nil
 }
 
 // counter counts the bytes written to it.

@@ -111,7 +111,7 @@ func (s *session) meter(kind backup.EventKind, total int64) *progress.Meter {
 	})
 }
 
-// failed says what err happened to.
+// failed returns err as that of an operation, nil if it is nil.
 func failed(op, database string, err error) error {
 	if err == nil {
 		return nil

@@ -215,7 +215,7 @@ func TestBackupInterruptedWhileSealing(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	w.store.Observe = func(e backup.Event) {
-		if e.Kind == backup.EventSeal {
+		if e.Kind == "seal" {
 			cancel()
 		}
 	}

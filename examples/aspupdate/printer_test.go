@@ -26,7 +26,7 @@ func TestProgressWithoutATerminal(t *testing.T) {
 	p.archive(e)
 	require.Equal(t, 1, strings.Count(out.String(), "30 of 90 MB, 3.0 MB/s, 20s left"), out.String())
 	p.reported = time.Now().Add(-time.Minute)
-	p.backup(backup.Event{Kind: backup.EventVerify, Text: "postgres asp: verifying, 30 of 90 MB, 3.0 MB/s, 20s left"})
+	p.backup(backup.Event{Kind: "verify", Text: "postgres asp: verifying, 30 of 90 MB, 3.0 MB/s, 20s left"})
 	require.Contains(t, out.String(), "postgres asp: verifying, 30 of 90 MB, 3.0 MB/s, 20s left\n", "a backup takes longer than a download")
 	p.backup(backup.Event{Kind: backup.EventWarning, Text: "asp: no clone: the disk is full"})
 	require.Contains(t, out.String(), "no clone: the disk is full\n", "a warning is printed immediately")

@@ -1,4 +1,4 @@
-// Package owner keeps whom a file belongs to, and its permissions.
+// Package owner records and restores the owner and the permissions of a file.
 package owner
 
 import (
