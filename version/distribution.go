@@ -1,6 +1,7 @@
 package version
 
 import (
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -55,24 +56,14 @@ func checkDistribution(s string) fault {
 	return fault{}
 }
 
-// isDevice reports whether s names a device of Windows, in any directory: case
-// does not matter, nor what follows the first dot.
+// isDevice reports whether s is the name of a Windows device, which it is in any
+// directory, in any case, and whatever follows the first dot.
 func isDevice(s string) bool {
 	base, _, _ := strings.Cut(s, ".")
 	base = strings.ToUpper(strings.TrimRight(base, " "))
-	switch base {
-	case "CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$":
-		return true
+	if strings.HasPrefix(base, "COM") || strings.HasPrefix(base, "LPT") {
+		port := []rune(base[3:]) // one digit; Windows accepts superscripts as well
+		return len(port) == 1 && strings.ContainsRune("0123456789¹²³", port[0])
 	}
-	if port, found := strings.CutPrefix(base, "COM"); found {
-		return isPort(port)
-	}
-	port, found := strings.CutPrefix(base, "LPT")
-	return found && isPort(port)
-}
-
-// isPort reports whether s is one digit; Windows accepts superscripts as well.
-func isPort(s string) bool {
-	r, size := utf8.DecodeRuneInString(s)
-	return size > 0 && size == len(s) && strings.ContainsRune("0123456789¹²³", r)
+	return slices.Contains([]string{"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"}, base)
 }

@@ -98,20 +98,17 @@ func ExampleRange() {
 	}
 	for _, s := range []string{"7.11.200", "7.12.100", "7.36.200-beta", "7.36.200", "8.01.100"} {
 		v := version.MustParse(s)
-		switch why := r.Why(v); why {
-		case version.Inside:
-			fmt.Println(v, "is a candidate")
-		case version.UnwantedBeta:
-			fmt.Println(v, why)
-		case version.Below, version.Above, version.NoVersion:
+		if why := r.Why(v); why != "" {
 			fmt.Println("skipped:", v, why)
+			continue
 		}
+		fmt.Println(v, "is a candidate")
 	}
 	fmt.Println(version.MustParseRange("7.12.x").Contains(version.MustParse("7.12.300")))
 	// Output:
 	// skipped: 7.11.200 is below the range
 	// 7.12.100 is a candidate
-	// 7.36.200-beta is left out: it is a beta, and the range does not mention betas (add the word "beta" to it)
+	// skipped: 7.36.200-beta is left out: it is a beta, and the range does not mention betas (add the word "beta" to it)
 	// 7.36.200 is a candidate
 	// skipped: 8.01.100 is above the range
 	// true

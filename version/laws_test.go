@@ -61,7 +61,7 @@ func orZero() *rapid.Generator[Version] {
 // byFields compares as the regulation words it, field by field.
 func byFields(v, w Version) int {
 	betaOf := func(v Version) int {
-		if n, ok := v.Beta(); ok {
+		if n, ok := v.beta(); ok {
 			return n
 		}
 		return most
@@ -141,7 +141,7 @@ func TestLawParseLoose(t *testing.T) {
 		zeros := rapid.StringOfN(rapid.Just('0'), 0, 9, -1)
 		typed := fmt.Sprintf("%s%s%d.%s%d.%s%d", blanks.Draw(t, "before"),
 			zeros.Draw(t, "X"), v.X(), zeros.Draw(t, "YY"), v.YY(), zeros.Draw(t, "ZZZ"), v.ZZZ())
-		if n, ok := v.Beta(); ok {
+		if n, ok := v.beta(); ok {
 			typed += rapid.SampledFrom([]string{"-beta", "-BETA", "-Beta"}).Draw(t, "beta")
 			if n > 0 {
 				typed += fmt.Sprintf(".%s%d", zeros.Draw(t, "N"), n)
@@ -216,7 +216,7 @@ func TestLawRangeAgreesWithCompare(t *testing.T) {
 		}
 		require.Equal(t, want, r.withBetas().Contains(v), "%v in %q", v, text)
 		require.Equal(t, want && (!v.IsBeta() || strings.Contains(text, "beta")), r.Contains(v), "%v in %q", v, text)
-		require.Equal(t, want && !r.Contains(v), r.Why(v) == UnwantedBeta, "%v in %q", v, text)
+		require.Equal(t, want && !r.Contains(v), r.Why(v) == unwantedBeta, "%v in %q", v, text)
 	})
 }
 

@@ -91,15 +91,4 @@ func (n Name) MarshalText() ([]byte, error) { return n.AppendText(nil) }
 
 // UnmarshalText parses what [Name.MarshalText] returns; an empty text is the
 // zero Name. If it fails, n is unchanged.
-func (n *Name) UnmarshalText(text []byte) error {
-	if len(text) == 0 {
-		*n = Name{}
-		return nil
-	}
-	m, err := ParseName(string(text))
-	if err != nil {
-		return err
-	}
-	*n = m
-	return nil
-}
+func (n *Name) UnmarshalText(text []byte) error { return unmarshal(n, text, ParseName) }

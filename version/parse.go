@@ -31,8 +31,9 @@ func ParseLoose(s string) (Version, error) {
 
 // MustParse is [Parse] for constants in source code: it panics if s is not a
 // version.
-func MustParse(s string) Version {
-	v, err := Parse(s)
+func MustParse(s string) Version { return must(Parse(s)) }
+
+func must[T any](v T, err error) T {
 	if err != nil {
 		panic(err)
 	}
@@ -64,32 +65,27 @@ const (
 
 // scan parses all of s. It allocates nothing.
 func scan(s string, m mode) (Version, fault) {
-	x, i, f := field(s, 0, 1, partX, m)
-	if !f.ok() {
-		return Version{}, f
+	var n [3]uint64 // X, YY and ZZZ
+	i := 0
+	for p := range partBeta {
+		var f fault
+		if p > 0 {
+			if f = dot(s, i, p-1, p); !f.ok() {
+				return Version{}, f
+			}
+			i++
+		}
+		if n[p], i, f = field(s, i, int(p)+1, p, m); !f.ok() {
+			return Version{}, f
+		}
 	}
-	if f = dot(s, i, partX, partYY); !f.ok() {
-		return Version{}, f
+	beta, f := uint64(release), fault{}
+	if i < len(s) {
+		if beta, f = scanBeta(s, i, m); !f.ok() {
+			return Version{}, f
+		}
 	}
-	yy, i, f := field(s, i+1, 2, partYY, m)
-	if !f.ok() {
-		return Version{}, f
-	}
-	if f = dot(s, i, partYY, partZZZ); !f.ok() {
-		return Version{}, f
-	}
-	zzz, i, f := field(s, i+1, 3, partZZZ, m)
-	if !f.ok() {
-		return Version{}, f
-	}
-	if i == len(s) {
-		return pack(x, yy, zzz, release), fault{}
-	}
-	beta, f := scanBeta(s, i, m)
-	if !f.ok() {
-		return Version{}, f
-	}
-	return pack(x, yy, zzz, beta), fault{}
+	return pack(n[0], n[1], n[2], beta), fault{}
 }
 
 // dot checks that s[i] is the dot between two fields.

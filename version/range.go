@@ -43,13 +43,7 @@ func ParseRange(s string) (Range, error) {
 
 // MustParseRange is [ParseRange] for constants in source code: it panics if s is
 // not a range.
-func MustParseRange(s string) Range {
-	r, err := ParseRange(s)
-	if err != nil {
-		panic(err)
-	}
-	return r
-}
+func MustParseRange(s string) Range { return must(ParseRange(s)) }
 
 const spaces = " \t"
 
@@ -162,3 +156,50 @@ func wildcard(prefix string) (from, to Version, f fault) {
 	}
 	return pack(x, yy, 0, 0), pack(x, yy, most, release), fault{}
 }
+
+// The reasons why a version is not in a range.
+const (
+	noVersion    = "is not a version"
+	below        = "is below the range"
+	above        = "is above the range"
+	unwantedBeta = `is left out: it is a beta, and the range does not mention betas (add the word "beta" to it)`
+)
+
+// Contains reports whether v is in r. No range contains the zero Version.
+func (r Range) Contains(v Version) bool { return r.Why(v) == "" }
+
+// Why returns "" if v is in r, and otherwise why not, in words that follow a
+// version in a message. A filter can thus show the betas that it left out.
+func (r Range) Why(v Version) string {
+	switch {
+	case v.IsZero():
+		return noVersion
+	case v.Compare(r.from) < 0:
+		return below
+	case !r.to.IsZero() && v.Compare(r.to) > 0:
+		return above
+	case v.IsBeta() && !r.betas:
+		return unwantedBeta
+	}
+	return ""
+}
+
+// String returns the text that [ParseRange] parsed, and "any release" for the
+// zero Range.
+func (r Range) String() string {
+	if r == (Range{}) {
+		return "any release"
+	}
+	return r.text
+}
+
+// AppendText appends the text that [ParseRange] parsed, and nothing for the zero
+// Range. Its error is always nil.
+func (r Range) AppendText(b []byte) ([]byte, error) { return append(b, r.text...), nil }
+
+// MarshalText returns what [Range.AppendText] appends. Its error is always nil.
+func (r Range) MarshalText() ([]byte, error) { return r.AppendText(nil) }
+
+// UnmarshalText parses text as [ParseRange] does; an empty text is the zero
+// Range. If it fails, r is unchanged.
+func (r *Range) UnmarshalText(text []byte) error { return unmarshal(r, text, ParseRange) }

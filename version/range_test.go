@@ -1,6 +1,7 @@
 package version
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -23,76 +24,76 @@ func (r Range) withBetas() Range {
 func TestRange(t *testing.T) {
 	for _, tt := range []struct {
 		text string
-		want map[Verdict][]string
+		want map[string][]string
 	}{
-		{">=7.12.100 <8.00.000", map[Verdict][]string{
-			Inside:       {"7.12.100", "7.12.101", "7.13.100", "7.36.65535", "7.65535.65535"},
-			Below:        {"7.12.099", "7.11.900", "6.36.200", "7.12.100-beta.2"},
-			Above:        {"8.01.001", "8.01.100", "9.01.100", "8.01.001-beta"},
-			UnwantedBeta: {"7.12.101-beta", "7.13.100-beta.1"},
+		{">=7.12.100 <8.00.000", map[string][]string{
+			"":           {"7.12.100", "7.12.101", "7.13.100", "7.36.65535", "7.65535.65535"},
+			below:        {"7.12.099", "7.11.900", "6.36.200", "7.12.100-beta.2"},
+			above:        {"8.01.001", "8.01.100", "9.01.100", "8.01.001-beta"},
+			unwantedBeta: {"7.12.101-beta", "7.13.100-beta.1"},
 		}},
-		{"7.12.x", map[Verdict][]string{
-			Inside:       {"7.12.001", "7.12.100", "7.12.65535"},
-			Below:        {"7.11.65535", "7.11.100-beta", "1.01.001"},
-			Above:        {"7.13.001", "7.13.001-beta", "8.01.100"},
-			UnwantedBeta: {"7.12.001-beta", "7.12.65535-beta.65534"},
+		{"7.12.x", map[string][]string{
+			"":           {"7.12.001", "7.12.100", "7.12.65535"},
+			below:        {"7.11.65535", "7.11.100-beta", "1.01.001"},
+			above:        {"7.13.001", "7.13.001-beta", "8.01.100"},
+			unwantedBeta: {"7.12.001-beta", "7.12.65535-beta.65534"},
 		}},
-		{"7.x", map[Verdict][]string{
-			Inside: {"7.01.001", "7.65535.65535"},
-			Below:  {"6.65535.65535"},
-			Above:  {"8.01.001", "8.01.001-beta"},
+		{"7.x", map[string][]string{
+			"":    {"7.01.001", "7.65535.65535"},
+			below: {"6.65535.65535"},
+			above: {"8.01.001", "8.01.001-beta"},
 		}},
-		{"65535.65535.x", map[Verdict][]string{
-			Inside: {"65535.65535.001", "65535.65535.65535"},
-			Below:  {"65535.65534.65535"},
+		{"65535.65535.x", map[string][]string{
+			"":    {"65535.65535.001", "65535.65535.65535"},
+			below: {"65535.65534.65535"},
 		}},
-		{"7.12.x beta", map[Verdict][]string{
-			Inside: {"7.12.001-beta", "7.12.100-beta.2", "7.12.100"},
-			Below:  {"7.11.100-beta"},
-			Above:  {"7.13.001-beta"},
+		{"7.12.x beta", map[string][]string{
+			"":    {"7.12.001-beta", "7.12.100-beta.2", "7.12.100"},
+			below: {"7.11.100-beta"},
+			above: {"7.13.001-beta"},
 		}},
-		{"beta", map[Verdict][]string{Inside: {"1.01.001-beta", "7.04.100", "65535.65535.65535"}}},
-		{"7.04.100", map[Verdict][]string{
-			Inside: {"7.04.100"},
-			Below:  {"7.04.099", "7.04.100-beta.9"},
-			Above:  {"7.04.101", "7.04.101-beta"},
+		{"beta", map[string][]string{"": {"1.01.001-beta", "7.04.100", "65535.65535.65535"}}},
+		{"7.04.100", map[string][]string{
+			"":    {"7.04.100"},
+			below: {"7.04.099", "7.04.100-beta.9"},
+			above: {"7.04.101", "7.04.101-beta"},
 		}},
-		{"=7.04.100-beta.2", map[Verdict][]string{
-			Inside: {"7.04.100-beta.2"},
-			Below:  {"7.04.100-beta", "7.04.100-beta.1"},
-			Above:  {"7.04.100-beta.3", "7.04.100"},
+		{"=7.04.100-beta.2", map[string][]string{
+			"":    {"7.04.100-beta.2"},
+			below: {"7.04.100-beta", "7.04.100-beta.1"},
+			above: {"7.04.100-beta.3", "7.04.100"},
 		}},
-		{">7.12.100", map[Verdict][]string{
-			Inside:       {"7.12.101", "8.01.100"},
-			Below:        {"7.12.100", "7.12.100-beta"},
-			UnwantedBeta: {"7.12.101-beta"},
+		{">7.12.100", map[string][]string{
+			"":           {"7.12.101", "8.01.100"},
+			below:        {"7.12.100", "7.12.100-beta"},
+			unwantedBeta: {"7.12.101-beta"},
 		}},
-		{">7.12.65535", map[Verdict][]string{Inside: {"7.13.001"}, Below: {"7.12.65535"}}},
-		{"<=7.12.100", map[Verdict][]string{
-			Inside:       {"7.12.100", "1.01.001"},
-			Above:        {"7.12.101", "7.12.101-beta"},
-			UnwantedBeta: {"7.12.100-beta"},
+		{">7.12.65535", map[string][]string{"": {"7.13.001"}, below: {"7.12.65535"}}},
+		{"<=7.12.100", map[string][]string{
+			"":           {"7.12.100", "1.01.001"},
+			above:        {"7.12.101", "7.12.101-beta"},
+			unwantedBeta: {"7.12.100-beta"},
 		}},
-		{"<8.01.100 beta", map[Verdict][]string{Inside: {"8.01.100-beta.7", "7.01.100"}, Above: {"8.01.100"}}},
-		{"<8.00.000 beta", map[Verdict][]string{Inside: {"7.36.100-beta"}, Above: {"8.01.001-beta"}}},
-		{"<8.01.001-beta", map[Verdict][]string{Inside: {"7.36.100"}, Above: {"8.01.001-beta"}}},
-		{">=7.12.100-beta", map[Verdict][]string{Inside: {"7.12.100-beta", "7.12.100", "7.13.100-beta"}, Below: {"7.12.099"}}},
-		{"\t >= 7.12.100   <7.14.000 >7.12.200 <=7.13.100 ", map[Verdict][]string{
-			Inside: {"7.12.201", "7.13.100"},
-			Below:  {"7.12.200"},
-			Above:  {"7.13.101"},
+		{"<8.01.100 beta", map[string][]string{"": {"8.01.100-beta.7", "7.01.100"}, above: {"8.01.100"}}},
+		{"<8.00.000 beta", map[string][]string{"": {"7.36.100-beta"}, above: {"8.01.001-beta"}}},
+		{"<8.01.001-beta", map[string][]string{"": {"7.36.100"}, above: {"8.01.001-beta"}}},
+		{">=7.12.100-beta", map[string][]string{"": {"7.12.100-beta", "7.12.100", "7.13.100-beta"}, below: {"7.12.099"}}},
+		{"\t >= 7.12.100   <7.14.000 >7.12.200 <=7.13.100 ", map[string][]string{
+			"":    {"7.12.201", "7.13.100"},
+			below: {"7.12.200"},
+			above: {"7.13.101"},
 		}},
 	} {
 		r, err := ParseRange(tt.text)
 		require.NoError(t, err, tt.text)
 		require.Equal(t, tt.text, r.String(), "byte for byte")
-		require.Equal(t, NoVersion, r.Why(Version{}))
+		require.Equal(t, noVersion, r.Why(Version{}))
 		for verdict, texts := range tt.want {
 			for _, s := range texts {
 				v := MustParse(s)
 				require.Equal(t, verdict, r.Why(v), "%s in %q", s, tt.text)
-				require.Equal(t, verdict == Inside, r.Contains(v), "%s in %q", s, tt.text)
-				if verdict == UnwantedBeta {
+				require.Equal(t, verdict == "", r.Contains(v), "%s in %q", s, tt.text)
+				if verdict == unwantedBeta {
 					require.True(t, r.withBetas().Contains(v), "%s in %q", s, tt.text)
 				}
 			}
@@ -115,8 +116,8 @@ func TestR7ABetaNeverDropsOutInSilence(t *testing.T) {
 	r := MustParseRange(">=7.12.100")
 	beta := MustParse("7.13.100-beta.1")
 	require.False(t, r.Contains(beta))
-	require.Equal(t, UnwantedBeta, r.Why(beta))
-	require.Contains(t, r.Why(beta).String(), `add the word "beta"`)
+	require.Equal(t, unwantedBeta, r.Why(beta))
+	require.Contains(t, r.Why(beta), `add the word "beta"`)
 	require.True(t, MustParseRange(r.String()+" beta").Contains(beta), "the advice must help")
 }
 
@@ -126,9 +127,9 @@ func TestZeroRange(t *testing.T) {
 	for _, g := range goods {
 		v := MustParse(g.text)
 		if v.IsBeta() {
-			require.Equal(t, UnwantedBeta, r.Why(v))
+			require.Equal(t, unwantedBeta, r.Why(v))
 		} else {
-			require.Equal(t, Inside, r.Why(v))
+			require.Equal(t, "", r.Why(v))
 		}
 		require.True(t, r.withBetas().Contains(v))
 	}
@@ -200,9 +201,8 @@ func TestRangeBad(t *testing.T) {
 	require.Panics(t, func() { MustParseRange("nonsense") })
 }
 
-func TestVerdictString(t *testing.T) {
-	for d := range UnwantedBeta + 1 {
-		require.NotContains(t, d.String(), "invalid")
-	}
-	require.Equal(t, "invalid verdict 9", Verdict(9).String())
+func TestReasonsDiffer(t *testing.T) {
+	reasons := []string{noVersion, below, above, unwantedBeta, ""}
+	slices.Sort(reasons)
+	require.Len(t, slices.Compact(reasons), 5)
 }

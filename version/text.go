@@ -74,6 +74,20 @@ func (v *Version) UnmarshalText(text []byte) error {
 	return nil
 }
 
+// unmarshal sets *v to what parse returns, and to the zero value for an empty
+// text. If parse fails, *v is unchanged.
+func unmarshal[T any](v *T, text []byte, parse func(string) (T, error)) error {
+	var w T
+	if len(text) > 0 {
+		var err error
+		if w, err = parse(string(text)); err != nil {
+			return err
+		}
+	}
+	*v = w
+	return nil
+}
+
 // Value returns v as text for a database, and NULL for the zero Version. It
 // implements [driver.Valuer]; its error is always nil.
 //

@@ -1,6 +1,9 @@
 package version
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // A Variant is one of the two forms in which each version is published (R3).
 // The zero Variant means that none is named.
@@ -18,13 +21,12 @@ const (
 	FullSetup
 )
 
-// parseVariant parses "Setup" or "FullSetup", in exactly this spelling.
+// variants are spelled as the vendor does.
+var variants = []string{0: "", Setup: "Setup", FullSetup: "FullSetup"}
+
 func parseVariant(s string) (Variant, error) {
-	switch s {
-	case "Setup":
-		return Setup, nil
-	case "FullSetup":
-		return FullSetup, nil
+	if i := slices.Index(variants, s); i > 0 {
+		return Variant(i), nil //nolint:gosec // 1 or 2
 	}
 	return 0, fault{0, partVariant, "is not Setup or FullSetup"}.error(opVariant, s)
 }
@@ -32,27 +34,22 @@ func parseVariant(s string) (Variant, error) {
 // String returns the variant as the vendor spells it, and "no variant" for the
 // zero Variant.
 func (v Variant) String() string {
-	switch v {
-	case 0:
+	switch {
+	case v == 0:
 		return "no variant"
-	case Setup:
-		return "Setup"
-	case FullSetup:
-		return "FullSetup"
+	case v > FullSetup:
+		return fmt.Sprintf("invalid variant %d", uint8(v))
 	}
-	return fmt.Sprintf("invalid variant %d", uint8(v))
+	return variants[v]
 }
 
 // AppendText appends the variant as the vendor spells it, and nothing for the
 // zero Variant. A value other than the declared ones is an error.
 func (v Variant) AppendText(b []byte) ([]byte, error) {
-	switch v {
-	case 0:
-		return b, nil
-	case Setup, FullSetup:
-		return append(b, v.String()...), nil
+	if v > FullSetup {
+		return b, fmt.Errorf("cannot write %v; use Setup or FullSetup", v)
 	}
-	return b, fmt.Errorf("cannot write %v; use Setup or FullSetup", v)
+	return append(b, variants[v]...), nil
 }
 
 // MarshalText returns what [Variant.AppendText] appends.
@@ -60,15 +57,4 @@ func (v Variant) MarshalText() ([]byte, error) { return v.AppendText(nil) }
 
 // UnmarshalText parses "Setup" or "FullSetup"; an empty text is the zero
 // Variant. If it fails, v is unchanged.
-func (v *Variant) UnmarshalText(text []byte) error {
-	if len(text) == 0 {
-		*v = 0
-		return nil
-	}
-	w, err := parseVariant(string(text))
-	if err != nil {
-		return err
-	}
-	*v = w
-	return nil
-}
+func (v *Variant) UnmarshalText(text []byte) error { return unmarshal(v, text, parseVariant) }

@@ -61,15 +61,6 @@ func (v Version) YY() int { return int(v.packed >> 32 & most) }
 // ZZZ returns the number of the release within its month. It is 0 if v is zero.
 func (v Version) ZZZ() int { return int(v.packed >> 16 & most) }
 
-// Beta returns the number after a beta mark and whether v is a beta. The number
-// of a plain "-beta" is 0.
-func (v Version) Beta() (n int, ok bool) {
-	if !v.IsBeta() {
-		return 0, false
-	}
-	return int(v.packed & most), true
-}
-
 // IsBeta reports whether v is a beta version (R7).
 func (v Version) IsBeta() bool { return v.packed&most != release && v.packed != 0 }
 

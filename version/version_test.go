@@ -145,7 +145,7 @@ func TestR2ParseGood(t *testing.T) {
 		v, err := Parse(g.text)
 		require.NoError(t, err, g.text)
 		require.Equal(t, []int{g.x, g.yy, g.zzz}, []int{v.X(), v.YY(), v.ZZZ()}, g.text)
-		n, ok := v.Beta()
+		n, ok := v.beta()
 		require.Equal(t, g.beta >= 0, ok, g.text)
 		require.Equal(t, max(g.beta, 0), n, g.text)
 		require.Equal(t, ok, v.IsBeta(), g.text)
@@ -252,7 +252,7 @@ func TestZeroVersion(t *testing.T) {
 	require.True(t, v.IsZero())
 	require.False(t, v.IsBeta())
 	require.Equal(t, []int{0, 0, 0}, []int{v.X(), v.YY(), v.ZZZ()})
-	_, ok := v.Beta()
+	_, ok := v.beta()
 	require.False(t, ok)
 	require.Equal(t, "invalid version", v.String())
 }
@@ -277,4 +277,13 @@ func TestNoAllocations(t *testing.T) {
 	} {
 		require.Zero(t, testing.AllocsPerRun(10, f), name)
 	}
+}
+
+// beta returns the number after a beta mark and whether v is a beta. The number
+// of a plain "-beta" is 0.
+func (v Version) beta() (n int, ok bool) {
+	if !v.IsBeta() {
+		return 0, false
+	}
+	return int(v.packed & most), true
 }
