@@ -161,7 +161,7 @@ func (e *engine) course() course { return e.st.Pending.course }
 func (e *engine) result(o Outcome) Result {
 	res := Result{Outcome: o, Update: e.id}
 	if p := e.st.Pending; p != nil {
-		res.Plan, res.Revert, res.Refs = p.Plan, p.Revert, p.Refs
+		res.Plan, res.Refs = p.Plan, p.Refs
 	}
 	return res
 }

@@ -2,9 +2,8 @@ package rollback
 
 // What the tests see of the journal.
 type (
-	Journal      = journal
-	Record       = record
-	RecordedPlan = recordedPlan
+	Journal = journal
+	Record  = record
 )
 
 var (

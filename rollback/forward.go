@@ -8,7 +8,7 @@ import (
 )
 
 // carryOut does what the plan says, which was made just now.
-func (e *engine) carryOut(ctx context.Context, now recordedPlan, reason string) (Result, error) {
+func (e *engine) carryOut(ctx context.Context, now Plan, reason string) (Result, error) {
 	if now.Slot.Start.After(e.u.now()) {
 		return Result{Outcome: Nothing}, refuse(ReasonWindow, "", "R13: the window opens at %s", now.Slot.Start.Format("2006-01-02 15:04 MST")).then("wait for it")
 	}

@@ -232,7 +232,7 @@ func (i mInstaller) Ready(_ context.Context, r rollback.Release) error {
 func (i mInstaller) Install(_ context.Context, r rollback.Release) error {
 	return i.call("install", func() error {
 		p := i.harm(i.part)
-		if p.Direction == rollback.Forward && p.Revert == nil {
+		if p.Direction == rollback.Forward && p.Plan.Revert == nil {
 			require.False(i.t, i.quarantined[key(i.part, r)], "%s is quarantined", r.Version)
 		}
 		require.Contains(i.t, i.archive, r, "must hold 3")

@@ -188,7 +188,7 @@ func (m *model) rollBack(t *rapid.T) string {
 			f.to[part] = f.new[part].App
 		}
 	}
-	var plan rollback.RevertPlan
+	var plan rollback.Plan
 	var err error
 	fail := m.fail
 	m.crash, m.fail = -m.crash, ""

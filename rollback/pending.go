@@ -9,7 +9,6 @@ import (
 type Pending struct {
 	Update    string // id
 	Plan      Plan
-	Revert    *Revert           // what an operator's rollback takes back, nil for an update
 	Step      Step              // the last step journaled
 	Direction Direction         // in which it goes
 	Damaged   bool              // an installer was, or may have been, started, or old data was restored
@@ -29,12 +28,12 @@ type Pending struct {
 
 func newPending(r record) *Pending {
 	p := &Pending{
-		Update: r.Update, Plan: r.Plan.Plan, Revert: r.Plan.Revert, Direction: Forward, Refs: map[string]string{},
+		Update: r.Update, Plan: *r.Plan, Direction: Forward, Refs: map[string]string{},
 		course: updating{}, since: r.Time, counts: map[string]map[string]int64{},
 		begun: map[string]bool{}, installed: map[string]bool{}, reinstalled: map[string]bool{},
 	}
-	if p.Revert != nil {
-		p.course = reverting{*p.Revert}
+	if p.Plan.Revert != nil {
+		p.course = reverting{*p.Plan.Revert}
 	}
 	return p
 }

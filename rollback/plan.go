@@ -22,6 +22,7 @@ type Plan struct {
 	Needs     []Need     `json:"needs,omitempty"`     // space per volume, summed
 	Steps     []PlanStep `json:"steps"`               // what a run does, in order, if nothing fails
 	Hash      string     `json:"hash"`                // over what a run must find unchanged
+	Revert    *Revert    `json:"back,omitempty"`      // of an operator's rollback: what it takes back; nil for an update
 }
 
 // A PlanPart is one part of a plan.
@@ -76,19 +77,18 @@ func (p Plan) Unauthenticated() []string {
 	return names
 }
 
-// hash covers what decides: releases, data, overrides, steps and the end of
-// the slot. Its start moves with the clock and the needs with the data.
-func (p Plan) hash() string { return hashOf(p.decisive()) }
-
-// decisive returns what the hash covers.
-func (p Plan) decisive() Plan {
+// hash covers what decides: releases, data, overrides, steps, the end of the
+// slot, and what is taken back. The slot's start moves with the clock, and the
+// needs and what a rollback costs with the data.
+func (p Plan) hash() string {
 	p.Hash, p.Needs, p.Slot.Start = "", nil, time.Time{}
 	p.Slot.LatestStart = p.Slot.LatestStart.UTC()
-	return p
-}
-
-func hashOf(plan any) string {
-	b, err := json.Marshal(plan)
+	if p.Revert != nil {
+		decisive := *p.Revert
+		decisive.Entered, decisive.Unhealthy = nil, nil
+		p.Revert = &decisive
+	}
+	b, err := json.Marshal(p)
 	if err != nil {
 		return "" // strings and times: cannot happen, and "" equals no hash
 	}

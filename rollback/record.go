@@ -100,27 +100,20 @@ func (r record) event(err error) Event {
 // A record is one entry of the journal. Together they are the audit trail:
 // who did what when, from what to what, which rule was left out and why.
 type record struct {
-	Time      time.Time     `json:"time"`   // UTC
-	Update    string        `json:"update"` // id of the update, "" for decisions outside one
-	Step      Step          `json:"step"`
-	Kind      EventKind     `json:"phase"` // begin, done or failed
-	Direction Direction     `json:"way,omitempty"`
-	Part      string        `json:"part,omitempty"`   // the part or the dataset
-	Ref       string        `json:"ref,omitempty"`    // snapshot: its reference; install, settle, reboot: the boot that must end; forget: the update
-	Plan      *recordedPlan `json:"plan,omitempty"`   // intent
-	Who       string        `json:"who,omitempty"`    // user and host, on intent and on decisions
-	Reason    string        `json:"reason,omitempty"` // decisions, and the intent of an operator's rollback
-	Error     string        `json:"error,omitempty"`  // failed: why
+	Time      time.Time `json:"time"`   // UTC
+	Update    string    `json:"update"` // id of the update, "" for decisions outside one
+	Step      Step      `json:"step"`
+	Kind      EventKind `json:"phase"` // begin, done or failed
+	Direction Direction `json:"way,omitempty"`
+	Part      string    `json:"part,omitempty"`   // the part or the dataset
+	Ref       string    `json:"ref,omitempty"`    // snapshot: its reference; install, settle, reboot: the boot that must end; forget: the update
+	Plan      *Plan     `json:"plan,omitempty"`   // intent
+	Who       string    `json:"who,omitempty"`    // user and host, on intent and on decisions
+	Reason    string    `json:"reason,omitempty"` // decisions, and the intent of an operator's rollback
+	Error     string    `json:"error,omitempty"`  // failed: why
 
 	Releases map[string]Release `json:"releases,omitempty"` // adopt, lift: by part
 	Outcome  Outcome            `json:"outcome,omitempty"`  // accept: what things were accepted as
 	Counts   map[string]int64   `json:"counts,omitempty"`   // snapshot: rows by table, where the target can count
 	Carried  *Status            `json:"carried,omitempty"`  // carry: the state before
-}
-
-// A recordedPlan is a plan as the journal has it: of an update or, with what
-// it takes back, of an operator's rollback.
-type recordedPlan struct {
-	Plan
-	Revert *Revert `json:"back,omitempty"`
 }

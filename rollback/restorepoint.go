@@ -12,11 +12,11 @@ import (
 // A RestorePoint is what an operator may still go back to after a commit
 // (R15), see [Update.Revert]. The journal has one, of what was committed last.
 type RestorePoint struct {
-	Update string            `json:"update"`         // the committed update that going back takes back
-	Undo   bool              `json:"undo,omitempty"` // that update was an operator's rollback: going back undoes it
-	Since  time.Time         `json:"since"`          // when its snapshots were begun, UTC
-	Parts  []PlanPart        `json:"parts"`          // from what is committed now to what was before
-	Refs   map[string]string `json:"refs,omitempty"` // the snapshots to restore, by dataset
+	Update string            `json:"update"`          // the committed update that going back takes back
+	Undo   bool              `json:"undo,omitempty"`  // that update was an operator's rollback: going back undoes it
+	Since  time.Time         `json:"since"`           // when its snapshots were begun, UTC
+	Parts  []PlanPart        `json:"parts,omitempty"` // from what is committed now to what was before
+	Refs   map[string]string `json:"refs,omitempty"`  // the snapshots to restore, by dataset
 
 	// Counts are the rows by dataset and table when the snapshots were made,
 	// where the target could count them, see [Counter].
@@ -36,7 +36,7 @@ func (r RestorePoint) Versions() string {
 // nil if a part of it was a first installation: there is no version to go to.
 func (p *Pending) restorePoint() *RestorePoint {
 	point := &RestorePoint{
-		Update: p.Update, Undo: p.Revert != nil && !p.Revert.Undo, Since: p.since,
+		Update: p.Update, Undo: p.Plan.Revert != nil && !p.Plan.Revert.Undo, Since: p.since,
 		Refs: maps.Clone(p.Refs), Counts: maps.Clone(p.counts),
 	}
 	for _, part := range p.Plan.Parts {
@@ -69,8 +69,8 @@ func (s Status) Needed() []string {
 	}
 	if p := s.Pending; p != nil {
 		add(p.Refs)
-		if p.Revert != nil {
-			add(p.Revert.Refs)
+		if p.Plan.Revert != nil {
+			add(p.Plan.Revert.Refs)
 		}
 	}
 	for _, point := range s.restorePoints() {

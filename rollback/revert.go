@@ -9,19 +9,10 @@ import (
 	"time"
 )
 
-// A RevertPlan is what an operator's rollback would do, see
-// [Update.PlanRevert]. Making one writes nothing.
-type RevertPlan struct {
-	Plan
-	Revert Revert `json:"back"`
-}
-
-// A Revert is what an operator's rollback takes back, and what that costs.
+// A Revert is the [RestorePoint] that an operator's rollback goes back to, and
+// what that costs. It has no Parts and no Counts: the plan has the parts.
 type Revert struct {
-	Update string            `json:"update"`         // the committed update that is taken back
-	Undo   bool              `json:"undo,omitempty"` // that update was an operator's rollback: this undoes it
-	Since  time.Time         `json:"since"`          // UTC; what was entered after it is kept aside, not merged
-	Refs   map[string]string `json:"refs,omitempty"` // the snapshots that are restored, by dataset
+	RestorePoint
 	// Entered is how many rows there are more, or fewer, than in the
 	// snapshots, by dataset and table. A table with as many is left out,
 	// though its rows may have been changed, and so is a dataset that cannot
@@ -62,20 +53,22 @@ func (r Revert) String() string {
 // data is that of the update which is taken back.
 //
 // The installed version need not be healthy: that may be why it is left.
-func (u *Update) PlanRevert(ctx context.Context) (RevertPlan, error) {
+func (u *Update) PlanRevert(ctx context.Context) (Plan, error) {
 	st, err := u.unblocked()
 	if err != nil {
-		return RevertPlan{}, err
+		return Plan{}, err
 	}
 	return u.planRevert(ctx, st)
 }
 
-func (u *Update) planRevert(ctx context.Context, st Status) (RevertPlan, error) {
+func (u *Update) planRevert(ctx context.Context, st Status) (Plan, error) {
 	if err := u.fitsRestorePoint(st); err != nil {
-		return RevertPlan{}, err
+		return Plan{}, err
 	}
-	point := st.RestorePoint
-	p := RevertPlan{Revert: Revert{Update: point.Update, Undo: point.Undo, Since: point.Since, Refs: maps.Clone(point.Refs)}}
+	point := *st.RestorePoint
+	counts := point.Counts
+	point.Refs, point.Parts, point.Counts = maps.Clone(point.Refs), nil, nil
+	p := Plan{Revert: &Revert{RestorePoint: point}}
 	for _, part := range u.Parts {
 		pp := PlanPart{Name: part.Name, From: part.From, To: part.To, Keep: part.From.same(part.To)}
 		got, err := u.probe(ctx, part)
@@ -83,39 +76,32 @@ func (u *Update) planRevert(ctx context.Context, st Status) (RevertPlan, error) 
 		case err != nil:
 			p.Revert.Unhealthy = append(p.Revert.Unhealthy, part.Name)
 		case got != part.From.Version:
-			return RevertPlan{}, refuse(ReasonInstalled, part.Name, "version %q is installed, the rollback starts from %s", got, part.From.Version).then(adoptNext)
+			return Plan{}, refuse(ReasonInstalled, part.Name, "version %q is installed, the rollback starts from %s", got, part.From.Version).then(adoptNext)
 		}
 		if !pp.Keep {
 			if err := u.checkInstallers(ctx, part); err != nil {
-				return RevertPlan{}, err
+				return Plan{}, err
 			}
 		}
 		p.Parts = append(p.Parts, pp)
 	}
 	if err := u.checkSnapshots(ctx, point.Refs); err != nil {
-		return RevertPlan{}, err
+		return Plan{}, err
 	}
 	for _, d := range u.Data {
-		if diff := entered(point.Counts[d.Name], u.count(ctx, d)); len(diff) > 0 {
+		if diff := entered(counts[d.Name], u.count(ctx, d)); len(diff) > 0 {
 			if p.Revert.Entered == nil {
 				p.Revert.Entered = map[string]map[string]int64{}
 			}
 			p.Revert.Entered[d.Name] = diff
 		}
 	}
-	if err := u.complete(ctx, &p.Plan); err != nil {
-		return RevertPlan{}, err
+	if err := u.complete(ctx, &p); err != nil {
+		return Plan{}, err
 	}
-	p.Steps = u.steps(p.Plan, reverting{p.Revert}.steps(u, p.Plan))
+	p.Steps = u.steps(p, reverting{*p.Revert}.steps(u, p))
 	p.Hash = p.hash()
 	return p, nil
-}
-
-// hash covers what [Plan].Hash does, and what is taken back.
-func (p RevertPlan) hash() string {
-	p.Plan = p.decisive()
-	p.Revert.Entered, p.Revert.Unhealthy = nil, nil
-	return hashOf(p)
 }
 
 // fitsRestorePoint refuses where the journal has no restore point for these
@@ -186,7 +172,7 @@ func (u *Update) Revert(ctx context.Context, confirmed, reason string) (Result, 
 	if confirmed == "" || confirmed != now.Hash {
 		return Result{Outcome: Nothing}, refuse(ReasonPlanChanged, "", "the rollback that was confirmed is not what would be done now").then("plan the rollback again and confirm its hash")
 	}
-	return e.carryOut(ctx, recordedPlan{Plan: now.Plan, Revert: &now.Revert}, reason)
+	return e.carryOut(ctx, now, reason)
 }
 
 // reverting is the course of an operator's rollback.

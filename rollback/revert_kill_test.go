@@ -23,10 +23,10 @@ func (w *world) kept(t testing.TB) {
 	for _, p := range w.parts {
 		require.NotEmpty(t, w.read("archive."+p+"."+oldVersion))
 		require.NotEmpty(t, w.read("archive."+p+"."+newVersion))
-		if u := st.Pending; u != nil && u.Revert != nil && u.Damaged {
+		if u := st.Pending; u != nil && u.Plan.Revert != nil && u.Damaged {
 			require.Equal(t, "schema "+newVersion+"\n"+newRows, w.read(u.Refs[p]))
-			require.Equal(t, "schema "+oldVersion+"\n"+oldRows, w.read(u.Revert.Refs[p]))
-			require.Subset(t, st.Needed(), []string{u.Refs[p], u.Revert.Refs[p]})
+			require.Equal(t, "schema "+oldVersion+"\n"+oldRows, w.read(u.Plan.Revert.Refs[p]))
+			require.Subset(t, st.Needed(), []string{u.Refs[p], u.Plan.Revert.Refs[p]})
 		}
 	}
 }

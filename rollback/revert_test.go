@@ -197,7 +197,7 @@ func TestRollbackRefusesWhatWasNotShown(t *testing.T) {
 	}
 	_, err = u.Revert(t.Context(), plan.Hash, " ")
 	requireRefusal(t, err, rollback.ReasonSetup)
-	_, err = u.Run(t.Context(), plan.Plan)
+	_, err = u.Run(t.Context(), plan)
 	require.ErrorIs(t, err, rollback.ErrRefused, "a rollback is not run as an update")
 	require.NotContains(t, w.calls, "fence.close")
 
@@ -279,7 +279,7 @@ func TestGuardRefusesBeforeTheRestore(t *testing.T) {
 			_ = os.Remove(w.path("archive.ASP." + newVersion))
 		}, rollback.ReasonPrevious},
 		"R9 fresh damaged":    {func(w *world, _ *rollback.Update, p *rollback.Pending) { _ = w.put(p.Refs["ASP"], "x") }, rollback.ReasonBackup},
-		"R15 old one damaged": {func(w *world, _ *rollback.Update, p *rollback.Pending) { _ = w.put(p.Revert.Refs["ASP"], "x") }, rollback.ReasonBackup},
+		"R15 old one damaged": {func(w *world, _ *rollback.Update, p *rollback.Pending) { _ = w.put(p.Plan.Revert.Refs["ASP"], "x") }, rollback.ReasonBackup},
 		"R13 window closed":   {func(_ *world, u *rollback.Update, _ *rollback.Pending) { u.Window = &window{closed: true} }, rollback.ReasonWindow},
 	} {
 		t.Run(name, func(t *testing.T) {

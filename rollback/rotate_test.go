@@ -39,11 +39,11 @@ func says(t require.TestingT, st rollback.Status) string {
 // or cut short.
 func anUpdate(t *rapid.T, st rollback.Status, id string, now time.Time) (recs []rollback.Record) {
 	versions := rapid.SampledFrom([]rollback.Version{"7.12.100", "7.12.200", "7.13.100"})
-	plan := &rollback.RecordedPlan{Plan: rollback.Plan{Data: []string{"db"}, Parts: []rollback.PlanPart{{
+	plan := &rollback.Plan{Data: []string{"db"}, Parts: []rollback.PlanPart{{
 		Name: "ASP", From: st.Committed["ASP"], To: rollback.Release{Version: versions.Draw(t, "to"), SHA256: "s"},
-	}}}}
+	}}}
 	if w := st.RestorePoint; w != nil && rapid.Bool().Draw(t, "operator's") {
-		plan.Parts, plan.Revert = w.Parts, &rollback.Revert{Update: w.Update, Undo: w.Undo, Since: w.Since, Refs: w.Refs}
+		plan.Parts, plan.Revert = w.Parts, &rollback.Revert{RestorePoint: rollback.RestorePoint{Update: w.Update, Undo: w.Undo, Since: w.Since, Refs: w.Refs}}
 	}
 	add := func(step rollback.Step, phase rollback.EventKind, way rollback.Direction, r rollback.Record) {
 		r.Time, r.Update, r.Step, r.Kind, r.Direction = now, id, step, phase, way

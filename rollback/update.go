@@ -80,7 +80,6 @@ type Result struct {
 	Outcome Outcome
 	Update  string            // the update's id in the journal
 	Plan    Plan              // what it set out to do
-	Revert  *Revert           // what an operator's rollback took back, nil for an update
 	Refs    map[string]string // the snapshots made, by dataset
 }
 
@@ -111,7 +110,7 @@ func (u *Update) Run(ctx context.Context, plan Plan) (Result, error) {
 	if err := plan.compare(now); err != nil {
 		return Result{Outcome: Nothing}, err
 	}
-	return e.carryOut(ctx, recordedPlan{Plan: now}, "")
+	return e.carryOut(ctx, now, "")
 }
 
 func (u *Update) now() time.Time {

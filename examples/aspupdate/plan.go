@@ -16,13 +16,12 @@ const firstOfYear = "R14: this is the first update of a year: it takes longer an
 type planDoc struct {
 	Schema string `json:"schema"` // aspupdate.plan/1
 	rollback.Plan
-	Back        *rollback.Revert `json:"back,omitempty"`     // of an operator's rollback: what it takes back
-	Slot        *rollback.Slot   `json:"slot,omitempty"`     // R13; none if any time is allowed
-	Later       []rollback.Slot  `json:"later,omitempty"`    // the next slots after it
-	Passed      []passedDoc      `json:"passed,omitempty"`   // the days without a slot, up to the last slot
-	FirstOfYear bool             `json:"first_of_year"`      // R14
-	Unfenced    []string         `json:"unfenced,omitempty"` // databases that keep users out for their snapshot alone
-	Next        string           `json:"next,omitempty"`     // the command that carries the plan out
+	Slot        *rollback.Slot  `json:"slot,omitempty"`     // R13; none if any time is allowed
+	Later       []rollback.Slot `json:"later,omitempty"`    // the next slots after it
+	Passed      []passedDoc     `json:"passed,omitempty"`   // the days without a slot, up to the last slot
+	FirstOfYear bool            `json:"first_of_year"`      // R14
+	Unfenced    []string        `json:"unfenced,omitempty"` // databases that keep users out for their snapshot alone
+	Next        string          `json:"next,omitempty"`     // the command that carries the plan out
 }
 
 type passedDoc struct {
@@ -37,13 +36,6 @@ func (j *job) planDoc(plan rollback.Plan, err error) (planDoc, error) {
 	if !plan.Slot.LatestStart.IsZero() {
 		d.Slot = &plan.Slot
 	}
-	return d, err
-}
-
-// revertDoc returns the document of an operator's rollback.
-func (j *job) revertDoc(plan rollback.RevertPlan, err error) (planDoc, error) {
-	d, err := j.planDoc(plan.Plan, err)
-	d.Back = &plan.Revert
 	return d, err
 }
 
@@ -63,8 +55,8 @@ func (plan *planDoc) when(u *site.Update) error {
 
 func (plan planDoc) print(p *printer) {
 	p.line("plan %s", plan.Hash)
-	if plan.Back != nil {
-		p.revert(*plan.Back)
+	if plan.Revert != nil {
+		p.revert(*plan.Revert)
 	}
 	for _, part := range plan.Parts {
 		if part.Keep {

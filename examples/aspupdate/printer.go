@@ -179,7 +179,7 @@ func (p *printer) archive(e archive.Event) {
 
 func (p *printer) result(r rollback.Result) {
 	p.done.Update, p.done.Outcome = r.Update, r.Outcome
-	switch back := r.Revert != nil; {
+	switch back := r.Plan.Revert != nil; {
 	case r.Outcome == rollback.Committed && back:
 		p.line("committed: the restored version and its data are in place; what was entered since is set aside, see aspupdate status")
 	case r.Outcome == rollback.Committed:

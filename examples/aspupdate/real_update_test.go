@@ -100,7 +100,7 @@ func (s *realSite) revert(t *testing.T, version string) {
 	t.Helper()
 	code, out, errs := s.run(t, "rollback", "--json")
 	require.Zero(t, code, out+errs)
-	var plan rollback.RevertPlan
+	var plan rollback.Plan
 	require.NoError(t, json.Unmarshal([]byte(out), &plan))
 	require.Contains(t, plan.Revert.Rows(), "postgres asp public.entry ", "what was entered is counted")
 	code, out, errs = s.run(t, "rollback", "--confirm", plan.Hash, "--reason", "a test")

@@ -139,7 +139,7 @@ func revert(ctx context.Context, j *job) error {
 	if confirmed != "" {
 		return j.ended(u.Revert(ctx, confirmed, reason))
 	}
-	d, err := j.revertDoc(u.PlanRevert(ctx))
+	d, err := j.planDoc(u.PlanRevert(ctx))
 	if err != nil {
 		return err
 	}
