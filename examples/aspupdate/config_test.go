@@ -38,11 +38,11 @@ func TestInvalidConfig(t *testing.T) {
 		"relative":                      {"'DIR/backups'", "'backups'", []string{"absolute"}},
 		"no fence":                      {"no_fence = 'a test'", "", []string{"nothing keeps users out", "no_fence"}},
 		"R9 no data":                    {"no_data = 'a test'", "", []string{"nothing is backed up (R9)", "no_data"}},
-		"R9 data and no data":           {"[[distribution]]", "[[directory]]\npath = 'DIR/app'\n[[distribution]]", []string{"no_data says"}},
+		"R9 data and no data":           {"[[distribution]]", "[[directory]]\npath = 'DIR/app'\n[[distribution]]", []string{"no_data excludes"}},
 		"no restore":                    {"no_data = 'a test'", "[[command]]\nlive = 'DIR/a'\nbackup = ['x']", []string{"a [[command]]: no command to restore"}},
 		"list without rename and drop":  {"no_data = 'a test'", "[[command]]\nlive = 'a'\nbackup = ['x']\nrestore = ['x']\nlist = ['x']", []string{"only some of List, Rename and Drop are set"}},
 		"command on a relative path":    {"no_data = 'a test'", "[[command]]\nlive = 'a'\nbackup = ['x']\nrestore = ['x']", []string{"is not an absolute path"}},
-		"close without open":            {"no_fence = 'a test'", "close = ['x']", []string{"come together"}},
+		"close without open":            {"no_fence = 'a test'", "close = ['x']", []string{"or neither"}},
 		"R13 without times":             {"any_time = 'a test'", "", []string{"backup, checks and rollback"}},
 		"publisher without a name":      {"unauthenticated = 'a test'", "[distribution.publisher]\nroots = 'DIR/roots.pem'", []string{"distribution АСП: publisher", "set Publisher or Thumbprint"}},
 		"publisher and unauthenticated": {"[distribution.probe]", "[distribution.publisher]\nname = 'Vendor'\n[distribution.probe]", []string{"both given"}},
@@ -51,16 +51,16 @@ func TestInvalidConfig(t *testing.T) {
 		"unknown zone":                  {"any_time = 'a test'", "any_time = 'a test'\nlocal = 'Europe/Samara'", []string{"MSK-1 to MSK+9"}},
 		"unknown weekday":               {"[window]", "[calendar]\nweekday = 'friday'\n[window]", []string{"wednesday, monday"}},
 		"missing decrees":               {"[window]", "[calendar]\ndecrees = 'DIR/none.json'\n[window]", []string{"calendar.decrees", "none.json"}},
-		"address is a URL":              {"127.0.0.1:1'", "ftp://site:secret@127.0.0.1/asp'", []string{"server.address wants a host or host:port alone", "server.root"}},
-		"address with a path":           {"127.0.0.1:1'", "127.0.0.1/asp'", []string{"server.address wants a host or host:port alone"}},
+		"address is a URL":              {"127.0.0.1:1'", "ftp://site:secret@127.0.0.1/asp'", []string{"server.address must be a host or host:port alone", "server.root"}},
+		"address with a path":           {"127.0.0.1:1'", "127.0.0.1/asp'", []string{"server.address must be a host or host:port alone"}},
 		"two mistakes":                  {"archive = 'DIR/archive'\nbackups = 'DIR/backups'", "backups = 'backups'", []string{"archive is missing", "absolute"}},
 		"unknown TLS mode":              {"address =", "tls = 'yes'\naddress =", []string{"none, explicit, implicit"}},
-		"two trust settings":            {"address =", "tls = 'explicit'\ntls_ca = 'x'\ntls_insecure = 'x'\naddress =", []string{"exclude one another"}},
+		"two trust settings":            {"address =", "tls = 'explicit'\ntls_ca = 'x'\ntls_insecure = 'x'\naddress =", []string{"exclude each other"}},
 		"trust without TLS":             {"address =", "tls_certificate = 'x'\naddress =", []string{`want tls = "explicit" or "implicit"`}},
 		"missing CA file":               {"address =", "tls = 'implicit'\ntls_ca = 'DIR/ca.pem'\naddress =", []string{"server.tls_ca", "ca.pem"}},
 		"invalid fingerprint":           {"address =", "tls = 'explicit'\ntls_certificate = 'AB:CD'\naddress =", []string{"server.tls_certificate", "64 hexadecimal digits"}},
 		"no reason":                     {"address =", "tls = 'explicit'\ntls_insecure = ' '\naddress =", []string{"server.tls_insecure", "a reason is required"}},
-		"hashes and unauthenticated":    {"unauthenticated =", "sha256_file = 'x'\nunauthenticated =", []string{"exclude one another"}},
+		"hashes and unauthenticated":    {"unauthenticated =", "sha256_file = 'x'\nunauthenticated =", []string{"exclude each other"}},
 		"unset variable":                {"address =", "password_env = 'ASPUPDATE_NOT_SET'\naddress =", []string{"ASPUPDATE_NOT_SET"}},
 		"unknown kind":                  {"name = 'АСП'", "name = 'АСП'\nkind = 'wise'", []string{`kind = "wise"`, "auto, burn, deb"}},
 		"two probes":                    {"http =", "command = ['x']\nfile = 'x'\nhttp =", []string{"distribution АСП: probe: what tells the version?"}},
@@ -92,5 +92,5 @@ func TestInvalidConfig(t *testing.T) {
 	}
 	code, _, errs := aspupdate(t, nil, "update", "--config", "no-such-file.toml")
 	require.Equal(t, exitUsage, code)
-	require.Contains(t, errs, "there is no file no-such-file.toml")
+	require.Contains(t, errs, "file no-such-file.toml not found")
 }

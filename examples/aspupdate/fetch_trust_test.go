@@ -45,7 +45,7 @@ func TestFetchTrustsOnlyWhatTheConfigNames(t *testing.T) {
 		"untrusted":           {"", "unauthenticated = 'a test'", "", "", exitServer, "pin the certificate once its owner has confirmed"},
 		"another is pinned":   {"tls_certificate = '" + wrong + "'", "unauthenticated = 'a test'", "", "", exitServer, "not the pinned certificate"},
 		"pinned":              {pin, "unauthenticated = 'a test'", "", "", exitDone, "vouched for: unauthenticated: a test\n"},
-		"insecure":            {"tls_insecure = 'moved today'", "unauthenticated = 'a test'", "", "", exitDone, "INSECURE, the server's certificate is not checked, because: moved today"},
+		"insecure":            {"tls_insecure = 'moved today'", "unauthenticated = 'a test'", "", "", exitDone, "INSECURE: the certificate of the server is not checked, because: moved today"},
 		"sidecar agrees":      {pin, "unauthenticated = 'a test'", right, "", exitDone, "agrees with the SHA-256 beside it on the server"},
 		"sidecar contradicts": {pin, "unauthenticated = 'a test'", wrong, "", exitUnvouched, "beside it on the server is " + wrong},
 		"a file of hashes":    {pin, "sha256_file = 'SUMS'", wrong, right + "  АСП/7.12.100/Setup.exe", exitDone, "vouched for: SHA-256 pinned in sums.txt\n"},

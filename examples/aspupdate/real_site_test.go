@@ -154,7 +154,7 @@ v=$(cat '%[4]s/%[1]s')
 [ "$('%[5]s/psql' -XAtqd %[1]s -c 'SELECT version FROM meta')" = "$v" ] && echo $v
 ''']
 environment = ['PGHOST', 'PGPORT', 'PGUSER', 'PGPASSWORD']
-every = '200ms'
+interval = '200ms'
 `, d.database, secret, d.distribution, s.site, s.cluster.Bin)
 	}
 	text := b.String()

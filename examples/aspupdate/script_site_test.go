@@ -61,7 +61,7 @@ name = 'АСП'
 launcher = ['/bin/sh']
 arguments = ['%[2]s', '%[1]s/backups']
 unauthenticated = 'a test on loopback'
-probe = { command = ['/bin/cat', '%[2]s/version'], installed = '%[2]s/version', every = '50ms' }
+probe = { command = ['/bin/cat', '%[2]s/version'], installed = '%[2]s/version', interval = '50ms' }
 %[6]s
 `, s.own, s.site, s.server.Addr, s.server.User, s.expand(application), s.expand(distribution), noData), 0o600))
 	return s

@@ -132,7 +132,7 @@ func revert(ctx context.Context, j *job) error {
 	if err := j.override(); err != nil {
 		return err
 	}
-	u, err := j.Back(ctx)
+	u, err := j.Revert(ctx)
 	if err != nil {
 		return err
 	}

@@ -55,7 +55,7 @@ func release(k archive.Key) rollback.Release {
 //
 // Its Ready reads the installer back from the archive and fails unless it has
 // the release's hash (R10), this process has the rights that its kind needs
-// (install.ErrRights), and, for To, the Requirements hold (R14). Its Install
+// ([install.ErrPermission]), and, for To, the Requirements hold (R14). Its Install
 // runs the installer to its end; an error that wraps [rollback.ErrReboot] means
 // that the machine must restart first. Its Settle waits for an installer that
 // an earlier process left running.

@@ -8,16 +8,16 @@ import (
 	"github.com/aspupdate/aspupdate/schedule"
 )
 
-// calendarConfig says when releases are expected, and what is known of days off
-// besides what is built in.
+// A calendarConfig says when releases are expected, and adds days off to those
+// that are built in.
 type calendarConfig struct {
 	Weekday string `toml:"weekday"` // "wednesday", as R1 says, or "monday", as R2's examples have it
-	Decrees string `toml:"decrees"` // a file with later decrees and the support's own days off, as schedule.Production.Load reads it
+	Decrees string `toml:"decrees"` // a file for schedule.Production.Load: later decrees, and days off of the support
 
 	days *schedule.Production
 }
 
-// read checks the config and reads the file that it names.
+// read checks the configuration and reads the file that it names.
 func (c *calendarConfig) read() error {
 	if !slices.Contains([]string{"", "wednesday", "monday"}, c.Weekday) {
 		return fmt.Errorf("calendar.weekday = %q: allowed are wednesday, monday", c.Weekday)
@@ -37,15 +37,15 @@ func (c *calendarConfig) read() error {
 	return nil
 }
 
-// Days are the days off that are known.
+// Days returns the known days off.
 func (c *Config) Days() *schedule.Production { return c.Calendar.days }
 
-// Agenda lays a span of days out, with what is expected in it.
+// Agenda returns the days from first to last, with the releases that are expected.
 func (c *Config) Agenda(first, last schedule.Date) (schedule.Agenda, error) {
 	return c.Calendar.releases().Agenda(first, last, schedule.Hours{Workdays: c.Calendar.days})
 }
 
-// releases are those that are expected (R1).
+// releases returns the calendar of expected releases (R1).
 func (c calendarConfig) releases() schedule.Calendar {
 	cal := schedule.Wednesdays()
 	if c.Weekday == "monday" {

@@ -15,25 +15,25 @@ import (
 	"github.com/aspupdate/aspupdate/version"
 )
 
-// A Check says how things stand between the installation, the server and the
-// vendor's calendar. Times are UTC.
+// A Check compares the installation, the server and the vendor's calendar. Times
+// are UTC.
 type Check struct {
 	Distributions []Checked `json:"distributions"`
 	Update        bool      `json:"update"`         // a newer release may be installed
-	FirstOfYear   bool      `json:"first_of_year"`  // R14: it leads into another year
-	Next          *Expected `json:"next,omitempty"` // the next expected release; none beyond the calendar's data
+	FirstOfYear   bool      `json:"first_of_year"`  // R14: it crosses a new year
+	Next          *Expected `json:"next,omitempty"` // the next expected release; nil beyond the data of the calendar
 	Warnings      []string  `json:"warnings,omitempty"`
 }
 
-// Checked is how one distribution stands.
+// Checked is the part of a [Check] for one distribution.
 type Checked struct {
 	Name      string          `json:"name"`
-	Installed version.Version `json:"installed,omitzero"` // by the journal, or by the probe where that has nothing
-	Answers   string          `json:"answers,omitempty"`  // what the probe answers
-	Problem   string          `json:"problem,omitempty"`  // why it does not
+	Installed version.Version `json:"installed,omitzero"` // by the journal, or without an entry by the probe
+	Answers   string          `json:"answers,omitempty"`  // what the probe reports
+	Problem   string          `json:"problem,omitempty"`  // why the probe fails
 	Newest    version.Version `json:"newest,omitzero"`    // what may be installed now
-	State     string          `json:"state,omitempty"`    // up to date, due or late; none where the server could not be looked at
-	Since     time.Time       `json:"since,omitzero"`     // it is due or late
+	State     string          `json:"state,omitempty"`    // up to date, due or late; empty if the server could not be listed
+	Since     time.Time       `json:"since,omitzero"`     // since when it is due or late
 	Missing   *Expected       `json:"missing,omitempty"`  // what is due or late
 }
 
@@ -50,44 +50,44 @@ func newExpected(r schedule.Release) *Expected {
 	return &Expected{r.Version, r.Due.UTC()}
 }
 
-// Check answers with whatever can be known; the error says what is not, or
-// that an update is pending. Only with a damaged journal there is no answer.
+// Check returns what is known, and an error for what is not known or for a
+// pending update. It returns nil only if the journal is damaged.
 func (s *Site) Check(ctx context.Context, now time.Time) (*Check, error) {
 	st, err := s.Status()
 	if err != nil {
 		return nil, err
 	}
-	found, lookErr := s.newest(ctx)
+	newest, listErr := s.newest(ctx)
 	seen, err := s.watch().Seen()
-	errs := []error{lookErr, err}
+	errs := []error{listErr, err}
 	c, held := &Check{}, false
 	if w := s.Config.Days().Warning(now); w != "" {
 		c.Warnings = append(c.Warnings, w)
 	}
 	for i, d := range s.Config.Distributions {
 		one := Checked{Name: d.Name}
-		errs = append(errs, one.look(ctx, d, st.Committed[d.Name]))
-		known, offered := []version.Version{one.Installed}, fetch.Release{}
-		if lookErr == nil {
-			one.Newest, offered = found[i].Version, found[i]
+		errs = append(errs, one.probe(ctx, d, st.Committed[d.Name]))
+		known, offer := []version.Version{one.Installed}, fetch.Release{}
+		if listErr == nil {
+			one.Newest, offer = newest[i].Version, newest[i]
 			known = append(known, one.Newest)
 		}
-		if lookErr == nil || errors.Is(lookErr, fetch.ErrIncomplete) || errors.Is(lookErr, fetch.ErrNoRelease) {
+		if listErr == nil || errors.Is(listErr, fetch.ErrIncomplete) || errors.Is(listErr, fetch.ErrNoRelease) {
 			next, err := one.compare(s.Config.Calendar.releases(), now, add(seen, d.Name, known))
 			errs = append(errs, err)
 			c.Next = newExpected(next)
 		}
-		number, file := s.quarantined(one, offered, st)
+		number, file := s.quarantined(one, offer, st)
 		held = held || file && one.Newest.Compare(one.Installed) > 0
 		c.weigh(one, number)
 		c.Distributions = append(c.Distributions, one)
 	}
-	c.Update = c.Update && !held // which holds a bundle as a whole (R4)
+	c.Update = c.Update && !held // a quarantine blocks a whole bundle (R4)
 	return c, errors.Join(append(errs, st.Blocked())...)
 }
 
-// look asks the journal and the application.
-func (c *Checked) look(ctx context.Context, d distributionConfig, committed rollback.Release) error {
+// probe fills in the installed version, by the journal and by the probe.
+func (c *Checked) probe(ctx context.Context, d distributionConfig, committed rollback.Release) error {
 	r, err := journaled(committed)
 	if err != nil {
 		return err
@@ -98,7 +98,7 @@ func (c *Checked) look(ctx context.Context, d distributionConfig, committed roll
 	if err != nil {
 		c.Problem = err.Error()
 		if c.Installed.IsZero() {
-			return fmt.Errorf("%s: which version is installed? %w", d.Name, err)
+			return fmt.Errorf("%s: the installed version is unknown: %w", d.Name, err)
 		}
 		return nil
 	}
@@ -108,8 +108,8 @@ func (c *Checked) look(ctx context.Context, d distributionConfig, committed roll
 	return err
 }
 
-// compare compares what was seen with the calendar, and returns what it
-// expects next.
+// compare compares the releases that were seen with the calendar, and returns
+// the next expected one.
 func (c *Checked) compare(cal schedule.Calendar, now time.Time, seen []watch.Seen) (schedule.Release, error) {
 	st, err := cal.Status(now, sightings(c.Name, seen)...)
 	if err == nil {
@@ -118,15 +118,15 @@ func (c *Checked) compare(cal schedule.Calendar, now time.Time, seen []watch.See
 	return st.Next, err
 }
 
-// quarantined says of the newest release whether one of its number was rolled
-// back here, and whether it is that file: the one in the archive, as far as
-// size and time tell.
-func (s *Site) quarantined(one Checked, offered fetch.Release, st rollback.Status) (number, file bool) {
+// quarantined reports whether a release of the newest number was rolled back
+// here, and whether the server offers the same file: the one in the archive, by
+// its size and time.
+func (s *Site) quarantined(one Checked, offer fetch.Release, st rollback.Status) (number, file bool) {
 	if _, number = st.QuarantineOf(one.Name, rollback.Release{Version: rollback.Version(one.Newest.String())}); !number {
 		return false, false
 	}
 	item, err := s.Archive().Get(archive.Key{Distribution: one.Name, Version: one.Newest, Variant: s.variant()})
-	there, ok := offered.File(s.variant())
+	there, ok := offer.File(s.variant())
 	if err != nil || !ok || there.Size != item.Size || !sameMinute(there.Time, item.Modified) {
 		return true, false
 	}
@@ -134,12 +134,12 @@ func (s *Site) quarantined(one Checked, offered fetch.Release, st rollback.Statu
 	return true, file
 }
 
-// sameMinute compares times as listings tell them, if they do.
+// sameMinute compares the times of listings, if they are known.
 func sameMinute(a, b time.Time) bool {
 	return a.IsZero() || b.IsZero() || a.Truncate(time.Minute).Equal(b.Truncate(time.Minute))
 }
 
-// weigh says what the newest release means for the installed one.
+// weigh decides whether the newest release is an update of the installed one.
 func (c *Check) weigh(one Checked, quarantined bool) {
 	if one.Newest.Compare(one.Installed) <= 0 {
 		return
@@ -148,15 +148,15 @@ func (c *Check) weigh(one Checked, quarantined bool) {
 	if crosses, err := (schedule.Numbering{}).CrossesYear(one.Installed, one.Newest); crosses {
 		c.FirstOfYear = true
 	} else if err != nil {
-		c.Warnings = append(c.Warnings, fmt.Sprintf("R14: whether %s to %s leads into another year is not known: %v", one.Installed, one.Newest, err))
+		c.Warnings = append(c.Warnings, fmt.Sprintf("R14: cannot find out whether %s to %s crosses a new year: %v", one.Installed, one.Newest, err))
 	}
 	if quarantined {
-		c.Warnings = append(c.Warnings, fmt.Sprintf("%s %s was rolled back here: that file is not installed again until aspupdate lift", one.Name, one.Newest))
+		c.Warnings = append(c.Warnings, fmt.Sprintf("%s %s was rolled back here: this file is not installed again before aspupdate lift", one.Name, one.Newest))
 	}
 }
 
-// add adds versions that the watch has not seen: nobody knows since when they
-// have been there.
+// add adds versions that the watch has not seen. It is unknown when they
+// appeared.
 func add(seen []watch.Seen, distribution string, versions []version.Version) []watch.Seen {
 	for _, v := range versions {
 		r := fetch.Release{Distribution: distribution, Version: v}

@@ -6,19 +6,19 @@ import (
 	"github.com/aspupdate/aspupdate/schedule"
 )
 
-// moscow is the zone of the support's hours (R13).
+// moscow is the zone of the support hours (R13).
 var moscow = schedule.MSK(0)
 
-// A Clock shows times as people at a site read them: Moscow's, and beside them
+// A Clock formats times for people at a site: in Moscow's zone, and beside it in
 // the site's.
 type Clock struct {
-	Local *time.Location // nil if it is Moscow's
+	Local *time.Location // nil means Moscow's
 }
 
-// Clock shows times as people at the site read them.
+// Clock returns the clock of the site.
 func (c *Config) Clock() Clock { return Clock{c.Window.zone()} }
 
-// Time shows the minute.
+// Time returns date and time to the minute.
 func (c Clock) Time(t time.Time) string {
 	s := t.In(moscow).Format("2006-01-02 15:04 MST")
 	if c.Local != nil {
@@ -31,7 +31,7 @@ func (c Clock) Time(t time.Time) string {
 	return s
 }
 
-// Second shows the second of a day.
+// Second returns the time of day to the second.
 func (c Clock) Second(t time.Time) string {
 	if c.Local == nil {
 		return t.In(moscow).Format("15:04:05")
@@ -39,7 +39,7 @@ func (c Clock) Second(t time.Time) string {
 	return t.In(moscow).Format("15:04:05 MST") + t.In(c.Local).Format(" (15:04 here)")
 }
 
-// Hours shows a span of one day.
+// Hours returns a span of one day.
 func (c Clock) Hours(from, until time.Time) string {
 	s := from.In(moscow).Format("15:04-") + until.In(moscow).Format("15:04 MST")
 	if c.Local != nil {

@@ -2,5 +2,5 @@
 
 package site
 
-// clockSynchronized cannot be told here.
+// clockSynchronized is unknown on this system.
 func clockSynchronized() (synchronized, known bool) { return false, false }

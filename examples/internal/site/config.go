@@ -11,17 +11,17 @@ import (
 // A Config is the one file that describes an installation. Secrets are not in
 // it: it names environment variables or files that hold them.
 type Config struct {
-	State   string   `toml:"state"`   // lock, journal, installers at work
+	State   string   `toml:"state"`   // lock, journal, running installers
 	Archive string   `toml:"archive"` // R10: the archive of versions
 	Backups string   `toml:"backups"` // R9: sealed snapshots
-	Live    []string `toml:"live"`    // folders that an update replaces
+	Live    []string `toml:"live"`    // directories that an update replaces
 
 	Server        serverConfig         `toml:"server"`
 	Window        windowConfig         `toml:"window"`
 	Calendar      calendarConfig       `toml:"calendar"`
 	Application   applicationConfig    `toml:"application"`
 	Deadlines     deadlinesConfig      `toml:"deadlines"`
-	FirstOfYear   requirementsConfig   `toml:"first_of_year"` // R14: an update into a new year is refused without
+	FirstOfYear   requirementsConfig   `toml:"first_of_year"` // R14: required before an update into a new year
 	Watch         watchConfig          `toml:"watch"`
 	Distributions []distributionConfig `toml:"distribution"` // several make a bundle (R4), in the order of installation
 
@@ -29,7 +29,7 @@ type Config struct {
 	SQLite      []pathConfig     `toml:"sqlite"`
 	Directories []pathConfig     `toml:"directory"`
 	Commands    []commandConfig  `toml:"command"`
-	NoData      string           `toml:"no_data"` // why there are none of these four (R9); recorded
+	NoData      string           `toml:"no_data"` // the reason for none of these four (R9); recorded
 }
 
 type serverConfig struct {
@@ -38,7 +38,7 @@ type serverConfig struct {
 	TLS     string          `toml:"tls"` // "none", "explicit" or "implicit"
 	Root    string          `toml:"root"`
 	Betas   bool            `toml:"betas"`  // R7
-	Settle  strict.Duration `toml:"settle"` // how long a release must have stood still
+	Settle  strict.Duration `toml:"settle"` // how long a release must have been unchanged
 	secret  `toml:"-"`
 
 	PasswordEnv  string `toml:"password_env"`
@@ -47,34 +47,34 @@ type serverConfig struct {
 	// At most one; without them the system's roots are trusted.
 	TLSCA          string `toml:"tls_ca"`          // a PEM file with the roots to trust
 	TLSCertificate string `toml:"tls_certificate"` // SHA-256 of the one certificate to trust
-	TLSInsecure    string `toml:"tls_insecure"`    // why any certificate will do; shown at each run
+	TLSInsecure    string `toml:"tls_insecure"`    // the reason to accept any certificate; shown at each run
 	trust          *tls.Config
 }
 
-// windowConfig is the site's estimate (R11) and its zone. The support's hours
-// are the regulation's (R13).
+// A windowConfig has the site's estimate (R11) and its zone. The support hours
+// are those of the regulation (R13).
 type windowConfig struct {
-	AnyTime  string          `toml:"any_time"` // why R13 is left out; recorded
+	AnyTime  string          `toml:"any_time"` // the reason to ignore R13; recorded
 	Backup   strict.Duration `toml:"backup"`
 	Checks   strict.Duration `toml:"checks"`
 	Rollback strict.Duration `toml:"rollback"`
-	Typical  bool            `toml:"typical"` // plan with R11's typical times and not its worst
+	Typical  bool            `toml:"typical"` // plan with R11's typical times instead of the longest
 	Local    string          `toml:"local"`   // the site's zone, MSK-1 to MSK+9, shown beside Moscow time
 
-	FirstOfYearExtra strict.Duration `toml:"first_of_year_extra"` // R14: what the year's first version takes longer
+	FirstOfYearExtra strict.Duration `toml:"first_of_year_extra"` // R14: added for the first version of a year
 }
 
-// applicationConfig is the fence and the application behind it: commands with
-// their arguments, services of the system, or both.
+// An applicationConfig describes the fence and the application behind it:
+// commands with their arguments, services of the system, or both.
 type applicationConfig struct {
 	Close         []string `toml:"close"` // keeps users out
 	Open          []string `toml:"open"`
-	FenceServices []string `toml:"fence_services"` // let users in: stopped after close, brought back before open
+	FenceServices []string `toml:"fence_services"` // that let users in: closed after close, opened before open
 	Stop          []string `toml:"stop"`
 	Start         []string `toml:"start"`
-	Services      []string `toml:"services"`    // stopped after stop, brought back before start
-	Environment   []string `toml:"environment"` // names of variables that the commands get from ours
-	NoFence       string   `toml:"no_fence"`    // why there is none; recorded
+	Services      []string `toml:"services"`    // stopped after stop, started before start
+	Environment   []string `toml:"environment"` // names of variables of this process that the commands get
+	NoFence       string   `toml:"no_fence"`    // the reason for having none; recorded
 }
 
 type deadlinesConfig struct {
@@ -95,18 +95,18 @@ func (d deadlinesConfig) deadlines() rollback.Deadlines {
 
 type distributionConfig struct {
 	Name        string   `toml:"name"`
-	Kind        string   `toml:"kind"`        // silent arguments and exit codes; "auto" asks the file, empty is "plain"
-	Entry       string   `toml:"entry"`       // the file to run, where a variant is a folder or a zip archive
-	Launcher    []string `toml:"launcher"`    // the program that opens the installer, if it is none itself
-	Arguments   []string `toml:"arguments"`   // visible to everybody on the machine
-	Environment []string `toml:"environment"` // names of variables that the installer gets from ours
-	Remove      []string `toml:"remove"`      // takes a first installation off again
-	Unelevated  bool     `toml:"unelevated"`  // the installer needs no elevated rights, although its kind usually does
+	Kind        string   `toml:"kind"`        // decides silent arguments and exit codes; "auto" detects it, empty is "plain"
+	Entry       string   `toml:"entry"`       // the file to run, if a variant is a directory or a zip archive
+	Launcher    []string `toml:"launcher"`    // the program that opens the installer, if it is not a program
+	Arguments   []string `toml:"arguments"`   // visible to every user of the machine
+	Environment []string `toml:"environment"` // names of variables of this process that the installer gets
+	Remove      []string `toml:"remove"`      // removes a version
+	Unelevated  bool     `toml:"unelevated"`  // the installer needs no elevated rights, unlike its kind
 
-	SHA256          map[string]string `toml:"sha256"`          // pinned hashes of Setup by version
+	SHA256          map[string]string `toml:"sha256"`          // pinned hashes of Setup, by version
 	SHA256FullSetup map[string]string `toml:"sha256_full"`     // and of FullSetup
-	SHA256File      string            `toml:"sha256_file"`     // or a file in sha256sum's format with hashes of asp/7.13.100/Setup.exe and the like
-	Unauthenticated string            `toml:"unauthenticated"` // why files without a pinned hash are taken; recorded
+	SHA256File      string            `toml:"sha256_file"`     // or a file as sha256sum writes it, with paths such as asp/7.13.100/Setup.exe
+	Unauthenticated string            `toml:"unauthenticated"` // the reason to accept files without a pinned hash; recorded
 
 	Publisher publisherConfig `toml:"publisher"` // whose signature vouches for a file without a pinned hash
 
@@ -119,13 +119,15 @@ type postgresConfig struct {
 	URIFile string `toml:"uri_file"` // or a file with it
 	secret  `toml:"-"`
 
-	// Why the database itself keeps users out for the snapshot alone: installer
-	// or probe come in by the application's own role, which it could not tell
-	// from users. The application's fence is then what counts.
+	// The reason why the database keeps users out only for its snapshot:
+	// installer or probe log in with the application's own role, so that the
+	// database cannot distinguish them from users. Then only the application's
+	// fence keeps users out.
 	Unfenced string `toml:"unfenced"`
 }
 
-// Unfenced names the databases that keep users out for their snapshot alone.
+// Unfenced returns the names of the databases that keep users out only for
+// their snapshot.
 func (c *Config) Unfenced() (names []string) {
 	for _, p := range c.Postgres {
 		if p.Unfenced != "" {

@@ -138,18 +138,18 @@ probe = { sql = 'SELECT 1' }
 	require.ErrorIs(t, err, ErrConfig)
 	lines := strings.Split(strings.TrimPrefix(err.Error(), "configuration: "+path+": "), "\n")
 	for i, want := range []string{
-		`state = "state": it wants an absolute path`,
+		`state = "state": give an absolute path`,
 		"archive is missing",
 		"server.address is missing",
 		`server.tls = "yes"`,
-		"exclude one another",
-		"has no variable ASPUPDATE_NOT_SET",
+		"exclude each other",
+		"variable ASPUPDATE_NOT_SET is not set",
 		"a [[postgres]] has no name",
 		"postgres.uri_file",
-		"application.close and application.open come together",
-		"window wants backup",
+		"give both application.close and application.open",
+		"window needs backup",
 		"calendar.weekday",
-		"distribution АСП: probe: sql and in come together",
+		"distribution АСП: probe: give both sql and in",
 		`distribution АСП: kind = "wise"`,
 		"a [[distribution]] has no name",
 	} {

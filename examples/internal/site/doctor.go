@@ -15,25 +15,24 @@ import (
 	"github.com/aspupdate/aspupdate/fetch/ftp"
 	"github.com/aspupdate/aspupdate/install"
 	"github.com/aspupdate/aspupdate/install/service"
-	"github.com/aspupdate/aspupdate/internal/durable"
 	"github.com/aspupdate/aspupdate/rollback"
 	"github.com/aspupdate/aspupdate/version"
 )
 
-// A Finding is what [Site.Doctor] has to say of one thing.
+// A Finding is one result of [Site.Doctor].
 type Finding struct {
 	State string `json:"state"` // ok, warning or fix
 	What  string `json:"what"`  // server, tls, space and so on
 	Name  string `json:"name,omitempty"`
 	Text  string `json:"text"`
-	Err   error  `json:"-"` // with fix: what an update would end with
+	Err   error  `json:"-"` // of a fix: the error that an update would end with
 }
 
-// Doctor looks at all that an update will need, in the order of an update's
-// own looking, and changes nothing.
+// Doctor checks everything that an update will need, in the order in which an
+// update does, and changes nothing.
 func (s *Site) Doctor(ctx context.Context) []Finding {
 	quiet := *s
-	quiet.Observe = Observe{} // the findings say it
+	quiet.Observe = Observe{} // the findings have it
 	d := &doctor{Site: &quiet}
 	d.server(ctx)
 	d.journal()
@@ -41,33 +40,33 @@ func (s *Site) Doctor(ctx context.Context) []Finding {
 	d.databases(ctx)
 	d.programs()
 	d.services(ctx)
-	d.folders(ctx)
+	d.directories(ctx)
 	d.space(ctx)
 	d.clock()
 	d.machine(ctx)
-	return d.found
+	return d.findings
 }
 
 type doctor struct {
 	*Site
-	st    rollback.Status
-	found []Finding
+	st       rollback.Status
+	findings []Finding
 }
 
 func (d *doctor) ok(what, name, format string, args ...any) {
-	d.found = append(d.found, Finding{State: "ok", What: what, Name: name, Text: fmt.Sprintf(format, args...)})
+	d.findings = append(d.findings, Finding{State: "ok", What: what, Name: name, Text: fmt.Sprintf(format, args...)})
 }
 
 func (d *doctor) warn(what, name, format string, args ...any) {
-	d.found = append(d.found, Finding{State: "warning", What: what, Name: name, Text: fmt.Sprintf(format, args...)})
+	d.findings = append(d.findings, Finding{State: "warning", What: what, Name: name, Text: fmt.Sprintf(format, args...)})
 }
 
-// fix notes what must be mended before an update.
+// fix adds what must be repaired before an update.
 func (d *doctor) fix(what, name string, err error) {
-	d.found = append(d.found, Finding{State: "fix", What: what, Name: name, Text: err.Error(), Err: err})
+	d.findings = append(d.findings, Finding{State: "fix", What: what, Name: name, Text: err.Error(), Err: err})
 }
 
-// either notes that something is well, or why it is not.
+// either adds a fix if there is an error, otherwise an ok.
 func (d *doctor) either(err error, what, name, format string, args ...any) {
 	if err != nil {
 		d.fix(what, name, err)
@@ -76,16 +75,16 @@ func (d *doctor) either(err error, what, name, format string, args ...any) {
 	d.ok(what, name, format, args...)
 }
 
-// server looks for each distribution: that takes a connection, TLS and a
-// login on its way.
+// server finds the newest release of each distribution, which needs a
+// connection, TLS and a login.
 func (d *doctor) server(ctx context.Context) {
 	c, source := d.Config.Server, d.Source()
-	source.Retry.Attempts = 1 // somebody waits
+	source.Retry.Attempts = 1 // a person is waiting
 	switch {
 	case source.TLS == ftp.TLSNone:
-		d.warn("tls", "", "none: anybody on the way can read the password and replace the files; ask the vendor whether server.tls = \"explicit\" works")
+		d.warn("tls", "", "none: others on the network can read the password and replace the files; ask the vendor whether server.tls = \"explicit\" works")
 	case c.TLSInsecure != "":
-		d.warn("tls", "", "the server's certificate is not checked, because: %s", c.TLSInsecure)
+		d.warn("tls", "", "the certificate of the server is not checked, because: %s", c.TLSInsecure)
 	}
 	finder := d.finder()
 	for i, dist := range d.Config.Distributions {
@@ -105,18 +104,18 @@ func (d *doctor) server(ctx context.Context) {
 			return
 		}
 		if i == 0 {
-			d.ok("credentials", c.User, "taken")
+			d.ok("credentials", c.User, "accepted")
 		}
 		if err == nil && len(found.Releases) == 0 {
-			d.warn("distribution", dist.Name, "no release to offer; passed over: %v", found.Skipped)
+			d.warn("distribution", dist.Name, "no release can be installed; passed over: %v", found.Skipped)
 			continue
 		}
 		d.either(err, "distribution", dist.Name, "%s", newestOf(found))
 		if err == nil && !dist.vouches(found.Releases[0].Version, d.variant()) {
-			d.fix("distribution", dist.Name, fmt.Errorf("nobody vouches for %s: %w", found.Releases[0].Version, ErrNotVouched))
+			d.fix("distribution", dist.Name, fmt.Errorf("%s is not vouched for: %w", found.Releases[0].Version, ErrNotVouched))
 		}
 		if dist.Unauthenticated != "" {
-			d.warn("distribution", dist.Name, "files without a pinned hash are taken, because: %s", dist.Unauthenticated)
+			d.warn("distribution", dist.Name, "files without a pinned hash are accepted, because: %s", dist.Unauthenticated)
 		}
 	}
 }
@@ -136,36 +135,36 @@ func (d *doctor) journal() {
 	d.either(err, "journal", "", "no update is pending")
 }
 
-// versions asks for what is installed, and re-reads the Setup that a way back
-// would install (R10).
+// versions compares what is installed with the journal, and reads back the Setup
+// that a rollback would install (R10).
 func (d *doctor) versions(ctx context.Context) {
 	for _, dist := range d.Config.Distributions {
-		answer, err := newProbe(dist.Probe, nil).Version(ctx)
+		reported, err := newProbe(dist.Probe, nil).Version(ctx)
 		switch {
 		case err != nil:
 			d.fix("application", dist.Name, err)
-		case answer == "":
-			d.warn("application", dist.Name, "not installed: %s is not there; the first update wants --first-installation", dist.Probe.Installed)
+		case reported == "":
+			d.warn("application", dist.Name, "not installed: %s does not exist; the first update needs --first-installation", dist.Probe.Installed)
 		default:
-			d.ok("application", dist.Name, "answers that it is %s", answer)
+			d.ok("application", dist.Name, "reports version %s", reported)
 		}
 		r, committed := d.st.Committed[dist.Name]
 		if !committed {
-			r.Version = answer
+			r.Version = reported
 		}
 		if r.Version == "" {
 			continue
 		}
-		if committed && err == nil && answer != r.Version && d.st.Pending == nil { // which may have got as far as that
+		if committed && err == nil && reported != r.Version && d.st.Pending == nil { // a pending update may have installed it
 			d.fix("application", dist.Name, &rollback.Refusal{Reason: rollback.ReasonInstalled,
-				Err: fmt.Errorf("the journal has %s as committed and the application answers %q: refused; aspupdate adopt, if it was installed by other means", r.Version, answer)})
+				Err: fmt.Errorf("the journal has %s as committed, the application reports %q; use aspupdate adopt if it was installed by other means", r.Version, reported)})
 		}
 		d.previous(ctx, dist, r, committed)
 	}
 }
 
-// previous re-reads the Setup of the installed version, and compares what its
-// installer needs with this process's rights.
+// previous reads back the Setup of the installed version, and checks whether
+// this process has the rights that it needs.
 func (d *doctor) previous(ctx context.Context, dist distributionConfig, installed rollback.Release, committed bool) {
 	r, err := journaled(installed)
 	var item archive.Item
@@ -174,8 +173,8 @@ func (d *doctor) previous(ctx context.Context, dist distributionConfig, installe
 	}
 	switch {
 	case !errors.Is(err, archive.ErrNotFound):
-	case committed: // an update looks for it later than for what is wrong with the folders
-		err = &rollback.Refusal{Reason: rollback.ReasonPrevious, Err: fmt.Errorf("R10: the Setup of the installed version is needed for the way back: %w", err)}
+	case committed: // an update checks this after the directories
+		err = &rollback.Refusal{Reason: rollback.ReasonPrevious, Err: fmt.Errorf("R10: a rollback needs the Setup of the installed version: %w", err)}
 	default:
 		err = fmt.Errorf("%w: %w", ErrPrevious, err)
 	}
@@ -187,17 +186,17 @@ func (d *doctor) previous(ctx context.Context, dist distributionConfig, installe
 	if errors.Is(err, install.ErrPermission) {
 		err = nil
 	}
-	d.either(err, "archive", dist.Name, "the Setup of %s is there and whole (R10)", r.Version)
+	d.either(err, "archive", dist.Name, "the Setup of %s is intact (R10)", r.Version)
 	if err == nil {
-		d.either(rights, "rights", dist.Name, "this user's are enough for its installer")
+		d.either(rights, "rights", dist.Name, "sufficient for its installer")
 	}
 }
 
-// databases looks whether backups could be made.
+// databases checks whether backups can be made.
 func (d *doctor) databases(ctx context.Context) {
 	for _, p := range d.Config.Postgres {
 		server, dump, err := (&postgres.Database{URI: p.value()}).Versions(ctx)
-		d.either(err, "postgres", p.Name, "PostgreSQL %s, the role may do all that is needed, %s", server, dump)
+		d.either(err, "postgres", p.Name, "PostgreSQL %s, the role has the rights that it needs, %s", server, dump)
 	}
 	for _, p := range slices.Concat(d.Config.SQLite, d.Config.Directories) {
 		_, err := os.ReadDir(p.Path)
@@ -211,7 +210,7 @@ func (d *doctor) databases(ctx context.Context) {
 	}
 }
 
-// programs looks for the programs of all commands.
+// programs finds the programs of all commands.
 func (d *doctor) programs() {
 	app := d.Config.Application
 	commands := [][]string{app.Close, app.Open, app.Stop, app.Start, d.Config.Watch.Command}
@@ -232,23 +231,24 @@ func (d *doctor) programs() {
 	}
 }
 
-// services looks for the system's services that an update stops.
+// services finds the services of the system that an update stops.
 func (d *doctor) services(ctx context.Context) {
 	for _, name := range slices.Concat(d.Config.Application.FenceServices, d.Config.Application.Services) {
 		st, err := service.Query(ctx, name)
 		if err == nil && !st.Exists {
-			d.warn("service", name, "there is none of this name yet: correct application, or let the installer make it")
+			d.warn("service", name, "not found: correct its name in application, unless the installer creates it")
 			continue
 		}
 		d.either(err, "service", name, "%s, autostart %s", st.State, st.Autostart)
 	}
 }
 
-// folders looks whether the three folders may be written, and lie well.
-func (d *doctor) folders(ctx context.Context) {
+// directories checks whether the three directories can be written, and are
+// outside of what an update replaces.
+func (d *doctor) directories(ctx context.Context) {
 	for _, dir := range []string{d.Config.State, d.Config.Archive, d.Config.Backups} {
 		if _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) {
-			d.ok("directory", dir, "is made when it is first needed")
+			d.ok("directory", dir, "is created when it is first needed")
 			continue
 		}
 		f, err := os.CreateTemp(dir, ".doctor-*")
@@ -258,39 +258,39 @@ func (d *doctor) folders(ctx context.Context) {
 		}
 		d.either(err, "directory", dir, "can be written")
 	}
-	u, err := d.unplanned()
+	u, err := d.sample()
 	if err == nil {
 		var live []string
-		if live, err = d.serverFolders(ctx); err == nil {
+		if live, err = d.databaseDirs(ctx); err == nil {
 			u.Live = append(u.Live, live...)
 			err = u.Check()
 		}
 	}
-	d.either(err, "directories", "", "none lies inside what an update replaces")
+	d.either(err, "directories", "", "none is inside of what an update replaces")
 }
 
-// unplanned is an update to ask its roles: from and to the largest installer
-// that the archive has.
-func (d *doctor) unplanned() (*Update, error) {
-	items, _ := d.Archive().List() // what cannot be read is reported by versions
+// sample returns an update whose roles can be asked before there is an update:
+// from and to the largest Setup in the archive.
+func (d *doctor) sample() (*Update, error) {
+	items, _ := d.Archive().List() // versions reports what cannot be read
 	var steps []step
 	for _, dist := range d.Config.Distributions {
-		some, size := found(fetch.Release{Version: version.MustParse("7.01.100")}), int64(0)
+		largest, size := offered(fetch.Release{Version: version.MustParse("7.01.100")}), int64(0)
 		for _, it := range items {
 			if it.Distribution == dist.Name && it.Variant == version.Setup && it.Size > size {
-				some, size = archived(it), it.Size
+				largest, size = archived(it), it.Size
 			}
 		}
-		steps = append(steps, step{name: dist.Name, from: some, to: some})
+		steps = append(steps, step{name: dist.Name, from: largest, to: largest})
 	}
 	return d.update(steps)
 }
 
-// space compares what an update takes with what is free, and tells what is
-// free where it takes nothing.
+// space compares the space that an update needs with what is free, on each
+// volume.
 func (d *doctor) space(ctx context.Context) {
 	var needs []rollback.Need
-	u, err := d.unplanned()
+	u, err := d.sample()
 	if err == nil {
 		needs, err = u.Needs(ctx)
 	}
@@ -298,36 +298,36 @@ func (d *doctor) space(ctx context.Context) {
 		d.fix("space", "", err)
 	}
 	for _, dir := range []string{d.Config.State, d.Config.Archive, d.Config.Backups} {
-		needs = append(needs, rollback.Need{Path: dir})
+		needs = append(needs, rollback.Need{Path: dir}) // also volumes that an update does not write to
 	}
-	told := map[string]bool{}
+	seen := map[string]bool{}
 	for _, n := range needs {
-		v, err := durable.VolumeOf(n.Path)
-		if err == nil && told[v.ID] {
+		free, volume, err := rollback.FreeSpace(n.Path)
+		if err == nil && seen[volume] {
 			continue
 		}
-		told[v.ID] = true
+		seen[volume] = true
 		text := ""
 		if n.Bytes > 0 {
-			text = fmt.Sprintf(", an update takes %d MB (%s)", n.Bytes>>20+1, n.For)
+			text = fmt.Sprintf(", an update needs %d MB (%s)", n.Bytes>>20+1, n.For)
 		}
-		d.either(err, "space", n.Path, "%d MB free%s", v.Free>>20, text)
+		d.either(err, "space", n.Path, "%d MB free%s", free>>20, text)
 	}
 }
 
-// clock looks whether the clock can be believed: the support's hours (R13)
-// are told by it.
+// clock checks whether the clock can be correct: the support hours (R13) depend
+// on it.
 func (d *doctor) clock() {
-	now := time.Now()
-	const fault = 5 * time.Minute
+	now, show := time.Now(), d.Config.Clock()
+	const tolerance = 5 * time.Minute
 	st, _ := d.Status()
 	switch synchronized, known := clockSynchronized(); {
-	case st.Written.After(now.Add(fault)):
-		d.fix("clock", "", fmt.Errorf("it shows %s, and the journal was written at %s: set it right", d.Config.Clock().Time(now), d.Config.Clock().Time(st.Written)))
+	case st.Written.After(now.Add(tolerance)):
+		d.fix("clock", "", fmt.Errorf("%s is before the last record of the journal, %s: correct the clock", show.Time(now), show.Time(st.Written)))
 	case known && !synchronized:
-		d.warn("clock", "", "it shows %s; the system does not know whether that is right: does it ask a time server?", d.Config.Clock().Time(now))
+		d.warn("clock", "", "%s; not synchronized with a time server", show.Time(now))
 	default:
-		d.ok("clock", "", "it shows %s", d.Config.Clock().Time(now))
+		d.ok("clock", "", "%s", show.Time(now))
 	}
 	if w := d.Config.Calendar.days.Warning(now); w != "" {
 		d.warn("calendar", "", "%s", w)
@@ -336,7 +336,7 @@ func (d *doctor) clock() {
 	}
 }
 
-// machine looks at what an installer finds around it.
+// machine checks whether the machine is ready for an installer.
 func (d *doctor) machine(ctx context.Context) {
 	if err := install.NoRebootPending().Run(ctx); err != nil {
 		d.warn("restart", "", "%v", err)

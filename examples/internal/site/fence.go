@@ -14,8 +14,8 @@ import (
 	"github.com/aspupdate/aspupdate/rollback/roles"
 )
 
-// protect fills in what keeps users out and what is backed up. A database of
-// PostgreSQL is both.
+// protect adds the fence and the data to an update. A PostgreSQL database is
+// both.
 func (s *Site) protect(u *rollback.Update) {
 	c, app := s.Config, s.Config.Application
 	var fence roles.Fence
@@ -58,7 +58,7 @@ func (s *Site) protect(u *rollback.Update) {
 	}
 }
 
-// application returns what runs behind the fence, nil if nothing does.
+// application returns what is stopped behind the fence, nil for nothing.
 func (s *Site) application() rollback.Application {
 	app := s.Config.Application
 	var a roles.Application
@@ -74,11 +74,12 @@ func (s *Site) application() rollback.Application {
 	return a
 }
 
+// commands returns two of the commands as one role.
 func (app applicationConfig) commands(off, on []string) roles.Switch {
 	return roles.Switch{Off: roles.Command{Argv: off, Environment: app.Environment}, On: roles.Command{Argv: on, Environment: app.Environment}}
 }
 
-// services are those of the system, in the order in which they are stopped.
+// services returns services of the system, in the order in which they are stopped.
 func (s *Site) services(names []string) service.Group {
 	var g service.Group
 	for _, name := range names {

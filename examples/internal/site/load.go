@@ -16,15 +16,16 @@ import (
 	"github.com/aspupdate/aspupdate/schedule"
 )
 
-// Load reads the file at path strictly and fetches the secrets that it names.
-// Its error wraps [ErrConfig] and has every mistake of form, or else of meaning,
-// a line each; where an update is pending it also is a [*rollback.Error], since
-// nobody ends that one without the configuration. What could be read comes along
-// with it where that is enough for [Site.Status].
+// Load reads the file at path and the secrets that it names. Unknown keys are
+// errors. The error wraps [ErrConfig] and lists every mistake of form, or if
+// there is none every mistake of meaning, one a line. If an update is pending it
+// is also a [*rollback.Error], since that update cannot end without the
+// configuration. Load returns an incomplete Config with the error if it is
+// enough for [Site.Status].
 func Load(path string) (*Config, error) {
 	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%w: there is no file %s; give one with --config", ErrConfig, path)
+		return nil, fmt.Errorf("%w: file %s not found; give one with --config", ErrConfig, path)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
@@ -46,8 +47,8 @@ func Load(path string) (*Config, error) {
 	return &c, nil
 }
 
-// unfinished is why a pending update cannot be brought to its end. Its fence may
-// stand.
+// unfinished returns the error for a pending update that cannot be finished. Its
+// fence may be closed.
 func unfinished(p rollback.Pending, err error) error {
 	outcome := rollback.Interrupted
 	if p.Outcome == rollback.NeedsOperator {
@@ -56,7 +57,7 @@ func unfinished(p rollback.Pending, err error) error {
 	return &rollback.Error{Outcome: outcome, Update: p.Update, Op: string(p.Step), Err: err, Unfenced: true}
 }
 
-// mistakes are what is wrong with a configuration.
+// mistakes are the errors of a configuration.
 type mistakes []error
 
 func (m *mistakes) add(err error) {
@@ -65,26 +66,27 @@ func (m *mistakes) add(err error) {
 	}
 }
 
-// when adds a mistake if it was made.
-func (m *mistakes) when(made bool, format string, args ...any) {
-	if made {
+// when adds a mistake if the condition holds.
+func (m *mistakes) when(condition bool, format string, args ...any) {
+	if condition {
 		*m = append(*m, fmt.Errorf(format, args...))
 	}
 }
 
-// check finds what is missing and what contradicts itself, and reads what the
-// configuration only names. What follows from a mistake is none of its own.
+// check reports what is missing and what contradicts itself, and reads the files
+// and variables that the configuration names. It does not report what only
+// follows from another mistake.
 func (c *Config) check() (m mistakes) {
 	for _, dir := range []struct{ key, path string }{{"state", c.State}, {"archive", c.Archive}, {"backups", c.Backups}} {
-		m.when(dir.path == "", "%s is missing: it wants a folder", dir.key)
-		m.when(dir.path != "" && !filepath.IsAbs(dir.path), "%s = %q: it wants an absolute path", dir.key, dir.path)
+		m.when(dir.path == "", "%s is missing: give a directory", dir.key)
+		m.when(dir.path != "" && !filepath.IsAbs(dir.path), "%s = %q: give an absolute path", dir.key, dir.path)
 	}
 	m = append(m, c.Server.check()...)
 	m = append(m, c.checkData()...)
 	m = append(m, c.checkFence()...)
 	w := c.Window
 	m.when(w.AnyTime == "" && (w.Backup == 0 || w.Checks == 0 || w.Rollback == 0),
-		"window wants backup, checks and rollback (R13): how long do they take here, at worst?")
+		"window needs backup, checks and rollback (R13): the longest that each takes here")
 	if _, err := schedule.ParseZone(w.Local); w.Local != "" && err != nil {
 		m.add(fmt.Errorf("window.local: %w", err))
 	}
@@ -97,18 +99,18 @@ func (c *Config) check() (m mistakes) {
 	return m
 }
 
-// checkData checks what is backed up (R9), and fetches the databases' secrets.
+// checkData checks what is backed up (R9), and reads the secrets of the databases.
 func (c *Config) checkData() (m mistakes) {
 	data := len(c.Postgres) + len(c.SQLite) + len(c.Directories) + len(c.Commands)
-	m.when(c.NoData == "" && data == 0, "nothing is backed up (R9): give [[postgres]], [[sqlite]], [[directory]] or [[command]], or say why not in no_data")
-	m.when(c.NoData != "" && data > 0, "no_data says that nothing is backed up, and there are [[postgres]], [[sqlite]], [[directory]] or [[command]]")
+	m.when(c.NoData == "" && data == 0, "nothing is backed up (R9): give [[postgres]], [[sqlite]], [[directory]] or [[command]], or the reason for none in no_data")
+	m.when(c.NoData != "" && data > 0, "no_data excludes [[postgres]], [[sqlite]], [[directory]] and [[command]]")
 	for i := range c.Postgres {
 		p := &c.Postgres[i]
-		m.when(p.Name == "", "a [[postgres]] has no name: it wants the database's")
+		m.when(p.Name == "", "a [[postgres]] has no name: give the database's")
 		m.add(p.read("postgres.uri", p.URIEnv, p.URIFile))
 	}
 	for _, p := range slices.Concat(c.SQLite, c.Directories) {
-		m.when(!filepath.IsAbs(p.Path), "path = %q of a [[sqlite]] or [[directory]]: it wants an absolute path", p.Path)
+		m.when(!filepath.IsAbs(p.Path), "path = %q of a [[sqlite]] or [[directory]]: give an absolute path", p.Path)
 	}
 	for _, p := range c.Commands {
 		if err := p.target().Check(); err != nil {
@@ -125,13 +127,13 @@ func (c *Config) checkFence() (m mistakes) {
 	fenced := slices.ContainsFunc(c.Postgres, func(p postgresConfig) bool { return p.Unfenced == "" })
 	switch {
 	case (len(app.Close) == 0) != (len(app.Open) == 0):
-		m.add(errors.New("application.close and application.open come together"))
+		m.add(errors.New("give both application.close and application.open, or neither"))
 	case app.NoFence == "" && len(app.Close)+len(app.FenceServices) == 0 && !fenced:
-		m.add(errors.New("nothing keeps users out: give application.close and application.open, or application.fence_services, or say why not in application.no_fence"))
+		m.add(errors.New("nothing keeps users out: give application.close and application.open, or application.fence_services, or the reason for none in application.no_fence"))
 	}
-	// Nobody would open the database after a crash.
-	m.when(app.NoFence != "" && unfenced, "application.no_fence and postgres.unfenced exclude one another: the application's fence is what keeps users out of that database")
-	m.when((len(app.Stop) == 0) != (len(app.Start) == 0), "application.stop and application.start come together")
+	// Without a fence a crash would leave the database closed.
+	m.when(app.NoFence != "" && unfenced, "application.no_fence and postgres.unfenced exclude each other: only the application's fence keeps users out of that database")
+	m.when((len(app.Stop) == 0) != (len(app.Start) == 0), "give both application.stop and application.start, or neither")
 	return m
 }
 
@@ -148,14 +150,14 @@ func (d *distributionConfig) check(databases []postgresConfig) (m mistakes) {
 	of("publisher: ", d.Publisher.read())
 	of("probe: ", d.Probe.check())
 	of("probe: ", d.Probe.connect(databases))
-	m.when(d.Publisher.given() && d.Unauthenticated != "", "distribution %s: publisher and unauthenticated are both given", d.Name)
-	m.when(d.SHA256File != "" && d.Unauthenticated != "", "distribution %s: sha256_file and unauthenticated exclude one another", d.Name)
-	m.when(d.Probe.Installed != "" && !filepath.IsAbs(d.Probe.Installed), "distribution %s: probe.installed = %q: it wants an absolute path", d.Name, d.Probe.Installed)
+	m.when(d.Publisher.given() && d.Unauthenticated != "", "distribution %s: publisher and unauthenticated exclude each other", d.Name)
+	m.when(d.SHA256File != "" && d.Unauthenticated != "", "distribution %s: sha256_file and unauthenticated exclude each other", d.Name)
+	m.when(d.Probe.Installed != "" && !filepath.IsAbs(d.Probe.Installed), "distribution %s: probe.installed = %q: give an absolute path", d.Name, d.Probe.Installed)
 	m.when(d.Kind != "" && !slices.Contains(install.Kinds(), d.Kind), "distribution %s: kind = %q: allowed are %s", d.Name, d.Kind, strings.Join(install.Kinds(), ", "))
 	return m
 }
 
-// check checks where the server is and who may be it, and fetches the
+// check checks the address of the server and its certificate, and reads the
 // password.
 func (s *serverConfig) check() (m mistakes) {
 	trusts := 0
@@ -164,13 +166,13 @@ func (s *serverConfig) check() (m mistakes) {
 			trusts++
 		}
 	}
-	m.when(s.Address == "", "server.address is missing: it wants a host or host:port")
-	// What was given is not shown: it may hold a password.
-	m.when(strings.ContainsAny(s.Address, "/@ "), "server.address wants a host or host:port alone, such as ftp.example.org:21: server.user, server.password_file and server.root have the rest, server.tls says how it is encrypted")
+	m.when(s.Address == "", "server.address is missing: give a host or host:port")
+	// The address is not shown: it may hold a password.
+	m.when(strings.ContainsAny(s.Address, "/@ "), "server.address must be a host or host:port alone, such as ftp.example.org:21; the rest belongs into server.user, server.password_file, server.root and server.tls")
 	known := slices.Contains([]string{"", "none", "explicit", "implicit"}, s.TLS)
 	m.when(!known, "server.tls = %q: allowed are none, explicit, implicit", s.TLS)
-	m.when(trusts > 1, "server: tls_ca, tls_certificate and tls_insecure exclude one another")
-	m.when(trusts > 0 && known && s.TLS != "explicit" && s.TLS != "implicit", "server: tls_ca, tls_certificate and tls_insecure want tls = \"explicit\" or \"implicit\"")
+	m.when(trusts > 1, "server: tls_ca, tls_certificate and tls_insecure exclude each other")
+	m.when(trusts > 0 && known && s.TLS != "explicit" && s.TLS != "implicit", "server: tls_ca, tls_certificate and tls_insecure need tls = \"explicit\" or \"implicit\"")
 	if trusts == 1 {
 		m.add(s.trusted())
 	}
@@ -178,7 +180,7 @@ func (s *serverConfig) check() (m mistakes) {
 	return m
 }
 
-// trusted reads which certificate the server may have.
+// trusted reads which certificates are trusted.
 func (s *serverConfig) trusted() error {
 	key, err := "", error(nil)
 	switch {
@@ -198,8 +200,8 @@ func (s *serverConfig) trusted() error {
 	return nil
 }
 
-// A secret is a value that never prints: nor where fmt reaches it by a field
-// that is not exported, and asks for no String.
+// A secret is a value that is never printed. It is a pointer because fmt does
+// not call String on fields that are not exported, and prints an address then.
 type secret struct{ at *string }
 
 func (s secret) value() string {
@@ -212,15 +214,15 @@ func (s secret) value() string {
 func (secret) String() string   { return "(secret)" }
 func (secret) GoString() string { return "(secret)" }
 
-// read fetches it from where the configuration says that it is.
+// read reads the secret from the environment variable or the file.
 func (s *secret) read(what, env, file string) error {
 	switch {
 	case env != "" && file != "":
-		return fmt.Errorf("%s_env and %s_file are both given", what, what)
+		return fmt.Errorf("%s_env and %s_file exclude each other", what, what)
 	case env != "":
 		v, ok := os.LookupEnv(env)
 		if !ok {
-			return fmt.Errorf("%s_env: the environment has no variable %s", what, env)
+			return fmt.Errorf("%s_env: the environment variable %s is not set", what, env)
 		}
 		s.at = &v
 	case file != "":

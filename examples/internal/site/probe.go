@@ -22,22 +22,22 @@ import (
 type probeConfig struct {
 	TCP     string   `toml:"tcp"`     // host:port that must accept connections
 	HTTP    string   `toml:"http"`    // answers with the version in its first line
-	Status  int      `toml:"status"`  // that http answers with; 200 if none is given
-	Text    string   `toml:"text"`    // regular expression that the answer must hold; its first group is the version
+	Status  int      `toml:"status"`  // that http must answer with; 0 means 200
+	Text    string   `toml:"text"`    // regular expression that the answer must match; its first group is the version
 	Command []string `toml:"command"` // prints the version in its first line
 	SQL     string   `toml:"sql"`     // returns the version
-	InDB    string   `toml:"in"`      // which of [[postgres]] is asked by sql
-	File    string   `toml:"file"`    // a program or library for Windows that has the version
+	InDB    string   `toml:"in"`      // the name of the [[postgres]] that sql queries
+	File    string   `toml:"file"`    // a Windows program or library that has the version
 	secret  `toml:"-"`
 
-	Installed   string          `toml:"installed"`   // a path that is there exactly if it is installed; for a first installation
-	Environment []string        `toml:"environment"` // names of variables that the command gets from ours
-	Every       strict.Duration `toml:"every"`
+	Installed   string          `toml:"installed"`   // a path that exists exactly if it is installed; for a first installation
+	Environment []string        `toml:"environment"` // names of variables of this process that the command gets
+	Interval    strict.Duration `toml:"interval"`
 }
 
 // newProbe returns the probe of one distribution.
 func newProbe(c probeConfig, observe func(install.Event)) roles.Probe {
-	return roles.Probe{Probe: c.probe(), Installed: c.Installed, Interval: time.Duration(c.Every), Observe: observe}
+	return roles.Probe{Probe: c.probe(), Installed: c.Installed, Interval: time.Duration(c.Interval), Observe: observe}
 }
 
 // ask returns the version that is installed and healthy, the zero version if
@@ -49,21 +49,21 @@ func (d distributionConfig) ask(ctx context.Context) (version.Version, error) {
 	}
 	v, err := parseOrZero(text)
 	if err != nil {
-		err = fmt.Errorf("the probe answers %q: %w", text, err)
+		err = fmt.Errorf("the probe reports %q: %w", text, err)
 	}
 	return v, err
 }
 
-// probe puts together what the config asks for.
+// probe returns the probe that the configuration describes.
 func (c probeConfig) probe() (p install.Probe) {
 	switch {
 	case c.SQL != "":
 		p = install.ProbeFunc(func(ctx context.Context) (string, error) {
 			db, err := sql.Open("pgx", c.value())
 			if err != nil {
-				return "", errors.New("the database's connection string cannot be read")
+				return "", errors.New("the connection string of the database is invalid") // and may hold a password
 			}
-			defer func() { _ = db.Close() }() // it must not be in the way of a backup
+			defer func() { _ = db.Close() }() // an open connection would block a backup
 			return install.SQLProbe{DB: db, Query: c.SQL}.Version(ctx)
 		})
 	case c.File != "":
@@ -74,7 +74,7 @@ func (c probeConfig) probe() (p install.Probe) {
 	if c.HTTP != "" {
 		h := install.HTTPProbe{URL: c.HTTP, Status: c.Status, Then: p}
 		if c.Text != "" {
-			h.Text = regexp.MustCompile(c.Text) // checked when the config was read
+			h.Text = regexp.MustCompile(c.Text) // checked by Load
 		}
 		p = h
 	}
@@ -85,29 +85,29 @@ func (c probeConfig) probe() (p install.Probe) {
 }
 
 func (c probeConfig) check() error {
-	tells := 0
+	sources := 0
 	for _, given := range []bool{len(c.Command) > 0, c.SQL != "", c.File != ""} {
 		if given {
-			tells++
+			sources++
 		}
 	}
 	_, err := regexp.Compile(c.Text)
 	switch {
-	case tells > 1 || tells == 0 && c.HTTP == "":
-		return errors.New("what tells the version? it wants one of command, sql and file, or http alone")
+	case sources > 1 || sources == 0 && c.HTTP == "":
+		return errors.New("give one source of the version: command, sql or file, or http alone")
 	case c.HTTP == "" && (c.Status != 0 || c.Text != ""):
-		return errors.New("status and text are of http, which is not given")
+		return errors.New("status and text need http")
 	case (c.SQL == "") != (c.InDB == ""):
-		return errors.New("sql and in come together: in which of [[postgres]]?")
+		return errors.New("give both sql and in, the name of the [[postgres]] to query")
 	case err != nil:
 		return fmt.Errorf("text: %w", err)
 	}
 	return nil
 }
 
-// connect finds the database that sql is asked in.
+// connect finds the database that sql queries.
 func (c *probeConfig) connect(databases []postgresConfig) error {
-	if c.SQL == "" || c.InDB == "" { // one alone is check's
+	if c.SQL == "" || c.InDB == "" { // check reports one without the other
 		return nil
 	}
 	for _, db := range databases {
@@ -116,5 +116,5 @@ func (c *probeConfig) connect(databases []postgresConfig) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("in = %q: no [[postgres]] has that name", c.InDB)
+	return fmt.Errorf("in = %q: no [[postgres]] has this name", c.InDB)
 }

@@ -13,11 +13,11 @@ import (
 	"github.com/aspupdate/aspupdate/rollback"
 )
 
-// PruneArchive removes old versions and returns what is gone, or with dryRun
-// what would go; nil if nothing may. What is installed, and what the journal
-// names, stays. While an update is at work the error is [rollback.ErrBusy], but
-// for a dry run. Where what must stay is not in the archive it is
-// [ErrPrevious].
+// PruneArchive removes old versions and returns them, or with dryRun returns what
+// it would remove; nil means that pruning is not possible. It keeps the installed
+// versions and those that the journal uses. The error wraps [rollback.ErrBusy]
+// while an update is running, except for a dry run, and [ErrPrevious] if a
+// version that must be kept is not in the archive.
 func (s *Site) PruneArchive(ctx context.Context, keep archive.Retention, dryRun bool) (gone []archive.Item, err error) {
 	err = s.prune("pruning the archive", dryRun, func() error {
 		inUse, err := s.inUse(ctx)
@@ -39,9 +39,10 @@ func (s *Site) PruneArchive(ctx context.Context, keep archive.Retention, dryRun 
 	return gone, err
 }
 
-// PruneBackups removes old snapshots and returns what is gone, or with dryRun
-// what would go; nil if nothing may. What a rollback needs stays. While an
-// update is at work the error is [rollback.ErrBusy], but for a dry run.
+// PruneBackups removes old snapshots and returns them, or with dryRun returns
+// what it would remove; nil means that pruning is not possible. It keeps what a
+// rollback needs. The error wraps [rollback.ErrBusy] while an update is running,
+// except for a dry run.
 func (s *Site) PruneBackups(ctx context.Context, keep backup.Retention, dryRun bool) (gone []backup.Snapshot, err error) {
 	err = s.prune("pruning the backups", dryRun, func() error {
 		st, err := s.Status()
@@ -60,7 +61,7 @@ func (s *Site) PruneBackups(ctx context.Context, keep backup.Retention, dryRun b
 	return gone, err
 }
 
-// prune keeps updates away meanwhile: one might want what is going.
+// prune holds the lock meanwhile: an update might need what is removed.
 func (s *Site) prune(doing string, dryRun bool, do func() error) error {
 	if dryRun {
 		return do()
@@ -75,15 +76,15 @@ func (s *Site) prune(doing string, dryRun bool, do func() error) error {
 	return errors.Join(do(), lock.Release())
 }
 
-// An Archived is an installer in the archive, and what for the journal names
-// its version, "" if it does not.
+// An Archived is an installer in the archive. Use is why the journal names its
+// version, "" if it does not.
 type Archived struct {
 	archive.Item
 	Use rollback.Use
 }
 
-// Archived lists the archive. What cannot be read is told by the error, beside
-// what can.
+// Archived lists the archive. It returns what can be read, and an error for the
+// rest.
 func (s *Site) Archived() ([]Archived, error) {
 	items, err := s.Archive().List()
 	uses, usesErr := s.uses()
@@ -94,7 +95,7 @@ func (s *Site) Archived() ([]Archived, error) {
 	return list, errors.Join(err, usesErr)
 }
 
-// uses says what for the journal names versions.
+// uses returns why the journal names versions.
 func (s *Site) uses() (map[archive.Key]rollback.Use, error) {
 	st, err := s.Status()
 	errs := []error{err}
@@ -102,23 +103,23 @@ func (s *Site) uses() (map[archive.Key]rollback.Use, error) {
 	for _, u := range st.Uses() {
 		r, err := journaled(u.Release)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("the journal has %s %s of %s: %w", u.Use, u.Release.Version, u.Part, err))
+			errs = append(errs, fmt.Errorf("the journal has %s of %s as %s: %w", u.Release.Version, u.Part, u.Use, err))
 		}
 		uses[archive.Key{Distribution: u.Part, Version: r.version}] = u.Use
 	}
 	return uses, errors.Join(errs...)
 }
 
-// inUse returns the versions that must stay in any case.
+// inUse returns the versions that must be kept in any case.
 func (s *Site) inUse(ctx context.Context) ([]archive.Key, error) {
 	uses, err := s.uses()
 	if err != nil {
 		return nil, err
 	}
-	items, _ := s.Archive().List() // pruning tells what cannot be read
+	items, _ := s.Archive().List() // pruning reports what cannot be read
 	keys := []archive.Key{}
 	for k, use := range uses {
-		// That one was lost which nothing needs is no reason to keep all others for ever.
+		// A version that is lost and not needed must not block pruning for ever.
 		if use.Vital() || slices.ContainsFunc(items, func(it archive.Item) bool { return versionKey(it.Key) == k }) {
 			keys = append(keys, k)
 		}
@@ -126,7 +127,7 @@ func (s *Site) inUse(ctx context.Context) ([]archive.Key, error) {
 	for _, d := range s.Config.Distributions {
 		v, err := d.ask(ctx)
 		if err != nil {
-			return nil, fmt.Errorf("%s: which version is installed, and must stay in the archive? %w", d.Name, err)
+			return nil, fmt.Errorf("%s: the installed version, which must be kept, is unknown: %w", d.Name, err)
 		}
 		if !v.IsZero() {
 			keys = append(keys, archive.Key{Distribution: d.Name, Version: v})
@@ -135,7 +136,7 @@ func (s *Site) inUse(ctx context.Context) ([]archive.Key, error) {
 	return keys, nil
 }
 
-// versionKey is what pruning goes by.
+// versionKey returns the key of a version, without variant and hash.
 func versionKey(k archive.Key) archive.Key {
 	return archive.Key{Distribution: k.Distribution, Version: k.Version}
 }

@@ -13,9 +13,9 @@ import (
 	"github.com/aspupdate/aspupdate/version"
 )
 
-// A release is that of a distribution, as plans and the journal have it, with
-// its version as it was parsed where it came from: the journal, the archive or
-// the server. The zero release means that nothing is installed.
+// A release is a release of a distribution as plans and the journal have it,
+// with its version, which was parsed where the release came from: the journal,
+// the archive or the server. The zero release means that nothing is installed.
 type release struct {
 	rollback.Release
 	version version.Version
@@ -24,8 +24,8 @@ type release struct {
 // archived returns the release of an installer in the archive.
 func archived(item archive.Item) release { return release{roles.Release(item), item.Version} }
 
-// found returns a release on the server, whose hash is not known yet.
-func found(r fetch.Release) release {
+// offered returns a release on the server. Its hash is not known yet.
+func offered(r fetch.Release) release {
 	return release{rollback.Release{Version: rollback.Version(r.Version.String())}, r.Version}
 }
 
@@ -35,7 +35,7 @@ func journaled(r rollback.Release) (release, error) {
 	return release{r, v}, err
 }
 
-// key returns where the archive has a release, the zero key for none.
+// key returns the key of the release in the archive, the zero key for none.
 func (r release) key(distribution string, variant version.Variant) (k archive.Key) {
 	if !r.version.IsZero() {
 		k = archive.Key{Distribution: distribution, Version: r.version, Variant: variant, SHA256: r.SHA256}
@@ -69,8 +69,8 @@ func journaledSteps(parts []rollback.PlanPart) ([]step, error) {
 // first reports whether this is the first installation of the distribution.
 func (s step) first() bool { return s.from.version.IsZero() }
 
-// installers returns the installers of a step. FullSetup is for a first
-// installation (R3).
+// installers returns the installers of a step: FullSetup for a first
+// installation, Setup otherwise (R3).
 func (s *Site) installers(d distributionConfig, st step) roles.Installers {
 	variant := version.Setup
 	if st.first() {
@@ -87,8 +87,8 @@ func (s *Site) installers(d distributionConfig, st step) roles.Installers {
 	}
 }
 
-// crossesYear reports whether one of the steps leads into another year, so that
-// R14 applies.
+// crossesYear reports whether one of the steps crosses a new year, so that R14
+// applies.
 func crossesYear(steps []step) (bool, error) {
 	for _, s := range steps {
 		if crosses, err := (schedule.Numbering{}).CrossesYear(s.from.version, s.to.version); crosses || err != nil {
@@ -98,10 +98,10 @@ func crossesYear(steps []step) (bool, error) {
 	return false, nil
 }
 
-// parseOrZero parses a version; no text is no version.
-func parseOrZero(r rollback.Version) (v version.Version, err error) {
-	if r != "" {
-		v, err = version.Parse(string(r))
+// parseOrZero parses a version. An empty text is the zero version.
+func parseOrZero(s rollback.Version) (v version.Version, err error) {
+	if s != "" {
+		v, err = version.Parse(string(s))
 	}
 	return v, err
 }

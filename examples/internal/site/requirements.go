@@ -15,22 +15,23 @@ import (
 	"github.com/aspupdate/aspupdate/version"
 )
 
-// requirementsConfig is what the first version of a year needs (R14).
+// A requirementsConfig has what the first version of a year requires (R14).
 type requirementsConfig struct {
-	System  string           `toml:"system"`  // name and version, as install.System has them
+	System  string           `toml:"system"`  // name and version for install.System
 	DotNet  string           `toml:"dotnet"`  // of the .NET Framework
 	FreeGB  map[string]int64 `toml:"free_gb"` // by path
-	Confirm []string         `toml:"confirm"` // what only a person can see
+	Confirm []string         `toml:"confirm"` // what only a person can know
 }
 
 func (c requirementsConfig) check() error {
 	if name, atLeast, _ := strings.Cut(c.System, " "); c.System != "" && (name == "" || atLeast == "") {
-		return fmt.Errorf("first_of_year.system = %q: it wants a name and a version such as \"debian 12\"", c.System)
+		return fmt.Errorf("first_of_year.system = %q: give a name and a version, such as \"debian 12\"", c.System)
 	}
 	return nil
 }
 
-// requirements are those of R14 for a version, in the year of its number.
+// requirements returns the checklist of R14 for a version; confirmations are
+// valid for the year of its number.
 func (s *Site) requirements(to version.Version) (install.Checklist, error) {
 	year, _, err := schedule.Numbering{}.Month(to)
 	if err != nil {
@@ -53,12 +54,12 @@ func (s *Site) requirements(to version.Version) (install.Checklist, error) {
 	return list, nil
 }
 
-// hinted adds to a check's error how a person's word is recorded.
+// hinted adds to the error of a check how to record a confirmation.
 func hinted(c install.Check) install.Check {
-	look := c.Run
+	run := c.Run
 	c.Run = func(ctx context.Context) error {
-		if err := look(ctx); err != nil {
-			return fmt.Errorf("%w; aspupdate confirm takes a person's word", err)
+		if err := run(ctx); err != nil {
+			return fmt.Errorf("%w; record it with aspupdate confirm", err)
 		}
 		return nil
 	}
@@ -67,12 +68,12 @@ func hinted(c install.Check) install.Check {
 
 func (s *Site) confirmations() string { return filepath.Join(s.Config.State, "confirmations") }
 
-// Confirm takes a person's word for something that R14 requires, in the words
-// of the refusal that asks for it; [ErrNothing] if nothing does.
+// Confirm records a person's confirmation of something that R14 requires, in
+// the words of the refusal. The error wraps [ErrNothing] if it is not required.
 func (s *Site) Confirm(c install.Confirmation) error {
 	_, rest, _ := strings.Cut(c.What, ": ")
 	if !slices.Contains(s.Config.FirstOfYear.Confirm, rest) {
-		return fmt.Errorf("%w: first_of_year.confirm asks for no %q", ErrNothing, c.What)
+		return fmt.Errorf("%w: first_of_year.confirm does not have %q", ErrNothing, c.What)
 	}
 	return errors.Join(os.MkdirAll(s.Config.State, 0o700), install.Confirm(s.confirmations(), c))
 }

@@ -11,35 +11,35 @@ import (
 	"github.com/aspupdate/aspupdate/version"
 )
 
-// Fetch looks on the server and brings the newest release into the archive,
-// of a bundle every distribution's (R4).
+// Fetch fetches the newest release into the archive, for every distribution of a
+// bundle (R4).
 func (s *Site) Fetch(ctx context.Context) error {
-	return s.look(ctx, func(found []fetch.Release) error {
+	return s.withNewest(ctx, func(found []fetch.Release) error {
 		_, err := s.fetched(ctx, found)
 		return err
 	})
 }
 
-// Import takes a Setup into the archive that came from the support.
+// Import adds a Setup to the archive that the support sent.
 func (s *Site) Import(ctx context.Context, file, distribution string, v version.Version) (archive.Item, error) {
 	for _, d := range s.Config.Distributions {
 		if d.Name == distribution {
 			return s.Archive().Import(ctx, file, archive.Key{Distribution: d.Name, Version: v, Variant: version.Setup}, verifier(d, s.Source()))
 		}
 	}
-	return archive.Item{}, fmt.Errorf("%w: there is no [[distribution]] %s", ErrConfig, distribution)
+	return archive.Item{}, fmt.Errorf("%w: no [[distribution]] has the name %s", ErrConfig, distribution)
 }
 
-// look gives use what is newest on the server, and again if that was replaced
-// meanwhile: the server keeps one version.
-func (s *Site) look(ctx context.Context, use func([]fetch.Release) error) error {
-	const looks = 3
-	for look := 1; ; look++ {
+// withNewest calls use with the newest releases on the server, and again if they
+// were replaced meanwhile: the server keeps only one version.
+func (s *Site) withNewest(ctx context.Context, use func([]fetch.Release) error) error {
+	const attempts = 3
+	for attempt := 1; ; attempt++ {
 		found, err := s.newest(ctx)
 		if err != nil {
 			return err
 		}
-		if err = use(found); !errors.Is(err, fetch.ErrChanged) || look == looks {
+		if err = use(found); !errors.Is(err, fetch.ErrChanged) || attempt == attempts {
 			return err
 		}
 		if s.Observe.Replaced != nil {
@@ -48,8 +48,9 @@ func (s *Site) look(ctx context.Context, use func([]fetch.Release) error) error 
 	}
 }
 
-// newest looks on the server for what to install: one release, or the newest
-// number that a bundle has whole (R4). The order is that of the distributions.
+// newest returns what to install from the server, in the order of the
+// distributions: one release, or the newest number that every distribution of a
+// bundle has (R4).
 func (s *Site) newest(ctx context.Context) ([]fetch.Release, error) {
 	s.insecure()
 	f := s.finder()
@@ -69,10 +70,10 @@ func (s *Site) finder() fetch.Finder {
 	return fetch.Finder{Layout: fetch.Layout{Root: c.Root}, Betas: c.Betas, Settle: time.Duration(c.Settle), Observe: s.Observe.Find}
 }
 
-// insecure says so at each run.
+// insecure warns at each run of a certificate that is not checked.
 func (s *Site) insecure() {
 	if why := s.Config.Server.TLSInsecure; why != "" && s.Observe.Warn != nil {
-		s.Observe.Warn("INSECURE, the server's certificate is not checked, because: " + why)
+		s.Observe.Warn("INSECURE: the certificate of the server is not checked, because: " + why)
 	}
 }
 
@@ -83,7 +84,7 @@ func (s *Site) variant() version.Variant {
 	return version.Setup
 }
 
-// fetched brings what was found into the archive.
+// fetched fetches the releases into the archive.
 func (s *Site) fetched(ctx context.Context, found []fetch.Release) ([]release, error) {
 	to := make([]release, len(found))
 	for i, d := range s.Config.Distributions {
@@ -96,7 +97,7 @@ func (s *Site) fetched(ctx context.Context, found []fetch.Release) ([]release, e
 	return to, nil
 }
 
-// inArchive returns what was found as it is in the archive.
+// inArchive returns the releases as they are in the archive.
 func (s *Site) inArchive(_ context.Context, found []fetch.Release) ([]release, error) {
 	to := make([]release, len(found))
 	for i, d := range s.Config.Distributions {

@@ -5,14 +5,14 @@ import (
 	"strings"
 )
 
-// template is a configuration with all that one may have. Its first part
-// works once the paths are right; the rest is commented out.
+// template is a configuration with every key. It works once the paths are
+// correct; optional keys are commented out.
 //
 //go:embed template.toml
 var template string
 
-// Template returns a commented configuration to begin with, which has the
-// usual places of an operating system.
+// Template returns a commented configuration to start from, with the usual
+// directories of an operating system.
 func Template(goos string) string {
 	places := []string{
 		"{data}", "/var/lib/aspupdate", "{app}", "/opt/asp", "{etc}", "/etc/aspupdate",

@@ -13,19 +13,19 @@ import (
 	"github.com/aspupdate/aspupdate/version"
 )
 
-// An Update is an update of the site, with its roles filled in.
+// An Update is an update of the site with its roles.
 type Update struct {
 	*rollback.Update
-	FirstOfYear bool // R14: it leads into another year
+	FirstOfYear bool // R14: it crosses a new year
 }
 
-// Next lays the next update out: from what is installed to the newest release
-// on the server, whose installers must lie in the archive. Nothing is written.
-// The error wraps [ErrNothing] where that release is installed, and is a
-// [*rollback.Refusal] where an update is pending.
+// Next returns the next update: from the installed version to the newest release
+// on the server, whose installers must be in the archive. It writes nothing. The
+// error wraps [ErrNothing] if that release is installed, and is a
+// [*rollback.Refusal] if an update is pending.
 func (s *Site) Next(ctx context.Context) (*Update, error) { return s.next(ctx, s.inArchive) }
 
-// FetchNext is Next, and brings the installers into the archive first.
+// FetchNext does as Next, and fetches the installers into the archive first.
 func (s *Site) FetchNext(ctx context.Context) (*Update, error) {
 	return s.next(ctx, s.fetched)
 }
@@ -42,50 +42,50 @@ func (s *Site) next(ctx context.Context, get func(context.Context, []fetch.Relea
 	if err != nil {
 		return nil, err
 	}
-	live, err := s.serverFolders(ctx)
+	live, err := s.databaseDirs(ctx)
 	if err != nil {
 		return nil, err
 	}
 	var u *Update
-	err = s.look(ctx, func(newest []fetch.Release) (err error) {
+	err = s.withNewest(ctx, func(newest []fetch.Release) (err error) {
 		to := make([]release, len(newest))
 		for i := range newest {
-			to[i] = found(newest[i])
+			to[i] = offered(newest[i])
 		}
-		// Before anything is fetched, for there may be nothing to do, or no good
-		// place to put it.
-		if _, err := s.lay(from, to, live); err != nil {
+		// Before anything is fetched: there may be nothing to do, or the
+		// archive may be in a directory that the update replaces.
+		if _, err := s.between(from, to, live); err != nil {
 			return err
 		}
 		if to, err = get(ctx, newest); err != nil {
 			return err
 		}
-		u, err = s.lay(from, to, live)
+		u, err = s.between(from, to, live)
 		return err
 	})
 	return u, err
 }
 
-// Pending lays out the update that the journal has as pending, nil if there is
-// none. [rollback.Update.Recover] brings it to its end, whatever the hour.
+// Pending returns the update that the journal has as pending, nil if there is
+// none. [rollback.Update.Recover] finishes it at any time of day.
 func (s *Site) Pending() (*Update, error) {
 	st, err := s.Status()
 	if err != nil || st.Pending == nil {
 		return nil, err
 	}
-	only := *s                                              // the next update asks for its own window
-	only.AnyTime = "a pending update is brought to its end" // R13 is a matter of its start
-	u, err := only.journaled(st.Pending.Plan.Parts)
+	pending := *s
+	pending.AnyTime = "a pending update is finished at any time" // R13 is about its start
+	u, err := pending.journaled(st.Pending.Plan.Parts)
 	if err != nil {
 		return nil, unfinished(*st.Pending, err)
 	}
 	return u, nil
 }
 
-// Back lays out the way back that the journal has after a commit, for
-// [rollback.Update.PlanRevert] and Revert (R15). The error wraps [ErrNothing]
-// if there is none.
-func (s *Site) Back(ctx context.Context) (*Update, error) {
+// Revert returns the update that goes back to the restore point of the journal,
+// for [rollback.Update.PlanRevert] and [rollback.Update.Revert] (R15). The error
+// wraps [ErrNothing] if there is none.
+func (s *Site) Revert(ctx context.Context) (*Update, error) {
 	st, err := s.Status()
 	if err == nil {
 		err = st.Blocked()
@@ -94,19 +94,19 @@ func (s *Site) Back(ctx context.Context) (*Update, error) {
 	case err != nil:
 		return nil, err
 	case st.RestorePoint == nil:
-		return nil, fmt.Errorf("%w: no update was committed here that could be taken back (R15)", ErrNothing)
+		return nil, fmt.Errorf("%w: no update was committed that can be rolled back (R15)", ErrNothing)
 	}
 	u, err := s.journaled(st.RestorePoint.Parts)
 	if err != nil {
 		return nil, err
 	}
-	live, err := s.serverFolders(ctx)
+	live, err := s.databaseDirs(ctx)
 	u.Live = append(u.Live, live...)
 	return u, err
 }
 
-// Adopt takes the versions that the probes find as those to update from. Their
-// Setups must be in the archive: [ErrPrevious].
+// Adopt records the versions that the probes report as those to update from.
+// The error wraps [ErrPrevious] if one of their Setups is not in the archive.
 func (s *Site) Adopt(ctx context.Context, reason string) error {
 	var steps []step
 	for _, d := range s.Config.Distributions {
@@ -123,8 +123,8 @@ func (s *Site) Adopt(ctx context.Context, reason string) error {
 	return u.Adopt(ctx, reason)
 }
 
-// Lift lets a release in again that was rolled back here; [ErrNothing] if none
-// of this version was.
+// Lift ends the quarantine of a release that was rolled back. The error wraps
+// [ErrNothing] if no release of this version is in quarantine.
 func (s *Site) Lift(distribution, v, reason string) error {
 	st, err := s.Status()
 	if err != nil {
@@ -137,31 +137,31 @@ func (s *Site) Lift(distribution, v, reason string) error {
 	return s.journal().Lift(distribution, q.Release, reason)
 }
 
-// Forget lets go of what an operator's rollback kept aside.
+// Forget gives up the snapshots that an operator's rollback kept aside.
 func (s *Site) Forget(update, reason string) error { return s.journal().Forget(update, reason) }
 
-// journal is an update for decisions, which ask no role.
+// journal returns an update for decisions that need no role.
 func (s *Site) journal() *rollback.Update {
 	return &rollback.Update{Dir: s.Config.State, Observe: s.Observe.Rollback}
 }
 
-// installed returns what each distribution is updated from: what the journal
-// has as committed, or, where we have never updated it, what the probe finds
-// and the archive holds.
+// installed returns what each distribution is updated from: the release that the
+// journal has as committed, or without one the archived release of the version
+// that the probe reports.
 func (s *Site) installed(ctx context.Context, st rollback.Status) (from []release, err error) {
 	from = make([]release, len(s.Config.Distributions))
 	for i, d := range s.Config.Distributions {
 		r, ok := st.Committed[d.Name]
 		switch {
 		case ok && s.First:
-			return nil, fmt.Errorf("%w: R3: %s %s is installed; leave --first-installation out", rollback.ErrRefused, d.Name, r.Version)
+			return nil, fmt.Errorf("%w: R3: %s %s is installed; omit --first-installation", rollback.ErrRefused, d.Name, r.Version)
 		case ok:
 			if from[i], err = journaled(r); err != nil {
 				return nil, fmt.Errorf("the journal has %s of %s as committed: %w", r.Version, d.Name, err)
 			}
 			continue
 		case s.First && d.Probe.Installed == "":
-			return nil, fmt.Errorf("%w: distribution %s: a first installation wants probe.installed: which path is there once it is installed?", ErrConfig, d.Name)
+			return nil, fmt.Errorf("%w: distribution %s: a first installation needs probe.installed, a path that exists once it is installed", ErrConfig, d.Name)
 		case s.First:
 			continue
 		}
@@ -172,8 +172,7 @@ func (s *Site) installed(ctx context.Context, st rollback.Status) (from []releas
 	return from, nil
 }
 
-// running returns the Setup in the archive of the version that the probe
-// finds.
+// running returns the archived Setup of the version that the probe reports.
 func (s *Site) running(ctx context.Context, d distributionConfig) (release, error) {
 	v, err := d.ask(ctx)
 	_, unreadable := errors.AsType[*version.Error](err)
@@ -181,9 +180,9 @@ func (s *Site) running(ctx context.Context, d distributionConfig) (release, erro
 	case unreadable:
 		return release{}, fmt.Errorf("%s: %w", d.Name, err)
 	case err != nil:
-		return release{}, fmt.Errorf("%s: which version is installed? %w; if none is, say --first-installation", d.Name, err)
+		return release{}, fmt.Errorf("%s: the installed version is unknown: %w; if none is installed, use --first-installation", d.Name, err)
 	case v.IsZero():
-		return release{}, fmt.Errorf("%s: nothing is installed, %s is not there; say --first-installation", d.Name, d.Probe.Installed)
+		return release{}, fmt.Errorf("%s: nothing is installed: %s does not exist; use --first-installation", d.Name, d.Probe.Installed)
 	}
 	item, err := s.Archive().Get(archive.Key{Distribution: d.Name, Version: v, Variant: version.Setup})
 	if err != nil {
@@ -192,13 +191,13 @@ func (s *Site) running(ctx context.Context, d distributionConfig) (release, erro
 	return archived(item), nil
 }
 
-// serverFolders returns the folders of database servers on this machine.
-func (s *Site) serverFolders(ctx context.Context) ([]string, error) {
+// databaseDirs returns the directories of database servers on this machine.
+func (s *Site) databaseDirs(ctx context.Context) ([]string, error) {
 	var dirs []string
 	for _, p := range s.Config.Postgres {
 		dir, err := (&postgres.Database{URI: p.value()}).DataDir(ctx)
 		if err != nil {
-			return nil, fmt.Errorf("postgres %s: where are the server's files? %w", p.Name, err)
+			return nil, fmt.Errorf("postgres %s: cannot find the directory of the server: %w", p.Name, err)
 		}
 		if dir != "" {
 			dirs = append(dirs, dir)
@@ -207,9 +206,9 @@ func (s *Site) serverFolders(ctx context.Context) ([]string, error) {
 	return dirs, nil
 }
 
-// lay lays out the update between two states and checks it as far as that
-// can be done without looking at the machine.
-func (s *Site) lay(from, to []release, live []string) (*Update, error) {
+// between returns the update between two states, and checks what can be checked
+// without its roles.
+func (s *Site) between(from, to []release, live []string) (*Update, error) {
 	steps, err := s.steps(from, to)
 	if err != nil {
 		return nil, err
@@ -222,7 +221,8 @@ func (s *Site) lay(from, to []release, live []string) (*Update, error) {
 	return u, u.Check()
 }
 
-// steps lays out an update, unless everything is at its newest version.
+// steps returns the steps from what is installed to the newest releases. The
+// error wraps [ErrNothing] if none of them is newer.
 func (s *Site) steps(from, to []release) ([]step, error) {
 	var steps []step
 	newer := false
@@ -232,9 +232,9 @@ func (s *Site) steps(from, to []release) ([]step, error) {
 		case 1:
 			newer = true
 		case 0:
-			st.to = st.from // also a re-release of what is installed: that is no update
+			st.to = st.from // a re-release of what is installed is not an update
 		default:
-			return nil, fmt.Errorf("%w: %s %s is installed, and the newest that fits is %s", ErrNothing, d.Name, st.from.version, st.to.version)
+			return nil, fmt.Errorf("%w: %s %s is installed, and the newest that can be installed is %s", ErrNothing, d.Name, st.from.version, st.to.version)
 		}
 		if s.First && st.to.SHA256 != "" {
 			item, err := s.Archive().Get(archive.Key{Distribution: d.Name, Version: st.to.version, Variant: version.Setup})
@@ -251,7 +251,7 @@ func (s *Site) steps(from, to []release) ([]step, error) {
 	return steps, nil
 }
 
-// journaled fills in the roles of an update that the journal has.
+// journaled returns an update of the journal with its roles.
 func (s *Site) journaled(parts []rollback.PlanPart) (*Update, error) {
 	steps, err := journaledSteps(parts)
 	if err != nil {
@@ -260,7 +260,7 @@ func (s *Site) journaled(parts []rollback.PlanPart) (*Update, error) {
 	return s.update(steps)
 }
 
-// update fills in the roles of an update.
+// update returns the update of these steps with its roles.
 func (s *Site) update(steps []step) (*Update, error) {
 	c := s.Config
 	firstOfYear, err := crossesYear(steps)

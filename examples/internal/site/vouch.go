@@ -11,9 +11,9 @@ import (
 	"github.com/aspupdate/aspupdate/version"
 )
 
-// verifier vouches for a distribution's files by pinned hashes, and where
-// there is none by the publisher's signature or by the operator's word that
-// none is needed. Then the server must at least agree with itself.
+// verifier verifies the files of a distribution by pinned hashes, or without
+// one by the publisher's signature, or accepts them for the operator's reason.
+// Then the file must at least match what the server says about it.
 func verifier(d distributionConfig, src fetch.Source) archive.Verifier {
 	return archive.VerifierFunc(func(ctx context.Context, c archive.Candidate) (archive.Vouched, error) {
 		pins := d.SHA256
@@ -26,7 +26,7 @@ func verifier(d distributionConfig, src fetch.Source) archive.Verifier {
 		if d.SHA256File != "" {
 			v, err := archive.PinnedSums(d.SHA256File).Verify(ctx, c)
 			if err != nil && !errors.Is(err, archive.ErrMismatch) {
-				err = fmt.Errorf("nobody vouches for %s: %w: %w", c.Key, err, ErrNotVouched)
+				err = fmt.Errorf("%s is not vouched for: %w: %w", c.Key, err, ErrNotVouched)
 			}
 			return v, err
 		}
@@ -36,12 +36,12 @@ func verifier(d distributionConfig, src fetch.Source) archive.Verifier {
 		if d.Unauthenticated != "" {
 			return archive.WithServerHash(src, archive.Unauthenticated(d.Unauthenticated)).Verify(ctx, c)
 		}
-		return archive.Vouched{}, fmt.Errorf("nobody vouches for %s with the hash %s: %w", c.Key, c.SHA256, ErrNotVouched)
+		return archive.Vouched{}, fmt.Errorf("%s with the SHA-256 %s is not vouched for: %w", c.Key, c.SHA256, ErrNotVouched)
 	})
 }
 
-// vouches reports whether somebody may vouch for a version's files: a file of
-// hashes is asked when they are there.
+// vouches reports whether the files of a version can be vouched for. A file of
+// hashes is read only when they are fetched.
 func (d distributionConfig) vouches(v version.Version, variant version.Variant) bool {
 	pins := d.SHA256
 	if variant == version.FullSetup {
@@ -50,8 +50,8 @@ func (d distributionConfig) vouches(v version.Version, variant version.Variant) 
 	return pins[v.String()] != "" || d.SHA256File != "" || d.Publisher.given() || d.Unauthenticated != ""
 }
 
-// publisherConfig says whose Authenticode signature vouches for a
-// distribution's files that have no pinned hash.
+// A publisherConfig says whose Authenticode signature vouches for the files of a
+// distribution that have no pinned hash.
 type publisherConfig struct {
 	Name       string `toml:"name"`       // organization or common name, exactly as in the certificate
 	Thumbprint string `toml:"thumbprint"` // SHA-256 of the certificate
@@ -62,7 +62,7 @@ type publisherConfig struct {
 
 func (p *publisherConfig) given() bool { return p.Name+p.Thumbprint+p.Roots != "" }
 
-// read checks the config and reads the file that it names.
+// read checks the configuration and reads the file that it names.
 func (p *publisherConfig) read() error {
 	if !p.given() {
 		return nil
@@ -79,7 +79,7 @@ func (p *publisherConfig) read() error {
 // Verify implements [archive.Verifier].
 func (p *publisherConfig) Verify(ctx context.Context, c archive.Candidate) (archive.Vouched, error) {
 	if c.Parts != nil {
-		return archive.Vouched{}, errors.New("one signature does not vouch for a whole folder: pin the folder's hash in distribution.sha256")
+		return archive.Vouched{}, errors.New("a signature cannot vouch for a directory; pin the hash of the directory in distribution.sha256")
 	}
 	sig, err := p.policy.VerifyFile(ctx, c.Path)
 	if _, refused := errors.AsType[*authenticode.Error](err); refused {

@@ -14,21 +14,21 @@ import (
 	"github.com/aspupdate/aspupdate/version"
 )
 
-// watchConfig says who is told what the watch sees.
+// A watchConfig says what receives the events of the watch.
 type watchConfig struct {
-	Command     []string `toml:"command"`     // gets each event as a JSON document on its standard input, and again later if it fails
-	Environment []string `toml:"environment"` // names of variables that the command gets from ours
+	Command     []string `toml:"command"`     // gets each event as a JSON document on its standard input, again later if it fails
+	Environment []string `toml:"environment"` // names of variables of this process that the command gets
 }
 
-// An Event is what the watch's command gets, as JSON. Times are UTC.
+// An Event is what the command of the watch gets as JSON. Times are UTC.
 type Event struct {
 	Schema       string             `json:"schema"` // aspupdate.event/1
 	Kind         watch.SightingKind `json:"kind"`   // released, re-released, vanished or late
-	Text         string             `json:"text"`   // all of it in one line, for people
+	Text         string             `json:"text"`   // everything in one line, for people
 	Distribution string             `json:"distribution"`
 	Version      version.Version    `json:"version,omitzero"`    // not with late
 	FirstSeen    time.Time          `json:"first_seen,omitzero"` // not with late
-	FirstCheck   bool               `json:"first_look"`          // it was there when the watch looked for the first time
+	FirstCheck   bool               `json:"first_check"`          // it was on the server when the watch checked for the first time
 	Gone         time.Time          `json:"gone,omitzero"`       // with vanished: when it was first missed
 	Due          time.Time          `json:"due,omitzero"`        // with late: since when it has been expected
 	Files        []EventFile        `json:"files,omitempty"`
@@ -57,20 +57,20 @@ func newEvent(c Clock, e watch.Sighting) Event {
 		d.Gone = e.Gone.UTC()
 		d.Text = fmt.Sprintf("%s %s: vanished, first missed %s", e.Distribution, e.Version, c.Time(e.Gone))
 	case e.FirstCheck:
-		d.Text = fmt.Sprintf("%s %s: %s, there at the first look at %s", e.Distribution, e.Version, e.Kind, c.Time(e.FirstSeen))
+		d.Text = fmt.Sprintf("%s %s: %s, on the server at the first check at %s", e.Distribution, e.Version, e.Kind, c.Time(e.FirstSeen))
 	default:
 		d.Text = fmt.Sprintf("%s %s: %s, first seen %s", e.Distribution, e.Version, e.Kind, c.Time(e.FirstSeen))
 	}
 	return d
 }
 
-// Watch looks for releases until ctx is done, which is how it ends well. Each
-// event goes to the configured command first and then to tell; one that the
-// command does not take comes again at the next look.
-func (s *Site) Watch(ctx context.Context, tell func(Event) error) error {
+// Watch watches for releases until ctx is done, and then returns nil. Each event
+// goes to the configured command and then to report. After an error the same
+// event comes again at the next check.
+func (s *Site) Watch(ctx context.Context, report func(Event) error) error {
 	s.insecure()
 	w := s.watch()
-	w.Report = s.report(tell)
+	w.Report = s.report(report)
 	if err := w.Run(ctx, s.Source()); ctx.Err() == nil {
 		return err
 	}
@@ -81,20 +81,21 @@ func (s *Site) watch() *watch.Watch {
 	w := &watch.Watch{
 		Finder: s.finder(), File: filepath.Join(s.Config.State, "watch.json"),
 		Observe: s.Observe.Watch, Late: s.late,
-		Spread: -1, // Next has it, so that the first look comes at once
+		Spread: -1, // Next spreads the checks, so that the first comes at once
 	}
 	for _, d := range s.Config.Distributions {
 		w.Distributions = append(w.Distributions, d.Name)
 	}
 	w.Next = func(now time.Time) time.Time {
-		seen, _ := w.Seen()                                                    // Look tells what is wrong with the file
-		return s.nextLook(now, w.Distributions, seen).Add(rand.N(time.Minute)) //nolint:gosec // nothing here is secret
+		seen, _ := w.Seen()                                                     // the check reports what is wrong with the file
+		return s.nextCheck(now, w.Distributions, seen).Add(rand.N(time.Minute)) //nolint:gosec // nothing here is secret
 	}
 	return w
 }
 
-// report tells the operator's command, and then whoever else wants to know.
-func (s *Site) report(tell func(Event) error) func(context.Context, watch.Sighting) error {
+// report returns a function that gives an event to the operator's command, and
+// then to report.
+func (s *Site) report(report func(Event) error) func(context.Context, watch.Sighting) error {
 	return func(ctx context.Context, e watch.Sighting) error {
 		d := newEvent(s.Config.Clock(), e)
 		text, err := json.Marshal(d)
@@ -105,14 +106,14 @@ func (s *Site) report(tell func(Event) error) func(context.Context, watch.Sighti
 			ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
 			defer cancel()
 			if err := cmd.Run(ctx, append(text, '\n')); err != nil {
-				return fmt.Errorf("watch.command, told of %q: %w", d.Text, err)
+				return fmt.Errorf("watch.command with the event %q: %w", d.Text, err)
 			}
 		}
-		return tell(d)
+		return report(d)
 	}
 }
 
-// late tells since when a release has been due that is late.
+// late returns since when a late release has been due, the zero time for none.
 func (s *Site) late(distribution string, seen []watch.Seen, now time.Time) (time.Time, error) {
 	st, err := s.Config.Calendar.releases().Status(now, sightings(distribution, seen)...)
 	if err != nil || st.State != schedule.Late {
@@ -121,12 +122,12 @@ func (s *Site) late(distribution string, seen []watch.Seen, now time.Time) (time
 	return st.Missing.Due, nil
 }
 
-// nextLook is the soonest one of all distributions.
-func (s *Site) nextLook(now time.Time, distributions []string, seen []watch.Seen) time.Time {
+// nextCheck returns the next time to check one of the distributions.
+func (s *Site) nextCheck(now time.Time, distributions []string, seen []watch.Seen) time.Time {
 	var next time.Time
 	for _, d := range distributions {
-		if look := s.Config.Calendar.releases().NextCheck(now, sightings(d, seen)...); next.IsZero() || look.Before(next) {
-			next = look
+		if check := s.Config.Calendar.releases().NextCheck(now, sightings(d, seen)...); next.IsZero() || check.Before(next) {
+			next = check
 		}
 	}
 	return next

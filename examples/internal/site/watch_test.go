@@ -45,9 +45,9 @@ func TestR4LooksForTheOneThatIsMissing(t *testing.T) {
 	before := []watch.Seen{see("9.23.100", at(4, 20, 5))}
 	after := append([]watch.Seen{see("9.23.200", at(18, 20, 40))}, before...)
 	s := &Site{Config: &Config{}}
-	require.Equal(t, at(18, 21, 45), s.nextLook(at(18, 20, 45), []string{"АСП"}, after))
+	require.Equal(t, at(18, 21, 45), s.nextCheck(at(18, 20, 45), []string{"АСП"}, after))
 	// Another distribution of the bundle has not come yet.
-	require.Equal(t, at(18, 20, 50), s.nextLook(at(18, 20, 45), []string{"АСП", "Опека"}, after))
+	require.Equal(t, at(18, 20, 50), s.nextCheck(at(18, 20, 45), []string{"АСП", "Опека"}, after))
 
 	due, err := s.late("АСП", before, at(19, 0, 0))
 	require.NoError(t, err)

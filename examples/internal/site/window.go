@@ -10,21 +10,23 @@ import (
 	"github.com/aspupdate/aspupdate/schedule"
 )
 
-// window is the update's: the gate, or by name any time. A backup that took
-// longer the last time than the configuration says is believed (R11).
+// window returns the window of an update: the support hours, or any time for a
+// reason. If the last backup took longer than the configuration says, the plan
+// uses its duration (R11).
 func (s *Site) window(firstOfYear bool, data []rollback.Dataset) (rollback.Window, error) {
 	if why := cmp.Or(s.AnyTime, s.Config.Window.AnyTime); why != "" {
 		return rollback.AnyTime(why), nil
 	}
-	planned := s.Config.Window.gate(firstOfYear, s.Config.Calendar.days)
-	gate, err := planned.Measured(data)
-	if took := gate.Estimate.Backup; err == nil && took > planned.Estimate.Backup && s.Observe.Warn != nil {
-		s.Observe.Warn(fmt.Sprintf("the last backup took %v: that is planned for, and not the %v of window.backup", took.Round(time.Second), planned.Estimate.Backup))
+	planned := s.Config.Window.hours(firstOfYear, s.Config.Calendar.days)
+	w, err := planned.Measured(data)
+	if took := w.Estimate.Backup; err == nil && took > planned.Estimate.Backup && s.Observe.Warn != nil {
+		s.Observe.Warn(fmt.Sprintf("the last backup took %v; the plan uses this and not window.backup = %v", took.Round(time.Second), planned.Estimate.Backup))
 	}
-	return gate, err
+	return w, err
 }
 
-func (w windowConfig) gate(firstOfYear bool, days schedule.Workdays) roles.Window {
+// hours returns the support hours, long enough for the estimate of the site.
+func (w windowConfig) hours(firstOfYear bool, days schedule.Workdays) roles.Window {
 	e := schedule.Estimate{
 		Backup: time.Duration(w.Backup), Checks: time.Duration(w.Checks), Rollback: time.Duration(w.Rollback),
 		FirstOfYear: firstOfYear, FirstOfYearExtra: time.Duration(w.FirstOfYearExtra),
@@ -35,20 +37,21 @@ func (w windowConfig) gate(firstOfYear bool, days schedule.Workdays) roles.Windo
 	return roles.Window{Planner: schedule.Planner{Local: w.zone(), Hours: schedule.Hours{Workdays: days}}, Estimate: e}
 }
 
-// Slots returns the next n times at which an update may start (R13), and why
-// there is none on the days between; none where any time will do.
+// Slots returns the next n slots in which the update may start (R13), and the
+// reasons why the days between have none. It returns no slot if the update may
+// start at any time.
 func (u *Update) Slots(now time.Time, n int) (schedule.Plan, error) {
-	gate, ok := u.Window.(roles.Window)
+	w, ok := u.Window.(roles.Window)
 	if !ok {
 		return schedule.Plan{}, nil
 	}
-	return gate.Planner.Plan(now, gate.Estimate, n)
+	return w.Planner.Plan(now, w.Estimate, n)
 }
 
-// zone is the site's, nil if it is Moscow's.
+// zone returns the zone of the site, nil for Moscow's.
 func (w windowConfig) zone() *time.Location {
 	zone, err := schedule.ParseZone(w.Local)
-	if err != nil || zone == schedule.MSK(0) { // an error was told when the config was read
+	if err != nil || zone == schedule.MSK(0) { // Load reports an error
 		return nil
 	}
 	return zone

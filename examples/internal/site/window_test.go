@@ -20,7 +20,7 @@ import (
 // 20:00 is first installable on the next working day at 10:00.
 func TestR13WindowGate(t *testing.T) {
 	conf := windowConfig{Backup: strict.Duration(20 * time.Minute), Checks: strict.Duration(5 * time.Minute), Rollback: strict.Duration(30 * time.Minute), Local: "MSK+4"}
-	gate := conf.gate(false, nil)
+	gate := conf.hours(false, nil)
 	wednesday := time.Date(2026, 3, 4, 20, 0, 0, 0, schedule.MSK(0))
 	slot, err := gate.Next(t.Context(), wednesday)
 	require.NoError(t, err)
@@ -35,7 +35,7 @@ func TestR13WindowGate(t *testing.T) {
 
 	// R14 makes it longer.
 	conf.FirstOfYearExtra = strict.Duration(time.Hour)
-	slot, err = conf.gate(true, nil).Next(t.Context(), wednesday)
+	slot, err = conf.hours(true, nil).Next(t.Context(), wednesday)
 	require.NoError(t, err)
 	require.Equal(t, "15:01", slot.LatestStart.In(moscow).Format("15:04"))
 	require.Equal(t, "2026-03-05 10:00 MSK (14:00 here)", Clock{conf.zone()}.Time(slot.Start))

@@ -45,7 +45,7 @@ func (s *show) writeConfig() error {
 	command("start", "start")
 	fmt.Fprintf(&b, "\n[[sqlite]]\npath = '%s'\n", s.site.database())
 	fmt.Fprintf(&b, "\n[[distribution]]\nname = '%s'\narguments = ['demo', 'install', '--dir', '%s']\n", distribution, s.site)
-	fmt.Fprintf(&b, "probe = { http = '%s', every = '100ms' }\n\n[distribution.sha256]\n", s.site.url("/version"))
+	fmt.Fprintf(&b, "probe = { http = '%s', interval = '100ms' }\n\n[distribution.sha256]\n", s.site.url("/version"))
 	for v, sum := range s.server.sums {
 		fmt.Fprintf(&b, "'%s' = '%s'\n", v, sum)
 	}
