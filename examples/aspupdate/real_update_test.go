@@ -39,7 +39,7 @@ func TestUpdateOnRealServers(t *testing.T) {
 	t.Run("checked", func(t *testing.T) {
 		code, out, errs := s.run(t, "doctor")
 		require.Zero(t, code, out+errs)
-		require.Regexp(t, `(?m)^ok       postgres \S+: PostgreSQL \d+.*, the role may do all that is needed, pg_dump \(PostgreSQL\) \d+`, out)
+		require.Regexp(t, `(?m)^ok       postgres \S+: PostgreSQL \d+.*, the role has the rights that it needs, pg_dump \(PostgreSQL\) \d+`, out)
 		require.Regexp(t, `(?m)^ok       space .*an update needs \d+ MB \(.*snapshot`, out)
 		require.Equal(t, 2, strings.Count(out, "the Setup of 7.13.100 is intact (R10)"), out)
 		code, out, errs = s.run(t, "check")
