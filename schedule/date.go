@@ -53,9 +53,6 @@ func parseDate(s string) (Date, error) {
 	return DateOf(t), nil
 }
 
-// IsZero reports whether d is the zero Date, "no date".
-func (d Date) IsZero() bool { return d.n == 0 }
-
 // Date returns the year, month and day.
 func (d Date) Date() (year int, month time.Month, day int) { return d.In(time.UTC).Date() }
 
@@ -81,7 +78,7 @@ func (d Date) In(zone *time.Location) time.Time {
 
 // String returns d in the form 2026-12-31, and "no date" if d is zero.
 func (d Date) String() string {
-	if d.IsZero() {
+	if d.n == 0 {
 		return "no date"
 	}
 	return d.In(time.UTC).Format(time.DateOnly)
@@ -89,7 +86,7 @@ func (d Date) String() string {
 
 // MarshalText returns d in the form 2026-12-31, and an empty text if d is zero.
 func (d Date) MarshalText() ([]byte, error) {
-	if d.IsZero() {
+	if d.n == 0 {
 		return []byte{}, nil
 	}
 	return []byte(d.String()), nil
@@ -118,7 +115,7 @@ type Period struct {
 
 // bounds returns the first and the last day.
 func (p Period) bounds() (first, last Date) {
-	if p.Last.IsZero() {
+	if p.Last.n == 0 {
 		return p.First, p.First
 	}
 	return p.First, p.Last
@@ -126,7 +123,7 @@ func (p Period) bounds() (first, last Date) {
 
 func (p Period) check() error {
 	first, last := p.bounds()
-	if first.IsZero() || last.n < first.n {
+	if first.n == 0 || last.n < first.n {
 		return fmt.Errorf("period %q from %v to %v has no days; set its first day and, if it is longer, its last", p.Note, first, last)
 	}
 	return nil

@@ -33,9 +33,10 @@ type Error struct {
 	Err     error  // wraps those of the package's sentinels that apply
 	Next    string // what to do, "" if unknown
 
-	Longest time.Duration // with ErrNever: the longest window
-	Why     Passed        // with ErrOutside: what prevents Start
-	Slot    Slot          // with ErrOutside: the next slot; zero if unknown
+	Slot Slot // with ErrOutside: the next slot; zero if unknown
+
+	longest time.Duration // with ErrNever: the longest window
+	why     Passed        // with ErrOutside
 }
 
 // Error returns the update, the cause, and what to do.
@@ -70,11 +71,10 @@ func both(t time.Time, local *time.Location) string {
 // short prints a duration without trailing zeros: 2h30m, not 2h30m0s.
 func short(d time.Duration) string {
 	s := d.String()
-	if strings.HasSuffix(s, "m0s") {
-		s = strings.TrimSuffix(s, "0s")
-	}
-	if strings.HasSuffix(s, "h0m") {
-		s = strings.TrimSuffix(s, "0m")
+	for _, zero := range []string{"m0s", "h0m"} {
+		if strings.HasSuffix(s, zero) {
+			s = s[:len(s)-2]
+		}
 	}
 	return s
 }

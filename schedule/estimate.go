@@ -1,18 +1,10 @@
 package schedule
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
-)
-
-// Case is what an update is planned for (R11).
-type Case uint8
-
-// The cases of R11.
-const (
-	Worst   Case = iota // restructuring takes 2 h
-	Typical             // restructuring takes 15 min
 )
 
 // The parts of R11 that are the same for every site.
@@ -28,10 +20,10 @@ const (
 type Estimate struct {
 	Backup        time.Duration // R9; required
 	Install       time.Duration // zero means R11's 4 min
-	Restructuring time.Duration // zero means R11's: 2 h, or 15 min if Case is Typical
+	Restructuring time.Duration // zero means R11's: 2 h, or 15 min if Typical is set
 	Checks        time.Duration // until the application is known to be healthy; required
 	Rollback      time.Duration // if the last check fails (R15); required
-	Case          Case
+	Typical       bool          // plan for R11's typical restructuring instead of the worst
 
 	// BackupDone excludes Backup, for the check right before the installer starts.
 	BackupDone bool
@@ -49,48 +41,30 @@ const longest = 1000 * time.Hour
 // rollback. The error wraps [ErrIncomplete] and has all parts that are missing.
 func (e Estimate) Total() (time.Duration, error) { return e.total() }
 
-func (e *Estimate) total() (time.Duration, error) {
-	backup, install, restructuring := e.Backup, e.Install, e.Restructuring
+func (e *Estimate) total() (sum time.Duration, err error) {
+	times := [...]time.Duration{e.Backup, cmp.Or(e.Install, usualInstall), e.Restructuring, e.Checks, e.Rollback, 0}
 	if e.BackupDone {
-		backup = 0
+		times[0] = 0
 	}
-	if install == 0 {
-		install = usualInstall
-	}
-	if restructuring == 0 {
-		restructuring = worstRestructuring
-		if e.Case == Typical {
-			restructuring = typicalRestructuring
+	if e.Restructuring == 0 {
+		times[2] = worstRestructuring
+		if e.Typical {
+			times[2] = typicalRestructuring
 		}
 	}
-	if (backup > 0 || e.BackupDone) && install > 0 && restructuring > 0 && e.Checks > 0 && e.Rollback > 0 && !e.FirstOfYear &&
-		max(backup, install, restructuring, e.Checks, e.Rollback) <= longest {
-		return backup + install + restructuring + e.Checks + e.Rollback, nil
-	}
-	return e.oddTotal(backup, install, restructuring)
-}
-
-// oddTotal is total for an estimate with something unusual or invalid.
-func (e *Estimate) oddTotal(backup, install, restructuring time.Duration) (time.Duration, error) {
-	var missing, odd []string
-	sum := time.Duration(0)
-	add := func(name string, d time.Duration, required bool) {
-		switch {
-		case d == 0 && required:
-			missing = append(missing, name)
-		case d < 0 || d > longest:
-			odd = append(odd, fmt.Sprintf("%s of %v", name, d))
-		default:
-			sum += d
-		}
-	}
-	add("backup", backup, !e.BackupDone)
-	add("install", install, true)
-	add("restructuring", restructuring, true)
-	add("checks", e.Checks, true)
-	add("rollback", e.Rollback, true)
 	if e.FirstOfYear {
-		add("first-of-year extra", e.FirstOfYearExtra, false)
+		times[5] = e.FirstOfYearExtra
+	}
+	var missing, odd []string
+	for i, d := range times {
+		switch {
+		case d > 0 && d <= longest:
+			sum += d
+		case d != 0:
+			odd = append(odd, fmt.Sprintf("%s of %v", parts[i], d))
+		case i == 0 && !e.BackupDone || i > 0 && i < 5:
+			missing = append(missing, parts[i])
+		}
 	}
 	switch {
 	case len(missing) > 0:
@@ -100,3 +74,6 @@ func (e *Estimate) oddTotal(backup, install, restructuring time.Duration) (time.
 	}
 	return sum, nil
 }
+
+// parts are the names of an estimate's parts; all but the last are required.
+var parts = [...]string{"backup", "install", "restructuring", "checks", "rollback", "first-of-year extra"}

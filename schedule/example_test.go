@@ -191,9 +191,9 @@ func ExampleEstimate() {
 	fmt.Println(estimate.Total())
 
 	estimate.Install, estimate.Restructuring = 0, 0
-	for _, estimate.Case = range []schedule.Case{schedule.Worst, schedule.Typical} {
-		fmt.Println(estimate.Total())
-	}
+	fmt.Println(estimate.Total())
+	estimate.Typical = true
+	fmt.Println(estimate.Total())
 
 	estimate.Rollback = 0
 	_, err := estimate.Total()
@@ -223,25 +223,18 @@ func ExamplePlanner_Plan() {
 		return
 	}
 	for _, day := range plan.Passed {
-		switch day.Reason {
-		case schedule.NoSupport, schedule.TooEarly, schedule.HoursOver, schedule.NoReason:
-			fmt.Println(day)
-		case schedule.TooLate, schedule.TooShort, schedule.NotQuiet:
-			fmt.Println(day.Date, "lacks", day.Need-day.Free)
-		case schedule.InBlackout:
-			fmt.Println(day.Date, day.Note)
-		}
+		fmt.Println(day)
 	}
-	fmt.Println(plan.Need, plan.Slots[0], plan.Warnings)
+	fmt.Println(plan.Slots[0], plan.Warnings)
 	fmt.Println("the window closes at", plan.Slots[0].End.Format("15:04 MST"))
 	// Output:
-	// 2026-10-30 lacks 59m0s
+	// 2026-10-30: the site's quiet hours leave too little time (2h free, 2h59m needed)
 	// 2026-10-31: weekend
 	// 2026-11-01: weekend
-	// 2026-11-02 monthly payments
-	// 2026-11-03 monthly payments
+	// 2026-11-02: blackout date: monthly payments
+	// 2026-11-03: blackout date: monthly payments
 	// 2026-11-04: public holiday: Unity Day
-	// 2h59m0s start from 2026-11-05 10:00 MSK (14:00 MSK+4) to 2026-11-05 13:01 MSK (17:01 MSK+4) []
+	// start from 2026-11-05 10:00 MSK (14:00 MSK+4) to 2026-11-05 13:01 MSK (17:01 MSK+4) []
 	// the window closes at 16:00 MSK
 }
 
@@ -253,20 +246,16 @@ func ExamplePlanner_Fits() {
 	err := planner.Fits(now, estimate)
 	if e, ok := errors.AsType[*schedule.Error](err); ok {
 		fmt.Println(err)
-		fmt.Println(errors.Is(err, schedule.ErrOutside), e.Why.Reason == schedule.TooLate)
-		if !e.Slot.IsZero() {
-			fmt.Println(e.Slot.Start.Sub(now))
-		}
+		fmt.Println(errors.Is(err, schedule.ErrOutside), e.Slot.Start.Sub(now))
 	}
 
 	estimate.Restructuring = 24 * time.Hour
 	err = planner.Fits(now, estimate)
 	if e, ok := errors.AsType[*schedule.Error](err); ok && errors.Is(err, schedule.ErrNever) {
-		fmt.Println(e.Longest, e.Next)
+		fmt.Println(e.Next)
 	}
 	// Output:
 	// plan an update of 2h39m at 2026-11-27 17:00 MSK: does not fit into the window: too late in the day (2h free, 2h39m needed); start at 2026-11-30 10:00 MSK
-	// true true
-	// 65h0m0s
-	// 9h0m0s shorten the update or extend the hours
+	// true 65h0m0s
+	// shorten the update or extend the hours
 }

@@ -113,11 +113,10 @@ func (h Hours) Add(t time.Time, d time.Duration) (time.Time, error) {
 const bound = 9_000_000_000
 
 func instant(t time.Time) (int64, error) {
-	sec := t.Unix()
-	if sec < -bound || sec > bound {
+	if sec := t.Unix(); sec < -bound || sec > bound {
 		return 0, fmt.Errorf("year %d is %w of any calendar", t.Year(), ErrBeyondData)
 	}
-	return sec*second + int64(t.Nanosecond()), nil
+	return t.UnixNano(), nil
 }
 
 // hours is Hours with the defaults filled in.
@@ -168,10 +167,7 @@ func (h *Hours) resolve(r *hours, t time.Time) (ns int64, err error) {
 	return instant(t)
 }
 
-func (r *hours) time(ns int64) time.Time {
-	sec := floorDiv(ns, second)
-	return time.Unix(sec, ns-sec*second).In(r.zone)
-}
+func (r *hours) time(ns int64) time.Time { return time.Unix(0, ns).In(r.zone) }
 
 // date returns the date of a time in the hours' zone.
 func (r *hours) date(ns int64) Date {
@@ -187,18 +183,12 @@ func (r *hours) clock(d Date, t int64) int64 {
 	if r.fixed {
 		return (int64(d.n)-daysToUnix-1)*day - 3*hour + t
 	}
-	return clockIn(d, t, r.zone)
-}
-
-func clockIn(d Date, t int64, zone *time.Location) int64 {
-	at := clock(d, t, zone)
-	return at.Unix()*second + int64(at.Nanosecond())
+	return clock(d, t, r.zone).UnixNano()
 }
 
 func clock(d Date, t int64, zone *time.Location) time.Time {
-	const minute = int64(time.Minute)
 	y, m, dd := d.Date()
-	return time.Date(y, m, dd, int(t/hour), int(t%hour/minute), int(t%minute/second), int(t%second), zone)
+	return time.Date(y, m, dd, 0, 0, int(t/second), int(t%second), zone)
 }
 
 // window returns the hours of a support day.

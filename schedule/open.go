@@ -124,7 +124,7 @@ func (r *planner) daily(q Daily, d Date) (span, bool) {
 	if q.To <= q.From {
 		to += day
 	}
-	s := span{clockIn(d, int64(q.From), r.local), clockIn(d, to, r.local)}
+	s := span{clock(d, int64(q.From), r.local).UnixNano(), clock(d, to, r.local).UnixNano()}
 	return s, s.start < s.end
 }
 
@@ -161,7 +161,7 @@ func (r *planner) midnight(d Date) int64 {
 	const center = daysToUnix + 1
 	const most = bound / (24 * 60 * 60)
 	d.n = min(max(d.n, center-most), center+most)
-	return clockIn(d, 0, r.local)
+	return clock(d, 0, r.local).UnixNano()
 }
 
 // ideal returns the planner of a year in which every day that can be a support

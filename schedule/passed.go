@@ -2,71 +2,54 @@ package schedule
 
 import (
 	"fmt"
+	"slices"
 	"time"
-)
-
-// Reason is why a day has no slot, or why a start does not fit.
-type Reason uint8
-
-// The reasons why a day has no slot.
-const (
-	NoReason   Reason = iota
-	NoSupport         // not a support day (R13); see Passed.Kind
-	TooEarly          // support's hours had not begun
-	HoursOver         // support's hours were over
-	TooLate           // an earlier start on the day would have fit
-	TooShort          // the day's hours are shorter than the update
-	NotQuiet          // the site's quiet hours are too short (R12)
-	InBlackout        // one of the site's blackout dates
 )
 
 // Passed is a day without a slot.
 type Passed struct {
-	Date   Date // in the zone of the hours: Moscow's date
-	Kind   Kind
-	Reason Reason
-	Note   string        // for people, often empty: which holiday, which blackout
-	Free   time.Duration // the longest free span, if the reason is too little time
-	Need   time.Duration // what the update needs
+	Date Date // in the zone of the hours: Moscow's date
+
+	kind   Kind
+	reason reason
+	note   string        // which holiday, which blackout
+	free   time.Duration // the longest free span, if the reason is too little time
+	need   time.Duration // what the update needs
 }
 
-// String returns one line: "2026-01-07: public holiday: Orthodox Christmas".
-func (p Passed) String() string { return p.Date.String() + ": " + p.text() }
+// A reason is why a day has no slot, or why a start does not fit.
+type reason string
 
-func (p Passed) text() string {
-	s := p.Reason.String()
-	if p.Reason == NoSupport {
-		s = p.Kind.String()
-		if p.Kind.Working() {
+const (
+	noSupport  reason = "not a support day" // R13; see Passed.kind
+	tooEarly   reason = "support's hours have not begun"
+	hoursOver  reason = "support's hours are over"
+	tooLate    reason = "too late in the day" // an earlier start on the day would have fit
+	tooShort   reason = "support's hours are too short"
+	notQuiet   reason = "the site's quiet hours leave too little time" // R12
+	inBlackout reason = "blackout date"
+)
+
+// String returns one line: "2026-01-07: public holiday: Orthodox Christmas".
+func (p Passed) String() string { return p.Date.String() + ": " + p.Why() }
+
+// Why returns what prevents an update on the day, for people.
+func (p Passed) Why() string {
+	s := string(p.reason)
+	if p.reason == noSupport {
+		s = p.kind.String()
+		if p.kind.Working() {
 			s += ", which is not a support day"
 		}
 	}
-	if p.Note != "" {
-		s += ": " + p.Note
+	if p.note != "" {
+		s += ": " + p.note
 	}
-	switch p.Reason {
-	case TooLate, TooShort, NotQuiet:
-		s += fmt.Sprintf(" (%v free, %v needed)", short(p.Free), short(p.Need))
+	switch p.reason {
+	case tooLate, tooShort, notQuiet:
+		s += fmt.Sprintf(" (%v free, %v needed)", short(p.free), short(p.need))
 	}
 	return s
-}
-
-// String returns the reason in a few words.
-func (r Reason) String() string {
-	texts := [...]string{
-		NoReason:   "no reason",
-		NoSupport:  "not a support day",
-		TooEarly:   "support's hours have not begun",
-		HoursOver:  "support's hours are over",
-		TooLate:    "too late in the day",
-		TooShort:   "support's hours are too short",
-		NotQuiet:   "the site's quiet hours leave too little time",
-		InBlackout: "blackout date",
-	}
-	if int(r) < len(texts) {
-		return texts[r]
-	}
-	return texts[NoReason]
 }
 
 // passed returns the days without a slot from t to the last of the slots.
@@ -75,11 +58,7 @@ func (r *planner) passed(t, need int64, slots []span) ([]Passed, error) {
 	last := r.hours.date(slots[len(slots)-1].start)
 	for d := r.hours.earliest(t); d.n <= last.n; d.n++ {
 		begin, end := r.hours.clock(d, r.hours.open), r.hours.clock(d, r.hours.close)
-		used := false
-		for _, s := range slots {
-			used = used || s.start < end && s.end > begin
-		}
-		if used {
+		if slices.ContainsFunc(slots, func(s span) bool { return s.start < end && s.end > begin }) {
 			continue
 		}
 		p, err := r.why(d, t, need)
@@ -98,27 +77,27 @@ func (r *planner) why(d Date, t, need int64) (Passed, error) {
 	if err != nil {
 		return Passed{}, err
 	}
-	p := Passed{Date: d, Kind: today.Kind, Note: today.Note, Need: time.Duration(need)}
+	p := Passed{Date: d, kind: today.Kind, note: today.Note, need: time.Duration(need)}
 	if !r.hours.counts(today.Kind) {
-		p.Reason = NoSupport
+		p.reason = noSupport
 		return p, nil
 	}
 	open, close := r.hours.window(d, today.Short)
 	if t >= close {
-		p.Reason, p.Note = HoursOver, ""
+		p.reason, p.note = hoursOver, ""
 		return p, nil
 	}
-	p.Free = time.Duration(r.free(span{max(open, t), close}))
+	p.free = time.Duration(r.free(span{max(open, t), close}))
 	bare := planner{hours: r.hours, quiet: r.quiet, local: r.local}
 	switch {
 	case r.free(span{open, close}) >= need:
-		p.Reason, p.Note = TooLate, ""
+		p.reason, p.note = tooLate, ""
 	case bare.free(span{open, close}) >= need:
-		p.Reason, p.Note = InBlackout, r.noteOf(span{open, close})
+		p.reason, p.note = inBlackout, r.noteOf(span{open, close})
 	case close-open >= need:
-		p.Reason, p.Note = NotQuiet, ""
+		p.reason, p.note = notQuiet, ""
 	default:
-		p.Reason = TooShort
+		p.reason = tooShort
 	}
 	return p, nil
 }
@@ -127,24 +106,24 @@ func (r *planner) why(d Date, t, need int64) (Passed, error) {
 func (r *planner) whyNot(t, need int64) (Passed, error) {
 	d := r.hours.earliest(t)
 	p, err := r.why(d, t, need)
-	if err != nil || p.Reason <= HoursOver {
+	if err != nil || p.reason == noSupport || p.reason == hoursOver {
 		return p, err
 	}
 	open, _ := r.hours.window(d, false)
 	q, found := r.nextQuiet(t, t)
 	switch b := r.nextAllowed(t); {
 	case t < open:
-		p.Reason, p.Note = TooEarly, ""
+		p.reason, p.note = tooEarly, ""
 	case b.start > t:
-		p.Reason, p.Note = InBlackout, r.noteOf(span{t, t + 1})
+		p.reason, p.note = inBlackout, r.noteOf(span{t, t + 1})
 	case !found || q.start > t:
-		p.Reason, p.Note, p.Free = NotQuiet, "", 0
+		p.reason, p.note, p.free = notQuiet, "", 0
 	default:
 		_, end, err := r.next(t, t+1)
 		if err != nil {
 			return p, err
 		}
-		p.Free = time.Duration(end - t)
+		p.free = time.Duration(end - t)
 	}
 	return p, nil
 }

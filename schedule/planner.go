@@ -41,12 +41,9 @@ type Slot struct {
 	local *time.Location
 }
 
-// IsZero reports whether s is the zero Slot, "no slot".
-func (s Slot) IsZero() bool { return s.Start.IsZero() }
-
 // String returns the slot in Moscow's zone and, where it differs, the site's.
 func (s Slot) String() string {
-	if s.IsZero() {
+	if s.Start.IsZero() {
 		return "no slot"
 	}
 	return fmt.Sprintf("start from %s to %s", both(s.Start, s.local), both(s.LatestStart, s.local))
@@ -54,10 +51,9 @@ func (s Slot) String() string {
 
 // A Plan is what [Planner.Plan] returns.
 type Plan struct {
-	Need     time.Duration // what the update needs, by the estimate
-	Slots    []Slot        // in order
-	Passed   []Passed      // the days without a slot before the last slot
-	Warnings []string      // for people: R14, data that end soon
+	Slots    []Slot   // in order
+	Passed   []Passed // the days without a slot before the last slot
+	Warnings []string // for people: R14, data that end soon
 }
 
 // Next returns the first slot from a time on.
@@ -88,7 +84,7 @@ func (p Planner) Plan(from time.Time, e Estimate, n int) (Plan, error) {
 	if err != nil {
 		return Plan{}, err
 	}
-	plan := Plan{Need: time.Duration(need)}
+	var plan Plan
 	if e.FirstOfYear {
 		w := "the first version of a year (R14): read its additional requirements first, and expect more changes and a longer update than usual"
 		if e.FirstOfYearExtra == 0 {
@@ -139,15 +135,15 @@ func (p Planner) Fits(start time.Time, e Estimate) error {
 	if whyErr != nil {
 		return r.fail(start, need, whyErr)
 	}
-	failed := r.fail(start, need, fmt.Errorf("%w: %s", ErrOutside, why.text()))
-	failed.Why = why
+	failed := r.fail(start, need, fmt.Errorf("%w: %s", ErrOutside, why.Why()))
+	failed.why = why
 	if from, end, err = r.slot(t, need); err == nil {
 		failed.Slot = r.made(from, end, need)
 		failed.Next = "start at " + both(failed.Slot.Start, r.local)
 		return failed
 	}
 	later := r.fail(start, need, err)
-	failed.Err, failed.Longest, failed.Next = fmt.Errorf("%w, without a later slot: %w", failed.Err, later.Err), later.Longest, later.Next
+	failed.Err, failed.longest, failed.Next = fmt.Errorf("%w, without a later slot: %w", failed.Err, later.Err), later.longest, later.Next
 	return failed
 }
 
@@ -166,10 +162,10 @@ func (r *planner) fail(start time.Time, need int64, err error) *Error {
 	if bad != nil || errors.Is(err, ErrOutside) {
 		return e
 	}
-	e.Longest = time.Duration(r.ideal().longest(t))
+	e.longest = time.Duration(r.ideal().longest(t))
 	switch {
-	case int64(e.Longest) < need:
-		e.Err = fmt.Errorf("%w: the longest window has %v", ErrNever, short(e.Longest))
+	case int64(e.longest) < need:
+		e.Err = fmt.Errorf("%w: the longest window has %v", ErrNever, short(e.longest))
 		e.Next = "shorten the update or extend the hours"
 	case errors.Is(err, ErrNever):
 		e.Err = fmt.Errorf("%w: no window in %d days is long enough", ErrNever, far)

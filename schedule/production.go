@@ -181,16 +181,11 @@ func (c *Production) withDaysOff(days ...Period) (*Production, error) {
 
 // String returns the first and the last day of the calendar and its decrees.
 func (c *Production) String() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "production calendar %v to %v", c.first, c.last)
-	for i, d := range c.decrees {
-		sep := ", "
-		if i == 0 {
-			sep = ", by decrees "
-		}
-		fmt.Fprintf(&b, "%s%s", sep, d.Number)
+	var numbers []string
+	for _, d := range c.decrees {
+		numbers = append(numbers, d.Number)
 	}
-	return b.String()
+	return fmt.Sprintf("production calendar %v to %v, by decrees %s", c.first, c.last, strings.Join(numbers, ", "))
 }
 
 func weekend(d Date) bool {

@@ -55,27 +55,19 @@ func presidentialDays() []Period {
 	}
 }
 
-// holiday returns the name of the public holiday on a date (article 112), "" if
-// there is none.
+// holidays are the public holidays of article 112, by month*100 + day, except
+// those of the first eight days of January.
+var holidays = map[int]string{
+	107: "Orthodox Christmas", 223: "Defender of the Fatherland Day", 308: "International Women's Day",
+	501: "Spring and Labor Day", 509: "Victory Day", 612: "Russia Day", 1104: "Unity Day",
+}
+
+// holiday returns the name of the public holiday on a date, "" if there is none.
 func holiday(d Date) string {
 	_, m, dd := d.Date()
-	switch {
-	case m == time.January && dd == 7:
-		return "Orthodox Christmas"
-	case m == time.January && dd <= 8:
-		return "New Year holidays"
-	case m == time.February && dd == 23:
-		return "Defender of the Fatherland Day"
-	case m == time.March && dd == 8:
-		return "International Women's Day"
-	case m == time.May && dd == 1:
-		return "Spring and Labor Day"
-	case m == time.May && dd == 9:
-		return "Victory Day"
-	case m == time.June && dd == 12:
-		return "Russia Day"
-	case m == time.November && dd == 4:
-		return "Unity Day"
+	name := holidays[int(m)*100+dd]
+	if name == "" && m == time.January && dd <= 8 {
+		name = "New Year holidays"
 	}
-	return ""
+	return name
 }

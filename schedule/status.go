@@ -29,15 +29,7 @@ const (
 
 // String returns the state in words.
 func (s State) String() string {
-	switch s {
-	case UpToDate:
-		return "up to date"
-	case Due:
-		return "due"
-	case Late:
-		return "late"
-	}
-	return "unknown state"
+	return [...]string{UpToDate: "up to date", Due: "due", Late: "late", Late + 1: "unknown state"}[min(s, Late+1)]
 }
 
 // Status is what [Calendar.Status] returns.

@@ -34,11 +34,10 @@ func (k Kind) Working() bool { return k == Workday || k == WorkingWeekend }
 
 // String returns the kind in a few words.
 func (k Kind) String() string {
-	names := [...]string{"unknown day", "working day", "working weekend", "weekend", "public holiday", "moved day off", "declared day off"}
-	if int(k) < len(names) {
-		return names[k]
+	if k > DeclaredDayOff {
+		k = Unknown
 	}
-	return names[Unknown]
+	return [...]string{"unknown day", "working day", "working weekend", "weekend", "public holiday", "moved day off", "declared day off"}[k]
 }
 
 // String returns the kind of day and the note.

@@ -47,8 +47,7 @@ func (plan *planDoc) when(u *site.Update) error {
 		plan.Later = append(plan.Later, rollback.Slot{Start: s.Start.UTC(), LatestStart: s.LatestStart.UTC()})
 	}
 	for _, day := range next.Passed {
-		_, reason, _ := strings.Cut(day.String(), ": ")
-		plan.Passed = append(plan.Passed, passedDoc{day.Date, reason})
+		plan.Passed = append(plan.Passed, passedDoc{day.Date, day.Why()})
 	}
 	return err
 }

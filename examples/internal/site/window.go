@@ -29,10 +29,7 @@ func (s *Site) window(firstOfYear bool, data []rollback.Dataset) (rollback.Windo
 func (w windowConfig) hours(firstOfYear bool, days schedule.Workdays) roles.Window {
 	e := schedule.Estimate{
 		Backup: time.Duration(w.Backup), Checks: time.Duration(w.Checks), Rollback: time.Duration(w.Rollback),
-		FirstOfYear: firstOfYear, FirstOfYearExtra: time.Duration(w.FirstOfYearExtra),
-	}
-	if w.Typical {
-		e.Case = schedule.Typical
+		Typical: w.Typical, FirstOfYear: firstOfYear, FirstOfYearExtra: time.Duration(w.FirstOfYearExtra),
 	}
 	return roles.Window{Planner: schedule.Planner{Local: w.zone(), Hours: schedule.Hours{Workdays: days}}, Estimate: e}
 }
