@@ -1,6 +1,7 @@
 package authenticode
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"crypto/x509"
@@ -42,28 +43,16 @@ type Policy struct {
 	now func() time.Time // for tests; nil is time.Now
 }
 
-// A fileFormat is a kind of file that can have a signature.
-type fileFormat string
-
-const (
-	formatPE  fileFormat = "PE"  // programs and libraries: .exe, .dll
-	formatMSI fileFormat = "MSI" // packages for Windows Installer
-)
-
 // A Signature is one that satisfied a [Policy].
 type Signature struct {
-	format      fileFormat
-	certificate *x509.Certificate // the signer's
-	stamped     time.Time         // when an authority saw the signature; zero without a trusted time stamp
+	format      asn1.ObjectIdentifier // oidPE or oidMSI
+	certificate *x509.Certificate     // the signer's
+	stamped     time.Time             // when an authority saw the signature; zero without a trusted time stamp
 }
 
-// Thumbprint returns the SHA-256 of the signer's certificate in the form of a
-// [Policy].
-func (s Signature) Thumbprint() string { return thumbprint(s.certificate) }
-
-// Publisher returns the organization in the signer's certificate, or the common
+// publisher returns the organization in the signer's certificate, or the common
 // name if it has none.
-func (s Signature) Publisher() string {
+func (s Signature) publisher() string {
 	if o := s.certificate.Subject.Organization; len(o) > 0 {
 		return o[0]
 	}
@@ -72,13 +61,14 @@ func (s Signature) Publisher() string {
 
 // String returns who signed, with which certificate, and when.
 func (s Signature) String() string {
-	text := fmt.Sprintf("Authenticode signature by %q, certificate %s", s.Publisher(), s.Thumbprint())
+	text := fmt.Sprintf("Authenticode signature by %q, certificate %s", s.publisher(), thumbprint(s.certificate))
 	if !s.stamped.IsZero() {
 		text += ", stamped " + s.stamped.UTC().Format(time.RFC3339)
 	}
 	return text
 }
 
+// thumbprint returns the SHA-256 of a certificate in the form of a [Policy].
 func thumbprint(c *x509.Certificate) string {
 	sum := sha256.Sum256(c.Raw)
 	return hex.EncodeToString(sum[:])
@@ -147,20 +137,13 @@ func (p Policy) verify(ctx context.Context, r io.ReaderAt, size int64) (Signatur
 	if err != nil {
 		return Signature{}, err
 	}
-	oid := map[fileFormat]asn1.ObjectIdentifier{formatPE: oidPE, formatMSI: oidMSI}[format]
 	var first error
 	for _, sd := range all {
-		s, err := p.one(ctx, sd, oid, digest)
-		if err == nil {
-			s.format = format
-			return s, nil
-		}
+		s, err := p.one(ctx, sd, format, digest)
 		if _, refused := errors.AsType[*Error](err); !refused {
-			return Signature{}, err
+			return s, err
 		}
-		if first == nil {
-			first = err
-		}
+		first = cmp.Or(first, err)
 	}
 	return Signature{}, first
 }
@@ -170,22 +153,24 @@ func (p Policy) one(ctx context.Context, sd *pkcs7.ContentInfoSignedData, format
 	if err != nil {
 		return Signature{}, err
 	}
-	s := Signature{certificate: sig.Certificate}
+	s := Signature{format: format, certificate: sig.Certificate, stamped: p.stamped(sig)}
 	if err := p.matches(s); err != nil {
 		return Signature{}, err
 	}
-	s.stamped = p.stamped(sig)
-	return s, p.trusted(sig, s.stamped)
+	if err := p.trusted(sig, s.stamped); err != nil {
+		return Signature{}, err
+	}
+	return s, nil
 }
 
 // matches returns an error if the signer is not the expected one.
 func (p Policy) matches(s Signature) error {
-	subject := s.certificate.Subject
-	if p.Thumbprint != "" && !strings.EqualFold(p.Thumbprint, s.Thumbprint()) {
-		return refuse(ErrOtherPublisher, "the signer is certificate %s of %q, not %s", s.Thumbprint(), s.Publisher(), strings.ToLower(p.Thumbprint))
+	subject, thumb := s.certificate.Subject, thumbprint(s.certificate)
+	if p.Thumbprint != "" && !strings.EqualFold(p.Thumbprint, thumb) {
+		return refuse(ErrOtherPublisher, "the signer is certificate %s of %q, not %s", thumb, s.publisher(), strings.ToLower(p.Thumbprint))
 	}
 	if p.Publisher != "" && p.Publisher != subject.CommonName && !slices.Contains(subject.Organization, p.Publisher) {
-		return refuse(ErrOtherPublisher, "the signer is %q, not %q", s.Publisher(), p.Publisher)
+		return refuse(ErrOtherPublisher, "the signer is %q, not %q", s.publisher(), p.Publisher)
 	}
 	return nil
 }
@@ -226,28 +211,28 @@ func (p Policy) trusted(sig pkcs9.TimestampedSignature, stamped time.Time) error
 		return sig.Signature.VerifyChain(roots, nil, x509.ExtKeyUsageCodeSigning, at)
 	}
 	at := stamped
-	if at.IsZero() {
+	switch {
+	case !stamped.IsZero():
+	case p.now != nil:
+		at = p.now()
+	default:
 		at = time.Now()
-		if p.now != nil {
-			at = p.now()
-		}
 	}
 	err := chain(at)
 	if err == nil {
 		return nil
 	}
-	if at.Before(leaf.NotBefore) || at.After(leaf.NotAfter) {
-		if chain(leaf.NotAfter) == nil || chain(leaf.NotBefore) == nil { // is only the time wrong?
-			when := "no time stamp, and now"
-			switch cs := sig.CounterSignature; {
-			case !stamped.IsZero():
-				when = "the time stamp"
-			case cs != nil:
-				when = fmt.Sprintf("the time stamp by %q is not trusted (is its root in Policy.TimeRoots?), and now", cs.Certificate.Subject.CommonName)
-			}
-			return refuse(ErrExpired, "valid from %s to %s; %s is %s",
-				leaf.NotBefore.UTC().Format(time.RFC3339), leaf.NotAfter.UTC().Format(time.RFC3339), when, at.UTC().Format(time.RFC3339))
-		}
+	valid := !at.Before(leaf.NotBefore) && !at.After(leaf.NotAfter)
+	if valid || chain(leaf.NotAfter) != nil && chain(leaf.NotBefore) != nil {
+		return refuse(ErrUntrusted, "%v", err)
 	}
-	return refuse(ErrUntrusted, "%v", err)
+	when := "no time stamp, and now"
+	switch cs := sig.CounterSignature; {
+	case !stamped.IsZero():
+		when = "the time stamp"
+	case cs != nil:
+		when = fmt.Sprintf("the time stamp by %q is not trusted (is its root in Policy.TimeRoots?), and now", cs.Certificate.Subject.CommonName)
+	}
+	return refuse(ErrExpired, "valid from %s to %s; %s is %s",
+		leaf.NotBefore.UTC().Format(time.RFC3339), leaf.NotAfter.UTC().Format(time.RFC3339), when, at.UTC().Format(time.RFC3339))
 }

@@ -22,6 +22,10 @@ type compound struct {
 	minis []uint32
 	small []uint32 // the sectors that hold the small ones
 	root  *node
+
+	dir  []byte
+	seen []bool // the entries of dir that a node has used
+	left int64  // bytes of the file that no stream has used
 }
 
 // A node is a stream or a storage, which is a directory.
@@ -57,18 +61,11 @@ func readCompound(r *reader) (*compound, error) {
 		return nil, malformed("header")
 	}
 	c := &compound{Header: h, r: r}
-	switch version := le.Uint16(b[26:]); {
-	case version == 3 && h.Sector == 512:
-	case version == 4 && h.Sector == 4096:
-		c.high = true
-	default:
+	version := le.Uint16(b[26:])
+	if c.high = version == 4; h.Sector != map[uint16]int64{3: 512, 4: 4096}[version] {
 		return nil, malformed("version")
 	}
 	if err := c.readFAT(); err != nil {
-		return nil, err
-	}
-	dir, err := c.table(h.Directory)
-	if err != nil {
 		return nil, err
 	}
 	if le.Uint32(b[64:]) > 0 {
@@ -78,7 +75,7 @@ func readCompound(r *reader) (*compound, error) {
 		}
 		c.minis = numbers(t)
 	}
-	return c, c.readTree(dir)
+	return c, c.readTree(h.Directory)
 }
 
 func malformed(what string) error { return refuse(ErrMismatch, "the %s is damaged", what) }
@@ -130,9 +127,7 @@ func (c *compound) readFAT() error {
 }
 
 // at reads one whole sector.
-func (c *compound) at(sector uint32) ([]byte, error) {
-	return c.r.bytes(c.Offset(sector), c.Sector)
-}
+func (c *compound) at(sector uint32) ([]byte, error) { return c.r.bytes(c.Offset(sector), c.Sector) }
 
 // chain returns the first n sectors of a chain; with n < 0 all of it.
 func chain(fat []uint32, start uint32, n int) ([]uint32, error) {
@@ -175,61 +170,53 @@ func numbers(b []byte) []uint32 {
 }
 
 // readTree builds the storages and streams from the directory.
-func (c *compound) readTree(dir []byte) error {
-	t := tree{dir: dir, seen: make([]bool, len(dir)/cfb.EntrySize), left: c.r.size, high: c.high}
-	root, err := t.node(0)
-	if err != nil {
+func (c *compound) readTree(start uint32) (err error) {
+	if c.dir, err = c.table(start); err != nil {
 		return err
 	}
-	if root.kind != cfb.Root {
+	c.seen, c.left = make([]bool, len(c.dir)/cfb.EntrySize), c.r.size
+	if c.root, err = c.node(0); err != nil {
+		return err
+	}
+	if c.root.kind != cfb.Root {
 		return malformed("directory")
 	}
-	if c.small, err = chain(c.fat, root.start, sectorsFor(root.size, c.Sector)); err != nil {
+	if c.small, err = chain(c.fat, c.root.start, sectorsFor(c.root.size, c.Sector)); err != nil {
 		return err
 	}
-	c.root = root
-	return t.fill(root, 0)
+	return c.fill(c.root, 0)
 }
 
 func sectorsFor(size, sector int64) int { return int((size + sector - 1) / sector) }
 
-type tree struct {
-	dir  []byte
-	seen []bool
-	left int64 // bytes of the file that no stream has used yet
-	high bool
-}
-
-func (t *tree) node(i uint32) (*node, error) {
-	if int64(i) >= int64(len(t.seen)) || t.seen[i] {
+// node reads entry i of the directory, which nothing else may refer to.
+func (c *compound) node(i uint32) (*node, error) {
+	if int64(i) >= int64(len(c.seen)) || c.seen[i] {
 		return nil, malformed("directory")
 	}
-	t.seen[i] = true
+	c.seen[i] = true
 	le := binary.LittleEndian
-	raw := cfb.Entry(t.dir[cfb.EntrySize*int(i):][:cfb.EntrySize])
+	raw := cfb.Entry(c.dir[cfb.EntrySize*int(i):][:cfb.EntrySize])
 	length := int(le.Uint16(raw[64:]))
 	n := &node{raw: raw, kind: raw.Kind(), start: le.Uint32(raw[116:]), size: int64(le.Uint32(raw[120:]))}
-	if t.high {
+	if c.high {
 		n.size |= int64(le.Uint32(raw[124:])) << 32
 	}
-	if length < 2 || length > 64 || length%2 != 0 {
-		return nil, malformed("directory")
-	}
-	n.name = raw[:length-2]
 	if n.kind == cfb.Storage {
 		n.size = 0
 	}
-	if n.size < 0 || n.size > t.left {
+	if length < 2 || length > 64 || length%2 != 0 || n.size < 0 || n.size > c.left {
 		return nil, malformed("directory")
 	}
+	n.name = raw[:length-2]
 	if n.kind != cfb.Root { // those of the root are the small sectors, counted with their streams
-		t.left -= n.size
+		c.left -= n.size
 	}
 	return n, nil
 }
 
 // fill collects the items of a storage, which are a binary tree.
-func (t *tree) fill(storage *node, depth int) error {
+func (c *compound) fill(storage *node, depth int) error {
 	if depth > maxDepth {
 		return malformed("directory")
 	}
@@ -240,7 +227,7 @@ func (t *tree) fill(storage *node, depth int) error {
 		if i == none {
 			continue
 		}
-		n, err := t.node(i)
+		n, err := c.node(i)
 		if err != nil {
 			return err
 		}
@@ -256,7 +243,7 @@ func (t *tree) fill(storage *node, depth int) error {
 			return malformed("directory")
 		}
 		if n.kind == cfb.Storage {
-			if err := t.fill(n, depth+1); err != nil {
+			if err := c.fill(n, depth+1); err != nil {
 				return err
 			}
 		}

@@ -2,6 +2,7 @@ package authenticode_test
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"os"
@@ -11,9 +12,9 @@ import (
 	"github.com/aspupdate/aspupdate/install/authenticode"
 )
 
-// publisher makes a policy a Verifier for fetch. Where a release is a directory,
-// entry is the installer in it; only that file is vouched for then, so let
-// each program of the directory be verified, or pin the directory's hash.
+// publisher makes a policy a Verifier for package archive. Where a release is a
+// directory, entry is the installer in it; only that file is vouched for then, so
+// verify every program in the directory, or pin the directory's hash.
 func publisher(p authenticode.Policy, entry string) archive.Verifier {
 	return archive.VerifierFunc(func(ctx context.Context, c archive.Candidate) (archive.Vouched, error) {
 		path := c.Path
@@ -37,7 +38,11 @@ func Example_fetch() {
 	setup := filepath.Join(dir, "Setup.exe")
 	_ = os.WriteFile(setup, []byte("not from the vendor"), 0o600)
 
-	v := publisher(authenticode.Policy{Publisher: "ООО «Вендор»"}, "Setup.exe")
+	v := publisher(authenticode.Policy{
+		Publisher: "ООО «Вендор»",
+		Roots:     x509.NewCertPool(), // the vendor's own root
+		TimeRoots: x509.NewCertPool(), // that of the authority which stamps the vendor's files
+	}, "Setup.exe")
 	_, err := v.Verify(context.Background(), archive.Candidate{Path: setup})
 	fmt.Println(errors.Is(err, archive.ErrMismatch), errors.Is(err, authenticode.ErrUnsigned))
 	// Output: true true

@@ -5,9 +5,7 @@ import (
 	"context"
 	"crypto/subtle"
 	"encoding/asn1"
-	"encoding/binary"
 	"hash"
-	"unicode/utf16"
 
 	"github.com/aspupdate/aspupdate/internal/cfb"
 )
@@ -22,10 +20,10 @@ var (
 	extendedStream  = utf16le("\x05MsiDigitalSignatureEx")
 )
 
-func utf16le(s string) []byte {
-	var b []byte
-	for _, u := range utf16.Encode([]rune(s)) {
-		b = binary.LittleEndian.AppendUint16(b, u)
+// utf16le encodes an ASCII text.
+func utf16le(s string) (b []byte) {
+	for _, c := range []byte(s) {
+		b = append(b, c, 0)
 	}
 	return b
 }
@@ -43,9 +41,12 @@ func readMSI(ctx context.Context, r *reader) (msi, []byte, error) {
 	}
 	m := msi{compound: c}
 	var signature []byte
-	for _, n := range c.root.items {
+	items := c.root.items
+	c.root.items = nil // only those that the signature is over; it cannot be over itself
+	for _, n := range items {
 		own := bytes.Equal(n.name, signatureStream)
 		if !own && !bytes.Equal(n.name, extendedStream) {
+			c.root.items = append(c.root.items, n)
 			continue
 		}
 		if n.kind != cfb.Stream || n.size > maxSignature {
@@ -58,7 +59,7 @@ func readMSI(ctx context.Context, r *reader) (msi, []byte, error) {
 		if own {
 			signature = b.Bytes()
 		} else {
-			m.extended = append([]byte{}, b.Bytes()...)
+			m.extended = append([]byte{}, b.Bytes()...) // not nil
 		}
 	}
 	if len(signature) == 0 {
@@ -81,58 +82,34 @@ func (m msi) digest(ctx context.Context, h hash.Hash) error {
 	return m.contents(ctx, m.root, h)
 }
 
-// signed reports whether the signature is over an item: it cannot be over
-// itself. Windows finds it in the root only, and a stream of that name elsewhere
-// is like any other.
-func (m msi) signed(in, n *node) bool {
-	return in != m.root || !bytes.Equal(n.name, signatureStream) && !bytes.Equal(n.name, extendedStream)
-}
-
-// contents hashes all streams in order, and after each storage its class.
-func (m msi) contents(ctx context.Context, storage *node, h hash.Hash) error {
-	for _, n := range storage.items {
-		if !m.signed(storage, n) {
-			continue
-		}
-		var err error
-		if n.kind == cfb.Storage {
-			err = m.contents(ctx, n, h)
-		} else {
-			err = m.copy(ctx, h, n)
-		}
-		if err != nil {
+// contents hashes a stream, or all streams of a storage in order and then its
+// class.
+func (m msi) contents(ctx context.Context, n *node, h hash.Hash) error {
+	if n.kind == cfb.Stream {
+		return m.copy(ctx, h, n)
+	}
+	for _, item := range n.items {
+		if err := m.contents(ctx, item, h); err != nil {
 			return err
 		}
 	}
-	h.Write(storage.raw.Class())
+	h.Write(n.raw.Class())
 	return nil
 }
 
-// metadata hashes the directory entries of a storage and of everything in it.
-func (m msi) metadata(storage *node, h hash.Hash) {
-	describe(storage, h)
-	for _, n := range storage.items {
-		switch {
-		case !m.signed(storage, n):
-		case n.kind == cfb.Storage:
-			m.metadata(n, h)
-		default:
-			describe(n, h)
-		}
+// metadata hashes the directory entries of n and of everything in it.
+func (m msi) metadata(n *node, h hash.Hash) {
+	name, kind, flags, times := n.name, n.raw.Class(), n.raw[96:100], n.raw[100:116]
+	switch n.kind {
+	case cfb.Root:
+		name, times = nil, nil
+	case cfb.Stream:
+		kind = n.raw[120:124] // its size
 	}
-}
-
-func describe(n *node, h hash.Hash) {
-	if n.kind != cfb.Root {
-		h.Write(n.name)
+	for _, b := range [][]byte{name, kind, flags, times} {
+		h.Write(b)
 	}
-	if n.kind == cfb.Stream {
-		h.Write(n.raw[120:124]) // size
-	} else {
-		h.Write(n.raw.Class())
-	}
-	h.Write(n.raw[96:100]) // flags
-	if n.kind != cfb.Root {
-		h.Write(n.raw[100:116]) // times
+	for _, item := range n.items {
+		m.metadata(item, h)
 	}
 }

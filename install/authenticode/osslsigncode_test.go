@@ -2,6 +2,7 @@ package authenticode
 
 import (
 	"crypto/x509"
+	"encoding/asn1"
 	"os"
 	"path/filepath"
 	"testing"
@@ -26,11 +27,11 @@ func TestAgreesWithOsslsigncode(t *testing.T) {
 
 	for _, file := range []struct {
 		name, path string
-		format     fileFormat
+		format     asn1.ObjectIdentifier
 	}{
-		{"PE32", write(t, "a.exe", program(false)), formatPE},
-		{"PE64", write(t, "a.exe", program(true)), formatPE},
-		{"MSI", installer(t), formatMSI},
+		{"PE32", write(t, "a.exe", program(false)), oidPE},
+		{"PE64", write(t, "a.exe", program(true)), oidPE},
+		{"MSI", installer(t), oidMSI},
 	} {
 		t.Run(file.name, func(t *testing.T) {
 			sign := func(by identity, options ...string) string { return s.sign(t, by, file.path, options...) }
@@ -80,7 +81,7 @@ func TestAgreesWithOsslsigncode(t *testing.T) {
 					}
 					require.NoError(t, err)
 					require.Equal(t, file.format, got.format)
-					require.Equal(t, "ООО Vendor", got.Publisher())
+					require.Equal(t, "ООО Vendor", got.publisher())
 					require.Equal(t, c.stamped, !got.stamped.IsZero())
 				})
 			}

@@ -1,6 +1,7 @@
 package authenticode
 
 import (
+	"bytes"
 	"context"
 	"encoding/asn1"
 	"encoding/binary"
@@ -90,19 +91,10 @@ func alone(b []byte) ([]byte, error) {
 	if err != nil {
 		return nil, refuse(ErrMismatch, "cannot read the signature: %v", err)
 	}
-	if len(rest) > 7 || !zeros(rest) {
+	if len(rest) > 7 || len(bytes.Trim(rest, "\x00")) > 0 {
 		return nil, refuse(ErrMismatch, "data follows the signature")
 	}
 	return v.FullBytes, nil
-}
-
-func zeros(b []byte) bool {
-	for _, c := range b {
-		if c != 0 {
-			return false
-		}
-	}
-	return true
 }
 
 func (p portable) digest(ctx context.Context, h hash.Hash) error {

@@ -58,7 +58,7 @@ func TestPolicies(t *testing.T) {
 				return
 			}
 			require.NoError(t, err)
-			require.Equal(t, thumb, got.Thumbprint())
+			require.Equal(t, thumb, thumbprint(got.certificate))
 			require.Equal(t, `Authenticode signature by "ООО Vendor", certificate `+thumb, got.String())
 		})
 	}
@@ -109,7 +109,7 @@ func TestOneOfSeveralSignaturesIsEnough(t *testing.T) {
 	} {
 		got, err := s.policy(time.Now()).VerifyFile(t.Context(), path)
 		require.NoError(t, err, name)
-		require.Equal(t, "ООО Vendor", got.Publisher(), name)
+		require.Equal(t, "ООО Vendor", got.publisher(), name)
 		theirs, said := s.theirs(t, path, time.Now())
 		require.True(t, theirs, "%s: %s", name, said)
 	}

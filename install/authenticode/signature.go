@@ -155,17 +155,17 @@ func guarded[T any](f func() (T, error)) (v T, err error) {
 }
 
 // formatOf returns the format of a file by its first bytes.
-func formatOf(ctx context.Context, r *reader) (fileFormat, digester, []byte, error) {
+func formatOf(ctx context.Context, r *reader) (asn1.ObjectIdentifier, digester, []byte, error) {
 	head, err := r.bytes(0, min(8, r.size))
 	switch {
 	case err != nil:
-		return "", nil, nil, err
+		return nil, nil, nil, err
 	case bytes.HasPrefix(head, []byte("MZ")):
 		p, der, err := readPE(r)
-		return formatPE, p.digest, der, err
+		return oidPE, p.digest, der, err
 	case string(head) == cfb.Magic:
 		m, der, err := readMSI(ctx, r)
-		return formatMSI, m.digest, der, err
+		return oidMSI, m.digest, der, err
 	}
-	return "", nil, nil, refuse(ErrUnsigned, "the file is neither a Windows program nor an MSI package")
+	return nil, nil, nil, refuse(ErrUnsigned, "the file is neither a Windows program nor an MSI package")
 }
