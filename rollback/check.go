@@ -9,7 +9,7 @@ import (
 	"github.com/aspupdate/aspupdate/internal/durable"
 )
 
-// Check returns a [*Refusal] if a role is missing, a name is given twice, or a
+// Check returns a refusal if a role is missing, a name is given twice, or a
 // directory is inside another that must not be. It calls no role and writes
 // nothing; Plan and Run call it first.
 func (u *Update) Check() error {

@@ -39,9 +39,9 @@ func (u *Update) Accept(ctx context.Context, reason string) (Result, error) {
 	if _, err := e.settle(ctx, false); err != nil {
 		return e.undecided(ctx, refuse(ReasonInstalled, "", "an installer may still be running: %w", err))
 	}
-	outcome, err := e.proven(ctx)
-	if err != nil {
-		return e.undecided(ctx, err)
+	outcome, refusal := e.proven(ctx)
+	if refusal != nil {
+		return e.undecided(ctx, refusal)
 	}
 	if err := e.record(record{Step: stepAccept, Kind: EventDone, Outcome: outcome, Reason: reason, Who: u.who()}, nil); err != nil {
 		return e.interrupted(err)
@@ -55,15 +55,16 @@ func (u *Update) Accept(ctx context.Context, reason string) (Result, error) {
 
 // undecided goes on waiting for a person, with users kept out: a restart of
 // the machine may have let them in.
-func (e *engine) undecided(ctx context.Context, err error) (Result, error) {
-	if open := e.keepOut(ctx); open != nil {
-		err = errors.Join(err, open)
+func (e *engine) undecided(ctx context.Context, refusal *Error) (Result, error) {
+	if err := e.keepOut(ctx); err != nil {
+		refusal.Unfenced = true
+		return e.result(NeedsOperator), errors.Join(refusal, err)
 	}
-	return e.result(NeedsOperator), err
+	return e.result(NeedsOperator), refusal
 }
 
 // proven finds out by every probe which version the machine runs.
-func (e *engine) proven(ctx context.Context) (Outcome, error) {
+func (e *engine) proven(ctx context.Context) (Outcome, *Error) {
 	if name := e.plan().sameVersion(); name != "" {
 		return "", refuse(ReasonInstalled, name, "the new release has the version of the previous one, so that no probe can find out which is installed").then("retry instead")
 	}

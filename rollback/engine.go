@@ -19,7 +19,7 @@ type engine struct {
 	st   Status // always what replaying the journal gives
 	id   string
 
-	direction Direction
+	direction string
 }
 
 // open checks the Update and begins.
@@ -104,7 +104,7 @@ func (e *engine) notOurs(err error) error {
 	if p := e.st.Pending; p != nil && p.Damaged {
 		return err
 	}
-	return &Refusal{Reason: ReasonState, Err: err}
+	return &Error{Reason: ReasonState, Err: err}
 }
 
 // do runs one step: its begin is durable before call, its end after it.
@@ -144,7 +144,7 @@ func (e *engine) fence(ctx context.Context) error {
 // something to stop or start: before a first installation, and once it is
 // taken back, there is not.
 func (e *engine) app(ctx context.Context, step Step) error {
-	before := step == stepStop && e.direction == Forward || step == stepStart && e.direction == Back
+	before := step == stepStop && e.direction == forward || step == stepStart && e.direction == back
 	if e.u.App == nil || before && e.plan().first() {
 		return nil
 	}
@@ -168,8 +168,11 @@ func (e *engine) result(o Outcome) Result {
 
 // failure makes the error of an update that did not commit.
 func (e *engine) failure(o Outcome, cause, rollback error) *Error {
-	f := &Error{Op: string(stepRecover), Err: cause, Next: o.next(), Outcome: o, Update: e.id, Rollback: rollback}
+	f := &Error{Op: string(stepRecover), Err: cause, Next: o.next(), Outcome: o, Update: e.id, rollback: rollback}
 	f.Unfenced = errors.Is(cause, errUnfenced) || errors.Is(rollback, errUnfenced)
+	if refusal, ok := errors.AsType[*Error](cause); ok {
+		f.Reason = refusal.Reason
+	}
 	if s, ok := errors.AsType[*stepError](cause); ok {
 		f.Op, f.Subject = string(s.step), s.part
 	}

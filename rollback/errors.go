@@ -7,16 +7,16 @@ import (
 )
 
 var (
-	// ErrBusy is wrapped by the [Refusal] if another process holds the lock.
+	// ErrBusy is wrapped by a refusal if another process holds the lock.
 	ErrBusy = errors.New("another update is running")
-	// ErrRefused is wrapped by every [Refusal].
+	// ErrRefused is wrapped by every [Error] with a Reason: a guard refused.
 	ErrRefused = errors.New("refused")
 	// ErrNeedsOperator is wrapped if neither forward nor back was possible.
 	// Everything that either direction needs is still there, and all but
 	// reading and recovering is blocked until a person decides.
 	ErrNeedsOperator = errors.New("a person must decide")
-	// ErrPending is wrapped by the [Refusal] of what must wait until an update
-	// that was cut short has been recovered.
+	// ErrPending is wrapped by a refusal until an update that was cut short has
+	// been recovered.
 	ErrPending = errors.New("an update is pending")
 	// ErrDamaged is wrapped if the journal cannot be trusted. It is left as it
 	// is, and updates are blocked.
@@ -42,31 +42,6 @@ const (
 	ReasonState       Reason = "state"          // lock or journal do not allow it
 )
 
-// A Refusal is the error of a guard that refused: nothing was changed. It
-// wraps [ErrRefused].
-type Refusal struct {
-	Reason  Reason  // which guard
-	Subject string  // the part or dataset it was about, "" if none
-	Err     error   // the cause
-	Next    string  // what to do next, "" if nothing helps
-	Release Release // the one that is quarantined, zero for every other reason
-}
-
-func (r *Refusal) Error() string { return render(r.Subject, r.Err, r.Next) }
-
-// Unwrap returns ErrRefused and the cause.
-func (r *Refusal) Unwrap() []error { return []error{ErrRefused, r.Err} }
-
-func refuse(reason Reason, subject, format string, args ...any) *Refusal {
-	return &Refusal{Reason: reason, Subject: subject, Err: fmt.Errorf(format, args...)}
-}
-
-// then sets what to do next.
-func (r *Refusal) then(next string) *Refusal {
-	r.Next = next
-	return r
-}
-
 // An Outcome is the state that an update ended in.
 type Outcome string
 
@@ -82,43 +57,65 @@ const (
 	NeedsOperator  Outcome = "needs-operator"  // fenced; a person calls Retry or Accept
 )
 
-// An Error is an update that did not end in a commit, or a failure of lock or
-// journal.
+// An Error is a guard that refused, an update that did not end in a commit, or
+// a failure of lock or journal.
 type Error struct {
-	Op      string // the step that failed, such as "install", or "read" and the like
+	Op      string // the step that failed, such as "install", or "read" and the like; "" of a guard
 	Subject string // the part, dataset or file it was about, "" if none
 	Err     error  // the cause
 	Next    string // what to do next, "" if there is nothing to do
 
-	Outcome  Outcome // the state that the machine is in, "" if there is no update
-	Update   string  // the update's id in the journal, "" if it was not begun
-	Rollback error   // why the rollback failed too, nil if it did not
+	Reason  Reason  // which guard refused, "" if none
+	Release Release // the one that is quarantined, zero for every other reason
+	Outcome Outcome // the state that the machine is in, "" if there is no update
+	Update  string  // the update's id in the journal, "" if it was not begun
 	// Unfenced reports that users may be in although the outcome keeps them
 	// out: the fence could not be closed.
 	Unfenced bool
+
+	rollback error // why the rollback failed too, nil if it did not
 }
 
 func (e *Error) Error() string {
-	cause := e.Err
-	if e.Rollback != nil {
-		cause = fmt.Errorf("%w; the rollback failed: %w", e.Err, e.Rollback)
+	text := fmt.Sprint(e.Err)
+	if what := strings.TrimSpace(e.Op + " " + e.Subject); what != "" {
+		text = what + ": " + text
 	}
-	if state := e.Outcome.state(e.Unfenced); state != "" {
-		cause = fmt.Errorf("%w; %s", cause, state)
+	if e.rollback != nil {
+		text += "; the rollback failed: " + e.rollback.Error()
 	}
-	return render(strings.TrimSpace(e.Op+" "+e.Subject), cause, e.Next)
+	for _, more := range []string{e.Outcome.state(e.Unfenced), e.Next} {
+		if more != "" {
+			text += "; " + more
+		}
+	}
+	return text
 }
 
-// Unwrap returns both causes, and ErrNeedsOperator where that is the state.
+// Unwrap returns the causes, [ErrRefused] if a guard refused, and
+// [ErrNeedsOperator] where that is the state.
 func (e *Error) Unwrap() []error {
 	errs := []error{e.Err}
-	if e.Rollback != nil {
-		errs = append(errs, e.Rollback)
+	if e.rollback != nil {
+		errs = append(errs, e.rollback)
+	}
+	if e.Reason != "" {
+		errs = append(errs, ErrRefused)
 	}
 	if e.Outcome == NeedsOperator {
 		errs = append(errs, ErrNeedsOperator)
 	}
 	return errs
+}
+
+func refuse(reason Reason, subject, format string, args ...any) *Error {
+	return &Error{Reason: reason, Subject: subject, Err: fmt.Errorf(format, args...)}
+}
+
+// then sets what to do next.
+func (e *Error) then(next string) *Error {
+	e.Next = next
+	return e
 }
 
 // state returns in plain words what an outcome other than a commit means.
@@ -155,15 +152,4 @@ func (o Outcome) next() string {
 		return decideNext
 	}
 	return ""
-}
-
-func render(subject string, err error, next string) string {
-	text := err.Error()
-	if subject != "" {
-		text = subject + ": " + text
-	}
-	if next != "" {
-		text += "; " + next
-	}
-	return text
 }

@@ -2,8 +2,10 @@ package rollback
 
 // What the tests see of the journal.
 type (
-	Journal = journal
-	Record  = record
+	Journal        = journal
+	HistoryDetails = historyDetails
+	Direction      = string
+	Record         = record
 )
 
 var (
@@ -19,6 +21,7 @@ func ReadJournal(dir string) ([]Record, error) {
 	return s.records, err
 }
 
+func (p *Pending) Reboot() string        { return p.reboot }
 func (j *journal) Append(r Record) error { return j.append(r) }
 func (j *journal) Records() []Record     { return j.records }
 func (j *journal) Check() error          { return j.check() }
@@ -28,6 +31,12 @@ func (l *Lock) Check() error             { return l.check() }
 func (r record) Event(err error) Event   { return r.event(err) }
 
 const (
+	UseCommitted   = useCommitted
+	UsePending     = usePending
+	UseRollback    = useRollback
+	UseQuarantined = useQuarantined
+	Forward        = forward
+	Back           = back
 	StepIntent     = stepIntent
 	StepFence      = stepFence
 	StepStop       = stepStop

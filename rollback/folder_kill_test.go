@@ -274,7 +274,7 @@ func TestGuardOnRealParts(t *testing.T) {
 			break
 		}
 		cases++
-		refusal, ok := errors.AsType[*rollback.Refusal](err)
+		refusal, ok := errors.AsType[*rollback.Error](err)
 		require.True(t, ok, "%s: %v", harmed, err)
 		require.Contains(t, []rollback.Reason{rollback.ReasonBackup, rollback.ReasonPrevious, rollback.ReasonInstaller}, refusal.Reason, harmed)
 		require.Equal(t, rollback.Abandoned, res.Outcome)

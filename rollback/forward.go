@@ -12,9 +12,9 @@ func (e *engine) carryOut(ctx context.Context, now Plan, reason string) (Result,
 	if now.Slot.Start.After(e.u.now()) {
 		return Result{Outcome: Nothing}, refuse(ReasonWindow, "", "R13: the window opens at %s", now.Slot.Start.Format("2006-01-02 15:04 MST")).then("wait for it")
 	}
-	e.id, e.direction = newID(e.u.now()), Forward
+	e.id, e.direction = newID(e.u.now()), forward
 	if err := e.record(record{Step: stepIntent, Kind: EventDone, Plan: &now, Who: e.u.who(), Reason: reason}, nil); err != nil {
-		return Result{Outcome: Nothing}, &Error{Op: string(stepIntent), Err: err, Outcome: Nothing, Update: e.id}
+		return Result{Outcome: Nothing}, e.failure(Nothing, &stepError{stepIntent, "", err}, nil)
 	}
 	if err := e.prepare(ctx); err != nil {
 		return e.abandon(ctx, err)
@@ -82,10 +82,10 @@ func (e *engine) guard(ctx context.Context) error {
 		return err
 	}
 	if err := e.lock.check(); err != nil {
-		return &Refusal{Reason: ReasonState, Err: err}
+		return &Error{Reason: ReasonState, Err: err}
 	}
 	if err := e.j.check(); err != nil {
-		return &Refusal{Reason: ReasonState, Err: err}
+		return &Error{Reason: ReasonState, Err: err}
 	}
 	return ctx.Err()
 }
@@ -126,7 +126,7 @@ func (e *engine) install(ctx context.Context, part Part, r Release) (reboot bool
 
 // awaitReboot journals which boot it is that must end.
 func (e *engine) awaitReboot() (Result, error) {
-	if err := e.record(record{Step: stepReboot, Kind: EventBegin, Ref: e.st.Pending.Reboot}, nil); err != nil {
+	if err := e.record(record{Step: stepReboot, Kind: EventBegin, Ref: e.st.Pending.reboot}, nil); err != nil {
 		return e.interrupted(&stepError{stepReboot, "", err})
 	}
 	return e.result(AwaitingReboot), nil
@@ -157,7 +157,7 @@ func (e *engine) abandon(ctx context.Context, cause error) (Result, error) {
 	if e.j.broken != nil {
 		return e.interrupted(cause)
 	}
-	e.direction = Back
+	e.direction = back
 	ctx = context.WithoutCancel(ctx)
 	if err := e.app(ctx, stepStart); err != nil {
 		return e.interrupted(errors.Join(cause, err))

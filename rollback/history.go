@@ -9,13 +9,19 @@ import (
 )
 
 // A HistoryEntry is one line of an installation's history: an update, with how
-// it ended, or a person's decision.
+// it ended, or a person's decision. Its String is that line, without Time and
+// Who.
 type HistoryEntry struct {
+	Time time.Time `json:"time"`          // when it began or was made; UTC
+	Who  string    `json:"who,omitempty"` // user and host
+
+	historyDetails // in its JSON
+}
+
+type historyDetails struct {
 	Step   Step      `json:"step"`             // "intent": an update or an operator's rollback; "adopt", "lift", "forget", "retry", "accept": a decision
-	Time   time.Time `json:"time"`             // when it began or was made; UTC
 	Ended  time.Time `json:"ended,omitzero"`   // UTC; zero for a decision, and while it is pending
 	Update string    `json:"update,omitempty"` // id; of retry, accept and forget, that of the update they are about
-	Who    string    `json:"who,omitempty"`    // user and host
 	Reason string    `json:"reason,omitempty"` // of a decision and of an operator's rollback
 
 	Parts     []PlanPart         `json:"parts,omitempty"`     // of an update
@@ -50,18 +56,18 @@ func historyOf(records []record) []HistoryEntry {
 		}
 		switch r.Step {
 		case stepIntent:
-			e := HistoryEntry{Step: r.Step, Time: r.Time, Update: r.Update, Who: r.Who, Reason: r.Reason, Parts: r.Plan.Parts, Overrides: r.Plan.Overrides}
+			details := historyDetails{Step: r.Step, Update: r.Update, Reason: r.Reason, Parts: r.Plan.Parts, Overrides: r.Plan.Overrides}
 			if r.Plan.Revert != nil {
-				e.Reverts = r.Plan.Revert.Update
+				details.Reverts = r.Plan.Revert.Update
 			}
-			pending, entries = len(entries), append(entries, e)
+			pending, entries = len(entries), append(entries, HistoryEntry{r.Time, r.Who, details})
 			continue
 		case stepAdopt, stepLift, stepForget, stepRetry, stepAccept:
-			e := HistoryEntry{Step: r.Step, Time: r.Time, Update: r.Update, Who: r.Who, Reason: r.Reason, Releases: r.Releases, Outcome: r.Outcome}
+			details := historyDetails{Step: r.Step, Update: r.Update, Reason: r.Reason, Releases: r.Releases, Outcome: r.Outcome}
 			if r.Step == stepForget {
-				e.Update = r.Ref
+				details.Update = r.Ref
 			}
-			entries = append(entries, e)
+			entries = append(entries, HistoryEntry{r.Time, r.Who, details})
 		}
 		if pending < 0 || r.Update != entries[pending].Update {
 			continue
@@ -81,7 +87,7 @@ func historyOf(records []record) []HistoryEntry {
 
 // String returns in one line what was done and how it ended, without when and
 // by whom.
-func (e HistoryEntry) String() string {
+func (e historyDetails) String() string {
 	var what []string
 	for _, part := range e.Parts {
 		if !part.Keep {

@@ -73,7 +73,7 @@ func TestPastUpdates(t *testing.T) {
 func TestPastIsOneLine(t *testing.T) {
 	at := func(v rollback.Version) rollback.Release { return rollback.Release{Version: v} }
 	parts := []rollback.PlanPart{{Name: "ASP", From: at("7.12.100"), To: at("7.13.100")}, {Name: "Ward", From: at("7.12.100"), To: at("7.12.100"), Keep: true}}
-	for want, p := range map[string]rollback.HistoryEntry{
+	for want, p := range map[string]rollback.HistoryDetails{
 		"update ASP 7.12.100 to 7.13.100: pending": {Step: rollback.StepIntent, Parts: parts},
 		"update ASP nothing to 7.13.100: committed, R13 left out because: on the phone": {
 			Step: rollback.StepIntent, Parts: []rollback.PlanPart{{Name: "ASP", To: at("7.13.100")}}, Outcome: rollback.Committed,

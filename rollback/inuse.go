@@ -5,22 +5,22 @@ import (
 	"slices"
 )
 
-// A Use is why the journal names a release, see [Status.Uses].
+// A Use is why the journal names a release, in a word: see [Status.Uses].
 type Use string
 
 // The uses, the most important first.
 const (
-	UseCommitted   Use = "committed"   // what is installed, and what a rollback installs (R10, R15)
-	UsePending     Use = "pending"     // an update that has not ended comes from it or leads to it
-	UseRollback    Use = "rollback"    // an operator's rollback could go back to it, or forward again
-	UseQuarantined Use = "quarantined" // it was rolled back, and its quarantine may be lifted
+	useCommitted   Use = "committed"   // what is installed, and what a rollback installs (R10, R15)
+	usePending     Use = "pending"     // an update that has not ended comes from it or leads to it
+	useRollback    Use = "rollback"    // an operator's rollback could go back to it, or forward again
+	useQuarantined Use = "quarantined" // it was rolled back, and its quarantine may be lifted
 )
 
-var uses = []Use{UseCommitted, UsePending, UseRollback, UseQuarantined}
+var uses = []Use{useCommitted, usePending, useRollback, useQuarantined}
 
 // Vital reports whether an update or its rollback cannot do without: the loss
 // of such a release is an alarm.
-func (u Use) Vital() bool { return u == UseCommitted || u == UsePending }
+func (u Use) Vital() bool { return u == useCommitted || u == usePending }
 
 // An InUse is a release that must not be pruned from the archive of versions.
 type InUse struct {
@@ -40,23 +40,23 @@ func (s Status) Uses() []InUse {
 		}
 	}
 	for part, r := range s.Committed {
-		add(part, r, UseCommitted)
+		add(part, r, useCommitted)
 	}
 	if s.Pending != nil {
 		for _, p := range s.Pending.Plan.Parts {
 			for _, r := range []Release{p.From, p.To, p.Setup} {
-				add(p.Name, r, UsePending)
+				add(p.Name, r, usePending)
 			}
 		}
 	}
 	for _, point := range s.restorePoints() {
 		for _, p := range point.Parts {
-			add(p.Name, p.From, UseRollback)
-			add(p.Name, p.To, UseRollback)
+			add(p.Name, p.From, useRollback)
+			add(p.Name, p.To, useRollback)
 		}
 	}
 	for _, q := range s.Quarantined {
-		add(q.Part, q.Release, UseQuarantined)
+		add(q.Part, q.Release, useQuarantined)
 	}
 	slices.SortFunc(all, func(a, b InUse) int {
 		return cmp.Or(cmp.Compare(a.Part, b.Part), cmp.Compare(a.Release.Version, b.Release.Version),

@@ -210,7 +210,7 @@ func (r *record) complete() error {
 	case r.Step == stepCarry && r.Carried == nil:
 		return errors.New("a state carried over without the state")
 	case r.Direction == "undo": // of an update that was abandoned, until November 2026
-		r.Direction = Back
+		r.Direction = back
 	}
 	return nil
 }

@@ -33,7 +33,7 @@ type Holder struct {
 }
 
 // Acquire takes the lock of the state directory dir. If another process has
-// it the error is, after half a second, a [*Refusal] that wraps [ErrBusy].
+// it the error is, after half a second, a refusal that wraps [ErrBusy].
 func Acquire(dir, doing string, now time.Time) (*Lock, error) {
 	path := filepath.Join(dir, lockName)
 	l, err := lock.Try(path)

@@ -289,7 +289,7 @@ func (p mProbe) Version(context.Context) (rollback.Version, error) { return p.ve
 func (p mProbe) Await(ctx context.Context, want rollback.Version) error {
 	return p.call("await", func() error {
 		st := p.status().Pending
-		require.True(p.t, st.Reboot == "", "no verdict on health before the restart")
+		require.True(p.t, st.Reboot() == "", "no verdict on health before the restart")
 		if got, err := p.version(p.part); err != nil || got != want {
 			<-ctx.Done() // it hangs
 			return errors.Join(ctx.Err(), err)

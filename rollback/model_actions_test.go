@@ -102,9 +102,9 @@ func (m *model) update(t *rapid.T) string {
 func (m *model) recover(t *rapid.T) string {
 	m.weather(t)
 	before := m.status().Pending
-	unseen := before != nil && m.restart && before.Reboot == "" // an installer's wish that nobody lives to tell
+	unseen := before != nil && m.restart && before.Reboot() == "" // an installer's wish that nobody lives to tell
 	res, err := m.act(func() (rollback.Result, error) { return m.resume().Recover(t.Context()) })
-	unseen = unseen || m.restart && m.status().Pending != nil && m.status().Pending.Reboot == ""
+	unseen = unseen || m.restart && m.status().Pending != nil && m.status().Pending.Reboot() == ""
 	if before == nil && m.crash == 0 && m.fail == "" {
 		require.NoError(t, err)
 		require.Equal(t, rollback.Nothing, res.Outcome)

@@ -10,13 +10,13 @@ type Pending struct {
 	Update    string // id
 	Plan      Plan
 	Step      Step              // the last step journaled
-	Direction Direction         // in which it goes
+	Direction string            // "forward" to the new version, or "back" to the one before
 	Damaged   bool              // an installer was, or may have been, started, or old data was restored
 	Outcome   Outcome           // Committed, RolledBack or Abandoned once that is decided, NeedsOperator, or ""
 	Attempts  int               // recoveries since the damage, or since a person's last decision
 	Refs      map[string]string // snapshots by dataset
-	Reboot    string            // the boot that it waits to end, "" if it does not wait
 
+	reboot      string // the boot that it waits to end, "" if it does not wait
 	course      course
 	since       time.Time                   // when its snapshots were begun
 	counts      map[string]map[string]int64 // rows by dataset and table, where known
@@ -28,7 +28,7 @@ type Pending struct {
 
 func newPending(r record) *Pending {
 	p := &Pending{
-		Update: r.Update, Plan: *r.Plan, Direction: Forward, Refs: map[string]string{},
+		Update: r.Update, Plan: *r.Plan, Direction: forward, Refs: map[string]string{},
 		course: updating{}, since: r.Time, counts: map[string]map[string]int64{},
 		begun: map[string]bool{}, installed: map[string]bool{}, reinstalled: map[string]bool{},
 	}
@@ -51,7 +51,7 @@ func (p *Pending) apply(r record) {
 		p.install(r)
 	case stepRemove, stepRestore:
 		// Forward only in an operator's rollback, and then the first damage.
-		if r.Direction == Forward && r.Kind == EventBegin {
+		if r.Direction == forward && r.Kind == EventBegin {
 			p.Damaged = true
 			if r.Step == stepRemove {
 				p.begun[r.Part] = true
@@ -59,12 +59,12 @@ func (p *Pending) apply(r record) {
 		}
 	case stepSettle:
 		if r.Ref != "" {
-			p.Reboot, p.installed[r.Part] = r.Ref, true
+			p.reboot, p.installed[r.Part] = r.Ref, true
 		}
 	case stepReboot:
-		p.Reboot = ""
+		p.reboot = ""
 		if r.Kind == EventBegin {
-			p.Reboot = r.Ref
+			p.reboot = r.Ref
 		}
 	case stepRecover:
 		p.Attempts++
@@ -92,12 +92,12 @@ func (p *Pending) snapshot(r record) {
 
 func (p *Pending) install(r record) {
 	if r.Kind == EventDone {
-		p.Reboot = r.Ref
+		p.reboot = r.Ref
 	}
 	switch {
-	case r.Direction == Back && r.Kind == EventDone:
+	case r.Direction == back && r.Kind == EventDone:
 		p.reinstalled[r.Part] = true
-	case r.Direction == Back:
+	case r.Direction == back:
 	case r.Kind == EventBegin:
 		p.Damaged = true
 		p.begun[r.Part] = true

@@ -96,8 +96,8 @@ func (p Plan) hash() string {
 	return hex.EncodeToString(sum[:16])
 }
 
-// Plan checks the machine and returns what [Update.Run] would do, or a
-// [*Refusal]. It takes no lock and writes nothing.
+// Plan checks the machine and returns what [Update.Run] would do, or an
+// [*Error] with the Reason for refusing. It takes no lock and writes nothing.
 func (u *Update) Plan(ctx context.Context) (Plan, error) {
 	st, err := u.unblocked()
 	if err != nil {
@@ -155,7 +155,7 @@ func (u *Update) complete(ctx context.Context, p *Plan) (err error) {
 // Needs returns the space that the update needs, summed by volume: what those
 // of its data and installers return that are a [Spacer]. It is part of a plan,
 // and may be called before there is anything to plan. If a volume has less
-// free space the error is a [*Refusal] with ReasonSpace. It writes nothing.
+// free space the error has ReasonSpace. It writes nothing.
 func (u *Update) Needs(ctx context.Context) ([]Need, error) {
 	var roles []any
 	for _, d := range u.Data {

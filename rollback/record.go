@@ -37,14 +37,10 @@ const (
 	stepCarry    Step = "carry"          // the state, carried over from the journal's segment before
 )
 
-// A Direction is where an update goes: forward to the new version, or back to
-// the one before.
-type Direction string
-
-// The directions.
+// The directions of an update: to the new version, or to the one before.
 const (
-	Forward Direction = "forward"
-	Back    Direction = "back"
+	forward = "forward"
+	back    = "back"
 )
 
 // An EventKind is how far a step is.
@@ -63,13 +59,13 @@ const (
 type Event struct {
 	Time      time.Time // UTC
 	Kind      EventKind
-	Text      string    // one line for people
-	Update    string    // the update's id, "" for a decision outside one
-	Step      Step      //
-	Subject   string    // the part or the dataset, "" if none
-	Direction Direction // of the update
-	Ref       string    // of a snapshot: its reference; of an install or a reboot: the boot that must end
-	Err       error     // why the step failed
+	Text      string // one line for people
+	Update    string // the update's id, "" for a decision outside one
+	Step      Step   //
+	Subject   string // the part or the dataset, "" if none
+	Direction string // of the update: "forward" to the new version, or "back" to the one before
+	Ref       string // of a snapshot: its reference; of an install or a reboot: the boot that must end
+	Err       error  // why the step failed
 }
 
 // String returns the text.
@@ -82,7 +78,7 @@ func (r record) event(err error) Event {
 		e.Kind = EventNote
 	}
 	e.Text = string(r.Step)
-	if r.Direction == Back {
+	if r.Direction == back {
 		e.Text = "rollback: " + e.Text
 	}
 	if r.Part != "" {
@@ -104,7 +100,7 @@ type record struct {
 	Update    string    `json:"update"` // id of the update, "" for decisions outside one
 	Step      Step      `json:"step"`
 	Kind      EventKind `json:"phase"` // begin, done or failed
-	Direction Direction `json:"way,omitempty"`
+	Direction string    `json:"way,omitempty"`
 	Part      string    `json:"part,omitempty"`   // the part or the dataset
 	Ref       string    `json:"ref,omitempty"`    // snapshot: its reference; install, settle, reboot: the boot that must end; forget: the update
 	Plan      *Plan     `json:"plan,omitempty"`   // intent

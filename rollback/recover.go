@@ -97,7 +97,7 @@ func (e *engine) resume(ctx context.Context, boot reboot) (Result, error) {
 		return e.finish(ctx, errInterrupted)
 	case !p.Damaged:
 		return e.abandon(ctx, errInterrupted)
-	case p.Direction == Back:
+	case p.Direction == back:
 		return e.rollBack(ctx, errInterrupted)
 	}
 	// An installer that outlived its updater comes first: closing the fence
@@ -111,7 +111,7 @@ func (e *engine) resume(ctx context.Context, boot reboot) (Result, error) {
 		return e.interrupted(err)
 	}
 	switch {
-	case p.Reboot != "":
+	case p.reboot != "":
 		return e.awaitReboot() // the installer that was left running needs it
 	case boot == rebooted:
 		return p.course.forward(ctx, e)
@@ -129,14 +129,14 @@ const (
 )
 
 func (u *Update) awaited(p *Pending) (reboot, error) {
-	if p.Reboot == "" {
+	if p.reboot == "" {
 		return noReboot, nil
 	}
 	boot, err := u.bootID()
 	switch {
 	case err != nil:
 		return noReboot, &stepError{stepReboot, "", err}
-	case boot == p.Reboot:
+	case boot == p.reboot:
 		return sameBoot, nil
 	}
 	return rebooted, nil

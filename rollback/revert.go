@@ -48,7 +48,7 @@ func (r Revert) String() string {
 }
 
 // PlanRevert checks the machine and returns what [Update.Revert] would do, or
-// a [*Refusal]. It takes no lock and writes nothing. The parts are those of
+// an [*Error] with the Reason for refusing. It takes no lock and writes nothing. The parts are those of
 // [Status].RestorePoint, in that order, with their roles filled in, and the
 // data is that of the update which is taken back.
 //

@@ -12,8 +12,8 @@ import (
 // whole of it, which is idempotent, as often as the attempts allow; then a
 // person must decide. It deletes nothing.
 func (e *engine) rollBack(ctx context.Context, cause error) (Result, error) {
-	afterReboot := e.direction == Back && e.st.Pending.Step == stepReboot
-	e.direction = Back
+	afterReboot := e.direction == back && e.st.Pending.Step == stepReboot
+	e.direction = back
 	for {
 		reboot, err := e.rollBackOnce(ctx, afterReboot)
 		switch {

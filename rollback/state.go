@@ -40,8 +40,8 @@ type Quarantine struct {
 	Update  string    `json:"update"` // the id of the update that was rolled back, or of an operator's rollback
 }
 
-// Blocked returns nil if an update may be planned, and otherwise a
-// [*Refusal] with what is pending and what to do about it.
+// Blocked returns nil if an update may be planned, and otherwise an [*Error]
+// with what is pending and what to do about it.
 func (s Status) Blocked() error {
 	switch p := s.Pending; {
 	case p == nil:

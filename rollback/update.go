@@ -87,9 +87,9 @@ type Result struct {
 // again, and then installs or rolls back.
 //
 // The error is nil exactly if the outcome is [Committed] or
-// [AwaitingReboot]. It is a [*Refusal] if a guard refused or another process
-// holds the lock (nothing was begun), and otherwise an [*Error], whose Outcome
-// is the state that the machine is in.
+// [AwaitingReboot]. Otherwise it is an [*Error]: with a Reason and no Outcome if
+// a guard refused or another process holds the lock (nothing was begun), else
+// with the Outcome that is the state of the machine.
 //
 // Canceling the context before the first damage abandons the update; after
 // it the update or its rollback goes on to its end, because half an update

@@ -51,7 +51,7 @@ func TestRunFollowsThePlanAndCommits(t *testing.T) {
 
 func requireRefusal(t testing.TB, err error, want rollback.Reason) {
 	t.Helper()
-	r, ok := errors.AsType[*rollback.Refusal](err)
+	r, ok := errors.AsType[*rollback.Error](err)
 	require.True(t, ok, "%v", err)
 	require.Equal(t, want, r.Reason, "%v", err)
 	require.ErrorIs(t, err, rollback.ErrRefused)

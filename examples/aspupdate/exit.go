@@ -159,7 +159,7 @@ func exitCode(err error) int {
 			return c.code
 		}
 	}
-	if r, ok := errors.AsType[*rollback.Refusal](err); ok {
+	if r, ok := errors.AsType[*rollback.Error](err); ok && r.Reason != "" {
 		return cmp.Or(map[rollback.Reason]int{
 			rollback.ReasonNothingToDo: exitNothing, rollback.ReasonSpace: exitSpace,
 			rollback.ReasonDirectories: exitDirectories, rollback.ReasonPrevious: exitPrevious,

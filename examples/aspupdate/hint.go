@@ -39,7 +39,7 @@ func hint(err error) string {
 	case errors.Is(err, rollback.ErrPending) && code == exitRefused:
 		return ofSite(cmd, "aspupdate recover")
 	}
-	if r, ok := errors.AsType[*rollback.Refusal](err); ok && code == exitRefused {
+	if r, ok := errors.AsType[*rollback.Error](err); ok && r.Reason != "" && code == exitRefused {
 		return refusalHint(r, cmd)
 	}
 	switch {
@@ -55,7 +55,7 @@ func hint(err error) string {
 
 // refusalHint returns the next step after a refusal without an exit code of
 // its own.
-func refusalHint(r *rollback.Refusal, cmd *cli.Command) string {
+func refusalHint(r *rollback.Error, cmd *cli.Command) string {
 	name := "update"
 	if cmd != nil {
 		name = cmd.Name

@@ -32,14 +32,14 @@ type quarantineDoc struct {
 }
 
 type pendingDoc struct {
-	Update   string             `json:"update"`
-	Step     rollback.Step      `json:"step"`
-	Way      rollback.Direction `json:"way"`
-	Damaged  bool               `json:"damaged"` // an installer was started, or may have been
-	Outcome  rollback.Outcome   `json:"outcome,omitempty"`
-	Attempts int                `json:"attempts"`
-	Why      string             `json:"why"`  // one sentence, with what to do
-	Next     string             `json:"next"` // what to type next; "" while a process is running
+	Update   string           `json:"update"`
+	Step     rollback.Step    `json:"step"`
+	Way      string           `json:"way"`
+	Damaged  bool             `json:"damaged"` // an installer was started, or may have been
+	Outcome  rollback.Outcome `json:"outcome,omitempty"`
+	Attempts int              `json:"attempts"`
+	Why      string           `json:"why"`  // one sentence, with what to do
+	Next     string           `json:"next"` // what to type next; "" while a process is running
 }
 
 func newStatusDoc(st rollback.Status) statusDoc {

@@ -52,7 +52,7 @@ func update(ctx context.Context, j *job) error {
 	switch want := j.cmd.String("plan"); {
 	case want == d.Hash || want == "" && j.cmd.Bool("yes"):
 	case want != "":
-		return &rollback.Refusal{Reason: rollback.ReasonPlanChanged, Err: fmt.Errorf("the plan is now %s, not %s", d.Hash, want)}
+		return &rollback.Error{Reason: rollback.ReasonPlanChanged, Err: fmt.Errorf("the plan is now %s, not %s", d.Hash, want)}
 	default:
 		if err := j.show.confirm(ctx, j.cmd.Root().Reader); err != nil {
 			return err

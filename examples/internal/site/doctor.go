@@ -156,7 +156,7 @@ func (d *doctor) versions(ctx context.Context) {
 			continue
 		}
 		if committed && err == nil && reported != r.Version && d.st.Pending == nil { // a pending update may have installed it
-			d.fix("application", dist.Name, &rollback.Refusal{Reason: rollback.ReasonInstalled,
+			d.fix("application", dist.Name, &rollback.Error{Reason: rollback.ReasonInstalled,
 				Err: fmt.Errorf("the journal has %s as committed, the application reports %q; use aspupdate adopt if it was installed by other means", r.Version, reported)})
 		}
 		d.previous(ctx, dist, r, committed)
@@ -174,7 +174,7 @@ func (d *doctor) previous(ctx context.Context, dist distributionConfig, installe
 	switch {
 	case !errors.Is(err, archive.ErrNotFound):
 	case committed: // an update checks this after the directories
-		err = &rollback.Refusal{Reason: rollback.ReasonPrevious, Err: fmt.Errorf("R10: a rollback needs the Setup of the installed version: %w", err)}
+		err = &rollback.Error{Reason: rollback.ReasonPrevious, Err: fmt.Errorf("R10: a rollback needs the Setup of the installed version: %w", err)}
 	default:
 		err = fmt.Errorf("%w: %w", ErrPrevious, err)
 	}

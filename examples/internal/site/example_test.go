@@ -34,7 +34,7 @@ func Example() {
 	}
 	plan, err := next.Plan(ctx)
 	if err != nil {
-		log.Fatal(err) // a rollback.Refusal: R13's hours, room on the disk, …
+		log.Fatal(err) // a rollback.Error: R13's hours, room on the disk, …
 	}
 	result, err := next.Run(ctx, plan)
 	fmt.Println(result.Outcome, err)

@@ -22,7 +22,7 @@ type Update struct {
 // Next returns the next update: from the installed version to the newest release
 // on the server, whose installers must be in the archive. It writes nothing. The
 // error wraps [ErrNothing] if that release is installed, and is a
-// [*rollback.Refusal] if an update is pending.
+// [*rollback.Error] if an update is pending.
 func (s *Site) Next(ctx context.Context) (*Update, error) { return s.next(ctx, s.inArchive) }
 
 // FetchNext does as Next, and fetches the installers into the archive first.
