@@ -35,6 +35,6 @@
 // mistake in the configuration ([ErrConfig]), nothing to do ([ErrNothing]), no
 // Setup for a rollback ([ErrPrevious]), a release that is not fetched
 // ([ErrNotFetched]) or not vouched for ([ErrNotVouched]). All other errors come
-// from the packages: branch on [rollback.Error], [rollback.Error],
+// from the packages: branch on [rollback.Error],
 // [fetch.ErrUnreachable] and so on.
 package site
