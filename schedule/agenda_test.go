@@ -25,7 +25,7 @@ func TestR1R13AgendaOfAMonth(t *testing.T) {
 			require.NotEqual(t, day.Date, schedule.DateOf(next.Start), "%v", day.Date)
 			continue
 		}
-		require.Equal(t, next, day.Support, "as Hours tell it")
+		require.Equal(t, next, day.Support, "as Hours returns it")
 	}
 	require.Equal(t, 18, a.Days[2].Support.End.Hour(), "R13: an hour shorter before a holiday")
 

@@ -141,7 +141,7 @@ func TestCalendarOfAnyRule(t *testing.T) {
 	}
 }
 
-// never is a calendar on which nobody works.
+// never is a calendar without working days.
 type never struct{}
 
 func (never) Day(Date) (Day, error) { return Day{Kind: Holiday}, nil }

@@ -192,7 +192,7 @@ func drawTime(t *rapid.T, name string) time.Time {
 	return from.Add(time.Duration(rapid.Int64Range(0, 8*365*24*4).Draw(t, name)) * 15 * time.Minute)
 }
 
-// The quick ways give what a walk through the days gives, minute by minute.
+// The quick ways return what a walk through the days returns, minute by minute.
 func TestHoursAgreeWithTheSlowWay(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		h := drawHours(t)

@@ -16,7 +16,7 @@ func taking(total time.Duration) Estimate {
 	return Estimate{Backup: total - 4*time.Nanosecond, Install: 1, Restructuring: 1, Checks: 1, Rollback: 1}
 }
 
-func TestR11EstimateIsTheWorstCaseUnlessToldOtherwise(t *testing.T) {
+func TestR11EstimateIsTheWorstCaseByDefault(t *testing.T) {
 	site := Estimate{Backup: 20 * minute, Checks: 5 * minute, Rollback: 30 * minute}
 	with := func(change func(*Estimate)) Estimate { e := site; change(&e); return e }
 	for name, c := range map[string]struct {
@@ -309,7 +309,7 @@ func TestR13WhatCanNeverFitIsToldAsSuch(t *testing.T) {
 	require.NoError(t, Planner{}.Fits(msk(t, "2026-11-24 10:00"), taking(9*time.Hour)))
 
 	for name, p := range map[string]Planner{
-		"nobody ever works":   {Hours: Hours{Workdays: never{}}},
+		"no working day":      {Hours: Hours{Workdays: never{}}},
 		"blacked out forever": {Blackouts: []Period{{First: NewDate(1, 1, 1), Last: NewDate(9999, 12, 31)}}, Hours: Hours{Workdays: everyDay{}}},
 	} {
 		slot, err := p.Next(at, taking(minute))

@@ -67,7 +67,7 @@ func FuzzParseName(f *testing.F) {
 		}
 		require.Equal(t, s, n.String(), "byte for byte")
 		d := n.Distribution
-		require.True(t, fs.ValidPath(d) && path.Base(d) == d && d != ".", "%q names one folder, inside", d)
+		require.True(t, fs.ValidPath(d) && path.Base(d) == d && d != ".", "%q names one directory, inside", d)
 		require.False(t, strings.ContainsAny(d, "\\:\x00"), "%q", d)
 	})
 }
@@ -95,7 +95,7 @@ func FuzzParseRange(f *testing.F) {
 		for _, v := range []Version{v, w} {
 			require.Equal(t, r.Why(v) == "" || r.Why(v) == unwantedBeta, r.withBetas().Contains(v))
 		}
-		// What lies between two versions of a range lies in it.
+		// A version between two versions of a range is in it.
 		if all := r.withBetas(); all.Contains(v) && all.Contains(w) {
 			require.True(t, all.Contains(Version{v.packed/2 + w.packed/2 + v.packed&w.packed&1}))
 		}

@@ -46,7 +46,7 @@ func TestParseNameBad(t *testing.T) {
 		"//7.04.100":              {1, "distribution"},
 		"/АСП":                    {len("/АСП"), "X"},
 		"/АСП/":                   {asp, "X"},
-		"/АСП/Setup":              {asp, "X"}, // R3's folder: tells no version
+		"/АСП/Setup":              {asp, "X"}, // R3's directory: no version
 		"/АСП/7.4.100":            {asp + 2, "YY"},
 		"/АСП/7.04.100/":          {asp + 9, "variant"},
 		"/АСП/7.04.100/setup":     {asp + 9, "variant"},
@@ -77,16 +77,16 @@ func TestParseNameBad(t *testing.T) {
 	}
 }
 
-// Names come from the server and become folders.
+// Names come from the server and become directories.
 func TestCheckDistributionHostile(t *testing.T) {
 	for _, s := range []string{
 		"", ".", "..", "/", "a/b", "/a", `\`, `a\b`, `..\..\windows`, "a\x00", "\x00",
 		"a\nb", "a\rb", "a\tb", "\x1b[2J", "a\x7f", "a\u0085b", // control characters
 		"\xff", "a\xc3", "\xed\xa0\x80", "АС\xd0", // no UTF-8
-		"C:", "C:x", "a:stream", "*", "?", `"a"`, "<a>", "a|b", // Windows gives them a meaning
+		"C:", "C:x", "a:stream", "*", "?", `"a"`, "<a>", "a|b", // special on Windows
 		"a.", "a ", " a", "...", " ",
 		"CON", "con", "nul", "NUL.txt", "Aux.a.b", "COM1", "com0", "LPT9.x", "COM²", "CONIN$", "prn .txt",
-		"a\u202eb", "a\u200bb", "a\u2028b", "\ufeffa", "a\u00a0b", // invisible, or other than it looks
+		"a\u202eb", "a\u200bb", "a\u2028b", "\ufeffa", "a\u00a0b", // invisible, or not what it seems
 		strings.Repeat("d", 256), strings.Repeat("я", 128),
 	} {
 		err := CheckDistribution(s)

@@ -53,7 +53,7 @@ func TestAgreesWithOsslsigncode(t *testing.T) {
 				{name: "time-stamped", path: sign(s.leaf, "-ts", s.tsa), stamped: true},
 				{name: "expired since, time-stamped before", path: sign(soon, "-ts", s.tsa), at: later, stamped: true},
 				{name: "expired since, not time-stamped", path: sign(soon), at: later, want: ErrExpired},
-				{name: "expired since, time-stamped by somebody", path: sign(soon, "-ts", unknownTime), at: later, want: ErrExpired, says: "TimeRoots"},
+				{name: "expired since, time-stamped by an unknown authority", path: sign(soon, "-ts", unknownTime), at: later, want: ErrExpired, says: "TimeRoots"},
 				{name: "expired, not time-stamped", path: sign(past), want: ErrExpired},
 				{name: "time-stamped after it expired", path: sign(past, "-ts", s.tsa), want: ErrExpired},
 				{name: "unknown root", path: sign(stranger), want: ErrUntrusted},
@@ -92,7 +92,7 @@ func TestAgreesWithOsslsigncode(t *testing.T) {
 // Every 997th byte of a file in turn is another one. We are never more
 // lenient than osslsigncode, and of a program nothing before its signature
 // may change. We are stricter with a damaged time stamp, which osslsigncode
-// takes for none; which bytes are in it differs with each run.
+// ignores; which bytes are in it differs with each run.
 func TestChangedFilesAreRefusedAsByOsslsigncode(t *testing.T) {
 	s := newSite(t)
 	now := time.Now()

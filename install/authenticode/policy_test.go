@@ -125,7 +125,7 @@ func TestOneOfSeveralSignaturesIsEnough(t *testing.T) {
 }
 
 // The whole program is under the signature, but for four bytes that Windows
-// does not look at.
+// does not check.
 func TestEveryByteOfAProgramIsSigned(t *testing.T) {
 	s := newSite(t)
 	for _, wide := range []bool{false, true} {
@@ -222,7 +222,7 @@ func TestOtherFilesAreNotSigned(t *testing.T) {
 	}
 }
 
-// The decoder of time stamps looks at the first byte of an empty one.
+// The decoder of time stamps reads the first byte of an empty one.
 func TestAnEmptyTimeStampIsRefused(t *testing.T) {
 	s := newSite(t)
 	signed := read(t, s.sign(t, s.leaf, write(t, "a.exe", program(true))))

@@ -1,11 +1,10 @@
 // Package boot identifies the running boot of the machine. It exists because
-// a process number, and a step that was to wait for a reboot, mean nothing
-// without it.
+// a process ID, and a step that waits for a reboot, mean nothing without it.
 package boot
 
 import "fmt"
 
-// ID returns a text that stays until the machine restarts and then differs.
+// ID returns a text that differs from one boot of the machine to the next.
 // The error wraps [errors.ErrUnsupported] where the system has none.
 func ID() (string, error) {
 	id, err := id()

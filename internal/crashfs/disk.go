@@ -159,7 +159,7 @@ func (n *node) do(op Op) error {
 
 // A cut decides what happens to unsynced changes.
 type cut struct {
-	rnd  *rand.Rand // nil: all is as keep says
+	rnd  *rand.Rand // nil: keep decides about all of them
 	keep bool
 	kept map[*change]bool
 }

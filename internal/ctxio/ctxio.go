@@ -1,4 +1,4 @@
-// Package ctxio ends long copies early. It exists because io.Copy takes no
+// Package ctxio ends long copies early. It exists because io.Copy has no
 // context.
 package ctxio
 

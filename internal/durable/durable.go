@@ -14,6 +14,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -67,14 +68,12 @@ func Publish(oldpath, newpath string) error {
 }
 
 func syncParents(a, b string) error {
-	da, db := filepath.Dir(a), filepath.Dir(b)
-	if err := SyncDir(db); err != nil {
-		return err
+	for _, dir := range slices.Compact([]string{filepath.Dir(b), filepath.Dir(a)}) {
+		if err := SyncDir(dir); err != nil {
+			return err
+		}
 	}
-	if da == db {
-		return nil
-	}
-	return SyncDir(da)
+	return nil
 }
 
 // Open is [os.Open] for files that other processes rename and remove: on Windows
@@ -96,16 +95,6 @@ func ReadDir(dir string) (entries []fs.DirEntry, err error) {
 	return entries, err
 }
 
-// SyncFile syncs the contents of the file at path.
-func SyncFile(path string) error {
-	// Windows flushes only handles with the right to write.
-	f, err := os.OpenFile(path, os.O_RDWR, 0)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
-}
-
 // SyncTree syncs root and every regular file and directory below it.
 func SyncTree(root string) error {
 	return filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
@@ -115,27 +104,28 @@ func SyncTree(root string) error {
 		case d.IsDir():
 			return SyncDir(path)
 		case d.Type().IsRegular():
-			return syncReadOnlyToo(path)
+			return syncFile(path)
 		}
 		return nil
 	})
 }
 
-// syncReadOnlyToo syncs a file that may be read-only, as in a copied tree.
-func syncReadOnlyToo(path string) error {
-	err := SyncFile(path)
-	if !errors.Is(err, fs.ErrPermission) {
-		return err
+// syncFile syncs the contents of a file, which may be read-only, as in a copied
+// tree.
+func syncFile(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR, 0) // Windows flushes only handles with the right to write
+	readOnly := errors.Is(err, fs.ErrPermission)
+	if readOnly {
+		f, err = os.Open(path)
 	}
-	f, err := os.Open(path)
 	if err != nil {
 		return err
 	}
-	serr := f.Sync()
-	if errors.Is(serr, fs.ErrPermission) {
-		serr = nil // Windows cannot flush a read-only handle; the file system writes it back by itself
+	err = f.Sync()
+	if readOnly && errors.Is(err, fs.ErrPermission) {
+		err = nil // Windows cannot flush a read-only handle; the file system writes it back by itself
 	}
-	return errors.Join(serr, f.Close())
+	return errors.Join(err, f.Close())
 }
 
 // MkdirAll creates the directory path and its missing parents with perm, and
@@ -179,25 +169,17 @@ func Within(path, root string) (bool, error) {
 	if err != nil {
 		return false, err
 	}
+	there, _ := os.Stat(r) // nil, which is the same as no file, if it does not exist
 	// Compare identities as well: because of bind mounts, short names and letter
 	// case a directory can have several paths.
 	for dir := p; ; dir = filepath.Dir(dir) {
-		if dir == r || sameFile(dir, r) {
+		if here, _ := os.Stat(dir); dir == r || os.SameFile(here, there) {
 			return true, nil
 		}
 		if dir == filepath.Dir(dir) {
 			return false, nil
 		}
 	}
-}
-
-func sameFile(a, b string) bool {
-	fa, err := os.Stat(a)
-	if err != nil {
-		return false
-	}
-	fb, err := os.Stat(b)
-	return err == nil && os.SameFile(fa, fb)
 }
 
 // resolve makes path absolute and resolves the links of its longest part

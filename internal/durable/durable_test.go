@@ -100,7 +100,7 @@ func TestWithin(t *testing.T) {
 	}
 	got, err := Within(filepath.Join(link, "backups"), app)
 	require.NoError(t, err)
-	require.True(t, got, "a link does not hide where the directory lies")
+	require.True(t, got, "a link does not hide where the directory is")
 }
 
 func TestVolumeOf(t *testing.T) {

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// Whoever reads a file for a moment does not make its next version fail.
+// A file that another process reads for an instant can be replaced.
 func TestWriteFileWaitsForAReader(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "record")
 	require.NoError(t, WriteFile(path, []byte("old"), 0o600))

@@ -1,5 +1,5 @@
 // Package lock locks files. It exists so that every lock of the library is the
-// kernel's (flock, LockFileEx), which the death of its holder frees, has the
+// kernel's (flock, LockFileEx), which is free once its holder has ended, has the
 // mode 0600, is not inherited by child processes, and is waited for in the same way.
 package lock
 
@@ -54,8 +54,8 @@ func Try(path string) (*Lock, error) {
 	return Exclusive(ctx, path)
 }
 
-// Held reports whether somebody holds the lock of the file at path. It takes a
-// free lock for an instant, and does not create the file.
+// Held reports whether the lock of the file at path is held. It locks a free one
+// for an instant, and does not create the file.
 func Held(path string) (bool, error) {
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		return false, nil
@@ -72,17 +72,11 @@ func Held(path string) (bool, error) {
 // could then hold a lock of the same path.
 func (l *Lock) Check() error {
 	here, err := l.f.Stat()
-	if err != nil {
-		return err
+	there, terr := os.Stat(l.path)
+	if err = errors.Join(err, terr); err == nil && !os.SameFile(here, there) {
+		err = errors.New("the lock file " + l.path + " was replaced by another")
 	}
-	there, err := os.Stat(l.path)
-	if err != nil {
-		return err
-	}
-	if !os.SameFile(here, there) {
-		return errors.New("the lock file " + l.path + " was replaced by another")
-	}
-	return nil
+	return err
 }
 
 // Unlock releases the lock. The file stays.

@@ -11,7 +11,7 @@ import (
 	"fmt"
 )
 
-// What is wrong with a file, apart from the errors of its reader.
+// The causes of errors, apart from those of the reader.
 var (
 	ErrNotWindows = errors.New("a program for DOS, or damaged")
 	ErrDamaged    = errors.New("the program's header is damaged")
@@ -29,9 +29,9 @@ const (
 	Security  = 4 // signatures
 )
 
-const maxSections = 96 // Windows loads no more
+const maxSections = 96 // as many as Windows loads
 
-// A File is what the headers of a program say. None of it was compared with
+// A File has the contents of a program's headers, which were not compared with
 // the size of the file.
 type File struct {
 	Start       int64 // where the PE header is in the file
@@ -114,13 +114,9 @@ func (f *File) readDirectories(optional []byte) error {
 	if len(optional) < 2 {
 		return ErrDamaged
 	}
-	var at int // of the number of directories, which precedes them
-	switch binary.LittleEndian.Uint16(optional) {
-	case 0x10b: // 32 bits
-		at = 92
-	case 0x20b: // 64 bits
-		at = 108
-	default:
+	// The number of directories precedes them: in programs of 32 and of 64 bits.
+	at, known := map[uint16]int{0x10b: 92, 0x20b: 108}[binary.LittleEndian.Uint16(optional)]
+	if !known {
 		return ErrDamaged
 	}
 	if len(optional) < at+4 {

@@ -62,9 +62,7 @@ func (m *Meter) Add(n int) {
 		return
 	}
 	m.reported = at
-	p := Point{Done: m.done, Total: m.total, At: at}
-	took := at.Sub(m.started).Seconds()
-	p.Rate = int64(float64(m.done) / took)
+	p := Point{Done: m.done, Total: m.total, At: at, Rate: int64(float64(m.done) / at.Sub(m.started).Seconds())}
 	if m.total > m.done && p.Rate > 0 {
 		p.Left = time.Duration(float64(m.total-m.done) / float64(p.Rate) * float64(time.Second))
 	}

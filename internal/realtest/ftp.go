@@ -33,7 +33,7 @@ const (
 // Options are how a server differs from its make's defaults.
 type Options struct {
 	TLS       TLS
-	MaxTLS    uint16 // the newest version to speak, such as tls.VersionTLS12; 0: whatever it can
+	MaxTLS    uint16 // the newest version to speak, such as tls.VersionTLS12; 0: the newest that it can
 	Rate      int    // bytes a second that each download gets; 0: all it can
 	ListLimit int    // pure-ftpd only: entries after which it cuts a listing; 0: its own 10,000
 	Clients   int    // proftpd only: how many may be logged in at a time; 0: any number
@@ -81,7 +81,7 @@ func VSFTPD(t testing.TB, root string) Server {
 // gone. Kill, Stop and Continue may be called by any goroutine, one at a time.
 func (s Server) Kill() { s.p.Kill() }
 
-// Stop halts the server and its sessions by SIGSTOP: the kernel still accepts
+// Stop stops the server and its sessions by SIGSTOP: the kernel still accepts
 // connections and bytes for them, without an answer.
 func (s Server) Stop() { s.p.Stop() }
 

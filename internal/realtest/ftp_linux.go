@@ -24,14 +24,14 @@ import (
 	"time"
 )
 
-// Who may log in. The servers know the password by its hash.
+// The account for logging in. The servers have the hash of its password.
 const (
 	ftpUser     = "site"
 	ftpPassword = "correct-horse-battery"
 	ftpHash     = "$5$aspupdate$YftSIn7ipXpIPUSNlM6WuCe9AW2z0dg8mqcA/SaqgzC"
 )
 
-// A site is what a make's configuration is written from.
+// A site has what a make's configuration is written from.
 type site struct {
 	t       testing.TB
 	options Options
@@ -75,7 +75,7 @@ func serve(t testing.TB, m Make, root string, o Options) Server {
 		s.User = "anonymous" // see the configuration
 	}
 	t.Cleanup(i.Kill)
-	// The port is free when it is chosen; where another takes it first, try again.
+	// The port is free when it is chosen; if another process binds it first, try again.
 	for range 3 {
 		i.port = FreePort(t)
 		i.addr = net.JoinHostPort("127.0.0.1", strconv.Itoa(i.port))
@@ -117,7 +117,7 @@ func (i *instance) start() error {
 	case PureFTPd:
 		cmd = i.pureFTPd()
 	default:
-		return fmt.Errorf("no such make: %s", i.make)
+		return fmt.Errorf("unknown make of FTP server %q", i.make)
 	}
 	// A file, because sessions would keep a pipe open.
 	logPath := filepath.Join(i.dir, "log")

@@ -69,7 +69,7 @@ func (c *Cluster) start(dir string, as *syscall.Credential, settings []string) e
 	if out, err := prepare.CombinedOutput(); err != nil {
 		return fmt.Errorf("initdb: %w: %s", err, out)
 	}
-	// The port is free when it is chosen; where another takes it first, try again.
+	// The port is free when it is chosen; if another process binds it first, try again.
 	var err error
 	for range 3 {
 		if err = c.launch(dir, as, settings); err == nil {

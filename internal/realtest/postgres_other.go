@@ -4,5 +4,5 @@ package realtest
 
 import "errors"
 
-// StartPostgres knows only Linux.
+// StartPostgres works on Linux only.
 func StartPostgres(...string) (*Cluster, error) { return nil, errors.ErrUnsupported }

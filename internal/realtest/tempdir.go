@@ -33,7 +33,7 @@ func TempDir(t testing.TB) string {
 }
 
 // SharedDir is like t.TempDir for tests whose programs run as another account,
-// which can enter it. It lies directly in the machine's temporary directory, and
+// which can enter it. It is directly in the machine's temporary directory, and
 // its mode alone is changed: parents of other directories may be the machine's.
 func SharedDir(t testing.TB) string {
 	t.Helper()

@@ -38,7 +38,7 @@ func living() []process {
 
 // family returns the living processes that come from the one with the id
 // root: its descendants, and the members of its and their process groups, in
-// which sessions stay whose parent has ended. root leads a group of its own.
+// which sessions remain whose parent has ended. root leads a group of its own.
 func family(root int) []int {
 	all := living()
 	ids := []int{root}
@@ -56,7 +56,7 @@ func family(root int) []int {
 	})
 }
 
-// stopFamily halts a family, and what it brings forth meanwhile.
+// stopFamily stops a family, and the processes that it starts meanwhile.
 func stopFamily(root int) (stopped []int) {
 	for grown := true; grown; {
 		grown = false
@@ -72,7 +72,7 @@ func stopFamily(root int) (stopped []int) {
 }
 
 // killFamily ends a family and returns when it is gone. It stops them first,
-// so that none is born unseen.
+// so that none starts another unseen.
 func killFamily(root int) {
 	for _, pid := range stopFamily(root) {
 		_ = syscall.Kill(pid, syscall.SIGKILL)
