@@ -9,7 +9,7 @@ import (
 
 // AwaitOptions limit a wait for health. The zero value has the defaults.
 type AwaitOptions struct {
-	Deadline       time.Duration // of the whole wait; zero is [DefaultDeadline]
+	Deadline       time.Duration // of the whole wait; zero is 3 h
 	Interval       time.Duration // from the end of one query to the next; zero is 5 s
 	Timeout        time.Duration // of one query; zero is 30 s
 	ReportInterval time.Duration // from one restructuring event to the next; zero is 1 min
@@ -34,7 +34,7 @@ func Await(ctx context.Context, p Probe, want string, o AwaitOptions) error {
 		return &Error{Op: "await", Subject: fmt.Sprintf("version %q", want), Got: got, Err: err, Next: nextBroken}
 	}
 	r := &Runner{Observe: o.Observe}
-	deadline := orDefault(o.Deadline, DefaultDeadline)
+	deadline := orDefault(o.Deadline, defaultDeadline)
 	ctx, cancel := context.WithTimeoutCause(ctx, deadline, fmt.Errorf("%w: not healthy after %s", ErrTimeout, deadline))
 	defer cancel()
 	begun := r.clock()
@@ -46,7 +46,7 @@ func Await(ctx context.Context, p Probe, want string, o AwaitOptions) error {
 		elapsed := r.clock().Sub(begun)
 		switch {
 		case err == nil && got == want:
-			r.event(Event{Kind: EventHealthy, Elapsed: elapsed, Text: fmt.Sprintf("version %s is healthy after %s", want, elapsed.Round(time.Second))})
+			r.event(eventHealthy, 0, begun, "version %s is healthy after %s", want, elapsed.Round(time.Second))
 			return nil
 		case errors.Is(err, ErrFailed):
 			return fail(last, err)
@@ -60,7 +60,7 @@ func Await(ctx context.Context, p Probe, want string, o AwaitOptions) error {
 		}
 		if now := r.clock(); reported.IsZero() || now.Sub(reported) >= orDefault(o.ReportInterval, time.Minute) {
 			reported = now
-			r.event(Event{Kind: EventRestructuring, Elapsed: elapsed, Text: progress(elapsed, lastErr)})
+			r.event(eventRestructuring, 0, begun, "%s", progress(elapsed, lastErr))
 		}
 		select {
 		case <-ctx.Done():

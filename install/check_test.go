@@ -72,7 +72,7 @@ func TestR14ChecksBlockARun(t *testing.T) {
 	_, err = r.Run(t.Context(), cmd)
 	require.NoError(t, err)
 	require.FileExists(t, mark)
-	require.Equal(t, EventWaived, (*events)[0].Kind, "a deviation is reported")
+	require.Equal(t, eventWaived, (*events)[0].Kind, "a deviation is reported")
 	require.Contains(t, (*events)[0].Text, "the vendor says so")
 }
 

@@ -12,10 +12,10 @@ import (
 	"time"
 )
 
-// DefaultDeadline bounds a run and a wait for health that set no deadline of
+// defaultDeadline bounds a run and a wait for health that set no deadline of
 // their own. By R11 the installer takes 4 minutes and the restructuring, which
 // some installers do themselves, two hours in the worst case.
-const DefaultDeadline = 3 * time.Hour
+const defaultDeadline = 3 * time.Hour
 
 // A Command is an installer and how to run it. Path and SHA256 are required.
 type Command struct {
@@ -59,7 +59,7 @@ type Command struct {
 	// Codes replaces the Kind's table, for an installer with its own codes.
 	Codes Codes
 	// Deadline bounds the run; zero is the context's deadline, or
-	// [DefaultDeadline] if it has none.
+	// 3 h if it has none.
 	Deadline time.Duration
 	// Log is the file that standard output and error are appended to, created
 	// with mode 0600. Empty is a new file in the runner's state directory. The
@@ -105,7 +105,7 @@ func (c Command) check() (Command, error) {
 		c.Codes = codes
 	}
 	if c.Deadline == 0 {
-		c.Deadline = DefaultDeadline
+		c.Deadline = defaultDeadline
 	}
 	if c.Env == nil {
 		c.Env = BaseEnv()

@@ -16,7 +16,7 @@ func TestR11CommandHasTheDeadlineOfItsContext(t *testing.T) {
 		defer cancel()
 		require.Equal(t, 5*time.Hour, Command{}.within(ctx).Deadline)
 		require.Equal(t, time.Minute, Command{Deadline: time.Minute}.within(ctx).Deadline)
-		require.Zero(t, Command{}.within(t.Context()).Deadline, "DefaultDeadline, by check")
+		require.Zero(t, Command{}.within(t.Context()).Deadline, "defaultDeadline, by check")
 		time.Sleep(6 * time.Hour)
 		require.Positive(t, Command{}.within(ctx).Deadline, "a deadline that has passed is not none")
 	})

@@ -14,8 +14,8 @@ var (
 	// deadline.
 	ErrTimeout = errors.New("timed out")
 	// ErrFailed means that the installer ended and did not succeed; the
-	// [Error]'s Status says how. A [Probe] returns an error that wraps it if
-	// waiting is useless.
+	// [Outcome] says how. A [Probe] returns an error that wraps it if waiting
+	// is useless.
 	ErrFailed = errors.New("failed for good")
 	// ErrUnsettled means that another process runs an installer in this state
 	// directory, or left one there; see [Runner.Settle]. Nothing ran.
@@ -33,13 +33,11 @@ var (
 type Error struct {
 	Op      string // "detect", "run", "settle", "await"
 	Subject string // the installer's path; for await the version waited for
-	Status  Status // of the installer; NotRun means that nothing was started
-	Code    uint32 // its exit code, where it has ended by itself
-	Log     string // the file with its output, if it ran
-	OwnLog  string // the log that the installer itself wrote, if it did
 	Got     string // await: the version that answered last, "" if none did
 	Err     error
 	Next    string // what to do next; "" if nothing is known
+
+	logs string // of an installer that ran
 }
 
 func (e *Error) Error() string {
@@ -48,13 +46,7 @@ func (e *Error) Error() string {
 	if e.Subject != "" {
 		fmt.Fprintf(&b, " %s", e.Subject)
 	}
-	fmt.Fprintf(&b, ": %v", e.Err)
-	switch {
-	case e.OwnLog != "":
-		fmt.Fprintf(&b, " (logs: %s, %s)", e.OwnLog, e.Log)
-	case e.Log != "":
-		fmt.Fprintf(&b, " (log: %s)", e.Log)
-	}
+	fmt.Fprintf(&b, ": %v%s", e.Err, e.logs)
 	if e.Next != "" {
 		fmt.Fprintf(&b, "; %s", e.Next)
 	}

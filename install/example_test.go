@@ -31,7 +31,12 @@ func ExampleAwait() {
 
 	err := install.Await(context.Background(), install.HTTPProbe{URL: app.URL + "/version"}, "7.13.100", install.AwaitOptions{
 		Interval: 10 * time.Millisecond,
-		Observe:  func(e install.Event) { fmt.Println(e.Kind) },
+		Timeout:  time.Second,
+		Observe: func(e install.Event) {
+			if fmt.Println(e.Kind); e.Elapsed > time.Hour {
+				fmt.Println(e.Time, e.Text)
+			}
+		},
 	})
 	fmt.Println(err)
 	// Output:
@@ -83,8 +88,8 @@ func ExampleSQLProbe() {
 	}
 	defer func() { _ = db.Close() }()
 	db.SetMaxIdleConns(0)
-	p := install.TCPProbe{Addr: "127.0.0.1:5432", Then: install.SQLProbe{DB: db, Query: "SELECT version FROM about"}}
-	fmt.Println(install.Await(context.Background(), p, "7.13.100", install.AwaitOptions{}))
+	p := install.TCPProbe{Addr: "127.0.0.1:5432", Then: install.SQLProbe{DB: db, Query: "SELECT version FROM about", Timeout: time.Minute}}
+	fmt.Println(install.Await(context.Background(), p, "7.13.100", install.AwaitOptions{Timeout: 2 * time.Minute, ReportInterval: 10 * time.Minute}))
 }
 
 // The files are of the version, and people can log in.
@@ -131,6 +136,35 @@ func ExampleChecklist() {
 	// confirmation
 	// <nil>
 	// <nil>
+}
+
+// A first installation by FullSetup, with all that must be true before it (R3).
+func ExampleNothingInstalled() {
+	asp := install.HTTPProbe{URL: "http://127.0.0.1:8080/version", Header: http.Header{"Authorization": {os.Getenv("ASP_TOKEN")}}}
+	r := install.Runner{State: "/var/lib/aspupdate/install", Output: func(text string) { fmt.Print(text) }}
+	out, err := r.Run(context.Background(), install.Command{
+		Path:          "/srv/archive/ASP/7.13.100/FullSetup.exe",
+		SHA256:        "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08", // of the archive's entry
+		Kind:          install.Inno,
+		Checks:        install.Checklist{install.NothingInstalled(asp), install.Elevated()},
+		Deadline:      time.Hour,
+		Dir:           "/var/lib/asp",
+		Log:           "/var/log/asp-setup.log",
+		LeavesRunning: true, // it starts the application
+	})
+	switch {
+	case errors.Is(err, install.ErrMismatch):
+		fmt.Println("fetch the release again")
+	case errors.Is(err, install.ErrUnsettled):
+		fmt.Println("call Settle first")
+	case errors.Is(err, install.ErrTimeout), out.Status == install.Unknown:
+		fmt.Println("query the probe; the logs are", out.Log, out.OwnLog)
+	case err == nil:
+		fmt.Println(out.Next) // such as a restart
+	}
+	if e, ok := errors.AsType[*install.Error](err); ok {
+		fmt.Println(e.Op, e.Subject, e.Err, e.Next)
+	}
 }
 
 // Missing rights are known when the update is planned.

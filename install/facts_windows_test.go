@@ -73,7 +73,7 @@ func TestRebootPendingOfWindows(t *testing.T) {
 		_, err := r.Run(t.Context(), fake(t))
 		require.NoError(t, err, "it is reported and does not block")
 	})
-	require.Equal(t, EventRebootPending, (*events)[0].Kind)
+	require.Equal(t, eventRebootPending, (*events)[0].Kind)
 	require.Contains(t, (*events)[0].Text, "Windows Update")
 }
 

@@ -82,7 +82,7 @@ func TestNSISTree(t *testing.T) {
 	for cmd.Deadline = 3 * time.Second; ; cmd.Deadline *= 4 { // until a busy machine brings forth all of them in time
 		out, err := r.Run(t.Context(), cmd)
 		require.ErrorIs(t, err, ErrTimeout)
-		require.Equal(t, TimedOut, out.Status)
+		require.Equal(t, timedOut, out.Status)
 		begun, err := filepath.Glob(filepath.Join(marks, "*child"))
 		require.NoError(t, err)
 		for _, file := range begun {
@@ -176,11 +176,11 @@ func TestServiceOutlastsTheInstaller(t *testing.T) {
 	require.ErrorIs(t, err, ErrUnsettled, "nothing is started beside it")
 	s, err := r.Settle(t.Context())
 	require.ErrorIs(t, err, errService)
-	require.Equal(t, Running, s.Found)
+	require.Equal(t, foundRunning, s.Found)
 	release()
 	s, err = r.Settle(t.Context())
 	require.NoError(t, err)
-	require.Equal(t, Gone, s.Found)
+	require.Equal(t, foundGone, s.Found)
 	require.Equal(t, Unknown, s.Outcome.Status)
 	requireClean(t, r)
 
@@ -189,7 +189,7 @@ func TestServiceOutlastsTheInstaller(t *testing.T) {
 	time.AfterFunc(time.Second, release)
 	out, err = r.Run(t.Context(), cmd)
 	require.ErrorIs(t, err, ErrTimeout)
-	require.Equal(t, TimedOut, out.Status, "it came to its end in time")
+	require.Equal(t, timedOut, out.Status, "it came to its end in time")
 	requireClean(t, r)
 }
 
@@ -218,7 +218,7 @@ func TestRealInstallerOutlivesItsRunner(t *testing.T) {
 	s, err := r.Settle(ctx)
 	require.NoError(t, err)
 	require.Equal(t, Finished, s.Found)
-	require.Equal(t, EventSettling, (*events)[0].Kind)
+	require.Equal(t, eventSettling, (*events)[0].Kind)
 	require.FileExists(t, mark)
 	requireClean(t, r)
 }

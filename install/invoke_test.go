@@ -168,7 +168,7 @@ func TestAutoDetectsTheKind(t *testing.T) {
 	require.ErrorContains(t, err, "a command of the script was not found")
 	require.Equal(t, "A B\n", out.Tail)
 	require.Equal(t, Script, out.Kind)
-	require.Equal(t, 1, out.Attempts)
+	require.Equal(t, 1, out.attempts)
 	require.Empty(t, out.OwnLog)
 
 	for name, want := range map[string]string{
@@ -204,7 +204,7 @@ func TestBusyIsRetriedABoundedNumberOfTimes(t *testing.T) {
 	}
 	run := func(pause time.Duration, deadline time.Duration, steps ...string) (Outcome, *[]Event, error) {
 		r, events := newRunner(t)
-		r.BusyInterval = pause
+		r.busyInterval = pause
 		cmd := fake(t, steps...)
 		cmd.Codes, cmd.Deadline = busy, deadline
 		out, err := r.Run(t.Context(), cmd)
@@ -214,20 +214,20 @@ func TestBusyIsRetriedABoundedNumberOfTimes(t *testing.T) {
 	out, events, err := run(time.Millisecond, time.Minute, "exit=7")
 	require.ErrorIs(t, err, ErrFailed)
 	require.Equal(t, Busy, out.Status)
-	require.Equal(t, busyAttempts, out.Attempts)
-	require.Equal(t, busyAttempts, count(events, EventStarted))
-	require.Equal(t, busyAttempts-1, count(events, EventBusy))
+	require.Equal(t, busyAttempts, out.attempts)
+	require.Equal(t, busyAttempts, count(events, eventStarted))
+	require.Equal(t, busyAttempts-1, count(events, eventBusy))
 
 	mark := filepath.Join(t.TempDir(), "done")
 	out, events, err = run(time.Millisecond, time.Minute, "first="+mark, "exit=7")
 	require.NoError(t, err)
 	require.Equal(t, OK, out.Status)
-	require.Equal(t, 2, out.Attempts)
-	require.Equal(t, 1, count(events, EventBusy))
+	require.Equal(t, 2, out.attempts)
+	require.Equal(t, 1, count(events, eventBusy))
 
 	out, _, _ = run(-1, time.Minute, "exit=7")
-	require.Equal(t, 1, out.Attempts, "never, with a negative interval")
+	require.Equal(t, 1, out.attempts, "never, with a negative interval")
 	out, _, _ = run(time.Hour, time.Minute, "exit=7")
 	require.Equal(t, Busy, out.Status)
-	require.Equal(t, 1, out.Attempts, "not past the deadline")
+	require.Equal(t, 1, out.attempts, "not past the deadline")
 }

@@ -46,11 +46,12 @@ type HTTPProbe struct {
 	Text *regexp.Regexp
 	// Then is queried for the version instead, once status and Text match: a
 	// page may show that people can log in, but no version.
-	Then    Probe
-	Timeout time.Duration // of one request, without Then; zero is 10 s
+	Then Probe
 	// Transport makes the connection, for example with a private certificate
 	// authority; nil is [http.DefaultTransport].
 	Transport http.RoundTripper
+
+	timeout time.Duration // of one request, without Then; zero is 10 s
 }
 
 // textLimit is the length of an answer that is searched for a text.
@@ -67,7 +68,7 @@ func (p HTTPProbe) Version(ctx context.Context) (string, error) {
 
 // ask returns the version in the answer, "" if Then is to be queried.
 func (p HTTPProbe) ask(ctx context.Context) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, orDefault(p.Timeout, probeTimeout))
+	ctx, cancel := context.WithTimeout(ctx, orDefault(p.timeout, probeTimeout))
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.URL, nil)
 	if err != nil || req.URL.Scheme != "http" && req.URL.Scheme != "https" || req.URL.Host == "" {
@@ -139,20 +140,20 @@ func (p HTTPProbe) read(body io.Reader) (string, error) {
 // most 256 bytes long, is the version. All processes that it started are ended
 // with the query. Standard input is empty, standard error is discarded.
 type CommandProbe struct {
-	Path    string // as for [exec.Command]
-	Args    []string
-	Dir     string        // empty is this process's directory
-	Env     []string      // the whole environment, as in [Command]; nil is [BaseEnv]
-	Timeout time.Duration // of one query; zero is 10 s
+	Path string // as for [exec.Command]
+	Args []string
+	Env  []string // the whole environment, as in [Command]; nil is [BaseEnv]
+
+	timeout time.Duration // of one query; zero is 10 s
 }
 
 // Version implements [Probe].
 func (p CommandProbe) Version(ctx context.Context) (string, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, orDefault(p.Timeout, probeTimeout), context.DeadlineExceeded)
+	ctx, cancel := context.WithTimeoutCause(ctx, orDefault(p.timeout, probeTimeout), context.DeadlineExceeded)
 	defer cancel()
 	var out head
 	cmd := exec.Command(p.Path, p.Args...)
-	cmd.Dir, cmd.Env, cmd.Stdout, cmd.WaitDelay = p.Dir, p.Env, &out, time.Second
+	cmd.Env, cmd.Stdout, cmd.WaitDelay = p.Env, &out, time.Second
 	if cmd.Env == nil {
 		cmd.Env = BaseEnv()
 	}

@@ -61,7 +61,7 @@ func TestHTTPProbe(t *testing.T) {
 				Header: http.Header{"authorization": {"Bearer hunter2"}, "Host": {"asp.example"}},
 			}
 			if c.name == "hanging" {
-				p.Timeout = 100 * time.Millisecond
+				p.timeout = 100 * time.Millisecond
 			}
 			got, err := p.Version(t.Context())
 			require.Equal(t, c.version, got)
@@ -156,7 +156,7 @@ func fakeProbe(t *testing.T, steps ...string) CommandProbe {
 	t.Helper()
 	exe, err := os.Executable()
 	require.NoError(t, err)
-	return CommandProbe{Path: exe, Args: steps, Env: fakeEnv("SECRET=hunter2"), Timeout: time.Minute}
+	return CommandProbe{Path: exe, Args: steps, Env: fakeEnv("SECRET=hunter2"), timeout: time.Minute}
 }
 
 func TestCommandProbe(t *testing.T) {
@@ -211,7 +211,7 @@ func TestCommandProbeLeavesNoProcess(t *testing.T) {
 	requireDead(t, all...)
 
 	probe = fakeProbe(t, "hang")
-	probe.Timeout = 100 * time.Millisecond
+	probe.timeout = 100 * time.Millisecond
 	_, err = probe.Version(t.Context())
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 }

@@ -83,9 +83,9 @@ func TestRunChecksRightsBeforeItStarts(t *testing.T) {
 		out, err := r.Run(t.Context(), cmd)
 		require.ErrorIs(t, err, ErrPermission)
 		require.ErrorContains(t, err, "nothing was started")
-		require.Equal(t, NotRun, out.Status)
+		require.Equal(t, notRun, out.Status)
 		for _, e := range *events {
-			require.NotEqual(t, EventStarted, e.Kind)
+			require.NotEqual(t, eventStarted, e.Kind)
 		}
 		requireClean(t, r)
 

@@ -1,6 +1,7 @@
 package install
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,25 +26,25 @@ type Runner struct {
 	// called from a goroutine of its own, by one call at a time, and not after
 	// Run has returned. The log file has all of the output.
 	Output func(text string)
-	// BusyInterval is the time until an installer that found another
-	// installation in progress ([Busy], 1618 of MSI) is started again, up to
-	// five times in all and within its deadline. Zero is 1 min; a negative one
-	// means that it is not started again.
-	BusyInterval time.Duration
 
 	// For tests; the zero values are the system's and the constants.
 	now            func() time.Time
 	serviceTimeout time.Duration
 	elevated       func() (bool, error)
-	noGroup        bool // as where control groups cannot be made
+	noGroup        bool          // as where control groups cannot be made
+	busyInterval   time.Duration // negative: not started again
 }
 
 // lingerTimeout is how long processes that an installer leaves may live without
 // an event: the kernel may count a process a moment longer than it lives.
 const lingerTimeout = 2 * time.Second
 
-// busyAttempts bounds how often an installer is started.
-const busyAttempts = 5
+// An installer that found another installation in progress ([Busy], 1618 of MSI)
+// is started again after busyInterval, busyAttempts times in all.
+const (
+	busyInterval = time.Minute
+	busyAttempts = 5
+)
 
 // Run runs the installer to its end and leaves no process of it behind, unless
 // LeavesRunning is set. The error is nil exactly if the status is [OK] or
@@ -53,7 +54,8 @@ const busyAttempts = 5
 // at once, without a chance to clean up. For kinds [MSI] and [Burn] Run then
 // waits up to 10 min for the service of Windows Installer, which rolls its
 // changes back, and returns [Unknown] if that is still running. An installer
-// that reports [Busy] is started again. If this process dies, the installer
+// that reports [Busy] is started again after a minute, up to five times in all and
+// within its deadline. If this process dies, the installer
 // lives on: call [Runner.Settle] first after a start. Run fails with
 // [ErrUnsettled] as long as there is something to settle.
 func (r *Runner) Run(ctx context.Context, cmd Command) (Outcome, error) {
@@ -92,7 +94,7 @@ func (r *Runner) Run(ctx context.Context, cmd Command) (Outcome, error) {
 	if rec.Program, err = privateCopy(ctx, r.State, rec.ID, c.Path, c.SHA256, c.Entry); err != nil {
 		return fail(err)
 	}
-	r.event(Event{Kind: EventVerified, Path: c.Path, Elapsed: r.clock().Sub(started), Text: "the installer has the expected SHA-256"})
+	r.event(eventVerified, 0, started, "the installer has the expected SHA-256")
 	if c, err = c.resolve(rec.Program); err == nil {
 		err = c.rights(rec.Program, r.rights())
 	}
@@ -107,15 +109,11 @@ func (r *Runner) Run(ctx context.Context, cmd Command) (Outcome, error) {
 	if _, pending, recErr := r.readRecord(); recErr == nil && !pending { // otherwise one of its processes still runs
 		removeLeftovers(r.State)
 	}
-	if err != nil && out.Status == NotRun {
+	if err != nil && out.Status == notRun {
 		return fail(err)
 	}
 	if err != nil {
-		e := &Error{Op: "run", Subject: c.Path, Status: out.Status, Log: out.Log, OwnLog: out.OwnLog, Err: err, Next: out.Next}
-		if out.Status != Unknown {
-			e.Code = out.Code
-		}
-		return out, e
+		return out, &Error{Op: "run", Subject: c.Path, Err: err, Next: out.Next, logs: out.logs()}
 	}
 	return out, nil
 }
@@ -124,13 +122,13 @@ func (r *Runner) Run(ctx context.Context, cmd Command) (Outcome, error) {
 func (r *Runner) runChecks(ctx context.Context, c Command) error {
 	waived, err := c.Checks.Run(ctx)
 	for _, f := range waived {
-		r.event(Event{Kind: EventWaived, Path: c.Path, Text: f.String()})
+		r.event(eventWaived, 0, time.Time{}, "%s", f)
 	}
 	if err != nil {
 		return err
 	}
 	if reasons, err := rebootPending(); err == nil && len(reasons) > 0 {
-		r.event(Event{Kind: EventRebootPending, Path: c.Path, Text: "the machine already waits for a restart: " + strings.Join(reasons, ", ")})
+		r.event(eventRebootPending, 0, time.Time{}, "the machine already waits for a restart: %s", strings.Join(reasons, ", "))
 	}
 	return nil
 }
@@ -146,21 +144,15 @@ func (r *Runner) rights() func() (bool, error) {
 // progress: a few times, within its deadline.
 func (r *Runner) runUntilFree(ctx context.Context, c Command, rec record) (Outcome, error) {
 	end := time.Now().Add(c.Deadline)
-	interval := r.BusyInterval
-	if interval == 0 {
-		interval = time.Minute
-	}
+	interval := cmp.Or(r.busyInterval, busyInterval)
 	for n := 1; ; n++ {
 		out, err := r.runCopy(ctx, c, rec)
-		out.Attempts, out.Kind = n, c.Kind
+		out.attempts, out.Kind = n, c.Kind
 		c.Deadline = time.Until(end) - interval
 		if out.Status != Busy || n == busyAttempts || interval < 0 || c.Deadline <= 0 {
 			return out, err
 		}
-		r.event(Event{
-			Kind: EventBusy, Path: c.Path, Log: out.Log, Status: Busy, Elapsed: out.Duration,
-			Text: fmt.Sprintf("%s: trying again in %s, attempt %d of %d", out.Meaning, interval, n+1, busyAttempts),
-		})
+		r.event(eventBusy, 0, out.started, "%s: trying again in %s, attempt %d of %d", out.Meaning, interval, n+1, busyAttempts)
 		select {
 		case <-time.After(interval):
 		case <-ctx.Done():
@@ -170,7 +162,7 @@ func (r *Runner) runUntilFree(ctx context.Context, c Command, rec record) (Outco
 }
 
 // runCopy runs the private copy that rec names. An error with the status
-// NotRun means that nothing was started.
+// notRun means that nothing was started.
 func (r *Runner) runCopy(ctx context.Context, c Command, rec record) (Outcome, error) {
 	rec.Started, rec.Kind, rec.Deadline = r.clock(), c.Kind, c.Deadline
 	rec.Codes, rec.Uninstall = c.Codes, c.Uninstall
@@ -205,7 +197,7 @@ func (r *Runner) runCopy(ctx context.Context, c Command, rec record) (Outcome, e
 	case err != nil:
 		// A disk without space for a record has none for an installation: it was
 		// ended at once.
-		out := Outcome{Status: Unknown, Meaning: "ended right after its start", Started: rec.Started, Log: rec.Log, Next: nextProbe}
+		out := Outcome{Status: Unknown, Meaning: "ended right after its start", started: rec.Started, Log: rec.Log, Next: nextProbe}
 		if endErr := t.End(); endErr != nil {
 			return out, err
 		}
@@ -213,7 +205,7 @@ func (r *Runner) runCopy(ctx context.Context, c Command, rec record) (Outcome, e
 		return out, errors.Join(err, r.removeRecord())
 	}
 	shown := follow(rec.Log, logged, r.Output)
-	r.event(Event{Kind: EventStarted, Path: c.Path, PID: rec.PID, Log: rec.Log, Text: fmt.Sprintf("the installer runs as process %d", rec.PID)})
+	r.event(eventStarted, rec.PID, rec.Started, "the installer runs as process %d", rec.PID)
 
 	cause, endErr := r.waitOrEnd(ctx, c, rec, t)
 	shown()
@@ -223,9 +215,9 @@ func (r *Runner) runCopy(ctx context.Context, c Command, rec record) (Outcome, e
 			out.Status, out.Meaning = Unknown, out.Meaning+", but the service of Windows Installer goes on"
 		}
 	}
-	out.Started, out.Duration = rec.Started, r.clock().Sub(rec.Started)
+	out.started, out.duration = rec.Started, r.clock().Sub(rec.Started)
 	out.Log, out.OwnLog, out.Tail = rec.logs(logged)
-	r.event(Event{Kind: EventEnded, Path: c.Path, Log: rec.Log, Status: out.Status, Elapsed: out.Duration, Text: "the installer ended: " + out.Meaning})
+	r.event(eventEnded, 0, rec.Started, "the installer ended after %s: %s", out.duration.Round(time.Second), out.Meaning)
 	if endErr != nil {
 		// A process still runs: the record stays, so that Settle finds it.
 		out.Next = nextEnd
@@ -252,10 +244,7 @@ func (r *Runner) waitOrEnd(ctx context.Context, c Command, rec record, t *proces
 		done()
 		if cause != nil {
 			left, _ := t.Members()
-			r.event(Event{
-				Kind: EventLingering, Path: c.Path, Log: rec.Log, Elapsed: r.clock().Sub(rec.Started),
-				Text: fmt.Sprintf("the installer has ended, %d processes that it started have not: waiting for them", len(left)),
-			})
+			r.event(eventLingering, 0, rec.Started, "the installer has ended, %d processes that it started have not: waiting for them", len(left))
 			cause, err = process.Poll(ctx, t.Alive)
 		}
 		if cause == nil {
@@ -284,7 +273,7 @@ func (c Command) outcome(t *process.Tree, cause error) Outcome {
 	out := Outcome{Code: exit.Code, Next: nextProbe}
 	switch {
 	case errors.Is(cause, ErrTimeout), errors.Is(cause, context.DeadlineExceeded):
-		out.Status, out.Meaning = TimedOut, "ended at its deadline"
+		out.Status, out.Meaning = timedOut, "ended at its deadline"
 	case cause != nil:
 		out.Status, out.Meaning = Canceled, "ended because the run was canceled"
 	case !exited:
@@ -308,7 +297,7 @@ func (c Command) verdict(code uint32) Verdict {
 // err returns the error that belongs to the outcome.
 func (o Outcome) err(cause error) error {
 	switch {
-	case cause != nil && o.Status == TimedOut && !errors.Is(cause, ErrTimeout):
+	case cause != nil && o.Status == timedOut && !errors.Is(cause, ErrTimeout):
 		return fmt.Errorf("%w: %w", ErrTimeout, cause)
 	case cause != nil:
 		return cause
@@ -342,10 +331,14 @@ func (r *Runner) clock() time.Time {
 	return r.now().UTC()
 }
 
-func (r *Runner) event(e Event) {
+// event reports a step of what began at since; a zero since is now.
+func (r *Runner) event(kind EventKind, pid int, since time.Time, format string, args ...any) {
 	if r.Observe == nil {
 		return
 	}
-	e.Time = r.clock()
+	e := Event{Time: r.clock(), Kind: kind, Text: fmt.Sprintf(format, args...), PID: pid}
+	if !since.IsZero() {
+		e.Elapsed = e.Time.Sub(since)
+	}
 	r.Observe(e)
 }

@@ -35,14 +35,14 @@ func TestRunReportsTheOutcome(t *testing.T) {
 			require.Equal(t, c.code, out.Code)
 			require.Equal(t, "working\na warning\n", strings.ReplaceAll(out.Tail, "\r", ""))
 			require.NotEmpty(t, out.Meaning)
-			require.Positive(t, out.Duration)
+			require.Positive(t, out.duration)
 			if c.want == OK || c.want == RebootNeeded {
 				require.NoError(t, err)
 			} else {
 				require.ErrorIs(t, err, ErrFailed)
 				e, ok := errors.AsType[*Error](err)
 				require.True(t, ok)
-				require.Equal(t, &Error{Op: "run", Subject: cmd.Path, Status: c.want, Code: c.code, Log: out.Log, Err: e.Err, Next: out.Next}, e)
+				require.Equal(t, &Error{Op: "run", Subject: cmd.Path, Err: e.Err, Next: out.Next, logs: " (log: " + out.Log + ")"}, e)
 				require.NotEmpty(t, e.Next)
 				require.ErrorContains(t, err, out.Log)
 			}
@@ -55,7 +55,7 @@ func TestRunReportsTheOutcome(t *testing.T) {
 				require.NotEmpty(t, e.String())
 				require.False(t, e.Time.IsZero())
 			}
-			require.Equal(t, []EventKind{EventVerified, EventStarted, EventEnded}, kinds)
+			require.Equal(t, []EventKind{eventVerified, eventStarted, eventEnded}, kinds)
 			requireClean(t, r)
 		})
 	}
@@ -89,7 +89,7 @@ func TestWhatIsCanceledBeforeItsStartIsNotStarted(t *testing.T) {
 	require.ErrorIs(t, err, why)
 	require.ErrorContains(t, err, "nothing was started")
 	require.Equal(t, Outcome{}, out)
-	require.Equal(t, []EventKind{EventVerified}, seen)
+	require.Equal(t, []EventKind{eventVerified}, seen)
 	requireClean(t, r)
 }
 
@@ -104,7 +104,7 @@ func TestReplacingTheFileAfterHashingHasNoEffect(t *testing.T) {
 	cmd.Path = original
 	r, _ := newRunner(t)
 	r.Observe = func(e Event) {
-		if e.Kind == EventVerified {
+		if e.Kind == eventVerified {
 			require.NoError(t, os.WriteFile(original, []byte("something else"), 0o600))
 		}
 	}
@@ -167,7 +167,7 @@ func TestScriptsAndLaunchers(t *testing.T) {
 	r, _ := newRunner(t)
 	out, err := r.Run(t.Context(), Command{Path: path, SHA256: sumOf(t, path)})
 	require.ErrorContains(t, err, "could not be started")
-	require.Equal(t, NotRun, out.Status)
+	require.Equal(t, notRun, out.Status)
 	requireClean(t, r)
 }
 
@@ -196,7 +196,7 @@ func TestRunRefuses(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			out, err := (&Runner{State: c.state}).Run(t.Context(), c.cmd)
 			require.ErrorContains(t, err, c.want)
-			require.Equal(t, NotRun, out.Status)
+			require.Equal(t, notRun, out.Status)
 			require.NoFileExists(t, filepath.Join(dir, recordName))
 		})
 	}
@@ -248,7 +248,7 @@ func TestSecretsStayOutOfErrorsRecordsAndEvents(t *testing.T) {
 	r, _ := newRunner(t)
 	r.Observe = func(e Event) {
 		fmt.Fprintf(&seen, "%+v\n", e)
-		if e.Kind == EventStarted {
+		if e.Kind == eventStarted {
 			b, err := os.ReadFile(filepath.Join(r.State, recordName))
 			require.NoError(t, err)
 			require.Contains(t, string(b), `"pid"`)
@@ -282,7 +282,7 @@ func TestOneRunAtATime(t *testing.T) {
 	r, _ := newRunner(t)
 	inner := make(chan error, 1)
 	r.Observe = func(e Event) {
-		if e.Kind == EventStarted {
+		if e.Kind == eventStarted {
 			_, err := (&Runner{State: r.State}).Run(context.Background(), fake(t))
 			_, serr := (&Runner{State: r.State}).Settle(context.Background())
 			inner <- errors.Join(err, serr)
@@ -300,7 +300,7 @@ func TestDurationUsesTheRunnersClock(t *testing.T) {
 	r.now = func() time.Time { now = now.Add(time.Minute); return now }
 	out, err := r.Run(t.Context(), fake(t))
 	require.NoError(t, err)
-	require.Equal(t, time.UTC, out.Started.Location())
-	require.Equal(t, 7, out.Started.Hour())
-	require.Zero(t, out.Duration%time.Minute)
+	require.Equal(t, time.UTC, out.started.Location())
+	require.Equal(t, 7, out.started.Hour())
+	require.Zero(t, out.duration%time.Minute)
 }

@@ -3,33 +3,34 @@ package install
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/aspupdate/aspupdate/internal/process"
 )
 
-// A Finding is what [Runner.Settle] found.
+// A Finding is what [Runner.Settle] found: "nothing", if no run was pending;
+// "gone", if one was and no process of it is left; [Finished]; "ended", if it
+// was past its deadline and was ended; or "running", for the reason in the error.
 type Finding string
 
-// The findings.
+// Finished means that the installer was still running and has ended by itself.
+const Finished Finding = "finished"
+
 const (
-	Nothing  Finding = "nothing"  // no run was pending
-	Gone     Finding = "gone"     // a run was pending and has no process: it ended before, or never began
-	Finished Finding = "finished" // it was still running and has ended by itself
-	Ended    Finding = "ended"    // it was past its deadline and was ended
-	Running  Finding = "running"  // it is still running: the error says why it was left so
+	foundNothing Finding = "nothing"
+	foundGone    Finding = "gone" // it ended before, or never began
+	foundEnded   Finding = "ended"
+	foundRunning Finding = "running"
 )
 
 // A Settlement is the result of settling an installer that an earlier process
 // left.
 type Settlement struct {
 	Found Finding
-	Path  string // the installer, in the command of then
-	// Outcome has the status NotRun if nothing was pending, and TimedOut after
-	// Ended. After Finished it is as [Runner.Run] would return it on Windows,
-	// where the exit code of another process's child can be read. Otherwise it is
-	// Unknown. Query the probe in any case.
+	// Outcome is zero if nothing was pending, and has the status "timed-out" if the
+	// installer was ended. After Finished it is as [Runner.Run] would return it on
+	// Windows, where the exit code of another process's child can be read.
+	// Otherwise it is Unknown. Query the probe in any case.
 	Outcome Outcome
 }
 
@@ -41,32 +42,32 @@ type Settlement struct {
 func (r *Runner) Settle(ctx context.Context) (Settlement, error) {
 	rec := record{}
 	fail := func(found Finding, err error, next string) (Settlement, error) {
-		s := Settlement{Found: found, Path: rec.Path}
-		if found != Nothing {
-			s.Outcome = Outcome{Status: Unknown, Next: nextProbe, Started: rec.Started, Log: rec.Log}
+		s := Settlement{Found: found}
+		if found != foundNothing {
+			s.Outcome = Outcome{Status: Unknown, Next: nextProbe, started: rec.Started, Log: rec.Log}
 		}
-		return s, &Error{Op: "settle", Subject: rec.Path, Status: s.Outcome.Status, Log: rec.Log, Err: err, Next: next}
+		return s, &Error{Op: "settle", Subject: rec.Path, Err: err, Next: next, logs: s.Outcome.logs()}
 	}
 	r, err := r.absolute()
 	if err != nil {
-		return fail(Nothing, err, "")
+		return fail(foundNothing, err, "")
 	}
 	unlock, err := r.lock()
 	if err != nil {
-		return fail(Nothing, err, "")
+		return fail(foundNothing, err, "")
 	}
 	defer unlock()
 	rec, pending, err := r.readRecord()
 	if err != nil {
-		return fail(Nothing, err, "")
+		return fail(foundNothing, err, "")
 	}
 	if !pending {
 		removeLeftovers(r.State)
-		return Settlement{Found: Nothing}, nil
+		return Settlement{Found: foundNothing}, nil
 	}
 	t, err := process.Find(rec.Record)
 	if err != nil {
-		return fail(Running, err, "it may still run; settle again")
+		return fail(foundRunning, err, "it may still run; settle again")
 	}
 	defer t.Close()
 	found, err := r.settle(ctx, rec, t)
@@ -77,21 +78,21 @@ func (r *Runner) Settle(ctx context.Context) (Settlement, error) {
 	if err := r.removeRecord(); err != nil {
 		return fail(found, err, "all of its processes have ended; make the state directory writable and settle again")
 	}
-	s := Settlement{Found: found, Path: rec.Path, Outcome: Outcome{
+	s := Settlement{Found: found, Outcome: Outcome{
 		Status: Unknown, Meaning: "the process that started it has died, and its exit code is not known", Next: nextProbe,
-		Started: rec.Started, Kind: rec.Kind, Attempts: 1,
+		started: rec.Started, Kind: rec.Kind, attempts: 1,
 	}}
 	s.Outcome.Log, s.Outcome.OwnLog, s.Outcome.Tail = rec.logs(0)
-	if found == Ended {
-		s.Outcome.Status, s.Outcome.Meaning = TimedOut, "ended past its deadline"
+	if found == foundEnded {
+		s.Outcome.Status, s.Outcome.Meaning = timedOut, "ended past its deadline"
 	}
 	if exit, ok := t.Exit(); ok && found == Finished {
 		v := Command{Codes: rec.Codes, Uninstall: rec.Uninstall}.verdict(exit.Code)
 		s.Outcome.Status, s.Outcome.Code, s.Outcome.Meaning = v.Status, exit.Code, v.Meaning
 	}
-	if found != Gone {
-		s.Outcome.Duration = r.clock().Sub(rec.Started)
-		r.event(Event{Kind: EventEnded, Path: rec.Path, Log: rec.Log, Status: s.Outcome.Status, Elapsed: s.Outcome.Duration, Text: "the installer of an earlier run ended: " + s.Outcome.Meaning})
+	if found != foundGone {
+		s.Outcome.duration = r.clock().Sub(rec.Started)
+		r.event(eventEnded, 0, rec.Started, "the installer of an earlier run ended after %s: %s", s.Outcome.duration.Round(time.Second), s.Outcome.Meaning)
 	}
 	return s, nil
 }
@@ -116,38 +117,35 @@ func (r *Runner) settle(ctx context.Context, rec record, t *process.Tree) (Findi
 	}
 	yes, err := alive()
 	if err != nil {
-		return Running, err
+		return foundRunning, err
 	}
 	if !yes {
-		return Gone, nil
+		return foundGone, nil
 	}
 	if t.Suspended() {
 		// It never ran, and the process that would have resumed it is dead.
-		return Gone, t.End()
+		return foundGone, t.End()
 	}
 	// A clock that was set back does not extend the deadline.
 	left := min(rec.Started.Add(rec.Deadline).Sub(r.clock()), rec.Deadline)
-	r.event(Event{
-		Kind: EventSettling, Path: rec.Path, PID: rec.PID, Log: rec.Log, Elapsed: r.clock().Sub(rec.Started),
-		Text: fmt.Sprintf("an installer of an earlier run is still running: waiting for it, at most %s", max(left, 0).Round(time.Second)),
-	})
+	r.event(eventSettling, rec.PID, rec.Started, "an installer of an earlier run is still running: waiting for it, at most %s", max(left, 0).Round(time.Second))
 	wait, cancel := context.WithTimeoutCause(ctx, left, errPastDeadline)
 	defer cancel()
 	switch cause, err := process.Poll(wait, alive); {
 	case err != nil:
-		return Running, err
+		return foundRunning, err
 	case cause == nil:
 		return Finished, nil
 	case !errors.Is(cause, errPastDeadline):
-		return Running, cause
+		return foundRunning, cause
 	}
 	if err := t.End(); err != nil {
-		return Running, err
+		return foundRunning, err
 	}
 	if rec.Kind.worksInService() {
 		if err := awaitService(r.serviceTimeout); err != nil {
-			return Running, err
+			return foundRunning, err
 		}
 	}
-	return Ended, nil
+	return foundEnded, nil
 }

@@ -64,7 +64,7 @@ func TestUpdaterKilledWhileItStartsAnInstaller(t *testing.T) {
 func whenSettling(observe func(Event), do func()) func(Event) {
 	return func(e Event) {
 		observe(e)
-		if e.Kind == EventSettling {
+		if e.Kind == eventSettling {
 			do()
 		}
 	}
@@ -83,7 +83,7 @@ func TestInstallerOutlivesItsRunnerAndIsFound(t *testing.T) {
 	defer cancel()
 	s, err := r.Settle(ctx)
 	require.ErrorIs(t, err, context.DeadlineExceeded)
-	require.Equal(t, Running, s.Found)
+	require.Equal(t, foundRunning, s.Found)
 
 	r.Observe = whenSettling(r.Observe, func() { put(t, on) })
 	s, err = r.Settle(t.Context())
@@ -99,12 +99,12 @@ func TestInstallerOutlivesItsRunnerAndIsFound(t *testing.T) {
 	require.FileExists(t, mark)
 	require.Contains(t, s.Outcome.Tail, "after", "output goes on without us")
 	require.Contains(t, s.Outcome.Tail, "still here")
-	require.Equal(t, EventSettling, (*events)[0].Kind)
+	require.Equal(t, eventSettling, (*events)[0].Kind)
 	requireClean(t, r)
 
 	s, err = r.Settle(t.Context())
 	require.NoError(t, err)
-	require.Equal(t, Settlement{Found: Nothing}, s)
+	require.Equal(t, Settlement{Found: foundNothing}, s)
 	_, err = r.Run(t.Context(), fake(t))
 	require.NoError(t, err)
 }
@@ -113,11 +113,11 @@ func TestSettleEndsWhatIsPastItsDeadline(t *testing.T) {
 	dir := t.TempDir()
 	steps := trees(dir)["grandchild in a session"]
 	r, _ := orphan(t, steps...)
-	r.now = func() time.Time { return time.Now().Add(DefaultDeadline + time.Minute) }
+	r.now = func() time.Time { return time.Now().Add(defaultDeadline + time.Minute) }
 	s, err := r.Settle(t.Context())
 	require.NoError(t, err)
-	require.Equal(t, Ended, s.Found)
-	require.Equal(t, TimedOut, s.Outcome.Status)
+	require.Equal(t, foundEnded, s.Found)
+	require.Equal(t, timedOut, s.Outcome.Status)
 	requireDead(t, pids(t, steps)...)
 	requireClean(t, r)
 }
@@ -133,7 +133,7 @@ func TestAClockSetBackDoesNotExtendTheDeadline(t *testing.T) {
 	r.now = func() time.Time { return rec.Started.Add(-24 * time.Hour) }
 	s, err := r.Settle(t.Context())
 	require.NoError(t, err)
-	require.Equal(t, Ended, s.Found)
+	require.Equal(t, foundEnded, s.Found)
 	requireDead(t, pids(t, steps)...)
 }
 
@@ -154,7 +154,7 @@ func TestSettleOfADeadInstallerIsUnknown(t *testing.T) {
 	}, time.Minute, 5*time.Millisecond)
 	s, err := r.Settle(t.Context())
 	require.NoError(t, err)
-	require.Equal(t, Gone, s.Found)
+	require.Equal(t, foundGone, s.Found)
 	require.Equal(t, Unknown, s.Outcome.Status)
 	requireClean(t, r)
 }
@@ -178,7 +178,7 @@ func TestSettleIgnoresAnotherProcessWithTheNumber(t *testing.T) {
 			}))
 			s, err := r.Settle(t.Context())
 			require.NoError(t, err)
-			require.Equal(t, Gone, s.Found, birth)
+			require.Equal(t, foundGone, s.Found, birth)
 			require.Equal(t, Unknown, s.Outcome.Status)
 			require.True(t, alive(pid))
 			requireClean(t, r)

@@ -18,14 +18,14 @@ import (
 // connection (SetMaxIdleConns(0)): a backup may wait until the last one is
 // closed.
 type SQLProbe struct {
-	DB      *sql.DB
-	Query   string
-	Timeout time.Duration // of one query; zero is 10 s
+	DB    *sql.DB
+	Query string
 	// Explain returns the text of a driver's error that may be shown. Drivers
 	// quote the connection string with its password, so nil shows none of their
 	// text: only the SQLSTATE, the network's error, or the error's type. The
 	// error itself can be unwrapped.
 	Explain func(error) string
+	Timeout time.Duration // of one query; zero is 10 s
 }
 
 // Version implements [Probe].

@@ -12,9 +12,10 @@ import (
 // where a version query would only report a failed login. For several ports
 // use several probes, each the Then of another.
 type TCPProbe struct {
-	Addr    string // host:port
-	Then    Probe
-	Timeout time.Duration // for the connection, Then apart; zero is 10 s
+	Addr string // host:port
+	Then Probe
+
+	timeout time.Duration // for the connection, Then apart; zero is 10 s
 }
 
 // Version implements [Probe].
@@ -26,7 +27,7 @@ func (p TCPProbe) Version(ctx context.Context) (string, error) {
 	case p.Then == nil:
 		return "", fmt.Errorf("%w: the probe of %s has no other probe that returns a version; set Then", ErrFailed, p.Addr)
 	}
-	connecting, cancel := context.WithTimeout(ctx, orDefault(p.Timeout, probeTimeout))
+	connecting, cancel := context.WithTimeout(ctx, orDefault(p.timeout, probeTimeout))
 	defer cancel()
 	conn, err := new(net.Dialer).DialContext(connecting, "tcp", p.Addr)
 	if err != nil {

@@ -47,7 +47,7 @@ func TestTCPProbeObservesItsTimeouts(t *testing.T) {
 	require.ErrorContains(t, err, "cannot connect to")
 	// An address for documentation, which does not answer.
 	begun := time.Now()
-	_, err = TCPProbe{Addr: "192.0.2.1:5432", Then: then, Timeout: 50 * time.Millisecond}.Version(t.Context())
+	_, err = TCPProbe{Addr: "192.0.2.1:5432", Then: then, timeout: 50 * time.Millisecond}.Version(t.Context())
 	require.ErrorContains(t, err, "cannot connect to")
 	require.Less(t, time.Since(begun), 5*time.Second)
 }

@@ -90,10 +90,10 @@ func TestSettleFindsTheGroupOfADeadRunner(t *testing.T) {
 			rec.PID, rec.Birth = 0, ""
 			require.NoError(t, r.writeRecord(rec))
 		}
-		r.now = func() time.Time { return time.Now().Add(DefaultDeadline + time.Minute) }
+		r.now = func() time.Time { return time.Now().Add(defaultDeadline + time.Minute) }
 		s, err := r.Settle(t.Context())
 		require.NoError(t, err)
-		require.Equal(t, Ended, s.Found)
+		require.Equal(t, foundEnded, s.Found)
 		requireDead(t, all...)
 		require.NoDirExists(t, rec.Group)
 		requireClean(t, r)
@@ -138,7 +138,7 @@ func TestAnUnrecordedInstallerIsFoundByItsMarker(t *testing.T) {
 func TestAKilledInstallerIsAFailure(t *testing.T) {
 	r, _ := newRunner(t)
 	r.Observe = func(e Event) {
-		if e.Kind == EventStarted {
+		if e.Kind == eventStarted {
 			require.NoError(t, syscall.Kill(e.PID, syscall.SIGKILL))
 		}
 	}

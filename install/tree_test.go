@@ -90,7 +90,7 @@ func cancelOnce(t *testing.T, steps []string, noGroup bool) time.Duration {
 }
 
 func TestR11DeadlineEndsTheWholeTree(t *testing.T) {
-	require.Greater(t, DefaultDeadline, 2*time.Hour+4*time.Minute, "the default is above R11's worst case")
+	require.Greater(t, defaultDeadline, 2*time.Hour+4*time.Minute, "the default is above R11's worst case")
 	dir := t.TempDir()
 	steps := trees(dir)["orphan in a session"]
 	r, _ := newRunner(t)
@@ -99,7 +99,7 @@ func TestR11DeadlineEndsTheWholeTree(t *testing.T) {
 	out, err := r.Run(t.Context(), cmd)
 	require.ErrorIs(t, err, ErrTimeout)
 	require.ErrorContains(t, err, "did not end within 1s")
-	require.Equal(t, TimedOut, out.Status)
+	require.Equal(t, timedOut, out.Status)
 	begun, err := filepath.Glob(filepath.Join(dir, "?")) // as far as they came on a slow machine
 	require.NoError(t, err)
 	for _, file := range begun {
@@ -112,13 +112,13 @@ func TestR11DeadlineEndsTheWholeTree(t *testing.T) {
 		out, err = r.Run(ctx, fake(t, "hang"))
 		cancel()
 		require.ErrorIs(t, err, context.DeadlineExceeded)
-		if out.Status != NotRun {
+		if out.Status != notRun {
 			break
 		}
 		require.Less(t, limit, time.Minute)
 	}
 	require.ErrorIs(t, err, ErrTimeout)
-	require.Equal(t, TimedOut, out.Status)
+	require.Equal(t, timedOut, out.Status)
 }
 
 func TestARunLastsUntilItsLastProcessEnds(t *testing.T) {
@@ -129,7 +129,7 @@ func TestARunLastsUntilItsLastProcessEnds(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, OK, out.Status)
 	require.FileExists(t, mark)
-	require.Equal(t, EventLingering, (*events)[2].Kind, "what is waited for is reported")
+	require.Equal(t, eventLingering, (*events)[2].Kind, "what is waited for is reported")
 }
 
 func TestLeavesRunningLetsProcessesLiveOn(t *testing.T) {
@@ -144,7 +144,7 @@ func TestLeavesRunningLetsProcessesLiveOn(t *testing.T) {
 	require.True(t, alive(pid))
 	s, err := r.Settle(t.Context())
 	require.NoError(t, err)
-	require.Equal(t, Nothing, s.Found)
+	require.Equal(t, foundNothing, s.Found)
 	require.True(t, alive(pid))
 }
 

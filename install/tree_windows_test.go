@@ -31,7 +31,7 @@ func TestSuspendedInstallerIsEnded(t *testing.T) {
 			require.NoError(t, r.writeRecord(rec))
 			s, err := r.Settle(t.Context()) // as after a crash at this moment
 			require.NoError(t, err)
-			require.Equal(t, Gone, s.Found)
+			require.Equal(t, foundGone, s.Found)
 			return nil
 		})
 		require.NoError(t, err)

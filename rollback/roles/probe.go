@@ -37,7 +37,7 @@ func (p Probe) Version(ctx context.Context) (rollback.Version, error) {
 
 // Await waits until version want is healthy, as [install.Await] does. Errors
 // and other versions on the way are a restructuring in progress (R11, R12). It
-// ends with ctx; a ctx without a deadline has [install.DefaultDeadline].
+// ends with ctx; a ctx without a deadline has 3 h.
 func (p Probe) Await(ctx context.Context, want rollback.Version) error {
 	o := install.AwaitOptions{Interval: p.Interval, Observe: p.Observe}
 	if _, ok := ctx.Deadline(); ok {
