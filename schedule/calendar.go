@@ -164,12 +164,10 @@ func (c Calendar) filled(t time.Time) (Calendar, error) {
 	if c.Workdays == nil {
 		c.Workdays = Russia()
 	}
-	last := 0
-	for _, w := range c.Weeks {
-		if w <= last || w > 5 {
+	for i, w := range c.Weeks {
+		if w < 1 || w > 5 || i > 0 && w <= c.Weeks[i-1] {
 			return c, fmt.Errorf("invalid weeks %v of the month; list them in order, from 1 to 5", c.Weeks)
 		}
-		last = w
 	}
 	switch {
 	case c.Weekday < 0 || c.Weekday > 6 || c.At < 0 || c.At >= 24*time.Hour:

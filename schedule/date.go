@@ -147,13 +147,9 @@ func MSK(hours int) *time.Location {
 // MSK-1 to MSK+9.
 func ParseZone(name string) (*time.Location, error) {
 	rest, ok := strings.CutPrefix(name, "MSK")
-	hours := 0
-	if ok && rest != "" {
-		var err error
-		hours, err = strconv.Atoi(rest)
-		ok = err == nil && (rest[0] == '+' || rest[0] == '-')
-	}
-	if !ok || hours < -1 || hours > 9 {
+	rest = cmp.Or(rest, "+0")
+	hours, err := strconv.Atoi(rest)
+	if !ok || err != nil || rest[0] != '+' && rest[0] != '-' || hours < -1 || hours > 9 {
 		return nil, fmt.Errorf("unknown zone %q; use one from MSK-1 to MSK+9", name)
 	}
 	return MSK(hours), nil

@@ -17,9 +17,8 @@ type Hours struct {
 	// not later than Open, it is on the next day: 22h to 6h is a night, 8h to 8h
 	// is a whole day, and so is 0 to 24h. Zero for both means 10h to 19h.
 	Open, Close time.Duration
-
-	Zone     *time.Location // nil means Moscow, UTC+3
-	Workdays Workdays       // nil means [Russia]
+	Zone        *time.Location // nil means Moscow, UTC+3
+	Workdays    Workdays       // nil means [Russia]
 
 	// WorkingSaturdays includes weekend days that a decree makes working days.
 	// R13 says Monday to Friday.
@@ -151,14 +150,10 @@ func (h *Hours) resolve(r *hours, t time.Time) (ns int64, err error) {
 	if r.zone == nil || r.zone == moscow {
 		r.zone, r.fixed = moscow, true
 	}
-	r.days = h.Workdays
-	if r.days == nil {
-		r.ru = Russia()
-		r.days = r.ru
-	} else {
-		r.ru, _ = r.days.(*Production)
+	if r.days = h.Workdays; r.days == nil {
+		r.days = Russia()
 	}
-	if r.ru != nil {
+	if r.ru, _ = r.days.(*Production); r.ru != nil {
 		r.set = r.ru.week
 		if r.saturdays {
 			r.set = r.ru.all

@@ -45,14 +45,14 @@ func (n Numbering) Month(v version.Version) (year int, month time.Month, err err
 
 func (n Numbering) month(v version.Version) (int, error) {
 	if v.IsZero() {
-		return 0, fmt.Errorf("no version has no month: %w", ErrBeyondData)
+		return 0, fmt.Errorf("cannot find the month of no version: %w", ErrBeyondData)
 	}
 	first, months, err := n.epoch(v.X())
 	if err != nil {
 		return 0, fmt.Errorf("version %v: %w", v, err)
 	}
 	if v.YY() > months {
-		return 0, fmt.Errorf("version %v has no month, since %d.%02d is the last of its epoch: %w; if the epoch lasted longer, use a Numbering with other epochs",
+		return 0, fmt.Errorf("version %v is after %d.%02d, the last month of its epoch: %w; if the epoch lasted longer, use a Numbering with other epochs",
 			v, v.X(), months, ErrBeyondData)
 	}
 	return first + v.YY() - 1, nil
