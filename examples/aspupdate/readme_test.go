@@ -205,6 +205,10 @@ func jsonFields(typ reflect.Type) map[string]reflect.Type {
 			fields[name] = f.Type
 		}
 	}
+	if typ == reflect.TypeFor[rollback.Revert]() { // a plan has the parts itself, and its back shows what was entered instead
+		delete(fields, "parts")
+		delete(fields, "counts")
+	}
 	return fields
 }
 
