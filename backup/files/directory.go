@@ -35,7 +35,7 @@ var (
 )
 
 const (
-	directoryKind = "directory"
+	directoryKind = "folder" // the first name of the kind, which stays on disk
 	directoryFile = "tree.tar.zst"
 )
 

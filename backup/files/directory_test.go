@@ -256,3 +256,17 @@ func TestDirectoryNeeds(t *testing.T) {
 	}
 	require.Equal(t, w.store.Dir, needs[0].Path)
 }
+
+// A snapshot that was taken by the first version of the package is restored.
+// testdata holds one, of a directory at another path.
+func TestSnapshotOfTheFirstVersionIsRestored(t *testing.T) {
+	dir := t.TempDir()
+	store := &backup.Store{Dir: filepath.Join(dir, "backups")}
+	require.NoError(t, os.CopyFS(store.Dir, os.DirFS("testdata")))
+	live := filepath.Join(dir, "app")
+	_, err := store.Restore(t.Context(), "20261129-113302.688464-591d3b6a", &files.Directory{Path: live})
+	require.NoError(t, err)
+	b, err := os.ReadFile(filepath.Join(live, "конфиг", "app.ini"))
+	require.NoError(t, err)
+	require.Equal(t, "color=blue\n", string(b))
+}

@@ -69,7 +69,7 @@ func scanItem(ctx context.Context, path, rel string, fi fs.FileInfo, sum hash.Ha
 		}
 		_, _ = fmt.Fprintf(sum, "link %q %q\n", rel, link)
 	case fi.IsDir():
-		_, _ = fmt.Fprintf(sum, "directory %q %v\n", rel, fi.Mode())
+		_, _ = fmt.Fprintf(sum, "folder %q %v\n", rel, fi.Mode()) // the word stays, as digests are kept on disk
 	case fi.Mode().IsRegular():
 		_, _ = fmt.Fprintf(sum, "file %q %v %d\n", rel, fi.Mode(), fi.Size())
 	default:
