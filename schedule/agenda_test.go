@@ -13,7 +13,7 @@ import (
 
 func TestR1R13AgendaOfAMonth(t *testing.T) {
 	first, last := schedule.NewDate(2026, 11, 1), schedule.NewDate(2026, 11, 30)
-	a, err := schedule.Wednesdays().Agenda(first, last, schedule.Hours{})
+	a, err := schedule.Calendar{}.Agenda(first, last, schedule.Hours{})
 	require.NoError(t, err)
 	require.Len(t, a.Days, 30)
 	require.Len(t, a.Releases, 2)
@@ -30,17 +30,17 @@ func TestR1R13AgendaOfAMonth(t *testing.T) {
 	require.Equal(t, 18, a.Days[2].Support.End.Hour(), "R13: an hour shorter before a holiday")
 
 	// A release that is moved counts by the day on which it is due.
-	moved := schedule.Wednesdays()
+	moved := schedule.Calendar{}
 	moved.OnDayOff = schedule.NextWorkday
 	a, err = moved.Agenda(schedule.NewDate(2026, 11, 5), schedule.NewDate(2026, 11, 5), schedule.Hours{})
 	require.NoError(t, err)
 	require.Len(t, a.Releases, 1)
 
-	_, err = schedule.Wednesdays().Agenda(schedule.NewDate(2027, 12, 31), schedule.NewDate(2028, 1, 1), schedule.Hours{})
+	_, err = schedule.Calendar{}.Agenda(schedule.NewDate(2027, 12, 31), schedule.NewDate(2028, 1, 1), schedule.Hours{})
 	require.ErrorIs(t, err, schedule.ErrBeyondData)
-	_, err = schedule.Wednesdays().Agenda(first, last, schedule.Hours{Open: -1, Close: 1})
+	_, err = schedule.Calendar{}.Agenda(first, last, schedule.Hours{Open: -1, Close: 1})
 	require.Error(t, err)
-	a, err = schedule.Wednesdays().Agenda(last, first, schedule.Hours{})
+	a, err = schedule.Calendar{}.Agenda(last, first, schedule.Hours{})
 	require.NoError(t, err)
 	require.Empty(t, a.Days)
 }
@@ -84,7 +84,7 @@ func TestZonesAreReadAsTheyAreWritten(t *testing.T) {
 }
 
 func ExampleCalendar_Agenda() {
-	a, err := schedule.Wednesdays().Agenda(schedule.NewDate(2026, 11, 2), schedule.NewDate(2026, 11, 5), schedule.Hours{})
+	a, err := schedule.Calendar{}.Agenda(schedule.NewDate(2026, 11, 2), schedule.NewDate(2026, 11, 5), schedule.Hours{})
 	for _, d := range a.Days {
 		hours := "no support"
 		if w := d.Support; !w.Start.IsZero() {

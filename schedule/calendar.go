@@ -10,7 +10,7 @@ import (
 )
 
 // A Calendar has the rule by which releases are expected (R1). The zero Calendar
-// has the rule of [Wednesdays].
+// has R1's: the first and the third Wednesday of each month, at 20:00 Moscow time.
 //
 // A Calendar is a value without state of its own and safe for concurrent use.
 type Calendar struct {
@@ -44,10 +44,6 @@ const (
 	NextWorkday                 // expected at the same time on the next working day
 	Skip                        // not expected; the month's other releases get the numbers
 )
-
-// Wednesdays returns R1's calendar: the first and the third Wednesday of each
-// month, at 20:00 Moscow time.
-func Wednesdays() Calendar { return rule(time.Wednesday) }
 
 // Mondays returns the calendar of R2's examples: the first and the third Monday
 // of each month, at 20:00 Moscow time.
@@ -155,7 +151,7 @@ func (c Calendar) yield(m, step int, wanted func(Release) bool, yield func(Relea
 // filled returns the calendar with its defaults filled in.
 func (c Calendar) filled(t time.Time) (Calendar, error) {
 	if len(c.Weeks) == 0 {
-		r := Wednesdays()
+		r := rule(time.Wednesday)
 		c.Weekday, c.Weeks, c.At = r.Weekday, r.Weeks, r.At
 	}
 	if c.Zone == nil {

@@ -39,7 +39,7 @@ func ExampleNumbering() {
 // The next releases, and what becomes of one that falls on a day off.
 func ExampleCalendar_From() {
 	now := time.Date(2026, 12, 20, 12, 0, 0, 0, schedule.MSK(0))
-	calendar := schedule.Wednesdays()
+	calendar := schedule.Calendar{}
 	for _, policy := range []schedule.OnDayOff{schedule.Keep, schedule.NextWorkday} {
 		calendar.OnDayOff = policy
 		n := 0
@@ -95,7 +95,7 @@ func ExampleCalendar_Status() {
 	}
 	for _, hour := range []int{19, 21, 33} {
 		now := time.Date(2026, 11, 18, hour, 0, 0, 0, schedule.MSK(0))
-		status, err := schedule.Wednesdays().Status(now, seen)
+		status, err := schedule.Calendar{}.Status(now, seen)
 		if err != nil {
 			fmt.Println(err)
 			return

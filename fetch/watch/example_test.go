@@ -24,7 +24,7 @@ func ExampleWatch() {
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
 
-	calendar := schedule.Wednesdays()
+	calendar := schedule.Calendar{}
 	now := time.Date(2019, 12, 18, 19, 0, 0, 0, schedule.MSK(0)) // the third Wednesday
 	server.Put("/asp/7.12.100/Setup.exe", []byte("installer"), now.AddDate(0, 0, -14))
 	watch := &watch.Watch{

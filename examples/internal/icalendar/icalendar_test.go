@@ -17,7 +17,7 @@ import (
 // TestWriteReplaces checks that a second import replaces the events of the
 // first, and that only a release marks a person as busy.
 func TestWriteReplaces(t *testing.T) {
-	agenda, err := schedule.Wednesdays().Agenda(schedule.NewDate(2026, 11, 1), schedule.NewDate(2026, 11, 30), schedule.Hours{})
+	agenda, err := schedule.Calendar{}.Agenda(schedule.NewDate(2026, 11, 1), schedule.NewDate(2026, 11, 30), schedule.Hours{})
 	require.NoError(t, err)
 	file := filepath.Join(t.TempDir(), "asp.ics")
 	uids := func(stamp time.Time) (list []string) {

@@ -47,7 +47,7 @@ func (c *Config) Agenda(first, last schedule.Date) (schedule.Agenda, error) {
 
 // releases returns the calendar of expected releases (R1).
 func (c calendarConfig) releases() schedule.Calendar {
-	cal := schedule.Wednesdays()
+	cal := schedule.Calendar{}
 	if c.Weekday == "monday" {
 		cal = schedule.Mondays()
 	}
