@@ -44,8 +44,7 @@ func (updating) rolledBack(s *Status, r record) {
 	}
 }
 
-// resume goes forward if the new version may be installed and proves to be
-// healthy.
+// resume goes forward if the new version may be installed and is healthy.
 func (updating) resume(ctx context.Context, e *engine, ended bool) (Result, error) {
 	p, deadlines := e.st.Pending, e.u.Deadlines
 	switch {

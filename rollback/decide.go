@@ -9,8 +9,8 @@ import (
 )
 
 // Retry is a person's decision, after an update that ended in
-// [NeedsOperator] and once its cause is repaired, to roll it back again with
-// fresh attempts; an operator's rollback that crashes cut short goes on. The
+// [NeedsOperator] and once its cause is repaired, to roll it back with fresh
+// attempts, or to go on with an operator's rollback that crashes cut short. The
 // reason is recorded.
 func (u *Update) Retry(ctx context.Context, reason string) (Result, error) {
 	e, err := u.decide(reason)
@@ -18,17 +18,17 @@ func (u *Update) Retry(ctx context.Context, reason string) (Result, error) {
 		return Result{Outcome: Nothing}, err
 	}
 	defer e.close()
-	if err := e.record(record{Step: stepRetry, Kind: EventDone, Reason: reason, Who: u.who()}, nil); err != nil {
+	if err := e.decided(reason, record{Step: stepRetry}); err != nil {
 		return e.interrupted(err)
 	}
 	return e.recover(ctx)
 }
 
 // Accept is a person's statement, after an update that ended in
-// [NeedsOperator], that things were put right by hand. It is refused unless no
-// installer is running any more and the probes agree: every part healthy at
-// its new version, or every part at its previous one; always if these are the
-// same. The reason is recorded, and users are let in.
+// [NeedsOperator], that the installation was repaired by hand. It is refused
+// while an installer is running, unless every part is healthy at its new
+// version or every part at its previous one, and always if these are the same.
+// The reason is recorded, and users are let in.
 func (u *Update) Accept(ctx context.Context, reason string) (Result, error) {
 	e, err := u.decide(reason)
 	if err != nil {
@@ -43,7 +43,7 @@ func (u *Update) Accept(ctx context.Context, reason string) (Result, error) {
 	if refusal != nil {
 		return e.undecided(ctx, refusal)
 	}
-	if err := e.record(record{Step: stepAccept, Kind: EventDone, Outcome: outcome, Reason: reason, Who: u.who()}, nil); err != nil {
+	if err := e.decided(reason, record{Step: stepAccept, Outcome: outcome}); err != nil {
 		return e.interrupted(err)
 	}
 	res, err := e.finish(context.WithoutCancel(ctx), nil)
@@ -53,8 +53,8 @@ func (u *Update) Accept(ctx context.Context, reason string) (Result, error) {
 	return res, err
 }
 
-// undecided goes on waiting for a person, with users kept out: a restart of
-// the machine may have let them in.
+// undecided leaves the update waiting for a person, and closes the fence, which
+// a restart of the machine may have opened.
 func (e *engine) undecided(ctx context.Context, refusal *Error) (Result, error) {
 	if err := e.keepOut(ctx); err != nil {
 		refusal.Unfenced = true
@@ -63,7 +63,7 @@ func (e *engine) undecided(ctx context.Context, refusal *Error) (Result, error) 
 	return e.result(NeedsOperator), refusal
 }
 
-// proven finds out by every probe which version the machine runs.
+// proven returns the outcome that all probes agree on.
 func (e *engine) proven(ctx context.Context) (Outcome, *Error) {
 	if name := e.plan().sameVersion(); name != "" {
 		return "", refuse(ReasonInstalled, name, "the new release has the version of the previous one, so that no probe can find out which is installed").then("retry instead")
@@ -95,7 +95,11 @@ func (u *Update) decide(reason string) (*engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = e.fitsDecision()
+	if p := e.st.Pending; p == nil || p.Outcome != NeedsOperator {
+		err = refuse(ReasonState, "", "no update waits for a decision")
+	} else {
+		err = e.fits()
+	}
 	if err != nil {
 		e.close()
 		return nil, err
@@ -103,11 +107,10 @@ func (u *Update) decide(reason string) (*engine, error) {
 	return e, nil
 }
 
-func (e *engine) fitsDecision() error {
-	if p := e.st.Pending; p == nil || p.Outcome != NeedsOperator {
-		return refuse(ReasonState, "", "no update waits for a decision")
-	}
-	return e.fits()
+// decided journals a decision.
+func (e *engine) decided(reason string, r record) error {
+	r.Kind, r.Reason, r.Who = EventDone, reason, e.u.who()
+	return e.record(r, nil)
 }
 
 func given(reason string) error {
@@ -162,7 +165,7 @@ func (u *Update) Adopt(ctx context.Context, reason string) error {
 		}
 		releases[part.Name] = part.From
 	}
-	return e.record(record{Step: stepAdopt, Kind: EventDone, Releases: releases, Reason: reason, Who: u.who()}, nil)
+	return e.decided(reason, record{Step: stepAdopt, Releases: releases})
 }
 
 // Lift is a person's decision that a release which was rolled back here may
@@ -177,7 +180,7 @@ func (u *Update) Lift(part string, r Release, reason string) error {
 	if _, ok := e.st.QuarantineOf(part, r); !ok {
 		return refuse(ReasonState, part, "%s is not quarantined", r.Version)
 	}
-	return e.record(record{Step: stepLift, Kind: EventDone, Releases: map[string]Release{part: r}, Reason: reason, Who: u.who()}, nil)
+	return e.decided(reason, record{Step: stepLift, Releases: map[string]Release{part: r}})
 }
 
 // Forget is a person's decision that the snapshots which an operator's
@@ -193,5 +196,5 @@ func (u *Update) Forget(update, reason string) error {
 	if !slices.ContainsFunc(e.st.Aside, func(p RestorePoint) bool { return p.Update == update }) {
 		return refuse(ReasonState, "", "nothing is kept aside by update %q", update)
 	}
-	return e.record(record{Step: stepForget, Kind: EventDone, Ref: update, Reason: reason, Who: u.who()}, nil)
+	return e.decided(reason, record{Step: stepForget, Ref: update})
 }

@@ -31,6 +31,7 @@ func (l *Lock) Check() error             { return l.check() }
 func (r record) Event(err error) Event   { return r.event(err) }
 
 const (
+	EventNote      = eventNote
 	UseCommitted   = useCommitted
 	UsePending     = usePending
 	UseRollback    = useRollback

@@ -176,7 +176,7 @@ func (e *engine) finish(ctx context.Context, cause error) (Result, error) {
 		return e.interrupted(fmt.Errorf("%s is durable, but the fence cannot be opened: %w", outcome, errors.Join(err, cause)))
 	}
 	for _, d := range e.u.Data {
-		t, ok := d.Data.(Tidier)
+		t, ok := d.Data.(tidier)
 		if !ok {
 			continue
 		}

@@ -37,8 +37,8 @@ type historyDetails struct {
 // installation needs only [ReadStatus].
 //
 // A segment of the journal that is damaged, or missing, blocks no update. The
-// error wraps [ErrDamaged] and names every such segment; what can still be
-// vouched for comes with it.
+// error wraps [ErrDamaged] and names every such segment; all other entries come
+// with it.
 func ReadHistory(dir string) ([]HistoryEntry, error) {
 	records, err := readRecords(dir)
 	return historyOf(records), err

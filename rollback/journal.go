@@ -19,19 +19,16 @@ const (
 	maxRecord   = 1 << 20         // a record is a few hundred bytes; more is damage
 )
 
-// A journal is the append-only record of what was begun and what was done. It
-// is a text file that a person can read, see decode for its format. Every
-// record is synced before append returns.
+// A journal is the append-only record of what was begun and what was done, a
+// text file in the format of segment. Every record is synced before append
+// returns, so that a crash can tear only the last line, which is cut off when
+// the journal is opened for writing. Anything else that does not fit is
+// damage: the file is left as it is and [ErrDamaged] returned. A format newer
+// than this package's is refused.
 //
-// A crash can tear the last line, because it is the only one not yet synced.
-// A torn line is cut off when the journal is opened for writing. Anything else
-// that does not fit is damage: the file is left as it is and [ErrDamaged]
-// returned. A format newer than this package's is refused.
-//
-// A journal that has grown is rotated while no update is pending, see
-// segment. A journal that was begun and is missing is damage too, and never
-// created again: an update in flight would be forgotten, and what is
-// quarantined. The file journal.begun remembers it.
+// A journal that was begun and is missing is damage too, and never created
+// again: a pending update and the quarantines would be forgotten. The file
+// journal.begun remembers it.
 //
 // A journal has one writer, the holder of the [Lock]; readers need no lock.
 type journal struct {
@@ -93,17 +90,17 @@ func exists(path string) bool {
 
 // load reads the whole journal and cuts the torn tail off.
 func (j *journal) load() error {
+	var s segment
 	data, err := io.ReadAll(j.f)
-	if err != nil {
-		return fileError("read", j.path, err)
+	if err == nil {
+		s, err = decode(data)
 	}
-	s, err := decode(data)
 	if err != nil {
 		return fileError("read", j.path, err)
 	}
 	if s.size < int64(len(data)) {
 		if err := j.f.Truncate(s.size); err != nil {
-			return fileError("cut the torn end off", j.path, err)
+			return fileError("cut off the torn end", j.path, err)
 		}
 	}
 	if len(data) > len(journalHeader) {
@@ -131,10 +128,10 @@ func readJournal(dir string) (segment, []byte, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return segment{}, nil, missing(dir)
 	}
-	if err != nil {
-		return segment{}, nil, fileError("read", path, err)
+	var s segment
+	if err == nil {
+		s, err = decode(data)
 	}
-	s, err := decode(data)
 	if err != nil {
 		return segment{}, nil, fileError("read", path, err)
 	}
@@ -150,7 +147,7 @@ func missing(dir string) error {
 	}
 	path := filepath.Join(dir, journalName)
 	if _, err = os.Lstat(filepath.Join(dir, begunName)); len(old) > 0 || err == nil {
-		return &Error{Op: "read", Subject: path, Err: fmt.Errorf("%w: it was begun and is missing", ErrDamaged), Next: "put it back or ask for help"}
+		return &Error{Op: "read", Subject: path, Err: damaged("it was begun and is missing"), Next: "put it back or ask for help"}
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
 		return fileError("read", path, err)
@@ -201,21 +198,20 @@ func (j *journal) fail(err error) error {
 // alone fails if the file is not as long as this process left it, or was
 // replaced: then another process writes, or wrote, too.
 func (j *journal) alone() error {
+	var there fs.FileInfo
 	ours, err := j.f.Stat()
-	if err != nil {
-		return fileError("check", j.path, err)
+	if err == nil {
+		there, err = os.Stat(j.path)
 	}
-	there, err := os.Stat(j.path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return fileError("check", j.path, fmt.Errorf("%w: %w", ErrDamaged, err))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		err = fmt.Errorf("%w: %w", ErrDamaged, err)
+	case err == nil && os.SameFile(ours, there) && there.Size() == j.size:
+		return nil
+	case err == nil:
+		err = damaged("another process wrote to it")
 	}
-	if err != nil {
-		return fileError("check", j.path, err)
-	}
-	if !os.SameFile(ours, there) || there.Size() != j.size {
-		return fileError("check", j.path, fmt.Errorf("%w: another process wrote to it", ErrDamaged))
-	}
-	return nil
+	return fileError("check", j.path, err)
 }
 
 // check re-reads the journal from the disk and fails unless it holds exactly
@@ -231,7 +227,7 @@ func (j *journal) check() error {
 	}
 	s, err := decode(data)
 	if err == nil && (s.chain != j.chain || s.start != j.start || len(s.records) != len(j.records) || s.size != j.size) {
-		err = fmt.Errorf("%w: it is not what this process wrote", ErrDamaged)
+		err = damaged("it is not what this process wrote")
 	}
 	if err != nil {
 		return j.fail(fileError("check", j.path, err))

@@ -27,13 +27,12 @@ const (
 )
 
 // rotate begins a new segment that carries the state forward, and keeps the
-// old one beside it. It does nothing while an update is pending. Where it
-// cannot, the journal stays as it is, only longer.
+// old one beside it. It does nothing while an update is pending, or where it
+// cannot: then the journal is only longer.
 //
 // The old segment is copied to its name first; then one rename puts the new
 // one in its place. A crash before the rename leaves the old journal and a
-// copy that the next rotation replaces by a longer one; at no time is there no
-// journal, and never could two be taken for it.
+// copy that the next rotation replaces by a longer one.
 func (j *journal) rotate() error {
 	st := replay(j.records)
 	if st.Pending != nil || len(j.records) < 2 {
@@ -45,11 +44,10 @@ func (j *journal) rotate() error {
 	if err != nil {
 		return fileError("rotate", j.path, err)
 	}
-	if len(body) > maxRecord {
-		return nil // a long journal does no harm, a record that cannot be read does
-	}
-	if !j.keepSegment() {
-		return nil // a full disk shows at the next record, a foreign file in the history
+	// A long journal does no harm, a record that cannot be read does. A full
+	// disk shows at the next record, a foreign file in the history.
+	if len(body) > maxRecord || !j.keepSegment() {
+		return nil
 	}
 	line, _ := encode(j.chain, seq+1, body)
 	data := append([]byte(header(seq, j.chain)), line...)
@@ -122,8 +120,7 @@ func segments(dir string) ([]segmentFile, error) {
 // those of the older segments included, and writes nothing.
 //
 // A segment that is damaged, or missing, blocks no update. The error wraps
-// [ErrDamaged] and names every such segment; the records that can still be
-// vouched for come with it.
+// [ErrDamaged] and names every such segment; all other records come with it.
 func readRecords(dir string) ([]record, error) {
 	// The journal first: segments older than what was read are complete then,
 	// even if it is rotated meanwhile.

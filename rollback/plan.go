@@ -35,6 +35,11 @@ type PlanPart struct {
 	Keep  bool    `json:"keep,omitempty"` // it has its version already and is only probed
 }
 
+// fits reports whether a part given now is the one planned.
+func (p PlanPart) fits(have Part) bool {
+	return p.Name == have.Name && p.From.same(have.From) && p.To.same(have.To)
+}
+
 // commits returns what the journal has as committed once the part is.
 func (p PlanPart) commits() Release {
 	if p.Setup.Version != "" {
@@ -99,23 +104,22 @@ func (p Plan) hash() string {
 // Plan checks the machine and returns what [Update.Run] would do, or an
 // [*Error] with the Reason for refusing. It takes no lock and writes nothing.
 func (u *Update) Plan(ctx context.Context) (Plan, error) {
-	st, err := u.unblocked()
+	return u.unblocked(ctx, u.plan)
+}
+
+// unblocked makes a plan if one may be made now.
+func (u *Update) unblocked(ctx context.Context, plan func(context.Context, Status) (Plan, error)) (Plan, error) {
+	if err := u.Check(); err != nil {
+		return Plan{}, err
+	}
+	st, err := ReadStatus(u.Dir)
+	if err == nil {
+		err = st.Blocked()
+	}
 	if err != nil {
 		return Plan{}, err
 	}
-	return u.plan(ctx, st)
-}
-
-// unblocked returns the state of an installation for which a plan may be made.
-func (u *Update) unblocked() (Status, error) {
-	if err := u.Check(); err != nil {
-		return Status{}, err
-	}
-	st, err := ReadStatus(u.Dir)
-	if err != nil {
-		return Status{}, err
-	}
-	return st, st.Blocked()
+	return plan(ctx, st)
 }
 
 // plan runs every guard that can run before the fence.
@@ -152,10 +156,9 @@ func (u *Update) complete(ctx context.Context, p *Plan) (err error) {
 	return err
 }
 
-// Needs returns the space that the update needs, summed by volume: what those
-// of its data and installers return that are a [Spacer]. It is part of a plan,
-// and may be called before there is anything to plan. If a volume has less
-// free space the error has ReasonSpace. It writes nothing.
+// Needs returns the space that the update needs, summed by volume, as far as its
+// data and installers are a [Spacer]. If a volume has less free space the error
+// has [ReasonSpace]. It writes nothing, and needs no plan.
 func (u *Update) Needs(ctx context.Context) ([]Need, error) {
 	var roles []any
 	for _, d := range u.Data {
@@ -165,7 +168,7 @@ func (u *Update) Needs(ctx context.Context) ([]Need, error) {
 		roles = append(roles, p.Installer)
 	}
 	var sums []Need
-	byVolume := map[string]int{}
+	var volumes []string // their IDs
 	for _, role := range roles {
 		s, ok := role.(Spacer)
 		if !ok {
@@ -180,11 +183,9 @@ func (u *Update) Needs(ctx context.Context) ([]Need, error) {
 			if err != nil {
 				return nil, fmt.Errorf("find the volume of %s: %w", n.Path, err)
 			}
-			i, ok := byVolume[v.ID]
-			if !ok {
-				i = len(sums)
-				byVolume[v.ID] = i
-				sums = append(sums, Need{Path: n.Path})
+			i := slices.Index(volumes, v.ID)
+			if i < 0 {
+				i, volumes, sums = len(sums), append(volumes, v.ID), append(sums, Need{Path: n.Path})
 			}
 			sums[i].Bytes += n.Bytes
 			sums[i].For = strings.TrimPrefix(sums[i].For+", "+n.For, ", ")

@@ -46,12 +46,13 @@ const (
 // An EventKind is how far a step is.
 type EventKind string
 
-// The kinds of events. The begin of a step is durable before its side effect.
+// The kinds of events, besides "note": another process goes on, or the machine
+// must restart. The begin of a step is durable before its side effect.
 const (
 	EventBegin  EventKind = "begin"  // a done or a failed follows
 	EventDone   EventKind = "done"   //
 	EventFailed EventKind = "failed" // see Event.Err
-	EventNote   EventKind = "note"   // another process goes on, or the machine must restart
+	eventNote   EventKind = "note"   //
 )
 
 // An Event is one step of an update, as it is journaled. Observers see events
@@ -75,7 +76,7 @@ func (e Event) String() string { return e.Text }
 func (r record) event(err error) Event {
 	e := Event{Time: r.Time, Kind: r.Kind, Update: r.Update, Step: r.Step, Subject: r.Part, Direction: r.Direction, Ref: r.Ref, Err: err}
 	if r.Kind == EventBegin && (r.Step == stepRecover || r.Step == stepReboot) {
-		e.Kind = EventNote
+		e.Kind = eventNote
 	}
 	e.Text = string(r.Step)
 	if r.Direction == back {

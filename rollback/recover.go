@@ -10,15 +10,13 @@ import (
 // errInterrupted is the cause of what recovery finds.
 var errInterrupted = errors.New("the updating process died")
 
-// Recover goes on with an update that a process before this one left pending,
-// and brings it to an end: forward if every part proves to be healthy at its
-// new version, back otherwise; an operator's rollback is carried on. Call it
-// at every start; with nothing pending it returns [Nothing].
+// Recover ends an update that an earlier process left pending: forward if every
+// part is healthy at its new version, back otherwise; an operator's rollback
+// goes on. Call it at every start; with nothing pending it returns [Nothing].
 //
-// The error is nil if the machine is in order, in whichever direction the
-// update went, see the outcome. It wraps [ErrNeedsOperator] while a person
-// must decide. The Update must have the same parts and data as the one that
-// is pending.
+// The error is nil if the machine is in order, whether the update was committed
+// or rolled back. It wraps [ErrNeedsOperator] while a person must decide. The
+// Update must have the parts and data of the pending one.
 func (u *Update) Recover(ctx context.Context) (Result, error) {
 	e, err := u.open("recovering")
 	if err != nil {
@@ -28,8 +26,7 @@ func (u *Update) Recover(ctx context.Context) (Result, error) {
 	return e.recover(ctx)
 }
 
-// recover decides by the journal what may have happened, and by probing what
-// has.
+// recover decides by the journal what may have happened, and by probes what did.
 func (e *engine) recover(ctx context.Context) (Result, error) {
 	p := e.st.Pending
 	if p == nil {
@@ -65,8 +62,8 @@ func (e *engine) recover(ctx context.Context) (Result, error) {
 	return res, err
 }
 
-// foreign leaves a pending update alone, because the roles given are those of
-// another one: its fence, too, is not theirs to close.
+// foreign leaves a pending update alone, because the roles given, its fence
+// included, are those of another one.
 func (e *engine) foreign(err error) (Result, error) {
 	outcome := Interrupted
 	if e.st.Pending.Outcome == NeedsOperator {
@@ -145,14 +142,8 @@ func (u *Update) awaited(p *Pending) (reboot, error) {
 // fits refuses to recover an update with the roles of another one.
 func (e *engine) fits() error {
 	p := e.plan()
-	same := len(p.Parts) == len(e.u.Parts) && len(p.Data) == len(e.u.Data)
-	for i := 0; same && i < len(p.Parts); i++ {
-		want, have := p.Parts[i], e.u.Parts[i]
-		same = want.Name == have.Name && want.Setup == have.Setup && want.From.same(have.From) && want.To.same(have.To)
-	}
-	for i := 0; same && i < len(p.Data); i++ {
-		same = p.Data[i] == e.u.Data[i].Name
-	}
+	same := slices.EqualFunc(p.Parts, e.u.Parts, func(want PlanPart, have Part) bool { return want.Setup == have.Setup && want.fits(have) }) &&
+		slices.EqualFunc(p.Data, e.u.Data, func(name string, d Dataset) bool { return name == d.Name })
 	what := "a fence, an application or rules left out"
 	// A fence left out now was perhaps closed then, and would stay closed.
 	stops := slices.ContainsFunc(p.Steps, func(s PlanStep) bool { return s.Step == stepStart })

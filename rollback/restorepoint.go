@@ -19,7 +19,7 @@ type RestorePoint struct {
 	Refs   map[string]string `json:"refs,omitempty"`  // the snapshots to restore, by dataset
 
 	// Counts are the rows by dataset and table when the snapshots were made,
-	// where the target could count them, see [Counter].
+	// where they were counted.
 	Counts map[string]map[string]int64 `json:"counts,omitempty"`
 }
 
@@ -89,7 +89,7 @@ const (
 // count asks a dataset for its rows. Counts are a service to people and no
 // safety: what cannot be counted, or is too much to keep, is left out.
 func (u *Update) count(ctx context.Context, d Dataset) map[string]int64 {
-	c, ok := d.Data.(Counter)
+	c, ok := d.Data.(counter)
 	if !ok {
 		return nil
 	}

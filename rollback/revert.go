@@ -48,17 +48,12 @@ func (r Revert) String() string {
 }
 
 // PlanRevert checks the machine and returns what [Update.Revert] would do, or
-// an [*Error] with the Reason for refusing. It takes no lock and writes nothing. The parts are those of
-// [Status].RestorePoint, in that order, with their roles filled in, and the
-// data is that of the update which is taken back.
-//
-// The installed version need not be healthy: that may be why it is left.
+// an [*Error] with the Reason for refusing. It takes no lock and writes
+// nothing. The parts must be those of [Status].RestorePoint, in that order, and
+// the data that of the update which is taken back. The installed version need
+// not be healthy.
 func (u *Update) PlanRevert(ctx context.Context) (Plan, error) {
-	st, err := u.unblocked()
-	if err != nil {
-		return Plan{}, err
-	}
-	return u.planRevert(ctx, st)
+	return u.unblocked(ctx, u.planRevert)
 }
 
 func (u *Update) planRevert(ctx context.Context, st Status) (Plan, error) {
@@ -105,22 +100,14 @@ func (u *Update) planRevert(ctx context.Context, st Status) (Plan, error) {
 }
 
 // fitsRestorePoint refuses where the journal has no restore point for these
-// parts and this data. A restore that has nothing to restore must never count
-// as one.
+// parts and this data.
 func (u *Update) fitsRestorePoint(st Status) error {
 	point := st.RestorePoint
 	if point == nil {
 		return refuse(ReasonNothingToDo, "", "R15: the journal has no committed update to go back from")
 	}
-	same := len(point.Parts) == len(u.Parts) && len(point.Refs) == len(u.Data)
-	for i := 0; same && i < len(point.Parts); i++ {
-		want, have := point.Parts[i], u.Parts[i]
-		same = want.Name == have.Name && have.Setup == Release{} && want.From.same(have.From) && want.To.same(have.To)
-	}
-	for i := 0; same && i < len(u.Data); i++ {
-		same = point.Refs[u.Data[i].Name] != ""
-	}
-	if !same {
+	if len(point.Refs) != len(u.Data) || slices.ContainsFunc(u.Data, func(d Dataset) bool { return point.Refs[d.Name] == "" }) ||
+		!slices.EqualFunc(point.Parts, u.Parts, func(want PlanPart, have Part) bool { return have.Setup == Release{} && want.fits(have) }) {
 		return refuse(ReasonSetup, "", "update %s was committed with other parts or data than given", point.Update).then("go back with those that it had")
 	}
 	for _, part := range point.Parts {
@@ -132,30 +119,25 @@ func (u *Update) fitsRestorePoint(st Status) error {
 }
 
 // Revert is the operator's rollback, a person's decision to go back after a
-// commit (R15): to the version before and to the data as it was before the
-// update, or, after a rollback, forward again to what that one left. It takes
-// a snapshot of today's state first, which is kept: what was entered since is
-// not merged into the data that is restored, see [Status].Aside.
+// commit (R15): to the version and the data from before the update, or, after
+// such a rollback, forward again to what it left. It takes a snapshot of
+// today's state first, which is kept: what was entered since is not merged
+// into the data that is restored, see [Status].Aside.
 //
 // Confirmed is the Hash of a plan from [Update.PlanRevert] that the person was
-// shown: if what would be done is no longer that, nothing is begun. The reason
-// is recorded.
+// shown: if the plan has changed since, Revert refuses. The reason is recorded.
 //
-// The order: lock → recover what is pending → plan again → journal the intent
-// → close the fence → stop the application → back every dataset up and read
-// it back → guard, which re-reads the window, the Setups of both versions, and
-// old and fresh snapshots → first damage: remove, where the kind needs it →
-// restore every dataset → install → start → probe → commit → open the fence.
+// The order is that of Run. The guard also re-reads the snapshots to restore,
+// and the first damage is to remove, where the kind needs it, and to restore.
 //
-// The outcome is [Committed] once the version gone back to is committed. The
-// version that was left is then quarantined; one that is gone back to is not
-// any more. If a step fails today's state is brought back, data and Setup,
-// and the outcome is [RolledBack]. After a crash [Update.Recover] goes on
-// with it, as a person wanted it, until the attempts are used up. The error
-// is as that of [Update.Run].
+// The outcome is [Committed] once the version gone back to is committed; its
+// quarantine is lifted, and the version that was left is quarantined. If a step
+// fails, today's data and Setup are brought back, and the outcome is
+// [RolledBack]. After a crash [Update.Recover] goes on with the rollback until
+// the attempts are used up. The error is as that of [Update.Run].
 func (u *Update) Revert(ctx context.Context, confirmed, reason string) (Result, error) {
-	if strings.TrimSpace(reason) == "" {
-		return Result{Outcome: Nothing}, refuse(ReasonSetup, "", "a decision needs a reason")
+	if err := given(reason); err != nil {
+		return Result{Outcome: Nothing}, err
 	}
 	e, err := u.open("rolling back")
 	if err != nil {
@@ -189,8 +171,8 @@ func (c reverting) steps(u *Update, p Plan) (list []PlanStep) {
 	return list
 }
 
-// removed are the parts whose version is taken off where the kind needs it,
-// the last one first. An undo is an upgrade, which needs no removing.
+// removed returns the parts whose version must be removed, the last one first.
+// An undo is an upgrade, which needs no removing.
 func (c reverting) removed(u *Update, p Plan) (parts []Part) {
 	for i, part := range slices.Backward(u.Parts) {
 		if _, ok := part.Installer.(Remover); ok && !c.Undo && !p.Parts[i].Keep {
@@ -225,9 +207,8 @@ func (c reverting) restore(ctx context.Context, e *engine) error {
 	return e.restoreAll(ctx, c.Refs)
 }
 
-// resume goes on with what a person decided. Restoring and installing anew is
-// as idempotent as in any rollback, so that nothing need be guessed; a restart
-// may have started the application.
+// resume goes on with what a person decided: restoring and installing again is
+// idempotent. A restart may have started the application.
 func (c reverting) resume(ctx context.Context, e *engine, _ bool) (Result, error) {
 	if e.st.Pending.allInstalled() {
 		return e.prove(ctx, e.u.Deadlines.probe())
@@ -241,7 +222,7 @@ func (c reverting) resume(ctx context.Context, e *engine, _ bool) (Result, error
 // unhealthy parts were so before the operator's rollback that failed.
 func (c reverting) unhealthy(part string) bool { return slices.Contains(c.Unhealthy, part) }
 
-// recovered begins anew, unless everything is installed.
+// recovered starts over, unless everything is installed.
 func (c reverting) recovered(p *Pending) {
 	if !p.allInstalled() {
 		clear(p.installed)
@@ -251,10 +232,9 @@ func (c reverting) recovered(p *Pending) {
 // rolledBack quarantines nothing: what failed here was once committed.
 func (c reverting) rolledBack(*Status, record) {}
 
-// committed lifts the quarantine of what was gone back to, by a person's
-// word, and quarantines what was left, unless this is an undo. Today's state,
-// as it was, is kept aside; what was restored is live again and no longer
-// aside.
+// committed lifts the quarantine of what was gone back to, which a person chose,
+// and quarantines what was left, unless this is an undo. The state before the
+// rollback is kept aside; what was restored is live again and no longer aside.
 func (c reverting) committed(s *Status, r record) {
 	for _, part := range s.Pending.Plan.Parts {
 		if part.Keep {

@@ -23,7 +23,19 @@ type (
 		Open(ctx context.Context) error
 	}
 
-	// Data backs one dataset up and restores it.
+	// Data backs one dataset up and restores it. It may be a [Spacer] and have
+	// two more methods:
+	//
+	//	Tidy(ctx context.Context) error
+	//
+	// drops what was kept for a fast rollback. It is called only once an update
+	// has ended and that end is durable.
+	//
+	//	Counts(ctx context.Context) (map[string]int64, error)
+	//
+	// counts the rows by table, so that a person who rolls back sees how much
+	// was entered since. It is called after each snapshot, with users kept out,
+	// and has a minute: it may estimate, and leave out what it cannot count.
 	Data interface {
 		// Snapshot makes a durable copy and returns a reference by which a
 		// later process finds it.
@@ -31,8 +43,8 @@ type (
 		// Verify reads the snapshot back from the disk and fails unless
 		// every byte is what was sealed.
 		Verify(ctx context.Context, ref string) error
-		// Restore makes the live data equal the snapshot. It happens whole
-		// or not at all, and what it replaced stays aside until [Tidier].
+		// Restore makes the live data equal the snapshot, or changes
+		// nothing. What it replaced is kept until Tidy.
 		Restore(ctx context.Context, ref string) error
 	}
 
@@ -100,17 +112,11 @@ type (
 		Remove(ctx context.Context, r Release) error
 	}
 
-	// A Tidier is a [Data] that drops what it kept for a fast rollback. It is
-	// called only once an update has ended and that end is durable.
-	Tidier interface {
+	tidier interface {
 		Tidy(ctx context.Context) error
 	}
 
-	// A Counter is a [Data] that counts its rows, by table, so that a person
-	// who rolls back sees how much was entered since. It is called after
-	// each snapshot, with users kept out, and has a minute: it may estimate.
-	// What it cannot count is left out.
-	Counter interface {
+	counter interface {
 		Counts(ctx context.Context) (map[string]int64, error)
 	}
 

@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// rollBack brings the previous version and its data back (R15). It tries the
-// whole of it, which is idempotent, as often as the attempts allow; then a
-// person must decide. It deletes nothing.
+// rollBack brings the previous version and its data back (R15). It is
+// idempotent, and tried as often as the attempts allow; then a person must
+// decide. It deletes nothing.
 func (e *engine) rollBack(ctx context.Context, cause error) (Result, error) {
 	afterReboot := e.direction == back && e.st.Pending.Step == stepReboot
 	e.direction = back

@@ -30,8 +30,8 @@ type Update struct {
 	NoData string
 
 	// Live are the directories that an update replaces: the application's
-	// and the database's own. Kept are the archive and the backups. No kept
-	// directory, and not Dir, may be inside a live one.
+	// and the database's own. Kept are the archive and the backups. Neither
+	// Dir nor a kept directory may be inside a live one.
 	Live, Kept []string
 
 	Deadlines Deadlines

@@ -10,8 +10,7 @@ import (
 )
 
 // Data is one dataset of an update: the snapshots of Target in Store (R9, R15).
-// Besides [rollback.Data] it is a [rollback.Tidier], a [rollback.Counter] and a
-// [rollback.Spacer], as far as Target has the ability.
+// It is a [rollback.Spacer], and has Tidy and Counts for a Target that has them.
 type Data struct {
 	Store  *backup.Store
 	Name   string // for people, in the snapshots and where space is short; the same each time
