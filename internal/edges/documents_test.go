@@ -53,7 +53,7 @@ func TestDocumentsNameWhatExists(t *testing.T) {
 					continue // not a package of ours
 				}
 				assert.True(t, slices.ContainsFunc(declared[m[1]], func(name string) bool {
-					return name == m[2] || strings.HasSuffix(name, "."+m[2]) // version.String is a method's
+					return name == m[2] || document == "examples/peers/README.md" && strings.HasSuffix(name, "."+m[2]) // a method's benchmark
 				}), "%s: %s is not declared", document, span[1])
 			}
 		}
