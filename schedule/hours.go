@@ -83,7 +83,7 @@ func (h Hours) Between(from, to time.Time) (time.Duration, error) {
 
 // Add returns the time at which d of support time has passed since t: 2h after
 // Friday 18:00 is Monday 11:00. A d of zero returns the next time with support.
-// Of the end of a window and the start of the next it returns the end.
+// Where one window has ended and the next not begun, it returns the end.
 func (h Hours) Add(t time.Time, d time.Duration) (time.Time, error) {
 	if d < 0 {
 		return time.Time{}, errors.New("cannot add a negative support time; use Between")

@@ -71,7 +71,7 @@ func (r *planner) passed(t, need int64, slots []span) ([]Passed, error) {
 }
 
 // why returns what prevents an update on a day, from t on: of several reasons
-// the first without which it would fit.
+// the first that, if removed, lets the update fit.
 func (r *planner) why(d Date, t, need int64) (Passed, error) {
 	today, err := r.hours.days.Day(d)
 	if err != nil {

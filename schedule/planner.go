@@ -25,7 +25,7 @@ type Planner struct {
 	Local *time.Location
 }
 
-// Daily is a span of each day, or of some weekdays, half open. Times of day
+// Daily is a half-open span of each day, or of some weekdays. Times of day
 // are as in [Hours]: if To is not later than From, it is on the next day.
 type Daily struct {
 	From, To time.Duration

@@ -12,7 +12,7 @@ type Workdays interface {
 type Day struct {
 	Kind  Kind
 	Short bool   // whether law makes it an hour shorter than other working days
-	Note  string // for people, often empty: the holiday, where it was moved from, the eve of what
+	Note  string // for people, often empty: which holiday, moved from where, the eve of which holiday
 }
 
 // Kind is what a day is to people who work Monday to Friday.

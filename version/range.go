@@ -110,8 +110,8 @@ func clause(op, s string) (from, to Version, betas bool, f fault) {
 		}
 		return Version{}, Version{}, false, f
 	}
-	// The words next to a bound may not be versions, but in the order of words
-	// they are where no version is.
+	// The packed words next to a bound may not be versions, but no version is
+	// between them and the bound.
 	switch op {
 	case ">=":
 		from = at

@@ -103,7 +103,7 @@ func LoadRoots(path string) (*x509.CertPool, error) {
 // VerifyFile reads the file at path and returns the signature that satisfies the
 // policy. It returns an [*Error] if the file is refused, and any other error if
 // it could not be verified. Of several signatures in a program one is enough,
-// because each is over all of the program.
+// because each covers the whole program.
 func (p Policy) VerifyFile(ctx context.Context, path string) (Signature, error) {
 	f, err := os.Open(path)
 	if err != nil {

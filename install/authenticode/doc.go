@@ -29,7 +29,7 @@
 //
 // # What is refused
 //
-// More than Windows refuses. The signature is over everything in a program
+// More than Windows refuses. The signature covers everything in a program
 // except its checksum and the place of the signature itself, and no data may
 // follow the signature, which Windows allows (CVE-2013-3900). The signature may
 // contain no attribute that is neither signed, nor a time stamp, nor another
@@ -45,8 +45,8 @@
 // pass a verified file to an interpreter that reads it as something else, such
 // as java -jar.
 //
-// Without its second hash (MsiDigitalSignatureEx) the signature of an MSI is
-// over the contents of its streams and not over their names, sizes and times.
+// Without its second hash (MsiDigitalSignatureEx) the signature of an MSI
+// covers the contents of its streams and not their names, sizes and times.
 // That is a weakness of the format, and Windows has it, too. The signature does
 // not cover the unused ends of an MSI's sectors, nor certificates that its chain
 // does not need.

@@ -42,7 +42,7 @@ func readMSI(ctx context.Context, r *reader) (msi, []byte, error) {
 	m := msi{compound: c}
 	var signature []byte
 	items := c.root.items
-	c.root.items = nil // only those that the signature is over; it cannot be over itself
+	c.root.items = nil // only those that the signature covers; it cannot cover itself
 	for _, n := range items {
 		own := bytes.Equal(n.name, signatureStream)
 		if !own && !bytes.Equal(n.name, extendedStream) {

@@ -20,7 +20,7 @@ const (
 	maxSignature = 16 << 20 // of a signature; real ones have some 10 KiB
 )
 
-// A portable is a Windows program (PE). The signature is over all of the
+// A portable is a Windows program (PE). The signature covers all of the
 // file but the header's checksum, the header's pointer to the signature, and
 // the signature itself, which is the end of the file.
 type portable struct {

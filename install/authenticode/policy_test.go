@@ -124,7 +124,7 @@ func TestOneOfSeveralSignaturesIsEnough(t *testing.T) {
 	require.ErrorIs(t, err, ErrMismatch)
 }
 
-// The whole program is under the signature, but for four bytes that Windows
+// The signature covers the whole program but four bytes that Windows
 // does not check.
 func TestEveryByteOfAProgramIsSigned(t *testing.T) {
 	s := newSite(t)

@@ -41,7 +41,7 @@ type indirect struct {
 	}
 }
 
-// digester hashes what a signature of its format is over.
+// A digester hashes what a signature of its format covers.
 type digester func(context.Context, hash.Hash) error
 
 // unpack returns the signatures of a file: the one that der is, and those
