@@ -76,7 +76,7 @@ func (c Calendar) Status(now time.Time, seen ...Sighting) (Status, error) {
 			s.State, s.Since = Late, late
 		}
 	}
-	for s.Next = range c.From(now.Add(1)) { // the first, or none where the data end
+	for s.Next, _ = range c.From(now.Add(1)) { // the first, or none where the data end
 		break
 	}
 	return s, nil

@@ -79,11 +79,12 @@ func scan(s string, m mode) (Version, fault) {
 			return Version{}, f
 		}
 	}
-	beta, f := uint64(release), fault{}
-	if i < len(s) {
-		if beta, f = scanBeta(s, i, m); !f.ok() {
-			return Version{}, f
-		}
+	if i == len(s) {
+		return pack(n[0], n[1], n[2], release), fault{}
+	}
+	beta, f := scanBeta(s, i, m)
+	if !f.ok() {
+		return Version{}, f
 	}
 	return pack(n[0], n[1], n[2], beta), fault{}
 }
