@@ -34,10 +34,11 @@ type Failure struct {
 }
 
 func (f Failure) String() string {
+	text := fmt.Sprintf("%s: %v", f.Name, f.Err)
 	if f.Waived != "" {
-		return fmt.Sprintf("%s: %v (waived: %s)", f.Name, f.Err, f.Waived)
+		text += fmt.Sprintf(" (waived: %s)", f.Waived)
 	}
-	return fmt.Sprintf("%s: %v", f.Name, f.Err)
+	return text
 }
 
 // Unmet is the error of a checklist: the failures that block. It wraps the
@@ -45,9 +46,9 @@ func (f Failure) String() string {
 type Unmet struct{ Failures []Failure }
 
 func (u *Unmet) Error() string {
-	texts := make([]string, len(u.Failures))
-	for i, f := range u.Failures {
-		texts[i] = f.String()
+	var texts []string
+	for _, f := range u.Failures {
+		texts = append(texts, f.String())
 	}
 	return "requirements are not met: " + strings.Join(texts, "; ")
 }

@@ -34,21 +34,27 @@ func Detect(path string) (Kind, error) {
 	return kind, nil
 }
 
-// detectFile opens nothing but a regular file: opening a pipe would wait.
-func detectFile(path string) (Kind, error) {
+// detectFile returns the kind of the file at path.
+func detectFile(path string) (kind Kind, err error) {
+	err = withHeaders(path, func(f headers) error { kind, err = detect(f.r, f.size); return err })
+	return kind, err
+}
+
+// withHeaders calls read with a regular file only: opening a pipe would wait.
+func withHeaders(path string, read func(headers) error) error {
 	fi, err := os.Stat(path)
 	if err != nil {
-		return "", err
+		return err
 	}
 	if !fi.Mode().IsRegular() {
-		return "", fmt.Errorf("%s is not a regular file; name the installer itself", path)
+		return errors.New("not a regular file; name the file itself")
 	}
 	f, err := os.Open(path)
 	if err != nil {
-		return "", err
+		return err
 	}
 	defer func() { _ = f.Close() }()
-	return detect(f, fi.Size())
+	return read(headers{f, fi.Size()})
 }
 
 // detect returns the kind of a file of size bytes.

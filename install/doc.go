@@ -35,11 +35,9 @@
 //
 // Nothing is guessed: a file of no known kind, and a plain program without
 // Args, is [ErrUnknownKind] until the command sets a Kind and Args. An installer
-// for the other system is [errors.ErrUnsupported]. Write Args as the installer
-// is to see them; the package quotes them, which each kind parses in its own way
-// on Windows. If another installation is in progress ([Busy], 1618 of MSI), the
-// installer is started again a few times; a restart that is needed (3010, 1641)
-// is [RebootNeeded], a success.
+// for the other system is [errors.ErrUnsupported]. If another installation is in
+// progress ([Busy]), the installer is started again a few times; a restart that
+// is needed is [RebootNeeded], a success.
 //
 // A package of kind msi refuses to replace a newer version: to roll back (R15),
 // run the newer version's package with Uninstall first. With dpkg and NSIS the
@@ -53,37 +51,25 @@
 //
 // When the deadline or the context ends, the whole tree of processes is ended,
 // including those that left the installer's process group or outlived their
-// parent. Otherwise a grandchild of a hung installer would go on writing while
-// the previous version is being restored. On Windows a job object holds the
-// tree. On Linux a control group does (version 2, below this process's own),
-// where one can be made: as root, or where the unit of the updater has
-// Delegate=yes. Elsewhere they are found by descent, session, and a variable in
-// their environment.
+// parent: a job object holds it on Windows, and on Linux a control group
+// (version 2), where one can be made: as root, or where the unit of the updater
+// has Delegate=yes. Elsewhere they are found by descent, session, and a variable
+// in their environment.
 //
 // # Before it runs
 //
 // A [Checklist] is the requirements of an installation. It fails with an
 // [*Unmet] that lists every failure that blocks, each with what to do.
-// Ready-made are [NothingInstalled] (R3: a FullSetup is not installed over an
-// installation), and for the requirements of the first version of a year (R14)
-// [System], [DotNetFramework], [FreeSpace], [NoRebootPending], [Elevated], and
-// [Confirmed], a person's statement recorded by [Confirm]. A check that need not
-// pass is Waived, with the reason:
+// Ready-made are [NothingInstalled] (R3), and for the requirements of the first
+// version of a year (R14) [System], [DotNetFramework], [FreeSpace],
+// [NoRebootPending], [Elevated], and [Confirmed], a person's statement recorded
+// by [Confirm]. A check that need not pass is Waived, with the reason. Run the
+// list when an update is planned, before users are closed out, and set it as
+// the Command's Checks, which are run again.
 //
-//	list := install.Checklist{
-//		install.System("windows", "10.0.17763"),
-//		install.DotNetFramework("4.8"),
-//		install.Confirmed("/var/lib/aspupdate/confirmed", "R14 2028: the requirements were read"),
-//	}
-//	waived, err := list.Run(ctx)
-//
-// Run it when an update is planned, before users are closed out, and set it as
-// the Command's Checks, which are run again. The same applies to elevated
-// rights: [Command.Rights] reports in advance that they are missing, and Run
+// [Command.Rights] reports in advance that elevated rights are missing. Run
 // starts no MSI, Burn, .deb or program whose manifest requires an administrator
-// without them, unless the command is Unelevated: the error is
-// [ErrPermission]. An event reports that the machine already waits for a
-// restart.
+// without them, unless the command is Unelevated.
 //
 // # When the updater dies
 //
@@ -99,14 +85,11 @@
 // # Waiting for health
 //
 // An exit code means that an installer has ended, not that the application
-// works. R11 expects a restructuring of the database after it, and R12 a time
-// of errors and refused logins. [Await] queries a [Probe] until the expected
-// version answers. Ready-made are [HTTPProbe], also for a page with a certain
-// status or text; [CommandProbe]; [SQLProbe], with a handle and driver of yours;
-// [FileProbe], the version resource of a program for Windows; and [TCPProbe],
-// which queries another one once a port accepts connections. A [ProbeFunc] is a
-// function. A file's version or an open port alone does not show that the
-// application works: combine it with a page or a query, by Then.
+// works: [Await] queries a [Probe] until the expected version answers, through
+// R11's restructuring and R12's errors and refused logins. Ready-made are
+// [HTTPProbe], [CommandProbe], [SQLProbe], [FileProbe] and [TCPProbe]; a
+// [ProbeFunc] is a function. A file's version or an open port alone does not
+// show that the application works: combine it with a page or a query, by Then.
 //
 // # Limits
 //

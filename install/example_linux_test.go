@@ -70,9 +70,19 @@ func ExampleDetect() {
 		}
 		kind, err := install.Detect(path)
 		fmt.Printf("%s: %q, unknown: %t\n", file.name, kind, errors.Is(err, install.ErrUnknownKind))
+		switch kind {
+		case install.Script, install.Deb:
+			fmt.Println("for Linux")
+		case install.Plain:
+			fmt.Println("set its Args")
+		case install.MSI, install.Burn:
+			fmt.Println("for Windows, run by an administrator")
+		}
 	}
 	// Output:
 	// Setup: "script", unknown: false
+	// for Linux
 	// Setup.deb: "deb", unknown: false
+	// for Linux
 	// Setup.dat: "", unknown: true
 }

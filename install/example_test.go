@@ -121,7 +121,7 @@ func ExampleChecklist() {
 	list[2].Waived = "the ministry has put them off"
 
 	waived, err := list.Run(context.Background())
-	fmt.Println(waived)
+	fmt.Println(waived[0].Name, waived[0].Err, waived[0].Waived)
 	fmt.Println(err)
 	if unmet, ok := errors.AsType[*install.Unmet](err); ok {
 		fmt.Println(unmet.Failures[0].Name)
@@ -131,7 +131,7 @@ func ExampleChecklist() {
 	_, err = list.Run(context.Background())
 	fmt.Println(err)
 	// Output:
-	// [reports: the quarter's are not sent; send them (waived: the ministry has put them off)]
+	// reports the quarter's are not sent; send them the ministry has put them off
 	// requirements are not met: confirmation: "R14 2028: the requirements were read" is not confirmed; do it, then confirm it
 	// confirmation
 	// <nil>
@@ -165,6 +165,19 @@ func ExampleNothingInstalled() {
 	if e, ok := errors.AsType[*install.Error](err); ok {
 		fmt.Println(e.Op, e.Subject, e.Err, e.Next)
 	}
+}
+
+// An installer has exit codes of its own. 0 is a success, and any other code
+// that the table does not have is a failure.
+func ExampleCodes() {
+	codes := install.Codes{
+		4: {install.Busy, "another setup is in progress", "wait"}, // it is then started again
+		5: {install.Canceled, "canceled by a person", "run it again, unattended"},
+		6: {install.OK, "nothing to do", ""},
+	}
+	codes[7] = install.Verdict{Status: install.Failed, Meaning: "the disk is full", Next: "free some space"}
+	fmt.Println(codes[7].Status, codes[7].Meaning)
+	// Output: failed the disk is full
 }
 
 // Missing rights are known when the update is planned.

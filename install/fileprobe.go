@@ -6,7 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"os"
+	"iter"
 	"strings"
 )
 
@@ -28,27 +28,12 @@ func (p FileProbe) Version(ctx context.Context) (string, error) {
 	if ctx.Err() != nil {
 		return "", context.Cause(ctx)
 	}
-	version, err := p.read()
+	var version string
+	err := withHeaders(p.Path, func(f headers) (err error) { version, err = f.version(p.Key); return err })
 	if err != nil {
 		return "", fmt.Errorf("cannot read the version of the file %s: %w", p.Path, err)
 	}
 	return version, nil
-}
-
-func (p FileProbe) read() (string, error) {
-	fi, err := os.Stat(p.Path)
-	if err != nil {
-		return "", err
-	}
-	if !fi.Mode().IsRegular() {
-		return "", errors.New("not a regular file")
-	}
-	f, err := os.Open(p.Path)
-	if err != nil {
-		return "", err
-	}
-	defer func() { _ = f.Close() }()
-	return headers{f, fi.Size()}.version(p.Key)
 }
 
 const (
@@ -58,8 +43,8 @@ const (
 	fixedSize    = 52
 	alignment    = 4
 	blockHeader  = 6
-	textValue    = 1
 	stringsBlock = "StringFileInfo"
+	textValue    = 1
 )
 
 // version returns the string named key of the version resource, or the
@@ -133,34 +118,33 @@ func nextBlock(b []byte) (first block, rest []byte, whole bool) {
 
 func aligned(n int) int { return (n + alignment - 1) &^ (alignment - 1) }
 
-// blocks calls do for each block in b until it returns false.
-func blocks(b []byte, do func(block) bool) {
-	for {
-		first, rest, whole := nextBlock(b)
-		if !whole || !do(first) {
-			return
+// blocks returns the blocks in b.
+func blocks(b []byte) iter.Seq[block] {
+	return func(yield func(block) bool) {
+		for {
+			first, rest, whole := nextBlock(b)
+			if !whole || !yield(first) {
+				return
+			}
+			b = rest
 		}
-		b = rest
 	}
 }
 
 // text returns the string named key in the first language that has it.
 func (root block) text(key string) (text string, found bool) {
-	blocks(root.children, func(info block) bool {
+	for info := range blocks(root.children) {
 		if info.key != stringsBlock {
-			return true
+			continue
 		}
-		blocks(info.children, func(language block) bool {
-			blocks(language.children, func(s block) bool {
-				if found = strings.EqualFold(s.key, key); found {
+		for language := range blocks(info.children) {
+			for s := range blocks(language.children) {
+				if strings.EqualFold(s.key, key) {
 					value, _, _ := bytes.Cut(decodeUTF16(s.value), []byte{0})
-					text = string(value)
+					return string(value), true
 				}
-				return !found
-			})
-			return !found
-		})
-		return !found
-	})
-	return text, found
+			}
+		}
+	}
+	return "", false
 }

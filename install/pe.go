@@ -70,17 +70,13 @@ func (f headers) resource(p *pe.File, typ, id, limit int64) ([]byte, bool) {
 	if !ok {
 		return nil, false
 	}
-	names, ok := f.resourceEntry(base, 0, typ)
-	if !ok || names&subdirectory == 0 {
-		return nil, false
-	}
-	languages, ok := f.resourceEntry(base, names&^subdirectory, id)
-	if !ok || languages&subdirectory == 0 {
-		return nil, false
-	}
-	leaf, ok := f.resourceEntry(base, languages&^subdirectory, anyID)
-	if !ok || leaf&subdirectory != 0 {
-		return nil, false
+	leaf := uint32(0)
+	for level, want := range []int64{typ, id, anyID} { // types, names, languages
+		leaf, ok = f.resourceEntry(base, leaf, want)
+		if !ok || leaf&subdirectory != 0 != (level < 2) {
+			return nil, false
+		}
+		leaf &^= subdirectory
 	}
 	entry, err := f.read(base+int64(leaf), 16)
 	if err != nil {

@@ -76,30 +76,24 @@ var administrator = regexp.MustCompile(`(?is)requestedExecutionLevel[^>]*\slevel
 
 // requiresAdministrator reports whether Windows would refuse to start the
 // program without elevated rights.
-func requiresAdministrator(path string) (bool, error) {
+func requiresAdministrator(path string) (requires bool, err error) {
 	if path == "" {
 		return false, nil
 	}
-	f, err := os.Open(path)
-	if err != nil {
-		return false, err
-	}
-	defer func() { _ = f.Close() }()
-	fi, err := f.Stat()
-	if err != nil {
-		return false, err
-	}
-	h := headers{f, fi.Size()}
-	p, err := h.peHeaders()
-	if errors.Is(err, ErrUnknownKind) {
-		return false, nil // not a program for Windows
-	}
-	if err != nil {
-		return false, err
-	}
-	manifest, ok := h.resource(p, manifestType, 1, maxRead)
-	if ok && strings.HasPrefix(string(manifest), utf16Mark) {
-		manifest = decodeUTF16(manifest[2:])
-	}
-	return ok && administrator.Match(manifest), nil
+	err = withHeaders(path, func(f headers) error {
+		p, err := f.peHeaders()
+		if errors.Is(err, ErrUnknownKind) {
+			return nil // not a program for Windows
+		}
+		if err != nil {
+			return err
+		}
+		manifest, ok := f.resource(p, manifestType, 1, maxRead)
+		if ok && strings.HasPrefix(string(manifest), utf16Mark) {
+			manifest = decodeUTF16(manifest[2:])
+		}
+		requires = ok && administrator.Match(manifest)
+		return nil
+	})
+	return requires, err
 }

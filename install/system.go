@@ -36,11 +36,10 @@ func systemFits(has map[string]string, name, atLeast string) error {
 	if !ok {
 		return fmt.Errorf("this machine runs %s, but %s %s is needed; install it, or use a machine that has it", this, name, atLeast)
 	}
-	order, err := compareNumbers(version, atLeast)
-	if err != nil {
+	switch order, err := compareNumbers(version, atLeast); {
+	case err != nil:
 		return fmt.Errorf("this machine runs %s, but %s %s is needed: %w", this, name, atLeast, err)
-	}
-	if order < 0 {
+	case order < 0:
 		return fmt.Errorf("this machine runs %s, but %s %s or later is needed; update the operating system first", this, name, atLeast)
 	}
 	return nil
@@ -57,12 +56,8 @@ func compareNumbers(a, b string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	for len(as) < len(bs) {
-		as = append(as, 0)
-	}
-	for len(bs) < len(as) {
-		bs = append(bs, 0)
-	}
+	as = append(as, make([]uint64, max(0, len(bs)-len(as)))...)
+	bs = append(bs, make([]uint64, max(0, len(as)-len(bs)))...)
 	return slices.Compare(as, bs), nil
 }
 

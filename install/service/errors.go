@@ -3,7 +3,6 @@ package service
 import (
 	"errors"
 	"fmt"
-	"strings"
 )
 
 var (
@@ -16,29 +15,28 @@ var (
 	// ErrDependents means that other services or units depend on the service,
 	// or start it. Nothing was stopped.
 	ErrDependents = errors.New("other services depend on it")
-	// ErrNotFound means that a service that existed does not exist any more.
-	ErrNotFound = errors.New("the service does not exist any more")
+	errNotFound   = errors.New("the service does not exist any more")
 )
 
 // An Error is a failed operation on a service.
 type Error struct {
 	Op      string // "close service", "open service", "stop service", "start service", "query service"
 	Subject string // the service's name
-	State   string // of the service, in the words of the system; "" if it is not known
 	Err     error
 	Next    string // what to do next; "" if nothing is known
+
+	state string // of the service, in the words of the system; "" if it is not known
 }
 
 func (e *Error) Error() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s %s: %v", e.Op, e.Subject, e.Err)
-	if e.State != "" {
-		fmt.Fprintf(&b, " (now %s)", e.State)
+	text := fmt.Sprintf("%s %s: %v", e.Op, e.Subject, e.Err)
+	if e.state != "" {
+		text += fmt.Sprintf(" (now %s)", e.state)
 	}
 	if e.Next != "" {
-		fmt.Fprintf(&b, "; %s", e.Next)
+		text += "; " + e.Next
 	}
-	return b.String()
+	return text
 }
 
 // Unwrap returns the cause.

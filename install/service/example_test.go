@@ -2,6 +2,7 @@ package service_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -29,4 +30,26 @@ func Example() {
 	}
 	fmt.Printf("%T %T\n", update.Fence, update.App)
 	// Output: *service.Service service.Group
+}
+
+// The errors name what to do next.
+func ExampleService_Close() {
+	asp := service.Service{Name: "asp", Dir: "/var/lib/aspupdate/services", Timeout: 10 * time.Minute}
+	ctx := context.Background()
+	err := asp.Close(ctx)
+	switch {
+	case errors.Is(err, service.ErrDependents):
+		fmt.Println("close those as well, in a Group:", err)
+	case errors.Is(err, service.ErrNotStopped):
+		fmt.Println("its processes may still write:", err)
+	}
+	// Update the application here.
+	if err := asp.Open(ctx); errors.Is(err, service.ErrNotRunning) {
+		fmt.Println("the new version does not run:", err)
+	}
+	if e, ok := errors.AsType[*service.Error](err); ok {
+		fmt.Println(e.Op, e.Subject, e.Err, e.Next)
+	}
+	st, err := service.Query(ctx, asp.Name)
+	fmt.Println(st.Running, err)
 }

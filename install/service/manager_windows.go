@@ -58,7 +58,7 @@ func with(name string, rights uint32, do func(*mgr.Service) error) error {
 func change(name string, do func(*mgr.Service) error) error {
 	return with(name, rightsToChange, func(s *mgr.Service) error {
 		if s == nil {
-			return ErrNotFound
+			return errNotFound
 		}
 		return do(s)
 	})

@@ -24,8 +24,9 @@ type Service struct {
 	// its context ends. After DrainTimeout the service is stopped all the same.
 	Drain        func(ctx context.Context) error
 	DrainTimeout time.Duration // zero is 5 min
-	StopTimeout  time.Duration // until all its processes have ended; zero is 5 min
-	StartTimeout time.Duration // until it runs; zero is 5 min
+	// Timeout bounds a stop, until all processes have ended, and a start, until the
+	// service runs; zero is 5 min.
+	Timeout time.Duration
 
 	steady time.Duration // how long it must stay running once started; zero is 3 s
 	step   func(string)  // for tests: called between any two steps
@@ -135,7 +136,7 @@ func (s *Service) halt(ctx context.Context, rec record) error {
 	if err := s.write(old, rec); err != nil {
 		return err
 	}
-	timeout := orDefault(s.StopTimeout, defaultTimeout)
+	timeout := orDefault(s.Timeout, defaultTimeout)
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("%w within %s", ErrNotStopped, timeout))
 	defer cancel()
 	if err := stop(ctx, s.Name); err != nil {
@@ -197,7 +198,7 @@ func (s *Service) up(ctx context.Context, open bool) error {
 		}
 		return s.restored(rec)
 	case !st.exists:
-		return advise("install the application again, or see why its installer made none", ErrNotFound)
+		return advise("install the application again, or see why its installer made none", errNotFound)
 	case p == untouched:
 		return s.run(ctx)
 	case p == restored, p == closed && !open:
@@ -236,7 +237,7 @@ func (s *Service) restored(rec record) error {
 
 // run starts the service, and returns once it has stayed running for a while.
 func (s *Service) run(ctx context.Context) error {
-	timeout := orDefault(s.StartTimeout, defaultTimeout)
+	timeout := orDefault(s.Timeout, defaultTimeout)
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("%w: it did not start within %s", ErrNotRunning, timeout))
 	defer cancel()
 	const next = "see its log, correct that, and start again"
@@ -285,7 +286,7 @@ func (s *Service) wrap(ctx context.Context, op string, err error) error {
 		e.Next = "run as an administrator"
 	}
 	if st, queryErr := query(context.WithoutCancel(ctx), s.Name); queryErr == nil {
-		e.State = st.text
+		e.state = st.text
 	}
 	return e
 }

@@ -101,7 +101,7 @@ func TestCloseWaitsForEveryProcess(t *testing.T) {
 	require.NoError(t, start(t.Context(), s.Name))
 	pid := s.pid(t, "child")
 	require.True(t, lives(pid))
-	s.StopTimeout = 3 * time.Second
+	s.Timeout = 3 * time.Second
 	err := s.Close(t.Context())
 	require.ErrorIs(t, err, ErrNotStopped)
 	require.ErrorContains(t, err, "process")
@@ -117,12 +117,12 @@ func TestAServiceThatDoesNotStop(t *testing.T) {
 	s.mode(t, "stay")
 	require.NoError(t, start(t.Context(), s.Name))
 	s.pid(t, "pid")
-	s.StopTimeout = time.Second
+	s.Timeout = time.Second
 	err := s.Close(t.Context())
 	require.ErrorIs(t, err, ErrNotStopped)
 	require.ErrorContains(t, err, "by hand")
 	s.mode(t, "run")
-	s.StopTimeout = 0
+	s.Timeout = 0
 	require.NoError(t, s.Close(t.Context()))
 	s.mustBe(t, false, off(autostarts(t)[0]))
 	require.NoError(t, s.Open(t.Context()))
@@ -207,7 +207,7 @@ func TestFirstInstallation(t *testing.T) {
 
 	require.NoError(t, s.Close(t.Context()))
 	remove(t, s.Name)
-	require.ErrorIs(t, s.Open(t.Context()), ErrNotFound, "one that was there is missed")
+	require.ErrorIs(t, s.Open(t.Context()), errNotFound, "one that was there is missed")
 }
 
 func TestDrain(t *testing.T) {

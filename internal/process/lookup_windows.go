@@ -48,9 +48,8 @@ func ticks(t windows.Filetime) uint64 {
 }
 
 // Descendants returns the living process pid and those that descend from it,
-// for a process that
-// this package did not start, such as a service's. With an error it returns pid
-// alone.
+// for a process that this package did not start, such as a service's. With an
+// error it returns pid alone.
 func Descendants(pid int) ([]Member, error) {
 	parents := map[int]int{}
 	snap, err := windows.CreateToolhelp32Snapshot(windows.TH32CS_SNAPPROCESS, 0)

@@ -89,11 +89,7 @@ func started(cmd *exec.Cmd, rec Record, grouped bool) *Tree {
 	t.root, _ = readProc(cmd.Process.Pid)
 	t.root.pid = cmd.Process.Pid
 	t.rec.PID, t.rec.Birth = t.root.pid, t.root.birth()
-	go func() {
-		defer close(t.ended)
-		t.err = cmd.Wait()
-		t.state = cmd.ProcessState
-	}()
+	go t.wait(cmd)
 	return t
 }
 
@@ -119,13 +115,6 @@ func (t *Tree) Close() {
 	if t.group != "" {
 		removeGroup(t.group)
 	}
-}
-
-func exitOf(state *os.ProcessState) Exit {
-	if ws, ok := state.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
-		return Exit{Code: 128 + uint32(ws.Signal()), Signaled: true} //nolint:gosec // signals are small
-	}
-	return Exit{Code: uint32(state.ExitCode())} //nolint:gosec // 0 to 255
 }
 
 func (t *Tree) foundExit() (Exit, bool) { return Exit{}, false }

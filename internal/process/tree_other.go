@@ -5,7 +5,6 @@ package process
 import (
 	"errors"
 	"fmt"
-	"os"
 	"os/exec"
 	"runtime"
 	"syscall"
@@ -28,11 +27,7 @@ func start(cmd *exec.Cmd, rec Record) (*Tree, error) {
 		return nil, err
 	}
 	t := &Tree{rec: rec, ended: make(chan struct{}), system: system{cmd.Process.Pid}}
-	go func() {
-		defer close(t.ended)
-		t.err = cmd.Wait()
-		t.state = cmd.ProcessState
-	}()
+	go t.wait(cmd)
 	return t, nil
 }
 
@@ -59,10 +54,3 @@ func (t *Tree) Close() {}
 func (t *Tree) release() error          { return nil }
 func (t *Tree) count() (int, error)     { return 0, findable() }
 func (t *Tree) foundExit() (Exit, bool) { return Exit{}, false }
-
-func exitOf(state *os.ProcessState) Exit {
-	if ws, ok := state.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
-		return Exit{Code: 128 + uint32(ws.Signal()), Signaled: true} //nolint:gosec // signals are small
-	}
-	return Exit{Code: uint32(state.ExitCode())} //nolint:gosec // 0 to 255
-}
