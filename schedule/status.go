@@ -76,7 +76,10 @@ func (c Calendar) Status(now time.Time, seen ...Sighting) (Status, error) {
 			s.State, s.Since = Late, late
 		}
 	}
-	for s.Next, _ = range c.From(now.Add(1)) { // the first, or none where the data end
+	for r, err := range c.From(now.Add(1)) {
+		if err == nil {
+			s.Next = r
+		}
 		break
 	}
 	return s, nil
