@@ -48,7 +48,7 @@ func (u *Update) Check() error {
 	return u.checkDirectories()
 }
 
-// checkData refuses an update after which nothing could be restored.
+// checkData refuses an update without data to restore (R9).
 func (u *Update) checkData() error {
 	switch {
 	case len(u.Data) > 0 && u.NoData != "":

@@ -48,9 +48,9 @@ func (updating) rolledBack(s *Status, r record) {
 func (updating) resume(ctx context.Context, e *engine, ended bool) (Result, error) {
 	p, deadlines := e.st.Pending, e.u.Deadlines
 	switch {
-	case p.allInstalled() || p.allBegun() && ended:
+	case p.Plan.all(p.installed) || p.Plan.all(p.begun) && ended:
 		return e.prove(ctx, deadlines.probe())
-	case p.allBegun() && p.Plan.sameVersion() == "":
+	case p.Plan.all(p.begun) && p.Plan.sameVersion() == "":
 		// The end of the last installer was not seen: it may have ended well,
 		// or in the same power cut. The probe decides, and need not wait as
 		// long.

@@ -11,7 +11,7 @@ import (
 	"github.com/aspupdate/aspupdate/internal/durable"
 )
 
-// An engine is an update under way: the lock is held, the journal open.
+// An engine is a running update: the lock is held, the journal open.
 type engine struct {
 	u    *Update
 	lock *Lock
@@ -67,7 +67,7 @@ type stepError struct {
 func (s *stepError) Error() string { return s.err.Error() }
 func (s *stepError) Unwrap() error { return s.err }
 
-// errUnfenced is what every failure to close the fence is.
+// errUnfenced matches every failure to close the fence.
 var errUnfenced = errors.New("the fence could not be closed")
 
 func (s *stepError) Is(target error) bool { return target == errUnfenced && s.step == stepFence }
@@ -81,8 +81,8 @@ func (e *engine) record(r record, cause error) error {
 	if cause != nil {
 		r.Error = cause.Error()
 	}
-	// A lock that was removed lets another process in: what that writes must
-	// not be mixed with ours.
+	// A lock that was removed lets another process in, whose records must not
+	// be mixed with ours.
 	if err := e.lock.check(); err != nil {
 		return e.j.fail(e.notOurs(err))
 	}
@@ -98,8 +98,8 @@ func (e *engine) record(r record, cause error) error {
 	return nil
 }
 
-// notOurs returns the error of a lock or a journal that is no longer ours
-// alone. Before the first damage that is a refusal, wherever it is noticed.
+// notOurs returns the error of a lock or a journal that another process uses
+// too. Before the first damage it is a refusal.
 func (e *engine) notOurs(err error) error {
 	if p := e.st.Pending; p != nil && p.Damaged {
 		return err
@@ -140,9 +140,8 @@ func (e *engine) fence(ctx context.Context) error {
 	return e.do(ctx, stepFence, "", e.u.Deadlines.fence(), e.u.Fence.Close)
 }
 
-// app stops or starts the application, if the Update has one and there is
-// something to stop or start: before a first installation, and once it is
-// taken back, there is not.
+// app stops or starts the application, if there is one: not before a first
+// installation, nor once that is rolled back.
 func (e *engine) app(ctx context.Context, step Step) error {
 	before := step == stepStop && e.direction == forward || step == stepStart && e.direction == back
 	if e.u.App == nil || before && e.plan().first() {
@@ -168,7 +167,7 @@ func (e *engine) result(o Outcome) Result {
 
 // failure makes the error of an update that did not commit.
 func (e *engine) failure(o Outcome, cause, rollback error) *Error {
-	f := &Error{Op: string(stepRecover), Err: cause, Next: o.next(), Outcome: o, Update: e.id, rollback: rollback}
+	f := &Error{Op: string(stepRecover), Err: cause, Next: endings[o].next, Outcome: o, Update: e.id, rollback: rollback}
 	f.Unfenced = errors.Is(cause, errUnfenced) || errors.Is(rollback, errUnfenced)
 	if refusal, ok := errors.AsType[*Error](cause); ok {
 		f.Reason = refusal.Reason
@@ -179,8 +178,8 @@ func (e *engine) failure(o Outcome, cause, rollback error) *Error {
 	return f
 }
 
-// interrupted stops where things are: the journal cannot be written, or
-// users cannot be let in. Recover goes on from here.
+// interrupted ends the run where it is: the journal cannot be written, or users
+// cannot be let in. Recover goes on from here.
 func (e *engine) interrupted(cause error) (Result, error) {
 	return e.result(Interrupted), e.failure(Interrupted, cause, nil)
 }

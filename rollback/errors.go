@@ -84,7 +84,11 @@ func (e *Error) Error() string {
 	if e.rollback != nil {
 		text += "; the rollback failed: " + e.rollback.Error()
 	}
-	for _, more := range []string{e.Outcome.state(e.Unfenced), e.Next} {
+	state := endings[e.Outcome].state
+	if e.Unfenced {
+		state = strings.Replace(state, keptOut, "users may be in, keep them out by hand", 1)
+	}
+	for _, more := range []string{state, e.Next} {
 		if more != "" {
 			text += "; " + more
 		}
@@ -118,38 +122,17 @@ func (e *Error) then(next string) *Error {
 	return e
 }
 
-// state returns in plain words what an outcome other than a commit means.
-func (o Outcome) state(unfenced bool) string {
-	users := "users are kept out"
-	if unfenced {
-		users = "users may be in, keep them out by hand"
-	}
-	switch o {
-	case RolledBack:
-		return "rolled back: the version and the data from before are in place, users are let in again"
-	case Abandoned:
-		return "stopped before anything was changed, users are let in again"
-	case AwaitingReboot:
-		return users + " until the machine has restarted and the update has gone on"
-	case Interrupted:
-		return users + ", every backup and installer is kept"
-	case NeedsOperator:
-		return "a person must decide: " + users + ", every backup and installer is kept"
-	}
-	return ""
-}
+const keptOut = "users are kept out"
 
-// decideNext is what a person does about an update that needs one.
-const decideNext = "repair the cause and retry, or put things right by hand and accept"
-
-func (o Outcome) next() string {
-	switch o {
-	case AwaitingReboot:
-		return "restart the machine, then recover"
-	case Interrupted:
-		return "recover to go on"
-	case NeedsOperator:
-		return decideNext
-	}
-	return ""
+// endings has for each outcome other than a commit what it means, and what to
+// do next.
+var endings = map[Outcome]struct{ state, next string }{
+	RolledBack:     {"rolled back: the version and the data from before are in place, users are let in again", ""},
+	Abandoned:      {"stopped before anything was changed, users are let in again", ""},
+	AwaitingReboot: {keptOut + " until the machine has restarted and the update has gone on", "restart the machine, then recover"},
+	Interrupted:    {keptOut + ", every backup and installer is kept", "recover to go on"},
+	NeedsOperator: {
+		"a person must decide: " + keptOut + ", every backup and installer is kept",
+		"repair the cause and retry, or put things right by hand and accept",
+	},
 }

@@ -19,7 +19,7 @@ func (e *engine) carryOut(ctx context.Context, now Plan, reason string) (Result,
 	if err := e.prepare(ctx); err != nil {
 		return e.abandon(ctx, err)
 	}
-	// From the first damage on nothing is canceled any more.
+	// From the first damage on nothing is canceled.
 	return e.course().forward(context.WithoutCancel(ctx), e)
 }
 
@@ -56,8 +56,8 @@ func (e *engine) snapshot(ctx context.Context, d Dataset) error {
 	})
 }
 
-// guard is the last check before the first damage. It trusts nothing that it
-// remembers and reads everything from the disk.
+// guard is the last check before the first damage. It reads everything from the
+// disk again.
 func (e *engine) guard(ctx context.Context) error {
 	u := e.u
 	if err := u.checkWindow(ctx); err != nil {
@@ -81,11 +81,10 @@ func (e *engine) guard(ctx context.Context) error {
 	if err := u.checkWindow(ctx); err != nil {
 		return err
 	}
-	if err := e.lock.check(); err != nil {
-		return &Error{Reason: ReasonState, Err: err}
-	}
-	if err := e.j.check(); err != nil {
-		return &Error{Reason: ReasonState, Err: err}
+	for _, check := range []func() error{e.lock.check, e.j.check} {
+		if err := check(); err != nil {
+			return &Error{Reason: ReasonState, Err: err}
+		}
 	}
 	return ctx.Err()
 }
@@ -115,8 +114,8 @@ func (e *engine) install(ctx context.Context, part Part, r Release) (reboot bool
 		if !errors.Is(err, ErrReboot) {
 			return record{}, err
 		}
-		// In the one record that says that it is done: a process that goes
-		// on from here waits for the restart before it probes, too.
+		// In the record of its end, so that a process that goes on from here
+		// also waits for the restart before it probes.
 		boot, err := e.u.bootID()
 		reboot = err == nil
 		return record{Ref: boot}, err
@@ -124,7 +123,7 @@ func (e *engine) install(ctx context.Context, part Part, r Release) (reboot bool
 	return reboot && err == nil, err
 }
 
-// awaitReboot journals which boot it is that must end.
+// awaitReboot journals which boot must end.
 func (e *engine) awaitReboot() (Result, error) {
 	if err := e.record(record{Step: stepReboot, Kind: EventBegin, Ref: e.st.Pending.reboot}, nil); err != nil {
 		return e.interrupted(&stepError{stepReboot, "", err})
@@ -168,8 +167,8 @@ func (e *engine) abandon(ctx context.Context, cause error) (Result, error) {
 	return e.finish(ctx, cause)
 }
 
-// finish lets users in again after an outcome that is durable already. What
-// fails here no longer changes that outcome, so that Recover tries it again.
+// finish lets users in after an outcome that is durable. A failure here does not
+// change that outcome: Recover tries again.
 func (e *engine) finish(ctx context.Context, cause error) (Result, error) {
 	outcome := e.st.Pending.Outcome
 	if err := e.do(ctx, stepUnfence, "", e.u.Deadlines.fence(), e.u.Fence.Open); err != nil {

@@ -62,7 +62,8 @@ func openJournal(dir string) (*journal, error) {
 		// power cut would take every record.
 		return nil, fileError("sync", dir, err)
 	}
-	if begun := filepath.Join(dir, begunName); !exists(begun) {
+	begun := filepath.Join(dir, begunName)
+	if _, err := os.Lstat(begun); errors.Is(err, fs.ErrNotExist) {
 		// Against people, not against a power cut: it is not synced, may fail,
 		// and is written again. It comes after a journal whose name is durable.
 		_ = os.WriteFile(begun, []byte("A journal was begun here. Without "+journalName+" updates are blocked: put it back.\n"), 0o600)
@@ -81,11 +82,6 @@ func openJournal(dir string) (*journal, error) {
 		return nil, err
 	}
 	return j, nil
-}
-
-func exists(path string) bool {
-	_, err := os.Lstat(path)
-	return !errors.Is(err, fs.ErrNotExist)
 }
 
 // load reads the whole journal and cuts the torn tail off.

@@ -149,11 +149,11 @@ func readRecords(dir string) ([]record, error) {
 	return h.records, errors.Join(h.errs...)
 }
 
-// A history puts the segments of a journal together.
+// A history joins the segments of a journal.
 type history struct {
 	records []record
-	last    segment // the one before; its end is not known if it is damaged
-	unknown bool
+	last    segment // the one before
+	unknown bool    // the end of last is not known: it is damaged
 	errs    []error
 }
 
@@ -162,23 +162,22 @@ func (h *history) fault(path, what, next string) {
 }
 
 func (h *history) add(f segmentFile) {
+	var s segment
 	data, err := os.ReadFile(f.path)
+	ours := err == nil
+	if ours {
+		s, err = decode(data)
+	}
 	if err != nil {
 		h.errs = append(h.errs, fileError("read", f.path, err))
-		h.unknown = true
-		return
-	}
-	s, err := decode(data)
-	switch {
-	case err != nil:
-		h.errs = append(h.errs, fileError("read", f.path, err))
-	case s.start+1 != f.first:
+	} else if s.start+1 != f.first {
 		h.fault(f.path, fmt.Sprintf("it begins with record %d", s.start+1), "")
-		h.unknown = true
-		return
+		ours = false
 	}
-	h.follow(s, f.path)
-	h.unknown = err != nil
+	if ours {
+		h.follow(s, f.path)
+	}
+	h.unknown = !ours || err != nil
 }
 
 // follow appends what a segment has, and faults it if it does not go on where

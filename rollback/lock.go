@@ -50,9 +50,8 @@ func Acquire(dir, doing string, now time.Time) (*Lock, error) {
 	host, _ := os.Hostname() // only shown to people
 	h, err := json.Marshal(Holder{PID: os.Getpid(), Host: host, Since: now.UTC().Truncate(time.Second), Doing: doing})
 	if err == nil {
-		// Beside the lock and not in it: a locked range cannot be read on
-		// Windows. It counts only while the lock is held, so it need not be
-		// durable.
+		// Not in the lock file: a locked range cannot be read on Windows. It
+		// counts only while the lock is held, so it need not be durable.
 		err = os.WriteFile(filepath.Join(dir, holderName), h, 0o600)
 	}
 	if err != nil {

@@ -20,10 +20,10 @@ type Pending struct {
 	course      course
 	since       time.Time                   // when its snapshots were begun
 	counts      map[string]map[string]int64 // rows by dataset and table, where known
-	begun       map[string]bool             // parts whose installer was, or may have been, started, or that may have been removed
-	installed   map[string]bool             // parts whose installer ended well
-	reinstalled map[string]bool             // parts whose previous version's installer ended well, on this attempt
-	retried     bool                        // a person may have changed things by hand, also parts that are not begun
+	begun       map[string]bool             // parts whose installer or remover was, or may have been, started
+	installed   map[string]bool             // parts whose installer succeeded
+	reinstalled map[string]bool             // parts whose previous version's installer succeeded, in this attempt
+	retried     bool                        // a person may have changed any part by hand
 }
 
 func newPending(r record) *Pending {
@@ -38,7 +38,7 @@ func newPending(r record) *Pending {
 	return p
 }
 
-// apply notes how far the update has come.
+// apply records how far the update has come.
 func (p *Pending) apply(r record) {
 	p.Step = r.Step
 	if r.Direction != "" {
@@ -105,13 +105,6 @@ func (p *Pending) install(r record) {
 		p.installed[r.Part] = true
 	}
 }
-
-// allBegun reports whether every part's installer was, or may have been,
-// started.
-func (p *Pending) allBegun() bool { return p.Plan.all(p.begun) }
-
-// allInstalled reports whether every part's installer ended well.
-func (p *Pending) allInstalled() bool { return p.Plan.all(p.installed) }
 
 // all reports whether every part that changes is in the set.
 func (p Plan) all(set map[string]bool) bool {

@@ -1,17 +1,16 @@
 package rollback
 
-// A Version is a version as people write it, such as "7.13.100". It is parsed
-// and printed by whoever makes the [Update]; this package only compares it for
-// equality. The zero Version means that nothing is installed.
+// A Version is a version as people write it, such as "7.13.100". This package
+// only compares it for equality. The zero Version means that nothing is
+// installed.
 type Version string
 
 // A Release is one version of one distribution.
 type Release struct {
 	Version Version `json:"version"`
 	SHA256  string  `json:"sha256,omitempty"` // of its installer, in hex
-	// VouchedBy is who or what vouches for the installer: a publisher, a
-	// pinned hash. If it is empty, plans, journal and output call the
-	// release unauthenticated.
+	// VouchedBy is what the installer is vouched for by: a publisher, a
+	// pinned hash. If it is empty the release is unauthenticated.
 	VouchedBy string `json:"vouched_by,omitempty"`
 }
 
@@ -38,14 +37,12 @@ type Part struct {
 	Name string  // the distribution; unique within the update
 	From Release // what is installed and committed; zero for a first installation
 	To   Release // what to install
-	// Setup is what a rollback to To will install one day, if that is another
-	// installer than To: a first installation runs FullSetup, and every
-	// rollback Setup (R3). Zero means To itself.
+	// Setup is what a later rollback to To installs, if not To itself: a
+	// first installation runs FullSetup, and every rollback Setup (R3).
 	Setup Release
-	// Overwrite is why FullSetup may go over an installation, which replaces
-	// its database with the vendor's example (R3): a part with both a From
-	// and a Setup asks for that and is refused without a reason. The reason
-	// is recorded.
+	// Overwrite is why FullSetup may replace the database of an installation
+	// with the vendor's example (R3). A part with both a From and a Setup is
+	// refused without it. It is recorded.
 	Overwrite string
 
 	Installer Installer

@@ -210,7 +210,7 @@ func (c reverting) restore(ctx context.Context, e *engine) error {
 // resume goes on with what a person decided: restoring and installing again is
 // idempotent. A restart may have started the application.
 func (c reverting) resume(ctx context.Context, e *engine, _ bool) (Result, error) {
-	if e.st.Pending.allInstalled() {
+	if e.plan().all(e.st.Pending.installed) {
 		return e.prove(ctx, e.u.Deadlines.probe())
 	}
 	if err := e.app(ctx, stepStop); err != nil {
@@ -224,7 +224,7 @@ func (c reverting) unhealthy(part string) bool { return slices.Contains(c.Unheal
 
 // recovered starts over, unless everything is installed.
 func (c reverting) recovered(p *Pending) {
-	if !p.allInstalled() {
+	if !p.Plan.all(p.installed) {
 		clear(p.installed)
 	}
 }

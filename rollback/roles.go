@@ -7,11 +7,11 @@ import (
 	"time"
 )
 
-// The roles are the hooks of an update. An error of one is its veto: before
-// the first damage the update is abandoned, from then on until the commit it
-// is rolled back. Each method may be called again after a crash, by another
-// process, and must then reach the same end: all are idempotent. Each gets a
-// context with the deadline from [Deadlines]. None is called concurrently.
+// The roles are the hooks of an update. An error abandons the update before the
+// first damage, and rolls it back from then on until the commit. All methods
+// must be idempotent: each may be called again after a crash, by another
+// process. Each gets a context with the deadline from [Deadlines]. None is
+// called concurrently.
 type (
 	// A Fence keeps users out. What people entered behind an open fence
 	// would be lost by a rollback.
@@ -74,9 +74,9 @@ type (
 		// and not healthy or if that cannot be found out. A first
 		// installation starts, and is taken back, only where it returns "".
 		Version(ctx context.Context) (Version, error)
-		// Await waits until version want is healthy. Errors and refused
-		// logins on the way are a restructuring in progress (R11, R12); it
-		// gives up when the context ends or when it knows better.
+		// Await waits until version want is healthy. Until the context ends,
+		// errors and refused logins may be a restructuring in progress (R11,
+		// R12).
 		Await(ctx context.Context, want Version) error
 	}
 
@@ -101,7 +101,7 @@ type (
 	}
 )
 
-// Abilities that a role may have besides, found by assertion.
+// Abilities that a role may have besides, found by type assertion.
 type (
 	// A Remover is an [Installer] that removes a version from the machine. A
 	// first installation needs one, because removing is its only rollback;

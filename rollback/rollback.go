@@ -1,6 +1,7 @@
 package rollback
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -183,9 +184,4 @@ func (e *engine) needsOperator(ctx context.Context, cause, rollback error) (Resu
 	return e.result(NeedsOperator), e.failure(NeedsOperator, cause, rollback)
 }
 
-func (u *Update) attempts() int {
-	if u.Attempts > 0 {
-		return u.Attempts
-	}
-	return 3
-}
+func (u *Update) attempts() int { return cmp.Or(max(u.Attempts, 0), 3) }

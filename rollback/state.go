@@ -9,26 +9,24 @@ import (
 // A Status is the state of an installation. It is derived from the journal's
 // records each time, and stored nowhere else.
 type Status struct {
-	// Committed is the release of each part that was last committed and
-	// healthy, which is the "previous working version" of R15. It is not
-	// simply the next smaller number.
+	// Committed is the release of each part that was last committed: the
+	// "previous working version" of R15, not the next smaller number.
 	Committed map[string]Release `json:"committed"`
 	// Quarantined are the releases that were rolled back here. They are not
 	// installed again until a person lifts the quarantine or the release
-	// arrives with another hash.
+	// gets another hash.
 	Quarantined []Quarantine `json:"quarantined,omitempty"`
-	// Pending is the update in flight, nil if none.
+	// Pending is the update that has not ended, nil if none.
 	Pending *Pending `json:"-"`
 	// Written is when the journal was last written, UTC; zero if never.
 	Written time.Time `json:"-"`
 	// Last is how the last update ended, "" if there was none.
 	Last Outcome `json:"last,omitempty"`
-	// RestorePoint is what an operator may go back to, nil if nothing: see
-	// [Update.Revert].
+	// RestorePoint is what [Update.Revert] would go back to, nil if nothing.
 	RestorePoint *RestorePoint `json:"back,omitempty"`
-	// Aside are the snapshots of what was live before an operator rolled
-	// back. What was entered until then is nowhere else, so they are kept
-	// until it is live again or a person forgets it: see [Update.Forget].
+	// Aside are the snapshots that were taken before each operator's
+	// rollback. What was entered until then is nowhere else, so they are kept
+	// until it is live again or [Update.Forget] gives it up.
 	Aside []RestorePoint `json:"aside,omitempty"`
 }
 
@@ -47,7 +45,7 @@ func (s Status) Blocked() error {
 	case p == nil:
 		return nil
 	case p.Outcome == NeedsOperator:
-		return refuse(ReasonState, "update "+p.Update, "%w", ErrNeedsOperator).then(decideNext)
+		return refuse(ReasonState, "update "+p.Update, "%w", ErrNeedsOperator).then(endings[NeedsOperator].next)
 	default:
 		return refuse(ReasonState, "", "%w: %s, at %s", ErrPending, p.Update, p.Step).then("recover it first")
 	}
@@ -96,21 +94,15 @@ func (s *Status) apply(r record) {
 // decide applies a record that decides the pending update, or ends it.
 func (s *Status) decide(r record) {
 	p := s.Pending
-	switch r.Step {
-	case stepAccept:
-		p.Outcome = r.Outcome
-	case stepCommit:
-		p.Outcome = Committed
-	case stepRolledBack:
-		p.Outcome = RolledBack
-	case stepAbandoned:
-		p.Outcome = Abandoned
-	case stepEnd:
+	if r.Step == stepEnd {
 		s.Last, s.Pending = p.Outcome, nil
 		return
-	default:
+	}
+	outcome, ok := map[Step]Outcome{stepAccept: r.Outcome, stepCommit: Committed, stepRolledBack: RolledBack, stepAbandoned: Abandoned}[r.Step]
+	if !ok {
 		return
 	}
+	p.Outcome = outcome
 	for _, part := range p.Plan.Parts {
 		switch {
 		case part.Keep:

@@ -1,6 +1,7 @@
 package rollback
 
 import (
+	"cmp"
 	"context"
 	"os"
 	"os/user"
@@ -9,12 +10,9 @@ import (
 	"github.com/aspupdate/aspupdate/internal/boot"
 )
 
-// An Update is the safe update as a value: what to install, and the roles
-// that know how. It owns the order and every guard, so that no caller can
-// get them wrong.
-//
-// The fields up to Window are required. An Update is used by one goroutine;
-// other processes are kept out by the lock in Dir.
+// An Update is the safe update as a value: what to install, and the roles that
+// do it. The fields up to Window are required. An Update is used by one
+// goroutine; other processes are kept out by the lock in Dir.
 type Update struct {
 	Dir    string    // the state directory: lock and journal, one for each installation; created if missing
 	Parts  []Part    // in the order of their installation
@@ -44,10 +42,9 @@ type Update struct {
 	Who     string                 // who is recorded as doing it; "" means the system's user and host
 }
 
-// Deadlines bound the calls of the roles. Zero means the default, which is
-// never below R11's worst case: 4 minutes of installing and 2 hours of
-// restructuring. A role has no deadline of its own: the one in its context
-// holds.
+// Deadlines bound the calls of the roles, by the context that each gets. Zero
+// means the default, which is never below R11's worst case: 4 minutes of
+// installing and 2 hours of restructuring.
 type Deadlines struct {
 	Fence    time.Duration // closing, opening, stopping, starting; 15 min
 	Snapshot time.Duration // backing one dataset up and reading it back, or one check of the archive; 6 h
@@ -56,17 +53,11 @@ type Deadlines struct {
 	Restore  time.Duration // one dataset; 6 h
 	// Decide is how long recovery waits for the new version to be healthy
 	// when the end of its installer was not seen, before it rolls back; 3 h,
-	// because the installer may have ended well and left a restructuring
-	// behind (R11).
+	// because a restructuring may be in progress (R11).
 	Decide time.Duration
 }
 
-func or(d, def time.Duration) time.Duration {
-	if d > 0 {
-		return d
-	}
-	return def
-}
+func or(d, def time.Duration) time.Duration { return cmp.Or(max(d, 0), def) }
 
 func (d Deadlines) fence() time.Duration    { return or(d.Fence, 15*time.Minute) }
 func (d Deadlines) snapshot() time.Duration { return or(d.Snapshot, 6*time.Hour) }
