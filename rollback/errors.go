@@ -67,7 +67,7 @@ type Error struct {
 
 	Reason  Reason  // which guard refused, "" if none
 	Release Release // the one that is quarantined, zero for every other reason
-	Outcome Outcome // the state that the machine is in, "" if there is no update
+	Outcome Outcome // the state that the machine is in, "" without an update
 	Update  string  // the update's id in the journal, "" if it was not begun
 	// Unfenced reports that users may be in although the outcome keeps them
 	// out: the fence could not be closed.

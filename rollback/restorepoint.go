@@ -33,7 +33,7 @@ func (r RestorePoint) Versions() string {
 }
 
 // restorePoint returns how an update that is now committed can be taken back,
-// nil if a part of it was a first installation: there is no version to go to.
+// nil if a part of it was a first installation.
 func (p *Pending) restorePoint() *RestorePoint {
 	point := &RestorePoint{
 		Update: p.Update, Undo: p.Plan.Revert != nil && !p.Plan.Revert.Undo, Since: p.since,

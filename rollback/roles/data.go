@@ -17,7 +17,7 @@ type Data struct {
 	Target backup.Target
 	// Fence is closed while the snapshot is made, and open for the installer
 	// and the probe. It is for a database that they enter by the application's
-	// own role, so that the database cannot tell them from users: then only
+	// own role, so that the database cannot distinguish them from users: then only
 	// the update's fence keeps users out. That fence must have [OpenOnly] of
 	// this one. nil means that the update's fence closes the database as well.
 	Fence rollback.Fence

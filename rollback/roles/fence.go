@@ -29,7 +29,7 @@ func (f Fence) Close(ctx context.Context) error {
 }
 
 // Open opens them in reverse, all of them: after a crash it is not known which
-// were closed. It stops at the first error, so that nobody enters while what is
+// were closed. It stops at the first error, so that no one enters while what is
 // behind is closed.
 func (f Fence) Open(ctx context.Context) error {
 	for _, one := range slices.Backward(f) {

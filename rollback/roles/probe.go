@@ -17,7 +17,7 @@ type Probe struct {
 	Probe install.Probe
 	// Installed is a path that exists exactly if the distribution is
 	// installed. A first installation needs it: a server that does not answer
-	// is no sign of an empty machine.
+	// does not mean an empty machine.
 	Installed string
 	Interval  time.Duration       // between two attempts of Await; zero is 5 s
 	Observe   func(install.Event) // may be nil
