@@ -34,7 +34,7 @@ func (c *call) restore(ctx context.Context, dir string, m backup.Meta) (*swap.Re
 		return nil, fmt.Errorf("%w: the backup was made with Describe, and cannot be compared without: set Describe", backup.ErrIncompatible)
 	}
 	c.slot.Reopen = func(name string) (*swap.Slot, error) {
-		later, err := c.Target.open(name)
+		later, err := c.open(name)
 		if err != nil {
 			return nil, err
 		}

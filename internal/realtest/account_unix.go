@@ -30,7 +30,7 @@ func AsNobody(t testing.TB, test string) {
 	}
 	dir := SharedDir(t)
 	path := filepath.Join(dir, "test")
-	if err := os.WriteFile(path, program, 0o755); err != nil { //nolint:gosec // it is to be run by another account
+	if err := os.WriteFile(path, program, 0o755); err != nil { // another account runs it
 		t.Fatal(err)
 	}
 	temp := filepath.Join(dir, "tmp")

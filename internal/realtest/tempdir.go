@@ -40,7 +40,7 @@ func SharedDir(t testing.TB) string {
 	dir, err := os.MkdirTemp("", "aspupdate-test-")
 	if err == nil {
 		t.Cleanup(func() { _ = os.RemoveAll(dir) })
-		err = os.Chmod(dir, 0o755) //nolint:gosec // it is for other accounts
+		err = os.Chmod(dir, 0o755) // other accounts enter it
 	}
 	if err != nil {
 		t.Fatal(err)
