@@ -76,11 +76,9 @@
 // The installer outlives the process that started it: a database that is half
 // restructured is worse than an installer without an updater. By a record in
 // the state directory the next process finds it: [Runner.Settle] waits for it,
-// or ends it after its deadline. Until then [Runner.Run] refuses to start
-// another one. How a settled installer ended is known on Windows, if it was
-// still running; otherwise query the probe. (A service manager may end
-// everything that a service started: with systemd set KillMode=process for the
-// updater's unit.)
+// or ends it after its deadline. Until then [Runner.Run] starts no other. (A
+// service manager may end everything that a service started: with systemd set
+// KillMode=process for the updater's unit.)
 //
 // # Waiting for health
 //

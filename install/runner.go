@@ -96,7 +96,7 @@ func (r *Runner) Run(ctx context.Context, cmd Command) (Outcome, error) {
 	}
 	r.event(eventVerified, 0, started, "the installer has the expected SHA-256")
 	if c, err = c.resolve(rec.Program); err == nil {
-		err = c.rights(rec.Program, r.rights())
+		err = c.rights(rec.Program, r.elevated)
 	}
 	if err == nil && ctx.Err() != nil { // better not started than ended at once
 		err = context.Cause(ctx)
@@ -131,13 +131,6 @@ func (r *Runner) runChecks(ctx context.Context, c Command) error {
 		r.event(eventRebootPending, 0, time.Time{}, "the machine already waits for a restart: %s", strings.Join(reasons, ", "))
 	}
 	return nil
-}
-
-func (r *Runner) rights() func() (bool, error) {
-	if r.elevated != nil {
-		return r.elevated
-	}
-	return elevated
 }
 
 // runUntilFree runs the copy, and again while another installation is in
@@ -312,12 +305,15 @@ func (o Outcome) err(cause error) error {
 	return fmt.Errorf("%w: exit code %d, %s", ErrFailed, o.Code, o.Meaning)
 }
 
-// absolute returns a copy of r with an absolute state directory.
+// absolute returns a copy of r with an absolute state directory and defaults.
 func (r *Runner) absolute() (*Runner, error) {
 	if r.State == "" {
 		return nil, errors.New("the runner has no state directory; set State")
 	}
 	c := *r
+	if c.elevated == nil {
+		c.elevated = elevated
+	}
 	var err error
 	c.State, err = filepath.Abs(r.State)
 	return &c, err

@@ -30,15 +30,14 @@
 // With its autostart off a service is not started by a restart of the machine:
 // a unit is disabled, a service of Windows set to manual (not to disabled: an
 // installer that starts its service would fail). Close fails with
-// [ErrDependents] where something else would start the service all the same,
-// or would be stopped together with it: a unit or service that needs it, a
-// socket or a timer. Put those before it into a Group.
+// [ErrDependents] where a unit, service, socket or timer would start the
+// service all the same, or would be stopped together with it. Put those before
+// it into a Group.
 //
 // Stopped means that the processes have ended: on Linux those in the unit's
 // control group, on Windows the service's own and those that it has started.
 // This package kills nothing; systemd does when a unit's TimeoutStopSec has
-// passed. If a process stays, the error is [ErrNotStopped] and says what to do.
-// A service that is started must stay running for a while ([ErrNotRunning]).
+// passed. A service that is started must stay running for a while.
 //
 // # Limits
 //

@@ -90,41 +90,41 @@ func parseShow(out string) []map[string]string {
 	return all
 }
 
-func query(ctx context.Context, name string) (state, error) {
+func query(ctx context.Context, name string) (Status, error) {
 	name, err := unit(name)
 	if err != nil {
-		return state{}, err
+		return Status{}, err
 	}
 	all, err := show(ctx, name)
 	if err != nil {
-		return state{}, err
+		return Status{}, err
 	}
 	p := all[0]
 	active, sub := p["ActiveState"], p["SubState"]
-	st := state{
-		exists:    p["LoadState"] != "not-found",
-		running:   slices.Contains([]string{"active", "activating", "reloading", "refreshing"}, active),
+	st := Status{
+		Exists:    p["LoadState"] != "not-found",
+		Running:   slices.Contains([]string{"active", "activating", "reloading", "refreshing"}, active),
 		changing:  slices.Contains([]string{"activating", "deactivating", "maintenance"}, active),
-		text:      fmt.Sprintf("%s (%s), %s", active, sub, p["UnitFileState"]),
+		State:     fmt.Sprintf("%s (%s), %s", active, sub, p["UnitFileState"]),
 		exit:      fmt.Sprintf("result %s, exit status %s", p["Result"], p["ExecMainStatus"]),
 		run:       p["InvocationID"] + "/" + p["NRestarts"],
-		autostart: p["UnitFileState"],
+		Autostart: p["UnitFileState"],
 		root:      p["ControlGroup"],
 	}
 	switch {
-	case !st.exists:
-		st.text = "not found"
+	case !st.Exists:
+		st.State = "not found"
 		// A unit whose file was removed runs until it is stopped.
 		if active == "active" {
-			st.exists, st.cannot = true, "the service runs, and its unit file is gone"
+			st.Exists, st.cannot = true, "the service runs, and its unit file is gone"
 		}
 	case p["Id"] != name:
 		st.cannot = fmt.Sprintf("the name is an alias of %s: use that name", p["Id"])
-	case strings.HasPrefix(p["LoadState"], "masked") && st.running:
+	case strings.HasPrefix(p["LoadState"], "masked") && st.Running:
 		st.cannot = "the service runs and is masked, so that it could not be started again: stop or unmask it"
-	case strings.HasPrefix(st.autostart, "enabled") && linked(p["FragmentPath"]):
+	case strings.HasPrefix(st.Autostart, "enabled") && linked(p["FragmentPath"]):
 		st.cannot = fmt.Sprintf("disabling the unit would remove the link %s by which systemd finds it: put the unit's file itself there", p["FragmentPath"])
-	case st.autostart == "transient" && st.running:
+	case st.Autostart == "transient" && st.Running:
 		st.cannot = "the unit is transient, so that it could not be started again: stop it"
 	}
 	return st, nil
@@ -231,11 +231,11 @@ func change(ctx context.Context, name, verb, autostart string, more ...string) e
 	return err
 }
 
-func autostartOff(ctx context.Context, name string, st state) error {
-	if !enabled(st.autostart) {
+func autostartOff(ctx context.Context, name string, st Status) error {
+	if !enabled(st.Autostart) {
 		return nil
 	}
-	return change(ctx, name, "disable", st.autostart)
+	return change(ctx, name, "disable", st.Autostart)
 }
 
 func autostartAs(ctx context.Context, name string, f found) error {
@@ -243,11 +243,11 @@ func autostartAs(ctx context.Context, name string, f found) error {
 	if err != nil {
 		return err
 	}
-	if masked(st.autostart) && st.autostart != f.Autostart {
-		err = errors.Join(err, change(ctx, name, "unmask", st.autostart))
+	if masked(st.Autostart) && st.Autostart != f.Autostart {
+		err = errors.Join(err, change(ctx, name, "unmask", st.Autostart))
 	}
-	if enabled(st.autostart) && st.autostart != f.Autostart {
-		err = errors.Join(err, change(ctx, name, "disable", st.autostart))
+	if enabled(st.Autostart) && st.Autostart != f.Autostart {
+		err = errors.Join(err, change(ctx, name, "disable", st.Autostart))
 	}
 	switch {
 	case err != nil:
@@ -274,8 +274,8 @@ func autostartAs(ctx context.Context, name string, f found) error {
 			}
 		}
 	}
-	if st, err = query(ctx, name); err == nil && st.autostart != f.Autostart {
-		err = fmt.Errorf("the autostart was %s and is %s", f.Autostart, st.autostart)
+	if st, err = query(ctx, name); err == nil && st.Autostart != f.Autostart {
+		err = fmt.Errorf("the autostart was %s and is %s", f.Autostart, st.Autostart)
 	}
 	return err
 }
@@ -287,7 +287,7 @@ func start(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	if strings.HasPrefix(st.text, "failed") { // it may have been started too often
+	if strings.HasPrefix(st.State, "failed") { // it may have been started too often
 		if err := change(ctx, name, "reset-failed", ""); err != nil {
 			return err
 		}
@@ -302,7 +302,7 @@ func start(ctx context.Context, name string) error {
 }
 
 // members returns the unit's control group: it holds everything that the unit started.
-func members(st state) []string {
+func members(st Status) []string {
 	if st.root == "" || st.root == "/" {
 		return nil
 	}

@@ -64,13 +64,13 @@ func change(name string, do func(*mgr.Service) error) error {
 	})
 }
 
-func query(_ context.Context, name string) (st state, err error) {
+func query(_ context.Context, name string) (st Status, err error) {
 	err = with(name, rightsToQuery, func(s *mgr.Service) error {
 		if s == nil {
-			st.text = "not found"
+			st.State = "not found"
 			return nil
 		}
-		st.exists = true
+		st.Exists = true
 		status, err := s.Query()
 		if err != nil {
 			return err
@@ -79,15 +79,15 @@ func query(_ context.Context, name string) (st state, err error) {
 		if err != nil {
 			return err
 		}
-		st.running = status.State != svc.Stopped && status.State != svc.StopPending
+		st.Running = status.State != svc.Stopped && status.State != svc.StopPending
 		st.changing = status.State != svc.Stopped && status.State != svc.Running && status.State != svc.Paused
-		st.autostart = config.autostart
+		st.Autostart = config.autostart
 		st.run = strconv.FormatUint(uint64(status.ProcessId), 10)
 		words := map[svc.State]string{
 			svc.Stopped: "stopped", svc.StartPending: "starting", svc.StopPending: "stopping", svc.Running: "running",
 			svc.ContinuePending: "continuing", svc.PausePending: "pausing", svc.Paused: "paused",
 		}
-		st.text = words[status.State] + ", " + st.autostart
+		st.State = words[status.State] + ", " + st.Autostart
 		st.exit = fmt.Sprintf("exit code %d", status.Win32ExitCode)
 		if status.Win32ExitCode == uint32(windows.ERROR_SERVICE_SPECIFIC_ERROR) {
 			st.exit = fmt.Sprintf("service-specific exit code %d", status.ServiceSpecificExitCode)
@@ -194,15 +194,15 @@ func starters(ctx context.Context, name string) ([]string, error) {
 		if err != nil {
 			return nil, err
 		}
-		if st.autostart != manual && st.autostart != disabled {
+		if st.Autostart != manual && st.Autostart != disabled {
 			list = append(list, other)
 		}
 	}
 	return list, nil
 }
 
-func autostartOff(_ context.Context, name string, st state) error {
-	if st.autostart != automatic && st.autostart != delayed {
+func autostartOff(_ context.Context, name string, st Status) error {
+	if st.Autostart != automatic && st.Autostart != delayed {
 		return nil
 	}
 	return change(name, func(s *mgr.Service) error { return setAutostart(s, manual) })
@@ -252,7 +252,7 @@ func start(ctx context.Context, name string) error {
 		})
 		if errors.Is(err, windows.ERROR_SERVICE_ALREADY_RUNNING) {
 			st, queryErr := query(ctx, name)
-			if queryErr != nil || st.running {
+			if queryErr != nil || st.Running {
 				return queryErr
 			}
 			// It is stopping.
@@ -277,7 +277,7 @@ func start(ctx context.Context, name string) error {
 const startRetries = 3
 
 // members are the service's own process and those that descend from it.
-func members(st state) []string {
+func members(st Status) []string {
 	root, err := strconv.ParseUint(st.root, 10, 31)
 	if err != nil {
 		return nil

@@ -78,9 +78,9 @@ func (s *Service) down(ctx context.Context, fence bool) error {
 	}
 	rec := old
 	if p := rec.phase(); p == restored || p == untouched {
-		rec = record{Format: recordFormat, Name: s.Name, Absent: !st.exists}
+		rec = record{Format: recordFormat, Name: s.Name, Absent: !st.Exists}
 	}
-	if st.exists {
+	if st.Exists {
 		if by, err := dependents(ctx, s.Name); err != nil {
 			return err
 		} else if len(by) > 0 {
@@ -88,11 +88,11 @@ func (s *Service) down(ctx context.Context, fence bool) error {
 				fmt.Errorf("%w: %s", ErrDependents, strings.Join(by, ", ")))
 		}
 	}
-	if rec.Found == nil && st.exists {
-		if err := st.restorable(); err != nil {
-			return err
+	if rec.Found == nil && st.Exists {
+		if st.cannot != "" {
+			return advise("nothing was changed", errors.New(st.cannot))
 		}
-		rec.Found = &found{Running: st.running, Autostart: st.autostart}
+		rec.Found = &found{Running: st.Running, Autostart: st.Autostart}
 		if rec.Found.WantedBy, rec.Found.RequiredBy, err = links(ctx, s.Name); err != nil {
 			return err
 		}
@@ -102,7 +102,7 @@ func (s *Service) down(ctx context.Context, fence bool) error {
 		return advise("nothing was changed; make the directory writable", err)
 	}
 	s.at("recorded")
-	if !st.exists {
+	if !st.Exists {
 		return nil
 	}
 	if err := autostartOff(ctx, s.Name, st); err != nil {
@@ -146,27 +146,27 @@ func (s *Service) halt(ctx context.Context, rec record) error {
 	for {
 		left, err := alive(rec.Members)
 		if err == nil {
-			var now state
+			var now Status
 			if now, err = query(ctx, s.Name); err == nil {
 				st = now
 			}
 		}
 		switch {
-		case err == nil && len(left) == 0 && !st.running && !st.changing:
+		case err == nil && len(left) == 0 && !st.Running && !st.changing:
 			s.at("ended")
 			return nil
 		case err != nil && ctx.Err() == nil:
 			return err
 		case !pause(ctx):
 			return advise("see in its log what it waits for, or end by hand what is left; then close again",
-				fmt.Errorf("%w: %s", context.Cause(ctx), strings.Join(append(left, "the service is "+st.text), ", ")))
+				fmt.Errorf("%w: %s", context.Cause(ctx), strings.Join(append(left, "the service is "+st.State), ", ")))
 		}
 	}
 }
 
 // drain lets people finish before a running service is stopped.
-func (s *Service) drain(ctx context.Context, st state) error {
-	if !st.running || s.Drain == nil {
+func (s *Service) drain(ctx context.Context, st Status) error {
+	if !st.Running || s.Drain == nil {
 		return nil
 	}
 	draining, cancel := context.WithTimeout(ctx, orDefault(s.DrainTimeout, defaultTimeout))
@@ -192,12 +192,12 @@ func (s *Service) up(ctx context.Context, open bool) error {
 	switch p := rec.phase(); {
 	case p == untouched && open:
 		return nil
-	case !st.exists && rec.Absent: // as before
+	case !st.Exists && rec.Absent: // as before
 		if p == closed && !open {
 			return nil
 		}
 		return s.restored(rec)
-	case !st.exists:
+	case !st.Exists:
 		return advise("install the application again, or see why its installer made none", errNotFound)
 	case p == untouched:
 		return s.run(ctx)
@@ -246,19 +246,19 @@ func (s *Service) run(ctx context.Context) error {
 	}
 	s.at("started")
 	var since time.Time
-	var first state
+	var first Status
 	for {
 		st, err := query(ctx, s.Name)
 		switch {
 		case err != nil:
 			return late(ctx, next, err)
-		case st.running && !st.changing && since.IsZero():
+		case st.Running && !st.changing && since.IsZero():
 			since, first = time.Now(), st
-		case st.running && !st.changing && st.run == first.run:
+		case st.Running && !st.changing && st.run == first.run:
 			if time.Since(since) >= orDefault(s.steady, defaultSteady) {
 				return nil
 			}
-		case !st.running && !st.changing, !since.IsZero():
+		case !st.Running && !st.changing, !since.IsZero():
 			return advise(next, fmt.Errorf("%w: %s", ErrNotRunning, st.exit))
 		}
 		if !pause(ctx) {
@@ -286,7 +286,7 @@ func (s *Service) wrap(ctx context.Context, op string, err error) error {
 		e.Next = "run as an administrator"
 	}
 	if st, queryErr := query(context.WithoutCancel(ctx), s.Name); queryErr == nil {
-		e.state = st.text
+		e.state = st.State
 	}
 	return e
 }

@@ -13,12 +13,11 @@
 //
 // # Start
 //
-// [Start] calls save before the command exists, with an ID that every process
-// of the tree carries, and again with the number of the root (the process that
-// was started) before the tree may be waited for. If this process dies in
+// [Start] saves the record before the command exists, and again with the
+// number of the root (the process that was started): if this process dies in
 // between, the ID is enough to find the tree. On Windows the root is born
 // suspended, inside its job object, and runs its first instruction after it
-// was recorded. If the second save fails, the tree is ended.
+// was recorded.
 //
 // # Find
 //
