@@ -1,6 +1,7 @@
 package install
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -39,11 +40,7 @@ type Verdict struct {
 
 // codes returns a new copy of the kind's table. [Auto] has none.
 func (k Kind) codes() (Codes, error) {
-	if k == "" {
-		k = Plain
-	}
-	all := tables()
-	codes, ok := all[k]
+	codes, ok := tables()[cmp.Or(k, Plain)]
 	if !ok {
 		return nil, fmt.Errorf("unknown kind of installer %q; use one of %s", string(k), strings.Join(Kinds(), " "))
 	}

@@ -1,6 +1,7 @@
 package install
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -94,18 +95,13 @@ func (c Command) check() (Command, error) {
 	if sum, err := hex.DecodeString(c.SHA256); err != nil || len(sum) != 32 {
 		return c, errors.New("the expected SHA-256 is missing or not 64 hex digits; use that of the archive's entry")
 	}
-	if c.Kind == "" {
-		c.Kind = Plain
-	}
+	c.Kind, c.Deadline = cmp.Or(c.Kind, Plain), cmp.Or(c.Deadline, defaultDeadline)
 	if c.Codes == nil && c.Kind != Auto {
 		codes, err := c.Kind.codes()
 		if err != nil {
 			return c, err
 		}
 		c.Codes = codes
-	}
-	if c.Deadline == 0 {
-		c.Deadline = defaultDeadline
 	}
 	if c.Env == nil {
 		c.Env = BaseEnv()

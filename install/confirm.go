@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -33,10 +34,8 @@ func Confirmed(file, what string) Check {
 		if err != nil {
 			return err
 		}
-		for _, c := range all {
-			if c.What == what {
-				return nil
-			}
+		if slices.ContainsFunc(all, func(c Confirmation) bool { return c.What == what }) {
+			return nil
 		}
 		return fmt.Errorf("%q is not confirmed; do it, then confirm it", what)
 	}}
@@ -65,8 +64,8 @@ func Confirm(file string, c Confirmation) error {
 	return durable.SyncDir(filepath.Dir(file))
 }
 
-// confirmations returns the confirmations in the file, in order; none if there
-// is no file. A damaged line confirms nothing.
+// confirmations returns the confirmations in the file, in order; none if it
+// does not exist. A damaged line confirms nothing.
 func confirmations(file string) ([]Confirmation, error) {
 	b, err := os.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -20,7 +20,7 @@ const nextKind = "set the Kind, and the Args that make it run unattended"
 // silent arguments are not known. A file of no kind is an [*Error] that wraps
 // [ErrUnknownKind].
 //
-// A kind is no proof of origin: anyone can write such a header. A file is
+// A kind does not prove the origin: anyone can write such a header. A file is
 // vouched for by its hash or its signature.
 func Detect(path string) (Kind, error) {
 	kind, err := detectFile(path)

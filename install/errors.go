@@ -41,16 +41,11 @@ type Error struct {
 }
 
 func (e *Error) Error() string {
-	var b strings.Builder
-	b.WriteString(e.Op)
-	if e.Subject != "" {
-		fmt.Fprintf(&b, " %s", e.Subject)
-	}
-	fmt.Fprintf(&b, ": %v%s", e.Err, e.logs)
+	text := fmt.Sprintf("%s: %v%s", strings.TrimSpace(e.Op+" "+e.Subject), e.Err, e.logs)
 	if e.Next != "" {
-		fmt.Fprintf(&b, "; %s", e.Next)
+		text += "; " + e.Next
 	}
-	return b.String()
+	return text
 }
 
 // Unwrap returns the cause, which wraps one of the package's errors or the

@@ -1,6 +1,7 @@
 package install
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -27,10 +28,7 @@ type invocation struct {
 // command returns what starts the private copy at path with its output in log.
 func (inv invocation) command(c Command, path string, log *os.File) *exec.Cmd {
 	cmd := exec.Command(inv.argv[0], inv.argv[1:]...)
-	cmd.Dir = c.Dir
-	if cmd.Dir == "" {
-		cmd.Dir = filepath.Dir(path)
-	}
+	cmd.Dir = cmp.Or(c.Dir, filepath.Dir(path))
 	cmd.Env = append(append([]string{}, c.Env...), inv.env...) // not nil, which would be the environment of this process
 	cmd.Stdout, cmd.Stderr = log, log
 	setLine(cmd, inv.line)
@@ -133,13 +131,9 @@ func (c Command) invocation(kind Kind, t target) (invocation, error) {
 // if the file does not show it.
 func (k Kind) system(head []byte) (goos string, ok bool) {
 	switch {
-	case k == MSI, k == NSIS, k == Inno, k == Burn:
+	case k == MSI, k == NSIS, k == Inno, k == Burn, strings.HasPrefix(string(head), "MZ") && k != Deb && k != Script:
 		return "windows", true
-	case k == Deb, k == Script:
-		return "linux", true
-	case strings.HasPrefix(string(head), "MZ"):
-		return "windows", true
-	case strings.HasPrefix(string(head), "\x7fELF"):
+	case k == Deb, k == Script, strings.HasPrefix(string(head), "\x7fELF"):
 		return "linux", true
 	}
 	return "", false
@@ -183,25 +177,22 @@ func (c Command) nsis(t target) (invocation, error) {
 	for _, arg := range c.Args {
 		if strings.HasPrefix(arg, "/D=") || strings.HasPrefix(arg, "_?=") {
 			dirs = append(dirs, arg)
-			continue
+		} else {
+			words = append(words, arg)
 		}
-		words = append(words, arg)
 	}
-	if len(dirs) > 1 {
+	switch {
+	case len(dirs) > 1:
 		return invocation{}, errors.New("more than one argument begins with /D= or _?=; use one")
-	}
-	if len(dirs) == 1 && strings.Contains(dirs[0], `"`) {
+	case len(dirs) == 1 && strings.Contains(dirs[0], `"`):
 		return invocation{}, errors.New("the directory in /D= or _?= is written without quotes, even with spaces in it; remove them")
 	}
-	argv := slices.Concat([]string{t.path, "/S"}, words, dirs)
-	line := make([]string, len(argv))
-	for i, arg := range argv {
-		line[i] = quote(arg)
+	argv := slices.Concat([]string{t.path, "/S"}, words)
+	var line []string
+	for _, arg := range argv {
+		line = append(line, quote(arg))
 	}
-	if len(dirs) == 1 {
-		line[len(line)-1] = dirs[0]
-	}
-	return invocation{argv: argv, line: strings.Join(line, " ")}, nil
+	return invocation{argv: slices.Concat(argv, dirs), line: strings.Join(slices.Concat(line, dirs), " ")}, nil
 }
 
 // quote returns one argument for programs that parse their command line by the

@@ -63,7 +63,7 @@ func (r record) logs(from int64) (log, own, tail string) {
 }
 
 // readTail returns the end of what was written to the file after offset from.
-// It is only for people, so that of an unreadable file is empty.
+// It is only for people: an unreadable file has an empty one.
 func readTail(path string, from int64) string {
 	f, err := os.Open(path)
 	if err != nil {
@@ -81,15 +81,11 @@ func readTail(path string, from int64) string {
 	var mark [2]byte
 	if _, err := f.ReadAt(mark[:], 0); err == nil && string(mark[:]) == utf16Mark {
 		from = max(from+from%2, 2) // characters have two bytes, counted from the mark
-		return printable(decodeUTF16(readFrom(f, from, size)), false)
+		b, _ := io.ReadAll(io.NewSectionReader(f, from, max(size-from, 0)))
+		return printable(decodeUTF16(b), false)
 	}
-	return printable(readFrom(f, from, size), cut)
-}
-
-func readFrom(f *os.File, from, size int64) []byte {
-	b := make([]byte, max(size-from, 0))
-	n, _ := f.ReadAt(b, from)
-	return b[:n]
+	b, _ := io.ReadAll(io.NewSectionReader(f, from, size-from))
+	return printable(b, cut)
 }
 
 // printable returns output as text that can be shown. If cut is true, b may

@@ -1,6 +1,7 @@
 package install
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -95,11 +96,7 @@ func (p HTTPProbe) ask(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("%s does not answer: %w", where, err)
 	}
 	defer func() { _ = resp.Body.Close() }()
-	want := p.Status
-	if want == 0 {
-		want = http.StatusOK
-	}
-	if resp.StatusCode != want {
+	if want := cmp.Or(p.Status, http.StatusOK); resp.StatusCode != want {
 		return "", fmt.Errorf("%s answers with status %d instead of %d", where, resp.StatusCode, want)
 	}
 	if p.Then != nil && p.Text == nil {

@@ -1,6 +1,7 @@
 package install
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -63,11 +64,7 @@ func (c Command) rights(path string, elevated func() (bool, error)) error {
 			return err
 		}
 	}
-	kind := c.Kind
-	if kind == "" {
-		kind = Plain
-	}
-	return requireRights(elevated, fmt.Sprintf("an installer of kind %s", kind))
+	return requireRights(elevated, fmt.Sprintf("an installer of kind %s", cmp.Or(c.Kind, Plain)))
 }
 
 const manifestType = 24 // the type of the resource; a program's own has number 1

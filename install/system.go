@@ -1,6 +1,7 @@
 package install
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,8 +25,8 @@ func System(name, atLeast string) Check {
 	}}
 }
 
-// systemFits compares the required system with those of the machine: versions
-// by name.
+// systemFits compares the required system with those of the machine, which map
+// names to versions.
 func systemFits(has map[string]string, name, atLeast string) error {
 	var all []string
 	for _, name := range slices.Sorted(maps.Keys(has)) {
@@ -48,12 +49,9 @@ func systemFits(has map[string]string, name, atLeast string) error {
 // compareNumbers compares two versions by the dotted numbers at their beginning,
 // "6.1.0" of 6.1.0-13-amd64. A missing number is 0.
 func compareNumbers(a, b string) (int, error) {
-	as, err := numbers(a)
-	if err != nil {
-		return 0, err
-	}
-	bs, err := numbers(b)
-	if err != nil {
+	as, errA := numbers(a)
+	bs, errB := numbers(b)
+	if err := cmp.Or(errA, errB); err != nil {
 		return 0, err
 	}
 	as = append(as, make([]uint64, max(0, len(bs)-len(as)))...)

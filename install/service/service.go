@@ -112,7 +112,7 @@ func (s *Service) down(ctx context.Context, fence bool) error {
 	if by, err := starters(ctx, s.Name); err != nil {
 		return err
 	} else if len(by) > 0 {
-		return advise("turn that off, or put those into a Group before it; Open takes back what was changed",
+		return advise("turn that off, or put those into a Group before it; Open restores what was changed",
 			fmt.Errorf("%w: it would still be started by %s", ErrDependents, strings.Join(by, ", ")))
 	}
 	return s.halt(ctx, rec)

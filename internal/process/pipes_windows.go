@@ -43,52 +43,45 @@ func same(a, b io.Writer) bool {
 }
 
 func (p *pipes) reader(r io.Reader) (*os.File, error) {
-	if f, ok := r.(*os.File); ok {
-		return f, nil
-	}
-	if r == nil {
-		return p.null(os.O_RDONLY)
+	if f, ok := r.(*os.File); ok || r == nil {
+		return p.file(f, os.O_RDONLY)
 	}
 	far, near, err := os.Pipe()
-	if err != nil {
-		return nil, err
-	}
-	p.far, p.near = append(p.far, far), append(p.near, near)
-	p.copiers = append(p.copiers, func() error {
+	p.add(far, near, func() error {
 		_, err := io.Copy(near, r)
 		if errors.Is(err, windows.ERROR_BROKEN_PIPE) || errors.Is(err, windows.ERROR_NO_DATA) {
 			err = nil // the child did not read all of it
 		}
-		return errors.Join(err, near.Close())
+		return err
 	})
-	return far, nil
+	return far, err
 }
 
 func (p *pipes) writer(w io.Writer) (*os.File, error) {
-	if f, ok := w.(*os.File); ok {
-		return f, nil
-	}
-	if w == nil {
-		return p.null(os.O_WRONLY)
+	if f, ok := w.(*os.File); ok || w == nil {
+		return p.file(f, os.O_WRONLY)
 	}
 	near, far, err := os.Pipe()
-	if err != nil {
-		return nil, err
-	}
-	p.far, p.near = append(p.far, far), append(p.near, near)
-	p.copiers = append(p.copiers, func() error {
-		_, err := io.Copy(w, near)
-		return errors.Join(err, near.Close())
-	})
-	return far, nil
+	p.add(far, near, func() error { _, err := io.Copy(w, near); return err })
+	return far, err
 }
 
-func (p *pipes) null(flag int) (*os.File, error) {
-	f, err := os.OpenFile(os.DevNull, flag, 0)
-	if err == nil {
-		p.far = append(p.far, f)
+// file returns f, or the null device if f is nil.
+func (p *pipes) file(f *os.File, flag int) (_ *os.File, err error) {
+	if f == nil {
+		if f, err = os.OpenFile(os.DevNull, flag, 0); err == nil {
+			p.far = append(p.far, f)
+		}
 	}
 	return f, err
+}
+
+// add keeps the ends of a pipe, which are nil if it could not be made.
+func (p *pipes) add(far, near *os.File, transfer func() error) {
+	if far != nil {
+		p.far, p.near = append(p.far, far), append(p.near, near)
+		p.copiers = append(p.copiers, func() error { return errors.Join(transfer(), near.Close()) })
+	}
 }
 
 func (p *pipes) copy() {

@@ -20,8 +20,8 @@ const jobListAttribute = 0x0002000D
 
 // A child is a process that was created suspended, in a job. Package os/exec
 // cannot do that: a process of its could be put into a job only afterwards,
-// and would stay suspended, unknown to everyone and with its files open, if
-// this process died in between.
+// and would stay suspended with its files open, and could not be found, if this
+// process died in between.
 type child struct {
 	process *os.Process
 	thread  windows.Handle // its only one

@@ -1,6 +1,7 @@
 package process
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -72,14 +73,10 @@ func prepare(cmd *exec.Cmd, id string) *exec.Cmd {
 		env = os.Environ()
 	}
 	env = slices.DeleteFunc(slices.Clone(env), func(kv string) bool { return strings.HasPrefix(kv, marker+"=") })
-	delay := cmd.WaitDelay
-	if delay == 0 {
-		delay = outputTimeout
-	}
 	return &exec.Cmd{
 		Path: cmd.Path, Args: cmd.Args, Env: append(env, marker+"="+id), Dir: cmd.Dir, Err: cmd.Err,
 		Stdin: cmd.Stdin, Stdout: cmd.Stdout, Stderr: cmd.Stderr, ExtraFiles: cmd.ExtraFiles,
-		WaitDelay: delay, SysProcAttr: cmd.SysProcAttr,
+		WaitDelay: cmp.Or(cmd.WaitDelay, outputTimeout), SysProcAttr: cmd.SysProcAttr,
 	}
 }
 
@@ -114,13 +111,12 @@ func (t *Tree) Exit() (Exit, bool) {
 	}
 	select {
 	case <-t.ended:
+		if t.state != nil {
+			return exitOf(t.state), true
+		}
 	default:
-		return Exit{}, false
 	}
-	if t.state == nil {
-		return Exit{}, false
-	}
-	return exitOf(t.state), true
+	return Exit{}, false
 }
 
 // Alive reports whether any process of the tree lives.

@@ -237,7 +237,7 @@ func (t *Tree) End() error {
 	}
 }
 
-// killSession kills the root's process group without looking. Its number is
+// killSession kills the root's process group where it cannot be listed. Its number is
 // the tree's as long as the root was not waited for.
 func (t *Tree) killSession() {
 	select {
@@ -251,7 +251,7 @@ func (t *Tree) killSession() {
 
 // withSeen returns the processes, only by what does not change, and those that
 // were seen before and still live: a process that was known by its parent alone
-// is known by nothing once that has died before it.
+// could not be recognized after the parent has died.
 func withSeen(ps []proc, seen map[proc]bool) []proc {
 	all := map[proc]bool{}
 	for _, p := range ps {

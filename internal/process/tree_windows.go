@@ -81,7 +81,7 @@ func find(rec Record) (*Tree, error) {
 
 // unreleased reports whether the root still waits for its first instruction,
 // because the process that created it died just before it released it. A
-// running program is paused only while this looks at it.
+// running program is paused only for the moment of the check.
 func (t *Tree) unreleased() bool {
 	if alive, err := t.RootAlive(); !alive || err != nil {
 		return false
