@@ -88,7 +88,9 @@ func ExampleSQLProbe() {
 	}
 	defer func() { _ = db.Close() }()
 	db.SetMaxIdleConns(0)
-	p := install.TCPProbe{Addr: "127.0.0.1:5432", Then: install.SQLProbe{DB: db, Query: "SELECT version FROM about", Timeout: time.Minute}}
+	p := install.TCPProbe{Addr: "127.0.0.1:5432", Then: install.SQLProbe{DB: db, Query: "SELECT version FROM about", Timeout: time.Minute,
+		Explain: error.Error, // for a driver whose errors do not quote the password
+	}}
 	fmt.Println(install.Await(context.Background(), p, "7.13.100", install.AwaitOptions{Timeout: 2 * time.Minute, ReportInterval: 10 * time.Minute}))
 }
 
@@ -99,7 +101,10 @@ func ExampleFileProbe() {
 		Text: regexp.MustCompile("Вход в систему"),
 		Then: install.FileProbe{Path: `C:\ASP\asp.exe`, Key: "ProductVersion"},
 	}
-	fmt.Println(install.Await(context.Background(), p, "7.13.100", install.AwaitOptions{}))
+	err := install.Await(context.Background(), p, "7.13.100", install.AwaitOptions{})
+	if e, ok := errors.AsType[*install.Error](err); ok && e.Got != "" {
+		fmt.Println("the version did not change from", e.Got)
+	}
 }
 
 // The first version of a year has requirements of its own (R14). All that is
@@ -140,8 +145,9 @@ func ExampleChecklist() {
 
 // A first installation by FullSetup, with all that must be true before it (R3).
 func ExampleNothingInstalled() {
-	asp := install.HTTPProbe{URL: "http://127.0.0.1:8080/version", Header: http.Header{"Authorization": {os.Getenv("ASP_TOKEN")}}}
+	asp := install.HTTPProbe{URL: "http://127.0.0.1:8080/version", Header: http.Header{"Authorization": {os.Getenv("ASP_TOKEN")}}, Transport: &http.Transport{}}
 	r := install.Runner{State: "/var/lib/aspupdate/install", Output: func(text string) { fmt.Print(text) }}
+	r.Observe = func(e install.Event) { fmt.Println(e, e.PID) }
 	out, err := r.Run(context.Background(), install.Command{
 		Path:          "/srv/archive/ASP/7.13.100/FullSetup.exe",
 		SHA256:        "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08", // of the archive's entry
@@ -159,6 +165,8 @@ func ExampleNothingInstalled() {
 		fmt.Println("call Settle first")
 	case errors.Is(err, install.ErrTimeout), out.Status == install.Unknown:
 		fmt.Println("query the probe; the logs are", out.Log, out.OwnLog)
+	case errors.Is(err, install.ErrFailed):
+		fmt.Println("an installer of kind", out.Kind, "failed:", out.Meaning)
 	case err == nil:
 		fmt.Println(out.Next) // such as a restart
 	}
