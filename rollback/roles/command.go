@@ -9,19 +9,20 @@ import (
 	"github.com/aspupdate/aspupdate/internal/process"
 )
 
-// A Command is one of the operator's programs.
+// A Command is a program of the operator.
 type Command struct {
 	Argv []string // the program and its arguments, which every user of the machine can see
-	// Environment names the variables that the command gets from this process
-	// besides those of [install.BaseEnv]. All others are left out: they may
-	// hold passwords.
+	// Environment has the names of the variables that the command gets from
+	// this process, besides those of [install.BaseEnv]. It gets no others:
+	// they may hold passwords.
 	Environment []string
 }
 
 // Run runs the command to its end, with input on its standard input. The error
-// is nil exactly if its exit code is 0; otherwise it holds the end of what the
-// command printed. A service that the command starts lives on. When ctx ends
-// first, the command is killed; a Ctrl-C at the terminal does not reach it.
+// is nil if the exit code is 0, and otherwise has the end of what the command
+// printed. A service that the command starts keeps running. If ctx ends first,
+// the command is killed with everything that it started. A Ctrl-C at the terminal
+// does not reach it.
 func (c Command) Run(ctx context.Context, input []byte) error {
 	if len(c.Argv) == 0 {
 		return errors.New("the command has no program; set Argv")
@@ -29,8 +30,8 @@ func (c Command) Run(ctx context.Context, input []byte) error {
 	return process.Run(ctx, c.Argv, Environment(c.Environment...), input)
 }
 
-// Environment returns [install.BaseEnv] and the named variables of this
-// process, as far as they are set, each as "NAME=value".
+// Environment returns [install.BaseEnv] and those of the named variables that are
+// set in this process, each as "NAME=value".
 func Environment(names ...string) []string {
 	env := install.BaseEnv()
 	for _, name := range names {
@@ -43,9 +44,9 @@ func Environment(names ...string) []string {
 
 // A Switch is a [rollback.Fence] or a [rollback.Application] of two commands.
 //
-// After a crash either is run again, whether it had run or not, and must then
-// succeed as well. As an application, Off may find nothing to stop when a first
-// installation is rolled back.
+// Both must succeed when there is nothing to do: after a crash they may run
+// again, and when a first installation is rolled back there may be no application
+// to stop.
 type Switch struct {
 	Off Command // keeps users out, or stops the application with its autostart
 	On  Command // lets users in again, or starts the application

@@ -9,27 +9,27 @@ import (
 	"github.com/aspupdate/aspupdate/rollback"
 )
 
-// Data is one dataset of an update: the snapshots of Target in Store (R9, R15).
-// It is a [rollback.Spacer], and has Tidy and Counts for a Target that has them.
+// Data is a [rollback.Data]: snapshots of Target in Store (R9, R15). It is also a
+// [rollback.Spacer], and has Tidy and Counts for a Target that has them. Only Fence
+// is optional.
 type Data struct {
 	Store  *backup.Store
-	Name   string // for people, in the snapshots and where space is short; the same each time
+	Name   string // for people; the same each time
 	Target backup.Target
-	// Fence is closed while the snapshot is made, and open for the installer
-	// and the probe. It is for a database that they enter by the application's
-	// own role, so that the database cannot distinguish them from users: then only
-	// the update's fence keeps users out. That fence must have [OpenOnly] of
-	// this one. nil means that the update's fence closes the database as well.
+	// Fence is closed only while a snapshot is made. It is for a database that
+	// installer and probe enter with the application's own role, so that the
+	// database cannot distinguish them from users: only the fence of the update
+	// keeps users out, and that fence must have [OpenOnly] of this one. It is
+	// nil if the fence of the update closes the database.
 	Fence rollback.Fence
 }
 
-// String returns Name. fmt would print the fields, and a Target may hold a
-// connection string.
+// String returns Name, so that fmt does not print a connection string of Target.
 func (d Data) String() string { return d.Name }
 
 func (d Data) snapshotName() string { return "before an update: " + d.Name }
 
-// Snapshot takes a sealed and verified snapshot and returns its ID.
+// Snapshot makes a sealed and verified snapshot and returns its ID.
 func (d Data) Snapshot(ctx context.Context) (ref string, err error) {
 	if d.Fence != nil {
 		if err := d.Fence.Close(ctx); err != nil {
@@ -41,23 +41,23 @@ func (d Data) Snapshot(ctx context.Context) (ref string, err error) {
 	return snap.ID, err
 }
 
-// Verify reads every byte of the snapshot back from the disk; the error wraps
-// [backup.ErrDamaged] if one is not what was sealed.
+// Verify reads every byte of the snapshot back from the disk. The error wraps
+// [backup.ErrDamaged] if one differs from what was sealed.
 func (d Data) Verify(ctx context.Context, ref string) error { return d.Store.Verify(ctx, ref) }
 
-// Restore makes the live data equal the snapshot, or changes nothing. What it
-// replaced stays aside until Tidy.
+// Restore replaces the live data by the snapshot, or on an error changes nothing.
+// The replaced data is kept aside until Tidy.
 func (d Data) Restore(ctx context.Context, ref string) error {
 	if _, err := d.Store.Restore(ctx, ref, d.Target); err != nil {
 		return err
 	}
-	if d.Fence != nil { // the snapshot may have been taken behind the closed fence
+	if d.Fence != nil { // it was closed when the snapshot was made
 		return d.Fence.Open(ctx)
 	}
 	return nil
 }
 
-// Tidy drops what the target kept aside.
+// Tidy removes what Target kept aside.
 func (d Data) Tidy(ctx context.Context) error {
 	if t, ok := d.Target.(backup.Tidier); ok {
 		return t.Tidy(ctx)
@@ -65,8 +65,8 @@ func (d Data) Tidy(ctx context.Context) error {
 	return nil
 }
 
-// Counts returns how many rows the live data has now, by table. A target that
-// cannot count is [errors.ErrUnsupported].
+// Counts returns how many rows the live data has now, by table. The error is
+// [errors.ErrUnsupported] if Target cannot count.
 func (d Data) Counts(ctx context.Context) (map[string]int64, error) {
 	if c, ok := d.Target.(backup.Counter); ok {
 		return c.Counts(ctx)
@@ -74,8 +74,8 @@ func (d Data) Counts(ctx context.Context) (map[string]int64, error) {
 	return nil, errors.ErrUnsupported
 }
 
-// Needs returns the space that snapshot, update and rollback use on this
-// machine. A database server elsewhere watches its own.
+// Needs returns the space that snapshot, update and rollback need on this machine.
+// It leaves out what a database server needs elsewhere.
 func (d Data) Needs(ctx context.Context) ([]rollback.Need, error) {
 	needs, err := d.Store.Needs(ctx, d.Target)
 	var local []rollback.Need

@@ -73,7 +73,7 @@ func TestR9DamagedSnapshotDoesNotVerify(t *testing.T) {
 	require.ErrorIs(t, d.Verify(t.Context(), "no such snapshot"), backup.ErrNotFound)
 }
 
-// A target tells whether its fence is closed while it is backed up.
+// A target calls a function when it is backed up.
 type target struct {
 	backup.Target
 	backup func() error

@@ -1,24 +1,24 @@
-// Package roles has the roles of a [rollback.Update] ready to use, over the
-// other packages of this module:
+// Package roles has ready roles for a [rollback.Update], made of the other
+// packages of this module:
 //
 //   - [Data]: the snapshots of a [backup.Target] in a [backup.Store] (R9, R15).
 //   - [Installers]: the installers of an archive, run by an [install.Runner]
 //     (R3, R10, R14).
 //   - [Probe]: an [install.Probe], and how an empty machine is recognized (R12).
-//   - [Window]: the support's hours by a [schedule.Planner] (R11, R13).
+//   - [Window]: the support hours, by a [schedule.Planner] (R11, R13).
 //   - [Fence]: several fences as one, closed in order and opened in reverse.
 //     A service.Group of package install/service is a fence as it is, and so
 //     is a postgres.Database of package backup/postgres.
-//   - [Application]: the same for what is stopped behind the fence.
-//   - [Switch]: two commands of the operator's, as a fence or an application.
+//   - [Application]: several applications as one, stopped behind the fence.
+//   - [Switch]: two commands of the operator, as a fence or an application.
 //
-// The roles are values that describe what to do; what they know they read from
-// the disk each time, so that another process goes on with them after a crash.
-// A role is used by one goroutine at a time, as [rollback.Update] uses it.
+// A role is a value that describes what to do. It keeps no state in memory, so
+// that another process can continue with the same roles after a crash. It is used
+// by one goroutine at a time, as [rollback.Update] does.
 //
-// The package links no database driver, no FTP client and no signature
-// checker: what is backed up and what a probe asks is the caller's.
+// The package links no database driver, no FTP client and no signature checker:
+// the caller brings the targets, the probes, and an archive that is filled.
 //
-// Versions are not parsed here. A role is configured with the parsed ones, such
-// as the keys of an archive, and compares those with what the journal has.
+// Roles do not parse versions. They are configured with parsed ones, in the keys
+// of an archive, and compare those with the releases in the journal.
 package roles

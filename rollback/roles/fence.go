@@ -12,13 +12,12 @@ import (
 // application's entry, then its services, then its databases.
 type Fence []rollback.Fence
 
-// Close closes them in order. It stops at the first error and leaves those
-// closed that it has closed; Open opens them.
-//
-// A fence of nothing is an error: [rollback.NoFence] goes without one.
+// Close closes the fences in order. It returns the first error, and leaves closed
+// what it has closed: Open opens it. An empty Fence is an error; to go without a
+// fence use [rollback.NoFence].
 func (f Fence) Close(ctx context.Context) error {
 	if len(f) == 0 {
-		return errors.New("the fence has no part that keeps users out; use rollback.NoFence to go without a fence")
+		return errors.New("the fence is empty; use rollback.NoFence to go without one")
 	}
 	for _, one := range f {
 		if err := one.Close(ctx); err != nil {
@@ -28,9 +27,9 @@ func (f Fence) Close(ctx context.Context) error {
 	return nil
 }
 
-// Open opens them in reverse, all of them: after a crash it is not known which
-// were closed. It stops at the first error, so that no one enters while what is
-// behind is closed.
+// Open opens all fences in reverse order, also those that were never closed: after
+// a crash it is unknown which were. It returns the first error, so that users are
+// not let in while a fence behind is closed.
 func (f Fence) Open(ctx context.Context) error {
 	for _, one := range slices.Backward(f) {
 		if err := one.Open(ctx); err != nil {
@@ -40,20 +39,20 @@ func (f Fence) Open(ctx context.Context) error {
 	return nil
 }
 
-// OpenOnly returns a fence that opens f and never closes it. It belongs into
-// the [Fence] of an update whose [Data] closes f for the snapshot alone: a crash
-// during the snapshot leaves f closed.
+// OpenOnly returns a fence that opens f and never closes it. The [Fence] of an
+// update must have it for each [Data] that has f as its own Fence: a crash during
+// the snapshot leaves f closed.
 func OpenOnly(f rollback.Fence) rollback.Fence { return openOnly{f} }
 
 type openOnly struct{ rollback.Fence }
 
 func (openOnly) Close(context.Context) error { return nil }
 
-// An Application is several applications as one [rollback.Application]: those
-// that depend on another come before it.
+// An Application is several applications as one [rollback.Application]. One that
+// depends on another comes before it.
 type Application []rollback.Application
 
-// Stop stops them in order. It stops at the first error.
+// Stop stops the applications in order, and returns the first error.
 func (a Application) Stop(ctx context.Context) error {
 	for _, one := range a {
 		if err := one.Stop(ctx); err != nil {
@@ -63,7 +62,7 @@ func (a Application) Stop(ctx context.Context) error {
 	return nil
 }
 
-// Start starts them in reverse. It stops at the first error.
+// Start starts the applications in reverse order, and returns the first error.
 func (a Application) Start(ctx context.Context) error {
 	for _, one := range slices.Backward(a) {
 		if err := one.Start(ctx); err != nil {

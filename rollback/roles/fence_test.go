@@ -79,7 +79,7 @@ func TestFenceThatIsHalfClosedOpens(t *testing.T) {
 	require.False(t, g[0].closed(t) || g[1].closed(t))
 }
 
-func TestFenceLetsNobodyInWhileADatabaseIsClosed(t *testing.T) {
+func TestFenceStaysClosedWhileADatabaseIsClosed(t *testing.T) {
 	g, calls := gates(t, "open database", "entry", "database")
 	f := roles.Fence{g[0], g[1]}
 	require.NoError(t, f.Close(t.Context()))
@@ -88,7 +88,7 @@ func TestFenceLetsNobodyInWhileADatabaseIsClosed(t *testing.T) {
 	require.NotContains(t, *calls, "open entry")
 }
 
-func TestFenceOfNothingDoesNotClose(t *testing.T) {
+func TestEmptyFence(t *testing.T) {
 	require.ErrorContains(t, roles.Fence{}.Close(t.Context()), "rollback.NoFence")
 	require.NoError(t, roles.Fence{}.Open(t.Context()))
 }

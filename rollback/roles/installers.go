@@ -13,31 +13,31 @@ import (
 	"github.com/aspupdate/aspupdate/version"
 )
 
-// Installers are those of one part of an update. They are in an archive of
-// versions (R10) and run by a Runner. [Installers.Role] makes the role of them.
+// Installers describes the installers of one part of an update: archived (R10),
+// and run by Runner. [Installers.Role] returns the role.
 type Installers struct {
 	Archive *archive.Archive
 	Runner  *install.Runner
 
-	// The keys of what the part's releases are in the archive, with their
-	// hashes: From is zero for a first installation, and Setup is zero unless
-	// To is a FullSetup, which is for a first installation (R3). Only these
-	// are run.
+	// The keys of From, To and Setup of the [rollback.Part], with their hashes.
+	// No other installer is run. From is zero for a first installation. To may
+	// be a FullSetup only if Setup is given (R3).
 	From, To, Setup archive.Key
 
-	// Command is how they are run. Path, SHA256 and Uninstall are filled in.
-	// Entry is the file to run of those that are a directory or a zip archive.
+	// Command says how they are run. Path, SHA256 and Uninstall are filled in.
+	// Entry is used for those that are a directory or a zip archive.
 	Command install.Command
-	// Requirements must hold before To is installed (R14). A rollback does
-	// not check them.
+	// Requirements must be met before To is installed (R14). They are not
+	// checked for From: a rollback must not depend on them.
 	Requirements install.Checklist
-	// Remove takes a version off the machine, for a kind that cannot install
-	// an older version over a newer one, and for a first installation. Without
-	// it an MSI is removed by its package.
+	// Remove uninstalls a version. A first installation needs it, and a kind
+	// that cannot install an older version over a newer one. An MSI is
+	// uninstalled by its own package if Remove is not given.
 	Remove Command
 }
 
-// Release returns an archived installer as plans and the journal have it.
+// Release returns the release of an archived installer, as plans and the journal
+// have it.
 func Release(item archive.Item) rollback.Release {
 	r := release(item.Key)
 	if item.Vouched.Authenticated {
@@ -50,15 +50,15 @@ func release(k archive.Key) rollback.Release {
 	return rollback.Release{Version: rollback.Version(k.Version.String()), SHA256: k.SHA256}
 }
 
-// Role returns the role. It is a [rollback.Spacer], and a [rollback.Remover] if
-// Remove is given or To is an MSI.
+// Role returns the role. It is also a [rollback.Spacer], and a [rollback.Remover]
+// if Remove is given or To is an MSI package.
 //
-// Its Ready reads the installer back from the archive and fails unless it has
-// the release's hash (R10), this process has the rights that its kind needs
-// ([install.ErrPermission]), and, for To, the Requirements hold (R14). Its Install
-// runs the installer to its end; an error that wraps [rollback.ErrReboot] means
-// that the machine must restart first. Its Settle waits for an installer that
-// an earlier process left running.
+// Ready reads the installer back from the archive. It fails unless the installer
+// has the hash of the release (R10), this process has the rights that it needs
+// (the error wraps [install.ErrPermission]), and for To all Requirements are met
+// (R14). Install runs the installer to its end. An error that wraps
+// [rollback.ErrReboot] means that it has succeeded and the machine must restart.
+// Settle waits for an installer that an earlier process left running.
 func (i Installers) Role() rollback.Installer {
 	if len(i.Remove.Argv) > 0 || i.isMSI() {
 		return remover{installer{i}}
@@ -90,7 +90,7 @@ func (i Installers) find(r rollback.Release) (item archive.Item, cmd install.Com
 			continue
 		}
 		if key.Variant == version.FullSetup && (key != i.To || i.Setup.Version.IsZero()) {
-			return item, cmd, fmt.Errorf("R3: FullSetup of %s would replace the database by the vendor's example; it is for a first installation, and needs the Setup of the same version beside it", r.Version)
+			return item, cmd, fmt.Errorf("R3: FullSetup of %s would replace the database by the vendor's example; it is for a first installation, together with the Setup of the same version", r.Version)
 		}
 		if item, err = i.Archive.Get(key); err != nil {
 			return item, cmd, err
@@ -103,7 +103,7 @@ func (i Installers) find(r rollback.Release) (item archive.Item, cmd install.Com
 	return item, cmd, fmt.Errorf("release %s with the hash %q is not among the installers of this update", r.Version, r.SHA256)
 }
 
-// entry returns what to run of an installer that is more than one file.
+// entry returns the file to run of an installer that has several.
 func entry(item archive.Item, name string) (string, error) {
 	if item.Parts == nil && strings.EqualFold(filepath.Ext(item.Path), ".zip") {
 		return name, nil // its files are known once it is unpacked
@@ -118,7 +118,7 @@ func entry(item archive.Item, name string) (string, error) {
 
 type installer struct{ Installers }
 
-// fmt would print the environment.
+// String and GoString keep fmt from printing the environment.
 func (i installer) String() string   { return "installers of " + i.To.Distribution }
 func (i installer) GoString() string { return i.String() }
 
@@ -171,7 +171,7 @@ func (i installer) Settle(ctx context.Context) (finished bool, err error) {
 	return s.Found == install.Finished, err
 }
 
-// Needs returns the space for the private copy that the runner runs.
+// Needs returns the space for the private copy that Runner runs.
 func (i installer) Needs(context.Context) ([]rollback.Need, error) {
 	need := rollback.Need{Path: i.Runner.State, For: "copy of the installer"}
 	for _, key := range []archive.Key{i.To, i.Setup, i.From} {
@@ -179,7 +179,7 @@ func (i installer) Needs(context.Context) ([]rollback.Need, error) {
 			continue
 		}
 		item, err := i.Archive.Get(key)
-		if err != nil && !errors.Is(err, archive.ErrNotFound) { // Ready reports those
+		if err != nil && !errors.Is(err, archive.ErrNotFound) { // Ready reports it
 			return nil, err
 		}
 		need.Bytes = max(need.Bytes, item.Size)
@@ -195,7 +195,7 @@ func (r remover) Remove(ctx context.Context, rel rollback.Release) error {
 	}
 	err := r.run(ctx, rel, true)
 	if errors.Is(err, rollback.ErrReboot) {
-		return nil // the previous version's installer reports it as well if it cannot go on
+		return nil // the installer of the previous version reports it too, if it must wait for it
 	}
 	return err
 }

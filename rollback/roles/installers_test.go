@@ -64,7 +64,7 @@ func TestInstallersOfAnUpdate(t *testing.T) {
 	require.NotImplements(t, (*rollback.Remover)(nil), role)
 	for _, item := range []archive.Item{to, from} { // forward, and back
 		r := roles.Release(item)
-		require.Equal(t, rollback.Release{Version: rollback.Version(item.Version.String()), SHA256: item.SHA256}, r, "nobody vouched for it")
+		require.Equal(t, rollback.Release{Version: rollback.Version(item.Version.String()), SHA256: item.SHA256}, r, "it is not vouched for")
 		require.NoError(t, role.Ready(t.Context(), r))
 		require.NoError(t, role.Install(t.Context(), r))
 		require.Equal(t, item.Version.String(), content(t, w.installed()))
@@ -73,7 +73,7 @@ func TestInstallersOfAnUpdate(t *testing.T) {
 	item.Vouched = archive.Vouched{By: "pinned hash", Authenticated: true}
 	r := roles.Release(item)
 	require.Equal(t, "pinned hash", r.VouchedBy)
-	require.NoError(t, role.Ready(t.Context(), r), "who vouches is no part of what is compared")
+	require.NoError(t, role.Ready(t.Context(), r), "what vouches for it is not compared")
 
 	finished, err := role.Settle(t.Context())
 	require.NoError(t, err)
@@ -143,8 +143,8 @@ func TestR3FullSetupIsForAFirstInstallation(t *testing.T) {
 	require.Equal(t, "full 7.13.100", content(t, w.installed()))
 }
 
-// What the first version of a year requires is no requirement of the version
-// before it: a rollback must not wait for it.
+// The requirements of the first version of a year are not those of the version
+// before it: a rollback must not wait for them.
 func TestR14BlocksNoRollback(t *testing.T) {
 	w := newWorld(t)
 	from, to := w.add(t, "7.36.200", version.Setup, "7.36.200"), w.add(t, "8.01.100", version.Setup, "8.01.100")

@@ -17,7 +17,7 @@ type Probe struct {
 	Probe install.Probe
 	// Installed is a path that exists exactly if the distribution is
 	// installed. A first installation needs it: a server that does not answer
-	// does not mean an empty machine.
+	// does not prove that nothing is installed.
 	Installed string
 	Interval  time.Duration       // between two attempts of Await; zero is 5 s
 	Observe   func(install.Event) // may be nil
@@ -35,9 +35,9 @@ func (p Probe) Version(ctx context.Context) (rollback.Version, error) {
 	return rollback.Version(v), err
 }
 
-// Await waits until version want is healthy, as [install.Await] does. Errors
-// and other versions on the way are a restructuring in progress (R11, R12). It
-// ends with ctx; a ctx without a deadline has 3 h.
+// Await waits until version want is healthy, as [install.Await] does. Errors and
+// other versions mean that a restructuring is in progress (R11, R12). It waits
+// until ctx ends, or without a deadline for 3 h.
 func (p Probe) Await(ctx context.Context, want rollback.Version) error {
 	o := install.AwaitOptions{Interval: p.Interval, Observe: p.Observe}
 	if _, ok := ctx.Deadline(); ok {

@@ -20,7 +20,7 @@ func TestProbeOfAnEmptyMachine(t *testing.T) {
 	refused := errors.New("connection refused")
 	p := roles.Probe{Probe: install.ProbeFunc(func(context.Context) (string, error) { return "", refused })}
 	_, err := p.Version(t.Context())
-	require.ErrorIs(t, err, refused, "a server that does not answer is no empty machine")
+	require.ErrorIs(t, err, refused, "a server that does not answer does not prove that nothing is installed")
 	p.Installed = installed
 	got, err := p.Version(t.Context())
 	require.NoError(t, err)
@@ -60,8 +60,8 @@ func TestR12ProbeAwaitsTheRestructuring(t *testing.T) {
 	})
 }
 
-// The update's deadline is the only one: a restructuring may be given more
-// time than package install gives it.
+// The deadline of the update is the only one, also if it is longer than the
+// default of package install.
 func TestR11ProbeWaitsAsLongAsItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := roles.Probe{Interval: time.Minute, Probe: install.ProbeFunc(func(context.Context) (string, error) { return "", errors.New("system error") })}

@@ -8,8 +8,8 @@ import (
 	"github.com/aspupdate/aspupdate/schedule"
 )
 
-// A Window is a [rollback.Window] (R13): the support's hours, long enough for
-// the whole Estimate. [rollback.AnyTime] goes without one.
+// A Window is a [rollback.Window]: the support hours, long enough for the whole
+// Estimate (R13). To go without one use [rollback.AnyTime].
 type Window struct {
 	Planner  schedule.Planner
 	Estimate schedule.Estimate // Backup, Checks and Rollback are required
@@ -22,17 +22,17 @@ func (w Window) Next(_ context.Context, now time.Time) (rollback.Slot, error) {
 	return rollback.Slot{Start: slot.Start, LatestStart: slot.LatestStart}, err
 }
 
-// Fits fails unless all but the backup fits when it starts now: it is called
-// when the backup is done. The error is that of [schedule.Planner.Fits].
+// Fits returns nil if everything after the backup fits from now on. The error is
+// that of [schedule.Planner.Fits].
 func (w Window) Fits(_ context.Context, now time.Time) error {
 	rest := w.Estimate
 	rest.BackupDone = true
 	return w.Planner.Fits(now, rest)
 }
 
-// Measured returns the window with an Estimate whose Backup is at least as long
-// as the last snapshots of data took together (R11). It counts each [Data];
-// other roles do not know.
+// Measured returns a window with an Estimate whose Backup is at least as long as
+// the last snapshots took together (R11). It measures each dataset that is a
+// [Data].
 func (w Window) Measured(data []rollback.Dataset) (Window, error) {
 	var took time.Duration
 	for _, d := range data {

@@ -12,8 +12,8 @@ import (
 	"github.com/aspupdate/aspupdate/internal/realtest"
 )
 
-// A [[command]] of the configuration, as a site with Firebird has it, is the
-// update's data: taken, lost, restored.
+// A [[command]] of the configuration is data of the update. It is backed up,
+// lost and restored, in a Firebird database.
 func TestR15CommandOfTheConfiguration(t *testing.T) {
 	tools := realtest.Firebird(t)
 	dir := t.TempDir()
@@ -52,7 +52,7 @@ restore = ['`+tools.Gbak+`', '-c', '{file}', '{new}']
 	require.NoError(t, err)
 	require.Len(t, u.Data, 1)
 	require.Equal(t, "command asp.fdb", u.Data[0].Name)
-	require.Contains(t, u.Live, filepath.Dir(live), "the store may not lie beside it")
+	require.Contains(t, u.Live, filepath.Dir(live), "the store must not be in its directory")
 
 	ref, err := u.Data[0].Data.Snapshot(t.Context())
 	require.NoError(t, err)

@@ -14,8 +14,8 @@ import (
 	"github.com/aspupdate/aspupdate/rollback/roles"
 )
 
-// goodConfig is the smallest configuration that is accepted, with its folders
-// in dir.
+// goodConfig is the smallest configuration that is accepted, with its
+// directories in dir.
 func goodConfig(dir string) string {
 	text, err := os.ReadFile("testdata/smallest.toml")
 	if err != nil {
@@ -24,8 +24,8 @@ func goodConfig(dir string) string {
 	return strings.NewReplacer("DIR", filepath.ToSlash(dir), "\r\n", "\n").Replace(string(text))
 }
 
-// oneStep returns the update of one distribution between two versions; "" is
-// no version.
+// oneStep returns the steps of an update of one distribution. An empty version
+// means that nothing is installed.
 func oneStep(name, from, to string) []step {
 	steps, err := journaledSteps([]rollback.PlanPart{{Name: name, From: rollback.Release{Version: rollback.Version(from)}, To: rollback.Release{Version: rollback.Version(to)}}})
 	if err != nil {
@@ -34,7 +34,7 @@ func oneStep(name, from, to string) []step {
 	return steps
 }
 
-func TestGoodConfigIsRead(t *testing.T) {
+func TestLoad(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "aspupdate.toml")
 	require.NoError(t, os.WriteFile(path, []byte(goodConfig(dir)), 0o600))
@@ -43,7 +43,7 @@ func TestGoodConfigIsRead(t *testing.T) {
 	require.Equal(t, "АСП", c.Distributions[0].Name)
 }
 
-func TestTrustIsByName(t *testing.T) {
+func TestConfiguredTrust(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "aspupdate.toml")
 	for keys, pinned := range map[string]bool{
@@ -95,9 +95,8 @@ func TestSecretsDoNotPrint(t *testing.T) {
 	}
 }
 
-// Services alone keep users out too. Which of them are stopped, and where what
-// was found before is kept, is all that the program adds to install/service.
-func TestServicesAreFenceAndApplication(t *testing.T) {
+// Services alone can be the fence, and the application behind it.
+func TestServicesAsFenceAndApplication(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "aspupdate.toml")
 	text := strings.Replace(goodConfig(dir), "no_fence = 'a test'", "fence_services = ['entry', 'pages']\nservices = ['asp']", 1)
@@ -111,9 +110,8 @@ func TestServicesAreFenceAndApplication(t *testing.T) {
 	require.Equal(t, service.Group{{Name: "asp", Dir: kept}}, u.App.(roles.Application)[0])
 }
 
-// TestEveryMistakeIsToldAtOnce: a configuration is mended once, and not once
-// for each mistake.
-func TestEveryMistakeIsToldAtOnce(t *testing.T) {
+// Load reports every mistake at once.
+func TestLoadReportsEveryMistake(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "aspupdate.toml")
 	require.NoError(t, os.WriteFile(path, []byte(`state = 'state'
 backups = '`+filepath.ToSlash(t.TempDir())+`'
@@ -155,5 +153,5 @@ probe = { sql = 'SELECT 1' }
 	} {
 		require.Contains(t, lines[i], want)
 	}
-	require.Len(t, lines, 14, "and nothing that only follows from one: %s", err)
+	require.Len(t, lines, 14, "nothing that only follows from another: %s", err)
 }

@@ -8,16 +8,16 @@ import (
 	"github.com/aspupdate/aspupdate/examples/internal/site"
 )
 
-// An unattended update, as a timer starts it.
+// An unattended update, started by a timer.
 func Example() {
 	ctx := context.Background()
 	c, err := site.Load("aspupdate.toml")
 	if err != nil {
-		log.Fatal(err) // every mistake, a line each
+		log.Fatal(err) // every mistake, one a line
 	}
 	s := &site.Site{Config: c}
 
-	// First of all what a crash or a restart of the machine has left.
+	// First the update that a crash or a restart has cut short.
 	pending, err := s.Pending()
 	if err != nil {
 		log.Fatal(err)
@@ -34,7 +34,7 @@ func Example() {
 	}
 	plan, err := next.Plan(ctx)
 	if err != nil {
-		log.Fatal(err) // a rollback.Error: R13's hours, room on the disk, …
+		log.Fatal(err) // a rollback.Error with a Reason: support hours (R13), disk space, …
 	}
 	result, err := next.Run(ctx, plan)
 	fmt.Println(result.Outcome, err)

@@ -23,18 +23,18 @@ func packagesHere() bool {
 	return err == nil
 }
 
-// A package refuses to install over a newer one: the way back takes the newer
-// one off first, then restores, then installs the previous one.
-func TestR15WayBackOfAnMSI(t *testing.T) {
+// A package refuses to install over a newer one: a rollback uninstalls the newer
+// one first, then restores, then installs the previous one.
+func TestR15RollbackOfAnMSI(t *testing.T) {
 	if !packagesHere() {
 		t.Skip("no packages were made; TestUnderWine makes them")
 	}
 	for _, kind := range []install.Kind{install.MSI, install.Auto} {
-		t.Run(string(kind), func(t *testing.T) { wayBackOfAnMSI(t, kind) })
+		t.Run(string(kind), func(t *testing.T) { rollbackOfAnMSI(t, kind) })
 	}
 }
 
-func wayBackOfAnMSI(t *testing.T, kind install.Kind) {
+func rollbackOfAnMSI(t *testing.T, kind install.Kind) {
 	base := t.TempDir()
 	app, data := filepath.Join(base, "Опека и попечительство"), filepath.Join(base, "data")
 	require.NoError(t, os.Mkdir(data, 0o700))
@@ -76,7 +76,7 @@ func wayBackOfAnMSI(t *testing.T, kind install.Kind) {
 		if e.Kind == rollback.EventDone {
 			done = append(done, e.Step)
 			if e.Step == "remove" {
-				require.Empty(t, installed(), "the newer version is off")
+				require.Empty(t, installed(), "the newer version is uninstalled")
 				rows, err := os.ReadFile(filepath.Join(data, "rows"))
 				require.NoError(t, err)
 				require.Equal(t, "damaged", string(rows), "and the data not yet restored")
@@ -94,7 +94,7 @@ func wayBackOfAnMSI(t *testing.T, kind install.Kind) {
 	require.Equal(t, "before", string(rows))
 	require.Subset(t, done, []rollback.Step{"install", "remove", "restore", "rolled-back"})
 
-	// A way back that is gone again has nothing to take off.
+	// A version that is not installed any more can be removed again.
 	require.NoError(t, u.Parts[0].Installer.(rollback.Remover).Remove(t.Context(), releases[1].Release))
 	require.Equal(t, "7.12.100", installed())
 }

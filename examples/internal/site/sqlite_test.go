@@ -18,8 +18,8 @@ import (
 	"github.com/aspupdate/aspupdate/backup/files"
 )
 
-// The library brings no SQLite driver: its SQLite target is tested here, with
-// the one that the CLI uses.
+// The library links no SQLite driver: its SQLite target is tested here, with the
+// driver of the program.
 
 func openSQLite(path string) (*sql.DB, error) { return sql.Open("sqlite", path) }
 
@@ -56,7 +56,7 @@ func (w sqliteWorld) change(t *testing.T) {
 		"CREATE TABLE IF NOT EXISTS added (x)", "INSERT INTO added VALUES (1)", "PRAGMA user_version = 713")
 }
 
-// state tells what is in the database at path, its journal mode included.
+// sqliteState returns what is in the database at path, and its journal mode.
 func sqliteState(t *testing.T, path string) string {
 	t.Helper()
 	db, err := openSQLite(path)
@@ -96,9 +96,9 @@ func TestSQLiteIsATarget(t *testing.T) {
 	}
 }
 
-// An application that was killed leaves its write-ahead log. It holds
-// acknowledged writes, which a backup has and Undo gives back, and it
-// must not be replayed into the database that was restored.
+// An application that was killed leaves its write-ahead log. The log has
+// acknowledged writes: a backup includes them and Undo restores them, but they
+// must not be replayed into the restored database.
 func TestSQLiteWithALogLeftBehind(t *testing.T) {
 	w := newSQLite(t, "WAL")
 	dead := killedWriter(t, w.path, "INSERT INTO children (name) VALUES ('only in the log')")
@@ -123,8 +123,9 @@ func TestSQLiteWithALogLeftBehind(t *testing.T) {
 	require.Equal(t, changed, w.state(t))
 }
 
-// killedWriter writes without ever closing, and returns what leaves the files as
-// a killed process does: the handle is closed on a copy's worth of files put back.
+// killedWriter writes without closing the database. It returns a function that
+// leaves the files as a killed process does: it closes the database and puts back
+// the files as they were before.
 func killedWriter(t *testing.T, path string, statements ...string) (kill func(*testing.T)) {
 	t.Helper()
 	db, err := openSQLite(path)
@@ -146,7 +147,7 @@ func killedWriter(t *testing.T, path string, statements ...string) (kill func(*t
 	}
 }
 
-// copySQLite copies the database and its log to where looking at it changes nothing.
+// copySQLite copies the database and its log, so that reading does not change them.
 func copySQLite(t *testing.T, path string) string {
 	t.Helper()
 	to := filepath.Join(t.TempDir(), "copy.db")
@@ -161,8 +162,8 @@ func copySQLite(t *testing.T, path string) string {
 	return to
 }
 
-// A swap of several files that is cut short anywhere: the database under the
-// name is the old or the restored, with its own log and no other.
+// If a swap of several files is cut short anywhere, the database is the old or
+// the restored one, with its own log.
 func TestSQLiteSwapKilledHalfWay(t *testing.T) {
 	w := newSQLite(t, "WAL")
 	kill := killedWriter(t, w.path, "INSERT INTO children (name) VALUES ('in the old log')")
@@ -217,7 +218,7 @@ func TestSQLiteRefuses(t *testing.T) {
 	}
 	missing := filepath.Join(t.TempDir(), "missing.db")
 	require.ErrorIs(t, take(&files.SQLite{Path: missing, Open: openSQLite}), os.ErrNotExist)
-	require.NoFileExists(t, missing, "looking at a database does not make one")
+	require.NoFileExists(t, missing, "a backup does not create a database")
 	require.ErrorContains(t, take(&files.SQLite{Path: w.path}), "set Open")
 	require.Error(t, take(&files.SQLite{Path: t.TempDir(), Open: openSQLite}))
 	odd := filepath.Join(t.TempDir(), "odd?name.db")
@@ -235,8 +236,8 @@ func TestSQLiteRefuses(t *testing.T) {
 	require.Empty(t, list)
 }
 
-// The way back is wanted most when the update has wrecked the file.
-func TestSQLiteRestoreOverAWreck(t *testing.T) {
+// A rollback must also replace a file that the update has destroyed.
+func TestSQLiteRestoreOverADestroyedFile(t *testing.T) {
 	w := newSQLite(t, "WAL")
 	before := w.state(t)
 	snap, err := w.store.Take(t.Context(), "x", w.target)

@@ -14,8 +14,8 @@ import (
 	"github.com/aspupdate/aspupdate/internal/realtest"
 )
 
-// The library brings no driver: its version query is tested here, with real
-// ones on real databases.
+// The library links no driver: its version query is tested here, with real
+// drivers and databases.
 
 func openDatabase(t *testing.T, driver, source string) *sql.DB {
 	t.Helper()
@@ -63,8 +63,8 @@ func TestVersionQueryOfSQLite(t *testing.T) {
 	require.Less(t, time.Since(begun), 10*time.Second)
 }
 
-// R12 on a real server: the application's tables are not there yet, then
-// logins are refused, and each is progress that shows no password.
+// R12 on a real server: the tables do not exist yet, then logins are refused. Both
+// are progress, and no error shows a password.
 func TestVersionQueryOfPostgreSQL(t *testing.T) {
 	c := realtest.Postgres(t)
 	addr := "127.0.0.1:" + strconv.Itoa(c.Port)
@@ -96,7 +96,7 @@ func TestVersionQueryOfPostgreSQL(t *testing.T) {
 		require.Equal(t, "7.04.100", got)
 	}
 
-	// As the configuration has it, without a session that is left behind.
+	// The probe of a configuration leaves no session open.
 	conf := probeConfig{TCP: addr, SQL: "SELECT version FROM about", InDB: "АСП"}
 	require.NoError(t, conf.connect([]postgresConfig{{Name: "АСП", secret: hidden(c.URI("asp", "hunter2", "postgres") + "&application_name=cli")}}))
 	got, err := newProbe(conf, nil).Version(t.Context())
@@ -117,8 +117,8 @@ func TestVersionQueryOfPostgreSQL(t *testing.T) {
 	refused(p, "cannot connect to "+addr)
 }
 
-// TestR12OnARealServer lets a restructuring go through both phases of R12:
-// errors first, then refused logins.
+// TestR12OnARealServer has both phases of a restructuring (R12): first errors,
+// then refused logins.
 func TestR12OnARealServer(t *testing.T) {
 	c := realtest.Postgres(t)
 	admin := openDatabase(t, "pgx", c.Admin("postgres"))

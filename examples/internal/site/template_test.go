@@ -17,9 +17,9 @@ import (
 	"github.com/aspupdate/aspupdate/examples/internal/strict"
 )
 
-// TestTemplateIsAGoodConfiguration reads it as it is, and with all that is
-// commented out.
-func TestTemplateIsAGoodConfiguration(t *testing.T) {
+// TestTemplate loads the template as it is, and with everything that is commented
+// out.
+func TestTemplate(t *testing.T) {
 	dir := filepath.ToSlash(t.TempDir())
 	for _, goos := range []string{"linux", "windows"} {
 		text := Template(goos)

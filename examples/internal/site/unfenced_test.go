@@ -11,10 +11,10 @@ import (
 	"github.com/aspupdate/aspupdate/internal/realtest"
 )
 
-// TestR15DatabaseWhoseInstallerIsNoSuperuser: where installer and application
-// share one ordinary role, the database is closed for the snapshot alone, and
-// the way back lets that role in, too.
-func TestR15DatabaseWhoseInstallerIsNoSuperuser(t *testing.T) {
+// TestR15DatabaseClosedForItsSnapshot: if installer and application share a role
+// that is not a superuser, the database is closed only for the snapshot, and is
+// open for the previous installer in a rollback.
+func TestR15DatabaseClosedForItsSnapshot(t *testing.T) {
 	t.Parallel()
 	c := realtest.Postgres(t)
 	admin := openDatabase(t, "pgx", c.Admin("postgres"))
@@ -53,9 +53,9 @@ func TestR15DatabaseWhoseInstallerIsNoSuperuser(t *testing.T) {
 	ref, err := u.Data[0].Data.Snapshot(t.Context())
 	require.NoError(t, err)
 	require.NoError(t, u.Data[0].Data.Verify(t.Context(), ref))
-	require.NoError(t, asp("DROP TABLE child"), "the installer comes in")
+	require.NoError(t, asp("DROP TABLE child"), "the installer can log in")
 	require.NoError(t, u.Data[0].Data.Restore(t.Context(), ref))
-	require.NoError(t, asp("SELECT id FROM child"), "and the previous version's")
+	require.NoError(t, asp("SELECT id FROM child"), "so can that of the previous version")
 
 	db := &postgres.Database{URI: c.Admin("asp")}
 	require.NoError(t, db.Close(t.Context())) // as a crash leaves it

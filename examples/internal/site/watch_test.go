@@ -17,8 +17,7 @@ import (
 	"github.com/aspupdate/aspupdate/version"
 )
 
-// TestMain is also a command of an operator's that is there on every system:
-// "append-input FILE".
+// TestMain also is a command for the tests, on every system: "append-input FILE".
 func TestMain(m *testing.M) {
 	if len(os.Args) != 3 || os.Args[1] != "append-input" {
 		os.Exit(m.Run())
@@ -33,9 +32,9 @@ func TestMain(m *testing.M) {
 	os.Exit(0)
 }
 
-// TestR4LooksForTheOneThatIsMissing: 9.23.200 is due on Wednesday, 18 November
-// 2026 at 20:00.
-func TestR4LooksForTheOneThatIsMissing(t *testing.T) {
+// TestR4NextCheck: 9.23.200 is due on Wednesday, 18 November 2026 at 20:00. Checks
+// are frequent until every distribution of a bundle has it.
+func TestR4NextCheck(t *testing.T) {
 	at := func(day, hour, minute int) time.Time {
 		return time.Date(2026, 11, day, hour, minute, 0, 0, schedule.MSK(0))
 	}
@@ -57,8 +56,8 @@ func TestR4LooksForTheOneThatIsMissing(t *testing.T) {
 	require.Zero(t, due)
 }
 
-// TestWatchTellsAgainWhatTheCommandMissed has a command that fails first.
-func TestWatchTellsAgainWhatTheCommandMissed(t *testing.T) {
+// TestWatchRepeatsAnEventAfterAnError has a command that fails first.
+func TestWatchRepeatsAnEventAfterAnError(t *testing.T) {
 	dir := t.TempDir()
 	server := fetchtest.New(t)
 	server.Put("/АСП/9.23.100/Setup.exe", []byte("installer"), time.Now().Add(-time.Hour))
@@ -74,18 +73,18 @@ func TestWatchTellsAgainWhatTheCommandMissed(t *testing.T) {
 	require.NoError(t, err)
 	s := &Site{Config: c}
 	w := s.watch()
-	var told []string
-	w.Report = s.report(func(e Event) error { told = append(told, e.Text); return nil })
+	var reported []string
+	w.Report = s.report(func(e Event) error { reported = append(reported, e.Text); return nil })
 
 	err = w.Check(t.Context(), s.Source())
 	require.ErrorContains(t, err, "watch.command")
 	require.ErrorContains(t, err, "the next check reports it again")
-	require.NotContains(t, strings.Join(told, "\n"), "released", "nobody was told")
+	require.NotContains(t, strings.Join(reported, "\n"), "released", "nothing was reported")
 	require.NoError(t, os.Mkdir(filepath.Dir(events), 0o700))
 	require.NoError(t, w.Check(t.Context(), s.Source()))
 	require.NoError(t, w.Check(t.Context(), s.Source()))
 	got, err := os.ReadFile(events)
 	require.NoError(t, err)
 	require.Equal(t, 1, strings.Count(string(got), `"kind":"released"`), "once: %s", got)
-	require.Contains(t, strings.Join(told, "\n"), "АСП 9.23.100: released")
+	require.Contains(t, strings.Join(reported, "\n"), "АСП 9.23.100: released")
 }

@@ -16,13 +16,13 @@ import (
 	"github.com/aspupdate/aspupdate/schedule"
 )
 
-// TestR13WindowGate is the gate as update uses it: a release of Wednesday
-// 20:00 is first installable on the next working day at 10:00.
-func TestR13WindowGate(t *testing.T) {
+// TestR13ConfiguredWindow: a release of Wednesday 20:00 can be installed from 10:00
+// on the next working day.
+func TestR13ConfiguredWindow(t *testing.T) {
 	conf := windowConfig{Backup: strict.Duration(20 * time.Minute), Checks: strict.Duration(5 * time.Minute), Rollback: strict.Duration(30 * time.Minute), Local: "MSK+4"}
-	gate := conf.hours(false, nil)
+	w := conf.hours(false, nil)
 	wednesday := time.Date(2026, 3, 4, 20, 0, 0, 0, schedule.MSK(0))
-	slot, err := gate.Next(t.Context(), wednesday)
+	slot, err := w.Next(t.Context(), wednesday)
 	require.NoError(t, err)
 	require.Equal(t, "2026-03-05 10:00", slot.Start.In(moscow).Format("2006-01-02 15:04"))
 	// R11's worst case of 4 min and 2 h, with the way back, ends at 19:00.
@@ -30,8 +30,8 @@ func TestR13WindowGate(t *testing.T) {
 
 	// Before the first damage the backup is done: what is left must still fit.
 	latest := slot.LatestStart.Add(20 * time.Minute)
-	require.NoError(t, gate.Fits(t.Context(), latest))
-	require.Error(t, gate.Fits(t.Context(), latest.Add(time.Minute)))
+	require.NoError(t, w.Fits(t.Context(), latest))
+	require.Error(t, w.Fits(t.Context(), latest.Add(time.Minute)))
 
 	// R14 makes it longer.
 	conf.FirstOfYearExtra = strict.Duration(time.Hour)
@@ -58,8 +58,9 @@ func TestR14IsAboutTheYearAndNotTheStep(t *testing.T) {
 	}
 }
 
-// R11: how long the last backup took feeds the plan of the next update.
-func TestR11MeasuredBackupIsPlannedFor(t *testing.T) {
+// R11: the plan uses the duration of the last backup, if it is longer than
+// configured.
+func TestR11PlanUsesTheMeasuredBackup(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	app := filepath.Join(dir, "app")
@@ -69,13 +70,13 @@ func TestR11MeasuredBackupIsPlannedFor(t *testing.T) {
 		clock = clock.Add(time.Minute)
 		return clock
 	}}
-	var said []string
+	var warnings []string
 	s := &Site{
 		Config: &Config{
 			Backups: store.Dir, Directories: []pathConfig{{Path: app}},
 			Window: windowConfig{Backup: strict.Duration(30 * time.Second), Checks: strict.Duration(time.Minute), Rollback: strict.Duration(time.Minute)},
 		},
-		Observe: Observe{Warn: func(text string) { said = append(said, text) }},
+		Observe: Observe{Warn: func(text string) { warnings = append(warnings, text) }},
 	}
 	estimate := func() time.Duration {
 		u := &rollback.Update{}
@@ -85,14 +86,14 @@ func TestR11MeasuredBackupIsPlannedFor(t *testing.T) {
 		return w.(roles.Window).Estimate.Backup
 	}
 	require.Equal(t, 30*time.Second, estimate(), "nothing is measured yet")
-	require.Empty(t, said)
+	require.Empty(t, warnings)
 	snap, err := store.Take(t.Context(), "before an update: directory "+app, &files.Directory{Path: app})
 	require.NoError(t, err)
 	took := snap.Sealed.Sub(snap.Started)
 	require.GreaterOrEqual(t, took, time.Minute)
 	require.Equal(t, took, estimate())
-	require.Len(t, said, 1)
-	require.Contains(t, said[0], "window.backup")
+	require.Len(t, warnings, 1)
+	require.Contains(t, warnings[0], "window.backup")
 	s.Config.Window.Backup = strict.Duration(time.Hour)
 	require.Equal(t, time.Hour, estimate(), "the worst case that a person gave is not made smaller")
 	other, err := store.Took("another")
