@@ -43,7 +43,7 @@ func (s *Store) Prove(ctx context.Context, id string, t Target) (snap Snapshot, 
 	return snap, nil
 }
 
-// A proof lies beside the manifest of a snapshot that was proven.
+// A proof is kept beside the manifest of a snapshot that was proven.
 type proof struct {
 	Manifest string    `json:"manifest"` // its SHA-256
 	Proven   time.Time `json:"proven"`   // UTC

@@ -22,7 +22,7 @@
 // programs. These placeholders are replaced, also within an argument:
 //
 //	{live}        Target.Live                               all
-//	{file}, {dir} the backup, and the directory it lies in  Backup, Verify, Restore
+//	{file}, {dir} the backup, and its directory             Backup, Verify, Restore
 //	{new}         the name to create                        Verify, Restore
 //	{name}        the name to describe or to remove         Describe, Drop
 //	{from}, {to}  the old name and the new one              Rename

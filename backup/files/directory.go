@@ -22,7 +22,7 @@ import (
 
 // Directory is a directory with everything in it, a [backup.Target].
 type Directory struct {
-	// Path is neither a link nor the root of a volume, and the store lies
+	// Path is neither a link nor the root of a volume, and the store is
 	// outside it. Its parent directory must be writable.
 	Path string
 }
@@ -56,7 +56,7 @@ func (d *Directory) Backup(ctx context.Context, dir string) (backup.Meta, error)
 	if in, err := durable.Within(dir, s.Live); err != nil {
 		return backup.Meta{}, err
 	} else if in {
-		return backup.Meta{}, &backup.Error{Op: "back up", Subject: s.Live, Err: errors.New("the store lies inside it"), Next: "move it elsewhere"}
+		return backup.Meta{}, &backup.Error{Op: "back up", Subject: s.Live, Err: errors.New("the store is inside it"), Next: "move it elsewhere"}
 	}
 	m, err := pack(ctx, s.Live, filepath.Join(dir, directoryFile))
 	return m, failed("back up", s.Live, err)

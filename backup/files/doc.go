@@ -1,4 +1,4 @@
-// Package files backs up and restores what lies in a file system: a directory
+// Package files backs up and restores parts of a file system: a directory
 // (the application, its configuration) and an SQLite database.
 //
 // # How a restore works

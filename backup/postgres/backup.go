@@ -145,7 +145,7 @@ func (s *session) outside(ctx context.Context, dir string) error {
 	}
 	in, err := durable.Within(dir, data)
 	if err == nil && in {
-		err = advise(fmt.Errorf("the store lies inside the server's directory %s", data), "move it elsewhere")
+		err = advise(fmt.Errorf("the store is inside the server's directory %s", data), "move it elsewhere")
 	}
 	return err
 }

@@ -105,7 +105,7 @@ func (s *session) place(ctx context.Context, tablespace string) (string, error) 
 	if err != nil || dir == "" {
 		return "", err
 	}
-	var own string // "" if it lies in the data directory
+	var own string // "" if it is in the data directory
 	err = s.QueryRow(ctx, "SELECT pg_tablespace_location(oid) FROM pg_tablespace WHERE spcname = $1", tablespace).Scan(&own)
 	if err != nil || own == "" {
 		return dir, err

@@ -40,7 +40,7 @@
 // LIMIT 0 stops every other role, including the database's owner, and lets
 // superusers in: the installer and the health probe need such a role too while
 // the database is closed. If the application itself connects as a superuser, the
-// database cannot tell the two apart, and only the application's own fence keeps
+// database cannot distinguish the two, and only the application's own fence keeps
 // users out: Close fails with [backup.ErrBusy] if the application keeps coming
 // back, and warns that it was there if it does not.
 //

@@ -7,7 +7,7 @@
 //     changes, and is hashed again from disk by [Archive.Verify].
 //     [Archive.Prune] removes old versions, never one that is in use.
 //   - A [Verifier] vouches for a file before it is published in the archive.
-//     There is no default: plain FTP lets anybody on the way replace a file,
+//     There is no default: plain FTP lets anyone on the network path replace a file,
 //     so that doing without is possible only by saying so, by
 //     [Unauthenticated], and the manifest keeps the reason. [PinnedSHA256] and
 //     [PinnedSums] authenticate; [Sidecar] and [RemoteHash] are the server's

@@ -169,7 +169,7 @@ func (a *Archive) prunable(keep Retention, inUse []Key) (old []archivedVersion, 
 }
 
 // versions returns what is archived of a distribution. A directory without any
-// installer, such as the one of a download that broke off, is no version.
+// installer, such as the one of a download that broke off, is not a version.
 func (a *Archive) versions(dist string) ([]archivedVersion, error) {
 	var all []archivedVersion
 	names, err := a.dirs(dist)

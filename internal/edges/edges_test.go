@@ -55,7 +55,7 @@ var (
 	}
 	// For tests only: they may link what they like, and nothing but tests
 	// may link them.
-	forTests = []string{"internal/realtest", "internal/crashfs", "internal/edges", "fetch/fetchtest", "fetch/internal/lab", "backup/backuptest"}
+	forTests = []string{"internal/realtest", "internal/crashfs", "internal/edges", "internal/words", "fetch/fetchtest", "fetch/internal/lab", "backup/backuptest"}
 )
 
 func with(list []string, more ...string) []string { return append(slices.Clone(list), more...) }
