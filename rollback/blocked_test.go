@@ -42,8 +42,8 @@ func (w *world) crashingAt(call string) {
 }
 
 // A fence need not outlive a restart of the machine, and while a person must
-// decide nobody may enter what a way back would lose.
-func TestFenceIsClosedAnewWhileAPersonMustDecide(t *testing.T) {
+// decide nobody may enter what a rollback would lose.
+func TestFenceIsClosedAgainWhileAPersonMustDecide(t *testing.T) {
 	w := newWorld(t, "ASP")
 	w.write(t, "archive.ASP."+newVersion, "bad")
 	w.failing("restore ASP")
@@ -71,7 +71,7 @@ func TestFenceIsClosedAnewWhileAPersonMustDecide(t *testing.T) {
 // Until a person has decided nothing goes but looking and recovering.
 func TestNeedsOperatorBlocksEverythingElse(t *testing.T) {
 	w := committedWorld(t, "ASP")
-	_, err := rollBack(t, w.backwards())
+	_, err := revert(t, w.backwards())
 	require.NoError(t, err)
 	aside, held := w.status(t).Aside[0].Update, w.status(t).Quarantined[0]
 	w.write(t, "archive.ASP.7.14.100", "bad")
@@ -99,14 +99,14 @@ func TestNeedsOperatorBlocksEverythingElse(t *testing.T) {
 	}
 	require.Equal(t, before, w.read(journalFile))
 	require.Subset(t, []string{"fence.close"}, w.calls)
-	_, err = next().Retry(t.Context(), "mended")
+	_, err = next().Retry(t.Context(), "repaired")
 	require.NoError(t, err)
 	require.NoError(t, next().Lift(held.Part, held.Release, "it was the network"))
 	require.NoError(t, next().Forget(aside, "typed in by hand"))
 }
 
 // A decision that is not believed leaves things as they are: users are out.
-func TestFenceIsClosedAnewByADecisionThatIsNotBelieved(t *testing.T) {
+func TestFenceIsClosedAgainByARefusedDecision(t *testing.T) {
 	w := newWorld(t, "ASP")
 	w.write(t, "archive.ASP."+newVersion, "bad")
 	w.failing("restore ASP")
@@ -119,7 +119,7 @@ func TestFenceIsClosedAnewByADecisionThatIsNotBelieved(t *testing.T) {
 	require.True(t, w.fenced())
 }
 
-func TestFenceIsClosedAnewWhenACrashLoopEnds(t *testing.T) {
+func TestFenceIsClosedAgainWhenACrashLoopEnds(t *testing.T) {
 	w := newWorld(t, "ASP")
 	w.fault = func(c string) error {
 		if c == "install ASP "+newVersion+" half" || c == "settle ASP" {
@@ -224,7 +224,7 @@ func TestR9LeftOutIsRecorded(t *testing.T) {
 
 // What an update was begun with is what it is recovered with: a fence that
 // the configuration has lost meanwhile would stay closed for ever.
-func TestRecoverWantsTheFenceAndTheApplicationOfThePlan(t *testing.T) {
+func TestRecoverNeedsTheFenceAndTheApplicationOfThePlan(t *testing.T) {
 	for name, change := range map[string]func(u *rollback.Update){
 		"fence left out": func(u *rollback.Update) { u.Fence = rollback.NoFence("edited") },
 		"no application": func(u *rollback.Update) { u.App = nil },

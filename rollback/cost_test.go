@@ -177,10 +177,10 @@ func (c *commander) Await(ctx context.Context, want rollback.Version) error {
 	return c.run("cmp", "backup", "data")
 }
 
-// BenchmarkWayBack takes the whole way back, from the probe that fails until
+// BenchmarkRollback takes the whole rollback, from the probe that fails until
 // users are in, with roles that are commands, and in the same rounds runs the
 // same commands in a script.
-func BenchmarkWayBack(b *testing.B) {
+func BenchmarkRollback(b *testing.B) {
 	if runtime.GOOS != "linux" {
 		b.Skip("its commands are those of Linux")
 	}

@@ -75,10 +75,10 @@ func TestDiskFullAtEveryByte(t *testing.T) {
 	}
 }
 
-// TestReadOnlyStateFolder has a state folder that cannot be written, when
+// TestReadOnlyStateDirectory has a state folder that cannot be written, when
 // nothing is pending and when much is: nothing is touched, the state can be
 // read, and once it can be written all goes well.
-func TestReadOnlyStateFolder(t *testing.T) {
+func TestReadOnlyStateDirectory(t *testing.T) {
 	for name, c := range map[string]struct {
 		before func(w *world)
 		states []string // what is made read-only

@@ -170,7 +170,7 @@ func newFolderSite(t *testing.T, kind string) folderSite {
 }
 
 // recovered lets a fresh process recover, and fails unless all is old, or all
-// is new, and nothing that a way back needs is gone.
+// is new, and nothing that a rollback needs is gone.
 func (s folderSite) recovered(t *testing.T) string {
 	t.Helper()
 	out, err := as("folder", "ROLLBACK_TEST_WORLD="+s.root, "ROLLBACK_TEST_RECOVER=1").CombinedOutput()
@@ -254,7 +254,7 @@ func TestSoakKilledFolder(t *testing.T) {
 }
 
 // TestGuardOnRealParts deletes and flips, just before the first damage, each
-// file that a way back needs: the snapshot's, and both Setups.
+// file that a rollback needs: the snapshot's, and both Setups.
 func TestGuardOnRealParts(t *testing.T) {
 	t.Parallel()
 	cases := 0

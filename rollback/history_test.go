@@ -18,7 +18,7 @@ func past(t *testing.T, dir string) []rollback.HistoryEntry {
 
 // Every update and every decision is one line, in order, with who, when, why
 // and how it ended.
-func TestPastUpdates(t *testing.T) {
+func TestHistory(t *testing.T) {
 	w := newWorld(t, "ASP")
 	require.Empty(t, rollback.HistoryOf(nil))
 	w.write(t, "archive.ASP."+newVersion, "bad")
@@ -30,7 +30,7 @@ func TestPastUpdates(t *testing.T) {
 	w.write(t, "archive.ASP."+newVersion, "good")
 	second, err := w.run(t)
 	require.NoError(t, err)
-	third, err := rollBack(t, w.backwards())
+	third, err := revert(t, w.backwards())
 	require.NoError(t, err)
 	require.NoError(t, w.update().Forget(third.Update, "nobody wants it"))
 
@@ -70,7 +70,7 @@ func TestPastUpdates(t *testing.T) {
 	}
 }
 
-func TestPastIsOneLine(t *testing.T) {
+func TestHistoryEntryIsOneLine(t *testing.T) {
 	at := func(v rollback.Version) rollback.Release { return rollback.Release{Version: v} }
 	parts := []rollback.PlanPart{{Name: "ASP", From: at("7.12.100"), To: at("7.13.100")}, {Name: "Ward", From: at("7.12.100"), To: at("7.12.100"), Keep: true}}
 	for want, p := range map[string]rollback.HistoryDetails{

@@ -96,7 +96,7 @@ func TestRecordedJournals(t *testing.T) {
 // a recorded journal has kept.
 func TestRecordedJournalsCanBeRevertedFrom(t *testing.T) {
 	w := recordedWorld(t, "committed")
-	res, err := rollBack(t, w.backwards())
+	res, err := revert(t, w.backwards())
 	require.NoError(t, err)
 	require.Equal(t, rollback.Committed, res.Outcome)
 	w.stands(t, oldVersion, oldRows)

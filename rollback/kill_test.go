@@ -54,7 +54,7 @@ func updater() {
 	serial.Store(int64(os.Getpid()) << 20) // its snapshots are not those that are there
 	w := &world{root: os.Getenv("ROLLBACK_TEST_WORLD"), parts: []string{"ASP", "Опека"}, boot: "boot-1"}
 	u := w.update()
-	if os.Getenv("ROLLBACK_TEST_BACK") != "" {
+	if os.Getenv("ROLLBACK_TEST_REVERT") != "" {
 		u = w.backwards()
 	}
 	crowd := os.Getenv("ROLLBACK_TEST_GO") != "" // of which one is killed
@@ -81,7 +81,7 @@ func updater() {
 		_, _ = u.Recover(ctx)
 		return
 	}
-	if os.Getenv("ROLLBACK_TEST_BACK") != "" {
+	if os.Getenv("ROLLBACK_TEST_REVERT") != "" {
 		if plan, err := u.PlanRevert(ctx); err == nil {
 			_, _ = u.Revert(ctx, plan.Hash, "a test")
 		}

@@ -120,7 +120,7 @@ func (m *model) retry(t *rapid.T) string {
 	if m.undecided() {
 		return "refused"
 	}
-	res, err := m.act(func() (rollback.Result, error) { return m.resume().Retry(t.Context(), "mended") })
+	res, err := m.act(func() (rollback.Result, error) { return m.resume().Retry(t.Context(), "repaired") })
 	if m.calm && !m.restart {
 		require.NoError(t, err)
 	}
@@ -150,7 +150,7 @@ func (m *model) accept(t *rapid.T) string {
 	}
 	right := rapid.SampledFrom([]state{nil, m.flight.old, m.flight.new}).Draw(t, "right")
 	if slices.ContainsFunc(m.names, func(p string) bool { return m.archive[right[p].App].bad }) {
-		right = nil // no way back could ever install it again
+		right = nil // no rollback could ever install it again
 	}
 	if right != nil {
 		m.live, m.running, m.restart, m.left, m.damaged = maps.Clone(right), true, false, nil, true
@@ -174,8 +174,8 @@ func (m *model) told() bool {
 	})
 }
 
-// rollBack is an operator who goes back after a commit, or undoes that.
-func (m *model) rollBack(t *rapid.T) string {
+// revert is an operator who goes back after a commit, or undoes that.
+func (m *model) revert(t *rapid.T) string {
 	m.weather(t)
 	pending := m.status().Pending != nil
 	f := &flight{old: maps.Clone(m.now), to: map[string]rollback.Release{}, back: m.back}

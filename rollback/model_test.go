@@ -72,7 +72,7 @@ func TestModel(t *testing.T) {
 			"update":   func(t *rapid.T) { ends[m.update(t)]++ },
 			"update 2": func(t *rapid.T) { ends[m.update(t)]++ },
 			"recover":  func(t *rapid.T) { ends["recover "+m.recover(t)]++ },
-			"rollback": func(t *rapid.T) { ends["rollback "+m.rollBack(t)]++ },
+			"rollback": func(t *rapid.T) { ends["rollback "+m.revert(t)]++ },
 			"retry":    func(t *rapid.T) { ends["retry "+m.retry(t)]++ },
 			"accept":   func(t *rapid.T) { ends["accept "+m.accept(t)]++ },
 			"work":     m.work,
@@ -234,7 +234,7 @@ func (m *model) calmly() {
 		m.restart, m.left = false, nil
 		res, err := m.act(func() (rollback.Result, error) { return m.resume().Recover(m.t.Context()) })
 		if errors.Is(err, rollback.ErrNeedsOperator) {
-			res, _ = m.act(func() (rollback.Result, error) { return m.resume().Retry(m.t.Context(), "mended") })
+			res, _ = m.act(func() (rollback.Result, error) { return m.resume().Retry(m.t.Context(), "repaired") })
 		}
 		if res.Outcome == rollback.Nothing {
 			return

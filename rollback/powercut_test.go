@@ -25,7 +25,7 @@ const journalFile = "state/journal.log"
 const (
 	goesForward = "forward"
 	goesBack    = "back"
-	getsStuck   = "stuck"  // on the way back, until a person comes
+	getsStuck   = "stuck"  // on the rollback, until a person comes
 	restarts    = "reboot" // is committed after a restart of the machine
 )
 

@@ -240,7 +240,7 @@ func TestCrashLoopEndsInAVisibleState(t *testing.T) {
 	require.Equal(t, oldVersion, w.consistent(t))
 }
 
-func TestAcceptIsBelievedOnlyIfTheProbesAgree(t *testing.T) {
+func TestAcceptNeedsProbesThatAgree(t *testing.T) {
 	for _, want := range []rollback.Outcome{rollback.Committed, rollback.RolledBack} {
 		w := newWorld(t, "ASP", "Опека")
 		w.write(t, "archive.Опека."+newVersion, "bad")
@@ -302,7 +302,7 @@ func TestRetryPutsBackWhatWasChangedByHand(t *testing.T) {
 
 // An installer that is still at work would go on behind open doors, however
 // healthy the previous version looks until then.
-func TestAcceptIsRefusedWhileAnInstallerIsAtWork(t *testing.T) {
+func TestAcceptIsRefusedWhileAnInstallerIsRunning(t *testing.T) {
 	w := newWorld(t, "ASP")
 	u := w.update()
 	plan, err := u.Plan(t.Context())
@@ -334,7 +334,7 @@ func (unsettled) Settle(context.Context) (bool, error) {
 
 // After a first installation "the previous one" is nothing: a probe that
 // fails does not show that.
-func TestR3AcceptDoesNotTakeAFailingProbeForNothingInstalled(t *testing.T) {
+func TestR3AcceptDoesNotReadAFailingProbeAsNothingInstalled(t *testing.T) {
 	w := newWorld(t, "ASP")
 	u := firstInstallation(t, w)
 	w.write(t, "archive.ASP."+newVersion, "bad")
@@ -385,7 +385,7 @@ func TestRunRecoversWhatIsPendingFirst(t *testing.T) {
 	require.Equal(t, oldVersion, w.consistent(t))
 }
 
-func TestRecoverWantsTheUpdateThatIsPending(t *testing.T) {
+func TestRecoverNeedsTheUpdateThatIsPending(t *testing.T) {
 	w := newWorld(t, "ASP")
 	u := w.update()
 	plan, err := u.Plan(t.Context())
@@ -402,7 +402,7 @@ func TestRecoverWantsTheUpdateThatIsPending(t *testing.T) {
 }
 
 // TestReboot lets installers ask for a restart of the machine, on the way
-// forward and on the way back.
+// forward and on the rollback.
 func TestReboot(t *testing.T) {
 	for name, c := range map[string]struct {
 		reboots []string
@@ -446,7 +446,7 @@ func TestReboot(t *testing.T) {
 
 // A process that dies when its installer has just asked for a restart leaves
 // one that waits for the restart too.
-func TestRebootIsAwaitedByWhoeverTakesOver(t *testing.T) {
+func TestRebootIsAwaitedByTheNextProcess(t *testing.T) {
 	for _, kind := range []string{"good", "bad"} {
 		w := newWorld(t, "ASP")
 		w.write(t, "archive.ASP."+newVersion, kind)
@@ -477,7 +477,7 @@ func TestRebootIsAwaitedByWhoeverTakesOver(t *testing.T) {
 
 // A re-release of the installed version (R13) answers the probe as what it
 // replaces: a crash around its installer must not pass for its success.
-func TestR13ReReleaseIsNotCommittedByTheLookOfIt(t *testing.T) {
+func TestR13ReReleaseIsNotCommittedByItsProbe(t *testing.T) {
 	w := newWorld(t, "ASP")
 	again := func() *rollback.Update {
 		u := w.update()
@@ -526,7 +526,7 @@ func TestInstallerLeftRunningIsWaitedFor(t *testing.T) {
 }
 
 // An installer that outlived its updater may want a restart too.
-func TestInstallerLeftRunningThatWantsARestart(t *testing.T) {
+func TestInstallerLeftRunningThatNeedsARestart(t *testing.T) {
 	w := newWorld(t, "ASP")
 	u := w.update()
 	plan, err := u.Plan(t.Context())

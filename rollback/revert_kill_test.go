@@ -60,9 +60,9 @@ func recoveredBack(t *testing.T, w *world) string {
 	return v
 }
 
-// TestR15CrashAtEveryMomentOfARollback cuts the power at every journal
+// TestR15CrashAtEveryMomentOfARevert cuts the power at every journal
 // record and on both sides of every role call, on Windows at some: [stride].
-func TestR15CrashAtEveryMomentOfARollback(t *testing.T) {
+func TestR15CrashAtEveryMomentOfARevert(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []string{"good", "bad"} {
 		start := committedWorld(t, map[string][]string{"good": {"ASP", "Опека"}, "bad": {"ASP"}}[kind]...)
@@ -93,7 +93,7 @@ func TestR15CrashAtEveryMomentOfARollback(t *testing.T) {
 	}
 }
 
-func TestR15FaultInEveryRoleCallOfARollback(t *testing.T) {
+func TestR15FaultInEveryRoleCallOfARevert(t *testing.T) {
 	t.Parallel()
 	start := committedWorld(t, "ASP")
 	for _, forEver := range []bool{false, true} {
@@ -138,7 +138,7 @@ func TestR15FaultInEveryRoleCallOfARollback(t *testing.T) {
 	}
 }
 
-func TestR15RandomCrashesOfARollbackUntilTheEnd(t *testing.T) {
+func TestR15RandomCrashesOfARevertUntilTheEnd(t *testing.T) {
 	t.Parallel()
 	start := committedWorld(t, "ASP")
 	rnd := rand.New(rand.NewPCG(3, 4))
@@ -161,10 +161,10 @@ func TestR15RandomCrashesOfARollbackUntilTheEnd(t *testing.T) {
 
 // An installer cut short may have changed its data half: it is restored anew,
 // whatever was installed before it.
-func TestR15RollbackCutShortInAnInstallerRestoresAnew(t *testing.T) {
+func TestR15RevertCutShortInAnInstallerRestoresAgain(t *testing.T) {
 	w := committedWorld(t, "ASP", "Опека")
 	w.crashingAt("install Опека " + oldVersion + " half")
-	require.True(t, crashing(func() { _, _ = rollBack(t, w.backwards()) }))
+	require.True(t, crashing(func() { _, _ = revert(t, w.backwards()) }))
 	w.fault, w.calls = nil, nil
 	res, err := w.backwards().Recover(t.Context())
 	require.NoError(t, err)
@@ -178,7 +178,7 @@ func TestR15RollbackCutShortInAnInstallerRestoresAnew(t *testing.T) {
 }
 
 // A crash loop ends in a visible state, and a person's retry goes on.
-func TestR15CrashLoopOfARollbackEndsInAVisibleState(t *testing.T) {
+func TestR15CrashLoopOfARevertEndsInAVisibleState(t *testing.T) {
 	w := committedWorld(t, "ASP")
 	u := w.backwards()
 	plan, err := u.PlanRevert(t.Context())
@@ -203,10 +203,10 @@ func TestR15CrashLoopOfARollbackEndsInAVisibleState(t *testing.T) {
 	w.stands(t, oldVersion, oldRows)
 }
 
-// TestR15KilledRollback kills a real process all over a rollback, and the
+// TestR15KilledRevert kills a real process all over a rollback, and the
 // process that recovers from it once more: at every seventh moment, or at
 // every one where ASPUPDATE_SOAK=1 asks for it.
-func TestR15KilledRollback(t *testing.T) {
+func TestR15KilledRevert(t *testing.T) {
 	t.Parallel()
 	start := committedWorld(t, "ASP", "Опека")
 	killed, first, every := 0, 30, 7
@@ -216,7 +216,7 @@ func TestR15KilledRollback(t *testing.T) {
 	for moment := first; ; moment += every {
 		w := start.clone(t)
 		w.write(t, "archive.Опека."+oldVersion, []string{"good", "bad"}[moment%2])
-		env := []string{"ROLLBACK_TEST_BACK=1", "ROLLBACK_TEST_WORLD=" + w.root}
+		env := []string{"ROLLBACK_TEST_REVERT=1", "ROLLBACK_TEST_WORLD=" + w.root}
 		err := as("updater", append(env, "ROLLBACK_TEST_MOMENT="+strconv.Itoa(moment))...).Run()
 		if err == nil {
 			break // it ended before that moment

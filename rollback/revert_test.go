@@ -71,8 +71,8 @@ func (w *world) status(t testing.TB) rollback.Status {
 	return st
 }
 
-// rollBack confirms what it is shown.
-func rollBack(t testing.TB, u *rollback.Update) (rollback.Result, error) {
+// revert confirms what it is shown.
+func revert(t testing.TB, u *rollback.Update) (rollback.Result, error) {
 	plan, err := u.PlanRevert(t.Context())
 	if err != nil {
 		return rollback.Result{}, err
@@ -80,7 +80,7 @@ func rollBack(t testing.TB, u *rollback.Update) (rollback.Result, error) {
 	return u.Revert(t.Context(), plan.Hash, "reports are empty")
 }
 
-func TestR15OperatorGoesBackAfterCommit(t *testing.T) {
+func TestR15RevertAfterCommit(t *testing.T) {
 	w := committedWorld(t, "ASP", "Опека")
 	before := w.status(t)
 	require.Len(t, before.Needed(), 2, "what an operator may go back to is not pruned")
@@ -134,9 +134,9 @@ func TestR15OperatorGoesBackAfterCommit(t *testing.T) {
 
 // The undo of a rollback is the same procedure with the snapshot that it
 // took, and so is the undo of the undo.
-func TestR15RollbackIsUndone(t *testing.T) {
+func TestR15RevertIsUndone(t *testing.T) {
 	w := committedWorld(t, "ASP")
-	_, err := rollBack(t, w.backwards())
+	_, err := revert(t, w.backwards())
 	require.NoError(t, err)
 	lateRows := oldRows + "row 4\n"
 	w.enter(t, oldVersion, lateRows)
@@ -154,7 +154,7 @@ func TestR15RollbackIsUndone(t *testing.T) {
 	require.Len(t, st.Aside, 1, "what the rollback kept aside is live again; what was entered since it is aside")
 	require.Equal(t, "schema "+oldVersion+"\n"+lateRows, w.read(st.Aside[0].Refs["ASP"]))
 
-	_, err = rollBack(t, w.backwards())
+	_, err = revert(t, w.backwards())
 	require.NoError(t, err)
 	w.stands(t, oldVersion, lateRows)
 	st = w.status(t)
@@ -165,12 +165,12 @@ func TestR15RollbackIsUndone(t *testing.T) {
 
 func TestAsideIsKeptUntilAPersonForgetsIt(t *testing.T) {
 	w := committedWorld(t, "ASP")
-	_, err := rollBack(t, w.backwards())
+	_, err := revert(t, w.backwards())
 	require.NoError(t, err)
 	aside := w.status(t).Aside[0]
 	w.write(t, "archive.ASP.7.13.200", "good")
 	u := w.update()
-	u.Parts[0].To = rollback.Release{Version: "7.13.200", SHA256: "mended"}
+	u.Parts[0].To = rollback.Release{Version: "7.13.200", SHA256: "repaired"}
 	plan, err := u.Plan(t.Context())
 	require.NoError(t, err)
 	_, err = u.Run(t.Context(), plan)
@@ -185,7 +185,7 @@ func TestAsideIsKeptUntilAPersonForgetsIt(t *testing.T) {
 	require.NotEmpty(t, w.read(aside.Refs["ASP"]), "nothing is deleted")
 }
 
-func TestRollbackRefusesWhatWasNotShown(t *testing.T) {
+func TestRevertRefusesWhatWasNotShown(t *testing.T) {
 	w := committedWorld(t, "ASP")
 	u := w.backwards()
 	plan, err := u.PlanRevert(t.Context())
@@ -212,13 +212,13 @@ func TestRollbackRefusesWhatWasNotShown(t *testing.T) {
 	_, err = u.Revert(t.Context(), plan.Hash, "reports are empty")
 	require.ErrorIs(t, err, rollback.ErrRefused)
 	next.Parts[0].From, next.Parts[0].To = next.Parts[0].To, next.Parts[0].From
-	res, err := rollBack(t, next)
+	res, err := revert(t, next)
 	require.NoError(t, err)
 	require.Equal(t, rollback.Committed, res.Outcome)
 	w.stands(t, newVersion, newRows)
 }
 
-func TestRollbackIsRefusedWithoutAWay(t *testing.T) {
+func TestRevertIsRefusedWithoutARestorePoint(t *testing.T) {
 	for name, c := range map[string]struct {
 		change func(t *testing.T, w *world, u *rollback.Update)
 		want   rollback.Reason
@@ -290,20 +290,20 @@ func TestGuardRefusesBeforeTheRestore(t *testing.T) {
 					c.harm(w, u, w.status(t).Pending)
 				}
 			}
-			res, err := rollBack(t, u)
+			res, err := revert(t, u)
 			requireRefusal(t, err, c.want)
 			require.Equal(t, rollback.Abandoned, res.Outcome)
 			require.NotContains(t, w.calls, "restore ASP")
 			w.stands(t, newVersion, newRows)
-			require.NotNil(t, w.status(t).RestorePoint, "the way back is still known")
+			require.NotNil(t, w.status(t).RestorePoint, "the rollback is still known")
 		})
 	}
 }
 
-func TestRollbackThatFailsBringsTodayBack(t *testing.T) {
+func TestRevertThatFailsBringsTodayBack(t *testing.T) {
 	w := committedWorld(t, "ASP", "Опека")
 	w.write(t, "archive.Опека."+oldVersion, "bad")
-	res, err := rollBack(t, w.backwards())
+	res, err := revert(t, w.backwards())
 	require.Equal(t, rollback.RolledBack, res.Outcome)
 	require.ErrorContains(t, err, "rolled back: the version and the data from before are in place")
 	w.stands(t, newVersion, newRows)
@@ -314,14 +314,14 @@ func TestRollbackThatFailsBringsTodayBack(t *testing.T) {
 	require.NotNil(t, st.RestorePoint)
 
 	w.write(t, "archive.Опека."+oldVersion, "good")
-	_, err = rollBack(t, w.backwards())
+	_, err = revert(t, w.backwards())
 	require.NoError(t, err)
 	w.stands(t, oldVersion, oldRows)
 }
 
 // A version may be left because it is down; and if the rollback fails, it
 // comes back as it was.
-func TestRollbackFromAVersionThatIsDown(t *testing.T) {
+func TestRevertFromAVersionThatIsDown(t *testing.T) {
 	for _, kind := range []string{"good", "bad"} {
 		w := committedWorld(t, "ASP")
 		w.write(t, "data.ASP", "schema "+newVersion+"\nbroken\n")
@@ -343,7 +343,7 @@ func TestRollbackFromAVersionThatIsDown(t *testing.T) {
 	}
 }
 
-func TestRollbackOfABundleLeavesThePartThatWasKept(t *testing.T) {
+func TestRevertOfABundleLeavesThePartThatWasKept(t *testing.T) {
 	w := newWorld(t, "ASP", "Опека")
 	u := w.update()
 	u.Parts[1].To = u.Parts[1].From
@@ -364,7 +364,7 @@ func TestRollbackOfABundleLeavesThePartThatWasKept(t *testing.T) {
 	require.Len(t, w.status(t).Quarantined, 1)
 }
 
-func TestRollbackWithoutDataInstallsThePreviousSetup(t *testing.T) {
+func TestRevertWithoutDataInstallsThePreviousSetup(t *testing.T) {
 	w := newWorld(t, "ASP")
 	bare := func(u *rollback.Update) *rollback.Update {
 		u.Data, u.NoData = nil, "the distribution keeps no data"
@@ -396,7 +396,7 @@ func (c counting) Counts(context.Context) (map[string]int64, error) {
 	}, c.err
 }
 
-func TestRollbackSaysWhatWasEnteredSince(t *testing.T) {
+func TestRevertCountsWhatWasEnteredSince(t *testing.T) {
 	w := newWorld(t, "ASP", "Опека")
 	count := func(u *rollback.Update, err error) *rollback.Update {
 		u.Data[0].Data = counting{data{w, "ASP"}, err}
@@ -421,19 +421,19 @@ func TestRollbackSaysWhatWasEnteredSince(t *testing.T) {
 	require.NoError(t, err)
 }
 
-func TestRollbackRemovesWhereTheKindNeedsIt(t *testing.T) {
+func TestRevertRemovesWhereTheKindNeedsIt(t *testing.T) {
 	w := committedWorld(t, "ASP")
 	removable := func(u *rollback.Update) *rollback.Update {
 		u.Parts[0].Installer = remover{installer{w, "ASP"}}
 		return u
 	}
-	_, err := rollBack(t, removable(w.backwards()))
+	_, err := revert(t, removable(w.backwards()))
 	require.NoError(t, err)
 	w.stands(t, oldVersion, oldRows)
 	require.Less(t, indexOf(w.calls, "snapshot ASP"), indexOf(w.calls, "remove ASP"))
 	require.Less(t, indexOf(w.calls, "remove ASP"), indexOf(w.calls, "restore ASP"))
 	w.calls = nil
-	_, err = rollBack(t, removable(w.update()))
+	_, err = revert(t, removable(w.update()))
 	require.NoError(t, err)
 	require.NotContains(t, w.calls, "remove ASP", "an undo is an upgrade")
 
@@ -447,13 +447,13 @@ func TestRollbackRemovesWhereTheKindNeedsIt(t *testing.T) {
 		}
 		return nil
 	}
-	res, err := rollBack(t, removable(w.backwards()))
+	res, err := revert(t, removable(w.backwards()))
 	require.Equal(t, rollback.RolledBack, res.Outcome, "%v", err)
 	w.stands(t, newVersion, newRows)
 	require.Contains(t, w.calls, "install ASP "+newVersion)
 }
 
-func TestRollbackOverARestart(t *testing.T) {
+func TestRevertOverARestart(t *testing.T) {
 	for kind, reboots := range map[string][]string{
 		"good": {"ASP " + oldVersion, "Опека " + oldVersion},
 		"bad":  {"ASP " + oldVersion, "Опека " + newVersion},
@@ -464,7 +464,7 @@ func TestRollbackOverARestart(t *testing.T) {
 		for _, r := range reboots {
 			w.reboots[r] = true
 		}
-		res, err := rollBack(t, w.backwards())
+		res, err := revert(t, w.backwards())
 		for boot := range 2 {
 			require.NoError(t, err)
 			require.Equal(t, rollback.AwaitingReboot, res.Outcome)

@@ -155,7 +155,7 @@ func TestCancelBeforeTheFirstDamageAbandonsAndAfterItDoesNot(t *testing.T) {
 	}
 }
 
-// TestGuardRefusesBeforeTheFirstDamage takes each thing away that a way back
+// TestGuardRefusesBeforeTheFirstDamage takes each thing away that a rollback
 // needs, after the plan and after the snapshot, and expects that no installer
 // is called (must hold 1, 4, 8).
 func TestGuardRefusesBeforeTheFirstDamage(t *testing.T) {
@@ -387,7 +387,7 @@ func TestR3FirstInstallation(t *testing.T) {
 		res, err := u.Run(t.Context(), plan)
 		if kind == "bad" {
 			require.Equal(t, rollback.RolledBack, res.Outcome, "%v", err)
-			require.Contains(t, w.calls, "remove ASP", "the way back is to remove what was put there")
+			require.Contains(t, w.calls, "remove ASP", "the rollback is to remove what was put there")
 			require.Empty(t, w.read("app.ASP"))
 			continue
 		}
@@ -395,7 +395,7 @@ func TestR3FirstInstallation(t *testing.T) {
 		require.Equal(t, newVersion, w.read("app.ASP"))
 		st, err := rollback.ReadStatus(u.Dir)
 		require.NoError(t, err)
-		require.Equal(t, "setup", st.Committed["ASP"].SHA256, "a way back installs Setup, never FullSetup")
+		require.Equal(t, "setup", st.Committed["ASP"].SHA256, "a rollback installs Setup, never FullSetup")
 	}
 }
 
@@ -436,7 +436,7 @@ func TestR3FullSetupOverAnInstallationIsRefusedUnlessForced(t *testing.T) {
 	require.Equal(t, rollback.Committed, res.Outcome)
 	st, err := rollback.ReadStatus(u.Dir)
 	require.NoError(t, err)
-	require.Equal(t, "setup", st.Committed["ASP"].SHA256, "a way back installs Setup, never FullSetup")
+	require.Equal(t, "setup", st.Committed["ASP"].SHA256, "a rollback installs Setup, never FullSetup")
 }
 
 func TestUnauthenticatedIsCalledSo(t *testing.T) {

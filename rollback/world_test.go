@@ -169,7 +169,7 @@ func (w *world) consistent(t testing.TB) string {
 // fenced reports whether users are kept out.
 func (w *world) fenced() bool { return w.read("fence") != "" }
 
-// intact fails unless everything that a way back needs is still there.
+// intact fails unless everything that a rollback needs is still there.
 func (w *world) intact(t testing.TB) {
 	t.Helper()
 	for _, p := range w.parts {

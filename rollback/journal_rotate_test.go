@@ -139,7 +139,7 @@ func rotations(t testing.TB, dir string) []rollback.Record {
 	return recs
 }
 
-func TestRotatedJournalNamesItsParts(t *testing.T) {
+func TestRotatedJournalNamesItsSegments(t *testing.T) {
 	dir := t.TempDir()
 	rotations(t, dir)
 	found, err := filepath.Glob(filepath.Join(dir, "journal-*.log"))
@@ -200,11 +200,11 @@ func TestLongJournalIsRotatedAtTheNextStart(t *testing.T) {
 	_, err = w.run(t)
 	requireRefusal(t, err, rollback.ReasonQuarantined)
 	u := w.update()
-	require.NoError(t, u.Lift("ASP", u.Parts[0].To, "mended"))
+	require.NoError(t, u.Lift("ASP", u.Parts[0].To, "repaired"))
 	w.write(t, "archive.ASP."+newVersion, "good")
 	_, err = w.run(t)
 	require.NoError(t, err)
-	_, err = rollBack(t, w.backwards())
+	_, err = revert(t, w.backwards())
 	require.NoError(t, err)
 	w.stands(t, oldVersion, oldRows)
 }
@@ -249,7 +249,7 @@ func TestRotationCutShort(t *testing.T) {
 }
 
 // Damage in an old part is told and blocks nothing.
-func TestDamagedPartIsToldAndBlocksNothing(t *testing.T) {
+func TestDamagedSegmentIsReportedAndBlocksNothing(t *testing.T) {
 	dir := t.TempDir()
 	all := rotations(t, dir)
 	old := filepath.Join(dir, "journal-000004.log")
