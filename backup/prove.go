@@ -26,7 +26,7 @@ func (s *Store) Prove(ctx context.Context, id string, t Target) (snap Snapshot, 
 	if !ok {
 		return Snapshot{}, wrap("prove", id, fmt.Errorf("%w: this kind of target cannot prove a backup", errors.ErrUnsupported))
 	}
-	err = s.verified(ctx, id, func(sealed Snapshot, data string) error {
+	err = s.verified(ctx, id, true, func(sealed Snapshot, data string) error {
 		s.observe(eventProve, sealed, progress.Point{})
 		if err := prover.Prove(ctx, data, sealed.Meta); err != nil {
 			return err

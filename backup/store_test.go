@@ -221,8 +221,8 @@ func TestFailedBackupLeavesNoSnapshot(t *testing.T) {
 			"neither a file nor a directory"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if name == "a link" && os.Symlink("x", filepath.Join(t.TempDir(), "l")) != nil {
-				t.Skip("this account may not make links")
+			if name == "a link" && runtime.GOOS == "windows" {
+				t.Skip("a link of Windows needs a right, and Wine makes another file")
 			}
 			s := newStore(t)
 			_, err := s.Take(t.Context(), "x", c.m)

@@ -25,13 +25,13 @@ import (
 // was sealed. The error wraps [ErrDamaged] if anything differs: a bit, a size, a
 // missing or an additional file, the manifest itself.
 func (s *Store) Verify(ctx context.Context, id string) error {
-	return wrap("verify", id, s.verified(ctx, id, func(Snapshot, string) error { return nil }))
+	return wrap("verify", id, s.verified(ctx, id, false, func(Snapshot, string) error { return nil }))
 }
 
 // Restore verifies the snapshot and has t restore it (R15). What was live is
 // kept aside until the Restored is discarded.
 func (s *Store) Restore(ctx context.Context, id string, t Target) (restored Restored, err error) {
-	err = s.verified(ctx, id, func(snap Snapshot, dir string) error {
+	err = s.verified(ctx, id, false, func(snap Snapshot, dir string) error {
 		s.observe(eventRestore, snap, progress.Point{})
 		restored, err = t.Restore(ctx, dir, snap.Meta)
 		return err
@@ -44,15 +44,16 @@ func (s *Store) Restore(ctx context.Context, id string, t Target) (restored Rest
 
 // verified reads the snapshot back and hands it, with the directory of its
 // files, to use. It keeps the snapshot from being removed meanwhile, unless the
-// store cannot be locked: a restore from a read-only disk works all the same.
-func (s *Store) verified(ctx context.Context, id string, use func(snap Snapshot, dir string) error) error {
+// store cannot be locked and need not be: a restore from a read-only disk works
+// all the same.
+func (s *Store) verified(ctx context.Context, id string, locked bool, use func(snap Snapshot, dir string) error) error {
 	dir, err := s.dir()
 	if err != nil {
 		return err
 	}
 	if unlock, err := lockShared(ctx, dir); err == nil {
 		defer unlock()
-	} else if ctx.Err() != nil {
+	} else if locked || ctx.Err() != nil {
 		return err
 	}
 	root, err := s.open(id)

@@ -168,6 +168,9 @@ func (e *engine) result(o Outcome) Result {
 // failure makes the error of an update that did not commit.
 func (e *engine) failure(o Outcome, cause, rollback error) *Error {
 	f := &Error{Op: string(stepRecover), Err: cause, Next: endings[o].next, Outcome: o, Update: e.id, rollback: rollback}
+	if e.st.Pending != nil {
+		_, f.reverting = e.course().(reverting)
+	}
 	f.Unfenced = errors.Is(cause, errUnfenced) || errors.Is(rollback, errUnfenced)
 	if refusal, ok := errors.AsType[*Error](cause); ok {
 		f.Reason = refusal.Reason

@@ -1,6 +1,7 @@
 package rollback
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -73,7 +74,8 @@ type Error struct {
 	// out: the fence could not be closed.
 	Unfenced bool
 
-	rollback error // why the rollback failed too, nil if it did not
+	rollback  error // why the rollback failed too, nil if it did not
+	reverting bool  // the outcome is that of an operator's rollback
 }
 
 func (e *Error) Error() string {
@@ -85,10 +87,13 @@ func (e *Error) Error() string {
 		text += "; the rollback failed: " + e.rollback.Error()
 	}
 	state := endings[e.Outcome].state
+	if e.reverting && e.Outcome == RolledBack {
+		state = "the rollback failed and was taken back: today's version and its data are in place, users are let in again"
+	}
 	if e.Unfenced {
 		state = strings.Replace(state, keptOut, "users may be in, keep them out by hand", 1)
 	}
-	for _, more := range []string{state, e.Next} {
+	for _, more := range []string{state, cmp.Or(e.Next, endings[e.Outcome].next)} {
 		if more != "" {
 			text += "; " + more
 		}
@@ -127,7 +132,7 @@ const keptOut = "users are kept out"
 // endings has for each outcome other than a commit what it means, and what to
 // do next.
 var endings = map[Outcome]struct{ state, next string }{
-	RolledBack:     {"rolled back: the version and the data from before are in place, users are let in again", ""},
+	RolledBack:     {"rolled back: the previous version and its data are in place, users are let in again", ""},
 	Abandoned:      {"stopped before anything was changed, users are let in again", ""},
 	AwaitingReboot: {keptOut + " until the machine has restarted and the update has gone on", "restart the machine, then recover"},
 	Interrupted:    {keptOut + ", every backup and installer is kept", "recover to go on"},

@@ -239,7 +239,7 @@ func fileError(op, path string, err error) *Error {
 		err = p.Err
 	}
 	e := &Error{Op: op, Subject: path, Err: err}
-	if errors.Is(err, ErrDamaged) {
+	if errors.Is(err, ErrDamaged) && !errors.Is(err, errNewer) {
 		e.Next = "keep the file and ask for help"
 	}
 	return e

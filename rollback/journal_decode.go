@@ -87,6 +87,9 @@ type decoder struct {
 	torn bool // the rest is a line that a crash cut short
 }
 
+// errNewer is why a journal is not read that a newer program wrote.
+var errNewer = errors.New("newer than this program")
+
 func damaged(format string, args ...any) error {
 	return fmt.Errorf("%w: "+format, append([]any{ErrDamaged}, args...)...)
 }
@@ -120,7 +123,7 @@ func unknownHeader(line []byte) error {
 	if format, ok := bytes.CutPrefix(line, []byte(journalMagic)); ok {
 		format, _, _ = bytes.Cut(format, []byte(" "))
 		if n, err := strconv.Atoi(string(format)); err == nil && n > journalFormat {
-			return damaged("its format %d is newer than this program; use the newer program", n)
+			return damaged("its format %d is %w; use the newer program", n, errNewer)
 		}
 	}
 	return damaged("the header is not a journal's")

@@ -4,10 +4,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
 
+	"github.com/aspupdate/aspupdate/internal/durable"
 	"github.com/aspupdate/aspupdate/internal/lock"
 )
 
@@ -36,6 +38,11 @@ type Holder struct {
 // it the error is, after half a second, a refusal that wraps [ErrBusy].
 func Acquire(dir, doing string, now time.Time) (*Lock, error) {
 	path := filepath.Join(dir, lockName)
+	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+		if err := durable.MkdirAll(dir, 0o700); err != nil {
+			return nil, &Error{Op: "create", Subject: dir, Err: err}
+		}
+	}
 	l, err := lock.Try(path)
 	if errors.Is(err, lock.ErrBusy) {
 		busy := ErrBusy

@@ -305,7 +305,7 @@ func TestRevertThatFailsBringsTodayBack(t *testing.T) {
 	w.write(t, "archive.Опека."+oldVersion, "bad")
 	res, err := revert(t, w.backwards())
 	require.Equal(t, rollback.RolledBack, res.Outcome)
-	require.ErrorContains(t, err, "rolled back: the version and the data from before are in place")
+	require.ErrorContains(t, err, "taken back: today's version and its data are in place")
 	w.stands(t, newVersion, newRows)
 	st := w.status(t)
 	require.Empty(t, st.Quarantined, "what was once committed is not quarantined for it")

@@ -66,7 +66,7 @@ func TestR15BrokenReleaseIsRolledBackAndQuarantined(t *testing.T) {
 	require.True(t, ok)
 	require.Equal(t, "probe", e.Op)
 	require.Equal(t, "Опека", e.Subject)
-	require.ErrorContains(t, err, "the version and the data from before are in place")
+	require.ErrorContains(t, err, "the previous version and its data are in place")
 	require.Equal(t, oldVersion, w.consistent(t), "R4: all parts go back if one fails")
 	require.False(t, w.fenced())
 

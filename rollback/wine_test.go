@@ -12,7 +12,7 @@ import (
 
 // onWindows are those that show what differs there: processes that are ended by
 // TerminateProcess, locks, and files that are renamed while they are open.
-const onWindows = "^Test(Killed.*|R15KilledRollback|SoakKilledFolder|ManyStartersOneRuns|SecondStarterIsBusy|Lock.*|Journal.*)$"
+const onWindows = "^Test(Killed.*|R15KilledRevert|SoakKilledFolder|ManyStartersOneRuns|SecondStarterIsBusy|Lock.*|Journal.*)$"
 
 // TestUnderWine runs tests of this package on Windows.
 func TestUnderWine(t *testing.T) {

@@ -260,6 +260,9 @@ func TestDirectoryNeeds(t *testing.T) {
 // A snapshot that was taken by the first version of the package is restored.
 // testdata holds one, of a directory at another path.
 func TestSnapshotOfTheFirstVersionIsRestored(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("the snapshot was taken on Linux, with its permissions")
+	}
 	dir := t.TempDir()
 	store := &backup.Store{Dir: filepath.Join(dir, "backups")}
 	require.NoError(t, os.CopyFS(store.Dir, os.DirFS("testdata")))

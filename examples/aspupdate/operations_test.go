@@ -126,7 +126,7 @@ func TestOperationsRestoreByHand(t *testing.T) {
 		switch dir := filepath.Join(s.dir, "backups", r.Ref); r.Part {
 		case "postgres asp":
 			require.Contains(t, s.bash(t, dir, r.Ref, database), "COMMIT")
-		case "directory " + s.site:
+		case "folder " + s.site:
 			s.bash(t, dir, r.Ref, strings.ReplaceAll(directory, "/opt/asp", s.site))
 		default: // the other database in the same way
 			text := strings.NewReplacer("asp_hand", "opeka_hand", "'asp'", "'opeka'", "DATABASE asp ", "DATABASE opeka ", "TO asp;", "TO opeka;",

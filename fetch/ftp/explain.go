@@ -15,12 +15,23 @@ import (
 	"github.com/aspupdate/aspupdate/fetch/internal/names"
 )
 
+// scrubbed is an error whose text does not quote the password.
+type scrubbed struct {
+	error
+	text string
+}
+
+func (s scrubbed) Error() string { return s.text }
+
+// Is finds sentinels, which quote no password. The causes themselves stay hidden.
+func (s scrubbed) Is(target error) bool { return errors.Is(s.error, target) }
+
 // explain makes a *fetch.Error of what ended a session. What is temporary is
 // decided here, by code and by kind, and nowhere else.
 func (f *Source) explain(ctx context.Context, s *session, op, name string, err error) *fetch.Error {
 	if e, ok := errors.AsType[*fetch.Error](err); ok {
 		if f.quotesPassword(e.Err) { // a line of a listing
-			e.Err = errors.New(f.scrub(e.Err.Error()))
+			e.Err = scrubbed{e.Err, f.scrub(e.Err.Error())}
 		}
 		return e
 	}

@@ -8,7 +8,6 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
-	"fmt"
 )
 
 // The causes of errors, apart from those of the reader.
@@ -78,10 +77,10 @@ func Read(read func(offset, n int64) ([]byte, error)) (*File, error) {
 	}
 	f := &File{Start: int64(le.Uint32(dos[0x3c:]))}
 	head, err := read(f.Start, fileHeader)
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("%w: %w", ErrNotWindows, err)
-	case string(head[:4]) != "PE\x00\x00":
+	if err != nil {
+		return nil, err
+	}
+	if string(head[:4]) != "PE\x00\x00" {
 		return nil, ErrNotWindows
 	}
 	f.Flags = le.Uint16(head[22:])

@@ -85,7 +85,7 @@ func TestReadRefuses(t *testing.T) {
 		"nothing":                {nil, errCut},
 		"cut in the DOS header":  {program(false)[:0x3f], errCut},
 		"a program for DOS":      {change(0x40, 'N', 'E'), ErrNotWindows},
-		"a header behind it all": {change(0x3c, 0xff, 0xff), ErrNotWindows},
+		"a header behind it all": {change(0x3c, 0xff, 0xff), errCut},
 		"an unknown format":      {change(0x58, 0x07, 0x01), ErrDamaged},
 		"no optional header":     {change(0x54, 0, 0), ErrDamaged},
 		"no sections":            {change(0x46, 0, 0), ErrDamaged},

@@ -14,8 +14,9 @@ type Record struct {
 	ID    string `json:"id"`
 	Group string `json:"group,omitempty"` // Linux: the control group of the tree, where there can be one
 	// Program is an argument that the root alone has, such as the path of a
-	// private copy. On Linux it identifies the root as long as PID is 0.
-	Program string `json:"program,omitempty"`
+	// private copy. On Linux it identifies the root as long as PID is 0. Its
+	// name on disk is the first version's.
+	Program string `json:"copy,omitempty"`
 	PID     int    `json:"pid,omitempty"`   // of the root; 0 if it was not recorded
 	Birth   string `json:"birth,omitempty"` // when PID was started, in the system's terms
 }

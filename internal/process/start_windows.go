@@ -2,6 +2,8 @@ package process
 
 import (
 	"cmp"
+	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -35,6 +37,9 @@ func create(cmd *exec.Cmd, job windows.Handle) (*child, error) {
 	program, err := programPath(cmd)
 	if err != nil {
 		return nil, err
+	}
+	if len(cmd.ExtraFiles) > 0 {
+		return nil, fmt.Errorf("start %s with more than the standard files: %w", program, errors.ErrUnsupported)
 	}
 	c := &child{}
 	files, err := c.pipes.open(cmd)
@@ -134,7 +139,11 @@ func programPath(cmd *exec.Cmd) (string, error) {
 		return "", cmd.Err
 	}
 	path := cmd.Path
-	if cmd.Dir != "" && !filepath.IsAbs(path) {
+	switch {
+	case cmd.Dir == "" || filepath.IsAbs(path) || filepath.VolumeName(path) != "":
+	case os.IsPathSeparator(path[0]): // of the directory's volume
+		path = filepath.VolumeName(cmd.Dir) + path
+	default:
 		path = filepath.Join(cmd.Dir, path)
 	}
 	path, err := filepath.Abs(path)

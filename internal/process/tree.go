@@ -48,6 +48,9 @@ type Tree struct {
 // on Windows SysProcAttr.CmdLine are used. cmd itself is not started: its
 // context is ignored, and it must not be waited for.
 func Start(cmd *exec.Cmd, rec Record, save func(Record) error) (*Tree, error) {
+	if slices.ContainsFunc(cmd.Env, func(kv string) bool { return strings.Contains(kv, "\x00") }) {
+		return nil, fmt.Errorf("start %s: an environment variable contains a zero byte", cmd.Path)
+	}
 	if save == nil {
 		save = func(Record) error { return nil }
 	} else if err := findable(); err != nil {
@@ -166,6 +169,11 @@ func Do(ctx context.Context, cmd *exec.Cmd) error {
 	case <-t.ended:
 		return t.err
 	case <-ctx.Done():
+	}
+	select {
+	case <-t.ended: // at the same time: what it left behind lives on
+		return t.err
+	default:
 	}
 	err = errors.Join(ended(ctx), t.End())
 	select {

@@ -34,7 +34,7 @@ func findable() error {
 }
 
 // busyTimeout bounds the wait for a program file that is open for writing.
-const busyTimeout = 10 * time.Second
+const busyTimeout = time.Second
 
 // start starts cmd in a session of its own. It runs at once: until its number
 // is recorded it is known by its group and its id.

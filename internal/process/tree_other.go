@@ -46,7 +46,12 @@ func (t *Tree) RootAlive() (bool, error) { return false, findable() }
 func (t *Tree) Suspended() bool { return false }
 
 // End kills the root's process group.
-func (t *Tree) End() error { return syscall.Kill(-t.root, syscall.SIGKILL) }
+func (t *Tree) End() error {
+	if err := syscall.Kill(-t.root, syscall.SIGKILL); !errors.Is(err, syscall.ESRCH) {
+		return err
+	}
+	return nil
+}
 
 // Close frees what the system holds for the tree. Processes of it live on.
 func (t *Tree) Close() {}

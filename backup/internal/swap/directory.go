@@ -1,12 +1,16 @@
 package swap
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
 
 	"github.com/aspupdate/aspupdate/backup"
 	"github.com/aspupdate/aspupdate/internal/durable"
@@ -85,6 +89,34 @@ func (d directory) List(context.Context) ([]string, error) {
 }
 
 func (d directory) Rename(_ context.Context, from, to string) error { return durable.Publish(from, to) }
+
+// firstForm is what follows the live path in the names that the first version
+// gave to files and directories.
+var firstForm = regexp.MustCompile(`^\.aspupdate-(new|old|undone)-([0-9a-f]{12})(.*)$`)
+
+// adopt gives what the first version put aside the names of today, companions
+// first, so that a crash in between leaves the rest to the next adopt.
+func (s *Slot) adopt(ctx context.Context) error {
+	if _, ok := s.Place.(directory); !ok {
+		return nil
+	}
+	n, err := s.names(ctx)
+	if err != nil {
+		return err
+	}
+	slices.SortFunc(n.all, func(a, b string) int { return cmp.Compare(len(b), len(a)) })
+	for _, name := range n.all {
+		rest, _ := strings.CutPrefix(name, s.Live)
+		m := firstForm.FindStringSubmatch(rest)
+		if m == nil || m[3] != "" && !slices.Contains(s.companions, m[3]) {
+			continue
+		}
+		if err := s.Place.Rename(ctx, name, s.beside(m[1], m[2])+m[3]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 // Drop also removes a directory whose own permissions forbid that.
 func (d directory) Drop(_ context.Context, path string) error {

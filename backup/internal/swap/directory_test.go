@@ -57,3 +57,32 @@ func TestRenameNeverReplaces(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "b", string(text))
 }
+
+// The first version named what it put aside in another way. What it left when it
+// was killed is recovered all the same: here a database whose main file was put
+// aside already, and its write-ahead log was not.
+func TestNamesOfTheFirstVersionAreRecovered(t *testing.T) {
+	for name, left := range map[string]map[string]string{
+		"after the main file": {".aspupdate-old-0123456789ab": "main", "-wal": "log", ".aspupdate-new-0123456789ab": "new"},
+		"after the log":       {".aspupdate-old-0123456789ab": "main", ".aspupdate-old-0123456789ab-wal": "log", ".aspupdate-new-0123456789ab": "new"},
+		"adopted in part":     {".aspupdate-old-0123456789ab": "main", "_aspupdate_old_0123456789ab-wal": "log", ".aspupdate-new-0123456789ab": "new"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			live := filepath.Join(t.TempDir(), "app.db")
+			for suffix, text := range left {
+				require.NoError(t, os.WriteFile(live+suffix, []byte(text), 0o600))
+			}
+			s, err := At(live, "-wal")
+			require.NoError(t, err)
+			require.NoError(t, s.Recover(t.Context()))
+			for suffix, text := range map[string]string{"": "main", "-wal": "log"} {
+				b, err := os.ReadFile(live + suffix)
+				require.NoError(t, err)
+				require.Equal(t, text, string(b))
+			}
+			entries, err := os.ReadDir(filepath.Dir(live))
+			require.NoError(t, err)
+			require.Len(t, entries, 2)
+		})
+	}
+}

@@ -124,6 +124,9 @@ func (s *Slot) Tidy(ctx context.Context) error {
 
 // Recover finishes what a killed run left. Every method of a target calls it first.
 func (s *Slot) Recover(ctx context.Context) error {
+	if err := s.adopt(ctx); err != nil {
+		return err
+	}
 	n, err := s.names(ctx)
 	if err != nil {
 		return err

@@ -28,6 +28,7 @@ type Config struct {
 	Postgres    []postgresConfig `toml:"postgres"`
 	SQLite      []pathConfig     `toml:"sqlite"`
 	Directories []pathConfig     `toml:"directory"`
+	Folders     []pathConfig     `toml:"folder"` // Directories, as the first version called them
 	Commands    []commandConfig  `toml:"command"`
 	NoData      string           `toml:"no_data"` // the reason for none of these four (R9); recorded
 }

@@ -43,6 +43,21 @@ func TestLoad(t *testing.T) {
 	require.Equal(t, "АСП", c.Distributions[0].Name)
 }
 
+// The first version called directories folders. Its configurations are read, and
+// their data has the same name in the journal.
+func TestFolderIsADirectory(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "aspupdate.toml")
+	text := strings.Replace(goodConfig(dir), "no_data", "# no_data", 1) + "\n[[folder]]\npath = '" + filepath.Join(dir, "app") + "'\n"
+	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+	c, err := Load(path)
+	require.NoError(t, err)
+	require.Equal(t, []pathConfig{{Path: filepath.Join(dir, "app")}}, c.Directories)
+	u := &rollback.Update{}
+	(&Site{Config: c}).protect(u)
+	require.Equal(t, "folder "+filepath.Join(dir, "app"), u.Data[0].Name)
+}
+
 func TestConfiguredTrust(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "aspupdate.toml")

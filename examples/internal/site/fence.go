@@ -43,7 +43,8 @@ func (s *Site) protect(u *rollback.Update) {
 		add("sqlite "+filepath.Base(p.Path), &files.SQLite{Path: p.Path, Open: func(path string) (*sql.DB, error) { return sql.Open("sqlite", path+"?_pragma=busy_timeout(30000)") }}, nil)
 	}
 	for _, p := range c.Directories {
-		add("directory "+p.Path, &files.Directory{Path: p.Path}, nil)
+		add("folder "+p.Path, // the name in journals and snapshots, which stays
+			&files.Directory{Path: p.Path}, nil)
 		u.Live = append(u.Live, p.Path)
 	}
 	for _, p := range c.Commands {

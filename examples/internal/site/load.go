@@ -34,6 +34,7 @@ func Load(path string) (*Config, error) {
 	if err := strict.Decode(path, data, &c); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
 	}
+	c.Directories, c.Folders = append(c.Directories, c.Folders...), nil
 	if err := errors.Join(c.check()...); err != nil {
 		err = fmt.Errorf("%w: %s: %w", ErrConfig, path, err)
 		if !filepath.IsAbs(c.State) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"time"
 
@@ -65,9 +64,6 @@ func (s *Site) PruneBackups(ctx context.Context, keep backup.Retention, dryRun b
 func (s *Site) prune(doing string, dryRun bool, do func() error) error {
 	if dryRun {
 		return do()
-	}
-	if err := os.MkdirAll(s.Config.State, 0o700); err != nil {
-		return err
 	}
 	lock, err := rollback.Acquire(s.Config.State, doing, time.Now())
 	if err != nil {

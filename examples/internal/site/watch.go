@@ -28,7 +28,7 @@ type Event struct {
 	Distribution string             `json:"distribution"`
 	Version      version.Version    `json:"version,omitzero"`    // not with late
 	FirstSeen    time.Time          `json:"first_seen,omitzero"` // not with late
-	FirstCheck   bool               `json:"first_check"`         // it was on the server when the watch checked for the first time
+	FirstCheck   bool               `json:"first_look"`          // it was on the server when the watch checked for the first time
 	Gone         time.Time          `json:"gone,omitzero"`       // with vanished: when it was first missed
 	Due          time.Time          `json:"due,omitzero"`        // with late: since when it has been expected
 	Files        []EventFile        `json:"files,omitempty"`

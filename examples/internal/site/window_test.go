@@ -87,7 +87,7 @@ func TestR11PlanUsesTheMeasuredBackup(t *testing.T) {
 	}
 	require.Equal(t, 30*time.Second, estimate(), "nothing is measured yet")
 	require.Empty(t, warnings)
-	snap, err := store.Take(t.Context(), "before an update: directory "+app, &files.Directory{Path: app})
+	snap, err := store.Take(t.Context(), "before an update: folder "+app, &files.Directory{Path: app})
 	require.NoError(t, err)
 	took := snap.Sealed.Sub(snap.Started)
 	require.GreaterOrEqual(t, took, time.Minute)
