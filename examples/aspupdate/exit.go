@@ -60,7 +60,7 @@ var exitTable = []struct{ meaning, next string }{
 		"",
 	},
 	exitRolledBack: {
-		"failed and rolled back: the previous version and its data are in place",
+		"failed and rolled back: the version and the data from before are in place",
 		"read the installer's log in the state directory and call support; aspupdate status shows what is quarantined, aspupdate lift allows it again; a newer release needs no lift",
 	},
 	exitOperator: {
