@@ -4,6 +4,6 @@ package backup
 
 import "os"
 
-// dropCache does nothing: the system has no such advice, and files may be read
+// dropCache does nothing: the system has no such call, and files may be read
 // back from its cache.
 func dropCache(*os.File) {}

@@ -11,7 +11,7 @@
 // # Terms
 //
 // A [Target] is a database or a directory. It writes itself into a directory and
-// comes back from one. Packages files (directories, SQLite databases), postgres
+// is restored from one. Packages files (directories, SQLite databases), postgres
 // and command (the caller's own programs) have targets; package backuptest has
 // the tests that every Target passes.
 //

@@ -35,7 +35,7 @@ var (
 	ErrNoSpace = errors.New("not enough space")
 )
 
-// Error is what the methods of a [Store] return, and those of the targets.
+// An Error is returned by the methods of a [Store] and of the targets.
 type Error struct {
 	Op      string // "take", "verify", "restore", "prove", "list", "get", "path", "prune", "tidy"
 	Subject string // ID of the snapshot, or what the target backs up; "" if there is none yet

@@ -6,7 +6,7 @@ import (
 	"github.com/aspupdate/aspupdate/internal/progress"
 )
 
-// An Event reports that a stage begins, or how far it is, about once a second.
+// An Event reports that a stage begins or, about once a second, its progress.
 type Event struct {
 	Time     time.Time // UTC
 	Kind     EventKind
@@ -48,7 +48,7 @@ func (s *Store) now() time.Time {
 	return time.Now().UTC()
 }
 
-// observe reports that a stage begins. The progress p has what is known of it.
+// observe reports that a stage begins. p is its progress, as far as it is known.
 func (s *Store) observe(kind EventKind, snap Snapshot, p progress.Point) {
 	if s.Observe == nil {
 		return
@@ -64,7 +64,7 @@ func (s *Store) observe(kind EventKind, snap Snapshot, p progress.Point) {
 	s.Observe(e)
 }
 
-// meter reports how far a stage is that reads total bytes.
+// meter reports the progress of a stage that reads total bytes.
 func (s *Store) meter(kind EventKind, snap Snapshot, total int64) *progress.Meter {
 	if s.Observe == nil {
 		return nil

@@ -8,8 +8,8 @@ import (
 	"github.com/aspupdate/aspupdate/internal/lock"
 )
 
-// lockFile is locked by everything that makes or reads snapshots, shared, and
-// by what removes them, exclusively.
+// lockFile is locked shared by everything that makes or reads snapshots, and
+// exclusively by everything that removes them.
 const lockFile = ".lock"
 
 // lockShared waits until no snapshot is being removed.

@@ -80,7 +80,7 @@ func (s *Store) Prunable(keep Retention, inUse []string) ([]Snapshot, error) {
 	return p.remove, p.unread
 }
 
-// hide renames the snapshots that are removed: from then on they are none.
+// hide renames the snapshots to remove: from then on they no longer count as snapshots.
 func (s *Store) hide(ctx context.Context, p pruning) (hidden []Snapshot, err error) {
 	dir, err := s.dir()
 	if err != nil {

@@ -18,7 +18,7 @@ import (
 // A Store is a directory of snapshots. Its methods may be called concurrently,
 // by several processes too.
 type Store struct {
-	// Dir is created if it is missing. It must not lie inside anything that is
+	// Dir is created if it is missing. It must not be inside anything that is
 	// backed up, nor inside a database's own directory.
 	Dir string
 	// Now is the clock; nil means time.Now.

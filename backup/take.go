@@ -157,7 +157,7 @@ func (s *Store) sum(ctx context.Context, root *os.Root, snap *Snapshot) error {
 	return nil
 }
 
-// restrict takes the permissions of other accounts from what the target wrote.
+// restrict removes the permissions of other accounts from the files that the target wrote.
 func restrict(root *os.Root) error {
 	return fs.WalkDir(root.FS(), ".", func(p string, d fs.DirEntry, err error) error {
 		switch {

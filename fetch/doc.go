@@ -7,7 +7,7 @@
 //   - A [Layout] says how versions and variants are named on the server. Its
 //     zero value finds the usual forms.
 //   - A [Finder] finds releases: [Finder.Find] returns every release of a
-//     distribution and whatever it passed over, [Finder.Latest] the newest one
+//     distribution and whatever it skipped, [Finder.Latest] the newest one
 //     that may be installed, [Finder.Joint] the newest ones of several
 //     distributions that are updated as one (R4).
 //   - Package fetch/archive keeps an archive of versions (R10): it downloads,
@@ -15,7 +15,7 @@
 //   - Package fetch/watch reports what is new on the server: released, late,
 //     re-released, vanished.
 //
-// # What is hostile
+// # Untrusted input
 //
 // Names, sizes, times, listings and replies come from a server that is not
 // trusted. Names that could mean something to a file system are refused, never
@@ -23,8 +23,8 @@
 //
 // # Errors
 //
-// Every error that a caller can act upon is an [*Error] whose Reason is one
-// of the sentinels (ErrUnreachable, ErrCredentials, …), to be asked for with
+// Every error that a caller can act upon is an [*Error] that wraps one
+// of the sentinels (ErrUnreachable, ErrCredentials, …), to be tested with
 // errors.Is. No error and no event holds a password.
 //
 // # Variants that are directories
@@ -33,5 +33,5 @@
 // and archived whole. Directories without files are left behind. A directory
 // with anything that cannot be fetched whole or stored as it is (a link, a name
 // that Windows reserves for a device, two names that differ in case alone) is
-// passed over.
+// skipped.
 package fetch

@@ -39,7 +39,7 @@ type Error struct {
 	Err     error  // the cause; holds no secret
 	Next    string // what to do next, or ""
 
-	// Code is the server's reply code where FTP gave one, otherwise 0.
+	// Code is the server's reply code where FTP returned one, otherwise 0.
 	Code int
 	// Temporary reports that the same call may succeed a little later. A
 	// [Source] has made all its own attempts by then.
@@ -85,7 +85,7 @@ func (e *Error) Error() string {
 func (e *Error) Unwrap() error { return e.Err }
 
 // Wrap returns err as an [*Error]: err itself if it is one, else one with the
-// code and the temporariness of the *Error that err wraps, if any.
+// Code and Temporary of the *Error that err wraps, if any.
 func Wrap(op, subject string, err error) error {
 	if e, ok := err.(*Error); ok { //nolint:errorlint // only the outermost error counts
 		return e

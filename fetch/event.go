@@ -7,7 +7,7 @@ import (
 	"github.com/aspupdate/aspupdate/version"
 )
 
-// EventKind is what happened.
+// An EventKind says what happened.
 type EventKind string
 
 // The kinds of events, with the fields of [Event] that they fill.

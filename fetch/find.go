@@ -25,7 +25,7 @@ type Finder struct {
 	// Betas includes beta versions (R7).
 	Betas bool
 
-	// Accept, if set, is called for every version: false passes it over
+	// Accept, if set, is called for every version: false skips it
 	// (R7: versions for another region).
 	Accept func(distribution string, v version.Version) bool
 
@@ -46,7 +46,7 @@ type Found struct {
 }
 
 // Find returns every release of a distribution that may be offered, and what
-// it passed over. A distribution without any release is no error here; one
+// it skipped. A distribution without any release is not an error here; one
 // that is not on the server is [ErrUnknownDistribution].
 func (f Finder) Find(ctx context.Context, src Source, distribution string) (Found, error) {
 	src, done := Keep(src)
@@ -128,7 +128,7 @@ func (f Found) summary(want version.Variant) error {
 }
 
 // respell returns a path in the server's own bytes, where the server has it in
-// another encoding than UTF-8; else it returns missing.
+// an encoding other than UTF-8; else it returns missing.
 func respell(ctx context.Context, src Source, name string, missing error) (string, error) {
 	ascii := func(s string) bool {
 		return !strings.ContainsFunc(s, func(r rune) bool { return r > unicode.MaxASCII })
@@ -154,7 +154,7 @@ func respell(ctx context.Context, src Source, name string, missing error) (strin
 	return at, nil
 }
 
-// unknown names the distributions that are there, so that a typing error is
+// unknown names the distributions that are there, so that a typo is
 // seen at once.
 func (f Finder) unknown(ctx context.Context, src Source, distribution string, cause error) error {
 	e := &Error{Op: "find", Subject: distribution, Err: ErrUnknownDistribution, Next: "check its spelling"}

@@ -9,7 +9,7 @@ import (
 
 // A Layout is where releases are on the server. The regulation says only
 // `/<distribution>/X.YY.ZZZ` and `/<distribution>/{Setup,FullSetup}` (R2, R3),
-// so that the zero value finds every usual form, see [DefaultPatterns].
+// so the zero value finds every usual form, see [DefaultPatterns].
 type Layout struct {
 	// Root is the directory of the distributions; empty means "/".
 	Root string

@@ -21,7 +21,7 @@ const (
 	maxPath  = 400 // bytes below the directory: what Windows leaves to an archive with a long path
 )
 
-// An unfetchable is a part because of which a directory is passed over whole:
+// An unfetchable is a part that causes its whole directory to be skipped:
 // it could not be fetched, stored or run as it is on the server.
 type unfetchable struct {
 	path   string

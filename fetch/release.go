@@ -26,8 +26,8 @@ type File struct {
 	Parts   []Part    // the files of a directory, by path; nil for one file
 }
 
-// SidecarSuffix is what a file with a SHA-256 adds to the name of the file
-// that the hash is of.
+// SidecarSuffix is what the name of a hash file adds to the name of the file
+// that it vouches for being whole.
 const SidecarSuffix = ".sha256"
 
 // A Part is one file of a variant that is a directory. Directories without
@@ -59,10 +59,10 @@ func (r Release) Has(v version.Variant) bool {
 
 func (r Release) String() string { return fmt.Sprintf("/%s/%s", names.Show(r.Distribution), r.Version) }
 
-// SkipReason is why something was passed over.
+// A SkipReason is why something was skipped.
 type SkipReason string
 
-// Reasons for passing over. The first three are about a name or a line of a
+// Reasons for skipping. The first three are about a name or a line of a
 // listing, and normal for whatever else is on a server; the others are about a
 // release.
 const (
@@ -80,7 +80,7 @@ const (
 	skipVariant    SkipReason = "without the variant that is wanted"
 )
 
-// Skipped is something on the server that was passed over. It is never an
+// Skipped is something on the server that was skipped. It is never an
 // error.
 type Skipped struct {
 	Path    string // as the server spells it: not safe to print, use String

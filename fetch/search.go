@@ -302,7 +302,7 @@ func (s *search) finish(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// release adds the release that all pieces of one version are, if they are one.
+// release adds the release that the pieces of one version form, if they form one.
 func (s *search) release(pieces []piece) {
 	v := pieces[0].version
 	var files []File

@@ -23,8 +23,8 @@ const (
 	KindUnreadable
 )
 
-// An Entry is a file or a directory as a server describes it. Nothing of it is
-// to be trusted.
+// An Entry is a file or a directory as a server describes it. None of it may
+// be trusted.
 type Entry struct {
 	Name string // as the server sent it, byte for byte; a single name, not a path
 	Kind Kind
@@ -43,13 +43,13 @@ func (e Entry) text() string { return names.Text(e.Name) }
 // Errors are [*Error] values that wrap a sentinel where one fits.
 type Source interface {
 	// List returns the entries of a directory in any order, without "." and
-	// "..". A directory that does not exist is an error that wraps
+	// "..". For a directory that does not exist it returns an error that wraps
 	// [ErrNotFound], not an empty list.
 	List(ctx context.Context, dir string) ([]Entry, error)
 
-	// Open reads a file from the offset on. A file that does not exist is an
-	// error that wraps [ErrNotFound]; a server that can start only at 0 is one
-	// that wraps [errors.ErrUnsupported].
+	// Open reads a file from the offset on. If the file does not exist, the
+	// error wraps [ErrNotFound]; if the server can start only at 0, it
+	// wraps [errors.ErrUnsupported].
 	//
 	// The context governs the reading too: canceling it ends a Read that
 	// waits. After Read returned io.EOF, Close returns nil only if the
@@ -74,8 +74,8 @@ type Locator interface {
 // shows whether a transfer kept the file whole; it authenticates nothing.
 type Hasher interface {
 	// Hash returns the SHA-256 of a whole file in lower-case hexadecimal
-	// digits. A server that does not compute it is an error that wraps
-	// [errors.ErrUnsupported]; a file that does not exist is one that wraps
+	// digits. If the server does not compute it, the error wraps
+	// [errors.ErrUnsupported]; if the file does not exist, it wraps
 	// [ErrNotFound].
 	Hash(ctx context.Context, path string) (string, error)
 }
@@ -89,7 +89,7 @@ type Keeper interface {
 	Keep() (kept Source, closeIdle func())
 }
 
-// Keep returns what [Keeper.Keep] returns, or src itself if it is no Keeper.
+// Keep returns what [Keeper.Keep] returns, or src itself if it is not a Keeper.
 func Keep(src Source) (kept Source, closeIdle func()) {
 	if k, ok := src.(Keeper); ok {
 		return k.Keep()

@@ -25,7 +25,7 @@ const usual = 15 * time.Minute
 // error nor another version ends the wait. It ends with the deadline, with ctx,
 // or with an error of the probe that wraps [ErrFailed]. The error is then an
 // [*Error] with the version wanted and the one that answered last; it wraps
-// [ErrTimeout] if the time was up.
+// [ErrTimeout] if the deadline passed.
 func Await(ctx context.Context, p Probe, want string, o AwaitOptions) error {
 	if want == "" {
 		return &Error{Op: "await", Err: errors.New("no version to wait for"), Next: "name the version that was installed"}

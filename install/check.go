@@ -14,7 +14,7 @@ import (
 type Check struct {
 	Name string // for people, such as "free space"
 	// Run returns nil if the requirement is met. Otherwise the error says what
-	// is wrong and what to do about it. It also fails if it cannot find out.
+	// is wrong and what to do about it. It also fails if it cannot determine that.
 	Run func(ctx context.Context) error
 	// Waived is why the requirement need not be met. The check then runs, a
 	// failure is reported, and does not block.

@@ -30,12 +30,12 @@
 //
 //	out, err := r.Run(ctx, install.Command{Path: setup, SHA256: sum, Kind: install.Auto})
 //
-// An installer that is a directory or a zip archive names in Entry the file of
-// it that runs; all of it is copied and hashed.
+// For an installer that is a directory or a zip archive, Entry names the file
+// that runs; all of it is copied and hashed.
 //
 // Nothing is guessed: a file of no known kind, and a plain program without
-// Args, is [ErrUnknownKind] until the command sets a Kind and Args. An installer
-// for the other system is [errors.ErrUnsupported]. If another installation is in
+// Args, fails with [ErrUnknownKind] until the command sets a Kind and Args. An installer
+// for the other system fails with [errors.ErrUnsupported]. If another installation is in
 // progress ([Busy]), the installer is started again a few times; a restart that
 // is needed is [RebootNeeded], a success.
 //
@@ -60,7 +60,7 @@
 //
 // A [Checklist] is the requirements of an installation. It fails with an
 // [*Unmet] that lists every failure that blocks, each with what to do.
-// Ready-made are [NothingInstalled] (R3), and for the requirements of the first
+// Ready-made checks are [NothingInstalled] (R3), and for the requirements of the first
 // version of a year (R14) [System], [DotNetFramework], [FreeSpace],
 // [NoRebootPending], [Elevated], and [Confirmed], a person's statement recorded
 // by [Confirm]. A check that need not pass is Waived, with the reason. Run the
@@ -74,8 +74,8 @@
 // # When the updater dies
 //
 // The installer outlives the process that started it: a database that is half
-// restructured is worse than an installer without an updater. By a record in
-// the state directory the next process finds it: [Runner.Settle] waits for it,
+// restructured is worse than an installer without an updater. The next
+// process finds it by a record in the state directory: [Runner.Settle] waits for it,
 // or ends it after its deadline. Until then [Runner.Run] starts no other. (A
 // service manager may end everything that a service started: with systemd set
 // KillMode=process for the updater's unit.)
@@ -84,14 +84,14 @@
 //
 // An exit code means that an installer has ended, not that the application
 // works: [Await] queries a [Probe] until the expected version answers, through
-// R11's restructuring and R12's errors and refused logins. Ready-made are
+// R11's restructuring and R12's errors and refused logins. Ready-made probes are
 // [HTTPProbe], [CommandProbe], [SQLProbe], [FileProbe] and [TCPProbe]; a
 // [ProbeFunc] is a function. A file's version or an open port alone does not
 // show that the application works: combine it with a page or a query, by Then.
 //
 // # Limits
 //
-// Linux and Windows are supported; elsewhere running is
+// Linux and Windows are supported; elsewhere running fails with
 // [errors.ErrUnsupported]. The tests for Windows run under Wine, not yet on
 // Microsoft's Windows. On Linux, where no control group can be made, a process
 // that cleared its environment, opened a session of its own and lost its parent

@@ -50,7 +50,7 @@ func (p SQLProbe) Version(ctx context.Context) (string, error) {
 	return version, nil
 }
 
-// errAnswer means that the database answered something else than a version.
+// errAnswer means that the database answered something other than a version.
 var errAnswer = errors.New("the version query must return one row with one column that is not null")
 
 func (p SQLProbe) ask(ctx context.Context) (version string, err error) {

@@ -82,7 +82,7 @@ func (u *Update) checkDirectories() error {
 	return nil
 }
 
-// overrides lists the rules that are left out explicitly.
+// overrides lists the rules that are overridden explicitly.
 func (u *Update) overrides() []Override {
 	var list []Override
 	for _, role := range []any{u.Fence, u.Window} {

@@ -24,7 +24,7 @@ func (u *Update) Retry(ctx context.Context, reason string) (Result, error) {
 	return e.recover(ctx)
 }
 
-// Accept is a person's statement, after an update that ended in
+// Accept records a person's statement, after an update that ended in
 // [NeedsOperator], that the installation was repaired by hand. It is refused
 // while an installer is running, unless every part is healthy at its new
 // version or every part at its previous one, and always if these are the same.
@@ -168,9 +168,9 @@ func (u *Update) Adopt(ctx context.Context, reason string) error {
 	return e.decided(reason, record{Step: stepAdopt, Releases: releases})
 }
 
-// Lift is a person's decision that a release which was rolled back here may
-// be installed again. The reason is recorded. Of u only Dir is needed, and
-// Now, Who and Observe are used.
+// Lift records a person's decision that a release which was rolled back here may
+// be installed again. The reason is recorded. Only Dir of u is required;
+// Now, Who and Observe are used as well.
 func (u *Update) Lift(part string, r Release, reason string) error {
 	e, err := u.outside("lifting a quarantine", reason)
 	if err != nil {
@@ -183,10 +183,10 @@ func (u *Update) Lift(part string, r Release, reason string) error {
 	return e.decided(reason, record{Step: stepLift, Releases: map[string]Release{part: r}})
 }
 
-// Forget is a person's decision that the snapshots which an operator's
+// Forget records a person's decision that the snapshots which an operator's
 // rollback kept aside are no longer needed, see [Status].Aside. It deletes
 // nothing and lets [Status.Needed] leave them out. The reason is recorded. Of
-// u only Dir is needed, and Now, Who and Observe are used.
+// u only Dir is required; Now, Who and Observe are used as well.
 func (u *Update) Forget(update, reason string) error {
 	e, err := u.outside("forgetting what was kept aside", reason)
 	if err != nil {

@@ -5,7 +5,7 @@
 // rollback journal: first make durable what undoing needs, then change things,
 // then commit with one write.
 //
-// # The words
+// # Terms
 //
 // An [Update] is the safe update as a value. It has [Part]s, one for each
 // distribution (several make a bundle, R4), and [Dataset]s, which must come
@@ -47,8 +47,8 @@
 // # Limits
 //
 // Where a release has the version of the one that it replaces (R13) no probe
-// can distinguish them: after a crash around its installer the update goes
-// back, and [Update.Accept] is refused. A restart that an installer asked for
+// can distinguish them: after a crash around its installer the update is
+// rolled back, and [Update.Accept] is refused. A restart that an installer asked for
 // after its updater had died is known only if [Installer].Settle reports it; in
 // a rollback it is not waited for, so that the probe may fail and a person must
 // decide.

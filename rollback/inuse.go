@@ -18,8 +18,8 @@ const (
 
 var uses = []Use{useCommitted, usePending, useRollback, useQuarantined}
 
-// Vital reports whether an update or its rollback cannot do without: the loss
-// of such a release is an alarm.
+// Vital reports whether an update or its rollback cannot do without the release: its
+// loss is an alarm.
 func (u Use) Vital() bool { return u == useCommitted || u == usePending }
 
 // An InUse is a release that must not be pruned from the archive of versions.

@@ -32,7 +32,7 @@ const (
 //
 // The old segment is copied to its name first; then one rename puts the new
 // one in its place. A crash before the rename leaves the old journal and a
-// copy that the next rotation replaces by a longer one.
+// copy that the next rotation replaces with a longer one.
 func (j *journal) rotate() error {
 	st := replay(j.records)
 	if st.Pending != nil || len(j.records) < 2 {

@@ -55,7 +55,7 @@ func (p Plan) first() bool {
 
 // sameVersion returns the name of a part whose version stays while its
 // installer changes, as that of a re-release does (R13), "" if there is none:
-// no probe can find out whether it was installed.
+// no probe can determine whether it was installed.
 func (p Plan) sameVersion() string {
 	i := slices.IndexFunc(p.Parts, func(pp PlanPart) bool { return !pp.Keep && pp.From.Version == pp.To.Version })
 	if i < 0 {

@@ -95,7 +95,7 @@ func (r record) event(err error) Event {
 }
 
 // A record is one entry of the journal. Together they are the audit trail:
-// who did what when, from what to what, which rule was left out and why.
+// who did what when, from what to what, which rule was overridden and why.
 type record struct {
 	Time      time.Time `json:"time"`   // UTC
 	Update    string    `json:"update"` // id of the update, "" for decisions outside one

@@ -156,7 +156,7 @@ func (e *engine) fits() error {
 	return refuse(ReasonState, "update "+e.id, "it is pending with %s other than those given", what).then("recover it as it was planned")
 }
 
-// binding returns the rules left out that hold for the whole of an update.
+// binding returns the overridden rules that hold for the whole of an update.
 // R13 and R3 are matters of its start.
 func binding(list []Override) []string {
 	var rules []string

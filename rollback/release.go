@@ -9,7 +9,7 @@ type Version string
 type Release struct {
 	Version Version `json:"version"`
 	SHA256  string  `json:"sha256,omitempty"` // of its installer, in hex
-	// VouchedBy is what the installer is vouched for by: a publisher, a
+	// VouchedBy names what vouches for the installer: a publisher, a
 	// pinned hash. If it is empty the release is unauthenticated.
 	VouchedBy string `json:"vouched_by,omitempty"`
 }

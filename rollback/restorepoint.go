@@ -23,7 +23,7 @@ type RestorePoint struct {
 	Counts map[string]map[string]int64 `json:"counts,omitempty"`
 }
 
-// Versions lists what is gone back to, part by part.
+// Versions lists the versions to roll back to, part by part.
 func (r RestorePoint) Versions() string {
 	var names []string
 	for _, p := range r.Parts {
@@ -32,7 +32,7 @@ func (r RestorePoint) Versions() string {
 	return strings.Join(names, ", ")
 }
 
-// restorePoint returns how an update that is now committed can be taken back,
+// restorePoint returns how an update that is now committed can be undone,
 // nil if a part of it was a first installation.
 func (p *Pending) restorePoint() *RestorePoint {
 	point := &RestorePoint{
@@ -86,8 +86,8 @@ const (
 	countDeadline = time.Minute
 )
 
-// count asks a dataset for its rows. Counts are a service to people and no
-// safety: what cannot be counted, or is too much to keep, is left out.
+// count asks a dataset for its rows. Counts inform people and are no
+// safeguard: what cannot be counted, or is too much to keep, is left out.
 func (u *Update) count(ctx context.Context, d Dataset) map[string]int64 {
 	c, ok := d.Data.(counter)
 	if !ok {

@@ -35,7 +35,7 @@ func (r Revert) Rows() string {
 	return strings.Join(changed, ", ")
 }
 
-// String returns in a sentence what going back costs. Times are UTC.
+// String returns in a sentence what the rollback costs. Times are UTC.
 func (r Revert) String() string {
 	if len(r.Refs) == 0 {
 		return "no data is restored"
@@ -50,7 +50,7 @@ func (r Revert) String() string {
 // PlanRevert checks the machine and returns what [Update.Revert] would do, or
 // an [*Error] with the Reason for refusing. It takes no lock and writes
 // nothing. The parts must be those of [Status].RestorePoint, in that order, and
-// the data that of the update which is taken back. The installed version need
+// the data that of the update to undo. The installed version need
 // not be healthy.
 func (u *Update) PlanRevert(ctx context.Context) (Plan, error) {
 	return u.unblocked(ctx, u.planRevert)

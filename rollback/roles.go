@@ -56,7 +56,7 @@ type (
 		// unless it is there, whole, and has r's hash.
 		Ready(ctx context.Context, r Release) error
 		// Install runs r's installer to its end and leaves no process of it
-		// behind. An error that wraps [ErrReboot] means that it is done but
+		// behind. An error that wraps [ErrReboot] means that it is done except
 		// for a restart of the machine.
 		Install(ctx context.Context, r Release) error
 		// Settle finds an installer that a process before this one left
@@ -101,7 +101,7 @@ type (
 	}
 )
 
-// Abilities that a role may have besides, found by type assertion.
+// Optional interfaces of roles, found by type assertion.
 type (
 	// A Remover is an [Installer] that removes a version from the machine. A
 	// first installation needs one, because removing is its only rollback;
@@ -145,17 +145,17 @@ type Slot struct {
 // version can be checked.
 var ErrReboot = errors.New("the machine must restart")
 
-// An override is a role that stands for leaving a rule out on purpose.
+// An override is a role that overrides a rule on purpose.
 type override interface{ override() Override }
 
-// An Override is a rule that was left out, and why. Plans and the journal
+// An Override is a rule that was overridden, and why. Plans and the journal
 // have it.
 type Override struct {
 	Rule   string `json:"rule"`
 	Reason string `json:"reason"`
 }
 
-// The rules that can be left out, as overrides name them.
+// The rules that can be overridden, as overrides name them.
 const (
 	ruleFence  = "fence"
 	ruleBackup = "R9"
@@ -173,7 +173,7 @@ func (noFence) Close(context.Context) error { return nil }
 func (noFence) Open(context.Context) error  { return nil }
 func (f noFence) override() Override        { return Override{Rule: ruleFence, Reason: f.reason} }
 
-// AnyTime returns a window that is always open, also outside the support's
+// AnyTime returns a window that is always open, even outside the support
 // hours (R13). The reason is recorded.
 func AnyTime(reason string) Window { return anyTime{reason} }
 

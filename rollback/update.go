@@ -22,8 +22,8 @@ type Update struct {
 
 	App Application // nil if fence and installer stop and start the application
 
-	// NoData is why no data must come back with the previous version (R9),
-	// and is recorded. Without Data it is required, but for a first
+	// NoData is why no data needs to come back with the previous version (R9),
+	// and is recorded. Without Data it is required, except for a first
 	// installation, which has nothing to lose.
 	NoData string
 
@@ -33,7 +33,7 @@ type Update struct {
 	Live, Kept []string
 
 	Deadlines Deadlines
-	Attempts  int           // at a rollback, crashes included; 0 means 3
+	Attempts  int           // of a rollback, crashes included; 0 means 3
 	Interval  time.Duration // between them; 0 means 10 s
 
 	Observe func(Event)            // may be nil; called in order, from the calling goroutine
@@ -66,7 +66,7 @@ func (d Deadlines) probe() time.Duration    { return or(d.Probe, 3*time.Hour) }
 func (d Deadlines) restore() time.Duration  { return or(d.Restore, 6*time.Hour) }
 func (d Deadlines) decide() time.Duration   { return or(d.Decide, 3*time.Hour) }
 
-// A Result is how an update ended. It is valid also if an error comes with it.
+// A Result is how an update ended. It is valid even if an error comes with it.
 type Result struct {
 	Outcome Outcome
 	Update  string            // the update's id in the journal

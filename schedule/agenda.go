@@ -1,6 +1,6 @@
 package schedule
 
-// An Agenda is what a span of days has for planning.
+// An Agenda lists the days of a span with what matters for planning.
 type Agenda struct {
 	Days     []AgendaDay
 	Releases []Release // those expected on one of the days (R1)
@@ -10,10 +10,10 @@ type Agenda struct {
 type AgendaDay struct {
 	Date Date
 	Day
-	Support Window // the support's hours (R13); zero if there are none
+	Support Window // the support hours (R13); zero if there are none
 }
 
-// Agenda returns the days from first to last, both included, with the support's
+// Agenda returns the days from first to last, both included, with the support
 // hours on each, and the releases that c expects on them. The error wraps
 // [ErrBeyondData] if the data of the calendar, the numbering or the hours end
 // before last.

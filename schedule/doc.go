@@ -2,7 +2,7 @@
 // the rules R1, R2, R5, R6 and R11 to R14 of the update regulation.
 //
 // It has four types. Their zero values follow the regulation, their fields
-// change what differs for a site or a support:
+// set what differs at a site or at its support:
 //
 //   - [Numbering]: which month is version 7.12.100 of? Does an update cross a
 //     new year?

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Hours are the support's hours on working days (R13), half open: there is
+// Hours are the support hours on working days (R13), half open: there is
 // support at Open and none at Close. The zero Hours are the regulation's: Monday
 // to Friday, 10:00 to 19:00 Moscow time, by the Russian production calendar.
 //

@@ -8,7 +8,7 @@ import (
 )
 
 // planner is a Planner with the defaults filled in. It plans in the intersection
-// of three endless lists of spans: the support's hours, the quiet hours, and the
+// of three endless lists of spans: the support hours, the quiet hours, and the
 // time between blackouts. Each list has a function that returns its first span
 // from a time on.
 type planner struct {

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// A Planner finds the time for an update: inside the support's hours (R13) and
+// A Planner finds the time for an update: inside the support hours (R13) and
 // the site's quiet hours (R12), outside of blackout dates, and long enough for the
 // whole [Estimate]. The zero Planner plans by the regulation alone.
 //

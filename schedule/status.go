@@ -55,8 +55,8 @@ func (s Status) String() string {
 // Status reports whether the releases that are due at a time have come, by the
 // versions seen until then, in any order.
 //
-// A release has come if any version was first seen up to 12 hours before its
-// time or later, or if a version whose time is unknown has its number or a later
+// A release has come if any version was first seen 12 hours before its
+// time or later still, or if a version whose time is unknown has its number or a later
 // one. So an unscheduled version is not an anomaly (R6), and 300 on the third
 // Wednesday is enough even if there never was a 200. Betas and sightings later
 // than now are ignored. Without sightings only the last release that was due is

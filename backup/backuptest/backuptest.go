@@ -1,4 +1,4 @@
-// Package backuptest has the tests that every [backup.Target] passes, including
+// Package backuptest has the tests that every [backup.Target] must pass, including
 // one of your own:
 //
 //	func TestTarget(t *testing.T) {
@@ -22,16 +22,16 @@ import (
 // A Fixture is a target with live data that the test may change.
 type Fixture struct {
 	Target backup.Target
-	// Change changes the live data, as an update would, each time to something
-	// else: it adds, alters and removes.
+	// Change changes the live data, as an update would, each time to
+	// something different: it adds, alters and removes data.
 	Change func(t *testing.T)
 	// State describes all of the live data that a backup keeps: two states are
 	// equal if and only if the data is.
 	State func(t *testing.T) string
 }
 
-// Test runs the tests. It calls fixture for each of them, which makes new data.
-// A test of what the target cannot do, such as that of [backup.Prover], is skipped.
+// Test runs the tests. It calls fixture once for each of them to make new data.
+// Tests of optional interfaces that the target lacks, such as [backup.Prover], are skipped.
 func Test(t *testing.T, fixture func(t *testing.T) Fixture) {
 	for _, c := range []struct {
 		name string
@@ -163,7 +163,7 @@ func proofLeavesTheLiveDataAlone(t *testing.T, s suite) {
 	require.NoError(t, err)
 	require.Zero(t, snap.Proven)
 
-	// Without the store, which would verify it first.
+	// Bypass the store, which would verify the snapshot first.
 	dir, err := s.store.Path(id)
 	require.NoError(t, err)
 	err = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {

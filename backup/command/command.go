@@ -15,10 +15,10 @@ import (
 	"github.com/aspupdate/aspupdate/internal/process"
 )
 
-// defaultTimeout is how long a command may take that sets no Timeout.
+// defaultTimeout is how long a command without a Timeout may take.
 const defaultTimeout = 3 * time.Hour
 
-// A Command is a program and how to run it. It prints as its program's name.
+// A Command is a program and how to run it. It formats as the program's name.
 type Command struct {
 	// Argv is the program and its arguments, which are passed on without a shell.
 	// Placeholders in them are replaced, see the package's documentation. Other
@@ -55,11 +55,11 @@ func (c Command) uses(placeholder string) bool {
 	return slices.ContainsFunc(c.Argv, func(a string) bool { return strings.Contains(a, placeholder) })
 }
 
-// Error is how a command failed.
+// An Error describes how a command failed.
 type Error struct {
 	Op      string // "backup", "verify", "restore", "describe", "version", "list", "rename", "drop"
 	Subject string // the program's name, without arguments
-	Code    int    // the exit code, if that is what failed
+	Code    int    // the exit code, if it was the reason
 	Output  string // the end of what it printed, values of Env replaced
 	Log     string // the file with all of it, if Target.Logs is set
 	Err     error  // wraps [context.DeadlineExceeded] if the Timeout ended it
@@ -161,8 +161,8 @@ func (c *call) run(ctx context.Context, step string, cmd Command, v vars, stdout
 	return failed
 }
 
-// noEffect is the error of a command that exited with success and did not do
-// what it is for.
+// noEffect is the error of a command that exited with success but did not do
+// its job.
 func (c *call) noEffect(step string, cmd Command, form string, args ...any) error {
 	return &Error{Op: step, Subject: cmd.program(), Log: c.log, Err: fmt.Errorf("it exited with success, but "+form, args...)}
 }
@@ -189,7 +189,7 @@ func (c *call) execute(ctx context.Context, cmd Command, v vars, out, stdout io.
 	}
 	err = process.Do(ctx, x)
 	if errors.Is(err, exec.ErrWaitDelay) && stdout == nil {
-		return 0, nil // the program itself ended well
+		return 0, nil // the program itself succeeded
 	}
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok && exit.Exited() {
 		return exit.ExitCode(), nil

@@ -1,5 +1,5 @@
-// Package command backs up and restores with the caller's own commands what the
-// other targets do not know, such as Firebird with gbak or SQL Server with sqlcmd.
+// Package command backs up and restores, with the caller's own commands, what the
+// other targets do not support, such as Firebird with gbak or SQL Server with sqlcmd.
 //
 // # How it works
 //
@@ -19,7 +19,7 @@
 //
 // Arguments are passed to the program as they are, without a shell. On Windows
 // cmd.exe reads .bat and .cmd files and parses arguments its own way: use
-// programs. These placeholders are replaced, also within an argument:
+// programs instead. These placeholders are replaced, also within an argument:
 //
 //	{live}        Target.Live                               all
 //	{file}, {dir} the backup, and its directory             Backup, Verify, Restore
@@ -34,7 +34,7 @@
 // that prompts gets no answer and fails. (On Windows one that reads the console
 // directly waits until its Timeout.) When its Timeout or the context ends, a
 // command is killed with all processes that it has started. If it ends by itself, a
-// process that it leaves behind goes on: it may be a service that it started.
+// process that it leaves behind keeps running: it may be a service that it started.
 //
 // Put passwords into Command.Env. Neither it nor the arguments are ever printed,
 // nor kept in the manifest; what a tool prints is kept in an [Error] and in
@@ -43,11 +43,11 @@
 //
 // # Limits
 //
-// Without Describe nothing compares what was restored: gbak, for one, restores
+// Without Describe nothing checks what was restored: gbak, for one, restores
 // flipped bits without an error. The snapshot's hashes protect what the tool wrote,
-// not what it should have written. What a server keeps of a database beside its
-// data, such as the owner on SQL Server, comes back as the tool restores it. Needs
-// knows the size of a file only. For a database of several files, or a server
+// not what it should have written. What a server keeps of a database besides its
+// data, such as the owner on SQL Server, is restored as the tool does it. Needs
+// knows only the size of a file. For a database of several files, or a server
 // that keeps its file open while it is renamed, use List, Rename and Drop, or
 // stop the server.
 //

@@ -26,7 +26,7 @@ type output struct {
 	log     *os.File   // nil if none is kept
 	hide    *strings.Replacer
 	longest int    // of what is hidden, in bytes
-	wait    []byte // may be the beginning of what is to be hidden
+	wait    []byte // may be the start of a value to hide
 	tail    []byte
 }
 
@@ -67,7 +67,7 @@ func (c *call) openLog(o *output) (err error) {
 	return err
 }
 
-// hider replaces values of an environment by their names, long ones first: one
+// hider replaces values of an environment with their names, long ones first: one
 // value may be a part of another.
 func hider(env []string) (*strings.Replacer, int) {
 	type secret struct{ name, value string }
@@ -107,7 +107,7 @@ func (o *output) pass(n int) {
 	o.wait = bytes.Clone(o.wait[n:])
 }
 
-// close ends the log and returns the end of the output, fit to be printed.
+// close ends the log and returns the end of the output in printable form.
 func (o *output) close(err error) string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -124,7 +124,7 @@ func (o *output) close(err error) string {
 	return strings.TrimSpace(printable(o.tail))
 }
 
-// printable makes output fit to be shown. A tail may begin inside a character.
+// printable returns output that is safe to print. A tail may begin inside a character.
 func printable(b []byte) string { return safetext.Clean(string(safetext.FromRune(b))) }
 
 // head keeps the first bytes written to it and discards the rest.

@@ -11,7 +11,7 @@ import (
 )
 
 // Restore implements [backup.Target]. A backup of other data is restored only if
-// nothing has the name Live. The end of ctx stops a restore before the swap, and
+// nothing has the name Live. When ctx ends, a restore stops before the swap, but
 // does not interrupt the swap itself.
 func (t *Target) Restore(ctx context.Context, dir string, m backup.Meta) (backup.Restored, error) {
 	c, err := t.begin(ctx, "restore")

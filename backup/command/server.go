@@ -11,7 +11,7 @@ import (
 // server is a place whose names are databases, reached by the caller's commands.
 type server struct{ c *call }
 
-const maxList = 16 << 20 // bytes; no server has so many names
+const maxList = 16 << 20 // bytes; no server has that many names
 
 func (s server) List(ctx context.Context) ([]string, error) {
 	out := &head{max: maxList + 1}

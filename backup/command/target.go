@@ -30,7 +30,7 @@ type Target struct {
 	Commands Commands
 	// Logs, if set, is a directory for what the commands print to standard output
 	// and error: a file for each call, with mode 0600. It is created if it is
-	// missing, and may lie in the store's directory. Nothing in it is ever removed. What
+	// missing, and may be in the store's directory. Nothing in it is ever removed. What
 	// List, Describe and Version print to standard output is not kept.
 	Logs string
 }
@@ -287,7 +287,7 @@ func (t *Target) Needs(context.Context) ([]backup.Need, error) {
 	return swap.Needs(c.slot.Live, fi.Size()), nil
 }
 
-// failed returns err as that of an operation, nil if it is nil.
+// failed wraps err with the operation, or returns nil if err is nil.
 func failed(op, live string, err error) error {
 	if err == nil {
 		return nil

@@ -19,7 +19,7 @@ func restore(ctx context.Context, s *swap.Slot, from string, build builder) (bac
 	return r, nil
 }
 
-// failed returns err as that of an operation, nil if it is nil.
+// failed wraps err with the operation, or returns nil if err is nil.
 func failed(op, path string, err error) error {
 	if err == nil {
 		return nil

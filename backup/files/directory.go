@@ -108,7 +108,7 @@ func (d *Directory) Prove(ctx context.Context, dir string, m backup.Meta) error 
 	return failed("prove a backup of", s.Live, s.Try(ctx, build))
 }
 
-// builder returns what unpacks the backup, and the path of which it is.
+// builder returns the function that unpacks the backup, and the path that was backed up.
 func (d *Directory) builder(ctx context.Context, dir string, m backup.Meta) (s *swap.Slot, from string, build builder, err error) {
 	if s, err = d.slot(ctx); err != nil {
 		return nil, "", nil, err
@@ -122,8 +122,8 @@ func (d *Directory) builder(ctx context.Context, dir string, m backup.Meta) (s *
 	}, nil
 }
 
-// unpack unpacks a backup into the new directory path, and compares what it has
-// become.
+// unpack unpacks a backup into the new directory path, and compares the
+// result.
 func unpack(ctx context.Context, file, path, digest string) error {
 	in, err := os.Open(file)
 	if err != nil {

@@ -23,7 +23,7 @@ import (
 // SQLite is an SQLite database in a file, a [backup.Target]. Backups are made by
 // VACUUM INTO through the caller's own driver: this package links none. VACUUM
 // keeps everything but the hidden rowids of tables without an INTEGER PRIMARY
-// KEY, on which SQLite lets no program rely.
+// KEY, on which no program may rely.
 //
 // A backup may be made while others use the database. Stop the application
 // before a restore.
@@ -175,7 +175,7 @@ func (q *SQLite) Prove(ctx context.Context, dir string, m backup.Meta) error {
 	return failed("prove a backup of", s.Live, s.Try(ctx, build))
 }
 
-// builder returns what copies the backup, and the path of which it is.
+// builder returns the function that copies the backup, and the path that was backed up.
 func (q *SQLite) builder(ctx context.Context, dir string, m backup.Meta) (s *swap.Slot, from string, build builder, err error) {
 	if s, err = q.slot(ctx); err != nil {
 		return nil, "", nil, err
@@ -272,7 +272,7 @@ func (q *SQLite) slot(ctx context.Context) (*swap.Slot, error) {
 	return s, failed("recover", s.Live, s.Recover(ctx))
 }
 
-// with passes one connection to the database at path to use.
+// with calls use with one connection to the database at path.
 func (q *SQLite) with(ctx context.Context, path string, use func(*sql.Conn) error) (err error) {
 	db, err := q.Open(path)
 	if err != nil {

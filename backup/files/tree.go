@@ -80,8 +80,8 @@ func scanItem(ctx context.Context, path, rel string, fi fs.FileInfo, sum hash.Ha
 		if err != nil {
 			return 0, err
 		}
-		// PAX keeps any name, size and time. User names are left out: what
-		// counts on one machine is the number.
+		// PAX keeps any name, size and time. User names are left out: on
+		// one machine only the number matters.
 		h.Name, h.Format, h.Uname, h.Gname = rel, tar.FormatPAX, "", ""
 		if err := tw.WriteHeader(h); err != nil {
 			return 0, fmt.Errorf("%s: %w", path, err)

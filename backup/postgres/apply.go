@@ -32,7 +32,7 @@ func createStatement(name string, f facts) string {
 	return sql
 }
 
-// apply sets what neither a clone nor pg_restore brings: owner, comment, grants
+// apply sets what neither a clone nor pg_restore restores: owner, comment, grants
 // and settings, in one transaction.
 func (s *session) apply(ctx context.Context, name string, f facts) error {
 	db := ident(name)

@@ -77,7 +77,7 @@ func (d *Database) Backup(ctx context.Context, dir string) (backup.Meta, error) 
 	}
 	meta, err := s.backup(ctx, dir)
 	s.close()
-	if err != nil { // drops the clone, which is half made
+	if err != nil { // drops the unfinished clone
 		return backup.Meta{}, errors.Join(failed("back up database", s.name, err), d.settle(ctx))
 	}
 	return meta, nil

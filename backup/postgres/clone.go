@@ -13,9 +13,9 @@ import (
 // has at most one clone, that of its newest backup: earlier ones are dropped
 // first, as are those of runs that were killed.
 //
-// If no clone can be made, f says why and the dump is made in place. But not if
-// the database is open and in use: users would lose what they enter from now on,
-// unless the caller has asked for that with InPlace.
+// If no clone can be made, f says why and the dump is made in place. But if
+// the database is open and in use, clone fails, because users would lose what they
+// enter from now on; InPlace allows that.
 func (s *session) clone(ctx context.Context, live *dbInfo, f *facts) error {
 	err := s.dropOurs(ctx, func(kind string, _ bool) bool { return kind == kindClone })
 	if err == nil {
@@ -65,7 +65,7 @@ func (s *session) unused(ctx context.Context, live *dbInfo) error {
 	return err
 }
 
-// copyStatement returns what copies a database without sessions. Only superusers
+// copyStatement returns the statement that copies a database that has no sessions. Only superusers
 // can connect to the copy. If the system's collations are newer than the database's
 // indexes, the server copies it only if the old version is stated, which is
 // true of the copy as well.
@@ -85,8 +85,8 @@ func (s *session) copyStatement(ctx context.Context, name, template string) (str
 }
 
 // space fails with ErrNoSpace if bytes do not fit on the volume of a tablespace: a
-// server that cannot write its log stops. Nothing is known of a volume that is
-// not on this machine.
+// server that cannot write its log stops. A volume that is not
+// on this machine is not checked.
 func (s *session) space(ctx context.Context, tablespace string, bytes int64) error {
 	dir, err := s.place(ctx, tablespace)
 	if err != nil || dir == "" {

@@ -9,7 +9,7 @@ import (
 	"github.com/aspupdate/aspupdate/backup"
 )
 
-// differences returns in what the restored database differs from the backup.
+// differences returns how the restored database differs from the backup.
 func (f facts) differences(got facts) []string {
 	var diff []string
 	compare := func(what string, want, have any) {
@@ -84,7 +84,7 @@ func major(server string) string {
 	return v
 }
 
-// extensionVersions returns which extensions have another version than they had:
+// extensionVersions returns the extensions whose version differs from the backup:
 // pg_restore installs the newest that the server has. A rollback must not depend
 // on that.
 func (f facts) extensionVersions(got facts) (diff []string) {

@@ -31,7 +31,7 @@ type Database struct {
 	// directories and PATH are searched: programs of the server's own major version are
 	// preferred to newer ones, and older ones cannot read the server.
 	Bin string
-	// DrainTimeout is how long sessions that were terminated may take; 0 means 30 s.
+	// DrainTimeout is how long terminated sessions may take to end; 0 means 30 s.
 	DrainTimeout time.Duration
 	// InPlace dumps the database itself, without a clone, if the server has no
 	// space for one. A restore then takes as long as pg_restore.
@@ -42,8 +42,8 @@ type Database struct {
 	// restore from the clone. Without it, all but the rows is compared, and the
 	// dump is protected by its SHA-256.
 	Checksums bool
-	// Observe, if set, is called with each event, in order. It may be the function
-	// that the store has too. The kinds of events, beside warnings, are
+	// Observe, if set, is called with each event, in order. It may be the same
+	// function as the store's. The kinds of events, besides warnings, are
 	// "clone", "dump", "load", "compare" and "swap".
 	Observe func(backup.Event) `json:"-"`
 
@@ -100,7 +100,7 @@ func (s *session) warn(text string) {
 	}
 }
 
-// meter reports how far a stage is.
+// meter reports the progress of a stage.
 func (s *session) meter(kind backup.EventKind, total int64) *progress.Meter {
 	if s.d.Observe == nil {
 		return nil
@@ -111,7 +111,7 @@ func (s *session) meter(kind backup.EventKind, total int64) *progress.Meter {
 	})
 }
 
-// failed returns err as that of an operation, nil if it is nil.
+// failed wraps err with the operation, or returns nil if err is nil.
 func failed(op, database string, err error) error {
 	if err == nil {
 		return nil

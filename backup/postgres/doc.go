@@ -18,10 +18,10 @@
 // disk has no space for a clone, or a superuser's session stays on a closed
 // database, the database itself is dumped, and the manifest and an event say
 // why. A database that is open and in use is not backed up without a clone unless
-// InPlace is set: what users enter meanwhile would be lost by a rollback. Of a
-// sequence that is used meanwhile only the existence is compared.
+// InPlace is set: what users enter meanwhile would be lost in a rollback. A
+// sequence that is used meanwhile is compared only by its existence.
 //
-// Beside the dump the manifest keeps what pg_dump leaves out: owner, grants,
+// Besides the dump the manifest keeps what pg_dump leaves out: owner, grants,
 // settings, comment and connection limit of the database, encoding and locale,
 // the roles it refers to, the extensions with their versions, and, with
 // Checksums, a count and a checksum of the rows of every table.
@@ -41,8 +41,8 @@
 // superusers in: the installer and the health probe need such a role too while
 // the database is closed. If the application itself connects as a superuser, the
 // database cannot distinguish the two, and only the application's own fence keeps
-// users out: Close fails with [backup.ErrBusy] if the application keeps coming
-// back, and warns that it was there if it does not.
+// users out: Close fails with [backup.ErrBusy] if the application keeps
+// reconnecting, and otherwise warns that it was connected.
 //
 // # What it leaves on the server
 //
@@ -52,5 +52,5 @@
 //
 // A backup does not keep roles and their passwords, tablespaces, security labels
 // on the database, and replication slots. A database with subscriptions is
-// refused: a copy would lack them, and they write whatever the fence.
+// refused: a copy would lack them, and they write despite the fence.
 package postgres

@@ -11,7 +11,7 @@ import (
 	"github.com/aspupdate/aspupdate/backup"
 )
 
-// facts are what the manifest keeps of a database beside its dump: what pg_dump
+// facts are what the manifest keeps of a database besides its dump: what pg_dump
 // leaves out, and what the restored database is compared with.
 type facts struct {
 	Database string `json:"database"`
@@ -76,7 +76,7 @@ type extension struct {
 	Schema  string `json:"schema"`
 }
 
-// readFacts returns what a backup made by this package says of its database.
+// readFacts returns what a backup made by this package says about its database.
 func readFacts(m backup.Meta) (facts, error) {
 	var f facts
 	if err := m.Decode(kind, &f); err != nil {

@@ -47,7 +47,7 @@ func (s *session) shut(ctx context.Context) error {
 	return err
 }
 
-// fence returns what closes a database, or opens it with that limit.
+// fence returns the statements that close a database, or open it with that limit.
 func fence(name string, closed bool, limit int) []string {
 	db := "ALTER DATABASE " + ident(name)
 	if closed {
@@ -62,7 +62,7 @@ func fence(name string, closed bool, limit int) []string {
 	}
 }
 
-// Open undoes Close: the connection limit of before is in force again. It does
+// Open undoes Close: it restores the previous connection limit. It does
 // nothing if the database is not closed.
 func (d *Database) Open(ctx context.Context) error {
 	s, err := d.begin(ctx)
@@ -160,7 +160,7 @@ func (s *session) empty(ctx context.Context, name string) (super string, err err
 	}
 }
 
-// tryRename renames a database and takes that back. Unlike the list of sessions,
+// tryRename renames a database and undoes that. Unlike the list of sessions,
 // renaming detects those that are just logging in: the server fails with
 // codeInUse, or makes them wait and then meet the new limit.
 func (s *session) tryRename(ctx context.Context, name string) error {

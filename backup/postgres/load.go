@@ -21,7 +21,7 @@ import (
 )
 
 // load restores the dump into the empty database name. It does not use one
-// transaction: a server has not enough locks for thousands of tables or large
+// transaction: a server does not have enough locks for thousands of tables or large
 // objects. The commits are not synced; that of the swap is.
 func (s *session) load(ctx context.Context, t tools, name, file string, f facts) error {
 	conn, err := s.to(ctx, name)

@@ -36,7 +36,7 @@ func relations(ctx context.Context, q querier) ([]relation, error) {
 		AND NOT EXISTS (SELECT FROM pg_depend WHERE classid = 'pg_class'::regclass AND objid = c.oid AND deptype = 'e') ORDER BY 1, 2`)
 }
 
-// tables fingerprints all that pg_dump dumps the rows of; sums says whether to
+// tables fingerprints everything whose rows pg_dump dumps; sums says whether to
 // read the rows. Materialized views are computed anew by a restore, and the tables
 // of an extension are its own.
 func tables(ctx context.Context, q querier, version int, sums bool) ([]table, error) {
@@ -137,7 +137,7 @@ func one(ctx context.Context, q querier, query string, to ...any) error {
 	return errors.Join(savepoint.QueryRow(ctx, query).Scan(to...), savepoint.Rollback(ctx))
 }
 
-// printable spells a name that is not UTF-8 in a way that JSON keeps.
+// printable spells a name that is not UTF-8 in a way that JSON preserves.
 func printable(name string) string {
 	if utf8.ValidString(name) {
 		return name

@@ -140,7 +140,7 @@ func (d *Database) Needs(ctx context.Context) ([]backup.Need, error) {
 
 // DataDir returns the directory of the server's files, "" if it is not on this
 // machine or cannot be read by this account. Archive, backups and state must
-// not lie in it.
+// not be in it.
 func (d *Database) DataDir(ctx context.Context) (string, error) {
 	s, err := d.connect(ctx)
 	if err != nil {

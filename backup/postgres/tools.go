@@ -118,8 +118,8 @@ func run(ctx context.Context, cmd *exec.Cmd) error {
 	return runHeard(ctx, cmd, nothing)
 }
 
-// runHeard also passes each line to heard, and leaves those out of the error for
-// which it returns true.
+// runHeard also passes each line to heard, and omits from the error those for
+// which heard returns true.
 func runHeard(ctx context.Context, cmd *exec.Cmd, heard func(line string) bool) error {
 	stderr := &tail{max: 4 << 10}
 	lines := &lineWriter{line: func(line []byte) {

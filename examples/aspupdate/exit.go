@@ -42,7 +42,7 @@ const (
 // fixAndCheck is the next step where the message names what to fix.
 const fixAndCheck = "fix what the message names; aspupdate doctor checks again"
 
-// exitTable has for each code its meaning, for --help and the README, and the
+// exitTable holds the meaning of each code, for --help and the README, and its
 // next step, where it is the same for every error with that code.
 var exitTable = []struct{ meaning, next string }{
 	exitDone: {meaning: "done"},

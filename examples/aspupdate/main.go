@@ -43,7 +43,7 @@ func run() (code int) {
 
 // stopOnSignal calls cancel at the first Ctrl-C or SIGTERM, so that the command
 // stops at a safe point, and exits at the second one. The returned function
-// ends it.
+// stops waiting for signals.
 func stopOnSignal(cancel func()) (end func()) {
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)

@@ -80,8 +80,8 @@ func (p *printer) progress(text string) {
 	}
 }
 
-// due reports whether it is time for a line of progress: 30 seconds after the
-// one before, which is not printed if it is the first.
+// due reports whether it is time for a line of progress: 30 seconds after the previous
+// one; the first one is not printed.
 func (p *printer) due(now time.Time) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -106,8 +106,8 @@ type Item struct {
 
 // Get returns one archived installer. Its bytes are not read: see
 // [Archive.Verify]. For a version that is not there, or damaged, the error is
-// [ErrNotFound], with what to ask the vendor's support for. One that cannot be
-// read may be there all the same: that is another error.
+// [ErrNotFound], and its Next says what to ask support for. A version that cannot
+// be read may still be there: it gets a different error.
 func (a *Archive) Get(k Key) (Item, error) {
 	if err := k.check(); err != nil {
 		return Item{}, &fetch.Error{Op: "get", Subject: k.String(), Err: err}

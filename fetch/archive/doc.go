@@ -8,13 +8,13 @@
 //     [Archive.Prune] removes old versions, never one that is in use.
 //   - A [Verifier] vouches for a file before it is published in the archive.
 //     There is no default: plain FTP lets anyone on the network path replace a file,
-//     so that doing without is possible only by saying so, by
+//     so doing without one is possible only explicitly, with
 //     [Unauthenticated], and the manifest keeps the reason. [PinnedSHA256] and
 //     [PinnedSums] authenticate; [Sidecar] and [RemoteHash] are the server's
-//     own word, to be used with [Hinted].
+//     own claim, to be used with [WithServerHash].
 //
-// A transfer counts only when as many bytes came as the server reported
-// before, its end was confirmed, and size and time did not change meanwhile.
+// A transfer counts only if as many bytes arrived as the server reported
+// before, its end was confirmed, and size and time did not change in the meantime.
 //
 // # Variants that are directories
 //

@@ -17,8 +17,8 @@ import (
 )
 
 const (
-	// overlap is how much of what is here is requested again when a download
-	// is resumed, and compared: that shows a server that ignores REST or has
+	// overlap is how many bytes of a partial file are requested again when a download
+	// is resumed, and compared: this detects a server that ignores REST or has
 	// another file by now.
 	overlap = 64 << 10
 	// checkpoint is how many bytes a power cut may cost.
@@ -98,7 +98,7 @@ func (d *download) run(ctx context.Context) ([]fetch.Part, error) {
 		d.before += w.Size
 		done = append(done, fetch.Part{Path: w.Path, Size: w.Size, Time: w.Time, SHA256: sum})
 	}
-	if len(d.want) > 1 { // the first ones may have changed while the last one came
+	if len(d.want) > 1 { // the first ones may have changed while the last one was downloaded
 		if err := d.checkUnchanged(ctx); err != nil {
 			return nil, err
 		}
@@ -163,7 +163,7 @@ func formatTime(t time.Time) string {
 }
 
 // progress reports how far the download is, at most four times a second and at
-// the end. size is that of the present file.
+// the end. size is that of the current file.
 func (d *download) progress(size int64) {
 	const interval = 250 * time.Millisecond
 	now, done := clock.Now(d.a.Now), d.before+size

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// EventKind is what happened.
+// An EventKind says what happened.
 type EventKind string
 
 // The kinds of events, with the fields of [Event] that they fill besides Key.

@@ -20,9 +20,9 @@ import (
 // release's Setup is archived first, because that is what a rollback installs
 // (R3, R10, R15); the verifier is called for both.
 //
-// What is archived already, is the same on the server by path, size and
-// time, still has its hash on disk and is accepted by the verifier again, is
-// returned without a download. An interrupted download is resumed, in this
+// Fetch returns an archived installer without a download if its path, size and
+// time are those on the server, its hash on disk is intact, and the verifier
+// accepts it again. An interrupted download is resumed, in this
 // call and in a later one.
 //
 // An error that wraps [fetch.ErrChanged] means that the release is no longer

@@ -18,7 +18,7 @@ type fileDownload struct {
 	file      remote
 	part      *partial
 	fromStart bool  // the server does not resume: each transfer starts at 0
-	offset    int64 // where the present transfer started
+	offset    int64 // where the current transfer started
 }
 
 // run makes transfers until one has succeeded or another one would not help.
@@ -38,7 +38,7 @@ func (f *fileDownload) run(ctx context.Context) error {
 		if errors.Is(err, errUnconfirmed) {
 			if unconfirmed++; unconfirmed == 2 {
 				f.unconfirmed = err
-				return nil // what the verifier says of the bytes decides
+				return nil // the verifier decides
 			}
 		}
 		if f.part.size > longest { // only attempts without progress count

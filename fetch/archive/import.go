@@ -126,7 +126,7 @@ func (a *Archive) importInto(ctx context.Context, st *stage, file string, k Key,
 }
 
 // copyFile copies a file of this machine into the stage, and returns it with its
-// hash. It fails if the file was not the one that p describes all the time.
+// hash. It fails if the file did not match p throughout.
 func (s *stage) copyFile(ctx context.Context, file string, p fetch.Part) (fetch.Part, error) {
 	in, err := os.Open(file)
 	if err != nil {

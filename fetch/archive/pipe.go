@@ -22,7 +22,7 @@ const (
 	pipeBuffer  = 4 << 20
 )
 
-// newPipe returns a pipe for files of size bytes at most.
+// newPipe returns a pipe for files of at most size bytes.
 func newPipe(size int64) *pipe {
 	p := &pipe{free: make(chan []byte, pipeBuffers)}
 	for range pipeBuffers {
@@ -86,7 +86,7 @@ func fill(r io.Reader, buf []byte) (n int, err error) {
 	return n, err
 }
 
-// newLimiter allows so many bytes per second.
+// newLimiter returns a limiter of that many bytes per second.
 func newLimiter(bytes int64) *rate.Limiter {
 	const pieces = 8 // per second, so that the server never waits long
 	return rate.NewLimiter(rate.Limit(bytes), int(min(max(bytes/pieces, 1), math.MaxInt32)))

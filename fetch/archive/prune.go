@@ -46,7 +46,7 @@ type Retention struct {
 // Versions are ordered by number, never by date. A version that cannot be read,
 // or has no Setup that could be installed, is left as it is, does not count as
 // one of the newest, and is part of the error; so is one that the system does
-// not let go, such as one with an open file on Windows. The others are removed
+// not release, such as one with an open file on Windows. The others are removed
 // all the same. The installers' bytes are not read: see [Archive.Verify].
 //
 // Prune waits for other writers. When ctx ends, it stops between two versions.
@@ -96,7 +96,7 @@ func (a *Archive) Prunable(keep Retention, inUse []Key) ([]Item, error) {
 	return items, left
 }
 
-// checkInUse returns an error if inUse cannot be intended.
+// checkInUse returns an error if inUse cannot be what the caller meant.
 func (a *Archive) checkInUse(inUse []Key) error {
 	if a.Dir == "" {
 		return &fetch.Error{Op: "prune", Err: errNoDir}
@@ -193,7 +193,7 @@ func (a *Archive) versions(dist string) ([]archivedVersion, error) {
 }
 
 // younger reports whether any installer of the version was archived less
-// than d ago, or in what the clock calls the future.
+// than d ago, or in the future by the clock.
 func (v archivedVersion) younger(now time.Time, d time.Duration) bool {
 	return slices.ContainsFunc(v.items, func(it Item) bool { return now.Sub(it.Archived) < max(d, 0) })
 }

@@ -15,7 +15,7 @@ import (
 // A hash from the server itself shows whether a file is whole. It authenticates
 // nothing: an attacker who can replace the file can replace the hash too.
 
-// sidecar is what the name of a file with a hash adds to the file's name.
+// sidecar is the suffix that the name of a hash file adds to the name of its file.
 const sidecar = ".sha256"
 
 // Sidecar compares with a file on the same server that is named like the

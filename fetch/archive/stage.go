@@ -335,7 +335,7 @@ func (p *partial) Write(b []byte) (n int, err error) {
 	return n, err
 }
 
-// copyFrom replaces the file by what r returns.
+// copyFrom replaces the contents of the file with what r returns.
 func (p *partial) copyFrom(r io.Reader) error {
 	if err := p.restart(); err != nil {
 		return err

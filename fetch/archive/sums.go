@@ -80,7 +80,7 @@ func (p pinnedSums) read() ([]sumLine, error) {
 	return lines, nil
 }
 
-// A place is what the path of a file has in it.
+// A place holds what the path of a file says.
 type place struct {
 	distribution string
 	pattern.Match

@@ -60,7 +60,7 @@ type Transfer struct {
 // A Fault is how a transfer or a listing fails. The zero value is one that
 // succeeds.
 type Fault struct {
-	Cut        int64  // stop after so many bytes of this transfer; 0: never; negative: before the first
+	Cut        int64  // stop after this many bytes of this transfer; 0: never; negative: before the first
 	Stall      bool   // then send nothing more, with all connections open
 	Reset      bool   // then reset the data connection
 	Abrupt     bool   // then close the data connection without the close notification of TLS
@@ -131,7 +131,7 @@ func (s *Server) Remove(name string) {
 }
 
 // OnCommand sets a function that returns the reply to each command, and, for an
-// empty verb, the greeting. Empty means the usual reply, "hang" means none ever.
+// empty verb, the greeting. Empty means the usual reply, "hang" means that no reply ever comes.
 func (s *Server) OnCommand(f func(verb, arg string) string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// EventKind is what happened.
+// An EventKind says what happened.
 type EventKind string
 
 // EventRetry means that an operation is tried again after Wait.

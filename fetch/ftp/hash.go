@@ -166,8 +166,8 @@ func (c *controlConn) hash(name string) (string, error) {
 	return sum, nil
 }
 
-// longCommand sends a command that takes the server long. However the server
-// fills the time, it has so much of it and no more.
+// longCommand sends a command that takes the server a long time. The time limit
+// holds whatever the server sends in the meantime.
 func (c *controlConn) longCommand(verb, name string) (string, error) {
 	timeout := hashTimeout * c.raw.timeout
 	c.raw.timeout = 2 * timeout // the timer fires first

@@ -35,9 +35,9 @@ func fields(line string, into []field) []field {
 //
 //	-rw-r--r--   1 ftp      ftp       1024 Dec 04 20:00 Setup.exe
 //
-// Between mode and size may be anything or nothing: servers leave out the
-// link count or the group, or print a group with spaces. Certain is only the
-// date, with the size right before it and one space and the name after it.
+// Anything or nothing may be between mode and size: servers leave out the
+// link count or the group, or print a group with spaces. Only the date
+// is certain, with the size right before it and one space and the name after it.
 func parseUnix(line string, now time.Time) (fetch.Entry, bool) {
 	var space [20]field
 	f := fields(line, space[:0])

@@ -23,7 +23,7 @@ import (
 // TLS is how the connections of a [Source] are protected.
 type TLS uint8
 
-// The modes. Without TLS the network can read the password and replace files.
+// The modes. Without TLS anyone on the network can read the password and replace files.
 const (
 	TLSNone     TLS = iota
 	TLSExplicit     // AUTH TLS after the greeting, port 21
@@ -179,7 +179,7 @@ func (f *Source) attempts(ctx context.Context, op, name string, run func(options
 			return nil
 		}
 		if s != nil && s.kept && !isTimeout(err) && ctx.Err() == nil {
-			continue // the kept connection may have ended: that says nothing of the server
+			continue // the kept connection may have ended: that says nothing about the server
 		}
 		if next, better := o.after(s); better && ctx.Err() == nil {
 			o = next // another dialect of the same server, not another attempt

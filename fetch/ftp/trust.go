@@ -98,7 +98,7 @@ func TrustCertificate(fingerprint string) (*tls.Config, error) {
 var errPin = errors.New("not the pinned certificate")
 
 // TrustAnyCertificate returns a configuration for [Source.TLSConfig] that accepts
-// any certificate: TLS then protects against listening, and not against another
+// any certificate: TLS then protects against eavesdropping, but not against another
 // server in the place of the right one, which gets the password too. The reason
 // is required, for people who read the code or the configuration later.
 func TrustAnyCertificate(reason string) (*tls.Config, error) {

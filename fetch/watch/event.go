@@ -2,7 +2,7 @@ package watch
 
 import "time"
 
-// EventKind is what happened.
+// An EventKind says what happened.
 type EventKind string
 
 // The kinds of events.

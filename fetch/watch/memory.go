@@ -24,7 +24,7 @@ type memory struct {
 	Distributions map[string]*history `json:"distributions"`
 }
 
-// errMemory is what waiting does not fix.
+// errMemory is wrapped by errors that waiting does not fix.
 var errMemory = errors.New("the memory of the watch cannot be used")
 
 // readMemory reads what was seen. A file that does not exist is an empty memory;

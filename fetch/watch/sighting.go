@@ -63,7 +63,7 @@ type Sighting struct {
 	Due time.Time // with Late: when the release was expected, from [Watch.Late]
 }
 
-// String returns it in one line.
+// String returns the sighting in one line.
 func (s Sighting) String() string {
 	switch {
 	case s.Kind == Late:

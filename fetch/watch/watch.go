@@ -25,13 +25,13 @@ import (
 // loses one. Sightings of one version are reported in order; one whose report
 // fails delays no other version.
 //
-// What a Finder passes over is not released: what is still settling, has no
+// What a Finder skips is not released: what is still settling, has no
 // Setup (R3), is a beta, or is not accepted. A FullSetup that joins its Setup
 // later is remembered and not reported. A known version has vanished only if the
-// check that misses it succeeded and passed over nothing that may be it, such as
+// check that misses it succeeded and skipped nothing that may be it, such as
 // an upload in progress.
 type Watch struct {
-	// Finder reports at each check all that it passes over. What is accepted
+	// Finder reports at each check everything that it skips. What is accepted
 	// later, because the Finder was changed, is released then.
 	Finder        fetch.Finder
 	Distributions []string
@@ -52,15 +52,15 @@ type Watch struct {
 	// after the check before. Nil, or the zero time, means in an hour.
 	Next func(now time.Time) time.Time
 
-	// Late returns since when a release of a distribution has been due that is
-	// late; the zero time means that none is. It is called after each check
+	// Late returns since when a late release of a distribution has been due;
+	// the zero time means that none is late. It is called after each check
 	// that succeeded, with all that was seen of the distribution, newest number
 	// first, vanished versions included. Late is reported once for each due
 	// time. Nil means that nothing is ever late.
 	Late func(distribution string, seen []Seen, now time.Time) (due time.Time, err error)
 
 	// Spread is the most by which Run delays a check, at random, so that many
-	// sites do not come at the same second. Zero means a minute, negative means
+	// sites do not check at the same second. Zero means a minute, negative means
 	// no delay.
 	Spread time.Duration
 

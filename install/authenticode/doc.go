@@ -29,7 +29,7 @@
 //
 // # What is refused
 //
-// More than Windows refuses. The signature covers everything in a program
+// This package refuses more than Windows does. The signature covers everything in a program
 // except its checksum and the place of the signature itself, and no data may
 // follow the signature, which Windows allows (CVE-2013-3900). The signature may
 // contain no attribute that is neither signed, nor a time stamp, nor another

@@ -44,7 +44,7 @@ type indirect struct {
 // A digester hashes what a signature of its format covers.
 type digester func(context.Context, hash.Hash) error
 
-// unpack returns the signatures of a file: the one that der is, and those
+// unpack returns the signatures of a file: the one in der, and those
 // nested in it.
 func unpack(der []byte) ([]*pkcs7.ContentInfoSignedData, error) {
 	first, err := guarded(func() (*pkcs7.ContentInfoSignedData, error) { return pkcs7.Unmarshal(der) })

@@ -22,7 +22,7 @@
 // Open) and of its application (Stop and Start). Use the service that lets
 // users in, such as a web server, as the fence, and the one behind it as the
 // application. One service may be both: between Close and Open, Start runs it
-// for the probe and leaves its autostart off. Users are in then, unless
+// for the probe and leaves its autostart off. Users can get in then, unless
 // something else, such as the database, closes them out.
 //
 // # Off
@@ -41,7 +41,7 @@
 //
 // # Limits
 //
-// Elsewhere, and on a Linux without systemd, everything is
+// Elsewhere, and on a Linux without systemd, everything fails with
 // [errors.ErrUnsupported]. Changing a service requires the rights of an
 // administrator; querying does not. The tests run with a real systemd, as a
 // user's service manager, and with real services of Windows under Wine, not yet

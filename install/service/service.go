@@ -40,7 +40,7 @@ const (
 
 // Close closes users out by stopping the service: it records how the service
 // is, turns its autostart off, and stops it. It returns nil once all of its
-// processes have ended. A service that does not exist is no error; if it exists
+// processes have ended. A service that does not exist is not an error; if it exists
 // at another Close, it is recorded and closed then. Close may be repeated.
 func (s *Service) Close(ctx context.Context) error {
 	return s.wrap(ctx, "close service", s.down(ctx, true))

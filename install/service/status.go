@@ -17,7 +17,7 @@ type Status struct {
 }
 
 // Query returns the state of the service with the name. A service that does
-// not exist is no error.
+// not exist is not an error.
 func Query(ctx context.Context, name string) (Status, error) {
 	st, err := query(ctx, name)
 	if err != nil {

@@ -14,8 +14,8 @@
 // # Start
 //
 // [Start] saves the record before the command exists, and again with the
-// number of the root (the process that was started): if this process dies in
-// between, the ID is enough to find the tree. On Windows the root is born
+// PID of the root (the process that was started): if this process dies in
+// between, the ID is enough to find the tree. On Windows the root is created
 // suspended, inside its job object, and runs its first instruction after it
 // was recorded.
 //
@@ -23,9 +23,9 @@
 //
 // The processes outlive this one. [Find] returns the tree of a [Record] that
 // an earlier process saved; it can be waited for and ended like any other. A
-// process is identified by its number and its birth, never by its number
-// alone: numbers are used again, after a restart of the machine as well. It is
-// signaled through a handle, which holds on to the process and not the number.
+// process is identified by its PID and its birth, never by its PID
+// alone: PIDs are used again, after a restart of the machine as well. It is
+// signaled through a handle, which holds on to the process and not the PID.
 //
 // # What belongs to a tree
 //

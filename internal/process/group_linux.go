@@ -55,7 +55,7 @@ func groupDir(own, mounts string) string {
 	return ""
 }
 
-// makeGroup makes the group and opens it for a process to be born in. It fails
+// makeGroup makes the group and opens it for a process to be created in. It fails
 // where this process has no right to make one. It also removes the groups of
 // trees that have ended since.
 func makeGroup(dir string) (*os.File, error) {
@@ -118,7 +118,7 @@ func groupAlive(dir string) bool {
 	return strings.Contains(string(b), "populated 1")
 }
 
-// killGroup kills all processes of a group at once, also those that are born
+// killGroup kills all processes of a group at once, including those created
 // meanwhile. A kernel before 5.14 cannot.
 func killGroup(dir string) {
 	if dir != "" {

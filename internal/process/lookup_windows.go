@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// Lookup returns the living process that has the number now, or false.
+// Lookup returns the living process with that PID, or false.
 func Lookup(pid int) (Member, bool) {
 	h, err := windows.OpenProcess(windows.PROCESS_QUERY_LIMITED_INFORMATION|windows.SYNCHRONIZE, false, uint32(pid)) //nolint:gosec // a process number
 	if err != nil {

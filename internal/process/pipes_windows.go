@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// pipes connect a child's standard files with readers and writers that are no
+// pipes connect a child's standard files with readers and writers that are not
 // files, as package os/exec does.
 type pipes struct {
 	delay     time.Duration // bounds the wait for what comes after the child's end

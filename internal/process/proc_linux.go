@@ -36,7 +36,7 @@ func (p proc) member() Member {
 	return Member{PID: p.pid, Birth: p.birth(), Name: strings.TrimPrefix(name, "/")}
 }
 
-// Lookup returns the living process that has the number now, or false.
+// Lookup returns the living process with that PID, or false.
 func Lookup(pid int) (Member, bool) {
 	p, err := readProc(pid)
 	if err != nil {

@@ -45,7 +45,7 @@ type Member struct {
 // String returns the identity of m without its name; see [ParseMember].
 func (m Member) String() string { return strconv.Itoa(m.PID) + "/" + m.Birth }
 
-// ParseMember returns the member whose String s is.
+// ParseMember parses what [Member.String] returns.
 func ParseMember(s string) (Member, error) {
 	number, birth, _ := strings.Cut(s, "/")
 	pid, err := strconv.Atoi(number)

@@ -39,13 +39,13 @@ type Tree struct {
 
 // Start starts cmd in a tree of its own, without a terminal and out of reach
 // of its Ctrl-C. It calls save with rec before cmd is started, and again with
-// the root's number; nil means that the tree need not be found again. Start
+// the root's PID; nil means that the tree need not be found again. Start
 // returns a tree exactly if something was started. If the second save fails,
 // the tree is ended, and the error says so if that failed as well: End may be
 // called again.
 //
-// Of cmd Path, Args, Env, Dir, the standard files, ExtraFiles, WaitDelay, and
-// on Windows SysProcAttr.CmdLine are used. cmd itself is not started: its
+// It uses only Path, Args, Env, Dir, the standard files, ExtraFiles, WaitDelay, and
+// on Windows SysProcAttr.CmdLine of cmd. cmd itself is not started: its
 // context is ignored, and it must not be waited for.
 func Start(cmd *exec.Cmd, rec Record, save func(Record) error) (*Tree, error) {
 	if slices.ContainsFunc(cmd.Env, func(kv string) bool { return strings.Contains(kv, "\x00") }) {

@@ -33,7 +33,7 @@ func start(cmd *exec.Cmd, rec Record) (*Tree, error) {
 
 func find(Record) (*Tree, error) { return nil, findable() }
 
-// Lookup returns the living process that has the number now, or false.
+// Lookup returns the living process with that PID, or false.
 func Lookup(int) (Member, bool) { return Member{}, false }
 
 // Members lists the living processes of the tree.

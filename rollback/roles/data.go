@@ -45,7 +45,7 @@ func (d Data) Snapshot(ctx context.Context) (ref string, err error) {
 // [backup.ErrDamaged] if one differs from what was sealed.
 func (d Data) Verify(ctx context.Context, ref string) error { return d.Store.Verify(ctx, ref) }
 
-// Restore replaces the live data by the snapshot, or on an error changes nothing.
+// Restore replaces the live data with the snapshot, or on an error changes nothing.
 // The replaced data is kept aside until Tidy.
 func (d Data) Restore(ctx context.Context, ref string) error {
 	if _, err := d.Store.Restore(ctx, ref, d.Target); err != nil {

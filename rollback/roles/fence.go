@@ -28,7 +28,7 @@ func (f Fence) Close(ctx context.Context) error {
 }
 
 // Open opens all fences in reverse order, also those that were never closed: after
-// a crash it is unknown which were. It returns the first error, so that users are
+// a crash it is unknown which were. It stops at the first error, so that users are
 // not let in while a fence behind is closed.
 func (f Fence) Open(ctx context.Context) error {
 	for _, one := range slices.Backward(f) {

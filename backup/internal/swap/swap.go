@@ -1,4 +1,4 @@
-// Package swap puts restored data in the place of the live data, and back.
+// Package swap swaps restored data in for the live data, and back out.
 //
 // A [Slot] is the live name in its [Place]: a path in a directory, or a
 // database on a server. New data is built under a name beside the live one,
@@ -47,9 +47,9 @@ type Slot struct {
 
 // A Place holds names.
 type Place interface {
-	// List returns the names that exist; others than those of the slot may be among them.
+	// List returns the names that exist; it may include names that do not belong to the slot.
 	List(ctx context.Context) ([]string, error)
-	// Rename gives from the name to, durably. It fails if to exists.
+	// Rename renames from as to, durably. It fails if to exists.
 	Rename(ctx context.Context, from, to string) error
 	// Drop removes name, durably, even if it is half made.
 	Drop(ctx context.Context, name string) error
@@ -228,8 +228,8 @@ func (s *Slot) unswap(ctx context.Context, r *Restored, live bool) error {
 		return nil
 	}
 	if live && len(s.companions) > 0 {
-		// From here on Recover takes a companion under the live name for one of
-		// the old data, and before for one of what is undone.
+		// From here on Recover treats a companion under the live name as part of
+		// the old data; before this point, as part of what is undone.
 		if err := s.rename(ctx, undone, s.beside(kindNew, r.mark)); err != nil {
 			return err
 		}
@@ -290,8 +290,8 @@ func (s *Slot) existing(ctx context.Context, name string) (there []string, err e
 	return there, err
 }
 
-// clean drops what a failure left, even when ctx has ended. What five minutes
-// are not enough for is dropped by the next Recover.
+// clean drops what a failure left, even when ctx has ended. What it cannot
+// drop within five minutes, the next Recover drops.
 func (s *Slot) clean(ctx context.Context, name string) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Minute)
 	defer cancel()

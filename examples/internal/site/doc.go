@@ -10,7 +10,7 @@
 //
 // A [Site] is the installation that a [Config] describes. The files:
 //
-//   - config.go has the configuration, load.go checks it, template.toml
+//   - config.go defines the configuration, load.go checks it, template.toml
 //     explains it to people.
 //   - server.go finds the newest release on the server, of a bundle as a whole
 //     (R4), and fetches it into the archive. vouch.go decides whether a file is
@@ -18,7 +18,7 @@
 //   - release.go has the releases and the steps between them. Versions are
 //     parsed there, once: from the journal, the archive and the server.
 //   - update.go makes the update: [Site.Next], after a crash [Site.Pending], and
-//     for a person who goes back [Site.Revert] (R15).
+//     for an operator's rollback [Site.Revert] (R15).
 //   - fence.go, probe.go, window.go and requirements.go configure the roles of
 //     package [roles]; command.go a target of package backup/command.
 //   - prune.go knows what must stay in the archive and in the store: each of

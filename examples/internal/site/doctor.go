@@ -244,7 +244,7 @@ func (d *doctor) services(ctx context.Context) {
 }
 
 // directories checks whether the three directories can be written, and are
-// outside of what an update replaces.
+// outside the directories that an update replaces.
 func (d *doctor) directories(ctx context.Context) {
 	for _, dir := range []string{d.Config.State, d.Config.Archive, d.Config.Backups} {
 		if _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) {

@@ -17,8 +17,8 @@ import (
 )
 
 // Load reads the file at path and the secrets that it names. Unknown keys are
-// errors. The error wraps [ErrConfig] and lists every mistake of form, or if
-// there is none every mistake of meaning, one a line. If an update is pending it
+// errors. The error wraps [ErrConfig] and lists every syntax error, or if
+// there is none every semantic error, one per line. If an update is pending it
 // is also a [*rollback.Error], since that update cannot end without the
 // configuration. Load returns an incomplete Config with the error if it is
 // enough for [Site.Status].

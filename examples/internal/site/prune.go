@@ -60,7 +60,7 @@ func (s *Site) PruneBackups(ctx context.Context, keep backup.Retention, dryRun b
 	return gone, err
 }
 
-// prune holds the lock meanwhile: an update might need what is removed.
+// prune calls do while it holds the lock: an update might need what is removed.
 func (s *Site) prune(doing string, dryRun bool, do func() error) error {
 	if dryRun {
 		return do()

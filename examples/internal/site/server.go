@@ -20,7 +20,7 @@ func (s *Site) Fetch(ctx context.Context) error {
 	})
 }
 
-// Import adds a Setup to the archive that the support sent.
+// Import adds a Setup that support sent to the archive.
 func (s *Site) Import(ctx context.Context, file, distribution string, v version.Version) (archive.Item, error) {
 	for _, d := range s.Config.Distributions {
 		if d.Name == distribution {

@@ -25,7 +25,7 @@ type Update struct {
 // [*rollback.Error] if an update is pending.
 func (s *Site) Next(ctx context.Context) (*Update, error) { return s.next(ctx, s.inArchive) }
 
-// FetchNext does as Next, and fetches the installers into the archive first.
+// FetchNext is like Next, but fetches the installers into the archive first.
 func (s *Site) FetchNext(ctx context.Context) (*Update, error) {
 	return s.next(ctx, s.fetched)
 }

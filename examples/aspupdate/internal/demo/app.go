@@ -196,7 +196,7 @@ func (i installation) openEntry(ctx context.Context) error {
 	return i.post(ctx, "/open")
 }
 
-// until waits until done returns true. What completes the error "the
+// until waits until done returns true; what completes the error "the
 // application did not …".
 func (i installation) until(ctx context.Context, what string, done func() bool) error {
 	const deadline = 20 * time.Second
