@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 	"unicode/utf16"
 	"unsafe"
 
@@ -19,6 +20,12 @@ import (
 
 // jobListAttribute is PROC_THREAD_ATTRIBUTE_JOB_LIST.
 const jobListAttribute = 0x0002000D
+
+// A process that the system cannot bring up is created again.
+const (
+	startAttempts = 3
+	startInterval = 50 * time.Millisecond
+)
 
 // A child is a process that was created suspended, in a job. Package os/exec
 // cannot do that: a process of its could be put into a job only afterwards,
@@ -106,8 +113,17 @@ func (c *child) create(cmd *exec.Cmd, program string, inherit []windows.Handle, 
 	const flags = windows.CREATE_SUSPENDED | windows.CREATE_NEW_PROCESS_GROUP | windows.CREATE_NO_WINDOW |
 		windows.CREATE_UNICODE_ENVIRONMENT | windows.EXTENDED_STARTUPINFO_PRESENT
 	var info windows.ProcessInformation
-	if err := windows.CreateProcess(path, line, nil, nil, true, flags, &env[0], dir, &startup.StartupInfo, &info); err != nil {
-		return err
+	for try := 1; ; try++ {
+		err := windows.CreateProcess(path, line, nil, nil, true, flags, &env[0], dir, &startup.StartupInfo, &info)
+		if err == nil {
+			break
+		}
+		// The system could not bring the process up, which happens under Wine on
+		// a busy machine. Nothing of it ran.
+		if try == startAttempts || !errors.Is(err, windows.ERROR_INTERNAL_ERROR) {
+			return err
+		}
+		time.Sleep(startInterval)
 	}
 	defer func() { _ = windows.CloseHandle(info.Process) }()
 	c.thread = info.Thread
