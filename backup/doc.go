@@ -11,8 +11,8 @@
 // # Terms
 //
 // A [Target] is a database or a directory. It writes itself into a directory and
-// is restored from one. Packages files (directories, SQLite databases), postgres
-// and command (the caller's own programs) have targets; package backuptest has
+// is restored from one. Packages files (directories, SQLite databases), postgres,
+// mssql and command (the caller's own programs) have targets; package backuptest has
 // the tests that every Target passes.
 //
 // A [Store] is a directory of snapshots. It names what a Target wrote, hashes
@@ -43,8 +43,10 @@
 //
 // # Limits
 //
-// The hashes detect damage, not forgery: an account that may write to the
-// store's directory can write another snapshot. Nothing is encrypted; files have mode 0600
+// An account that may write to the store's directory can destroy snapshots, and
+// can write others. A snapshot that is named by its reference, [Snapshot.Ref],
+// is found out to be another; one that is named by its ID alone is not, nor is the
+// record of a proof. Nothing is encrypted; files have mode 0600
 // and directories 0700, because they hold personal data. The caller keeps users
 // and other writers out while a backup or a restore runs.
 package backup

@@ -8,10 +8,9 @@ import (
 
 // An Event reports that a stage begins or, about once a second, its progress.
 type Event struct {
-	Time     time.Time // UTC
-	Kind     EventKind
-	Text     string // one line for people
-	Snapshot string // its ID; "" in events of targets
+	Time time.Time // UTC
+	Kind EventKind
+	Text string // one line for people
 
 	Done, Total int64         // bytes of this stage; Done is 0 when it begins, Total if it is not known
 	Rate        int64         // bytes a second, on average
@@ -56,8 +55,11 @@ func (s *Store) observe(kind EventKind, snap Snapshot, p progress.Point) {
 	if p.At.IsZero() {
 		p.At = s.now()
 	}
-	e := Event{Time: p.At, Kind: kind, Text: snap.Name + ": " + eventTexts[kind], Snapshot: snap.ID,
+	e := Event{Time: p.At, Kind: kind, Text: snap.Name + ": " + eventTexts[kind],
 		Done: p.Done, Total: p.Total, Rate: p.Rate, Left: p.Left}
+	if kind == EventRemove { // many have the same name
+		e.Text += " " + snap.ID
+	}
 	if text := p.String(); text != "" {
 		e.Text += ", " + text
 	}

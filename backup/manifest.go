@@ -15,6 +15,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/aspupdate/aspupdate/internal/tree"
 )
 
 // A Snapshot is a sealed backup in a store, as its manifest describes it.
@@ -24,11 +26,39 @@ type Snapshot struct {
 	Started time.Time `json:"started"` // UTC
 	Sealed  time.Time `json:"sealed"`  // UTC
 	Meta    Meta      `json:"meta"`
-	Files   []File    `json:"files"` // sorted by path
+	Files   []file    `json:"files"` // sorted by path
 
-	// Proven is when [Store.Prove] last succeeded, in UTC; the zero time if it
-	// never did. It is not part of what is sealed.
-	Proven time.Time `json:"-"`
+	// Proven is when [Store.Prove] last succeeded, in UTC, and ProofTook how long
+	// that took; zero if it never did. They are not part of what is sealed.
+	Proven    time.Time     `json:"-"`
+	ProofTook time.Duration `json:"-"`
+
+	sum string // SHA-256 of the manifest
+}
+
+// Ref returns a reference to exactly this snapshot: its ID and the SHA-256 of its
+// manifest, which has that of every byte. An account that may write to the store
+// can put another snapshot with another manifest and seal in its place; a method
+// of [Store] that is given the reference instead of the ID finds that out. Keep it
+// where such an account cannot write, as the journal of an update does.
+func (s Snapshot) Ref() string { return s.ID + refMark + s.sum }
+
+const refMark = "@"
+
+// ID returns the ID of the snapshot that a reference is to. A bare ID, as
+// earlier versions kept it, is its own.
+func ID(ref string) string {
+	id, _, _ := strings.Cut(ref, refMark)
+	return id
+}
+
+// parseRef returns the ID and the hash of a reference. A bare ID has no hash.
+func parseRef(ref string) (id, sum string, err error) {
+	id, sum, hashed := strings.Cut(ref, refMark)
+	if !idForm.MatchString(id) || hashed && !sumForm.MatchString(sum) {
+		return "", "", ErrNotFound
+	}
+	return id, sum, nil
 }
 
 // Bytes returns the size of all files.
@@ -40,8 +70,8 @@ func (s Snapshot) Bytes() int64 {
 	return n
 }
 
-// A File is one file of a snapshot.
-type File struct {
+// A file is one file of a snapshot.
+type file struct {
 	Path   string `json:"path"` // in the snapshot's data directory, slash-separated
 	Bytes  int64  `json:"bytes"`
 	SHA256 string `json:"sha256"` // lower-case hex
@@ -82,9 +112,13 @@ func hexSum(data []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// readManifest reads and checks the manifest of the snapshot in root, whose ID
-// must be id.
-func readManifest(root *os.Root, id string) (Snapshot, error) {
+// readManifest reads and checks the manifest of the snapshot in root, to which ref
+// is a reference.
+func readManifest(root *os.Root, ref string) (Snapshot, error) {
+	id, sum, err := parseRef(ref)
+	if err != nil {
+		return Snapshot{}, err
+	}
 	body, err := readSmall(root, manifestFile)
 	if err != nil {
 		return Snapshot{}, err
@@ -96,9 +130,14 @@ func readManifest(root *os.Root, id string) (Snapshot, error) {
 	if !bytes.Equal(seal, sealOf(body)) {
 		return Snapshot{}, damaged(manifestFile, "SHA-256 is not the one in %s", sealFile)
 	}
+	if got := hexSum(body); sum != "" && got != sum {
+		return Snapshot{}, advise(damaged(manifestFile, "it is of another snapshot, with SHA-256 %s instead of %s", got, sum),
+			"find out who replaced it, and who can write to the store")
+	}
 	snap, err := decode(body, id)
 	if err == nil {
-		snap.Proven = provenAt(root, body)
+		snap.sum = hexSum(body)
+		snap.Proven, snap.ProofTook = proofIn(root, snap.sum)
 	}
 	return snap, err
 }
@@ -147,7 +186,7 @@ func damaged(file, form string, args ...any) error {
 }
 
 func readSmall(root *os.Root, name string) ([]byte, error) {
-	f, err := root.Open(name)
+	f, err := tree.OpenFile(root, name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, damaged(name, "missing")
 	}
@@ -168,8 +207,8 @@ func readSmall(root *os.Root, name string) ([]byte, error) {
 
 // inventory lists the regular files below the data directory, sorted. Anything
 // else but directories is an error.
-func inventory(root *os.Root) ([]File, error) {
-	var files []File
+func inventory(root *os.Root) ([]file, error) {
+	var files []file
 	err := fs.WalkDir(root.FS(), dataDir, func(p string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -184,9 +223,9 @@ func inventory(root *os.Root) ([]File, error) {
 		if err != nil {
 			return err
 		}
-		files = append(files, File{Path: strings.TrimPrefix(p, dataDir+"/"), Bytes: fi.Size()})
+		files = append(files, file{Path: strings.TrimPrefix(p, dataDir+"/"), Bytes: fi.Size()})
 		return nil
 	})
-	slices.SortFunc(files, func(a, b File) int { return strings.Compare(a.Path, b.Path) })
+	slices.SortFunc(files, func(a, b file) int { return strings.Compare(a.Path, b.Path) })
 	return files, err
 }

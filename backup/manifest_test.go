@@ -25,7 +25,7 @@ func TestUnknownFieldIsDamage(t *testing.T) {
 
 func TestManifestPathsAreChecked(t *testing.T) {
 	sum := strings.Repeat("0", 64)
-	for _, files := range [][]File{
+	for _, files := range [][]file{
 		{{Path: "../x", SHA256: sum}},
 		{{Path: "/etc/passwd", SHA256: sum}},
 		{{Path: `a\b`, SHA256: sum}},
@@ -59,7 +59,7 @@ func TestNewIDSortsAfterTheLast(t *testing.T) {
 }
 
 func FuzzDecode(f *testing.F) {
-	body, _, err := encode(Snapshot{ID: someID, Files: []File{{Path: "a", SHA256: strings.Repeat("0", 64)}}, Meta: Meta{Kind: "k", Detail: []byte("{}")}})
+	body, _, err := encode(Snapshot{ID: someID, Files: []file{{Path: "a", SHA256: strings.Repeat("0", 64)}}, Meta: Meta{Kind: "k", Detail: []byte("{}")}})
 	require.NoError(f, err)
 	f.Add(body)
 	f.Add([]byte(`{"format":1}`))

@@ -112,3 +112,109 @@ func TestInvalidProofCountsAsNone(t *testing.T) {
 	require.NoError(t, s.Tidy(t.Context()))
 	require.NoDirExists(t, dead)
 }
+
+// R9, R11: a proof says how long it took, and counts for the next snapshots of the
+// same shape.
+func TestR9ProofCountsForSnapshotsOfTheSameShape(t *testing.T) {
+	s, p := newStore(t), &shaped{proving: proving{memory: newMemory()}, shape: "1.0"}
+	clock := time.Date(2026, 1, 12, 7, 0, 0, 0, time.UTC)
+	s.Now = func() time.Time { clock = clock.Add(time.Minute); return clock }
+	proof := func() backup.Snapshot {
+		snap, err := s.Proof(t.Context(), "x", p)
+		require.NoError(t, err)
+		return snap
+	}
+	require.Zero(t, proof())
+	old, err := s.Take(t.Context(), "x", p)
+	require.NoError(t, err)
+	require.Zero(t, proof())
+	old, err = s.Prove(t.Context(), old.Ref(), p)
+	require.NoError(t, err)
+	require.GreaterOrEqual(t, old.ProofTook, time.Minute)
+	_, err = s.Take(t.Context(), "x", p)
+	require.NoError(t, err)
+	require.Equal(t, old, proof(), "of the same shape")
+
+	p.shape = "2.0"
+	require.Zero(t, proof(), "an upgrade")
+	next, err := s.Take(t.Context(), "x", p)
+	require.NoError(t, err)
+	next, err = s.Prove(t.Context(), next.Ref(), p)
+	require.NoError(t, err)
+	require.Equal(t, next, proof())
+	p.shape = "1.0"
+	require.Equal(t, old, proof())
+	other, err := s.Proof(t.Context(), "y", p)
+	require.NoError(t, err)
+	require.Zero(t, other, "another name")
+
+	p.err = errors.New("cannot connect")
+	_, err = s.Proof(t.Context(), "x", p)
+	require.ErrorIs(t, err, p.err)
+}
+
+// shaped is a proving with a shape.
+type shaped struct {
+	proving
+	shape string
+	err   error
+}
+
+func (s *shaped) Shape(context.Context) (string, error) { return s.shape, s.err }
+
+func (s *shaped) Backup(ctx context.Context, dir string) (backup.Meta, error) {
+	m, err := s.memory.Backup(ctx, dir)
+	m.Shape = s.shape
+	return m, err
+}
+
+// A flipped bit in the record of a proof makes no proof, and no other one.
+func TestFlippedProofCountsAsNone(t *testing.T) {
+	s, p := newStore(t), &proving{memory: newMemory()}
+	snap, err := s.Take(t.Context(), "x", p)
+	require.NoError(t, err)
+	snap, err = s.Prove(t.Context(), snap.ID, p)
+	require.NoError(t, err)
+	file := filepath.Join(s.Dir, snap.ID, "proof.json")
+	whole, err := os.ReadFile(file)
+	require.NoError(t, err)
+	for i := range len(whole) - 1 { // the last is a line feed
+		for _, bit := range []byte{1, 4, 16, 64} {
+			flipped := append([]byte{}, whole...)
+			flipped[i] ^= bit
+			require.NoError(t, os.WriteFile(file, flipped, 0o600))
+			got, err := s.Get(snap.ID)
+			require.NoError(t, err)
+			if !got.Proven.IsZero() { // the letters of names count in both cases
+				require.Equal(t, snap, got, "byte %d, bit %d", i, bit)
+			}
+		}
+	}
+	for n := range len(whole) - 1 {
+		require.NoError(t, os.WriteFile(file, whole[:n], 0o600))
+		got, err := s.Get(snap.ID)
+		require.NoError(t, err)
+		require.Zero(t, got.Proven, "cut after %d bytes", n)
+	}
+}
+
+// Old snapshots are removed, and not the one that is known to be of use.
+func TestPruneKeepsTheNewestProof(t *testing.T) {
+	s, p := newStore(t), &proving{memory: newMemory()}
+	var ids []string
+	for range 5 {
+		snap, err := s.Take(t.Context(), "x", p)
+		require.NoError(t, err)
+		ids = append(ids, snap.ID)
+	}
+	for _, id := range ids[:2] {
+		_, err := s.Prove(t.Context(), id, p)
+		require.NoError(t, err)
+	}
+	gone, err := s.Prune(t.Context(), backup.Retention{Newest: 1}, []string{})
+	require.NoError(t, err)
+	require.Len(t, gone, 3)
+	list, err := s.List()
+	require.NoError(t, err)
+	require.Equal(t, []string{ids[1], ids[4]}, []string{list[0].ID, list[1].ID})
+}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"time"
@@ -29,14 +28,16 @@ func (r Retention) keeps(n int, age time.Duration) bool {
 // Prune removes the snapshots that are neither kept nor in use, and returns
 // those that it removed, oldest first.
 //
-// InUse are the IDs that an update still needs for a rollback: of a pending
-// update, and of the last one that was committed (R9, R15). A nil inUse is refused,
-// because it usually means that the caller did not ask; pass an empty slice
-// if there are none. An ID that the store does not have is refused as well.
+// InUse are the IDs or references of the snapshots that an update still needs for
+// a rollback: of a pending update, and of the last one that was committed (R9,
+// R15). A nil inUse is refused, because it usually means that the caller did not
+// ask; pass an empty slice if there are none. An ID that the store does not have
+// is refused as well.
 //
 // The newest snapshot of each target always stays, and nothing older is removed
 // before every byte of it was read back in this call: if it is damaged, nothing
-// at all is removed and the error wraps [ErrDamaged]. Snapshots with the same
+// at all is removed and the error wraps [ErrDamaged]. The newest of each target that
+// was proven stays as well: it is known to be of use. Snapshots with the same
 // Meta.Target are of one target.
 //
 // A snapshot whose manifest cannot be read stays and is named in the error, as
@@ -124,7 +125,7 @@ func (s *Store) delete(ctx context.Context, hidden []Snapshot) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := os.RemoveAll(filepath.Join(dir, removingPrefix+snap.ID)); err != nil {
+		if err := durable.RemoveAll(filepath.Join(dir, removingPrefix+snap.ID)); err != nil {
 			return wrap("prune", snap.ID, err)
 		}
 	}
@@ -149,7 +150,10 @@ func (s *Store) choose(keep Retention, inUse []string) (p pruning, err error) {
 	if err != nil {
 		return p, wrap("prune", "", err)
 	}
-	for _, id := range inUse {
+	inUse = slices.Clone(inUse)
+	for i, ref := range inUse {
+		id := ID(ref)
+		inUse[i] = id
 		if !slices.Contains(ids, id) {
 			return p, wrap("prune", id, fmt.Errorf("%w, but is said to be in use: nothing is removed", ErrNotFound))
 		}
@@ -159,8 +163,9 @@ func (s *Store) choose(keep Retention, inUse []string) (p pruning, err error) {
 	now := s.now()
 	for _, snaps := range targets { // newest first
 		n := len(p.remove)
+		proven := slices.IndexFunc(snaps, func(s Snapshot) bool { return !s.Proven.IsZero() })
 		for i, snap := range snaps {
-			if !keep.keeps(i, now.Sub(snap.Sealed)) && !slices.Contains(inUse, snap.ID) {
+			if !keep.keeps(i, now.Sub(snap.Sealed)) && i != proven && !slices.Contains(inUse, snap.ID) {
 				p.remove = append(p.remove, snap)
 			}
 		}

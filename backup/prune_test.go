@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -97,7 +98,7 @@ func TestR9PruneKeepsTheRetentionAndWhatIsInUse(t *testing.T) {
 	var events []string
 	s.Observe = func(e backup.Event) {
 		if e.Kind != "verify" {
-			events = append(events, string(e.Kind)+" "+e.Snapshot)
+			events = append(events, string(e.Kind)+" "+e.Text[strings.LastIndexByte(e.Text, ' ')+1:])
 		}
 	}
 	would, err = s.Prunable(backup.Retention{Newest: 2}, a[1:2])

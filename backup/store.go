@@ -13,13 +13,15 @@ import (
 
 	"github.com/aspupdate/aspupdate/internal/durable"
 	"github.com/aspupdate/aspupdate/internal/lock"
+	"github.com/aspupdate/aspupdate/internal/private"
 )
 
 // A Store is a directory of snapshots. Its methods may be called concurrently,
 // by several processes too.
 type Store struct {
 	// Dir is created if it is missing. It must not be inside anything that is
-	// backed up, nor inside a database's own directory.
+	// backed up, nor inside a database's own directory. One that another account
+	// can change, itself or through its parents, is refused.
 	Dir string
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
@@ -34,54 +36,63 @@ const (
 	removingPrefix = ".removing-" // being deleted
 )
 
-// dir returns the absolute path of the store.
+// dir returns the absolute path of the store, which no other account can change.
 func (s *Store) dir() (string, error) {
 	if s.Dir == "" {
 		return "", advise(errors.New("the store has no directory"), "set Dir")
 	}
+	if err := private.Check(s.Dir); err != nil {
+		return "", err
+	}
 	return filepath.Abs(s.Dir)
 }
 
-// Get returns the snapshot with that ID if its manifest is the one that was
-// sealed. It does not read the files: see Verify.
-func (s *Store) Get(id string) (Snapshot, error) {
-	snap, err := s.get(id)
-	return snap, wrap("get", id, err)
+// Get returns the snapshot with that ID or reference if its manifest is the one
+// that was sealed. It does not read the files: see Verify.
+func (s *Store) Get(ref string) (Snapshot, error) {
+	snap, err := s.get(ref)
+	return snap, wrap("get", ID(ref), err)
 }
 
-func (s *Store) get(id string) (Snapshot, error) {
-	root, err := s.open(id)
+func (s *Store) get(ref string) (Snapshot, error) {
+	root, err := s.open(ref)
 	if err != nil {
 		return Snapshot{}, err
 	}
 	defer func() { _ = root.Close() }()
-	return readManifest(root, id)
+	return readManifest(root, ref)
 }
 
 // open opens the directory of a snapshot. An invalid ID never becomes a path.
-func (s *Store) open(id string) (*os.Root, error) {
+func (s *Store) open(ref string) (*os.Root, error) {
 	dir, err := s.dir()
 	if err != nil {
 		return nil, err
 	}
-	if !idForm.MatchString(id) {
+	id, _, err := parseRef(ref)
+	if err != nil {
+		return nil, err
+	}
+	path := filepath.Join(dir, id)
+	fi, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && !fi.IsDir() { // a link leads out of the store
 		return nil, ErrNotFound
 	}
-	root, err := os.OpenRoot(filepath.Join(dir, id))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, ErrNotFound
+	if err != nil {
+		return nil, err
 	}
-	return root, err
+	return os.OpenRoot(path)
 }
 
 // Path returns the directory with the files that the target wrote, for a person
 // or a tool to read. It must not be changed.
-func (s *Store) Path(id string) (string, error) {
+func (s *Store) Path(ref string) (string, error) {
 	dir, err := s.dir()
-	if err == nil && !idForm.MatchString(id) {
-		err = ErrNotFound
+	if err != nil {
+		return "", wrap("path", ID(ref), err)
 	}
-	return filepath.Join(dir, id, dataDir), wrap("path", id, err)
+	id, _, err := parseRef(ref)
+	return filepath.Join(dir, id, dataDir), wrap("path", ID(ref), err)
 }
 
 // List returns the snapshots, oldest first. Those whose manifest cannot be read
@@ -182,7 +193,7 @@ func (s *Store) tidy(ctx context.Context) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := os.RemoveAll(filepath.Join(dir, e.Name())); err != nil {
+		if err := durable.RemoveAll(filepath.Join(dir, e.Name())); err != nil {
 			return fmt.Errorf("cannot remove what a killed run left: %w", err)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/aspupdate/aspupdate/internal/durable"
+	"github.com/aspupdate/aspupdate/internal/private"
 	"github.com/aspupdate/aspupdate/internal/progress"
 )
 
@@ -61,7 +62,7 @@ func (s *Store) take(ctx context.Context, name string, t Target) (snap Snapshot,
 		err = durable.Publish(temp, filepath.Join(dir, snap.ID))
 	}
 	if err != nil {
-		return snap, errors.Join(err, os.RemoveAll(temp))
+		return snap, errors.Join(err, durable.RemoveAll(temp))
 	}
 	s.observe(EventSealed, snap, progress.Point{})
 	return snap, nil
@@ -70,8 +71,10 @@ func (s *Store) take(ctx context.Context, name string, t Target) (snap Snapshot,
 // write makes the snapshot in the new directory temp.
 func (s *Store) write(ctx context.Context, temp string, snap *Snapshot, t Target, lastTook time.Duration) (err error) {
 	data := filepath.Join(temp, dataDir)
-	if err := os.MkdirAll(data, 0o700); err != nil {
-		return err
+	for _, dir := range []string{temp, data} { // on Windows with an access list of their own
+		if err := private.Mkdir(dir); err != nil {
+			return err
+		}
 	}
 	s.observe(eventBackup, *snap, progress.Point{Left: lastTook})
 	if snap.Meta, err = t.Backup(ctx, data); err != nil {
@@ -118,7 +121,8 @@ func (s *Store) seal(ctx context.Context, temp string, snap *Snapshot) error {
 	if err := durable.WriteFile(filepath.Join(temp, sealFile), seal, 0o600); err != nil {
 		return err
 	}
-	_, err = s.readBack(ctx, root, snap.ID)
+	snap.sum = hexSum(body)
+	_, err = s.readBack(ctx, root, snap.Ref())
 	return err
 }
 

@@ -9,6 +9,24 @@ import (
 // A Target can be backed up and restored. It writes files into a directory,
 // which the Store names, hashes and seals.
 //
+// A Target may have one more method:
+//
+//	Shape(ctx context.Context) (string, error)
+//
+// returns what Meta.Shape of a backup would be now, without making one. The shape
+// of a Target without it is "".
+//
+// A Target whose Restore fails because the restored data differs may keep it beside the live
+// data until Tidy. The error then wraps [ErrMismatch] and has a method
+//
+//	Beside() (name string, differences []string)
+//
+// and the Target has
+//
+//	RestoreDiffering(ctx context.Context, dir string, m Meta, accepted []string) (Restored, error)
+//
+// which restores all the same if the data differs in just this way.
+//
 // A Target is used by one call at a time, and the caller keeps users out (the
 // fence): what they enter after Backup is lost by Restore. Both methods first
 // finish or undo what a killed call left, so that the live data is the old or
@@ -38,16 +56,22 @@ type Restored interface {
 
 // Meta describes a backup. It is kept in the manifest.
 type Meta struct {
-	Kind   string            `json:"kind"`             // of the target: "directory", "sqlite", "postgres", "command"
+	Kind   string            `json:"kind"`             // of the target: "directory", "sqlite", "postgres", "mssql", "command"
 	Target string            `json:"target,omitempty"` // which one of its kind, the same each time: a path, a database of a server
 	Engine string            `json:"engine,omitempty"` // what holds the live data, with its version
 	Tools  map[string]string `json:"tools,omitempty"`  // programs used, and their versions
 	Detail json.RawMessage   `json:"detail,omitempty"` // what the target needs for its restore, see Decode
 
+	// Shape says in one line what decides whether a backup can be restored, apart
+	// from its rows: the engine's version, encoding, extensions. A proof of one backup is
+	// worth something for the next ones of the same shape, see Store.Proof.
+	Shape string `json:"shape,omitempty"`
+
 	// Sums are SHA-256 sums (lower-case hex) of files in dir, by slash-separated
 	// path, which the target computed while it wrote them. The store hashes the
 	// files that are not listed. Reading a file back then proves that it holds
-	// what the target meant to write.
+	// what the target meant to write. Restore and Prove get the sums of all files:
+	// since they were verified, another account may have replaced one.
 	Sums map[string]string `json:"-"`
 }
 

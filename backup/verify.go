@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"github.com/aspupdate/aspupdate/internal/progress"
+	"github.com/aspupdate/aspupdate/internal/tree"
 )
 
 // Every byte of a snapshot is read back by readBack alone. Take calls it before
@@ -23,21 +24,22 @@ import (
 
 // Verify reads every byte of the snapshot from disk and compares it with what
 // was sealed. The error wraps [ErrDamaged] if anything differs: a bit, a size, a
-// missing or an additional file, the manifest itself.
-func (s *Store) Verify(ctx context.Context, id string) error {
-	return wrap("verify", id, s.verified(ctx, id, false, func(Snapshot, string) error { return nil }))
+// missing or an additional file, the manifest itself. Given a reference, see
+// [Snapshot.Ref], it is not deceived by a manifest and a seal that were replaced as well.
+func (s *Store) Verify(ctx context.Context, ref string) error {
+	return wrap("verify", ID(ref), s.verified(ctx, ref, false, func(Snapshot, string) error { return nil }))
 }
 
-// Restore verifies the snapshot and has t restore it (R15). What was live is
-// kept aside until the Restored is discarded.
-func (s *Store) Restore(ctx context.Context, id string, t Target) (restored Restored, err error) {
-	err = s.verified(ctx, id, false, func(snap Snapshot, dir string) error {
+// Restore verifies the snapshot, as Verify does, and has t restore it (R15). What
+// was live is kept aside until the Restored is discarded.
+func (s *Store) Restore(ctx context.Context, ref string, t Target) (restored Restored, err error) {
+	err = s.verified(ctx, ref, false, func(snap Snapshot, dir string) error {
 		s.observe(eventRestore, snap, progress.Point{})
 		restored, err = t.Restore(ctx, dir, snap.Meta)
 		return err
 	})
 	if err != nil {
-		return nil, wrap("restore", id, err)
+		return nil, wrap("restore", ID(ref), err)
 	}
 	return restored, nil
 }
@@ -46,7 +48,7 @@ func (s *Store) Restore(ctx context.Context, id string, t Target) (restored Rest
 // files, to use. It keeps the snapshot from being removed meanwhile, unless the
 // store cannot be locked and need not be: a restore from a read-only disk works
 // all the same.
-func (s *Store) verified(ctx context.Context, id string, locked bool, use func(snap Snapshot, dir string) error) error {
+func (s *Store) verified(ctx context.Context, ref string, locked bool, use func(snap Snapshot, dir string) error) error {
 	dir, err := s.dir()
 	if err != nil {
 		return err
@@ -56,21 +58,26 @@ func (s *Store) verified(ctx context.Context, id string, locked bool, use func(s
 	} else if locked || ctx.Err() != nil {
 		return err
 	}
-	root, err := s.open(id)
+	root, err := s.open(ref)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = root.Close() }()
-	snap, err := s.readBack(ctx, root, id)
+	snap, err := s.readBack(ctx, root, ref)
 	if err != nil {
 		return err
 	}
-	return use(snap, filepath.Join(dir, id, dataDir))
+	// The target reads the files once more: it can find out that one was replaced.
+	snap.Meta.Sums = map[string]string{}
+	for _, f := range snap.Files {
+		snap.Meta.Sums[f.Path] = f.SHA256
+	}
+	return use(snap, filepath.Join(dir, snap.ID, dataDir))
 }
 
 // readBack compares everything in the directory of a snapshot with its manifest.
-func (s *Store) readBack(ctx context.Context, root *os.Root, id string) (Snapshot, error) {
-	snap, err := readManifest(root, id)
+func (s *Store) readBack(ctx context.Context, root *os.Root, ref string) (Snapshot, error) {
+	snap, err := readManifest(root, ref)
 	if err != nil {
 		return snap, err
 	}
@@ -112,7 +119,7 @@ func checkNames(root *os.Root, snap Snapshot) error {
 		return fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
 	for _, f := range found {
-		if _, ok := slices.BinarySearchFunc(snap.Files, f.Path, func(f File, p string) int { return strings.Compare(f.Path, p) }); !ok {
+		if _, ok := slices.BinarySearchFunc(snap.Files, f.Path, func(f file, p string) int { return strings.Compare(f.Path, p) }); !ok {
 			return damaged(f.Path, added)
 		}
 	}
@@ -122,7 +129,7 @@ func checkNames(root *os.Root, snap Snapshot) error {
 // hashFile reads a data file from disk, not from the cache that still holds what
 // was just written, as far as the system allows that.
 func hashFile(ctx context.Context, root *os.Root, name string, meter *progress.Meter) (sum string, n int64, err error) {
-	f, err := root.Open(path.Join(dataDir, name))
+	f, err := tree.OpenFile(root, path.Join(dataDir, name))
 	if err != nil {
 		return "", 0, err
 	}

@@ -15,6 +15,14 @@
 //   - Package fetch/watch reports what is new on the server: released, late,
 //     re-released, vanished.
 //
+// # Uploads
+//
+// Half an upload looks like a file. A release is offered when its size and time
+// have not changed for a settling time. With [Finder.Sightings] that is counted by
+// our own clock from our own first sighting; package fetch/archive publishes
+// nothing that was not seen twice so, unless a hash or a signature authenticates
+// it.
+//
 // # Untrusted input
 //
 // Names, sizes, times, listings and replies come from a server that is not

@@ -51,12 +51,12 @@ func ExampleFinder_Joint() {
 			fmt.Println("newer, but not whole:", e.Missing)
 		}
 	}}
-	bundle := []fetch.Wanted{{Distribution: "asp", Variant: version.Setup}, {Distribution: "opeka", Variant: version.Setup}}
-	releases, err := finder.Joint(context.Background(), &ftp.Source{Addr: server.Addr}, bundle, fetch.SameNumber)
+	bundle := []string{"asp", "opeka"}
+	releases, err := finder.Joint(context.Background(), &ftp.Source{Addr: server.Addr}, bundle, version.Setup)
 	fmt.Println(releases, err)
 
 	server.Remove("/asp/7.12.100/Setup.exe") // the server keeps no history
-	_, err = finder.Joint(context.Background(), &ftp.Source{Addr: server.Addr}, bundle, fetch.SameNumber)
+	_, err = finder.Joint(context.Background(), &ftp.Source{Addr: server.Addr}, bundle, version.Setup)
 	fmt.Println(errors.Is(err, fetch.ErrIncomplete))
 	// Output:
 	// newer, but not whole: [opeka: no Setup of 7.12.200 (not on the server)]

@@ -15,8 +15,6 @@ import (
 	"github.com/aspupdate/aspupdate/version"
 )
 
-const defaultSettle = 10 * time.Minute
-
 // A Finder finds releases on a server. The zero value is ready to use: the
 // usual layouts, no betas, ten minutes of settling.
 type Finder struct {
@@ -29,10 +27,26 @@ type Finder struct {
 	// (R7: versions for another region).
 	Accept func(distribution string, v version.Version) bool
 
+	// EachNewest makes [Finder.Joint] choose the newest release of each
+	// distribution by itself, whatever the others have: the regulation leaves
+	// open whether a joint release has one number (R4).
+	EachNewest bool
+
 	// Settle is how long size and time of everything in a release must not
 	// have changed, so that an unfinished upload is not offered. Zero means
 	// ten minutes, negative means no waiting.
 	Settle time.Duration
+	// Sightings is a file that remembers since when each release has been as it
+	// is, such as the one that Archive.Sightings of package archive names: Settle
+	// is then counted from the first sighting on, by this machine's clock.
+	// Without it, Settle is counted from the time that the server shows, which is
+	// right only as far as its clock and its time zone are; so it is where the
+	// file cannot be written. An archive asks for two sightings all the same.
+	Sightings string
+	// Vouched reports whether a pinned hash or a publisher's signature will
+	// authenticate a file: half of it would be refused, so that the server's
+	// own time is enough. Nil means that nothing will.
+	Vouched func(distribution string, v version.Version, variant version.Variant) bool
 
 	Now     func() time.Time // nil means time.Now
 	Observe func(Event)      // may be nil
@@ -43,6 +57,9 @@ type Found struct {
 	Distribution string
 	Releases     []Release // newest number first; a listing's date plays no part in the order
 	Skipped      []Skipped
+	// Clock is how far the server's clock is from this machine's, for people,
+	// as far as [Finder.Sightings] show it; empty if that is not known.
+	Clock string
 }
 
 // Find returns every release of a distribution that may be offered, and what
@@ -76,11 +93,11 @@ func (f Finder) Find(ctx context.Context, src Source, distribution string) (Foun
 	if err != nil {
 		return Found{}, err
 	}
-	if err := s.finish(ctx); err != nil {
+	if err := s.finish(ctx, dir); err != nil {
 		return Found{}, err
 	}
 	for _, skipped := range s.found.Skipped {
-		f.observe(Event{Kind: EventSkipped, Distribution: distribution, Version: skipped.Version, Skipped: skipped})
+		f.observe(Event{Kind: eventSkipped, Distribution: distribution, Version: skipped.Version, Skipped: skipped})
 	}
 	return s.found, nil
 }
@@ -97,7 +114,7 @@ func (f Finder) Latest(ctx context.Context, src Source, distribution string, wan
 		if r.Has(want) {
 			return r, nil
 		}
-		f.observe(Event{Kind: EventSkipped, Distribution: r.Distribution, Version: r.Version,
+		f.observe(Event{Kind: eventSkipped, Distribution: r.Distribution, Version: r.Version,
 			Skipped: Skipped{Path: r.Files[0].Path, Reason: skipVariant, Version: r.Version}})
 	}
 	return Release{}, found.noRelease(want)
@@ -128,7 +145,8 @@ func (f Found) summary(want version.Variant) error {
 }
 
 // respell returns a path in the server's own bytes, where the server has it in
-// an encoding other than UTF-8; else it returns missing.
+// an encoding other than UTF-8, or with letters that are made of several
+// characters, as from a Mac; else it returns missing.
 func respell(ctx context.Context, src Source, name string, missing error) (string, error) {
 	ascii := func(s string) bool {
 		return !strings.ContainsFunc(s, func(r rune) bool { return r > unicode.MaxASCII })
@@ -140,7 +158,7 @@ func respell(ctx context.Context, src Source, name string, missing error) (strin
 			if err != nil {
 				return "", err
 			}
-			i := slices.IndexFunc(entries, func(e Entry) bool { return e.Kind == KindDir && e.text() == part && e.Name != part })
+			i := slices.IndexFunc(entries, func(e Entry) bool { return e.Kind == KindDir && e.Name != part && names.Spells(e.Name, part) })
 			if i < 0 {
 				return "", missing
 			}
@@ -172,6 +190,10 @@ func (f Finder) unknown(ctx context.Context, src Source, distribution string, ca
 		}
 	}
 	slices.Sort(there)
+	if isSystemRoot(there) {
+		e.Next = "the account starts at the root of the server's file system: set Root to the directory of the distributions"
+		return e
+	}
 	const enough = 10
 	if len(there) > enough {
 		there = append(there[:enough], "…")
@@ -180,4 +202,15 @@ func (f Finder) unknown(ctx context.Context, src Source, distribution string, ca
 		e.Next = "the server has " + strings.Join(there, ", ")
 	}
 	return e
+}
+
+// isSystemRoot reports whether directories are those at the root of Unix.
+func isSystemRoot(dirs []string) bool {
+	n := 0
+	for _, d := range []string{"bin", "dev", "etc", "proc", "sbin", "sys", "usr", "var"} {
+		if slices.Contains(dirs, d) {
+			n++
+		}
+	}
+	return n >= 4
 }

@@ -75,7 +75,7 @@ func TestWhatDoesNotParseIsReportedAndNeverFatal(t *testing.T) {
 	} {
 		require.Equal(t, want, why(found, path), path)
 	}
-	require.Len(t, events.All(func(e fetch.Event) bool { return e.Kind == fetch.EventSkipped }), len(found.Skipped))
+	require.Len(t, events.All(func(e fetch.Event) bool { return e.Kind == "skipped" }), len(found.Skipped))
 }
 
 func TestHostileNamesInListings(t *testing.T) {
@@ -271,29 +271,22 @@ func TestLayoutOfOnesOwn(t *testing.T) {
 	require.Equal(t, []string{"7.12.100"}, numbersOf(found))
 }
 
-func bundle(names ...string) (out []fetch.Wanted) {
-	for _, n := range names {
-		out = append(out, fetch.Wanted{Distribution: n, Variant: version.Setup})
-	}
-	return out
-}
-
 func TestR4Joint(t *testing.T) {
 	for name, c := range map[string]struct {
 		files  []string
-		choice fetch.Choice
+		each   bool
 		want   string // versions, or the error's text
 		reason error
 		newer  bool // a newer number is reported as incomplete
 	}{
-		"same number":              {[]string{"a/7.12.100", "a/7.12.200", "b/7.12.100", "b/7.12.200"}, fetch.SameNumber, "7.12.200 7.12.200", nil, false},
-		"newest that all have":     {[]string{"a/7.12.100", "a/7.12.200", "b/7.12.100"}, fetch.SameNumber, "7.12.100 7.12.100", nil, true},
-		"each newest":              {[]string{"a/7.12.100", "a/7.12.200", "b/7.12.100"}, fetch.EachNewest, "7.12.200 7.12.100", nil, false},
-		"incomplete":               {[]string{"a/7.12.200", "b/7.12.100"}, fetch.SameNumber, "b: no Setup of 7.12.200 (not on the server)", fetch.ErrIncomplete, false},
-		"one has nothing":          {[]string{"a/7.12.200", "b/x"}, fetch.SameNumber, "b: no Setup of 7.12.200", fetch.ErrIncomplete, false},
-		"one has nothing, by each": {[]string{"a/7.12.200", "b/x"}, fetch.EachNewest, "b: no Setup to offer", fetch.ErrIncomplete, false},
-		"nothing at all":           {[]string{"a/x", "b/x"}, fetch.SameNumber, "no release to offer", fetch.ErrNoRelease, false},
-		"one is unknown":           {[]string{"a/7.12.200"}, fetch.SameNumber, "unknown distribution", fetch.ErrUnknownDistribution, false},
+		"same number":              {[]string{"a/7.12.100", "a/7.12.200", "b/7.12.100", "b/7.12.200"}, false, "7.12.200 7.12.200", nil, false},
+		"newest that all have":     {[]string{"a/7.12.100", "a/7.12.200", "b/7.12.100"}, false, "7.12.100 7.12.100", nil, true},
+		"each newest":              {[]string{"a/7.12.100", "a/7.12.200", "b/7.12.100"}, true, "7.12.200 7.12.100", nil, false},
+		"incomplete":               {[]string{"a/7.12.200", "b/7.12.100"}, false, "b: no Setup of 7.12.200 (not on the server)", fetch.ErrIncomplete, false},
+		"one has nothing":          {[]string{"a/7.12.200", "b/x"}, false, "b: no Setup of 7.12.200", fetch.ErrIncomplete, false},
+		"one has nothing, by each": {[]string{"a/7.12.200", "b/x"}, true, "b: no Setup to offer", fetch.ErrIncomplete, false},
+		"nothing at all":           {[]string{"a/x", "b/x"}, false, "no release to offer", fetch.ErrNoRelease, false},
+		"one is unknown":           {[]string{"a/7.12.200"}, false, "unknown distribution", fetch.ErrUnknownDistribution, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := fetchtest.New(t)
@@ -302,8 +295,8 @@ func TestR4Joint(t *testing.T) {
 			}
 			var events lab.Events[fetch.Event]
 			f := lab.Finder()
-			f.Observe = events.Observe
-			rels, err := f.Joint(t.Context(), lab.Client(s), bundle("a", "b"), c.choice)
+			f.Observe, f.EachNewest = events.Observe, c.each
+			rels, err := f.Joint(t.Context(), lab.Client(s), []string{"a", "b"}, version.Setup)
 			if c.reason != nil {
 				require.ErrorIs(t, err, c.reason)
 				require.ErrorContains(t, err, c.want)
@@ -347,7 +340,7 @@ func TestR4JointLaw(t *testing.T) {
 				best = k
 			}
 		}
-		rels, err := lab.Finder().Joint(context.Background(), src, bundle(names...), fetch.SameNumber)
+		rels, err := lab.Finder().Joint(context.Background(), src, names, version.Setup)
 		if (err == nil) != (best > 0) {
 			rt.Fatalf("best %d, error %v", best, err)
 		}

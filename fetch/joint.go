@@ -9,56 +9,38 @@ import (
 	"github.com/aspupdate/aspupdate/version"
 )
 
-// Wanted is one member of a bundle: a variant of a distribution. A first
-// installation needs FullSetup, every later update Setup (R3).
-type Wanted struct {
-	Distribution string
-	Variant      version.Variant
-}
-
-// Choice is which versions of a bundle belong together; the regulation leaves
-// it open (R4).
-type Choice uint8
-
-// The choices.
-const (
-	// SameNumber is the newest number that all distributions have.
-	SameNumber Choice = iota
-	// EachNewest is the newest release of each distribution by itself.
-	EachNewest
-)
-
-// Joint returns one release for each member of a bundle, in the same order
-// (R4). If no version can be chosen, the error is [ErrIncomplete] and its
-// Missing lists what is not there. A newer number that only some have is
+// Joint returns one release for each distribution of a bundle, in the same order,
+// with the wanted variant (R3, R4): the newest number that all have, or with [Finder.EachNewest] the newest
+// release of each. If no version can be chosen, the error is [ErrIncomplete] and
+// its Missing lists what is not there. A newer number that only some have is
 // reported as [EventIncomplete].
-func (f Finder) Joint(ctx context.Context, src Source, bundle []Wanted, choice Choice) ([]Release, error) {
+func (f Finder) Joint(ctx context.Context, src Source, bundle []string, want version.Variant) ([]Release, error) {
 	if len(bundle) == 0 {
 		return nil, &Error{Op: "find", Err: errors.New("the bundle is empty"), Next: "name at least one distribution"}
 	}
 	found := make([]Found, len(bundle))
-	for i, w := range bundle {
+	for i, d := range bundle {
 		var err error
-		if found[i], err = f.Find(ctx, src, w.Distribution); err != nil {
+		if found[i], err = f.Find(ctx, src, d); err != nil {
 			return nil, err
 		}
 	}
 	if !slices.ContainsFunc(found, func(f Found) bool { return len(f.Releases) > 0 }) {
-		return nil, found[0].noRelease(bundle[0].Variant)
+		return nil, found[0].noRelease(want)
 	}
-	if choice == EachNewest {
-		return eachNewest(bundle, found)
+	if f.EachNewest {
+		return eachNewest(found, want)
 	}
-	return f.sameNumber(bundle, found)
+	return f.sameNumber(found, want)
 }
 
-func eachNewest(bundle []Wanted, found []Found) ([]Release, error) {
+func eachNewest(found []Found, want version.Variant) ([]Release, error) {
 	var out []Release
 	var missing []Missing
-	for i, w := range bundle {
-		at := slices.IndexFunc(found[i].Releases, func(r Release) bool { return r.Has(w.Variant) })
+	for i := range found {
+		at := slices.IndexFunc(found[i].Releases, func(r Release) bool { return r.Has(want) })
 		if at < 0 {
-			missing = append(missing, Missing{w.Distribution, version.Version{}, w.Variant, found[i].summary(w.Variant).Error()})
+			missing = append(missing, Missing{found[i].Distribution, version.Version{}, want, found[i].summary(want).Error()})
 			continue
 		}
 		out = append(out, found[i].Releases[at])
@@ -73,15 +55,15 @@ func incomplete(missing []Missing) error {
 	return &Error{Op: "find", Err: ErrIncomplete, Missing: missing, Next: "check again later"}
 }
 
-func (f Finder) sameNumber(bundle []Wanted, found []Found) ([]Release, error) {
+func (f Finder) sameNumber(found []Found, want version.Variant) ([]Release, error) {
 	var newest []Missing // what the newest number of all lacks
 	for _, v := range numbers(found) {
 		var out []Release
 		var missing []Missing
-		for i, w := range bundle {
-			at := slices.IndexFunc(found[i].Releases, func(r Release) bool { return r.Version == v && r.Has(w.Variant) })
+		for i := range found {
+			at := slices.IndexFunc(found[i].Releases, func(r Release) bool { return r.Version == v && r.Has(want) })
 			if at < 0 {
-				missing = append(missing, Missing{w.Distribution, v, w.Variant, found[i].reason(v, w.Variant)})
+				missing = append(missing, Missing{found[i].Distribution, v, want, found[i].reason(v, want)})
 				continue
 			}
 			out = append(out, found[i].Releases[at])

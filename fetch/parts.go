@@ -34,7 +34,7 @@ func (u *unfetchable) Error() string { return fmt.Sprintf("%s: %s", names.Show(u
 // fetched any more is [ErrChanged].
 func (f File) Refresh(ctx context.Context, src Source) (File, error) {
 	if f.Parts == nil {
-		e, err := Stat(ctx, src, f.Path)
+		e, err := stat(ctx, src, f.Path)
 		f.Size, f.Time = e.Size, e.Time
 		return f, err
 	}
@@ -63,7 +63,7 @@ func (f *File) add(p Part) {
 	}
 }
 
-// ReadParts returns the files below dir, by path. list lists one directory. A
+// ReadParts returns the files below dir, by path in UTF-8. list lists one directory. A
 // directory with anything that could not be stored or run as it is (see
 // "Variants that are directories") is an error: half an installer is useless.
 func ReadParts(ctx context.Context, list func(context.Context, string) ([]Entry, error), dir string) ([]Part, error) {
@@ -94,7 +94,9 @@ func ReadParts(ctx context.Context, list func(context.Context, string) ([]Entry,
 	if err := walk("", 1); err != nil {
 		return nil, err
 	}
-	slices.SortFunc(parts, func(a, b Part) int { return cmp.Compare(a.Path, b.Path) })
+	// As the archive names them: the bytes of CP1251 have another order than those
+	// of UTF-8, where "ё" comes last.
+	slices.SortFunc(parts, func(a, b Part) int { return cmp.Compare(names.Text(a.Path), names.Text(b.Path)) })
 	total := int64(0)
 	for _, p := range parts {
 		if p.Size > math.MaxInt64/2-total {
@@ -111,8 +113,9 @@ func ReadParts(ctx context.Context, list func(context.Context, string) ([]Entry,
 // checkPart returns why an entry makes its directory unfetchable. taken has the
 // paths of the entries before it.
 func checkPart(e Entry, full, rel string, taken map[string]bool) error {
-	// Windows does not distinguish upper and lower case.
-	folded := strings.ToLower(names.Text(rel))
+	// Windows does not distinguish upper and lower case, a Mac not "й" in one
+	// character and in two.
+	folded := strings.ToLower(names.Fold(rel))
 	switch {
 	case e.Kind == KindUnreadable:
 		return &unfetchable{e.Name, SkipUnreadable}

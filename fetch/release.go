@@ -26,9 +26,9 @@ type File struct {
 	Parts   []Part    // the files of a directory, by path; nil for one file
 }
 
-// SidecarSuffix is what the name of a hash file adds to the name of the file
+// sidecarSuffix is what the name of a hash file adds to the name of the file
 // that it vouches for being whole.
-const SidecarSuffix = ".sha256"
+const sidecarSuffix = ".sha256"
 
 // A Part is one file of a variant that is a directory. Directories without
 // files are left out.

@@ -52,6 +52,7 @@ const (
 	isInstaller pieceKind = iota
 	isSidecar
 	isSettling
+	isNothing
 )
 
 // A trail is a pattern on the way down: what matched so far, and what must
@@ -111,7 +112,7 @@ func (s *search) entry(ctx context.Context, dir string, e Entry, trails []trail)
 		return nil
 	}
 	full, name := strings.TrimSuffix(dir, "/")+"/"+e.Name, e.text()
-	stem := strings.ToLower(strings.TrimSuffix(name, SidecarSuffix))
+	stem := strings.ToLower(strings.TrimSuffix(name, sidecarSuffix))
 	bare := len(stem) == len(name)
 	uploading := isUpload(stem)
 	if uploading {
@@ -191,7 +192,7 @@ func (s *search) candidate(ctx context.Context, full string, e Entry, m pattern.
 		s.skip(full, skipRefused, m.Version)
 		return nil
 	}
-	if e.Kind == KindFile && strings.HasSuffix(full, SidecarSuffix) {
+	if e.Kind == KindFile && strings.HasSuffix(full, sidecarSuffix) {
 		s.pieces = append(s.pieces, piece{version: m.Version, is: isSidecar, file: File{Path: full}})
 		return nil
 	}
@@ -203,10 +204,10 @@ func (s *search) candidate(ctx context.Context, full string, e Entry, m pattern.
 	switch {
 	case err != nil:
 		return err
+	case e.Size < 0 && !s.remembers():
+		s.skip(full, skipNoSize, m.Version)
 	case !settled || uploading || e.Size == 0: // no installer is empty
 		s.addSettling(full, m.Version, until)
-	case e.Size < 0:
-		s.skip(full, skipNoSize, m.Version)
 	default:
 		file.Size, file.Time = e.Size, e.Time
 		s.pieces = append(s.pieces, piece{version: m.Version, file: file})
@@ -256,8 +257,8 @@ const zones = 26 * time.Hour
 // a listing may be local to the server and exact to the minute or the day, so
 // that for what seems recent Stat is called, which is exact.
 func (s *search) settled(ctx context.Context, full string, e Entry) (now Entry, until time.Time, ok bool, err error) {
-	settle := cmp.Or(s.f.Settle, defaultSettle)
-	if settle < 0 {
+	settle := s.settle()
+	if settle < 0 || s.remembers() {
 		return e, time.Time{}, true, nil
 	}
 	if !e.Time.IsZero() && s.now.Sub(e.Time) > zones+settle {
@@ -265,7 +266,7 @@ func (s *search) settled(ctx context.Context, full string, e Entry) (now Entry, 
 	}
 	now = e
 	if _, can := s.src.(Stater); can {
-		now, err = Stat(ctx, s.src, full)
+		now, err = stat(ctx, s.src, full)
 		switch {
 		case errors.Is(err, ErrNotFound): // removed after it was listed
 			return e, time.Time{}, false, nil
@@ -284,11 +285,16 @@ func (s *search) skip(name string, reason SkipReason, v version.Version) {
 	s.found.Skipped = append(s.found.Skipped, Skipped{Path: name, Reason: reason, Version: v})
 }
 
-// finish makes releases of the pieces, newest first.
-func (s *search) finish(ctx context.Context) error {
+// finish makes releases of the pieces, newest first. dir is the distribution's.
+func (s *search) finish(ctx context.Context, dir string) error {
 	byVersion := func(a, b piece) int { return a.version.Compare(b.version) }
 	if !slices.IsSortedFunc(s.pieces, byVersion) {
 		slices.SortStableFunc(s.pieces, byVersion)
+	}
+	if s.remembers() {
+		if err := s.sight(ctx, dir); err != nil {
+			return err
+		}
 	}
 	s.found.Releases = slices.Grow(s.found.Releases, len(s.pieces))
 	for rest := s.pieces; len(rest) > 0; {
@@ -316,7 +322,7 @@ func (s *search) release(pieces []piece) {
 			if sidecars == nil {
 				sidecars = map[string]string{}
 			}
-			sidecars[strings.TrimSuffix(p.file.Path, SidecarSuffix)] = p.file.Path
+			sidecars[strings.TrimSuffix(p.file.Path, sidecarSuffix)] = p.file.Path
 		case isSettling:
 			// All of a release or nothing: its variants belong together (R3).
 			s.found.Skipped = append(s.found.Skipped, Skipped{Path: p.file.Path, Reason: skipSettling, Version: v, Until: p.file.Time})

@@ -97,9 +97,9 @@ func Keep(src Source) (kept Source, closeIdle func()) {
 	return src, func() {}
 }
 
-// Stat returns size and time of one file: from [Stater] if src is one, else
+// stat returns size and time of one file: from [Stater] if src is one, else
 // from the listing of the file's directory.
-func Stat(ctx context.Context, src Source, name string) (Entry, error) {
+func stat(ctx context.Context, src Source, name string) (Entry, error) {
 	if s, ok := src.(Stater); ok {
 		return s.Stat(ctx, name)
 	}

@@ -11,9 +11,10 @@ import (
 type AwaitOptions struct {
 	Deadline       time.Duration // of the whole wait; zero is 3 h
 	Interval       time.Duration // from the end of one query to the next; zero is 5 s
-	Timeout        time.Duration // of one query; zero is 30 s
 	ReportInterval time.Duration // from one restructuring event to the next; zero is 1 min
 	Observe        func(Event)   // may be nil
+
+	timeout time.Duration // of one query; zero is 30 s
 }
 
 // usual is what R11 calls the usual duration of a restructuring.
@@ -42,7 +43,7 @@ func Await(ctx context.Context, p Probe, want string, o AwaitOptions) error {
 	var lastErr error
 	var reported time.Time
 	for {
-		got, err := query(ctx, p, orDefault(o.Timeout, queryTimeout))
+		got, err := query(ctx, p, orDefault(o.timeout, queryTimeout))
 		elapsed := r.clock().Sub(begun)
 		switch {
 		case err == nil && got == want:

@@ -50,7 +50,7 @@ func TestR12PhasesAreProgressNotFailure(t *testing.T) {
 		var texts []string
 		err := Await(t.Context(), p, "7.13.100", AwaitOptions{Observe: func(e Event) {
 			require.Equal(t, time.Since(p.begun), e.Elapsed)
-			texts = append(texts, e.String())
+			texts = append(texts, e.Text)
 		}})
 		require.NoError(t, err)
 		require.GreaterOrEqual(t, time.Since(p.begun), 25*time.Minute)
@@ -102,7 +102,7 @@ func TestAwaitEndsWithItsContext(t *testing.T) {
 		hang := &phases{begun: time.Now(), list: []phase{{time.Minute, "", errSystem}, {time.Hour, "hang", nil}}}
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 		defer cancel()
-		err := Await(ctx, hang, "7.13.100", AwaitOptions{Timeout: time.Hour})
+		err := Await(ctx, hang, "7.13.100", AwaitOptions{timeout: time.Hour})
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		require.ErrorIs(t, err, ErrTimeout)
 		require.ErrorContains(t, err, "system error")

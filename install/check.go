@@ -23,7 +23,7 @@ type Check struct {
 
 // A Checklist is the requirements of an update, such as the additional ones of
 // the first version of a year (R14). Run it when the update is planned, and
-// again just before the installer: as the Checks of a [Command].
+// again just before the installer.
 type Checklist []Check
 
 // A Failure is a check that failed.
@@ -115,7 +115,7 @@ func FreeSpace(path string, bytes int64) Check {
 			return fmt.Errorf("cannot find out the free space of %s: %w", path, err)
 		}
 		if v.Free < bytes {
-			return fmt.Errorf("the volume of %s has %d MB free and %d MB are needed; free some space", path, v.Free>>20, (bytes+1<<20-1)>>20)
+			return fmt.Errorf("the volume of %s has %d MB free and %d MB are needed; free some space", path, v.Free/1e6, (bytes+1e6-1)/1e6)
 		}
 		return nil
 	}}

@@ -1,6 +1,9 @@
 package install
 
 import (
+	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -19,19 +22,37 @@ func decodeUTF16(b []byte) []byte {
 	return []byte(string(utf16.Decode(units)))
 }
 
+// A codePage is that of an output. Empty means that it is found out for each line.
+type codePage string
+
+// codePages are those that a command may name. UTF-8 has no table: nothing is then
+// taken for another one.
+var codePages = map[codePage]*charmap.Charmap{"utf-8": nil, "866": charmap.CodePage866, "1251": charmap.Windows1251, "koi8-r": charmap.KOI8R}
+
+// check returns an error if the code page is not known.
+func (p codePage) check() error {
+	if _, known := codePages[p]; p == "" || known {
+		return nil
+	}
+	return fmt.Errorf("unknown code page %q; use one of %q", string(p), slices.Sorted(maps.Keys(codePages)))
+}
+
 // decode returns output as UTF-8. A Russian Windows has two code pages besides:
 // 866 for consoles and 1251 for everything else, and a batch file with the
 // programs it calls may use both in one file. So each line is decoded separately.
-func decode(b []byte) string {
+func (p codePage) decode(b []byte) string {
 	var s strings.Builder
 	for line := range strings.Lines(string(b)) {
-		if utf8.ValidString(line) {
+		page := codePages[p]
+		switch {
+		case page != nil:
+		case utf8.ValidString(line), p != "":
 			s.WriteString(line)
 			continue
-		}
-		page := charmap.Windows1251
-		if is866(line) {
+		case is866(line):
 			page = charmap.CodePage866
+		default:
+			page = charmap.Windows1251
 		}
 		for i := range len(line) {
 			s.WriteRune(page.DecodeByte(line[i]))

@@ -1,6 +1,7 @@
 package install
 
 import (
+	"encoding/hex"
 	"os"
 	"path/filepath"
 	"strings"
@@ -31,6 +32,30 @@ func TestOutputInRussianCodePages(t *testing.T) {
 	require.Equal(t, "Готово", printable([]byte(encode(charmap.CodePage866, "Готово")), false), "letters are not taken for the middle of one")
 }
 
+// A code page that the command names is not found out.
+func TestTheCodePageOfACommand(t *testing.T) {
+	text := "Отказано в доступе. ┌ё┐"
+	for name, page := range map[string]*charmap.Charmap{"866": charmap.CodePage866, "koi8-r": charmap.KOI8R} {
+		said, err := page.NewEncoder().String(text)
+		require.NoError(t, err)
+		r, _ := newRunner(t)
+		var shown strings.Builder
+		r.Output = func(s string) { shown.WriteString(s) }
+		cmd := fake(t, "hex="+hex.EncodeToString([]byte(said)))
+		cmd.CodePage = name
+		out, err := r.Run(t.Context(), cmd)
+		require.NoError(t, err)
+		require.Equal(t, text+"\n", out.Tail, name)
+		require.Equal(t, text+"\n", shown.String(), name)
+	}
+	r, _ := newRunner(t)
+	cmd := fake(t)
+	cmd.CodePage = "cp1252"
+	_, err := r.Run(t.Context(), cmd)
+	require.ErrorContains(t, err, `unknown code page "cp1252"; use one of ["1251" "866" "koi8-r" "utf-8"]`)
+	require.Equal(t, "\ufffd", codePage("utf-8").printable([]byte{0x8f}, false), "nothing is guessed")
+}
+
 func TestReadTailOfUTF16(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "msi.log")
 	write := func(s string) {
@@ -41,19 +66,19 @@ func TestReadTailOfUTF16(t *testing.T) {
 		require.NoError(t, os.WriteFile(path, b, 0o600))
 	}
 	write("Установка\r\nдиск 𝔸")
-	require.Equal(t, "Установка\nдиск 𝔸", readTail(path, 0))
-	require.Equal(t, "тановка\nдиск 𝔸", readTail(path, 5), "an odd place is rounded up")
+	require.Equal(t, "Установка\nдиск 𝔸", readTail(path, 0, ""))
+	require.Equal(t, "тановка\nдиск 𝔸", readTail(path, 5, ""), "an odd place is rounded up")
 	write(strings.Repeat("ж", tailLimit) + "!")
-	got := readTail(path, 0)
+	got := readTail(path, 0, "")
 	require.Equal(t, strings.Repeat("ж", tailLimit/2-1)+"!", got)
 	write("")
-	require.Empty(t, readTail(path, 0))
+	require.Empty(t, readTail(path, 0, ""))
 }
 
 func FuzzDecode(f *testing.F) {
 	f.Add([]byte("\x8f\xe0\x00\n\xcf\xf0"))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if got := decode(b); strings.Contains(got, "\n") != strings.Contains(string(b), "\n") {
+		if got := codePage("").decode(b); strings.Contains(got, "\n") != strings.Contains(string(b), "\n") {
 			t.Fatalf("%q: lines were lost", got)
 		}
 	})

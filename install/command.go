@@ -6,11 +6,13 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"os"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/aspupdate/aspupdate/internal/process"
 )
 
 // defaultDeadline bounds a run and a wait for health that set no deadline of
@@ -47,17 +49,16 @@ type Command struct {
 	// runs, below a private one that holds the copy alone.
 	Dir string
 	// Env is the whole environment, "NAME=value" each. nil is [BaseEnv], not
-	// this process's environment, which may hold passwords.
+	// this process's environment, which may hold passwords. The installer gets a
+	// directory of its own for temporary files, which ends with the run, unless
+	// Env names one: TMPDIR, on Windows TEMP and TMP.
 	Env []string
 
-	// Checks must pass before the installer is started. The failure of a waived
-	// one is reported by an event.
-	Checks Checklist
 	// Unelevated means that the installer needs no elevated rights although its
 	// kind usually does, such as a package for one user; see Rights.
 	Unelevated bool
 
-	// Codes replaces the Kind's table, for an installer with its own codes.
+	// Codes are those of an installer that differ from the Kind's table.
 	Codes Codes
 	// Deadline bounds the run; zero is the context's deadline, or
 	// 3 h if it has none.
@@ -67,11 +68,17 @@ type Command struct {
 	// installer's own log, where its kind writes one, is beside it. The runner
 	// never removes log files.
 	Log string
-	// LeavesRunning means that processes which the installer started may
-	// outlive it, such as the application itself. Otherwise a run lasts until
-	// the last process of its tree has ended, because some installers return at
-	// once and go on in a child.
+	// CodePage is that of what the installer prints: "utf-8", "866", "1251" or
+	// "koi8-r". Empty takes each line for UTF-8, 866 or 1251, whichever fits.
+	CodePage string
+	// LeavesRunning means that any processes which the installer started may
+	// outlive it. Otherwise a run lasts until the last process of its tree has
+	// ended, because some installers return at once and go on in a child.
 	LeavesRunning bool
+	// Application has the directories of the application. Programs in them may
+	// outlive the installer, which starts the application: once it has ended, they
+	// are waited for no longer than half a minute.
+	Application []string
 }
 
 // within returns the command with the context's deadline, if it has none of its
@@ -95,19 +102,25 @@ func (c Command) check() (Command, error) {
 	if sum, err := hex.DecodeString(c.SHA256); err != nil || len(sum) != 32 {
 		return c, errors.New("the expected SHA-256 is missing or not 64 hex digits; use that of the archive's entry")
 	}
+	if err := codePage(c.CodePage).check(); err != nil {
+		return c, err
+	}
 	c.Kind, c.Deadline = cmp.Or(c.Kind, Plain), cmp.Or(c.Deadline, defaultDeadline)
-	if c.Codes == nil && c.Kind != Auto {
-		codes, err := c.Kind.codes()
-		if err != nil {
+	if c.Kind != Auto {
+		if err := c.addCodes(); err != nil {
 			return c, err
 		}
-		c.Codes = codes
 	}
 	if c.Env == nil {
 		c.Env = BaseEnv()
 	}
 	// Relative paths are relative to this process's directory; the installer runs in another.
-	for _, p := range []*string{&c.Path, &c.Dir, &c.Log} {
+	c.Application = slices.Clone(c.Application)
+	paths := []*string{&c.Path, &c.Dir, &c.Log}
+	for i := range c.Application {
+		paths = append(paths, &c.Application[i])
+	}
+	for _, p := range paths {
 		if *p == "" {
 			continue
 		}
@@ -120,25 +133,19 @@ func (c Command) check() (Command, error) {
 	return c, nil
 }
 
-// BaseEnv returns the part of this process's environment that describes the
-// machine: the search path, the home and temporary directories, the language
-// and time zone, and the directories that Windows publishes in variables.
-// Everything else, such as passwords, is left out.
-func BaseEnv() []string {
-	names := strings.Fields(baseNames)
-	var env []string
-	for _, kv := range os.Environ() {
-		name, _, _ := strings.Cut(kv, "=")
-		name = strings.ToUpper(name)
-		if slices.Contains(names, name) || strings.HasPrefix(name, "LC_") {
-			env = append(env, kv)
-		}
+// addCodes adds the table of the kind to the codes.
+func (c *Command) addCodes() error {
+	codes, err := c.Kind.codes()
+	if err == nil {
+		maps.Copy(codes, c.Codes)
+		c.Codes = codes
 	}
-	return env
+	return err
 }
 
-const baseNames = "PATH HOME USER LOGNAME SHELL LANG LANGUAGE TZ TMPDIR TEMP TMP " +
-	"SYSTEMROOT SYSTEMDRIVE WINDIR COMSPEC PATHEXT OS COMPUTERNAME USERNAME USERDOMAIN USERPROFILE " +
-	"HOMEDRIVE HOMEPATH PUBLIC ALLUSERSPROFILE APPDATA LOCALAPPDATA PROGRAMDATA " +
-	"PROGRAMFILES PROGRAMFILES(X86) PROGRAMW6432 COMMONPROGRAMFILES COMMONPROGRAMFILES(X86) COMMONPROGRAMW6432 " +
-	"NUMBER_OF_PROCESSORS PROCESSOR_ARCHITECTURE PROCESSOR_IDENTIFIER PROCESSOR_LEVEL PROCESSOR_REVISION"
+// BaseEnv returns the part of this process's environment that describes the
+// machine: the search path, the home directory, the language and time zone, and
+// the directories that Windows publishes in variables. Everything else, such as
+// passwords, is left out. So are TMPDIR, TEMP and TMP: an installer and a probe get
+// a directory of their own for temporary files, unless Env names one.
+func BaseEnv() []string { return process.BaseEnv() }

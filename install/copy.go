@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -12,11 +13,17 @@ import (
 	"strings"
 
 	"github.com/aspupdate/aspupdate/internal/ctxio"
+	"github.com/aspupdate/aspupdate/internal/durable"
+	"github.com/aspupdate/aspupdate/internal/private"
 	"github.com/aspupdate/aspupdate/internal/process"
 )
 
-// privatePrefix starts the names of the directories with private copies.
-const privatePrefix = "run-"
+// Prefixes of what belongs to one run; the ID of the run follows.
+const (
+	privatePrefix = "run-"  // the directory with the private copy
+	tempPrefix    = "tmp-"  // the directory for temporary files
+	leftPrefix    = "left-" // the record of a run whose processes live on
+)
 
 // privateCopy copies the installer at path into a new directory below state
 // that no other user can enter, and compares its hash with sum. It returns the
@@ -38,12 +45,12 @@ func privateCopy(ctx context.Context, state, id, path, sum, entry string) (copie
 		return "", fmt.Errorf("%s is not a regular file; name the installer itself", path)
 	}
 	dir := filepath.Join(state, privatePrefix+id)
-	if err := mkdirPrivate(dir); err != nil {
+	if err := private.Mkdir(dir); err != nil {
 		return "", err
 	}
 	defer func() {
 		if err != nil {
-			_ = os.RemoveAll(dir)
+			_ = durable.RemoveAll(dir)
 		}
 	}()
 	copied = filepath.Join(dir, filepath.Base(path))
@@ -63,7 +70,7 @@ func privateCopy(ctx context.Context, state, id, path, sum, entry string) (copie
 		return "", fmt.Errorf("%w: expected %s, found %s", ErrMismatch, sum, got)
 	}
 	if entry == "" {
-		return copied, os.Chmod(copied, 0o500) //nolint:gosec // it is a program
+		return copied, durable.WhileInUse(func() error { return os.Chmod(copied, 0o500) }) //nolint:gosec // it is a program
 	}
 	if !fi.IsDir() {
 		archive := copied
@@ -80,7 +87,11 @@ func privateCopy(ctx context.Context, state, id, path, sum, entry string) (copie
 
 // copyFile returns the hash of what it has written.
 func copyFile(ctx context.Context, from, to string) (sum string, err error) {
-	src, err := os.Open(from)
+	real, err := filepath.EvalSymlinks(from) // the caller may name a link
+	if err != nil {
+		return "", err
+	}
+	src, err := durable.Open(real)
 	if err != nil {
 		return "", err
 	}
@@ -91,19 +102,56 @@ func copyFile(ctx context.Context, from, to string) (sum string, err error) {
 	}
 	hash := sha256.New()
 	_, err = io.Copy(io.MultiWriter(dst, hash), ctxio.Reader(ctx, src))
+	if err == nil {
+		err = copyAttributes(dst, src)
+	}
 	return hex.EncodeToString(hash.Sum(nil)), errors.Join(err, dst.Close())
 }
 
-// removeLeftovers removes the private copies, and the records that were never
-// completed, of this process and of those before it. It runs under the lock and
-// with no installer alive. What cannot be removed, such as a program that
-// Windows still holds open, is tried again next time.
+// removeLeftovers removes the private copies, the directories for temporary
+// files, and the records that were never completed, of this process and of those
+// before it. It runs under the lock and with no installer alive. What an application
+// that an installer started may still use stays as long as it runs. What cannot be
+// removed, such as a program that Windows still holds open, is tried again next time.
 func removeLeftovers(state string) {
 	entries, _ := os.ReadDir(state)
 	for _, e := range entries {
-		id, private := strings.CutPrefix(e.Name(), privatePrefix)
-		if private && process.ValidID(id) || strings.HasPrefix(e.Name(), "."+recordName+".tmp-") {
-			_ = os.RemoveAll(filepath.Join(state, e.Name()))
+		if strings.HasPrefix(e.Name(), "."+recordName+".tmp-") {
+			_ = durable.RemoveAll(filepath.Join(state, e.Name()))
+		}
+		for _, prefix := range []string{privatePrefix, tempPrefix, leftPrefix} {
+			id, ours := strings.CutPrefix(e.Name(), prefix)
+			if ours && process.ValidID(id) && !leftAlive(filepath.Join(state, leftPrefix+id)) {
+				_ = durable.RemoveAll(filepath.Join(state, e.Name()))
+			}
 		}
 	}
+}
+
+// writeLeft notes that processes of a run live on.
+func writeLeft(state string, rec process.Record) error {
+	b, err := json.Marshal(rec) //nolint:gosec // the file is for this user alone
+	if err != nil {
+		return err
+	}
+	return durable.WriteFile(filepath.Join(state, leftPrefix+rec.ID), b, 0o600)
+}
+
+// leftAlive reports whether a process lives of the run that was noted in the file.
+func leftAlive(path string) bool {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return false
+	}
+	var rec process.Record
+	if json.Unmarshal(b, &rec) != nil || !process.ValidID(rec.ID) {
+		return false
+	}
+	t, err := process.Find(rec)
+	if err != nil {
+		return true
+	}
+	defer t.Close()
+	alive, err := t.Alive()
+	return alive || err != nil
 }

@@ -38,6 +38,17 @@ func buildDeb(t *testing.T, version, postinst string) string {
 	return deb
 }
 
+// debRoot makes a directory for a system of packages of its own.
+func debRoot(t *testing.T) string {
+	t.Helper()
+	root := t.TempDir()
+	for _, dir := range []string{"var/lib/dpkg/info", "var/lib/dpkg/updates", "var/lib/dpkg/triggers", "tmp"} {
+		require.NoError(t, os.MkdirAll(filepath.Join(root, dir), 0o755))
+	}
+	require.NoError(t, os.WriteFile(filepath.Join(root, "var/lib/dpkg/status"), nil, 0o644))
+	return root
+}
+
 // Packages are installed into a system below a directory; its configuration
 // survives what the package brings, and nothing asks.
 func TestDeb(t *testing.T) {
@@ -45,11 +56,7 @@ func TestDeb(t *testing.T) {
 	if os.Geteuid() != 0 {
 		realtest.Skip(t, "dpkg installs for root only")
 	}
-	root := t.TempDir()
-	for _, dir := range []string{"var/lib/dpkg/info", "var/lib/dpkg/updates", "var/lib/dpkg/triggers", "tmp"} {
-		require.NoError(t, os.MkdirAll(filepath.Join(root, dir), 0o755))
-	}
-	require.NoError(t, os.WriteFile(filepath.Join(root, "var/lib/dpkg/status"), nil, 0o644))
+	root := debRoot(t)
 	run := func(version, postinst string) (Outcome, error) {
 		t.Helper()
 		deb := buildDeb(t, version, postinst)

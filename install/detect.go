@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/aspupdate/aspupdate/internal/cfb"
@@ -37,7 +38,34 @@ func Detect(path string) (Kind, error) {
 // detectFile returns the kind of the file at path.
 func detectFile(path string) (kind Kind, err error) {
 	err = withHeaders(path, func(f headers) error { kind, err = detect(f.r, f.size); return err })
+	if errors.Is(err, ErrUnknownKind) {
+		err = withLauncher(err, path)
+	}
 	return kind, err
+}
+
+// launchers are the programs that open files of no kind, by the extension, as
+// the launcher and the arguments of a configuration.
+var launchers = map[string]string{
+	".msp":        `launcher = ["msiexec", "/p"] and arguments = ["/qn", "/norestart"]`,
+	".msu":        `launcher = ["wusa"] and arguments = ["/quiet", "/norestart"]`,
+	".msix":       `launcher = ["powershell", "-NoProfile", "-NonInteractive", "-Command", "Add-AppxPackage", "-Path"]`,
+	".msixbundle": `launcher = ["powershell", "-NoProfile", "-NonInteractive", "-Command", "Add-AppxPackage", "-Path"]`,
+	".appx":       `launcher = ["powershell", "-NoProfile", "-NonInteractive", "-Command", "Add-AppxPackage", "-Path"]`,
+	".ps1":        `launcher = ["powershell", "-NoProfile", "-NonInteractive", "-ExecutionPolicy", "Bypass", "-File"]`,
+	".vbs":        `launcher = ["cscript", "//B", "//NoLogo"]`,
+	".js":         `launcher = ["cscript", "//B", "//NoLogo"]`,
+	".jar":        `launcher = ["java", "-jar"]`,
+	".py":         `launcher = ["python3"]`,
+	".sh":         `launcher = ["/bin/sh"]`,
+}
+
+// withLauncher adds what would open the file at path.
+func withLauncher(err error, path string) error {
+	if l, ok := launchers[strings.ToLower(filepath.Ext(path))]; ok {
+		return fmt.Errorf("%w; %s would run it", err, l)
+	}
+	return err
 }
 
 // withHeaders calls read with a regular file only: opening a pipe would wait.
@@ -49,7 +77,7 @@ func withHeaders(path string, read func(headers) error) error {
 	if !fi.Mode().IsRegular() {
 		return errors.New("not a regular file; name the file itself")
 	}
-	f, err := os.Open(path)
+	f, err := open(path)
 	if err != nil {
 		return err
 	}
@@ -75,11 +103,16 @@ func detect(r io.ReaderAt, size int64) (Kind, error) {
 		if _, err := interpreter(head); err != nil {
 			return "", unknown(err.Error())
 		}
+		if bytes.Contains(head, []byte(" generated using Makeself ")) {
+			return makeself, nil
+		}
 		return Script, nil
 	case begins(cfb.Magic):
 		return f.compound(head)
 	case begins("!<arch>\ndebian-binary "), begins("!<arch>\ndebian-binary/"):
 		return Deb, nil
+	case begins("\xed\xab\xee\xdb"):
+		return rpmPackage(head)
 	}
 	for _, other := range []struct{ magic, what string }{
 		{"PK\x03\x04", "the file is a zip archive: name the file in it that installs as the Entry"},
@@ -90,7 +123,6 @@ func detect(r io.ReaderAt, size int64) (Kind, error) {
 		{"\x28\xb5\x2f\xfd", "the file is compressed by zstd: unpack it"},
 		{"\xfd7zXZ\x00", "the file is compressed by xz: unpack it"},
 		{"MSCF", "the file is a cabinet, which cannot be installed by itself"},
-		{"\xed\xab\xee\xdb", "RPM packages are not supported"},
 		{"!<arch>\n", "the file is an ar archive, but not a Debian package"},
 		{"\xef\xbb\xbf#!", "a byte order mark precedes the interpreter line, so that no system runs the script: remove the mark"},
 	} {
@@ -123,6 +155,17 @@ func (f headers) read(off, n int64) ([]byte, error) {
 		return nil, err
 	}
 	return b, nil
+}
+
+// rpmPackage refuses the packages of sources, which build something.
+func rpmPackage(head []byte) (Kind, error) {
+	switch {
+	case len(head) < 96:
+		return "", unknown("the RPM package is truncated")
+	case binary.BigEndian.Uint16(head[6:]) != 0:
+		return "", unknown("the file is an RPM package of sources: use the one that is built from it")
+	}
+	return rpm, nil
 }
 
 // elf accepts programs; the position-independent ones have the type of a library.

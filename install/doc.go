@@ -17,14 +17,25 @@
 //
 // [Detect] returns the kind of an installer by the headers of its file alone:
 //
-//	kind    detected by                         started as
-//	script  an interpreter line                 the interpreter, with the copy
-//	deb     an archive with debian-binary       dpkg -i, configuration files stay
-//	msi     the class of a compound file        msiexec /i (or /x), /qn /norestart /l*v
-//	nsis    NullsoftInst after the program      /S, with /D= last and unquoted
-//	inno    resource 11111                      /VERYSILENT and related options, /LOG=
-//	burn    a section named .wixburn            /quiet /norestart /log
-//	plain   any other program                   with your Args alone
+//	kind      detected by                       started as
+//	script    an interpreter line               the interpreter, with the copy
+//	makeself  a script that names makeself      --quiet --accept --nox11 --, then your Args
+//	deb       an archive with debian-binary     dpkg -i, configuration files stay
+//	apt       never; set it for a .deb          apt-get install, with what the package needs
+//	rpm       the lead of a package             rpm -U --oldpackage --replacepkgs
+//	msi       the class of a compound file      msiexec /i (or /x), /qn /norestart /l*v
+//	nsis      NullsoftInst after the program    /S, with /D= last and unquoted
+//	inno      resource 11111                    /VERYSILENT and related options, /LOG=
+//	burn      a section named .wixburn          /quiet /norestart /log
+//	plain     any other program                 with your Args alone
+//
+// The kinds apt, rpm and makeself have no constant; [Kinds] lists all names. With
+// apt, Args may name further packages in the installer's directory (./libasp.deb);
+// what is not there comes from the machine's own sources. What a package needs is
+// never left out, with none of them. The Args of makeself are those of the script
+// in it, and after a "--" among them; those before it are for makeself.
+// The private copy of an installer keeps the extended attributes user.* and
+// security.*, such as the signatures of a closed software environment.
 //
 // A Command whose Kind is [Auto] runs as the kind of its file:
 //
@@ -36,25 +47,41 @@
 // Nothing is guessed: a file of no known kind, and a plain program without
 // Args, fails with [ErrUnknownKind] until the command sets a Kind and Args. An installer
 // for the other system fails with [errors.ErrUnsupported]. If another installation is in
-// progress ([Busy]), the installer is started again a few times; a restart that
-// is needed is [RebootNeeded], a success.
+// progress ([Busy]), or another program holds the lock of the package manager, the
+// installer is started again for up to half an hour; a restart that is needed is
+// [RebootNeeded], a success.
 //
 // A package of kind msi refuses to replace a newer version: to roll back (R15),
-// run the newer version's package with Uninstall first. With dpkg and NSIS the
-// older version is installed over the newer one.
+// run the newer version's package with Uninstall first. With dpkg, apt,
+// rpm and NSIS the older version is installed over the newer one.
 //
-// How far this was tested: scripts, .deb, NSIS and MSI with real installers (the
-// latter two under Wine). Inno Setup and Burn were NOT run: no installer of
-// these kinds could be made for the tests, so their headers there are made up,
-// and options and codes are as documented by their makers. Try yours before
-// relying on it, or set Kind plain with Args and Codes of your own.
+// How far this was tested: the tests make and run scripts, makeself archives,
+// .deb by dpkg and apt, rpm, and under Wine MSI packages, NSIS for 32 and 64 bits
+// with each of its compressions, and Inno Setup 6.3 and 6.4. They run no real Burn
+// bundle, because its compiler cannot be had for them: one is made up there, with
+// the mark and the log of Burn, and its options and codes are as documented by its
+// makers. NSIS writes a log of its own, install.log in its directory, only if a special
+// build of its compiler made it and its script says so: that log is not searched. Other versions
+// of Inno Setup, ALT's and RED OS's own rpm, and Microsoft's Windows were not
+// run. Try yours before relying on it, or set Kind plain with Args and Codes of
+// your own.
 //
 // When the deadline or the context ends, the whole tree of processes is ended,
 // including those that left the installer's process group or outlived their
 // parent: a job object holds it on Windows, and on Linux a control group
 // (version 2), where one can be made: as root, or where the unit of the updater
-// has Delegate=yes. Elsewhere they are found by descent, session, and a variable
-// in their environment.
+// has Delegate=yes. Elsewhere they are found by descent, session, and a secret in
+// their environment.
+//
+// The output is kept within limits: of one that goes on without end, the first and
+// the last part stay in the log file. An event reports, once each, that the installer
+// prints the same again and again, that it has printed a question or shows a window
+// and does nothing since, or that it has been silent and idle for 10 minutes.
+//
+// A run lasts until the last process of the tree has ended: many installers return
+// at once and go on in a child. What is waited for is named by an event. Programs in
+// the directories of the command's Application are the exception: an installer may
+// start the application, and half a minute after its own end the run counts as ended.
 //
 // # Before it runs
 //
@@ -62,10 +89,10 @@
 // [*Unmet] that lists every failure that blocks, each with what to do.
 // Ready-made checks are [NothingInstalled] (R3), and for the requirements of the first
 // version of a year (R14) [System], [DotNetFramework], [FreeSpace],
-// [NoRebootPending], [Elevated], and [Confirmed], a person's statement recorded
+// [NoRebootPending], [Elevated], [Private], and [Confirmed], a person's statement recorded
 // by [Confirm]. A check that need not pass is Waived, with the reason. Run the
-// list when an update is planned, before users are closed out, and set it as
-// the Command's Checks, which are run again.
+// list when an update is planned, before users are closed out, and again just before
+// the installer.
 //
 // [Command.Rights] reports in advance that elevated rights are missing. Run
 // starts no MSI, Burn, .deb or program whose manifest requires an administrator
@@ -95,15 +122,19 @@
 // [errors.ErrUnsupported]. The tests for Windows run under Wine, not yet on
 // Microsoft's Windows. On Linux, where no control group can be made, a process
 // that cleared its environment, opened a session of its own and lost its parent
-// is not found. On Windows, once the updater and the installer's own process
-// have both ended, Settle does not find the other processes of the installer.
+// is not found. On Windows a process that was started within the last tenth of a
+// second before both the updater and the installer's own process ended may be missed.
+// An installer that prints while no updater runs is not kept within the limits of its
+// output until Settle is called, and its own log never is. A window that waits for an
+// answer is seen only on the desktop of the updater, which is none of a person's where
+// a service runs it.
 // The work of an MSI happens in the service of Windows Installer, which does not
 // belong to the tree: after a timeout the runner waits for its mutex, and if
 // the service does not finish, the run is [Unknown] and must be settled. A
 // repair of an MSI needs the package again, and the private copy is gone: use
 // the file in the archive. Whether an MSI is for one user or for the machine is
 // not read from it: it counts as the latter. The rights that a script needs are
-// not known: add Elevated to its Checks. Those of a program in a zip archive are
+// not known: check [Elevated] before it. Those of a program in a zip archive are
 // known only once it is unpacked. [DotNetFramework] does not check .NET 5 and
 // later. Whether Windows needs a restart is read from three marks in its
 // registry, which the tests make themselves.

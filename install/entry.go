@@ -3,8 +3,6 @@ package install
 import (
 	"archive/zip"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -24,44 +22,12 @@ import (
 
 // copyTree copies the directory at src into dst and returns its hash.
 func copyTree(ctx context.Context, src, dst string) (sum string, err error) {
-	from, err := os.OpenRoot(src)
-	if err != nil {
-		return "", err
-	}
-	defer func() { _ = from.Close() }()
 	to, err := os.OpenRoot(dst)
 	if err != nil {
 		return "", err
 	}
 	defer func() { _ = to.Close() }()
-	sums := map[string]string{} // by path
-	err = fs.WalkDir(from.FS(), ".", func(name string, d fs.DirEntry, err error) error {
-		switch {
-		case err != nil:
-			return err
-		case d.Type().IsRegular():
-			sums[name] = ""
-		case !d.IsDir():
-			return fmt.Errorf("%s in the directory is neither a file nor a directory; remove it", name)
-		}
-		return nil
-	})
-	if err != nil {
-		return "", err
-	}
-	for name := range sums {
-		f, err := from.Open(name)
-		if err != nil {
-			return "", err
-		}
-		h := sha256.New()
-		err = writeInto(to, name, io.TeeReader(ctxio.Reader(ctx, f), h))
-		if err = errors.Join(err, f.Close()); err != nil {
-			return "", err
-		}
-		sums[name] = hex.EncodeToString(h.Sum(nil))
-	}
-	return dirhash.Sum(sums), nil
+	return dirhash.Of(ctx, src, func(name string, f *os.File, r io.Reader) error { return writeInto(to, name, r, f) })
 }
 
 // unpack unpacks the files and directories of a zip archive into dst.
@@ -97,7 +63,7 @@ func unpack(ctx context.Context, archive, dst string) error {
 		if err != nil {
 			return fmt.Errorf("%q in the archive: %w", f.Name, err)
 		}
-		err = writeInto(to, name, ctxio.Reader(ctx, r))
+		err = writeInto(to, name, ctxio.Reader(ctx, r), nil)
 		if err = errors.Join(err, r.Close()); err != nil {
 			return fmt.Errorf("%q in the archive: %w", f.Name, err)
 		}
@@ -122,8 +88,9 @@ func checkSpace(files []*zip.File, dst string) error {
 	return nil
 }
 
-// writeInto creates a file below root, executable because it may be a program.
-func writeInto(root *os.Root, name string, r io.Reader) error {
+// writeInto creates a file below root, executable because it may be a program,
+// with the extended attributes of like, which may be nil.
+func writeInto(root *os.Root, name string, r io.Reader, like *os.File) error {
 	if err := root.MkdirAll(path.Dir(name), 0o700); err != nil {
 		return err
 	}
@@ -132,6 +99,9 @@ func writeInto(root *os.Root, name string, r io.Reader) error {
 		return err
 	}
 	_, err = io.Copy(f, r)
+	if err == nil && like != nil {
+		err = copyAttributes(f, like)
+	}
 	return errors.Join(err, f.Close())
 }
 

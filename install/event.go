@@ -6,11 +6,13 @@ import "time"
 type EventKind string
 
 const (
-	eventWaived        EventKind = "waived"         // a check fails, and the command waives it
 	eventRebootPending EventKind = "reboot-pending" // the machine already waits for a restart
 	eventVerified      EventKind = "verified"       // the private copy has the expected hash
 	eventStarted       EventKind = "started"        // the installer runs
 	eventLingering     EventKind = "lingering"      // the installer has ended, processes that it started have not
+	eventLeft          EventKind = "left"           // the installer has ended, processes of the application live on
+	eventWaiting       EventKind = "waiting"        // the installer seems to wait for an answer
+	eventWarning       EventKind = "warning"        // the installer reports success, and its own log a failure
 	eventEnded         EventKind = "ended"          // all of its processes have ended
 	eventBusy          EventKind = "busy"           // another installation is in progress: the installer will be started again
 	eventSettling      EventKind = "settling"       // the installer of an earlier process was found running
@@ -27,5 +29,3 @@ type Event struct {
 	PID     int           // of the installer, with started and settling (0 if not known)
 	Elapsed time.Duration // since the run or the wait began
 }
-
-func (e Event) String() string { return e.Text }

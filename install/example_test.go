@@ -31,7 +31,6 @@ func ExampleAwait() {
 
 	err := install.Await(context.Background(), install.HTTPProbe{URL: app.URL + "/version"}, "7.13.100", install.AwaitOptions{
 		Interval: 10 * time.Millisecond,
-		Timeout:  time.Second,
 		Observe: func(e install.Event) {
 			if fmt.Println(e.Kind); e.Elapsed > time.Hour {
 				fmt.Println(e.Time, e.Text)
@@ -91,7 +90,7 @@ func ExampleSQLProbe() {
 	p := install.TCPProbe{Addr: "127.0.0.1:5432", Then: install.SQLProbe{DB: db, Query: "SELECT version FROM about", Timeout: time.Minute,
 		Explain: error.Error, // for a driver whose errors do not quote the password
 	}}
-	fmt.Println(install.Await(context.Background(), p, "7.13.100", install.AwaitOptions{Timeout: 2 * time.Minute, ReportInterval: 10 * time.Minute}))
+	fmt.Println(install.Await(context.Background(), p, "7.13.100", install.AwaitOptions{ReportInterval: 10 * time.Minute}))
 }
 
 // The files are of the version, and people can log in.
@@ -148,15 +147,18 @@ func ExampleNothingInstalled() {
 	asp := install.HTTPProbe{URL: "http://127.0.0.1:8080/version", Header: http.Header{"Authorization": {os.Getenv("ASP_TOKEN")}}, Transport: &http.Transport{}}
 	r := install.Runner{State: "/var/lib/aspupdate/install", Output: func(text string) { fmt.Print(text) }}
 	r.Observe = func(e install.Event) { fmt.Println(e, e.PID) }
+	if _, err := (install.Checklist{install.NothingInstalled(asp), install.Elevated()}).Run(context.Background()); err != nil {
+		fmt.Println(err)
+		return
+	}
 	out, err := r.Run(context.Background(), install.Command{
-		Path:          "/srv/archive/ASP/7.13.100/FullSetup.exe",
-		SHA256:        "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08", // of the archive's entry
-		Kind:          install.Inno,
-		Checks:        install.Checklist{install.NothingInstalled(asp), install.Elevated()},
-		Deadline:      time.Hour,
-		Dir:           "/var/lib/asp",
-		Log:           "/var/log/asp-setup.log",
-		LeavesRunning: true, // it starts the application
+		Path:        "/srv/archive/ASP/7.13.100/FullSetup.exe",
+		SHA256:      "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08", // of the archive's entry
+		Kind:        install.Inno,
+		Deadline:    time.Hour,
+		Dir:         "/var/lib/asp",
+		Log:         "/var/log/asp-setup.log",
+		Application: []string{"/opt/asp"}, // which it starts
 	})
 	switch {
 	case errors.Is(err, install.ErrMismatch):

@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/aspupdate/aspupdate/internal/realtest"
 )
 
 // Rights of real users: as root, and as another user.
@@ -22,10 +24,7 @@ func TestRightsOfUsers(t *testing.T) {
 	require.NoError(t, Elevated().Run(t.Context()))
 	require.NoError(t, Command{Kind: Deb}.Rights())
 
-	dir, err := os.MkdirTemp("", "install-test-") // t.TempDir is closed to others
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	require.NoError(t, os.Chmod(dir, 0o755))
+	dir := realtest.SharedDir(t)
 	exe, err := os.Executable()
 	require.NoError(t, err)
 	b, err := os.ReadFile(exe)

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -18,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/aspupdate/aspupdate/internal/process"
+	"github.com/aspupdate/aspupdate/internal/realtest"
 )
 
 // fakeRole is set for a copy of the test binary that is to play a part.
@@ -30,6 +32,8 @@ func TestMain(m *testing.M) {
 	switch os.Getenv(fakeRole) {
 	case "installer":
 		os.Exit(fakeInstaller(os.Args[1:]))
+	case "application":
+		os.Exit(fakeInstaller([]string{"pid=" + os.Getenv("ASP_PID"), "hang"}))
 	case "runner":
 		fakeRunner()
 	case "rights":
@@ -57,6 +61,9 @@ func fakeInstaller(steps []string) int {
 		switch verb {
 		case "print":
 			fmt.Println(arg)
+		case "hex": // an argument on Windows cannot have every byte
+			text, _ := hex.DecodeString(arg)
+			fmt.Println(string(text))
 		case "complain":
 			fmt.Fprintln(os.Stderr, arg)
 		case "flood":
@@ -96,6 +103,30 @@ func fakeInstaller(steps []string) int {
 		case "pwd":
 			dir, _ := os.Getwd()
 			fmt.Println(dir)
+		case "ask":
+			fmt.Print(arg)
+		case "loop": // asks without end, for a minute
+			for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(time.Millisecond) {
+				fmt.Print(strings.Repeat(arg, 8))
+			}
+		case "burn": // writes the log of a bundle
+			if n := slices.Index(os.Args, "/log"); n > 0 {
+				_ = os.WriteFile(os.Args[n+1], []byte("[0A54:0B38][2026-11-29T20:00:00]i001: Burn v3.14.1.8722, Windows v10.0\r\n"+
+					"[0A54:0B38][2026-11-29T20:00:01]i399: Apply complete, result: "+arg+", restart: None, ba requested restart:  No\r\n"), 0o600)
+			}
+		case "work":
+			for end := time.Now().Add(time.Minute); time.Now().Before(end); {
+			}
+		case "start": // a program that does the rest and is left
+			cmd := exec.Command(arg, steps[i+1:]...)
+			if err := realtest.Start(cmd); err != nil {
+				fmt.Println(err)
+				return 99
+			}
+			if len(steps) > i+1 && strings.HasPrefix(steps[i+1], "start=") {
+				break // one that has nothing to do
+			}
+			return 0
 		case "stdin":
 			n, err := os.Stdin.Read(make([]byte, 1))
 			fmt.Println("stdin", n, err)
@@ -111,7 +142,7 @@ func fakeInstaller(steps []string) int {
 			if arg == "" { // it shares our output, as a careless program's children do
 				cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 			}
-			if err := cmd.Start(); err != nil {
+			if err := realtest.Start(cmd); err != nil {
 				fmt.Println(err)
 				return 99
 			}

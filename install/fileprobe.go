@@ -1,13 +1,11 @@
 package install
 
 import (
-	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"iter"
-	"strings"
+
+	"github.com/aspupdate/aspupdate/internal/pe"
 )
 
 // A FileProbe reads the version of a program or library for Windows from the
@@ -36,17 +34,6 @@ func (p FileProbe) Version(ctx context.Context) (string, error) {
 	return version, nil
 }
 
-const (
-	versionType  = 16 // of resources
-	versionID    = 1
-	fixedMark    = 0xFEEF04BD
-	fixedSize    = 52
-	alignment    = 4
-	blockHeader  = 6
-	stringsBlock = "StringFileInfo"
-	textValue    = 1
-)
-
 // version returns the string named key of the version resource, or the
 // number of the file if key is empty.
 func (f headers) version(key string) (string, error) {
@@ -57,94 +44,24 @@ func (f headers) version(key string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	b, ok := f.resource(p, versionType, versionID, maxRead)
-	root, _, whole := nextBlock(b)
-	if !ok || !whole || root.key != "VS_VERSION_INFO" {
+	v, ok := p.Version(f.read)
+	if !ok {
 		return "", errors.New("the version resource is missing or damaged")
 	}
 	if key != "" {
-		text, ok := root.text(key)
+		text, ok := v.Text(key)
 		if !ok {
 			return "", fmt.Errorf("the version resource has no string %q", key)
 		}
 		return firstLine([]byte(text))
 	}
-	le := binary.LittleEndian
-	if len(root.value) < fixedSize || le.Uint32(root.value) != fixedMark {
+	n := v.File
+	if n == (pe.Number{}) {
 		return "", errors.New("the version resource has no numeric version; set Key to the name of one of its strings")
 	}
-	high, low := le.Uint32(root.value[8:]), le.Uint32(root.value[12:])
-	version := fmt.Sprintf("%d.%02d.%03d", high>>16, high&0xFFFF, low>>16)
-	if build := low & 0xFFFF; build != 0 {
-		version += fmt.Sprintf(".%d", build)
+	version := fmt.Sprintf("%d.%02d.%03d", n[0], n[1], n[2])
+	if n[3] != 0 {
+		version += fmt.Sprintf(".%d", n[3])
 	}
 	return version, nil
-}
-
-// A block is a piece of a version resource: a key, a value, and more blocks.
-type block struct {
-	key      string
-	value    []byte
-	children []byte
-}
-
-// nextBlock returns the first block of b and what follows it. whole is false if
-// there is none, or if its size is larger than b.
-func nextBlock(b []byte) (first block, rest []byte, whole bool) {
-	if len(b) < blockHeader {
-		return block{}, nil, false
-	}
-	le := binary.LittleEndian
-	size, valueSize := int(le.Uint16(b)), int(le.Uint16(b[2:]))
-	if size < blockHeader || size > len(b) {
-		return block{}, nil, false
-	}
-	if le.Uint16(b[4:]) == textValue {
-		valueSize *= 2
-	}
-	rest = b[min(aligned(size), len(b)):]
-	b = b[:size]
-	end := blockHeader
-	for end+2 <= size && (b[end] != 0 || b[end+1] != 0) {
-		end += 2
-	}
-	first.key = string(decodeUTF16(b[blockHeader:end]))
-	value := min(aligned(end+2), size)
-	after := min(value+valueSize, size) // some compilers count the bytes of a text, not its characters
-	first.value = b[value:after]
-	first.children = b[min(aligned(after), size):]
-	return first, rest, true
-}
-
-func aligned(n int) int { return (n + alignment - 1) &^ (alignment - 1) }
-
-// blocks returns the blocks in b.
-func blocks(b []byte) iter.Seq[block] {
-	return func(yield func(block) bool) {
-		for {
-			first, rest, whole := nextBlock(b)
-			if !whole || !yield(first) {
-				return
-			}
-			b = rest
-		}
-	}
-}
-
-// text returns the string named key in the first language that has it.
-func (root block) text(key string) (text string, found bool) {
-	for info := range blocks(root.children) {
-		if info.key != stringsBlock {
-			continue
-		}
-		for language := range blocks(info.children) {
-			for s := range blocks(language.children) {
-				if strings.EqualFold(s.key, key) {
-					value, _, _ := bytes.Cut(decodeUTF16(s.value), []byte{0})
-					return string(value), true
-				}
-			}
-		}
-	}
-	return "", false
 }

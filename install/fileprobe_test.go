@@ -15,6 +15,19 @@ import (
 	"github.com/aspupdate/aspupdate/internal/realtest"
 )
 
+// The parts of a version resource and of the directories above it.
+const (
+	versionType  = 16
+	versionID    = 1
+	fixedMark    = 0xFEEF04BD
+	fixedSize    = 52
+	alignment    = 4
+	blockHeader  = 6
+	stringsBlock = "StringFileInfo"
+	textValue    = 1
+	subdirectory = 1 << 31
+)
+
 // blockBytes makes a block of a version resource: a value, then blocks.
 func blockBytes(key string, text bool, value []byte, children ...[]byte) []byte {
 	le := binary.LittleEndian

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/aspupdate/aspupdate/internal/process"
 )
 
 func TestOutputIsShownWhileItRuns(t *testing.T) {
@@ -50,11 +52,13 @@ func TestOutputOfARunWithoutLineEnds(t *testing.T) {
 	}
 	write("an earlier run\n")
 	var all strings.Builder
-	end := follow(path, int64(len("an earlier run\n")), func(s string) { all.WriteString(s) })
+	w := newSilence(func(s string) { all.WriteString(s) }, "")
+	end := process.Follow(path, int64(len("an earlier run\n")), process.LogLimits, w.seen)
 	write("half a")
 	write(" line")
 	end()
+	w.end()
 	require.Equal(t, "half a line", all.String())
-	end = follow(path+"no", 0, func(string) { t.Error("there is nothing") })
+	end = process.Follow(path+"no", 0, process.LogLimits, func([]byte) { t.Error("there is nothing") })
 	end()
 }

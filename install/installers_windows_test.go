@@ -1,17 +1,22 @@
 package install
 
 import (
+	"bytes"
 	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/windows"
+
+	"github.com/aspupdate/aspupdate/internal/process"
+	"github.com/aspupdate/aspupdate/internal/realtest"
 )
 
 // real returns a command for an installer that TestUnderWine made.
@@ -29,6 +34,7 @@ func real(t *testing.T, name string, args ...string) Command {
 func run(t *testing.T, cmd Command, want Status, code uint32) Outcome {
 	t.Helper()
 	r, _ := newRunner(t)
+	r.busyInterval = -1
 	out, err := r.Run(t.Context(), cmd)
 	require.Equal(t, want, out.Status, "%v\n%s", err, out.Tail)
 	require.Equal(t, code, out.Code)
@@ -59,7 +65,7 @@ func TestNSIS(t *testing.T) {
 	run(t, real(t, older, "/D="+dir), OK, 0) // R15
 	requireVersion(t, dir, "7.12.100")
 
-	for code, want := range map[uint32]Status{0: OK, 1: Canceled, 2: Failed, 42: Failed, 1603: Failed, 1618: Failed, 3010: RebootNeeded, 0xC0000005: Failed, 0x80070652: Failed} {
+	for code, want := range map[uint32]Status{0: OK, 1: Canceled, 2: Failed, 42: Failed, 1603: Failed, 1223: Canceled, 1618: Busy, 3010: RebootNeeded, 3011: RebootNeeded, 0xC0000005: Failed, 0x80070652: Busy, 0x8007015e: Busy} {
 		run(t, real(t, newer, "/CODE="+strconv.Itoa(int(int32(code))), "/D="+dir), want, code)
 	}
 	run(t, real(t, newer, "/STOP", "/D="+dir), Failed, 2)
@@ -67,6 +73,22 @@ func TestNSIS(t *testing.T) {
 	path := filepath.Join(dir, "uninstall.exe")
 	run(t, Command{Path: path, SHA256: sumOf(t, path), Kind: Auto, Args: []string{"_?=" + dir}}, OK, 0)
 	requireVersion(t, dir, "")
+}
+
+// An uninstaller of NSIS copies itself and returns at once. As a command of which all
+// is waited for it has ended when that returns: what is installed next stays.
+func TestAnUninstallerThatReturnsEarlyIsWaitedFor(t *testing.T) {
+	const older, newer = "Установка 7.12.100.exe", "Установка 7.13.100.exe"
+	dir := filepath.Join(t.TempDir(), "Опека")
+	for range 2 {
+		run(t, real(t, newer, "/D="+dir), OK, 0)
+		remove := process.Command{Argv: []string{filepath.Join(dir, "uninstall.exe"), "/S"}, Whole: true}
+		require.NoError(t, process.Run(t.Context(), t.TempDir(), remove))
+		requireVersion(t, dir, "")
+		run(t, real(t, older, "/D="+dir), OK, 0)
+		time.Sleep(10 * time.Second) // it removed what was there eight seconds later
+		requireVersion(t, dir, "7.12.100")
+	}
 }
 
 func TestNSISTree(t *testing.T) {
@@ -125,6 +147,105 @@ func TestMSI(t *testing.T) {
 	off.Uninstall = true
 	run(t, off, OK, 0)
 	requireVersion(t, dir, "")
+}
+
+// A message box that no silent option suppresses is reported with its title, long
+// before the deadline.
+func TestAMessageBoxIsToldAbout(t *testing.T) {
+	cmd := real(t, "Установка 7.13.100.exe", "/ASK", "/D="+filepath.Join(t.TempDir(), "a b"))
+	r, events := newRunner(t)
+	r.silence = func(s *silence) { s.every, s.scale = 200*time.Millisecond, 20 }
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	observe := r.Observe
+	r.Observe = func(e Event) {
+		if observe(e); e.Kind == eventWaiting && strings.Contains(e.Text, "window") {
+			cancel()
+		}
+	}
+	_, err := r.Run(ctx, cmd)
+	require.ErrorIs(t, err, context.Canceled)
+	require.Contains(t, strings.Join(eventsOf(events, eventWaiting), "\n"), `the installer shows a window and does nothing since, "ASP Setup": it may be waiting for an answer`)
+}
+
+// A bundle of Burn's kind is made here: this program, with the name that marks one.
+// What is run is how a bundle is started, how its codes are read, and how its log is
+// searched; the makers' own engine was not run.
+func TestABundleMadeHere(t *testing.T) {
+	exe, err := os.Executable()
+	require.NoError(t, err)
+	b, err := os.ReadFile(exe)
+	require.NoError(t, err)
+	name := bytes.Index(b[:4096], []byte(".symtab\x00"))
+	require.Positive(t, name)
+	copy(b[name:], ".wixburn")
+	path := filepath.Join(t.TempDir(), "Комплект.exe")
+	require.NoError(t, os.WriteFile(path, b, 0o700))
+	kind, err := Detect(path)
+	require.NoError(t, err)
+	require.Equal(t, Burn, kind)
+	for _, c := range []struct {
+		result string
+		code   uint32
+		want   Status
+		warned bool
+	}{
+		{"0x0", 0, OK, false},
+		{"0x80070643", 0, Failed, true}, // the log knows better
+		{"0x80070643", 1603, Failed, false},
+		{"0x0", 0x80070bc2, RebootNeeded, false},
+		{"0x80070652", 1618, Busy, false},
+	} {
+		r, events := newRunner(t)
+		r.busyInterval = -1
+		out, err := r.Run(t.Context(), Command{Path: path, SHA256: sumOf(t, path), Kind: Auto, Env: fakeEnv(), Deadline: time.Minute, Args: []string{"burn=" + c.result, "exit=" + strconv.FormatUint(uint64(c.code), 10)}})
+		require.Equal(t, Burn, out.Kind, "%v", err)
+		require.Equal(t, c.want, out.Status, "%+v: %v", c, err)
+		require.Equal(t, c.code, out.Code)
+		require.Contains(t, out.Tail, "Apply complete, result: "+c.result)
+		require.Equal(t, c.warned, len(eventsOf(events, eventWarning)) == 1, "%+v", c)
+	}
+}
+
+// A virus scanner has the fresh copy to itself for seconds.
+func TestAScannerHoldsTheFreshCopy(t *testing.T) {
+	r, _ := newRunner(t)
+	held, done := make(chan error), make(chan struct{})
+	defer close(done)
+	go func() {
+		for {
+			copies, _ := filepath.Glob(filepath.Join(escaped(r.State), privatePrefix+"*", "*.exe"))
+			for _, path := range copies {
+				name, _ := windows.UTF16PtrFromString(path)
+				h, err := windows.CreateFile(name, windows.GENERIC_READ, 0, nil, windows.OPEN_EXISTING, 0, 0)
+				if err == nil { // it has been written
+					time.Sleep(3 * time.Second)
+					held <- windows.CloseHandle(h)
+					return
+				}
+			}
+			select {
+			case <-done:
+				return
+			case <-time.After(time.Millisecond):
+			}
+		}
+	}()
+	cmd := fake(t, "print=done")
+	cmd.Kind = Auto
+	out := make(chan error, 1)
+	go func() {
+		_, err := r.Run(context.WithoutCancel(t.Context()), cmd)
+		out <- err
+	}()
+	select {
+	case err := <-held:
+		require.NoError(t, err)
+		require.NoError(t, <-out)
+	case err := <-out:
+		require.NoError(t, err)
+		t.Log("it was not held at the right moment")
+	}
 }
 
 func TestCodesOfMSI(t *testing.T) {
@@ -204,7 +325,7 @@ func TestRealInstallerOutlivesItsRunner(t *testing.T) {
 	r, events := newRunner(t)
 	cmd := exec.Command(exe, r.State, setup.Path, setup.SHA256, "/S", "/D="+dir)
 	cmd.Env = append(BaseEnv(), fakeRole+"=runner", "ASP_WAIT=\""+exe+"\" pid="+filepath.Join(marks, "child")+" until="+on+" touch="+mark)
-	require.NoError(t, cmd.Start())
+	require.NoError(t, realtest.Start(cmd))
 	awaitPID(t, filepath.Join(marks, "child"))
 	require.NoError(t, cmd.Process.Kill())
 	require.Error(t, cmd.Wait())

@@ -12,6 +12,8 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+
+	"github.com/aspupdate/aspupdate/internal/process"
 )
 
 // An invocation is how an installer is started.
@@ -25,11 +27,12 @@ type invocation struct {
 	ownLog bool
 }
 
-// command returns what starts the private copy at path with its output in log.
-func (inv invocation) command(c Command, path string, log *os.File) *exec.Cmd {
+// command returns what starts the private copy at path with its output in log, and
+// with temp for temporary files.
+func (inv invocation) command(c Command, path, temp string, log *os.File) *exec.Cmd {
 	cmd := exec.Command(inv.argv[0], inv.argv[1:]...)
 	cmd.Dir = cmp.Or(c.Dir, filepath.Dir(path))
-	cmd.Env = append(append([]string{}, c.Env...), inv.env...) // not nil, which would be the environment of this process
+	cmd.Env = process.WithTemp(append(append([]string{}, c.Env...), inv.env...), temp)
 	cmd.Stdout, cmd.Stderr = log, log
 	setLine(cmd, inv.line)
 	return cmd
@@ -58,10 +61,7 @@ func (c Command) resolve(path string) (Command, error) {
 	if c.Kind == Plain && len(c.Args)+len(c.Launcher) == 0 {
 		return c, withNext(unknown("the silent arguments of a plain program are not known"))
 	}
-	if c.Codes == nil {
-		c.Codes, err = c.Kind.codes()
-	}
-	return c, err
+	return c, c.addCodes()
 }
 
 func withNext(err error) error {
@@ -82,7 +82,7 @@ func (c Command) invoke(path, log string) (invocation, error) {
 
 // readHead returns the beginning of a file, enough for an interpreter line.
 func readHead(path string) ([]byte, error) {
-	f, err := os.Open(path)
+	f, err := open(path)
 	if err != nil {
 		return nil, err
 	}
@@ -115,6 +115,23 @@ func (c Command) invocation(kind Kind, t target) (invocation, error) {
 			argv: slices.Concat([]string{"dpkg", "--force-confdef", "--force-confold"}, c.Args, []string{"-i", t.path}),
 			env:  []string{"DEBIAN_FRONTEND=noninteractive"},
 		}, nil
+	case apt:
+		// As for dpkg; and it may go back (R15), install the same version once more,
+		// and bring what the package needs, but remove nothing for it.
+		return invocation{
+			argv: slices.Concat([]string{"apt-get", "install", "--yes", "--allow-downgrades", "--reinstall", "--no-remove", "--no-install-recommends",
+				"-o", "Dpkg::Options::=--force-confdef", "-o", "Dpkg::Options::=--force-confold", "-o", "APT::Sandbox::User=root"}, c.Args, []string{t.path}),
+			env: []string{"DEBIAN_FRONTEND=noninteractive"},
+		}, nil
+	case rpm:
+		// It may go back (R15) and install the same version once more. What a package
+		// needs is never left out.
+		return invocation{
+			argv: slices.Concat([]string{"rpm", "-U", "--oldpackage", "--replacepkgs"}, c.Args, []string{"--", globbed(t.path)}),
+			env:  []string{"LANGUAGE=en"}, // for scriptFailed
+		}, nil
+	case makeself:
+		return c.makeself(t)
 	case MSI:
 		return c.msi(t)
 	case NSIS:
@@ -131,9 +148,9 @@ func (c Command) invocation(kind Kind, t target) (invocation, error) {
 // if the file does not show it.
 func (k Kind) system(head []byte) (goos string, ok bool) {
 	switch {
-	case k == MSI, k == NSIS, k == Inno, k == Burn, strings.HasPrefix(string(head), "MZ") && k != Deb && k != Script:
+	case k == MSI, k == NSIS, k == Inno, k == Burn, strings.HasPrefix(string(head), "MZ") && !slices.Contains([]Kind{Deb, apt, rpm, makeself, Script}, k):
 		return "windows", true
-	case k == Deb, k == Script, strings.HasPrefix(string(head), "\x7fELF"):
+	case k == Deb, k == apt, k == rpm, k == makeself, k == Script, strings.HasPrefix(string(head), "\x7fELF"):
 		return "linux", true
 	}
 	return "", false
@@ -143,8 +160,45 @@ func (k Kind) system(head []byte) (goos string, ok bool) {
 // which goes on when the installer is ended.
 func (k Kind) worksInService() bool { return k == MSI || k == Burn }
 
-// needsRights reports whether installers of the kind need elevated rights.
-func (k Kind) needsRights() bool { return k == MSI || k == Burn || k == Deb }
+// needsRights reports whether installers of the kind need elevated rights. A setup of
+// Inno does by default, which its manifest does not show: it elevates itself, with a
+// question.
+func (k Kind) needsRights() bool {
+	return slices.Contains([]Kind{MSI, Burn, Inno, Deb, apt, rpm}, k)
+}
+
+// globbed returns the path for rpm, which takes it for a pattern and has no way to
+// quote a brace. A question mark stands for any character, and the private copy is
+// the one file that fits: its directory has a name of its own.
+func globbed(path string) string {
+	return strings.Map(func(r rune) rune {
+		if strings.ContainsRune(`*?[]{}\`, r) {
+			return '?'
+		}
+		return r
+	}, path)
+}
+
+// makeself passes the arguments to the script in the archive; those before "--"
+// are for makeself itself. It unpacks beside the copy: programs may be forbidden
+// in the machine's temporary directory, and what it leaves is removed.
+func (c Command) makeself(t target) (invocation, error) {
+	program, err := interpreter(t.head)
+	own, args := []string(nil), c.Args
+	if i := slices.Index(c.Args, "--"); i >= 0 {
+		own, args = c.Args[:i], c.Args[i+1:]
+	}
+	for _, a := range own {
+		switch a {
+		case "--noexec", "--list", "--info", "--lsm", "--check", "--dumpconf", "--tar", "--confirm", "--help":
+			return invocation{}, fmt.Errorf("the argument %s installs nothing, or asks; remove it", a)
+		}
+	}
+	return invocation{
+		argv: slices.Concat(program, []string{t.path, "--quiet", "--accept", "--nox11"}, own, []string{"--"}, args),
+		env:  []string{"TMPDIR=" + filepath.Dir(t.path)},
+	}, err
+}
 
 var property = regexp.MustCompile(`^([A-Za-z_][A-Za-z0-9_.]*)=(.*)$`)
 

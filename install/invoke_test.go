@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -51,6 +52,13 @@ func TestInvocations(t *testing.T) {
 			`C:\Windows\System32\msiexec.exe /x "C:\run 1\Setup.exe" /qn /norestart /l*v "C:\logs\a b.installer.log"`, true,
 		},
 		{"script", Script, Command{Args: []string{"A B"}}, linux, "/usr/bin/env|-S bash -e|/s/run-1/Setup|A B", "", false},
+		{"rpm", rpm, Command{Args: []string{"--root=/x"}}, linux, "rpm|-U|--oldpackage|--replacepkgs|--root=/x|--|/s/run-1/Setup", "", false},
+		{
+			"apt", apt, Command{Args: []string{"./libasp.deb"}}, linux,
+			"apt-get|install|--yes|--allow-downgrades|--reinstall|--no-remove|--no-install-recommends|-o|Dpkg::Options::=--force-confdef|-o|Dpkg::Options::=--force-confold|-o|APT::Sandbox::User=root|./libasp.deb|/s/run-1/Setup", "", false,
+		},
+		{"makeself", makeself, Command{Args: []string{"--site", "A B"}}, linux, "/usr/bin/env|-S bash -e|/s/run-1/Setup|--quiet|--accept|--nox11|--|--site|A B", "", false},
+		{"makeself's own options", makeself, Command{Args: []string{"--target", "/opt/asp", "--", "--site"}}, linux, "/usr/bin/env|-S bash -e|/s/run-1/Setup|--quiet|--accept|--nox11|--target|/opt/asp|--|--site", "", false},
 		{"deb", Deb, Command{Args: []string{"--root=/x"}}, linux, "dpkg|--force-confdef|--force-confold|--root=/x|-i|/s/run-1/Setup", "", false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -59,7 +67,7 @@ func TestInvocations(t *testing.T) {
 			require.Equal(t, c.argv, strings.Join(inv.argv, "|"))
 			require.Equal(t, c.line, inv.line)
 			require.Equal(t, c.ownLog, inv.ownLog)
-			require.Equal(t, c.kind == Deb, len(inv.env) == 1)
+			require.Equal(t, slices.Contains([]Kind{Deb, apt, rpm, makeself}, c.kind), len(inv.env) == 1)
 		})
 	}
 	for _, c := range []struct {
@@ -72,6 +80,7 @@ func TestInvocations(t *testing.T) {
 		{"two directories", NSIS, Command{Args: []string{`/D=C:\a`, `/D=C:\b`}}, windows, "use one"},
 		{"a quoted directory", NSIS, Command{Args: []string{`/D="C:\a"`}}, windows, "without quotes"},
 		{"a line feed", MSI, Command{Args: []string{"A=1", "B=2\r\n/x"}}, windows, "argument 2 contains a line feed"},
+		{"makeself that unpacks only", makeself, Command{Args: []string{"--noexec", "--"}}, linux, "--noexec installs nothing"},
 		{"a zero byte", Plain, Command{Args: []string{"a\x00b"}}, windows, "zero byte"},
 		{"an msi on Linux", MSI, Command{}, linux, "of kind msi for windows cannot run on linux"},
 		{"nsis on Linux", NSIS, Command{}, linux, "of kind nsis for windows cannot run on linux"},
@@ -204,19 +213,25 @@ func TestBusyIsRetriedABoundedNumberOfTimes(t *testing.T) {
 	}
 	run := func(pause time.Duration, deadline time.Duration, steps ...string) (Outcome, *[]Event, error) {
 		r, events := newRunner(t)
-		r.busyInterval = pause
+		r.busyInterval, r.busyTimeout = pause, 2*time.Second
 		cmd := fake(t, steps...)
 		cmd.Codes, cmd.Deadline = busy, deadline
 		out, err := r.Run(t.Context(), cmd)
 		requireClean(t, r)
 		return out, events, err
 	}
-	out, events, err := run(time.Millisecond, time.Minute, "exit=7")
+	out, events, err := run(50*time.Millisecond, time.Minute, "exit=7")
 	require.ErrorIs(t, err, ErrFailed)
 	require.Equal(t, Busy, out.Status)
-	require.Equal(t, busyAttempts, out.attempts)
-	require.Equal(t, busyAttempts, count(events, eventStarted))
-	require.Equal(t, busyAttempts-1, count(events, eventBusy))
+	require.Greater(t, out.attempts, 2)
+	require.Equal(t, out.attempts, count(events, eventStarted))
+	require.Equal(t, out.attempts-1, count(events, eventBusy))
+	for _, e := range *events {
+		if e.Kind == eventBusy {
+			require.Regexp(t, `trying again in 50ms, for another [12]s at most`, e.Text, "the time that is left is shown")
+			break
+		}
+	}
 
 	mark := filepath.Join(t.TempDir(), "done")
 	out, events, err = run(time.Millisecond, time.Minute, "first="+mark, "exit=7")

@@ -21,7 +21,12 @@ func TestFirstLine(t *testing.T) {
 		{long + "7", "", "too long"},
 		{long + "7\n", "", "too long"},
 		{"", "", "empty"},
-		{"\n7.12.100", "", "empty"},
+		{"\r\n\n7.12.100\r\n", "7.12.100", ""},
+		{"\r\n\n", "", "empty"},
+		{"\xef\xbb\xbf7.12.100\r\n", "7.12.100", ""},
+		{"\xff\xfe7\x00.\x001\x002\x00\r\x00\n\x00", "7.12", ""},
+		{"\xff\xfe\r\x00\n\x00\x1f\x04\n\x00", "П", ""},
+		{"\xff\xfe", "", "empty"},
 		{"\x1b[31m7.12.100", "", "not plain text"},
 		{"7.12\xff", "", "not plain text"},
 	} {
@@ -64,15 +69,15 @@ func FuzzPrintable(f *testing.F) {
 
 func TestReadTail(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "log")
-	require.Empty(t, readTail(path, 0), "no file is no tail")
+	require.Empty(t, readTail(path, 0, ""), "no file is no tail")
 	require.NoError(t, os.WriteFile(path, []byte("before|after"), 0o600))
-	require.Equal(t, "before|after", readTail(path, 0))
-	require.Equal(t, "after", readTail(path, 7))
-	require.Empty(t, readTail(path, 12))
-	require.Empty(t, readTail(path, 99), "a log that was cut meanwhile")
+	require.Equal(t, "before|after", readTail(path, 0, ""))
+	require.Equal(t, "after", readTail(path, 7, ""))
+	require.Empty(t, readTail(path, 12, ""))
+	require.Empty(t, readTail(path, 99, ""), "a log that was cut meanwhile")
 	// An odd offset cuts a two-byte letter in half.
 	require.NoError(t, os.WriteFile(path, []byte(strings.Repeat("ж", tailLimit)+"!"), 0o600))
-	got := readTail(path, 0)
+	got := readTail(path, 0, "")
 	require.NotContains(t, got, "\uFFFD")
 	require.True(t, strings.HasSuffix(got, "ж!"))
 }

@@ -1,7 +1,6 @@
 package install
 
 import (
-	"encoding/binary"
 	"errors"
 
 	"github.com/aspupdate/aspupdate/internal/pe"
@@ -63,62 +62,7 @@ func (f headers) inno(p *pe.File) bool {
 // resource returns the first bytes, at most limit of them, of a resource in
 // any language.
 func (f headers) resource(p *pe.File, typ, id, limit int64) ([]byte, bool) {
-	if len(p.Directories) <= pe.Resources || p.Directories[pe.Resources].Address == 0 {
-		return nil, false
-	}
-	base, ok := p.OffsetOf(p.Directories[pe.Resources].Address)
-	if !ok {
-		return nil, false
-	}
-	leaf := uint32(0)
-	for level, want := range []int64{typ, id, anyID} { // types, names, languages
-		leaf, ok = f.resourceEntry(base, leaf, want)
-		if !ok || leaf&subdirectory != 0 != (level < 2) {
-			return nil, false
-		}
-		leaf &^= subdirectory
-	}
-	entry, err := f.read(base+int64(leaf), 16)
-	if err != nil {
-		return nil, false
-	}
-	at, ok := p.OffsetOf(binary.LittleEndian.Uint32(entry))
-	if !ok {
-		return nil, false
-	}
-	b, err := f.read(at, min(int64(binary.LittleEndian.Uint32(entry[4:])), limit))
-	return b, err == nil
-}
-
-const (
-	subdirectory = 1 << 31 // marks the entry of a directory
-	anyID        = -1
-	maxEntries   = 1024 // of a directory of resources that are read
-)
-
-// resourceEntry returns the target of the entry id of the directory at off.
-// base is the offset of the resources in the file.
-func (f headers) resourceEntry(base int64, off uint32, id int64) (uint32, bool) {
-	head, err := f.read(base+int64(off), 16)
-	if err != nil {
-		return 0, false
-	}
-	named, numbered := int64(binary.LittleEndian.Uint16(head[12:])), int64(binary.LittleEndian.Uint16(head[14:]))
-	at := base + int64(off) + 16
-	if id != anyID {
-		at += named * 8 // names come first
-		named = 0
-	}
-	entries, err := f.read(at, min(named+numbered, maxEntries)*8)
-	if err != nil {
-		return 0, false
-	}
-	for ; len(entries) >= 8; entries = entries[8:] {
-		if id == anyID || int64(binary.LittleEndian.Uint32(entries)) == id {
-			return binary.LittleEndian.Uint32(entries[4:]), true
-		}
-	}
-	return 0, false
+	return p.Resource(f.read, typ, id, limit)
 }
 
 // nsis reports whether the payload begins like that of NSIS, which searches for

@@ -8,10 +8,12 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"os"
 	"os/exec"
 	"regexp"
 	"time"
 
+	"github.com/aspupdate/aspupdate/internal/durable"
 	"github.com/aspupdate/aspupdate/internal/process"
 )
 
@@ -113,7 +115,7 @@ func (p HTTPProbe) ask(ctx context.Context) (string, error) {
 func (p HTTPProbe) read(body io.Reader) (string, error) {
 	limit := int64(textLimit)
 	if p.Text == nil {
-		limit = lineLimit + 1
+		limit = answerLimit
 	}
 	b, err := io.ReadAll(io.LimitReader(body, limit))
 	if err != nil {
@@ -122,7 +124,7 @@ func (p HTTPProbe) read(body io.Reader) (string, error) {
 	if p.Text == nil {
 		return firstLine(b)
 	}
-	found := p.Text.FindStringSubmatch(decode(b))
+	found := p.Text.FindStringSubmatch(codePage("").decode(b))
 	switch {
 	case found == nil:
 		return "", errors.New("the expected text is not in the answer")
@@ -133,8 +135,9 @@ func (p HTTPProbe) read(body io.Reader) (string, error) {
 }
 
 // A CommandProbe runs a program that prints the version: it must exit with 0,
-// and the first line of its standard output, without spaces around it and at
-// most 256 bytes long, is the version. All processes that it started are ended
+// and the first line of its standard output that is not empty, without spaces around
+// it and at most 256 bytes long, is the version. It may be in UTF-16 with a mark, as
+// PowerShell writes it. All processes that it started are ended
 // with the query. Standard input is empty, standard error is discarded.
 type CommandProbe struct {
 	Path string // as for [exec.Command]
@@ -154,6 +157,12 @@ func (p CommandProbe) Version(ctx context.Context) (string, error) {
 	if cmd.Env == nil {
 		cmd.Env = BaseEnv()
 	}
+	temp, err := os.MkdirTemp("", "aspupdate-probe-*")
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = durable.RemoveAll(temp) }()
+	cmd.Env = process.WithTemp(cmd.Env, temp)
 	t, err := process.Start(cmd, process.NewRecord(), nil)
 	if t != nil {
 		defer t.Close()

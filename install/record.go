@@ -11,6 +11,7 @@ import (
 
 	"github.com/aspupdate/aspupdate/internal/durable"
 	"github.com/aspupdate/aspupdate/internal/lock"
+	"github.com/aspupdate/aspupdate/internal/private"
 	"github.com/aspupdate/aspupdate/internal/process"
 )
 
@@ -35,6 +36,8 @@ type record struct {
 	Started        time.Time     `json:"started"`
 	Deadline       time.Duration `json:"deadline_ns"`
 	LeavesRunning  bool          `json:"leaves_running,omitempty"`
+	Application    []string      `json:"application,omitempty"` // its directories
+	CodePage       codePage      `json:"code_page,omitempty"`
 }
 
 func (r *Runner) recordPath() string { return filepath.Join(r.State, recordName) }
@@ -69,7 +72,7 @@ func (r *Runner) readRecord() (rec record, ok bool, err error) {
 // removeRecord removes the record of a run that has ended. It does not wait for
 // the disk: if a power cut restores the record, Settle finds no process.
 func (r *Runner) removeRecord() error {
-	if err := os.Remove(r.recordPath()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := durable.Remove(r.recordPath()); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	return nil
@@ -81,15 +84,8 @@ func (r *Runner) lock() (unlock func(), err error) {
 	if err := durable.MkdirAll(r.State, 0o700); err != nil {
 		return nil, err
 	}
-	fi, err := os.Stat(r.State)
-	if err != nil {
+	if err := private.Check(r.State); err != nil {
 		return nil, err
-	}
-	if openToOthers(fi) {
-		return nil, fmt.Errorf("every user may write to the state directory %s and replace what is about to run; remove that permission (chmod o-w)", r.State)
-	}
-	if ofAnotherUser(fi) {
-		return nil, fmt.Errorf("the state directory %s belongs to another user, who may replace what is about to run; change its owner to this user (chown)", r.State)
 	}
 	l, err := lock.Try(filepath.Join(r.State, lockName))
 	if errors.Is(err, lock.ErrBusy) {

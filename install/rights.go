@@ -8,7 +8,10 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
+
+	"github.com/aspupdate/aspupdate/internal/process"
 )
 
 // Elevated is met if this process runs with elevated rights: as an elevated
@@ -29,12 +32,18 @@ func requireRights(elevated func() (bool, error), what string) error {
 }
 
 // Rights returns an error that wraps [ErrPermission] if the installer needs
-// elevated rights and this process does not have them: MSI, Burn and Deb do, and
+// elevated rights and this process does not have them: MSI, Burn, Inno and Deb do, and
 // programs for Windows whose manifest requires an administrator. [Runner.Run]
 // calls it before it starts anything; call it when an update is planned, before
 // users are closed out. Of a zip archive it knows only the Kind, and it returns
 // nil where Unelevated or a Launcher is set.
+//
+// It also fails where an argument would be taken apart by cmd.exe, because the
+// installer is a batch file.
 func (c Command) Rights() error {
+	if err := c.checkBatch(c.Path); err != nil {
+		return err
+	}
 	if c.Unelevated || len(c.Launcher) > 0 {
 		return nil
 	}
@@ -52,6 +61,18 @@ func (c Command) Rights() error {
 		c.Kind = kind
 	}
 	return c.rights(path, elevated)
+}
+
+// checkBatch returns an error if arguments would be taken apart by the interpreter of
+// batch files.
+func (c Command) checkBatch(path string) error {
+	if len(c.Launcher) > 0 {
+		return process.CheckBatch(c.Launcher[0], slices.Concat(c.Launcher[1:], []string{path}, c.Args))
+	}
+	if c.Entry != "" {
+		path = c.Entry
+	}
+	return process.CheckBatch(path, c.Args)
 }
 
 func (c Command) rights(path string, elevated func() (bool, error)) error {

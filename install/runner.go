@@ -1,7 +1,6 @@
 package install
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/aspupdate/aspupdate/internal/private"
 	"github.com/aspupdate/aspupdate/internal/process"
 )
 
@@ -33,29 +33,22 @@ type Runner struct {
 	elevated       func() (bool, error)
 	noGroup        bool          // as where control groups cannot be made
 	busyInterval   time.Duration // negative: not started again
+	busyTimeout    time.Duration
+
+	applicationTimeout time.Duration
+	silence            func(*silence) // changes its times
 }
 
-// lingerTimeout is how long processes that an installer leaves may live without
-// an event: the kernel may count a process a moment longer than it lives.
-const lingerTimeout = 2 * time.Second
-
-// An installer that found another installation in progress ([Busy], 1618 of MSI)
-// is started again after busyInterval, busyAttempts times in all.
-const (
-	busyInterval = time.Minute
-	busyAttempts = 5
-)
-
-// Run runs the installer to its end and leaves no process of it behind, unless
-// LeavesRunning is set. The error is nil exactly if the status is [OK] or
+// Run runs the installer to its end and leaves no process of it behind but those of
+// the Application, or any if LeavesRunning is set. The error is nil exactly if the status is [OK] or
 // [RebootNeeded]; any other is an [*Error].
 //
 // When the deadline or the context ends, the whole tree of processes is killed
 // at once, without a chance to clean up. For kinds [MSI] and [Burn] Run then
 // waits up to 10 min for the service of Windows Installer, which rolls its
 // changes back, and returns [Unknown] if that is still running. An installer
-// that reports [Busy] is started again after a minute, up to five times in all and
-// within its deadline. If this process dies, the installer
+// that is [Busy] is started again for up to half an hour, and within its deadline.
+// If this process dies, the installer
 // lives on: call [Runner.Settle] first after a start. Run fails with
 // [ErrUnsettled] as long as there is something to settle.
 func (r *Runner) Run(ctx context.Context, cmd Command) (Outcome, error) {
@@ -80,13 +73,14 @@ func (r *Runner) Run(ctx context.Context, cmd Command) (Outcome, error) {
 	} else if pending {
 		return fail(fmt.Errorf("%w: an installer that was started before may still be running; call Settle", ErrUnsettled))
 	}
-	if err := r.runChecks(ctx, c); err != nil {
-		return fail(err)
+	if reasons, err := rebootPending(); err == nil && len(reasons) > 0 {
+		r.event(eventRebootPending, 0, time.Time{}, "the machine already waits for a restart: %s", strings.Join(reasons, ", "))
 	}
 	removeLeftovers(r.State)
 
 	rec := record{
 		Record: process.NewRecord(), Format: recordFormat, Path: c.Path, SHA256: c.SHA256, Log: c.Log, LeavesRunning: c.LeavesRunning,
+		Application: c.Application, CodePage: codePage(c.CodePage),
 	}
 	if r.noGroup {
 		rec.Group = ""
@@ -94,9 +88,16 @@ func (r *Runner) Run(ctx context.Context, cmd Command) (Outcome, error) {
 	if rec.Program, err = privateCopy(ctx, r.State, rec.ID, c.Path, c.SHA256, c.Entry); err != nil {
 		return fail(err)
 	}
+	if err := private.Mkdir(r.tempDir(rec.ID)); err != nil {
+		removeLeftovers(r.State)
+		return fail(err)
+	}
 	r.event(eventVerified, 0, started, "the installer has the expected SHA-256")
 	if c, err = c.resolve(rec.Program); err == nil {
 		err = c.rights(rec.Program, r.elevated)
+	}
+	if err == nil {
+		err = c.checkBatch(rec.Program)
 	}
 	if err == nil && ctx.Err() != nil { // better not started than ended at once
 		err = context.Cause(ctx)
@@ -116,42 +117,6 @@ func (r *Runner) Run(ctx context.Context, cmd Command) (Outcome, error) {
 		return out, &Error{Op: "run", Subject: c.Path, Err: err, Next: out.Next, logs: out.logs()}
 	}
 	return out, nil
-}
-
-// runChecks runs the command's checks, and reports failures that do not block.
-func (r *Runner) runChecks(ctx context.Context, c Command) error {
-	waived, err := c.Checks.Run(ctx)
-	for _, f := range waived {
-		r.event(eventWaived, 0, time.Time{}, "%s", f)
-	}
-	if err != nil {
-		return err
-	}
-	if reasons, err := rebootPending(); err == nil && len(reasons) > 0 {
-		r.event(eventRebootPending, 0, time.Time{}, "the machine already waits for a restart: %s", strings.Join(reasons, ", "))
-	}
-	return nil
-}
-
-// runUntilFree runs the copy, and again while another installation is in
-// progress: a few times, within its deadline.
-func (r *Runner) runUntilFree(ctx context.Context, c Command, rec record) (Outcome, error) {
-	end := time.Now().Add(c.Deadline)
-	interval := cmp.Or(r.busyInterval, busyInterval)
-	for n := 1; ; n++ {
-		out, err := r.runCopy(ctx, c, rec)
-		out.attempts, out.Kind = n, c.Kind
-		c.Deadline = time.Until(end) - interval
-		if out.Status != Busy || n == busyAttempts || interval < 0 || c.Deadline <= 0 {
-			return out, err
-		}
-		r.event(eventBusy, 0, out.started, "%s: trying again in %s, attempt %d of %d", out.Meaning, interval, n+1, busyAttempts)
-		select {
-		case <-time.After(interval):
-		case <-ctx.Done():
-			return out, fmt.Errorf("%w (%w)", err, context.Cause(ctx))
-		}
-	}
 }
 
 // runCopy runs the private copy that rec names. An error with the status
@@ -176,7 +141,7 @@ func (r *Runner) runCopy(ctx context.Context, c Command, rec record) (Outcome, e
 	if err != nil {
 		return Outcome{}, err
 	}
-	t, err := process.Start(inv.command(c, rec.Program, log), rec.Record, func(tree process.Record) error {
+	t, err := process.Start(inv.command(c, rec.Program, r.tempDir(rec.ID), log), rec.Record, func(tree process.Record) error {
 		rec.Record = tree
 		return r.writeRecord(rec)
 	})
@@ -197,19 +162,27 @@ func (r *Runner) runCopy(ctx context.Context, c Command, rec record) (Outcome, e
 		<-t.Exited()
 		return out, errors.Join(err, r.removeRecord())
 	}
-	shown := follow(rec.Log, logged, r.Output)
+	w := newSilence(r.Output, rec.CodePage)
+	if r.silence != nil {
+		r.silence(w)
+	}
+	shown := process.Follow(rec.Log, logged, process.LogLimits, w.seen)
+	defer shown()
 	r.event(eventStarted, rec.PID, rec.Started, "the installer runs as process %d", rec.PID)
 
-	cause, endErr := r.waitOrEnd(ctx, c, rec, t)
+	cause, endErr := r.waitOrEnd(ctx, c, rec, t, w)
 	shown()
-	out := c.outcome(t, cause)
+	w.end()
+	out := Outcome{}
+	out.Log, out.OwnLog, out.Tail = rec.logs(logged)
+	out = c.outcome(out, t, cause)
+	r.heed(rec, &out)
 	if cause != nil && endErr == nil && c.Kind.worksInService() {
 		if endErr = awaitService(r.serviceTimeout); endErr != nil {
 			out.Status, out.Meaning = Unknown, out.Meaning+", but the service of Windows Installer goes on"
 		}
 	}
 	out.started, out.duration = rec.Started, r.clock().Sub(rec.Started)
-	out.Log, out.OwnLog, out.Tail = rec.logs(logged)
 	r.event(eventEnded, 0, rec.Started, "the installer ended after %s: %s", out.duration.Round(time.Second), out.Meaning)
 	if endErr != nil {
 		// A process still runs: the record stays, so that Settle finds it.
@@ -222,48 +195,16 @@ func (r *Runner) runCopy(ctx context.Context, c Command, rec record) (Outcome, e
 	return out, errors.Join(out.err(cause), r.removeRecord())
 }
 
-// waitOrEnd waits for the end of the run, or ends it with the deadline or the
-// context, whose cause it returns. endErr means that processes are left.
-func (r *Runner) waitOrEnd(ctx context.Context, c Command, rec record, t *process.Tree) (cause, endErr error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, c.Deadline, fmt.Errorf("%w: the installer did not end within %s", ErrTimeout, c.Deadline))
-	defer cancel()
-	select {
-	case <-t.Exited():
-		if c.LeavesRunning {
-			return nil, nil
-		}
-		quiet, done := context.WithTimeout(ctx, lingerTimeout)
-		cause, err := process.Poll(quiet, t.Alive)
-		done()
-		if cause != nil {
-			left, _ := t.Members()
-			r.event(eventLingering, 0, rec.Started, "the installer has ended, %d processes that it started have not: waiting for them", len(left))
-			cause, err = process.Poll(ctx, t.Alive)
-		}
-		if cause == nil {
-			return nil, err
-		}
-		return cause, t.End()
-	case <-ctx.Done():
-		cause = context.Cause(ctx)
-	}
-	if err := t.End(); err != nil {
-		return cause, err
-	}
-	<-t.Exited()
-	return cause, nil
-}
-
 const (
 	nextProbe = "query the probe for what is installed before going on or back"
 	nextEnd   = "end these processes by hand, then call Settle"
 )
 
-// outcome classifies a run that has ended. cause is why the runner ended it, if
-// it did.
-func (c Command) outcome(t *process.Tree, cause error) Outcome {
+// outcome classifies a run that has ended and left the logs in out. cause is why
+// the runner ended it, if it did.
+func (c Command) outcome(out Outcome, t *process.Tree, cause error) Outcome {
 	exit, exited := t.Exit()
-	out := Outcome{Code: exit.Code, Next: nextProbe}
+	out.Code, out.Next = exit.Code, nextProbe
 	switch {
 	case errors.Is(cause, ErrTimeout), errors.Is(cause, context.DeadlineExceeded):
 		out.Status, out.Meaning = timedOut, "ended at its deadline"
@@ -274,7 +215,7 @@ func (c Command) outcome(t *process.Tree, cause error) Outcome {
 	case exit.Signaled:
 		out.Status, out.Meaning = Failed, fmt.Sprintf("killed by another program with signal %d", exit.Code-128)
 	default:
-		v := c.verdict(exit.Code)
+		v := c.verdictOf(exit.Code, out.Tail)
 		out.Status, out.Meaning, out.Next = v.Status, v.Meaning, v.Next
 	}
 	return out
@@ -304,6 +245,9 @@ func (o Outcome) err(cause error) error {
 	}
 	return fmt.Errorf("%w: exit code %d, %s", ErrFailed, o.Code, o.Meaning)
 }
+
+// tempDir returns the directory for the temporary files of a run.
+func (r *Runner) tempDir(id string) string { return filepath.Join(r.State, tempPrefix+id) }
 
 // absolute returns a copy of r with an absolute state directory and defaults.
 func (r *Runner) absolute() (*Runner, error) {

@@ -13,6 +13,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/aspupdate/aspupdate/internal/realtest"
+
 	"github.com/aspupdate/aspupdate/internal/process"
 )
 
@@ -28,6 +30,7 @@ func TestRunReportsTheOutcome(t *testing.T) {
 	} {
 		t.Run(c.exit, func(t *testing.T) {
 			r, events := newRunner(t)
+			r.busyInterval = -1
 			cmd := fake(t, "print=working", "complain=a warning", c.exit)
 			cmd.Codes = codes
 			out, err := r.Run(t.Context(), cmd)
@@ -52,7 +55,7 @@ func TestRunReportsTheOutcome(t *testing.T) {
 			var kinds []EventKind
 			for _, e := range *events {
 				kinds = append(kinds, e.Kind)
-				require.NotEmpty(t, e.String())
+				require.NotEmpty(t, e.Text)
 				require.False(t, e.Time.IsZero())
 			}
 			require.Equal(t, []EventKind{eventVerified, eventStarted, eventEnded}, kinds)
@@ -186,7 +189,7 @@ func TestRunRefuses(t *testing.T) {
 		{"no hash", dir, Command{Path: file}, "SHA-256 is missing"},
 		{"short hash", dir, Command{Path: file, SHA256: sum[:62]}, "64 hex digits"},
 		{"negative deadline", dir, Command{Path: file, SHA256: sum, Deadline: -1}, "negative"},
-		{"unknown kind", dir, Command{Path: file, SHA256: sum, Kind: "wise"}, "use one of auto burn"},
+		{"unknown kind", dir, Command{Path: file, SHA256: sum, Kind: "wise"}, "use one of apt auto burn"},
 		{"no state", "", Command{Path: file, SHA256: sum}, "set State"},
 		{"state is a file", file, Command{Path: file, SHA256: sum}, "a file of this name exists"},
 		{"missing", dir, Command{Path: filepath.Join(dir, "x"), SHA256: sum}, "x"},
@@ -201,18 +204,18 @@ func TestRunRefuses(t *testing.T) {
 		})
 	}
 	if runtime.GOOS != "windows" {
-		open := filepath.Join(dir, "open")
+		open := filepath.Join(realtest.SharedDir(t), "open")
 		require.NoError(t, os.Mkdir(open, 0o700))
 		require.NoError(t, os.Chmod(open, 0o777))
 		_, err := (&Runner{State: open}).Run(t.Context(), Command{Path: file, SHA256: sum})
-		require.ErrorContains(t, err, "every user may write")
+		require.ErrorContains(t, err, "the mode of "+open+" is 0777")
 	}
 	if runtime.GOOS != "windows" && os.Geteuid() == 0 {
 		theirs := filepath.Join(dir, "theirs")
 		require.NoError(t, os.Mkdir(theirs, 0o700))
 		require.NoError(t, os.Chown(theirs, 65534, 65534))
 		_, err := (&Runner{State: theirs}).Run(t.Context(), Command{Path: file, SHA256: sum})
-		require.ErrorContains(t, err, "belongs to another user")
+		require.ErrorContains(t, err, theirs+" belongs to nobody")
 	}
 }
 
@@ -227,6 +230,8 @@ func TestInstallerGetsOnlyItsOwnEnvironment(t *testing.T) {
 	require.NotContains(t, out.Tail, "an outer run")
 	require.Contains(t, out.Tail, "stdin 0 EOF")
 	require.Contains(t, out.Tail, privatePrefix, "the working directory is the private one")
+	require.Regexp(t, `(?m)^(TMPDIR|TEMP)=.*`+tempPrefix, out.Tail)
+	requireClean(t, r)
 
 	cmd.Dir = t.TempDir()
 	cmd.Log = filepath.Join(t.TempDir(), "setup.log")

@@ -70,6 +70,7 @@ func (r *Runner) Settle(ctx context.Context) (Settlement, error) {
 		return fail(foundRunning, err, "it may still run; settle again")
 	}
 	defer t.Close()
+	defer process.Limit(rec.Log, process.LogLimits)() // it goes on printing
 	found, err := r.settle(ctx, rec, t)
 	if err != nil {
 		return fail(found, err, "it may still run; settle again, or end it by hand")
@@ -87,8 +88,9 @@ func (r *Runner) Settle(ctx context.Context) (Settlement, error) {
 		s.Outcome.Status, s.Outcome.Meaning = timedOut, "ended past its deadline"
 	}
 	if exit, ok := t.Exit(); ok && found == Finished {
-		v := Command{Codes: rec.Codes, Uninstall: rec.Uninstall}.verdict(exit.Code)
+		v := Command{Kind: rec.Kind, Codes: rec.Codes, Uninstall: rec.Uninstall}.verdictOf(exit.Code, s.Outcome.Tail)
 		s.Outcome.Status, s.Outcome.Code, s.Outcome.Meaning = v.Status, exit.Code, v.Meaning
+		r.heed(rec, &s.Outcome)
 	}
 	if found != foundGone {
 		s.Outcome.duration = r.clock().Sub(rec.Started)
@@ -102,9 +104,14 @@ var errPastDeadline = errors.New("past its deadline")
 
 // settle waits for the tree of rec, or ends it when its time is up.
 func (r *Runner) settle(ctx context.Context, rec record, t *process.Tree) (Finding, error) {
-	alive := t.Alive
-	if rec.LeavesRunning {
-		alive = t.RootAlive
+	rest := r.rest(rec, t, nil)
+	alive := func() (bool, error) {
+		if rec.PID != 0 || rec.LeavesRunning { // otherwise the root is not known everywhere
+			if root, err := t.RootAlive(); root || err != nil {
+				return root, err
+			}
+		}
+		return rest.alive()
 	}
 	if rec.Kind.worksInService() {
 		// The service may be busy for another program. Waiting is right all the same.

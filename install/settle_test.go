@@ -25,7 +25,7 @@ func orphan(t *testing.T, steps ...string) (Runner, *[]Event) {
 	cmd := exec.Command(f.Path, append([]string{r.State, f.Path, f.SHA256}, steps...)...)
 	cmd.Env = append(BaseEnv(), fakeRole+"=runner")
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr // it has something to say only if it ends too soon
-	require.NoError(t, cmd.Start())
+	require.NoError(t, realtest.Start(cmd))
 	require.Eventually(t, func() bool {
 		rec, ok, err := r.readRecord()
 		return err == nil && ok && rec.PID != 0
@@ -49,7 +49,7 @@ func TestUpdaterKilledWhileItStartsAnInstaller(t *testing.T) {
 		r := Runner{State: filepath.Join(realtest.TempDir(t), "state")}
 		cmd := exec.Command(f.Path, r.State, f.Path, f.SHA256, "sleep=100ms") // so that the record is seen
 		cmd.Env = append(BaseEnv(), fakeRole+"=runner")
-		require.NoError(t, cmd.Start())
+		require.NoError(t, realtest.Start(cmd))
 		require.Eventually(t, func() bool { // the installer is about to start
 			_, err := os.Stat(r.recordPath())
 			return err == nil
@@ -170,7 +170,7 @@ func TestSettleIgnoresAnotherProcessWithTheNumber(t *testing.T) {
 	f := fake(t, "pid="+filepath.Join(dir, "a"), "hang")
 	stranger := exec.Command(f.Path, f.Args...)
 	stranger.Env = f.Env
-	require.NoError(t, stranger.Start())
+	require.NoError(t, realtest.Start(stranger))
 	defer func() { _, _ = stranger.Process.Kill(), stranger.Wait() }()
 	pid := awaitPID(t, filepath.Join(dir, "a"))
 	for _, birth := range []string{"", "nonsense", "another-boot/1", bornEarlier(pid)} {

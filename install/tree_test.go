@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/aspupdate/aspupdate/internal/realtest"
 )
 
 // trees are the ways in which installers leave processes behind. The steps of
@@ -156,7 +158,7 @@ func TestKillingTheRootAloneLeavesTheRest(t *testing.T) {
 			f := fake(t, steps...)
 			cmd := exec.Command(f.Path, f.Args...)
 			cmd.Env = f.Env
-			require.NoError(t, cmd.Start())
+			require.NoError(t, realtest.Start(cmd))
 			all := pids(t, steps)  // and ends them when the test is over
 			_ = cmd.Process.Kill() // one that exits early may have ended
 			_ = cmd.Wait()

@@ -40,10 +40,23 @@ func TestUnderWine(t *testing.T) {
 	}
 
 	w := realtest.StartWine(t)
-	cmd := w.Command(w.BuildTest(t, "."), realtest.TestTimeout, "-test.v", "-test.run=^(Test|Example)")
-	cmd.Env = append(cmd.Env, packagesVar+"=Z:"+packages)
-	out := w.Output(t, cmd)
-	for _, name := range []string{"TestNSIS", "TestMSI", "TestServiceOutlastsTheInstaller", "TestRealInstallerOutlivesItsRunner", "TestRebootPendingOfWindows", "TestFrameworkOfWindows", "TestRightsOfTokens", "TestPrivateDirectoryIsClosedToOthers"} {
+	w.Bits32(t)
+	buildAllNSIS(t, packages, "7.13.100")
+	for _, compiler := range realtest.InnoCompilers(t) {
+		dir := filepath.Join(packages, "Inno "+filepath.Base(compiler))
+		require.NoError(t, os.Mkdir(dir, 0o700))
+		for _, v := range []string{"7.12.100", "7.13.100"} {
+			buildInno(t, w, compiler, filepath.Join(dir, "Сетап "+v+".exe"), v)
+		}
+	}
+	program, out := w.BuildTest(t, "."), ""
+	const many = "^(TestInno.*|TestEveryNSIS|TestAnUninstaller.*)$" // in a run of their own, for the time that each has
+	for _, what := range []string{"-test.skip=" + many, "-test.run=" + many} {
+		cmd := w.Command(program, realtest.TestTimeout, "-test.v", what)
+		cmd.Env = append(cmd.Env, packagesVar+"=Z:"+packages)
+		out += w.Output(t, cmd)
+	}
+	for _, name := range []string{"TestNSIS", "TestAnUninstallerThatReturnsEarlyIsWaitedFor", "TestTheApplicationOutlivesItsInstaller", "TestInnoTellsOfAFailedStep", "TestInnoStartsTheApplication", "TestAMessageBoxIsToldAbout", "TestABundleMadeHere", "TestMSI", "TestInno", "TestEveryNSIS", "TestServiceOutlastsTheInstaller", "TestRealInstallerOutlivesItsRunner", "TestRebootPendingOfWindows", "TestFrameworkOfWindows", "TestRightsOfTokens"} {
 		require.Contains(t, out, "--- PASS: "+name+" (", "it ran, and was not skipped")
 	}
 }

@@ -91,7 +91,6 @@ func TestNeedsOperatorBlocksEverythingElse(t *testing.T) {
 		"plan":      func() error { _, err := next().Plan(t.Context()); return err },
 		"run":       func() error { _, err := next().Run(t.Context(), plan); return err },
 		"plan back": func() error { _, err := w.backwards().PlanRevert(t.Context()); return err },
-		"adopt":     func() error { return next().Adopt(t.Context(), "why not") },
 		"lift":      func() error { return next().Lift(held.Part, held.Release, "why not") },
 		"forget":    func() error { return next().Forget(aside, "why not") },
 	} {
@@ -114,7 +113,7 @@ func TestFenceIsClosedAgainByARefusedDecision(t *testing.T) {
 	require.ErrorIs(t, err, rollback.ErrNeedsOperator)
 	w.write(t, "fence", "")
 	w.boot = "boot-2"
-	_, err = w.update().Accept(t.Context(), "looks fine to me")
+	_, err = w.update().Accept(t.Context(), "looks fine to me", nil)
 	requireRefusal(t, err, rollback.ReasonInstalled)
 	require.True(t, w.fenced())
 }

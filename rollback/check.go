@@ -13,6 +13,23 @@ import (
 // directory is inside another that must not be. It calls no role and writes
 // nothing; Plan and Run call it first.
 func (u *Update) Check() error {
+	if err := u.checkRoles(); err != nil {
+		return err
+	}
+	for _, p := range u.Parts {
+		switch {
+		case p.To.Version == "":
+			return refuse(ReasonSetup, p.Name, "no version to install is given")
+		case p.Setup.Version != "" && p.Setup.Version != p.To.Version:
+			return refuse(ReasonSetup, p.Name, "Setup has version %s, and version %s is to be installed", p.Setup.Version, p.To.Version)
+		}
+	}
+	return nil
+}
+
+// checkRoles checks what recovery needs as well: all but the releases, which the
+// journal has.
+func (u *Update) checkRoles() error {
 	switch {
 	case u.Dir == "":
 		return refuse(ReasonSetup, "", "no state directory is given")
@@ -33,16 +50,15 @@ func (u *Update) Check() error {
 		switch {
 		case p.Name == "" || seen[p.Name]:
 			return refuse(ReasonSetup, p.Name, "every part needs a name that no other part has")
-		case p.To.Version == "":
-			return refuse(ReasonSetup, p.Name, "no version to install is given")
-		case p.Setup.Version != "" && p.Setup.Version != p.To.Version:
-			return refuse(ReasonSetup, p.Name, "Setup has version %s, and version %s is to be installed", p.Setup.Version, p.To.Version)
 		case p.Installer == nil || p.Probe == nil:
 			return refuse(ReasonSetup, p.Name, "a part needs an installer and a probe")
 		}
 		seen[p.Name] = true
 	}
 	if err := u.checkData(); err != nil {
+		return err
+	}
+	if err := u.checkMigrations(); err != nil {
 		return err
 	}
 	return u.checkDirectories()
@@ -90,12 +106,9 @@ func (u *Update) overrides() []Override {
 			list = append(list, o.override())
 		}
 	}
-	if u.NoData != "" {
-		list = append(list, Override{Rule: ruleBackup, Reason: u.NoData})
-	}
-	for _, p := range u.Parts {
-		if p.overwrites() && p.Overwrite != "" {
-			list = append(list, Override{Rule: ruleSetup, Reason: p.Overwrite})
+	for _, reason := range []string{u.NoData, u.Unproven} {
+		if reason != "" {
+			list = append(list, Override{Rule: ruleBackup, Reason: reason})
 		}
 	}
 	return list
@@ -119,11 +132,11 @@ func (u *Update) checkPart(ctx context.Context, st Status, part Part, keep bool)
 	if err := u.checkInstalled(ctx, part); err != nil || keep {
 		return err
 	}
-	if part.overwrites() && part.Overwrite == "" {
+	if part.From.Version != "" && part.Setup.Version != "" {
 		return refuse(ReasonInstalled, part.Name, "R3: version %s is installed, and FullSetup would replace its database with the vendor's example", part.From.Version).
-			then("use Setup, or give a reason in Overwrite")
+			then("use Setup")
 	}
-	return u.checkInstallers(ctx, part)
+	return u.checkInstallers(ctx, st, part)
 }
 
 // checkInstalled refuses if the probe does not find what the update starts
@@ -131,7 +144,7 @@ func (u *Update) checkPart(ctx context.Context, st Status, part Part, keep bool)
 func (u *Update) checkInstalled(ctx context.Context, part Part) error {
 	got, err := u.probe(ctx, part)
 	if part.From.Version == "" {
-		_, removes := part.Installer.(Remover)
+		_, removes := part.Installer.(remover)
 		switch {
 		case err != nil:
 			return refuse(ReasonInstalled, part.Name, "R3: cannot find out whether nothing is installed: %w", err)
@@ -153,13 +166,16 @@ func (u *Update) checkInstalled(ctx context.Context, part Part) error {
 
 // checkInstallers re-reads from the archive what is installed now and what is
 // to be installed.
-func (u *Update) checkInstallers(ctx context.Context, part Part) error {
+func (u *Update) checkInstallers(ctx context.Context, st Status, part Part) error {
 	ready := func(r Release) error {
 		return u.within(ctx, u.Deadlines.snapshot(), func(ctx context.Context) error { return part.Installer.Ready(ctx, r) })
 	}
 	if part.From.Version != "" {
 		if err := ready(part.From); err != nil {
 			return refuse(ReasonPrevious, part.Name, "R10: the Setup of the installed version %s is needed for a rollback: %w", part.From.Version, err)
+		}
+		if err := u.checkVouched(ctx, st, part, part.From); err != nil {
+			return err
 		}
 	}
 	for _, r := range []Release{part.To, part.Setup} {
@@ -173,6 +189,22 @@ func (u *Update) checkInstallers(ctx context.Context, part Part) error {
 	return nil
 }
 
+// checkVouched refuses a release to go back to whose hash is neither in the
+// journal nor vouched for now: who can write to the archive could have put it
+// there.
+func (u *Update) checkVouched(ctx context.Context, st Status, part Part, r Release) error {
+	v, ok := part.Installer.(voucher)
+	if !ok || r.SHA256 != "" && slices.ContainsFunc(st.Uses(), func(use InUse) bool {
+		return use.Part == part.Name && use.Use != useQuarantined && use.Release.Version == r.Version && use.Release.SHA256 == r.SHA256
+	}) {
+		return nil
+	}
+	if err := u.within(ctx, u.Deadlines.snapshot(), func(ctx context.Context) error { return v.Vouched(ctx, r) }); err != nil {
+		return refuse(ReasonPrevious, part.Name, "R10: nothing vouches for the archived Setup of %s: %w", r.Version, err)
+	}
+	return nil
+}
+
 // checkWindow refuses if the window is closed now.
 func (u *Update) checkWindow(ctx context.Context) error {
 	if err := u.Window.Fits(ctx, u.now()); err != nil {
@@ -181,9 +213,12 @@ func (u *Update) checkWindow(ctx context.Context) error {
 	return nil
 }
 
-// checkSnapshots reads snapshots back from the disk.
-func (u *Update) checkSnapshots(ctx context.Context, refs map[string]string) error {
+// checkSnapshots reads snapshots back from the disk. Data that was absent has none.
+func (u *Update) checkSnapshots(ctx context.Context, refs map[string]string, absent map[string]bool) error {
 	for _, d := range u.Data {
+		if absent[d.Name] {
+			continue
+		}
 		ref := refs[d.Name]
 		if err := u.within(ctx, u.Deadlines.snapshot(), func(ctx context.Context) error { return d.Data.Verify(ctx, ref) }); err != nil {
 			return refuse(ReasonBackup, d.Name, "R9: the snapshot %s: %w", ref, err)

@@ -25,11 +25,13 @@ type idler struct {
 	broken  bool // the new version never gets healthy
 }
 
-func (*idler) Close(context.Context) error                               { return nil }
-func (*idler) Open(context.Context) error                                { return nil }
-func (*idler) Stop(context.Context) error                                { return nil }
-func (*idler) Start(context.Context) error                               { return nil }
-func (*idler) Snapshot(context.Context) (string, error)                  { return "snapshot", nil }
+func (*idler) Close(context.Context) error { return nil }
+func (*idler) Open(context.Context) error  { return nil }
+func (*idler) Stop(context.Context) error  { return nil }
+func (*idler) Start(context.Context) error { return nil }
+func (*idler) Snapshot(context.Context) (string, error) {
+	return fmt.Sprint("snapshot ", serial.Add(1)), nil
+}
 func (*idler) Verify(context.Context, string) error                      { return nil }
 func (*idler) Restore(context.Context, string) error                     { return nil }
 func (*idler) Ready(context.Context, rollback.Release) error             { return nil }
@@ -48,14 +50,15 @@ func (i *idler) Await(_ context.Context, want rollback.Version) error {
 }
 
 func (i *idler) update(dir string) *rollback.Update {
-	return &rollback.Update{
-		Dir: dir, Fence: i, App: i, Window: rollback.AnyTime("a test"), Who: "tester", Interval: time.Millisecond,
+	u := &rollback.Update{
+		Dir: dir, Fence: i, App: i, Window: rollback.AnyTime("a test"), Steady: time.Millisecond,
 		Data: []rollback.Dataset{{Name: "data", Data: i}},
 		Parts: []rollback.Part{{
 			Name: "ASP", Installer: i, Probe: i,
 			From: rollback.Release{Version: i.version}, To: rollback.Release{Version: newVersion, SHA256: "new"},
 		}},
 	}
+	return u.Tune(0, time.Millisecond, nil, "tester")
 }
 
 // idle runs one update with roles that do nothing in each folder of the one
@@ -195,7 +198,7 @@ func BenchmarkRollback(b *testing.B) {
 		u.Fence, u.App, u.Data[0].Data, u.Parts[0].Installer, u.Parts[0].Probe = c, c, c, c, c
 		var begun time.Time
 		u.Observe = func(e rollback.Event) {
-			if e.Direction == rollback.Back && begun.IsZero() {
+			if e.Way() == rollback.Back && begun.IsZero() {
 				begun, c.ran = time.Now(), nil
 			}
 		}

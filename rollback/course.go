@@ -14,8 +14,8 @@ type course interface {
 	forward(ctx context.Context, e *engine) (Result, error)
 	// resume goes on after a crash between the first damage and the commit,
 	// behind the closed fence. Ended reports whether an installer was left
-	// running and came to its end.
-	resume(ctx context.Context, e *engine, ended bool) (Result, error)
+	// running and came to its end. Stop ends a wait for answers.
+	resume(ctx, stop context.Context, e *engine, ended bool) (Result, error)
 	// unhealthy reports whether a part need not be healthy after a rollback.
 	unhealthy(part string) bool
 
@@ -23,6 +23,8 @@ type course interface {
 	// that this is committed, that it was rolled back.
 	recovered(p *Pending)
 	committed(s *Status, r record)
+	// repaired is that a person accepted another version than either.
+	repaired(s *Status, r record)
 	rolledBack(s *Status, r record)
 }
 
@@ -35,6 +37,14 @@ func (updating) unhealthy(string) bool                                  { return
 func (updating) recovered(*Pending)                                     {}
 func (updating) committed(*Status, record)                              {}
 
+func (c updating) repaired(s *Status, r record) {
+	for _, part := range s.Pending.Plan.Parts {
+		if !part.Keep && !s.Pending.commits(part).same(part.commits()) {
+			s.quarantine(part.Name, part.To, r)
+		}
+	}
+}
+
 // rolledBack quarantines the releases that failed.
 func (updating) rolledBack(s *Status, r record) {
 	for _, part := range s.Pending.Plan.Parts {
@@ -45,16 +55,16 @@ func (updating) rolledBack(s *Status, r record) {
 }
 
 // resume goes forward if the new version may be installed and is healthy.
-func (updating) resume(ctx context.Context, e *engine, ended bool) (Result, error) {
+func (updating) resume(ctx, stop context.Context, e *engine, ended bool) (Result, error) {
 	p, deadlines := e.st.Pending, e.u.Deadlines
 	switch {
 	case p.Plan.all(p.installed) || p.Plan.all(p.begun) && ended:
-		return e.prove(ctx, deadlines.probe())
+		return e.decideByAnswers(ctx, stop, deadlines.probe())
 	case p.Plan.all(p.begun) && p.Plan.sameVersion() == "":
 		// The end of the last installer was not seen: it may have ended well,
-		// or in the same power cut. The probe decides, and need not wait as
-		// long.
-		return e.prove(ctx, min(deadlines.decide(), deadlines.probe()))
+		// or in the same power cut. The answers decide, and silence need not
+		// last as long.
+		return e.decideByAnswers(ctx, stop, min(deadlines.decide(), deadlines.probe()))
 	}
 	return e.rollBack(ctx, errInterrupted)
 }

@@ -1,11 +1,15 @@
 package rollback
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"os/exec"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/aspupdate/aspupdate/internal/durable"
@@ -20,6 +24,10 @@ type engine struct {
 	id   string
 
 	direction string
+	identity  string // the journal's, or the one that it gets with its first record
+	marker    *marker
+	gate      gate
+	goesOn    bool // another update, or an operator's rollback, follows recovery
 }
 
 // open checks the Update and begins.
@@ -32,6 +40,9 @@ func (u *Update) open(doing string) (*engine, error) {
 
 // begin makes the state directory, takes the lock and reads the journal.
 func (u *Update) begin(doing string) (*engine, error) {
+	if !filepath.IsAbs(u.Dir) {
+		return nil, refuse(ReasonSetup, "", "the state directory %q is not absolute: after a change of the working directory it would be another one", u.Dir)
+	}
 	if err := durable.MkdirAll(u.Dir, 0o700); err != nil {
 		return nil, fileError("make the state directory", u.Dir, err)
 	}
@@ -43,7 +54,13 @@ func (u *Update) begin(doing string) (*engine, error) {
 	if err != nil {
 		return nil, errors.Join(err, lock.Release())
 	}
-	e := &engine{u: u, lock: lock, j: j, st: replay(j.records)}
+	e := &engine{u: u, lock: lock, j: j, st: replay(j.records), marker: newMarker(u.tuning)}
+	silent, err := e.marker.check(u.Dir, u.Kept, e.st.journal, j.segment())
+	if err != nil {
+		e.close()
+		return nil, err
+	}
+	e.unmarked(silent)
 	if p := e.st.Pending; p != nil {
 		e.id, e.direction = p.Update, p.Direction
 	}
@@ -67,11 +84,6 @@ type stepError struct {
 func (s *stepError) Error() string { return s.err.Error() }
 func (s *stepError) Unwrap() error { return s.err }
 
-// errUnfenced matches every failure to close the fence.
-var errUnfenced = errors.New("the fence could not be closed")
-
-func (s *stepError) Is(target error) bool { return target == errUnfenced && s.step == stepFence }
-
 // record journals r, applies it to the status and calls the observer.
 func (e *engine) record(r record, cause error) error {
 	r.Time, r.Update = e.u.now().UTC(), e.id
@@ -86,16 +98,38 @@ func (e *engine) record(r record, cause error) error {
 	if err := e.lock.check(); err != nil {
 		return e.j.fail(e.notOurs(err))
 	}
-	if err := e.j.append(r); errors.Is(err, ErrDamaged) {
+	if e.st.journal == "" {
+		r.Journal = cmp.Or(e.identity, newJournal())
+	}
+	if full := e.u.tuning.full; full != nil {
+		if err := full(); err != nil {
+			return e.j.fail(fileError("write", e.j.path, err))
+		}
+	}
+	err := e.j.append(r)
+	if errors.Is(err, ErrDamaged) {
 		return e.notOurs(err)
 	} else if err != nil {
 		return err
 	}
 	e.st.apply(r)
+	if r.marked() {
+		// A failure refuses an update that begins, and after that it must not keep
+		// anything from its end.
+		err = e.writeMarks()
+	}
 	if e.u.Observe != nil {
 		e.u.Observe(r.event(cause))
 	}
+	e.unmarked(err)
 	return nil
+}
+
+// note reports to the observer what is not journaled.
+func (e *engine) note(step Step, text string) {
+	if e.u.Observe != nil {
+		e.u.Observe(Event{Time: e.u.now().UTC(), Kind: eventNote, Step: step, Text: text, direction: e.direction})
+	}
 }
 
 // notOurs returns the error of a lock or a journal that another process uses
@@ -126,7 +160,7 @@ func (e *engine) doRecord(ctx context.Context, step Step, part string, d time.Du
 	done, err := call(ctx)
 	if err != nil {
 		err = &stepError{step, part, err}
-		return errors.Join(err, e.record(record{Step: step, Kind: EventFailed, Part: part}, err))
+		return errors.Join(err, e.record(record{Step: step, Kind: EventFailed, Part: part, Differing: beside(err)}, err))
 	}
 	done.Step, done.Kind, done.Part = step, EventDone, part
 	if err := e.record(done, nil); err != nil {
@@ -135,24 +169,55 @@ func (e *engine) doRecord(ctx context.Context, step Step, part string, d time.Du
 	return nil
 }
 
-// fence closes the fence.
-func (e *engine) fence(ctx context.Context) error {
-	return e.do(ctx, stepFence, "", e.u.Deadlines.fence(), e.u.Fence.Close)
-}
-
 // app stops or starts the application, if there is one: not before a first
 // installation, nor once that is rolled back.
 func (e *engine) app(ctx context.Context, step Step) error {
-	before := step == stepStop && e.direction == forward || step == stepStart && e.direction == back
-	if e.u.App == nil || before && e.plan().first() {
+	call := e.starter(step)
+	if call == nil {
 		return nil
-	}
-	call := e.u.App.Start
-	if step == stepStop {
-		call = e.u.App.Stop
 	}
 	return e.do(ctx, step, "", e.u.Deadlines.fence(), call)
 }
+
+// starter returns what stops or starts the application, nil if there is none.
+func (e *engine) starter(step Step) func(context.Context) error {
+	before := step == stepStop && e.direction == forward || step == stepStart && e.direction == back
+	switch {
+	case e.u.App == nil || before && e.plan().first():
+		return nil
+	case step == stepStop:
+		return e.u.App.Stop
+	}
+	return e.start
+}
+
+// start starts the application. A command that fails because it runs already
+// has not failed: what counts is that every part is healthy. But a probe may know
+// less than the application: one that reports that it is stopped is, and a
+// command that was killed has reported nothing.
+func (e *engine) start(ctx context.Context) error {
+	err := e.u.App.Start(ctx)
+	if err == nil {
+		return nil
+	}
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok && !exit.Exited() {
+		return err
+	}
+	if a, ok := e.u.App.(asker); ok {
+		if stopped, aerr := a.Closed(ctx); aerr == nil && stopped {
+			return err
+		}
+	}
+	for _, part := range e.u.Parts {
+		if v, perr := e.u.probe(ctx, part); perr != nil || v == "" {
+			return err
+		}
+	}
+	return nil
+}
+
+// settled reports whether how the pending update ends is durable.
+func (e *engine) settled() bool { return e.st.Pending != nil && e.st.Pending.decided() }
 
 func (e *engine) plan() Plan     { return e.st.Pending.Plan }
 func (e *engine) course() course { return e.st.Pending.course }
@@ -160,7 +225,7 @@ func (e *engine) course() course { return e.st.Pending.course }
 func (e *engine) result(o Outcome) Result {
 	res := Result{Outcome: o, Update: e.id}
 	if p := e.st.Pending; p != nil {
-		res.Plan, res.Refs = p.Plan, p.Refs
+		res.Plan, res.Refs, res.Kept = p.Plan, p.refs, p.keptList()
 	}
 	return res
 }
@@ -169,9 +234,19 @@ func (e *engine) result(o Outcome) Result {
 func (e *engine) failure(o Outcome, cause, rollback error) *Error {
 	f := &Error{Op: string(stepRecover), Err: cause, Next: endings[o].next, Outcome: o, Update: e.id, rollback: rollback}
 	if e.st.Pending != nil {
+		f.kept = e.st.Pending.keptList()
+		if o == NeedsOperator {
+			_ = f.without(e.st.Pending)
+		}
 		_, f.reverting = e.course().(reverting)
 	}
-	f.Unfenced = errors.Is(cause, errUnfenced) || errors.Is(rollback, errUnfenced)
+	if strings.Contains(endings[o].state, keptOut) {
+		f.users = e.users(context.Background())
+		f.Unfenced = f.users != keptOut && !e.settled()
+		if o == Interrupted && e.settled() {
+			f.settled = e.st.Pending.Outcome
+		}
+	}
 	if refusal, ok := errors.AsType[*Error](cause); ok {
 		f.Reason = refusal.Reason
 	}
@@ -185,16 +260,6 @@ func (e *engine) failure(o Outcome, cause, rollback error) *Error {
 // cannot be let in. Recover goes on from here.
 func (e *engine) interrupted(cause error) (Result, error) {
 	return e.result(Interrupted), e.failure(Interrupted, cause, nil)
-}
-
-// keepOut closes the fence where an update stays pending without going on: a
-// restart of the machine may have opened it. It is not journaled, so that a
-// program that recovers every minute does not fill the journal.
-func (e *engine) keepOut(ctx context.Context) error {
-	if err := e.u.within(ctx, e.u.Deadlines.fence(), e.u.Fence.Close); err != nil {
-		return &stepError{stepFence, "", fmt.Errorf("close the fence: %w", err)}
-	}
-	return nil
 }
 
 // newID names an update by its start, readable and sortable.

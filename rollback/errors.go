@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 )
 
@@ -36,11 +38,14 @@ const (
 	ReasonPrevious    Reason = "previous-setup" // R10: the previous version's Setup is not in the archive
 	ReasonInstaller   Reason = "installer"      // the new version's installer is not in the archive
 	ReasonBackup      Reason = "backup"         // R9: a snapshot did not verify just before the installer
+	ReasonUnproven    Reason = "unproven"       // R9: a backup like the update's was never restored and compared
 	ReasonQuarantined Reason = "quarantined"    // this release was rolled back here before
 	ReasonWindow      Reason = "window"         // R13: outside the support's hours
 	ReasonSpace       Reason = "space"          // not enough space on a volume
 	ReasonPlanChanged Reason = "plan-changed"   // what the plan showed is no longer true
 	ReasonState       Reason = "state"          // lock or journal do not allow it
+	ReasonStale       Reason = "stale-state"    // the state directory is an older copy of itself
+	ReasonNewer       Reason = "newer-journal"  // a newer program wrote the journal
 )
 
 // An Outcome is the state that an update ended in.
@@ -71,11 +76,21 @@ type Error struct {
 	Outcome Outcome // the state that the machine is in, "" without an update
 	Update  string  // the update's id in the journal, "" if it was not begun
 	// Unfenced reports that users may be in although the outcome keeps them
-	// out: the fence could not be closed.
+	// out: the fence reports so, or could not be closed.
 	Unfenced bool
+	// Unkept are the datasets that may be newer than their snapshots and could
+	// not be kept, so that they were not restored: see [Update.Retry].
+	Unkept []string
+	// Differing has, by dataset, where what was restored stays beside the live data
+	// because it differs from the snapshot, and then each difference: see
+	// [Update].Differing.
+	Differing map[string][]string
 
-	rollback  error // why the rollback failed too, nil if it did not
-	reverting bool  // the outcome is that of an operator's rollback
+	kept      []string // snapshots of what was live before a restore
+	users     string   // whether users are in, in words; "" where that was not checked
+	settled   Outcome  // how the update ends, if that is durable although it is interrupted
+	rollback  error    // why the rollback failed too, nil if it did not
+	reverting bool     // the outcome is that of an operator's rollback
 }
 
 func (e *Error) Error() string {
@@ -86,19 +101,32 @@ func (e *Error) Error() string {
 	if e.rollback != nil {
 		text += "; the rollback failed: " + e.rollback.Error()
 	}
-	state := endings[e.Outcome].state
-	if e.reverting && e.Outcome == RolledBack {
-		state = "the rollback failed and was taken back: today's version and its data are in place, users are let in again"
+	aside := ""
+	if len(e.kept) > 0 {
+		aside = "what was live before the restore is kept in the snapshot " + strings.Join(e.kept, ", ")
 	}
-	if e.Unfenced {
-		state = strings.Replace(state, keptOut, "users may be in, keep them out by hand", 1)
-	}
-	for _, more := range []string{state, cmp.Or(e.Next, endings[e.Outcome].next)} {
+	for _, more := range []string{e.State(), aside, cmp.Or(e.Next, endings[e.Outcome].next)} {
 		if more != "" {
 			text += "; " + more
 		}
 	}
 	return text
+}
+
+// State returns in words the state that the machine is in, "" without an
+// update. It says whether users are in as the fence does.
+func (e *Error) State() string {
+	users := cmp.Or(e.users, keptOut)
+	if e.Unfenced && e.users == "" {
+		users = "users may be in, keep them out by hand"
+	}
+	switch {
+	case e.settled != "":
+		return "the outcome is durable: " + string(e.settled) + "; " + users
+	case e.reverting && e.Outcome == RolledBack:
+		return "the rollback failed and was taken back: today's version and its data are in place, users are let in again"
+	}
+	return strings.Replace(endings[e.Outcome].state, keptOut, users, 1)
 }
 
 // Unwrap returns the causes, [ErrRefused] if a guard refused, and
@@ -124,6 +152,22 @@ func refuse(reason Reason, subject, format string, args ...any) *Error {
 // then sets what to do next.
 func (e *Error) then(next string) *Error {
 	e.Next = next
+	return e
+}
+
+// without sets what to do next where a person must decide. Data that could not be
+// kept blocks each retry until it is named.
+func (e *Error) without(p *Pending) *Error {
+	e.Next = endings[NeedsOperator].next
+	if e.Unkept = slices.Sorted(maps.Keys(p.unkept)); len(e.Unkept) > 0 {
+		e.Next += fmt.Sprintf("; or, if %s cannot be repaired, retry with that name: it is then restored without a snapshot of today, and what the restore replaces stays beside it",
+			strings.Join(e.Unkept, ", "))
+	}
+	if len(p.differs) > 0 {
+		e.Differing = maps.Clone(p.differs)
+		e.Next += fmt.Sprintf("; or, if what was restored of %s is good in spite of its differences, retry with that name as differing: it is then put in place, and a snapshot of what is live is kept",
+			strings.Join(slices.Sorted(maps.Keys(p.differs)), ", "))
+	}
 	return e
 }
 

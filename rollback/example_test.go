@@ -74,7 +74,8 @@ func Example() {
 		Data:      []rollback.Dataset{{Name: "database", Data: s}},
 		Fence:     s,
 		Window:    rollback.AnyTime("an example"),
-		Deadlines: rollback.Deadlines{Probe: 10 * time.Millisecond},
+		Deadlines: rollback.Deadlines{Probe: 100 * time.Millisecond},
+		Steady:    10 * time.Millisecond,
 	}
 	ctx := context.Background()
 	if _, err := u.Recover(ctx); err != nil { // at every start
@@ -114,6 +115,7 @@ func ExampleUpdate_Revert() {
 			Data:   []rollback.Dataset{{Name: "database", Data: s}},
 			Fence:  s,
 			Window: rollback.AnyTime("an example"),
+			Steady: 10 * time.Millisecond,
 			Now:    func() time.Time { return time.Date(2026, 3, 4, 10, 0, 0, 0, time.UTC) },
 		}
 	}

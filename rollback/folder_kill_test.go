@@ -124,8 +124,8 @@ func setup() {
 }
 
 func (s folderSite) update() *rollback.Update {
-	return &rollback.Update{
-		Dir: s.path("own/state"), Fence: s, Window: rollback.AnyTime("a test"), Interval: time.Millisecond,
+	u := &rollback.Update{
+		Dir: s.path("own/state"), Fence: s, Window: rollback.AnyTime("a test"), Steady: 20 * time.Millisecond,
 		Data:      []rollback.Dataset{{Name: "folder", Data: s}},
 		Deadlines: rollback.Deadlines{Probe: 300 * time.Millisecond, Decide: 100 * time.Millisecond},
 		Parts: []rollback.Part{{
@@ -133,6 +133,7 @@ func (s folderSite) update() *rollback.Update {
 			Installer: s, Probe: rollback.Poll(s.check, 10*time.Millisecond),
 		}},
 	}
+	return u.Tune(0, time.Millisecond, nil, "")
 }
 
 // folderUpdater updates or recovers the site in its folder, and kills itself
@@ -240,7 +241,7 @@ func TestSoakKilledFolder(t *testing.T) {
 		s := newFolderSite(t, []string{"good", "bad"}[rnd.IntN(2)])
 		for range 1 + rnd.IntN(3) { // fewer than its attempts
 			cmd := as("folder", "ROLLBACK_TEST_WORLD="+s.root)
-			require.NoError(t, cmd.Start())
+			require.NoError(t, realtest.Start(cmd))
 			time.Sleep(time.Duration(rnd.Int64N(int64(length))))
 			if cmd.Process.Kill() == nil {
 				kills++
@@ -265,7 +266,7 @@ func TestGuardOnRealParts(t *testing.T) {
 		require.NoError(t, err)
 		u.Observe = func(e rollback.Event) {
 			if e.Step == rollback.StepSnapshot && e.Kind == rollback.EventDone {
-				harmed = s.harm(t, n, []string{"archive/" + oldVersion, "archive/" + newVersion}, "backups/"+e.Ref)
+				harmed = s.harm(t, n, []string{"archive/" + oldVersion, "archive/" + newVersion}, "backups/"+e.Reference())
 			}
 		}
 		res, err := u.Run(t.Context(), plan)

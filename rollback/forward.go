@@ -12,6 +12,9 @@ func (e *engine) carryOut(ctx context.Context, now Plan, reason string) (Result,
 	if now.Slot.Start.After(e.u.now()) {
 		return Result{Outcome: Nothing}, refuse(ReasonWindow, "", "R13: the window opens at %s", now.Slot.Start.Format("2006-01-02 15:04 MST")).then("wait for it")
 	}
+	if err := e.writeMarks(); err != nil { // before users are kept out
+		return Result{Outcome: Nothing}, unwritable(err)
+	}
 	e.id, e.direction = newID(e.u.now()), forward
 	if err := e.record(record{Step: stepIntent, Kind: EventDone, Plan: &now, Who: e.u.who(), Reason: reason}, nil); err != nil {
 		return Result{Outcome: Nothing}, e.failure(Nothing, &stepError{stepIntent, "", err}, nil)
@@ -42,14 +45,15 @@ func (e *engine) prepare(ctx context.Context) error {
 // snapshot backs one dataset up (R9) and reads the copy back.
 func (e *engine) snapshot(ctx context.Context, d Dataset) error {
 	return e.doRecord(ctx, stepSnapshot, d.Name, e.u.Deadlines.snapshot(), func(ctx context.Context) (record, error) {
-		ref, err := d.Data.Snapshot(ctx)
-		if err != nil {
+		ref, err := e.take(ctx, d)
+		switch {
+		case e.plan().first() && errors.Is(err, errNoData):
+			return record{}, nil // FullSetup creates it
+		case err != nil:
 			return record{}, err
 		}
-		if ref == "" {
-			return record{}, errors.New("the snapshot has no reference")
-		}
-		if err := d.Data.Verify(ctx, ref); err != nil {
+		// What users entered meanwhile would be in one dataset and not in another.
+		if err := e.u.unfenced(ctx); err != nil {
 			return record{}, err
 		}
 		return record{Ref: ref, Counts: e.u.count(ctx, d)}, nil
@@ -67,26 +71,40 @@ func (e *engine) guard(ctx context.Context) error {
 		if e.plan().Parts[i].Keep {
 			continue
 		}
-		if err := u.checkInstallers(ctx, part); err != nil {
+		if err := u.checkInstallers(ctx, e.committedBefore(), part); err != nil {
 			return err
 		}
 	}
-	if err := u.checkSnapshots(ctx, e.st.Pending.Refs); err != nil {
+	if err := u.checkSnapshots(ctx, e.st.Pending.refs, e.st.Pending.absent); err != nil {
 		return err
 	}
 	if err := e.course().verify(ctx, u); err != nil {
+		return err
+	}
+	if err := u.unfenced(ctx); err != nil {
+		return err
+	}
+	if err := e.recordApplication(ctx); err != nil {
 		return err
 	}
 	// Reading it all again may have taken hours.
 	if err := u.checkWindow(ctx); err != nil {
 		return err
 	}
-	for _, check := range []func() error{e.lock.check, e.j.check} {
+	for _, check := range []func() error{e.lock.check, e.j.check, e.writeMarks} {
 		if err := check(); err != nil {
 			return &Error{Reason: ReasonState, Err: err}
 		}
 	}
 	return ctx.Err()
+}
+
+// committedBefore is the state without the pending update, which names the
+// releases that it was planned with itself.
+func (e *engine) committedBefore() Status {
+	st := e.st
+	st.Pending = nil
+	return st
 }
 
 // installAll installs what is not installed yet, probes and commits.
@@ -103,7 +121,12 @@ func (e *engine) installAll(ctx context.Context) (Result, error) {
 			return e.awaitReboot()
 		}
 	}
-	return e.prove(ctx, e.u.Deadlines.probe())
+	if c, ok := e.course().(reverting); ok {
+		if err := e.compareAll(ctx, c.Refs); err != nil {
+			return e.rollBack(ctx, err)
+		}
+	}
+	return e.prove(ctx)
 }
 
 // install runs one installer, in either direction. It reports whether the
@@ -131,18 +154,67 @@ func (e *engine) awaitReboot() (Result, error) {
 	return e.result(AwaitingReboot), nil
 }
 
-// prove starts the application behind the fence and commits if every part
-// is healthy at its new version before the deadline.
-func (e *engine) prove(ctx context.Context, deadline time.Duration) (Result, error) {
+// prove starts the application behind the fence, migrates, and commits if every
+// part is healthy at its new version, and stays so.
+func (e *engine) prove(ctx context.Context) (Result, error) {
 	if err := e.app(ctx, stepStart); err != nil {
 		return e.rollBack(ctx, err)
 	}
+	if err := e.migrate(ctx); err != nil {
+		return e.rollBack(ctx, err)
+	}
+	want := map[string]Version{}
 	for _, part := range e.u.Parts {
-		err := e.do(ctx, stepProbe, part.Name, deadline, func(ctx context.Context) error {
+		want[part.Name] = part.To.Version
+		err := e.healthy(ctx, part, want, len(want) == len(e.u.Parts), func(ctx context.Context) error {
 			return part.Probe.Await(ctx, part.To.Version)
 		})
 		if err != nil {
 			return e.rollBack(ctx, err)
+		}
+	}
+	return e.commit(ctx)
+}
+
+// decideByAnswers starts the application behind the fence and goes forward or
+// back as soon as the parts answer steadily, or back after the deadline.
+func (e *engine) decideByAnswers(ctx, stop context.Context, deadline time.Duration) (Result, error) {
+	if err := e.app(ctx, stepStart); err != nil {
+		return e.rollBack(ctx, err)
+	}
+	if e.plan().all(e.st.Pending.installed) {
+		if err := e.migrate(ctx); err != nil {
+			return e.rollBack(ctx, err)
+		}
+	}
+	says := silence
+	err := e.do(ctx, stepProbe, "", 0, func(ctx context.Context) (err error) {
+		if says, err = e.judge(ctx, stop, deadline); err == nil && says != isNew {
+			err = fmt.Errorf("no steady answer at the new version within %v", deadline)
+			if says == isOld {
+				err = errors.New("the new version is not in place: the installer had not done its work")
+			}
+		}
+		return err
+	})
+	switch {
+	case errors.Is(err, errYield):
+		return e.later(err)
+	case err != nil:
+		return e.rollBack(ctx, err)
+	case len(e.unmigrated()) > 0:
+		return e.prove(ctx)
+	}
+	return e.commit(ctx)
+}
+
+// commit is the point of no return.
+func (e *engine) commit(ctx context.Context) (Result, error) {
+	if err := e.u.unfenced(ctx); err != nil {
+		// It is recorded, and no reason to go back: a rollback would lose what
+		// users have entered since, and a commit keeps it.
+		if err := e.record(record{Step: stepFence, Kind: EventFailed}, err); err != nil {
+			return e.interrupted(&stepError{stepFence, "", err})
 		}
 	}
 	if err := e.record(record{Step: stepCommit, Kind: EventDone}, nil); err != nil {
@@ -153,34 +225,84 @@ func (e *engine) prove(ctx context.Context, deadline time.Duration) (Result, err
 
 // abandon leaves an update that has damaged nothing.
 func (e *engine) abandon(ctx context.Context, cause error) (Result, error) {
-	if e.j.broken != nil {
-		return e.interrupted(cause)
+	if e.foreignWriter() {
+		return e.interrupted(cause) // another process may be running
 	}
 	e.direction = back
 	ctx = context.WithoutCancel(ctx)
-	if err := e.app(ctx, stepStart); err != nil {
+	err := e.letIn(ctx, stepStart)
+	if e.j.broken == nil && err != nil {
 		return e.interrupted(errors.Join(cause, err))
 	}
-	if err := e.record(record{Step: stepAbandoned, Kind: EventDone}, nil); err != nil {
+	if e.j.broken == nil {
+		err = e.record(record{Step: stepAbandoned, Kind: EventDone}, nil)
+	}
+	if e.foreignWriter() {
 		return e.interrupted(errors.Join(cause, err))
+	}
+	if e.j.broken != nil {
+		// Nothing is damaged, so that nothing is lost by letting users in: the
+		// next process finds the same and does the same.
+		return e.interrupted(errors.Join(cause, err, e.letIn(ctx, stepUnfence)))
 	}
 	return e.finish(ctx, cause)
+}
+
+// foreignWriter reports whether lock or journal are not ours alone, or whether
+// it is not known what the journal holds.
+func (e *engine) foreignWriter() bool {
+	if e.j.torn {
+		return true
+	}
+	refusal, ok := errors.AsType[*Error](e.j.broken)
+	return errors.Is(e.j.broken, ErrDamaged) || ok && (refusal.Reason == ReasonState || refusal.Reason == ReasonNewer)
+}
+
+// letIn starts the application or opens the fence where that can lose nothing:
+// after an outcome that is durable, and where nothing was damaged. It does so
+// even if the journal cannot be written, unless another process may be running:
+// what cannot be recorded keeps no user out.
+func (e *engine) letIn(ctx context.Context, step Step) error {
+	call := e.unlock
+	if step == stepStart {
+		if call = e.starter(step); call == nil {
+			return nil
+		}
+	}
+	if e.j.broken != nil {
+		return e.u.within(ctx, e.u.Deadlines.fence(), call)
+	}
+	called := false
+	err := e.do(ctx, step, "", e.u.Deadlines.fence(), func(ctx context.Context) error { called = true; return call(ctx) })
+	if !called && !e.foreignWriter() {
+		err = errors.Join(err, e.u.within(ctx, e.u.Deadlines.fence(), call))
+	}
+	return err
 }
 
 // finish lets users in after an outcome that is durable. A failure here does not
 // change that outcome: Recover tries again.
 func (e *engine) finish(ctx context.Context, cause error) (Result, error) {
 	outcome := e.st.Pending.Outcome
-	if err := e.do(ctx, stepUnfence, "", e.u.Deadlines.fence(), e.u.Fence.Open); err != nil {
-		return e.interrupted(fmt.Errorf("%s is durable, but the fence cannot be opened: %w", outcome, errors.Join(err, cause)))
+	if err := e.letIn(ctx, stepUnfence); err != nil || e.j.broken != nil {
+		err = errors.Join(err, e.j.broken)
+		if e.gate != gateOpen {
+			err = fmt.Errorf("%s is durable, but the fence cannot be opened: %w", outcome, err)
+		}
+		return e.interrupted(errors.Join(err, cause))
 	}
 	for _, d := range e.u.Data {
 		t, ok := d.Data.(tidier)
-		if !ok {
-			continue
+		if !ok || e.st.Pending.unkept[d.Name] || e.st.Pending.accepts[d.Name] != nil {
+			continue // what its restore replaced is the only copy, or may be the better one
 		}
 		// A failure is in the journal; it costs space and no safety.
 		_ = e.do(ctx, stepTidy, d.Name, e.u.Deadlines.fence(), t.Tidy)
+	}
+	for _, part := range e.u.Parts {
+		if t, ok := part.Installer.(tidier); ok {
+			_ = e.u.within(ctx, e.u.Deadlines.fence(), t.Tidy) // likewise
+		}
 	}
 	res, failure := e.result(outcome), e.failure(outcome, cause, nil)
 	if err := e.record(record{Step: stepEnd, Kind: EventDone}, nil); err != nil {

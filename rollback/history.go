@@ -19,7 +19,7 @@ type HistoryEntry struct {
 }
 
 type historyDetails struct {
-	Step   Step      `json:"step"`             // "intent": an update or an operator's rollback; "adopt", "lift", "forget", "retry", "accept": a decision
+	Step   Step      `json:"step"`             // "intent": an update or an operator's rollback; "adopt", "lift", "forget", "open", "retry", "accept": a decision
 	Ended  time.Time `json:"ended,omitzero"`   // UTC; zero for a decision, and while it is pending
 	Update string    `json:"update,omitempty"` // id; of retry, accept and forget, that of the update they are about
 	Reason string    `json:"reason,omitempty"` // of a decision and of an operator's rollback
@@ -30,6 +30,7 @@ type historyDetails struct {
 	Outcome   Outcome            `json:"outcome,omitempty"`   // "" while it is pending
 	Error     string             `json:"error,omitempty"`     // of an update: what failed first
 	Releases  map[string]Release `json:"releases,omitempty"`  // adopt, lift: by part
+	Differing []string           `json:"differing,omitempty"` // retry: data that was put in place although it differs from its snapshot
 }
 
 // ReadHistory returns what was ever done in the state directory dir, oldest
@@ -62,8 +63,8 @@ func historyOf(records []record) []HistoryEntry {
 			}
 			pending, entries = len(entries), append(entries, HistoryEntry{r.Time, r.Who, details})
 			continue
-		case stepAdopt, stepLift, stepForget, stepRetry, stepAccept:
-			details := historyDetails{Step: r.Step, Update: r.Update, Reason: r.Reason, Releases: r.Releases, Outcome: r.Outcome}
+		case stepAdopt, stepLift, stepForget, stepOpen, stepRetry, stepAccept:
+			details := historyDetails{Step: r.Step, Update: r.Update, Reason: r.Reason, Releases: r.Releases, Outcome: r.Outcome, Differing: r.Differing}
 			if r.Step == stepForget {
 				details.Update = r.Ref
 			}
@@ -113,6 +114,9 @@ func (e historyDetails) String() string {
 		if o.Reason != e.Reason { // which follows
 			text += " because: " + o.Reason
 		}
+	}
+	if len(e.Differing) > 0 {
+		text += ", although it differs: " + strings.Join(e.Differing, ", ")
 	}
 	if e.Error != "" {
 		text += ", failed: " + strings.SplitN(e.Error, "\n", 2)[0]

@@ -106,7 +106,7 @@ func TestEventIsOneLine(t *testing.T) {
 	} {
 		e := c.Event(c.err)
 		require.Equal(t, want, e.Text)
-		require.Equal(t, c.err, e.Err)
+		require.Equal(t, c.err, e.Cause())
 		require.Equal(t, c.Kind, e.Kind)
 	}
 	for _, step := range []rollback.Step{rollback.StepRecover, rollback.StepReboot} {

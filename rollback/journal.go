@@ -35,10 +35,13 @@ type journal struct {
 	f       *os.File
 	path    string
 	start   int // how many records came before, in older segments
+	from    [sha256.Size]byte
 	records []record
+	chains  [][sha256.Size]byte // after each record
 	chain   [sha256.Size]byte
 	size    int64
 	broken  error
+	torn    bool // what a failed write left could not be cut off: the record may be there
 }
 
 // openJournal opens the journal in the state directory dir for writing,
@@ -66,7 +69,7 @@ func openJournal(dir string) (*journal, error) {
 	if _, err := os.Lstat(begun); errors.Is(err, fs.ErrNotExist) {
 		// Against people, not against a power cut: it is not synced, may fail,
 		// and is written again. It comes after a journal whose name is durable.
-		_ = os.WriteFile(begun, []byte("A journal was begun here. Without "+journalName+" updates are blocked: put it back.\n"), 0o600)
+		_ = durable.Rewrite(begun, []byte("A journal was begun here. Without "+journalName+" updates are blocked: put it back.\n"), 0o600)
 	}
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
@@ -110,7 +113,7 @@ func (j *journal) load() error {
 	if _, err := j.f.Seek(s.size, io.SeekStart); err != nil {
 		return fileError("read", j.path, err)
 	}
-	j.start, j.records, j.chain, j.size = s.start, s.records, s.chain, s.size
+	j.start, j.from, j.records, j.chains, j.chain, j.size = s.start, s.from, s.records, s.chains, s.chain, s.size
 	return nil
 }
 
@@ -119,6 +122,9 @@ func (j *journal) load() error {
 // is what was rotated away: the first record then carries the state, see
 // readRecords.
 func readJournal(dir string) (segment, []byte, error) {
+	if err := checkOwners(dir); err != nil {
+		return segment{}, nil, err
+	}
 	path := filepath.Join(dir, journalName)
 	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -174,13 +180,18 @@ func (j *journal) append(r record) error {
 	}
 	if err != nil {
 		// Best effort: without it the next start cuts the torn line off.
-		_ = j.f.Truncate(j.size)
+		j.torn = j.f.Truncate(j.size) != nil
 		failed := fileError("write", j.path, err)
 		failed.Next = "free disk space or repair the disk, then recover"
 		return j.fail(failed)
 	}
-	j.records, j.chain, j.size = append(j.records, r), chain, j.size+int64(len(line))
+	j.records, j.chains, j.chain, j.size = append(j.records, r), append(j.chains, chain), chain, j.size+int64(len(line))
 	return nil
+}
+
+// segment is what the journal holds, as reading it would give.
+func (j *journal) segment() segment {
+	return segment{start: j.start, from: j.from, records: j.records, chains: j.chains, chain: j.chain, size: j.size}
 }
 
 // fail lets nothing more be appended.
@@ -239,7 +250,10 @@ func fileError(op, path string, err error) *Error {
 		err = p.Err
 	}
 	e := &Error{Op: op, Subject: path, Err: err}
-	if errors.Is(err, ErrDamaged) && !errors.Is(err, errNewer) {
+	switch {
+	case errors.Is(err, errNewer):
+		e.Reason, e.Next = ReasonNewer, "nothing is damaged: use the program that wrote it, or a newer one"
+	case errors.Is(err, ErrDamaged):
 		e.Next = "keep the file and ask for help"
 	}
 	return e

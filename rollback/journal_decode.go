@@ -38,8 +38,9 @@ type segment struct {
 	start   int               // how many records came before, in older segments
 	from    [sha256.Size]byte // the chain after those
 	records []record
-	chain   [sha256.Size]byte // after the last record
-	size    int64             // the length of what holds the records; a torn line may follow
+	chains  [][sha256.Size]byte // after each record
+	chain   [sha256.Size]byte   // after the last record
+	size    int64               // the length of what holds the records; a torn line may follow
 }
 
 // end returns the sequence number of the last record.
@@ -123,7 +124,7 @@ func unknownHeader(line []byte) error {
 	if format, ok := bytes.CutPrefix(line, []byte(journalMagic)); ok {
 		format, _, _ = bytes.Cut(format, []byte(" "))
 		if n, err := strconv.Atoi(string(format)); err == nil && n > journalFormat {
-			return damaged("its format %d is %w; use the newer program", n, errNewer)
+			return fmt.Errorf("the format %d of the journal is %w", n, errNewer)
 		}
 	}
 	return damaged("the header is not a journal's")
@@ -148,7 +149,7 @@ func (d *decoder) line() error {
 		// another, and renamed into place with it: it is never torn.
 		return damaged("record %d: the state is carried over in the wrong place", seq)
 	}
-	d.records, d.chain, d.rest = append(d.records, r), chain, after
+	d.records, d.chains, d.chain, d.rest = append(d.records, r), append(d.chains, chain), chain, after
 	return nil
 }
 

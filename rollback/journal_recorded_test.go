@@ -28,7 +28,8 @@ func recordedWorld(t *testing.T, name string) *world {
 
 // TestRecordedJournals recovers machines whose journals were written by the
 // program of 29 November 2026, before the operator's rollback became a course
-// of its own. The journal's format must stay readable.
+// of its own. The journal's format must stay readable. They do not say in which boot
+// the fence was closed, so that what is live is kept before it is restored over.
 func TestRecordedJournals(t *testing.T) {
 	rolledBack := func(t *testing.T, w *world) {
 		st := w.status(t)
@@ -47,16 +48,16 @@ func TestRecordedJournals(t *testing.T) {
 		quarantined int
 		aside       int
 	}{
-		"forward":                 {pending: true, damaged: true, direction: rollback.Forward, want: rollback.RolledBack, version: oldVersion, rows: oldRows, quarantined: 2},
-		"back":                    {pending: true, damaged: true, direction: rollback.Back, want: rollback.RolledBack, version: oldVersion, rows: oldRows, quarantined: 2},
+		"forward":                 {pending: true, damaged: true, direction: rollback.Forward, want: rollback.RolledBack, version: oldVersion, rows: oldRows, quarantined: 2, aside: 1},
+		"back":                    {pending: true, damaged: true, direction: rollback.Back, want: rollback.RolledBack, version: oldVersion, rows: oldRows, quarantined: 2, aside: 1},
 		"abandoning":              {pending: true, direction: rollback.Back, want: rollback.Abandoned, version: oldVersion, rows: oldRows},
 		"reboot":                  {pending: true, damaged: true, direction: rollback.Forward, boot: "boot-2", want: rollback.Committed, version: newVersion, rows: oldRows},
-		"needs-operator":          {pending: true, damaged: true, direction: rollback.Back, want: rollback.RolledBack, version: oldVersion, rows: oldRows, quarantined: 2},
+		"needs-operator":          {pending: true, damaged: true, direction: rollback.Back, want: rollback.RolledBack, version: oldVersion, rows: oldRows, quarantined: 2, aside: 1},
 		"committed":               {want: rollback.Nothing, version: newVersion, rows: newRows},
 		"committed-fenced":        {pending: true, damaged: true, direction: rollback.Forward, want: rollback.Committed, version: newVersion, rows: oldRows},
 		"rotated":                 {backwards: true, want: rollback.Nothing, version: oldVersion, rows: oldRows, quarantined: 2, aside: 1},
-		"operators-rollback":      {backwards: true, pending: true, damaged: true, direction: rollback.Forward, want: rollback.Committed, version: oldVersion, rows: oldRows, quarantined: 2, aside: 1},
-		"operators-rollback-back": {backwards: true, pending: true, damaged: true, direction: rollback.Back, want: rollback.RolledBack, version: newVersion, rows: newRows},
+		"operators-rollback":      {backwards: true, pending: true, damaged: true, direction: rollback.Forward, want: rollback.Committed, version: oldVersion, rows: oldRows, quarantined: 2, aside: 2},
+		"operators-rollback-back": {backwards: true, pending: true, damaged: true, direction: rollback.Back, want: rollback.RolledBack, version: newVersion, rows: newRows, aside: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := recordedWorld(t, name)

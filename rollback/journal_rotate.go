@@ -40,7 +40,7 @@ func (j *journal) rotate() error {
 	}
 	old, seq := j.start, j.start+len(j.records)
 	// The journal reads no clock.
-	body, err := json.Marshal(record{Time: j.records[len(j.records)-1].Time, Step: stepCarry, Kind: EventDone, Carried: &st})
+	body, err := json.Marshal(record{Time: j.records[len(j.records)-1].Time, Step: stepCarry, Kind: EventDone, Carried: &st, Journal: st.journal})
 	if err != nil {
 		return fileError("rotate", j.path, err)
 	}

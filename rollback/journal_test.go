@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 	"time"
 
@@ -104,20 +105,30 @@ func TestDamageBlocksAndIsKept(t *testing.T) {
 	for i, d := range damaged {
 		require.NoError(t, os.WriteFile(path, d, 0o600))
 		_, err := rollback.OpenJournal(dir)
-		require.ErrorIs(t, err, rollback.ErrDamaged, "case %d", i)
+		requireUnreadable(t, err, "case "+strconv.Itoa(i))
 		_, err = rollback.ReadJournal(dir)
-		require.ErrorIs(t, err, rollback.ErrDamaged)
+		requireUnreadable(t, err, "case "+strconv.Itoa(i))
 		kept, err := os.ReadFile(path)
 		require.NoError(t, err)
 		require.True(t, bytes.Equal(d, kept), "the evidence is kept")
 	}
 }
 
+// requireUnreadable fails unless a journal is refused as damaged, or, where the
+// damage is to the digit of its format, as a newer one.
+func requireUnreadable(t *testing.T, err error, name string) {
+	t.Helper()
+	if e, ok := errors.AsType[*rollback.Error](err); ok && e.Reason == rollback.ReasonNewer {
+		return
+	}
+	require.ErrorIs(t, err, rollback.ErrDamaged, name)
+}
+
 func TestNewerFormatIsRefused(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "journal.log"), []byte("aspupdate journal 2\n"), 0o600))
 	_, err := rollback.OpenJournal(dir)
-	require.ErrorContains(t, err, "format 2 is newer")
+	require.ErrorContains(t, err, "the format 2 of the journal is newer")
 }
 
 func TestJournalTakesNothingAfterAFailedWrite(t *testing.T) {

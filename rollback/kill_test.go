@@ -116,7 +116,7 @@ func TestManyStartersOneRuns(t *testing.T) {
 		var starters []*exec.Cmd
 		for range 5 {
 			cmd := as("updater", "ROLLBACK_TEST_WORLD="+w.root, "ROLLBACK_TEST_GO=1", "ROLLBACK_TEST_MOMENT="+strconv.Itoa(moment))
-			require.NoError(t, cmd.Start())
+			require.NoError(t, realtest.Start(cmd))
 			starters = append(starters, cmd)
 		}
 		w.write(t, "go", "now")
@@ -184,7 +184,7 @@ func holder() {
 	}
 	child := as("child")
 	child.Stdin = os.Stdin
-	if err := child.Start(); err != nil {
+	if err := realtest.Start(child); err != nil {
 		panic(err)
 	}
 	for (&world{root: os.Getenv("ROLLBACK_TEST_WORLD")}).read("child") == "" {

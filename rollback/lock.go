@@ -11,6 +11,7 @@ import (
 
 	"github.com/aspupdate/aspupdate/internal/durable"
 	"github.com/aspupdate/aspupdate/internal/lock"
+	"github.com/aspupdate/aspupdate/internal/private"
 )
 
 const (
@@ -35,13 +36,17 @@ type Holder struct {
 }
 
 // Acquire takes the lock of the state directory dir. If another process has
-// it the error is, after half a second, a refusal that wraps [ErrBusy].
+// it the error is, after half a second, a refusal that wraps [ErrBusy]. A
+// directory that another account can change is refused.
 func Acquire(dir, doing string, now time.Time) (*Lock, error) {
 	path := filepath.Join(dir, lockName)
 	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
 		if err := durable.MkdirAll(dir, 0o700); err != nil {
 			return nil, &Error{Op: "create", Subject: dir, Err: err}
 		}
+	}
+	if err := checkOwners(dir); err != nil {
+		return nil, err
 	}
 	l, err := lock.Try(path)
 	if errors.Is(err, lock.ErrBusy) {
@@ -59,12 +64,22 @@ func Acquire(dir, doing string, now time.Time) (*Lock, error) {
 	if err == nil {
 		// Not in the lock file: a locked range cannot be read on Windows. It
 		// counts only while the lock is held, so it need not be durable.
-		err = os.WriteFile(filepath.Join(dir, holderName), h, 0o600)
+		err = durable.Rewrite(filepath.Join(dir, holderName), h, 0o600)
 	}
-	if err != nil {
+	if errors.Is(err, fs.ErrPermission) {
 		return nil, &Error{Op: "write", Subject: filepath.Join(dir, holderName), Err: errors.Join(err, l.Unlock())}
 	}
+	// On a full disk it is not known who holds the lock, which must not keep
+	// users out.
 	return &Lock{l: l, dir: dir}, nil
+}
+
+// checkOwners refuses a state directory that another account can change.
+func checkOwners(dir string) error {
+	if err := private.Check(dir); err != nil {
+		return refuse(ReasonState, "", "%w", err)
+	}
+	return nil
 }
 
 // LockHolder returns the process that holds the lock of the state directory

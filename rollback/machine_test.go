@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"maps"
 	"path/filepath"
+	"slices"
+	"syscall"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -23,12 +25,16 @@ type machine struct {
 	t       *rapid.T
 	dir     string
 	removes bool // the installers can take a version off
+	// The datasets are restructured by a step of their own, not by the installers.
+	migrates bool
 
 	live            state
 	fenced, running bool
 	boot            int
 	restart         bool   // an installer asked for a restart, and there was none yet
 	left            func() // what an installer that outlived its updater has still to do
+	orphan          func() // likewise, of a command
+	goesOn          func() // a restructuring that the database goes on with by itself
 	archive         map[rollback.Release]release
 	snapshots       map[string]state // by reference, of one part
 	quarantined     map[string]bool  // part, version and hash, as the model has it
@@ -38,15 +44,24 @@ type machine struct {
 	crash, moment int             // the power goes at this moment; 0 is never
 	survives      bool            // an installer at work then lives on
 	doing         func()          // what it has still to do
+	commanded     bool            // that is a command's, not the installer's
+	strike        int             // the process dies in this command of the fence, the application or a migration, which goes on; 0 is never
+	full          int             // the journal's volume fills at this moment; 0 is never
+	closes        int             // the terminal closes at this moment; 0 is never
+	closed        func()          // which cancels what is done
 	damaged       bool            // something was harmed since the last intent
 	read          map[string]int  // how often each snapshot was read back
 	ready         map[string]bool // hashes that were read again since the doors were closed
 	fits          bool
 	changes       int // calls that change something
+
+	byHand bool            // a person has installed something while an update was pending
+	newer  map[string]bool // parts in which users have worked since their last snapshot
 }
 
-// A release in the archive.
-type release struct{ bad, reboot bool }
+// A release in the archive. It is bad because it never gets healthy, or because
+// its restructuring fails. One that goes on only starts the restructuring.
+type release struct{ bad, stuck, goesOn, reboot bool }
 
 // A standing is what a part has: an application and its data.
 type standing struct {
@@ -67,12 +82,54 @@ func (m *machine) status() rollback.Status {
 
 // tick is a moment in which the power may go.
 func (m *machine) tick() {
-	if m.moment++; m.moment == m.crash {
-		if m.survives {
+	m.moment++
+	if m.moment == m.closes {
+		m.closed()
+	}
+	if m.moment == m.crash {
+		switch {
+		case m.survives && m.commanded:
+			m.orphan = m.doing
+		case m.survives:
 			m.left = m.doing
 		}
 		panic(crash{})
 	}
+}
+
+// noSpace is why the journal takes no record.
+func (m *machine) noSpace() error {
+	if m.full > 0 && m.moment >= m.full {
+		return syscall.ENOSPC
+	}
+	return nil
+}
+
+// order runs a command of the fence or the application, which may outlive its
+// updater and act later.
+func (m *machine) order(name string, check, act func()) error {
+	return m.call(name, func() error {
+		m.changes++
+		check()
+		if m.strike--; m.strike == 0 {
+			m.orphan = act
+			panic(crash{})
+		}
+		act()
+		return nil
+	})
+}
+
+// settle ends a command that outlived its updater.
+func (m *machine) settle() (bool, error) {
+	found := m.orphan != nil
+	return found, m.call("settle", func() error {
+		if found {
+			m.orphan()
+			m.orphan = nil
+		}
+		return nil
+	})
 }
 
 func (m *machine) call(name string, work func() error) error {
@@ -105,6 +162,8 @@ func (m *machine) harm(part string) *rollback.Pending {
 	require.NotNil(m.t, p, "the intent is durable before the damage")
 	require.True(m.t, m.fenced, "must hold 2")
 	require.Nil(m.t, m.left, "%s: an installer is still at work", part)
+	require.Nil(m.t, m.goesOn, "%s: a restructuring is still at work", part)
+	require.Nil(m.t, m.orphan, "%s: a command is still to act", part)
 	require.Empty(m.t, p.Outcome, "an end that is durable is not changed")
 	if m.damaged {
 		return p
@@ -117,7 +176,7 @@ func (m *machine) harm(part string) *rollback.Pending {
 	got, err := flock.New(filepath.Join(m.dir, "lock")).TryLock()
 	require.True(m.t, err == nil && !got, "must hold 5")
 	for _, name := range p.Plan.Data {
-		ref := p.Refs[name]
+		ref := p.References()[name]
 		require.Equal(m.t, m.live[name], m.snapshots[ref][name], "must hold 1: the snapshot is of what is there")
 		require.GreaterOrEqual(m.t, m.read[ref], 2, "must hold 1: it was read back when it was made and again now")
 	}
@@ -132,35 +191,36 @@ func (m *machine) harm(part string) *rollback.Pending {
 type mFence struct{ *machine }
 
 func (m mFence) Close(context.Context) error {
-	return m.call("close", func() error {
-		m.changes++
+	return m.order("close", func() {
 		if p := m.status().Pending; p != nil && !p.Damaged {
 			clear(m.ready)
 		}
+	}, func() {
 		m.fenced = true
-		m.left = nil // its sessions are ended, and half is done
-		return nil
+		m.left, m.goesOn = nil, nil // their sessions are ended, and half is done
 	})
 }
 
 func (m mFence) Open(context.Context) error {
-	return m.call("open", func() error {
-		m.changes++
-		require.Contains(m.t, []rollback.Outcome{rollback.Committed, rollback.RolledBack, rollback.Abandoned}, m.status().Pending.Outcome, "must hold 2")
-		m.fenced = false
-		return nil
-	})
+	return m.order("open", func() {
+		p := m.status().Pending
+		require.True(m.t, p.Outcome == rollback.Committed || p.Outcome == rollback.RolledBack || p.Outcome == rollback.Abandoned || !p.Damaged && m.noSpace() != nil, "must hold 2")
+	}, func() { m.fenced = false })
 }
+
+func (m mFence) Settle(context.Context) (bool, error) { return m.settle() }
 
 type mApp struct{ *machine }
 
 func (m mApp) Stop(context.Context) error {
-	return m.call("stop", func() error { m.changes++; m.running = false; return nil })
+	return m.order("stop", func() {}, func() { m.running = false })
 }
 
 func (m mApp) Start(context.Context) error {
-	return m.call("start", func() error { m.changes++; m.running = true; return nil })
+	return m.order("start", func() {}, func() { m.running = true })
 }
+
+func (m mApp) Settle(context.Context) (bool, error) { return m.settle() }
 
 type mWindow struct{ *machine }
 
@@ -179,7 +239,11 @@ type mData struct {
 func (d mData) Snapshot(context.Context) (ref string, err error) {
 	err = d.call("snapshot", func() error {
 		require.True(d.t, d.fenced && !d.running, "must hold 2: a snapshot of what stands still")
-		d.damaged, d.changes = false, d.changes+1
+		d.changes++
+		if p := d.status().Pending; !p.Damaged {
+			d.damaged = false
+		}
+		delete(d.newer, d.part)
 		ref = fmt.Sprintf("%s-%d", d.part, serial.Add(1))
 		d.snapshots[ref] = state{d.part: d.live[d.part]}
 		return nil
@@ -202,6 +266,7 @@ func (d mData) Restore(_ context.Context, ref string) error {
 	return d.call("restore", func() error {
 		d.harm(d.part)
 		require.Contains(d.t, d.snapshots, ref, "must hold 3")
+		require.False(d.t, d.newer[d.part], "must hold 13: users have worked since the last snapshot")
 		s := d.snapshots[ref][d.part]
 		s.App = d.live[d.part].App
 		d.live[d.part] = s
@@ -236,12 +301,21 @@ func (i mInstaller) Install(_ context.Context, r rollback.Release) error {
 			require.False(i.t, i.quarantined[key(i.part, r)], "%s is quarantined", r.Version)
 		}
 		require.Contains(i.t, i.archive, r, "must hold 3")
-		s := i.live[i.part]
-		s.Schema = "half"
-		i.live[i.part] = s
+		s, is := i.live[i.part], i.archive[r]
+		half := s
+		half.Schema = "half"
+		if i.migrates && s.Schema != "" {
+			half.App.Version, half.Schema = "half", s.Schema // which is the migrator's
+		}
+		i.live[i.part] = half
 		i.doing = func() {
-			i.live[i.part] = standing{App: r, Schema: r.Version, Rows: s.Rows, Broken: i.archive[r].bad}
-			i.restart = i.restart || i.archive[r].reboot
+			done := standing{App: r, Schema: r.Version, Rows: s.Rows, Broken: is.bad}
+			if i.migrates && s.Schema != "" {
+				done.Schema = s.Schema
+				done.Broken = is.bad && (!is.stuck || done.Schema == r.Version)
+			}
+			i.live[i.part] = done
+			i.restart = i.restart || is.reboot
 		}
 		defer func() { i.doing = nil }()
 		if err := i.call("half", func() error { return nil }); err != nil {
@@ -269,11 +343,77 @@ func (i mInstaller) Settle(context.Context) (finished bool, err error) {
 	return finished, err
 }
 
+// An mMigrator restructures the data of one part, half of it first.
+type mMigrator struct {
+	*machine
+	part string
+}
+
+func (i mMigrator) Settle(context.Context) (bool, error) { return i.settle() }
+
+func (i mMigrator) Migrated(_ context.Context, to rollback.Version) (is bool, err error) {
+	err = i.call("migrated", func() error {
+		if i.goesOn != nil {
+			i.goesOn()
+			i.goesOn = nil
+		}
+		is = i.live[i.part].Schema == to
+		return nil
+	})
+	return is, err
+}
+
+func (i mMigrator) Migrate(_ context.Context, to rollback.Version) (goesOn bool, err error) {
+	err = i.call("migrate", func() error {
+		p := i.harm(i.part)
+		require.Equal(i.t, rollback.Forward, p.Direction, "the data comes back with its structure")
+		require.True(i.t, i.running && !i.restart, "the application runs, and the machine was restarted")
+		s := i.live[i.part]
+		if s.App.Version != to {
+			require.True(i.t, i.byHand, "its installer has done its work")
+			return errors.New("the program that restructures is of another version")
+		}
+		require.NotEqual(i.t, to, s.Schema, "what is done is not done again")
+		s.Schema = "half"
+		i.live[i.part] = s
+		is := i.archive[s.App]
+		i.doing = func() {
+			s := i.live[i.part]
+			require.Equal(i.t, rollback.Version("half"), s.Schema, "%s: restructured under a restore's hands", i.part)
+			s.Schema = to
+			i.live[i.part] = s
+		}
+		if is.stuck {
+			i.doing = func() {}
+		}
+		i.commanded = true
+		defer func() { i.doing, i.commanded = nil, false }()
+		if err := i.call("halfway", func() error { return nil }); err != nil {
+			return err
+		}
+		if i.strike--; i.strike == 0 {
+			i.orphan = i.doing
+			panic(crash{})
+		}
+		switch {
+		case is.stuck:
+			return errors.New("the structure differs")
+		case is.goesOn:
+			i.goesOn, goesOn = i.doing, true
+		default:
+			i.doing()
+		}
+		return nil
+	})
+	return goesOn, err
+}
+
 type mRemover struct{ mInstaller }
 
 func (i mRemover) Remove(context.Context, rollback.Release) error {
 	return i.call("remove", func() error {
-		i.harm(i.part)
+		p := i.harm(i.part)
+		require.False(i.t, i.newer[i.part] && slices.Contains(p.Plan.Data, i.part), "must hold 13: it may take data with it")
 		i.live[i.part] = standing{}
 		return nil
 	})

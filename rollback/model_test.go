@@ -34,6 +34,8 @@ type model struct {
 	lost    bool                        // a restart opened the fence, and nobody could close it since
 	calm    bool                        // nothing fails in the action at work
 	clock   time.Time                   // which jumps
+	kept    string                      // the directory of the backups
+	copied  string                      // an old copy of the state directory, "" if there is none
 }
 
 type backTo struct {
@@ -46,6 +48,7 @@ type backTo struct {
 type flight struct {
 	old, new state
 	to       map[string]rollback.Release
+	third    bool // a person accepted another release than either
 	back     *backTo
 	begun    bool // its intent is durable
 }
@@ -81,8 +84,13 @@ func TestModel(t *testing.T) {
 			"adopt":    m.adopt,
 			"prune":    m.prune,
 			"rotate":   func(*rapid.T) { m.rotate() },
+			"hotfix":   func(t *rapid.T) { ends["hotfix "+m.hotfix(t)]++ },
+			"orphan":   func(*rapid.T) { ends["orphan "+m.orphanActs()]++ },
+			"orphan 2": func(*rapid.T) { ends["orphan "+m.orphanActs()]++ },
+			"copy":     func(*rapid.T) { m.copyState() },
+			"stale":    func(t *rapid.T) { ends["copy "+m.copyComesBack(t)]++ },
 		})
-		m.t, m.calm, m.fail, m.crash = t, true, "", 0
+		m.t, m.calm, m.fail, m.crash, m.full, m.closes, m.strike = t, true, "", 0, 0, 0, 0
 		m.calmly()
 		m.invariants()
 	})
@@ -95,11 +103,14 @@ func newModel(t *rapid.T, dir string) *model {
 	m := &model{
 		machine: &machine{
 			t: t, dir: filepath.Join(dir, "state"), running: true, live: state{}, snapshots: map[string]state{},
-			archive: map[rollback.Release]release{}, quarantined: map[string]bool{}, read: map[string]int{}, ready: map[string]bool{},
+			archive: map[rollback.Release]release{}, quarantined: map[string]bool{}, read: map[string]int{}, newer: map[string]bool{}, ready: map[string]bool{},
 		},
+		kept:  filepath.Join(dir, "kept"),
 		names: []string{"ASP", "Опека"}[:rapid.IntRange(1, 2).Draw(t, "parts")], offer: map[string]rollback.Release{},
 	}
+	require.NoError(t, os.Mkdir(m.kept, 0o700))
 	m.removes = rapid.Bool().Draw(t, "removes")
+	m.migrates = rapid.Bool().Draw(t, "migrates")
 	nothing := m.removes && rapid.Bool().Draw(t, "nothing installed")
 	for _, part := range m.names {
 		m.live[part] = standing{}
@@ -115,12 +126,13 @@ func newModel(t *rapid.T, dir string) *model {
 // roles makes the update from what is there to what is wanted.
 func (m *model) roles(from state, to map[string]rollback.Release) *rollback.Update {
 	u := &rollback.Update{
-		Dir: m.dir, Fence: mFence{m.machine}, App: mApp{m.machine}, Window: mWindow{m.machine}, Who: "tester", Attempts: attempts, Interval: 1,
-		BootID:    func() (string, error) { return fmt.Sprint(m.boot), nil },
+		Dir: m.dir, Fence: mFence{m.machine}, App: mApp{m.machine}, Window: mWindow{m.machine}, Steady: 1,
 		Observe:   func(rollback.Event) { m.tick() },
 		Now:       func() time.Time { return m.clock },
-		Deadlines: rollback.Deadlines{Probe: time.Millisecond, Decide: time.Millisecond},
+		Deadlines: rollback.Deadlines{Fence: time.Millisecond, Probe: time.Millisecond, Decide: time.Millisecond, Migrate: time.Millisecond},
 	}
+	u.Tune(attempts, 1, func() (string, error) { return fmt.Sprint(m.boot), nil }, "tester").TuneFull(m.noSpace)
+	u.Kept = []string{m.kept}
 	for _, part := range m.names {
 		p := rollback.Part{Name: part, From: from[part].App, To: to[part], Installer: mInstaller{m.machine, part}, Probe: mProbe{m.machine, part}}
 		if m.removes {
@@ -128,6 +140,9 @@ func (m *model) roles(from state, to map[string]rollback.Release) *rollback.Upda
 		}
 		if p.From.Version != "" {
 			u.Data = append(u.Data, rollback.Dataset{Name: part, Data: mData{m.machine, part}})
+			if m.migrates {
+				p.Migrations = []rollback.Migration{{Name: part, Migrator: mMigrator{m.machine, part}}}
+			}
 		}
 		u.Parts = append(u.Parts, p)
 	}
@@ -143,12 +158,13 @@ func (m *model) act(f func() (rollback.Result, error)) (res rollback.Result, err
 		p := m.status().Pending
 		blocked := res.Outcome == rollback.AwaitingReboot || res.Outcome == rollback.Interrupted || res.Outcome == rollback.NeedsOperator
 		require.Equal(m.t, blocked, p != nil, "%s: %v", res.Outcome, err)
-		require.Equal(m.t, res.Outcome == rollback.NeedsOperator, errors.Is(err, rollback.ErrNeedsOperator) || errors.Is(err, rollback.ErrRefused) && p != nil)
+		refused := errors.Is(err, rollback.ErrRefused) && p != nil && p.Outcome == rollback.NeedsOperator
+		require.Equal(m.t, res.Outcome == rollback.NeedsOperator, errors.Is(err, rollback.ErrNeedsOperator) || refused)
 		if e, ok := errors.AsType[*rollback.Error](err); ok && blocked && !m.fenced {
 			require.True(m.t, e.Unfenced || p.Outcome != "" && p.Outcome != rollback.NeedsOperator || !p.Damaged, "%v", err)
 		}
 	}
-	m.crash = 0
+	m.crash, m.full, m.closes, m.strike = 0, 0, 0, 0
 	m.lost = (m.lost || m.fail == "close") && !m.fenced && !m.calm
 	m.land()
 	return res, err
@@ -179,13 +195,26 @@ func (m *model) land() {
 	if !slices.ContainsFunc(records[len(m.records):], func(r rollback.Record) bool { return r.Step == rollback.StepIntent }) && !f.begun {
 		return // it was refused, or the power went before its intent was durable
 	}
+	if slices.ContainsFunc(records[len(m.records):], func(r rollback.Record) bool { return r.Step == rollback.StepAccept }) {
+		for _, s := range []state{f.old, f.new} { // what users entered before a person accepted it stays
+			for part := range m.newer {
+				if s[part].App == m.live[part].App {
+					s[part] = m.live[part]
+				}
+			}
+		}
+	}
+	clear(m.newer)
 	switch st.Last {
 	case rollback.Committed:
 		require.True(m.t, m.damaged)
 		m.known = true
 		for part, s := range f.new {
 			m.quarantine(part, s.App, false)
-			if f.back != nil && !f.back.undo && s.App != f.old[part].App {
+			if f.third && f.back == nil && f.to[part] != f.old[part].App && f.to[part] != s.App {
+				m.quarantine(part, f.to[part], true)
+			}
+			if !f.third && f.back != nil && !f.back.undo && s.App != f.old[part].App {
 				m.quarantine(part, f.old[part].App, true)
 			}
 		}
@@ -231,7 +260,7 @@ func (m *model) resume() *rollback.Update {
 func (m *model) calmly() {
 	for range 12 {
 		m.boot++
-		m.restart, m.left = false, nil
+		m.restart, m.left, m.orphan, m.goesOn = false, nil, nil, nil
 		res, err := m.act(func() (rollback.Result, error) { return m.resume().Recover(m.t.Context()) })
 		if errors.Is(err, rollback.ErrNeedsOperator) {
 			res, _ = m.act(func() (rollback.Result, error) { return m.resume().Retry(m.t.Context(), "repaired") })
@@ -280,8 +309,9 @@ func (m *model) invariants() {
 		require.True(m.t, m.fenced || !p.Damaged || m.lost, "must hold 2")
 		require.True(m.t, p.Damaged || reflect.DeepEqual(m.flight.old, m.live))
 		require.True(m.t, !p.Damaged || p.Attempts <= attempts, "must hold 6")
-		for part, ref := range p.Refs {
-			require.Equal(m.t, m.flight.old[part], m.snapshots[ref][part], "must hold 3")
+		for part, ref := range p.References() {
+			// Before any damage a full disk of the state lets users in again.
+			require.True(m.t, !p.Damaged && !m.fenced || m.flight.old[part] == m.snapshots[ref][part], "must hold 3")
 		}
 		for _, pp := range p.Plan.Parts {
 			require.True(m.t, pp.From.Version == "" || slices.Contains(slices.Collect(maps.Keys(m.archive)), pp.From), "must hold 3")

@@ -5,7 +5,9 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"strings"
 	"time"
@@ -17,12 +19,21 @@ import (
 type Plan struct {
 	Parts     []PlanPart `json:"parts"`
 	Data      []string   `json:"data"`                // datasets that are backed up (R9)
+	Proofs    []Proof    `json:"proofs,omitempty"`    // what is known of the backups, as far as Data has Proven
 	Overrides []Override `json:"overrides,omitempty"` // rules left out explicitly
 	Slot      Slot       `json:"slot"`                // R13; zero with [AnyTime]
 	Needs     []Need     `json:"needs,omitempty"`     // space per volume, summed
 	Steps     []PlanStep `json:"steps"`               // what a run does, in order, if nothing fails
 	Hash      string     `json:"hash"`                // over what a run must find unchanged
 	Revert    *Revert    `json:"back,omitempty"`      // of an operator's rollback: what it takes back; nil for an update
+}
+
+// A Proof is when a backup like that of the update was last restored beside the live
+// data and compared with it (R9).
+type Proof struct {
+	Data string        `json:"data"`              // the dataset
+	At   time.Time     `json:"at,omitzero"`       // UTC; zero if that never happened
+	Took time.Duration `json:"took_ns,omitempty"` // which is what a rollback takes at least (R11)
 }
 
 // A PlanPart is one part of a plan.
@@ -83,10 +94,10 @@ func (p Plan) Unauthenticated() []string {
 }
 
 // hash covers what decides: releases, data, overrides, steps, the end of the
-// slot, and what is taken back. The slot's start moves with the clock, and the
-// needs and what a rollback costs with the data.
+// slot, and what is taken back. The slot's start moves with the clock, the
+// needs and what a rollback costs with the data, and a proof may be made at any time.
 func (p Plan) hash() string {
-	p.Hash, p.Needs, p.Slot.Start = "", nil, time.Time{}
+	p.Hash, p.Needs, p.Proofs, p.Slot.Start = "", nil, nil, time.Time{}
 	p.Slot.LatestStart = p.Slot.LatestStart.UTC()
 	if p.Revert != nil {
 		decisive := *p.Revert
@@ -112,7 +123,7 @@ func (u *Update) unblocked(ctx context.Context, plan func(context.Context, Statu
 	if err := u.Check(); err != nil {
 		return Plan{}, err
 	}
-	st, err := ReadStatus(u.Dir)
+	st, err := ReadStatus(u.Dir, u.Kept...)
 	if err == nil {
 		err = st.Blocked()
 	}
@@ -148,7 +159,15 @@ func (u *Update) complete(ctx context.Context, p *Plan) (err error) {
 	for _, d := range u.Data {
 		p.Data = append(p.Data, d.Name)
 	}
+	if err := u.checkWritable(); err != nil {
+		return err
+	}
 	p.Overrides = u.overrides()
+	if p.Revert == nil && !p.first() { // a rollback goes back to what there is, a first installation to nothing
+		if p.Proofs, err = u.proofs(ctx); err != nil {
+			return err
+		}
+	}
 	if p.Slot, err = u.Window.Next(ctx, u.now()); err != nil {
 		return refuse(ReasonWindow, "", "R13: %w", err)
 	}
@@ -156,8 +175,33 @@ func (u *Update) complete(ctx context.Context, p *Plan) (err error) {
 	return err
 }
 
+// proofs asks what is known of the backups. It refuses an update that may need one
+// whose like was never restored (R9), unless Unproven says why.
+func (u *Update) proofs(ctx context.Context) (list []Proof, err error) {
+	for _, d := range u.Data {
+		role, ok := d.Data.(prover)
+		if !ok {
+			continue
+		}
+		var p Proof
+		err := u.within(ctx, u.Deadlines.fence(), func(ctx context.Context) (err error) {
+			p, err = role.Proven(ctx)
+			return err
+		})
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // a first installation creates it
+		}
+		if err != nil && u.Unproven == "" {
+			return nil, refuse(ReasonUnproven, d.Name, "R9: %w", err).then("prove a backup, or give the reason to go without")
+		}
+		p.Data = d.Name
+		list = append(list, p)
+	}
+	return list, nil
+}
+
 // Needs returns the space that the update needs, summed by volume, as far as its
-// data and installers are a [Spacer]. If a volume has less free space the error
+// data and installers have Needs. If a volume has less free space the error
 // has [ReasonSpace]. It writes nothing, and needs no plan.
 func (u *Update) Needs(ctx context.Context) ([]Need, error) {
 	var roles []any
@@ -170,11 +214,14 @@ func (u *Update) Needs(ctx context.Context) ([]Need, error) {
 	var sums []Need
 	var volumes []string // their IDs
 	for _, role := range roles {
-		s, ok := role.(Spacer)
+		s, ok := role.(spacer)
 		if !ok {
 			continue
 		}
 		needs, err := s.Needs(ctx)
+		if errors.Is(err, fs.ErrNotExist) && !slices.ContainsFunc(u.Parts, func(p Part) bool { return p.From.Version != "" }) {
+			continue // a first installation creates it
+		}
 		if err != nil {
 			return nil, fmt.Errorf("find out how much space is needed: %w", err)
 		}
@@ -191,7 +238,7 @@ func (u *Update) Needs(ctx context.Context) ([]Need, error) {
 			sums[i].For = strings.TrimPrefix(sums[i].For+", "+n.For, ", ")
 			if sums[i].Bytes > v.Free {
 				return nil, refuse(ReasonSpace, "", "the volume of %s has %d MB free and the update needs %d MB (%s)",
-					sums[i].Path, v.Free>>20, sums[i].Bytes>>20+1, sums[i].For).then("free space on it")
+					sums[i].Path, v.Free/1e6, sums[i].Bytes/1e6+1, sums[i].For).then("free space on it")
 			}
 		}
 	}
@@ -216,6 +263,13 @@ func (u *Update) steps(p Plan, damage []PlanStep) []PlanStep {
 	}
 	if u.App != nil {
 		list = append(list, PlanStep{Step: stepStart})
+	}
+	if p.Revert == nil { // the data comes back with its structure
+		for _, part := range u.Parts {
+			for _, m := range part.Migrations {
+				list = append(list, PlanStep{stepMigrate, m.Name})
+			}
+		}
 	}
 	for _, part := range p.Parts {
 		list = append(list, PlanStep{stepProbe, part.Name})

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 )
 
 // errInterrupted is the cause of what recovery finds.
@@ -16,9 +17,14 @@ var errInterrupted = errors.New("the updating process died")
 //
 // The error is nil if the machine is in order, whether the update was committed
 // or rolled back. It wraps [ErrNeedsOperator] while a person must decide. The
-// Update must have the parts and data of the pending one.
+// Update must have the parts and data of the pending one, by their names, and
+// its roles; the releases are those of the plan in the journal, whatever the
+// parts have.
 func (u *Update) Recover(ctx context.Context) (Result, error) {
-	e, err := u.open("recovering")
+	if err := u.checkRoles(); err != nil {
+		return Result{Outcome: Nothing}, err
+	}
+	e, err := u.begin("recovering")
 	if err != nil {
 		return Result{Outcome: Nothing}, err
 	}
@@ -35,9 +41,14 @@ func (e *engine) recover(ctx context.Context) (Result, error) {
 	if err := e.fits(); err != nil {
 		return e.foreign(err)
 	}
+	stop := ctx
 	ctx = context.WithoutCancel(ctx)
+	serr := e.settleRoles(ctx)
+	if p.decided() {
+		return e.end(ctx)
+	}
 	if p.Outcome == NeedsOperator {
-		return e.result(NeedsOperator), e.failure(NeedsOperator, errors.New("earlier attempts failed"), e.keepOut(ctx))
+		return e.result(NeedsOperator), e.failure(NeedsOperator, errors.New("earlier attempts failed"), errors.Join(serr, e.keepOut(ctx)))
 	}
 	boot, err := e.u.awaited(p)
 	if err != nil {
@@ -46,7 +57,10 @@ func (e *engine) recover(ctx context.Context) (Result, error) {
 	if boot == sameBoot {
 		return e.result(AwaitingReboot), nil
 	}
-	if p.Damaged && p.Outcome == "" && boot == noReboot && p.Attempts >= e.u.attempts() {
+	if serr != nil {
+		return e.interrupted(serr)
+	}
+	if p.Damaged && boot == noReboot && p.Attempts >= e.u.attempts() {
 		return e.needsOperator(ctx, errInterrupted, fmt.Errorf("%d attempts to recover were cut short", p.Attempts))
 	}
 	if err := e.takeOver(boot); err != nil {
@@ -55,11 +69,32 @@ func (e *engine) recover(ctx context.Context) (Result, error) {
 		}
 		return e.interrupted(err)
 	}
-	res, err := e.resume(ctx, boot)
+	res, err := e.resume(ctx, stop, boot)
 	if res.Outcome == RolledBack || res.Outcome == Abandoned {
 		err = nil // the machine is in order
 	}
 	return res, err
+}
+
+// end lets users in where the outcome of the pending update is durable. It does
+// nothing else: whatever fails, they are not locked out. An application that
+// cannot be started, and is not healthy, leaves the update pending, so that the
+// next recovery starts it; no other decision of a person waits for that.
+func (e *engine) end(ctx context.Context) (Result, error) {
+	outcome := e.st.Pending.Outcome
+	err := e.takeOver(noReboot)
+	if e.foreignWriter() {
+		return e.interrupted(err)
+	}
+	serr := e.letIn(ctx, stepStart)
+	if serr != nil && e.j.broken == nil && !e.goesOn {
+		return e.interrupted(errors.Join(serr, e.letIn(ctx, stepUnfence)))
+	}
+	res, ferr := e.finish(ctx, errors.Join(err, serr))
+	if res.Outcome == outcome {
+		ferr = nil // the machine is in order
+	}
+	return res, ferr
 }
 
 // foreign leaves a pending update alone, because the roles given, its fence
@@ -83,15 +118,9 @@ func (e *engine) takeOver(boot reboot) error {
 }
 
 // resume goes on from where the journal ends.
-func (e *engine) resume(ctx context.Context, boot reboot) (Result, error) {
+func (e *engine) resume(ctx, stop context.Context, boot reboot) (Result, error) {
 	p := e.st.Pending
 	switch {
-	case p.Outcome != "":
-		// Decided and durable; only the fence is still closed.
-		if err := e.app(ctx, stepStart); err != nil {
-			return e.interrupted(err)
-		}
-		return e.finish(ctx, errInterrupted)
 	case !p.Damaged:
 		return e.abandon(ctx, errInterrupted)
 	case p.Direction == back:
@@ -104,8 +133,8 @@ func (e *engine) resume(ctx context.Context, boot reboot) (Result, error) {
 	if err != nil {
 		return e.rollBack(ctx, err)
 	}
-	if err := e.fence(ctx); err != nil {
-		return e.interrupted(err)
+	if err := e.fenceAgain(ctx); err != nil {
+		return e.later(err)
 	}
 	switch {
 	case p.reboot != "":
@@ -113,7 +142,49 @@ func (e *engine) resume(ctx context.Context, boot reboot) (Result, error) {
 	case boot == rebooted:
 		return p.course.forward(ctx, e)
 	}
-	return p.course.resume(ctx, e, ended)
+	return p.course.resume(ctx, stop, e, ended)
+}
+
+// later ends a recovery that could not check anything yet, or was stopped. It
+// has changed nothing, and counts as no attempt.
+func (e *engine) later(cause error) (Result, error) {
+	if err := e.record(record{Step: stepRecover, Kind: EventDone}, nil); err != nil {
+		cause = errors.Join(cause, err)
+	}
+	return e.interrupted(cause)
+}
+
+// settleRoles settles what a process before this one left running of the fence,
+// the application and the data: a command that acts later would undo what is
+// decided now. Installers are settled by [engine.settle], which is journaled.
+func (e *engine) settleRoles(ctx context.Context) error {
+	type settler interface {
+		Settle(ctx context.Context) (finished bool, err error)
+	}
+	settle := func(step Step, part string, role any, d time.Duration) error {
+		s, ok := role.(settler)
+		if !ok {
+			return nil
+		}
+		err := e.u.within(ctx, d, func(ctx context.Context) error { _, err := s.Settle(ctx); return err })
+		if err != nil {
+			return &stepError{step, part, fmt.Errorf("a command that an earlier process left running: %w", err)}
+		}
+		return nil
+	}
+	errs := []error{
+		settle(stepFence, "", e.u.Fence, e.u.Deadlines.fence()),
+		settle(stepStart, "", e.u.App, e.u.Deadlines.fence()),
+	}
+	for _, d := range e.u.Data {
+		errs = append(errs, settle(stepSnapshot, d.Name, d.Data, max(e.u.Deadlines.snapshot(), e.u.Deadlines.restore())))
+	}
+	for _, part := range e.u.Parts {
+		for _, m := range part.Migrations {
+			errs = append(errs, settle(stepMigrate, m.Name, m.Migrator, e.u.Deadlines.migrate()))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // A reboot is whether an update waits for a restart of the machine.
@@ -139,18 +210,35 @@ func (u *Update) awaited(p *Pending) (reboot, error) {
 	return rebooted, nil
 }
 
-// fits refuses to recover an update with the roles of another one.
+// fits refuses to recover an update with the roles of another one, and goes on
+// with the releases that it was planned with.
 func (e *engine) fits() error {
 	p := e.plan()
-	same := slices.EqualFunc(p.Parts, e.u.Parts, func(want PlanPart, have Part) bool { return want.Setup == have.Setup && want.fits(have) }) &&
+	same := slices.EqualFunc(p.Parts, e.u.Parts, func(want PlanPart, have Part) bool { return want.Name == have.Name }) &&
 		slices.EqualFunc(p.Data, e.u.Data, func(name string, d Dataset) bool { return name == d.Name })
+	have := map[string]bool{}
+	for _, part := range e.u.Parts {
+		for _, m := range part.Migrations {
+			have[m.Name] = true
+		}
+	}
+	// One that was not planned is not carried out.
+	missing := slices.ContainsFunc(p.Steps, func(s PlanStep) bool { return s.Step == stepMigrate && !have[s.Part] })
 	what := "a fence, an application or rules left out"
 	// A fence left out now was perhaps closed then, and would stay closed.
 	stops := slices.ContainsFunc(p.Steps, func(s PlanStep) bool { return s.Step == stepStart })
 	switch {
 	case !same:
 		what = "parts or data"
+	case missing && e.st.Pending.Direction == forward:
+		what = "migrations"
 	case stops == (e.u.App != nil) && slices.Equal(binding(p.Overrides), binding(e.u.overrides())):
+		own := *e.u
+		own.Parts = slices.Clone(own.Parts)
+		e.u = &own
+		for i, planned := range p.Parts {
+			e.u.Parts[i].From, e.u.Parts[i].To, e.u.Parts[i].Setup = planned.From, planned.To, planned.Setup
+		}
 		return nil
 	}
 	return refuse(ReasonState, "update "+e.id, "it is pending with %s other than those given", what).then("recover it as it was planned")

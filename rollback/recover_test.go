@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -258,22 +259,22 @@ func TestAcceptNeedsProbesThatAgree(t *testing.T) {
 		w.fault = nil
 		require.NoError(t, w.put("running", "yes"))
 
-		_, err = w.update().Accept(t.Context(), "looks fine to me")
+		_, err = w.update().Accept(t.Context(), "looks fine to me", nil)
 		requireRefusal(t, err, rollback.ReasonInstalled)
 
 		v := map[rollback.Outcome]string{rollback.Committed: newVersion, rollback.RolledBack: oldVersion}[want]
 		w.write(t, "app.ASP", v)
 		w.write(t, "data.ASP", "schema "+v+"\nrow 1\nrow 2\n")
-		_, err = w.update().Accept(t.Context(), "half of it mended")
+		_, err = w.update().Accept(t.Context(), "half of it mended", nil)
 		require.ErrorIs(t, err, rollback.ErrRefused)
 		w.write(t, "app.Опека", v)
 		w.write(t, "data.Опека", "schema "+v+"\nrow 1\nrow 2\n")
-		res, err = w.update().Accept(t.Context(), "mended with the support")
+		res, err = w.update().Accept(t.Context(), "mended with the support", nil)
 		require.NoError(t, err)
 		require.Equal(t, want, res.Outcome)
 		require.False(t, w.fenced())
 		require.Equal(t, v, w.consistent(t))
-		_, err = w.update().Accept(t.Context(), "again")
+		_, err = w.update().Accept(t.Context(), "again", nil)
 		requireRefusal(t, err, rollback.ReasonState)
 	}
 }
@@ -315,12 +316,12 @@ func TestAcceptIsRefusedWhileAnInstallerIsRunning(t *testing.T) {
 	require.ErrorIs(t, err, rollback.ErrNeedsOperator)
 	w.write(t, "running", "yes")
 
-	res, err := u.Accept(t.Context(), "it answers")
+	res, err := u.Accept(t.Context(), "it answers", nil)
 	requireRefusal(t, err, rollback.ReasonInstalled)
 	require.Equal(t, rollback.NeedsOperator, res.Outcome)
 	require.True(t, w.fenced())
 
-	res, err = w.update().Accept(t.Context(), "its installer has ended")
+	res, err = w.update().Accept(t.Context(), "its installer has ended", nil)
 	require.NoError(t, err)
 	require.Equal(t, rollback.RolledBack, res.Outcome)
 	require.False(t, w.fenced())
@@ -348,7 +349,7 @@ func TestR3AcceptDoesNotReadAFailingProbeAsNothingInstalled(t *testing.T) {
 	require.NoError(t, err)
 	_, err = u.Run(t.Context(), plan)
 	require.ErrorIs(t, err, rollback.ErrNeedsOperator)
-	_, err = u.Accept(t.Context(), "removed by hand, which it was not")
+	_, err = u.Accept(t.Context(), "removed by hand, which it was not", nil)
 	requireRefusal(t, err, rollback.ReasonInstalled)
 	require.True(t, w.fenced())
 }
@@ -385,20 +386,50 @@ func TestRunRecoversWhatIsPendingFirst(t *testing.T) {
 	require.Equal(t, oldVersion, w.consistent(t))
 }
 
-func TestRecoverNeedsTheUpdateThatIsPending(t *testing.T) {
+// A program that computes its releases from the server at each start recovers
+// what is pending with those of the plan.
+func TestFieldRecoverNeedsOnlyTheRoles(t *testing.T) {
+	for at, want := range map[string]string{"snapshot ASP": oldVersion, "install ASP " + newVersion + " half": oldVersion, "await " + newVersion: newVersion} {
+		w := newWorld(t, "ASP")
+		w.crashingAt(at)
+		require.True(t, crashing(func() { _, _ = w.run(t) }))
+		w.fault = nil
+		other := w.update()
+		other.Parts[0].From, other.Parts[0].To = rollback.Release{}, rollback.Release{}
+		_, err := other.Recover(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, want, w.consistent(t))
+		require.False(t, w.fenced())
+		require.Equal(t, rollback.Release{}, other.Parts[0].To, "the caller's value is left alone")
+	}
 	w := newWorld(t, "ASP")
-	u := w.update()
-	plan, err := u.Plan(t.Context())
-	require.NoError(t, err)
-	crashAt(w, u, 12)
-	require.True(t, crashing(func() { _, _ = u.Run(t.Context(), plan) }))
-	w.fault = nil
+	interrupt(t)(w)
 	other := w.update()
-	other.Parts[0].To.Version = "7.14.100"
-	_, err = other.Recover(t.Context())
+	other.Parts[0].Name = "another"
+	_, err := other.Recover(t.Context())
 	requireRefusal(t, err, rollback.ReasonState)
 	require.True(t, w.fenced(), "nothing was changed")
 	recovered(t, w)
+}
+
+// What is pending is recovered with its own releases, and the update after it is
+// run with those of its plan.
+func TestRunRecoversAnotherUpdateFirst(t *testing.T) {
+	w := newWorld(t, "ASP")
+	w.write(t, "archive.ASP.7.14.100", "good")
+	next := func() *rollback.Update {
+		u := w.update()
+		u.Parts[0].To = rollback.Release{Version: "7.14.100", SHA256: "next"}
+		return u
+	}
+	plan, err := next().Plan(t.Context())
+	require.NoError(t, err)
+	interrupt(t)(w)
+	res, err := next().Run(t.Context(), plan)
+	require.NoError(t, err)
+	require.Equal(t, rollback.Committed, res.Outcome)
+	w.stands(t, "7.14.100", oldRows)
+	require.Equal(t, newVersion, string(w.status(t).Quarantined[0].Release.Version))
 }
 
 // TestReboot lets installers ask for a restart of the machine, on the way
@@ -444,6 +475,31 @@ func TestReboot(t *testing.T) {
 	}
 }
 
+// A person goes back while the new version's installer waits for a restart. The
+// process of that decision, or the one after the restart, dies.
+func TestRetryWhileAnInstallerAwaitsARestartRestores(t *testing.T) {
+	for _, at := range []rollback.Step{"no crash", "retry", rollback.StepReboot, rollback.StepStop} {
+		t.Run(string(at), func(t *testing.T) {
+			w := newWorld(t, "ASP")
+			w.reboots = map[string]bool{"ASP " + newVersion: true}
+			res, err := w.run(t)
+			require.NoError(t, err)
+			require.Equal(t, rollback.AwaitingReboot, res.Outcome)
+			u := w.update()
+			u.Observe = func(e rollback.Event) {
+				if e.Step == at {
+					panic(crash{})
+				}
+			}
+			crashing(func() { _, _ = u.Retry(t.Context(), "it takes too long") })
+			w.boot = "boot-2"
+			crashing(func() { _, _ = u.Recover(t.Context()) })
+			require.Equal(t, oldVersion, recovered(t, w))
+			require.Equal(t, 1, count(w.calls, "restore ASP"), "the data may be the new version's")
+		})
+	}
+}
+
 // A process that dies when its installer has just asked for a restart leaves
 // one that waits for the restart too.
 func TestRebootIsAwaitedByTheNextProcess(t *testing.T) {
@@ -453,7 +509,7 @@ func TestRebootIsAwaitedByTheNextProcess(t *testing.T) {
 		w.reboots = map[string]bool{"ASP " + map[string]string{"good": newVersion, "bad": oldVersion}[kind]: true}
 		u := w.update()
 		u.Observe = func(e rollback.Event) {
-			if e.Step == rollback.StepInstall && e.Kind == rollback.EventDone && e.Ref != "" {
+			if e.Step == rollback.StepInstall && e.Kind == rollback.EventDone && e.Reference() != "" {
 				panic(crash{})
 			}
 		}
@@ -499,7 +555,7 @@ func TestR13ReReleaseIsNotCommittedByItsProbe(t *testing.T) {
 	require.ErrorIs(t, err, rollback.ErrNeedsOperator, "it goes back")
 	w.fault = nil
 	require.NoError(t, w.put("running", "yes"))
-	_, err = again().Accept(t.Context(), "looks fine")
+	_, err = again().Accept(t.Context(), "looks fine", nil)
 	requireRefusal(t, err, rollback.ReasonInstalled)
 	res, err := again().Retry(t.Context(), "the server is up")
 	require.NoError(t, err)
@@ -551,4 +607,41 @@ type survivor struct{ installer }
 
 func (s survivor) Settle(ctx context.Context) (bool, error) {
 	return true, s.Install(ctx, rollback.Release{Version: newVersion})
+}
+
+// A part that the update does not change may have been changed by hand as well. Its
+// Setup comes back where the archive has it.
+func TestRetryPutsBackAPartThatTheUpdateKeeps(t *testing.T) {
+	for name, archived := range map[string]string{"archived": "good", "not archived": ""} {
+		t.Run(name, func(t *testing.T) {
+			w := newMigratingWorld(t, "ASP", "Опека")
+			kept := func() *rollback.Update {
+				u := w.update()
+				u.Parts[1].To = u.Parts[1].From
+				return u
+			}
+			plan, err := kept().Plan(t.Context())
+			require.NoError(t, err)
+			w.fault = func(call string) error {
+				if call == "install ASP "+newVersion || call == "restore ASP" {
+					return errors.New("the database server is down")
+				}
+				return nil
+			}
+			_, err = kept().Run(t.Context(), plan)
+			require.ErrorIs(t, err, rollback.ErrNeedsOperator)
+			w.fault = nil
+			if archived == "" { // the person has put it right
+				w.write(t, "archive.Опека."+oldVersion, archived)
+			} else {
+				w.write(t, "app.Опека", newVersion) // a try to go on by hand
+			}
+			w.calls = nil
+			res, err := kept().Retry(t.Context(), "the server is up")
+			require.NoError(t, err)
+			require.Equal(t, rollback.RolledBack, res.Outcome)
+			require.Equal(t, oldVersion, w.consistent(t))
+			require.Equal(t, archived != "", slices.Contains(w.calls, "install Опека "+oldVersion))
+		})
+	}
 }

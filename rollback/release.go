@@ -38,19 +38,17 @@ type Part struct {
 	From Release // what is installed and committed; zero for a first installation
 	To   Release // what to install
 	// Setup is what a later rollback to To installs, if not To itself: a
-	// first installation runs FullSetup, and every rollback Setup (R3).
+	// first installation runs FullSetup, and every rollback Setup (R3). With
+	// a From it is refused: FullSetup would replace the database with the
+	// vendor's example.
 	Setup Release
-	// Overwrite is why FullSetup may replace the database of an installation
-	// with the vendor's example (R3). A part with both a From and a Setup is
-	// refused without it. It is recorded.
-	Overwrite string
 
 	Installer Installer
 	Probe     Probe
+	// Migrations are carried out once every installer has done its work and the
+	// application runs behind the fence; nothing is committed before all are done.
+	Migrations []Migration
 }
-
-// overwrites reports whether FullSetup is to go over an installation.
-func (p Part) overwrites() bool { return p.From.Version != "" && p.Setup.Version != "" }
 
 // A Dataset is what must come back with the previous version (R9, R15): a
 // database, or a directory such as the application's configuration.

@@ -37,13 +37,13 @@ func (r RestorePoint) Versions() string {
 func (p *Pending) restorePoint() *RestorePoint {
 	point := &RestorePoint{
 		Update: p.Update, Undo: p.Plan.Revert != nil && !p.Plan.Revert.Undo, Since: p.since,
-		Refs: maps.Clone(p.Refs), Counts: maps.Clone(p.counts),
+		Refs: maps.Clone(p.refs), Counts: maps.Clone(p.counts),
 	}
 	for _, part := range p.Plan.Parts {
 		if part.From.Version == "" {
 			return nil
 		}
-		point.Parts = append(point.Parts, PlanPart{Name: part.Name, From: part.commits(), To: part.From, Keep: part.Keep})
+		point.Parts = append(point.Parts, PlanPart{Name: part.Name, From: p.commits(part), To: part.From, Keep: p.commits(part).same(part.From)})
 	}
 	return point
 }
@@ -68,7 +68,8 @@ func (s Status) Needed() []string {
 		}
 	}
 	if p := s.Pending; p != nil {
-		add(p.Refs)
+		add(p.refs)
+		add(p.keptRefs())
 		if p.Plan.Revert != nil {
 			add(p.Plan.Revert.Refs)
 		}

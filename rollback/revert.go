@@ -74,13 +74,13 @@ func (u *Update) planRevert(ctx context.Context, st Status) (Plan, error) {
 			return Plan{}, refuse(ReasonInstalled, part.Name, "version %q is installed, the rollback starts from %s", got, part.From.Version).then(adoptNext)
 		}
 		if !pp.Keep {
-			if err := u.checkInstallers(ctx, part); err != nil {
+			if err := u.checkInstallers(ctx, st, part); err != nil {
 				return Plan{}, err
 			}
 		}
 		p.Parts = append(p.Parts, pp)
 	}
-	if err := u.checkSnapshots(ctx, point.Refs); err != nil {
+	if err := u.checkSnapshots(ctx, point.Refs, nil); err != nil {
 		return Plan{}, err
 	}
 	for _, d := range u.Data {
@@ -144,9 +144,11 @@ func (u *Update) Revert(ctx context.Context, confirmed, reason string) (Result, 
 		return Result{Outcome: Nothing}, err
 	}
 	defer e.close()
+	e.goesOn = true
 	if res, err := e.recover(ctx); err != nil || res.Outcome == AwaitingReboot {
 		return res, err
 	}
+	e.u = u // recovery had the releases of another plan
 	now, err := u.planRevert(ctx, e.st)
 	if err != nil {
 		return Result{Outcome: Nothing}, err
@@ -175,7 +177,7 @@ func (c reverting) steps(u *Update, p Plan) (list []PlanStep) {
 // An undo is an upgrade, which needs no removing.
 func (c reverting) removed(u *Update, p Plan) (parts []Part) {
 	for i, part := range slices.Backward(u.Parts) {
-		if _, ok := part.Installer.(Remover); ok && !c.Undo && !p.Parts[i].Keep {
+		if _, ok := part.Installer.(remover); ok && !c.Undo && !p.Parts[i].Keep {
 			parts = append(parts, part)
 		}
 	}
@@ -183,7 +185,9 @@ func (c reverting) removed(u *Update, p Plan) (parts []Part) {
 }
 
 // verify reads back the snapshots that are restored.
-func (c reverting) verify(ctx context.Context, u *Update) error { return u.checkSnapshots(ctx, c.Refs) }
+func (c reverting) verify(ctx context.Context, u *Update) error {
+	return u.checkSnapshots(ctx, c.Refs, nil)
+}
 
 // forward restores the old snapshots and installs the version before.
 func (c reverting) forward(ctx context.Context, e *engine) (Result, error) {
@@ -209,9 +213,9 @@ func (c reverting) restore(ctx context.Context, e *engine) error {
 
 // resume goes on with what a person decided: restoring and installing again is
 // idempotent. A restart may have started the application.
-func (c reverting) resume(ctx context.Context, e *engine, _ bool) (Result, error) {
+func (c reverting) resume(ctx, stop context.Context, e *engine, _ bool) (Result, error) {
 	if e.plan().all(e.st.Pending.installed) {
-		return e.prove(ctx, e.u.Deadlines.probe())
+		return e.decideByAnswers(ctx, stop, e.u.Deadlines.probe())
 	}
 	if err := e.app(ctx, stepStop); err != nil {
 		return e.rollBack(ctx, err)
@@ -246,6 +250,11 @@ func (c reverting) committed(s *Status, r record) {
 		}
 	}
 	s.Aside = slices.DeleteFunc(s.Aside, func(p RestorePoint) bool { return p.Update == c.Update })
+	c.repaired(s, r)
+}
+
+// repaired keeps the state before the rollback aside.
+func (c reverting) repaired(s *Status, _ record) {
 	if point := s.Pending.restorePoint(); point != nil && len(point.Refs) > 0 {
 		point.Counts = nil
 		s.Aside = append(s.Aside, *point)

@@ -24,9 +24,9 @@ func (w *world) kept(t testing.TB) {
 		require.NotEmpty(t, w.read("archive."+p+"."+oldVersion))
 		require.NotEmpty(t, w.read("archive."+p+"."+newVersion))
 		if u := st.Pending; u != nil && u.Plan.Revert != nil && u.Damaged {
-			require.Equal(t, "schema "+newVersion+"\n"+newRows, w.read(u.Refs[p]))
+			require.Equal(t, "schema "+newVersion+"\n"+newRows, w.read(u.References()[p]))
 			require.Equal(t, "schema "+oldVersion+"\n"+oldRows, w.read(u.Plan.Revert.Refs[p]))
-			require.Subset(t, st.Needed(), []string{u.Refs[p], u.Plan.Revert.Refs[p]})
+			require.Subset(t, st.Needed(), []string{u.References()[p], u.Plan.Revert.Refs[p]})
 		}
 	}
 }

@@ -278,7 +278,7 @@ func TestGuardRefusesBeforeTheRestore(t *testing.T) {
 		"R10 today's gone": {func(w *world, _ *rollback.Update, _ *rollback.Pending) {
 			_ = os.Remove(w.path("archive.ASP." + newVersion))
 		}, rollback.ReasonPrevious},
-		"R9 fresh damaged":    {func(w *world, _ *rollback.Update, p *rollback.Pending) { _ = w.put(p.Refs["ASP"], "x") }, rollback.ReasonBackup},
+		"R9 fresh damaged":    {func(w *world, _ *rollback.Update, p *rollback.Pending) { _ = w.put(p.References()["ASP"], "x") }, rollback.ReasonBackup},
 		"R15 old one damaged": {func(w *world, _ *rollback.Update, p *rollback.Pending) { _ = w.put(p.Plan.Revert.Refs["ASP"], "x") }, rollback.ReasonBackup},
 		"R13 window closed":   {func(_ *world, u *rollback.Update, _ *rollback.Pending) { u.Window = &window{closed: true} }, rollback.ReasonWindow},
 	} {

@@ -10,11 +10,30 @@ import (
 // The roles are the hooks of an update. An error abandons the update before the
 // first damage, and rolls it back from then on until the commit. All methods
 // must be idempotent: each may be called again after a crash, by another
-// process. Each gets a context with the deadline from [Deadlines]. None is
-// called concurrently.
+// process. Each gets a context with the deadline from [Deadlines]. None but
+// a [Migrator] is called concurrently.
+//
+// Each role may have
+//
+//	Settle(ctx context.Context) (finished bool, err error)
+//
+// which an [Installer] must have: it finds what a process before this one left
+// running, waits for it or ends it, and reports whether one was found and came
+// to its own end. Recover calls it before it decides anything.
 type (
 	// A Fence keeps users out. What people entered behind an open fence
-	// would be lost by a rollback.
+	// would be lost by a rollback. It may have two more methods, and a String:
+	//
+	//	Closed(ctx context.Context) (bool, error)
+	//
+	// reports whether users are kept out now. It is asked after Close and
+	// Open, after each snapshot, by the guard, before the commit, and where an
+	// error says whether users are in. The error is [errors.ErrUnsupported] of
+	// a fence that cannot be asked; it is believed, as one without the method.
+	//
+	//	Unwrap() []Fence
+	//
+	// returns the parts of a fence that is made of several; each is asked.
 	Fence interface {
 		// Close returns nil once only the installer and the probe can write:
 		// the entry is closed, open sessions are drained or ended.
@@ -23,8 +42,34 @@ type (
 		Open(ctx context.Context) error
 	}
 
-	// Data backs one dataset up and restores it. It may be a [Spacer] and have
-	// two more methods:
+	// Data backs one dataset up and restores it. It may have more methods:
+	//
+	//	Needs(ctx context.Context) ([]Need, error)
+	//
+	// returns what will be written, all copies included, so that a full disk is
+	// found before the update.
+	//
+	//	Compare(ctx context.Context, ref string) (again bool, err error)
+	//
+	// fails unless the live data equals the snapshot. The error has a method
+	// Differs() bool that returns true if they differ; any other error means that
+	// they could not be compared, and is tried again. Again reports whether it
+	// may be restored again although a Setup was installed since, as a directory
+	// may. It is asked after each Restore, and after the Setup. The
+	// error is [errors.ErrUnsupported] of data that cannot be compared.
+	//
+	//	RestoreDiffering(ctx context.Context, ref string, accepted []string) error
+	//
+	// is Restore for a person who has accepted these differences: what was restored
+	// is put in place if it differs from the snapshot in just this way. It is for data
+	// whose Restore fails with an error that has a method
+	// Beside() (name string, differences []string): what was restored differs, and
+	// stays beside the live data under that name until Tidy.
+	//
+	//	Proven(ctx context.Context) (Proof, error)
+	//
+	// returns what is known of the last proof of a backup like the one that Snapshot
+	// would make. An error refuses the update, unless [Update].Unproven says why not.
 	//
 	//	Tidy(ctx context.Context) error
 	//
@@ -38,7 +83,9 @@ type (
 	// and has a minute: it may estimate, and leave out what it cannot count.
 	Data interface {
 		// Snapshot makes a durable copy and returns a reference by which a
-		// later process finds it.
+		// later process finds it, one that was never given before. An error that
+		// wraps [io/fs.ErrNotExist] means that there is no data, as before a first
+		// installation, unless it is that of a program that cannot be started.
 		Snapshot(ctx context.Context) (ref string, err error)
 		// Verify reads the snapshot back from the disk and fails unless
 		// every byte is what was sealed.
@@ -50,7 +97,28 @@ type (
 
 	// An Installer installs the releases of one distribution, the new one
 	// and, in a rollback, the previous one. It installs Setup, never
-	// FullSetup, over an existing installation (R3).
+	// FullSetup, over an existing installation (R3). It may have Needs, as
+	// [Data], and more methods:
+	//
+	//	Remove(ctx context.Context, r Release) error
+	//
+	// removes a version from the machine. A first installation needs it, because
+	// removing is its only rollback; any other update calls it only if the
+	// installer has it, for kinds that cannot install an older version over a
+	// newer one. It runs before the data is restored.
+	//
+	//	Record(ctx context.Context) error
+	//	Compare(ctx context.Context) error
+	//
+	// Record notes what the application consists of, just before the first damage.
+	// Compare fails, after all previous versions were installed again, if a part of
+	// that is missing; a person must then decide.
+	//
+	//	Vouched(ctx context.Context, r Release) error
+	//
+	// fails unless r is vouched for now, by the same means as a new release. It
+	// is asked of a version to go back to, or to accept, whose hash the journal
+	// does not have.
 	Installer interface {
 		// Ready re-reads r's installer from the archive (R10) and fails
 		// unless it is there, whole, and has r's hash.
@@ -103,13 +171,29 @@ type (
 
 // Optional interfaces of roles, found by type assertion.
 type (
-	// A Remover is an [Installer] that removes a version from the machine. A
-	// first installation needs one, because removing is its only rollback;
-	// any other update calls it only if the installer has it, for kinds
-	// that cannot install an older version over a newer one. It runs before
-	// the data is restored.
-	Remover interface {
+	remover interface {
 		Remove(ctx context.Context, r Release) error
+	}
+
+	voucher interface {
+		Vouched(ctx context.Context, r Release) error
+	}
+
+	witness interface {
+		Record(ctx context.Context) error
+		Compare(ctx context.Context) error
+	}
+
+	comparer interface {
+		Compare(ctx context.Context, ref string) (again bool, err error)
+	}
+
+	differer interface {
+		RestoreDiffering(ctx context.Context, ref string, accepted []string) error
+	}
+
+	prover interface {
+		Proven(ctx context.Context) (Proof, error)
 	}
 
 	tidier interface {
@@ -120,9 +204,7 @@ type (
 		Counts(ctx context.Context) (map[string]int64, error)
 	}
 
-	// A Spacer is a [Data] or an [Installer] that returns what it will write,
-	// all copies included, so that a full disk is found before the update.
-	Spacer interface {
+	spacer interface {
 		Needs(ctx context.Context) ([]Need, error)
 	}
 )

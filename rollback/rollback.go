@@ -1,7 +1,6 @@
 package rollback
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,8 +12,15 @@ import (
 // idempotent, and tried as often as the attempts allow; then a person must
 // decide. It deletes nothing.
 func (e *engine) rollBack(ctx context.Context, cause error) (Result, error) {
-	afterReboot := e.direction == back && e.st.Pending.Step == stepReboot
+	if !e.st.Pending.Damaged {
+		return e.abandon(ctx, cause) // the record of the first damage could not be written, and there was none
+	}
+	// Only a previous version's installer that ended well has come after the
+	// restore: a person may have turned back an update that waited for the
+	// restart of its new version's.
+	afterReboot := e.direction == back && e.st.Pending.Step == stepReboot && len(e.st.Pending.reinstalled) > 0
 	e.direction = back
+	patience := time.Now().Add(busyTimeout)
 	for {
 		reboot, err := e.rollBackOnce(ctx, afterReboot)
 		switch {
@@ -24,20 +30,39 @@ func (e *engine) rollBack(ctx context.Context, cause error) (Result, error) {
 			return e.finish(ctx, cause)
 		case e.j.broken != nil:
 			return e.result(Interrupted), e.failure(Interrupted, cause, errors.Join(err, e.keepOut(ctx)))
+		case isBusy(err) && time.Now().Before(patience):
+			// It was kept from trying.
+		case errors.Is(err, errDiffers), errors.Is(err, errLost), errors.Is(err, errUncompared), beside(err) != nil:
+			return e.needsOperator(ctx, cause, err)
 		case e.st.Pending.Attempts+1 >= e.u.attempts():
 			return e.needsOperator(ctx, cause, err)
-		}
-		if err := e.record(record{Step: stepRecover, Kind: EventBegin}, err); err != nil {
-			return e.result(Interrupted), e.failure(Interrupted, cause, err)
+		default:
+			if err := e.record(record{Step: stepRecover, Kind: EventBegin}, err); err != nil {
+				return e.result(Interrupted), e.failure(Interrupted, cause, err)
+			}
 		}
 		afterReboot = false
-		pause := time.NewTimer(or(e.u.Interval, 10*time.Second))
+		pause := time.NewTimer(e.u.interval())
 		select {
 		case <-pause.C:
 		case <-ctx.Done():
 			pause.Stop()
 		}
 	}
+}
+
+// busyTimeout is how long a rollback waits for another program that keeps its
+// installer from running. Each time the installer itself waits, too.
+const busyTimeout = 3 * time.Hour
+
+// isBusy reports whether another program kept an installer from running, such as one
+// that holds the lock of the package manager: that is no failed attempt.
+func isBusy(err error) bool {
+	busy, ok := errors.AsType[interface {
+		error
+		Busy() bool
+	}](err)
+	return ok && busy.Busy()
 }
 
 // rollBackOnce rolls back once, in R15's order. After a restart that the
@@ -48,7 +73,7 @@ func (e *engine) rollBackOnce(ctx context.Context, afterReboot bool) (reboot boo
 	if _, err := e.settle(ctx, false); err != nil {
 		return false, err
 	}
-	if err := e.fence(ctx); err != nil {
+	if err := e.fenceAgain(ctx); err != nil {
 		return false, err
 	}
 	if !afterReboot {
@@ -59,16 +84,17 @@ func (e *engine) rollBackOnce(ctx context.Context, afterReboot bool) (reboot boo
 	if reboot, err := e.reinstall(ctx); err != nil || reboot {
 		return reboot, err
 	}
+	if err := e.compareAll(ctx, e.st.Pending.refs); err != nil {
+		return false, err
+	}
+	if err := e.compareApplication(ctx); err != nil {
+		return false, err
+	}
 	if err := e.app(ctx, stepStart); err != nil {
 		return false, err
 	}
-	for _, part := range e.u.Parts {
-		if e.course().unhealthy(part.Name) {
-			continue // nor was it before
-		}
-		if err := e.do(ctx, stepProbe, part.Name, e.u.Deadlines.probe(), func(ctx context.Context) error { return e.probePrevious(ctx, part) }); err != nil {
-			return false, err
-		}
+	if err := e.provePrevious(ctx); err != nil {
+		return false, err
 	}
 	if err := e.record(record{Step: stepRolledBack, Kind: EventDone}, nil); err != nil {
 		return false, &stepError{stepRolledBack, "", err}
@@ -82,34 +108,55 @@ func (e *engine) restore(ctx context.Context) error {
 	if err := e.app(ctx, stepStop); err != nil {
 		return err
 	}
-	for _, part := range slices.Backward(e.u.Parts) {
-		if _, ok := part.Installer.(Remover); !ok || !e.st.Pending.begun[part.Name] {
+	for i, part := range slices.Backward(e.u.Parts) {
+		if _, ok := part.Installer.(remover); !ok || !e.replaceable(ctx, i) {
 			continue
 		}
 		if err := e.remove(ctx, part, part.To); err != nil {
 			return err
 		}
 	}
-	return e.restoreAll(ctx, e.st.Pending.Refs)
+	return e.restoreAll(ctx, e.st.Pending.refs)
 }
 
-// remove removes one version, with an installer that is a [Remover].
+// replaceable reports whether a rollback puts a part's previous version in place
+// again. Of a part that the update keeps a person may have installed another version
+// by hand; its Setup need not be in the archive, and then it is only probed.
+func (e *engine) replaceable(ctx context.Context, i int) bool {
+	part := e.u.Parts[i]
+	if !e.st.Pending.changed(i) || !e.plan().Parts[i].Keep {
+		return e.st.Pending.changed(i)
+	}
+	err := e.u.within(ctx, e.u.Deadlines.snapshot(), func(ctx context.Context) error { return part.Installer.Ready(ctx, part.From) })
+	return err == nil && e.u.checkVouched(ctx, e.st, part, part.From) == nil
+}
+
+// remove removes one version, with an installer that is able to remove.
 func (e *engine) remove(ctx context.Context, part Part, r Release) error {
+	if err := e.keep(ctx); err != nil {
+		return err // it may take data with it
+	}
 	return e.do(ctx, stepRemove, part.Name, e.u.Deadlines.install(), func(ctx context.Context) error {
-		return part.Installer.(Remover).Remove(ctx, r)
+		return part.Installer.(remover).Remove(ctx, r)
 	})
 }
 
 // restoreAll restores every dataset from the snapshots given.
 func (e *engine) restoreAll(ctx context.Context, refs map[string]string) error {
+	if err := e.keep(ctx); err != nil {
+		return err
+	}
 	for _, d := range e.u.Data {
+		if e.st.Pending.absent[d.Name] {
+			continue // what was installed is removed with it
+		}
 		ref, ok := refs[d.Name]
 		if !ok {
 			// The guard makes this impossible; a restore that has nothing to
 			// restore must never count as one.
 			return &stepError{stepRestore, d.Name, errors.New("the journal has no snapshot of it")}
 		}
-		if err := e.do(ctx, stepRestore, d.Name, e.u.Deadlines.restore(), func(ctx context.Context) error { return d.Data.Restore(ctx, ref) }); err != nil {
+		if err := e.restoreOne(ctx, d, ref); err != nil {
 			return err
 		}
 	}
@@ -121,8 +168,7 @@ func (e *engine) restoreAll(ctx context.Context, refs map[string]string) error {
 func (e *engine) reinstall(ctx context.Context) (reboot bool, err error) {
 	for i, part := range e.u.Parts {
 		p := e.st.Pending
-		changed := p.begun[part.Name] || p.retried && !p.Plan.Parts[i].Keep
-		if part.From.Version == "" || !changed || p.reinstalled[part.Name] {
+		if part.From.Version == "" || p.reinstalled[part.Name] || !e.replaceable(ctx, i) {
 			continue
 		}
 		if reboot, err := e.install(ctx, part, part.From); err != nil || reboot {
@@ -138,9 +184,6 @@ func (e *engine) reinstall(ctx context.Context) (reboot bool, err error) {
 // is journaled in the same record.
 func (e *engine) settle(ctx context.Context, forward bool) (ended bool, err error) {
 	for _, part := range e.u.Parts {
-		if !e.st.Pending.begun[part.Name] {
-			continue
-		}
 		err := e.doRecord(ctx, stepSettle, part.Name, e.u.Deadlines.install(), func(ctx context.Context) (done record, err error) {
 			found, err := part.Installer.Settle(ctx)
 			if errors.Is(err, ErrReboot) {
@@ -157,6 +200,21 @@ func (e *engine) settle(ctx context.Context, forward bool) (ended bool, err erro
 		}
 	}
 	return ended, nil
+}
+
+// provePrevious fails unless every part is healthy at its previous version, and
+// stays so.
+func (e *engine) provePrevious(ctx context.Context) error {
+	want := map[string]Version{}
+	parts := slices.DeleteFunc(slices.Clone(e.u.Parts), func(p Part) bool { return e.course().unhealthy(p.Name) }) // nor were they before
+	for _, part := range parts {
+		want[part.Name] = part.From.Version
+		err := e.healthy(ctx, part, want, len(want) == len(parts), func(ctx context.Context) error { return e.probePrevious(ctx, part) })
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // probePrevious expects the previous version, or, after a first
@@ -183,5 +241,3 @@ func (e *engine) needsOperator(ctx context.Context, cause, rollback error) (Resu
 	}
 	return e.result(NeedsOperator), e.failure(NeedsOperator, cause, rollback)
 }
-
-func (u *Update) attempts() int { return cmp.Or(max(u.Attempts, 0), 3) }

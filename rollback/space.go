@@ -1,6 +1,12 @@
 package rollback
 
-import "github.com/aspupdate/aspupdate/internal/durable"
+import (
+	"errors"
+	"io/fs"
+	"syscall"
+
+	"github.com/aspupdate/aspupdate/internal/durable"
+)
 
 // FreeSpace returns how many bytes this user may write on the volume of path,
 // which need not exist yet, and an ID of the volume, the same for all paths on
@@ -8,4 +14,30 @@ import "github.com/aspupdate/aspupdate/internal/durable"
 func FreeSpace(path string) (bytes int64, volume string, err error) {
 	v, err := durable.VolumeOf(path)
 	return v.Free, v.ID, err
+}
+
+// leastFree is the space without which a journal or a mark may not fit on a volume.
+const leastFree = 64 << 10
+
+// checkWritable refuses where state, archive or backups cannot be written, or have
+// no space, as far as that shows without writing. A directory that is not there is
+// created, or gets no mark.
+func (u *Update) checkWritable() error {
+	m := newMarker(u.tuning)
+	for _, dir := range append([]string{u.Dir}, u.Kept...) {
+		err := m.in(dir, func() error { return durable.Writable(dir, leastFree) })
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return unwritable(fileError("write to", dir, err))
+		}
+	}
+	return nil
+}
+
+// unwritable refuses because of what cannot be written.
+func unwritable(err error) *Error {
+	what := "state, archive and backups must be writable: %w"
+	if errors.Is(err, syscall.ENOSPC) {
+		return refuse(ReasonSpace, "", what, err).then("free space on it")
+	}
+	return refuse(ReasonState, "", what, err).then("make it writable, or bring its share back")
 }

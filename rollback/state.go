@@ -25,9 +25,13 @@ type Status struct {
 	// RestorePoint is what [Update.Revert] would go back to, nil if nothing.
 	RestorePoint *RestorePoint `json:"back,omitempty"`
 	// Aside are the snapshots that were taken before each operator's
-	// rollback. What was entered until then is nowhere else, so they are kept
-	// until it is live again or [Update.Forget] gives it up.
+	// rollback, and before any other restore over data that may have been newer
+	// (of an update with "/kept" after its id). What was entered until then is
+	// nowhere else, so they are kept until it is live again or [Update.Forget]
+	// gives it up.
 	Aside []RestorePoint `json:"aside,omitempty"`
+
+	journal string // the journal's identity, "" of one that earlier versions wrote
 }
 
 // A Quarantine is a release that was rolled back.
@@ -45,19 +49,38 @@ func (s Status) Blocked() error {
 	case p == nil:
 		return nil
 	case p.Outcome == NeedsOperator:
-		return refuse(ReasonState, "update "+p.Update, "%w", ErrNeedsOperator).then(endings[NeedsOperator].next)
+		return refuse(ReasonState, "update "+p.Update, "%w", ErrNeedsOperator).without(p)
 	default:
 		return refuse(ReasonState, "", "%w: %s, at %s", ErrPending, p.Update, p.Step).then("recover it first")
 	}
 }
 
-// ReadStatus reads the journal in the state directory dir. It writes nothing and needs no lock.
-func ReadStatus(dir string) (Status, error) {
-	s, _, err := readJournal(dir)
-	if err != nil {
-		return Status{}, err
+// ReadStatus reads the journal in the state directory dir. It writes nothing and
+// needs no lock. With the directories that [Update].Kept has it refuses a state
+// directory that is an older copy of itself, for [ReasonStale].
+func ReadStatus(dir string, kept ...string) (Status, error) {
+	return readStatus(dir, kept, readJournal)
+}
+
+// readStatus reads the journal before its marks, which have its name, while an
+// update may be writing both. So a journal that lacks what is marked is stale
+// only if it is the same when it is read again after the marks.
+func readStatus(dir string, kept []string, read func(dir string) (segment, []byte, error)) (Status, error) {
+	s, _, err := read(dir)
+	for m := newMarker(tuning{}); ; {
+		if err != nil {
+			return Status{}, err
+		}
+		st := replay(s.records)
+		_, stale := m.check(dir, kept, st.journal, s)
+		if stale == nil {
+			return st, nil
+		}
+		seen := s
+		if s, _, err = read(dir); err == nil && s.end() == seen.end() && s.chain == seen.chain {
+			return st, stale
+		}
 	}
-	return replay(s.records), nil
 }
 
 func replay(records []record) Status {
@@ -85,6 +108,9 @@ func (s *Status) apply(r record) {
 		s.Aside = slices.DeleteFunc(s.Aside, func(p RestorePoint) bool { return p.Update == r.Ref })
 	}
 	s.Written = r.Time
+	if r.Journal != "" {
+		s.journal = r.Journal
+	}
 	if p := s.Pending; p != nil && r.Update == p.Update {
 		p.apply(r)
 		s.decide(r)
@@ -102,9 +128,12 @@ func (s *Status) decide(r record) {
 	if !ok {
 		return
 	}
-	p.Outcome = outcome
+	p.Outcome, p.accepted = outcome, r.Releases
 	for _, part := range p.Plan.Parts {
+		accepted, third := p.accepted[part.Name]
 		switch {
+		case third && accepted.Version != "" && p.Outcome == Committed:
+			s.Committed[part.Name] = accepted
 		case part.Keep:
 		case p.Outcome == Committed:
 			s.Committed[part.Name] = part.commits()
@@ -112,9 +141,16 @@ func (s *Status) decide(r record) {
 			s.Committed[part.Name] = part.From
 		}
 	}
+	if aside := p.aside(); aside != nil {
+		s.Aside = append(s.Aside, *aside)
+	}
 	switch p.Outcome {
 	case Committed:
-		p.course.committed(s, r)
+		if p.third() {
+			p.course.repaired(s, r)
+		} else {
+			p.course.committed(s, r)
+		}
 		s.RestorePoint = p.restorePoint()
 	case RolledBack:
 		p.course.rolledBack(s, r)

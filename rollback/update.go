@@ -27,20 +27,49 @@ type Update struct {
 	// installation, which has nothing to lose.
 	NoData string
 
+	// Unproven is why the update may start although a backup like its own was never
+	// restored and compared (R9), for Data that asks for that. It is recorded.
+	Unproven string
+
+	// Differing names datasets, see [Error].Differing, that Retry puts in place
+	// although what was restored differs from the snapshot.
+	Differing []string
+
 	// Live are the directories that an update replaces: the application's
 	// and the database's own. Kept are the archive and the backups. Neither
-	// Dir nor a kept directory may be inside a live one.
+	// Dir nor a kept directory may be inside a live one. Each kept directory gets
+	// a small file with how far the journal has come, by which a state directory
+	// that is an older copy of itself is refused.
 	Live, Kept []string
 
+	// Parallel is how many migrations run at a time; 0 means 1.
+	Parallel  int
 	Deadlines Deadlines
-	Attempts  int           // of a rollback, crashes included; 0 means 3
-	Interval  time.Duration // between them; 0 means 10 s
+	// Steady is how long every part must stay healthy before an update is
+	// committed, and before a rollback counts as done. 0 means 30 s.
+	Steady time.Duration
 
-	Observe func(Event)            // may be nil; called in order, from the calling goroutine
-	Now     func() time.Time       // nil means time.Now
-	BootID  func() (string, error) // which boot of the machine this is; nil asks the system
-	Who     string                 // who is recorded as doing it; "" means the system's user and host
+	Observe func(Event)      // may be nil; called in order, from the calling goroutine
+	Now     func() time.Time // nil means time.Now
+
+	tuning tuning
 }
+
+// A tuning has what only tests change. Its zero value is what holds.
+type tuning struct {
+	attempts int                    // at a rollback, crashes included; 0 means 3
+	interval time.Duration          // between them; 0 means 10 s
+	bootID   func() (string, error) // which boot of the machine this is; nil asks the system
+	who      string                 // who is recorded as doing it; "" means the system's user and host
+
+	full         func() error     // why the journal takes no record, as on a full disk; may be nil
+	markDeadline time.Duration    // of each kept directory; 0 means 10 s
+	markTouch    func(dir string) // called before a kept directory is accessed; may be nil
+}
+
+func (u *Update) attempts() int           { return cmp.Or(max(u.tuning.attempts, 0), 3) }
+func (u *Update) interval() time.Duration { return or(u.tuning.interval, 10*time.Second) }
+func (u *Update) steady() time.Duration   { return or(u.Steady, 30*time.Second) }
 
 // Deadlines bound the calls of the roles, by the context that each gets. Zero
 // means the default, which is never below R11's worst case: 4 minutes of
@@ -49,6 +78,7 @@ type Deadlines struct {
 	Fence    time.Duration // closing, opening, stopping, starting; 15 min
 	Snapshot time.Duration // backing one dataset up and reading it back, or one check of the archive; 6 h
 	Install  time.Duration // one installer, or waiting for one left running; 3 h
+	Migrate  time.Duration // one migration; 3 h
 	Probe    time.Duration // until one part is healthy, its restructuring included; 3 h
 	Restore  time.Duration // one dataset; 6 h
 	// Decide is how long recovery waits for the new version to be healthy
@@ -62,6 +92,7 @@ func or(d, def time.Duration) time.Duration { return cmp.Or(max(d, 0), def) }
 func (d Deadlines) fence() time.Duration    { return or(d.Fence, 15*time.Minute) }
 func (d Deadlines) snapshot() time.Duration { return or(d.Snapshot, 6*time.Hour) }
 func (d Deadlines) install() time.Duration  { return or(d.Install, 3*time.Hour) }
+func (d Deadlines) migrate() time.Duration  { return or(d.Migrate, 3*time.Hour) }
 func (d Deadlines) probe() time.Duration    { return or(d.Probe, 3*time.Hour) }
 func (d Deadlines) restore() time.Duration  { return or(d.Restore, 6*time.Hour) }
 func (d Deadlines) decide() time.Duration   { return or(d.Decide, 3*time.Hour) }
@@ -72,6 +103,9 @@ type Result struct {
 	Update  string            // the update's id in the journal
 	Plan    Plan              // what it set out to do
 	Refs    map[string]string // the snapshots made, by dataset
+	// Kept are the snapshots of what was live before it was restored over,
+	// because users may have worked since the last ones.
+	Kept []string
 }
 
 // Run carries the plan out: it takes the lock, recovers what is pending, plans
@@ -91,9 +125,11 @@ func (u *Update) Run(ctx context.Context, plan Plan) (Result, error) {
 		return Result{Outcome: Nothing}, err
 	}
 	defer e.close()
+	e.goesOn = true
 	if res, err := e.recover(ctx); err != nil || res.Outcome == AwaitingReboot {
 		return res, err
 	}
+	e.u = u // recovery had the releases of another plan
 	now, err := u.plan(ctx, e.st)
 	if err != nil {
 		return Result{Outcome: Nothing}, err
@@ -112,15 +148,15 @@ func (u *Update) now() time.Time {
 }
 
 func (u *Update) bootID() (string, error) {
-	if u.BootID != nil {
-		return u.BootID()
+	if u.tuning.bootID != nil {
+		return u.tuning.bootID()
 	}
 	return boot.ID()
 }
 
 func (u *Update) who() string {
-	if u.Who != "" {
-		return u.Who
+	if u.tuning.who != "" {
+		return u.tuning.who
 	}
 	name := "unknown"
 	if me, err := user.Current(); err == nil {

@@ -169,11 +169,11 @@ func TestGuardRefusesBeforeTheFirstDamage(t *testing.T) {
 		"new installer flipped":      {func(w *world, _ *rollback.Update) { _ = w.put("archive.ASP."+newVersion, "food") }, rollback.ReasonInstaller},
 		"R9 snapshot gone": {func(w *world, u *rollback.Update) {
 			st, _ := rollback.ReadStatus(u.Dir)
-			_ = os.Remove(w.path(st.Pending.Refs["ASP"]))
+			_ = os.Remove(w.path(st.Pending.References()["ASP"]))
 		}, rollback.ReasonBackup},
 		"R9 snapshot damaged": {func(w *world, u *rollback.Update) {
 			st, _ := rollback.ReadStatus(u.Dir)
-			_ = os.WriteFile(w.path(st.Pending.Refs["ASP"]), []byte("x"), 0o600)
+			_ = os.WriteFile(w.path(st.Pending.References()["ASP"]), []byte("x"), 0o600)
 		}, rollback.ReasonBackup},
 		"R13 window closed": {func(_ *world, u *rollback.Update) { u.Window = &window{closed: true} }, rollback.ReasonWindow},
 		"journal flipped": {func(_ *world, u *rollback.Update) {
@@ -400,43 +400,14 @@ func TestR3FirstInstallation(t *testing.T) {
 }
 
 // FullSetup carries a database of the vendor's example.
-func TestR3FullSetupOverAnInstallationIsRefusedUnlessForced(t *testing.T) {
+func TestR3FullSetupOverAnInstallationIsRefused(t *testing.T) {
 	w := newWorld(t, "ASP")
 	u := w.update()
 	u.Parts[0].Setup = rollback.Release{Version: newVersion, SHA256: "setup"}
 	_, err := u.Plan(t.Context())
 	requireRefusal(t, err, rollback.ReasonInstalled)
 	require.ErrorContains(t, err, "R3")
-	u.Parts[0].Overwrite = " "
-	_, err = u.Plan(t.Context())
-	requireRefusal(t, err, rollback.ReasonSetup) // a blank is no reason
-
-	u.Parts[0].Overwrite = "the site starts anew"
-	plan, err := u.Plan(t.Context())
-	require.NoError(t, err)
-	require.Contains(t, plan.Overrides, rollback.Override{Rule: "R3", Reason: "the site starts anew"})
-	u.Parts[0].Overwrite = "another reason"
-	_, err = u.Run(t.Context(), plan)
-	requireRefusal(t, err, rollback.ReasonPlanChanged)
 	require.Equal(t, oldVersion, w.read("app.ASP"))
-
-	// It goes on after a crash without the reason: that is in the journal.
-	u.Parts[0].Overwrite = "the site starts anew"
-	w.fault = func(c string) error {
-		if c == "install ASP "+newVersion+" after" {
-			panic(crash{})
-		}
-		return nil
-	}
-	require.True(t, crashing(func() { _, _ = u.Run(t.Context(), plan) }))
-	w.fault = nil
-	u.Parts[0].Overwrite = ""
-	res, err := u.Recover(t.Context())
-	require.NoError(t, err)
-	require.Equal(t, rollback.Committed, res.Outcome)
-	st, err := rollback.ReadStatus(u.Dir)
-	require.NoError(t, err)
-	require.Equal(t, "setup", st.Committed["ASP"].SHA256, "a rollback installs Setup, never FullSetup")
 }
 
 func TestUnauthenticatedIsCalledSo(t *testing.T) {

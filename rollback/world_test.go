@@ -36,8 +36,10 @@ type world struct {
 	boot  string
 	// reboots names the installs ("part version") that ask for a restart.
 	reboots map[string]bool
-	durable bool // what a role did is synced before it returns
-	now     func() time.Time
+	// migrates makes the installers leave the data to migrations.
+	migrates bool
+	durable  bool // what a role did is synced before it returns
+	now      func() time.Time
 }
 
 const (
@@ -104,10 +106,10 @@ func (w *world) call(name string, work func() error) error {
 func (w *world) update() *rollback.Update {
 	u := &rollback.Update{
 		Dir: w.path("state"), Fence: fence{w}, App: app{w}, Window: rollback.AnyTime("a test"),
-		Interval: time.Millisecond, Who: "tester", Now: w.now,
-		BootID:    func() (string, error) { return w.boot, nil },
-		Deadlines: rollback.Deadlines{Probe: 4 * time.Millisecond, Decide: 4 * time.Millisecond},
+		Now: w.now, Steady: time.Millisecond,
+		Deadlines: rollback.Deadlines{Fence: 4 * time.Millisecond, Probe: 4 * time.Millisecond, Decide: 4 * time.Millisecond},
 	}
+	u.Tune(0, time.Millisecond, func() (string, error) { return w.boot, nil }, "tester")
 	for _, p := range w.parts {
 		u.Parts = append(u.Parts, rollback.Part{
 			Name: p, Installer: installer{w, p},
@@ -116,6 +118,9 @@ func (w *world) update() *rollback.Update {
 			Probe: probe{rollback.Poll(func(context.Context) (rollback.Version, error) { return w.version(p) }, time.Millisecond), w},
 		})
 		u.Data = append(u.Data, rollback.Dataset{Name: p, Data: data{w, p}})
+		if w.migrates {
+			u.Parts[len(u.Parts)-1].Migrations = []rollback.Migration{{Name: p, Migrator: migrator{w, p}}}
+		}
 	}
 	return u
 }
@@ -177,7 +182,7 @@ func (w *world) intact(t testing.TB) {
 		st, err := rollback.ReadStatus(w.path("state"))
 		require.NoError(t, err)
 		if st.Pending != nil && st.Pending.Damaged {
-			require.Equal(t, "schema "+oldVersion+"\nrow 1\nrow 2\n", w.read(st.Pending.Refs[p]))
+			require.Equal(t, "schema "+oldVersion+"\nrow 1\nrow 2\n", w.read(st.Pending.References()[p]))
 		}
 	}
 }
@@ -216,7 +221,10 @@ func (d data) Snapshot(context.Context) (ref string, err error) {
 		if !d.w.fenced() {
 			return errors.New("snapshot of data that users still change")
 		}
-		ref = fmt.Sprintf("snapshot.%s.%d", d.part, serial.Add(1))
+		// Another process may have used the number.
+		for ref == "" || d.w.read(ref) != "" {
+			ref = fmt.Sprintf("snapshot.%s.%d", d.part, serial.Add(1))
+		}
 		return d.w.put(ref, d.w.read("data."+d.part))
 	})
 	return ref, err
@@ -264,6 +272,9 @@ func (i installer) Install(_ context.Context, r rollback.Release) error {
 	err := i.w.call("install "+i.part+" "+version, func() error {
 		if !i.w.fenced() {
 			return errors.New("install under the users' hands")
+		}
+		if i.w.migrates {
+			return i.w.put("app."+i.part, version)
 		}
 		_, rows, _ := strings.Cut(i.w.read("data."+i.part), "\n")
 		if err := i.w.put("data."+i.part, "schema half\n"+rows); err != nil {

@@ -55,8 +55,8 @@ func (c Command) uses(placeholder string) bool {
 	return slices.ContainsFunc(c.Argv, func(a string) bool { return strings.Contains(a, placeholder) })
 }
 
-// An Error describes how a command failed.
-type Error struct {
+// A failure describes how a command failed.
+type failure struct {
 	Op      string // "backup", "verify", "restore", "describe", "version", "list", "rename", "drop"
 	Subject string // the program's name, without arguments
 	Code    int    // the exit code, if it was the reason
@@ -66,7 +66,7 @@ type Error struct {
 	Next    string // what to do next; "" if that is not known
 }
 
-func (e *Error) Error() string {
+func (e *failure) Error() string {
 	text := e.Op + " " + e.Subject + ": " + e.Err.Error()
 	if e.Output != "" {
 		text += "; the end of its output: " + e.Output
@@ -80,7 +80,7 @@ func (e *Error) Error() string {
 	return text
 }
 
-func (e *Error) Unwrap() error { return e.Err }
+func (e *failure) Unwrap() error { return e.Err }
 
 // A step is one of a target's commands, and the placeholders that it knows.
 type step struct {
@@ -137,7 +137,7 @@ func (t *Target) Check() error {
 type vars map[string]string
 
 // run runs one command. Its standard output goes to stdout, if that is not nil;
-// the rest goes to the log, and its end into the Error.
+// the rest goes to the log, and its end into the failure.
 func (c *call) run(ctx context.Context, step string, cmd Command, v vars, stdout io.Writer) error {
 	timeout := cmp.Or(cmd.Timeout, defaultTimeout)
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("%w: still running after %s and was ended", context.DeadlineExceeded, timeout))
@@ -154,7 +154,7 @@ func (c *call) run(ctx context.Context, step string, cmd Command, v vars, stdout
 	if err == nil {
 		return nil
 	}
-	failed := &Error{Op: step, Subject: cmd.program(), Code: code, Output: end, Log: c.log, Err: err}
+	failed := &failure{Op: step, Subject: cmd.program(), Code: code, Output: end, Log: c.log, Err: err}
 	if errors.Is(err, context.DeadlineExceeded) {
 		failed.Next = "find out what it waits for, or raise Timeout"
 	}
@@ -164,7 +164,7 @@ func (c *call) run(ctx context.Context, step string, cmd Command, v vars, stdout
 // noEffect is the error of a command that exited with success but did not do
 // its job.
 func (c *call) noEffect(step string, cmd Command, form string, args ...any) error {
-	return &Error{Op: step, Subject: cmd.program(), Log: c.log, Err: fmt.Errorf("it exited with success, but "+form, args...)}
+	return &failure{Op: step, Subject: cmd.program(), Log: c.log, Err: fmt.Errorf("it exited with success, but "+form, args...)}
 }
 
 // execute runs the program to its end, or ends it when ctx ends.

@@ -23,9 +23,16 @@
 //
 //	{live}        Target.Live                               all
 //	{file}, {dir} the backup, and its directory             Backup, Verify, Restore
-//	{new}         the name to create                        Verify, Restore
+//	{new}         the name to create, see below             Verify, Restore
 //	{name}        the name to describe or to remove         Describe, Drop
 //	{from}, {to}  the old name and the new one              Rename
+//
+// The path {new} of a file is in a new directory that only this account can
+// enter, on the volume of Live: an account that may write beside Live could else
+// put a link in its way. Once Restore has ended, the file gets the owner and the
+// permissions of the one that was backed up, and its name. A server that runs as
+// another account cannot make a file there: use List, Rename and Drop, or a tool
+// that needs no server.
 //
 // Quoting names in SQL text is up to the caller: use no quotes and brackets in
 // Live and in the store's path.
@@ -37,7 +44,7 @@
 // process that it leaves behind keeps running: it may be a service that it started.
 //
 // Put passwords into Command.Env. Neither it nor the arguments are ever printed,
-// nor kept in the manifest; what a tool prints is kept in an [Error] and in
+// nor kept in the manifest; what a tool prints is kept in the error and in
 // Target.Logs, with the values of Env replaced. A password among the arguments
 // can be read by all accounts of the machine, and is not hidden here.
 //
@@ -52,6 +59,8 @@
 // stop the server.
 //
 // # SQL Server
+//
+// Package mssql supports SQL Server without commands. Where it cannot be used:
 //
 // Example SqlServer shows the commands. It was written from Microsoft's
 // documentation and was not run by the authors of this package: try it on a copy

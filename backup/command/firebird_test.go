@@ -153,7 +153,7 @@ func TestR15FirebirdDamagedBackup(t *testing.T) {
 	}
 	for percent := 0; percent < 100; percent += 5 {
 		err := restore(whole[:len(whole)*percent/100])
-		e, ok := errors.AsType[*command.Error](err)
+		e, ok := errors.AsType[*command.Failure](err)
 		require.True(t, ok, "cut at %d %%: %v", percent, err)
 		require.Equal(t, 1, e.Code)
 		require.NotErrorIs(t, err, context.DeadlineExceeded, "it does not wait for an answer")

@@ -15,6 +15,7 @@ import (
 
 	"github.com/aspupdate/aspupdate/backup"
 	"github.com/aspupdate/aspupdate/backup/command"
+	"github.com/aspupdate/aspupdate/internal/realtest"
 )
 
 // The test binary is the tools as well, so that the tests run where there is
@@ -63,7 +64,7 @@ func runTool(name string, a []string) error {
 	case "leave": // PIDFILE, a child that keeps our output open, and end
 		child := exec.Command(os.Args[0], "tool", "hold", a[0], "0")
 		child.Stdout, child.Stderr = os.Stdout, os.Stderr
-		return child.Start()
+		return realtest.Start(child)
 	case "list": // DIR
 		entries, err := os.ReadDir(a[0])
 		for _, e := range entries {
@@ -75,10 +76,14 @@ func runTool(name string, a []string) error {
 			return os.ErrExist
 		}
 		return os.Rename(filepath.Join(a[0], a[1]), filepath.Join(a[0], a[2]))
+	case "replace": // FROM TO
+		return os.Rename(a[0], a[1])
 	case "drop": // DIR NAME
 		return os.Remove(filepath.Join(a[0], a[1]))
 	case "env": // TO
 		return os.WriteFile(a[0], []byte(os.Getenv("ASPUPDATE_SNAPSHOT")), 0o600)
+	case "attack": // DIR
+		attacker(a[0])
 	case "nothing":
 		return nil
 	}
@@ -98,7 +103,7 @@ func hold(pidFile string, children int) error {
 		child := exec.Command(os.Args[0], "tool", "hold", pidFile, strconv.Itoa(children-1))
 		leaveSession(child)
 		child.Stdout, child.Stderr = os.Stdout, os.Stderr
-		if err := child.Start(); err != nil {
+		if err := realtest.Start(child); err != nil {
 			return err
 		}
 	}

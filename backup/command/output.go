@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	tailLimit   = 4 << 10 // bytes of output that an Error carries
+	tailLimit   = 4 << 10 // bytes of output that an error carries
 	shortSecret = 4       // bytes; hiding shorter values would make any text unreadable
 )
 

@@ -7,7 +7,6 @@ import (
 
 	"github.com/aspupdate/aspupdate/backup"
 	"github.com/aspupdate/aspupdate/backup/internal/swap"
-	"github.com/aspupdate/aspupdate/internal/durable"
 )
 
 // Restore implements [backup.Target]. A backup of other data is restored only if
@@ -25,13 +24,40 @@ func (t *Target) Restore(ctx context.Context, dir string, m backup.Meta) (backup
 	return r, nil
 }
 
-func (c *call) restore(ctx context.Context, dir string, m backup.Meta) (*swap.Restored, error) {
-	var d detail
+// Prove implements [backup.Prover]: Restore makes {new} beside the live data, which is
+// compared by Describe, if that is set, and dropped.
+func (t *Target) Prove(ctx context.Context, dir string, m backup.Meta) error {
+	c, err := t.begin(ctx, "prove")
+	if err == nil {
+		var d detail
+		if d, err = c.readDetail(m); err == nil {
+			err = c.slot.Try(ctx, c.builder(ctx, dir, d))
+		}
+	}
+	return failed("prove a backup of", t.Live, err)
+}
+
+func (c *call) readDetail(m backup.Meta) (d detail, err error) {
 	if err := m.Decode(kind, &d); err != nil {
-		return nil, err
+		return d, err
 	}
 	if d.Digest != "" && !c.Commands.Describe.given() {
-		return nil, fmt.Errorf("%w: the backup was made with Describe, and cannot be compared without: set Describe", backup.ErrIncompatible)
+		return d, fmt.Errorf("%w: the backup was made with Describe, and cannot be compared without: set Describe", backup.ErrIncompatible)
+	}
+	return d, nil
+}
+
+// builder returns the function that restores to a new name.
+func (c *call) builder(ctx context.Context, dir string, d detail) func(name string) error {
+	return func(name string) error {
+		return c.make(name, d.Owner, func(name string) error { return c.build(ctx, dir, name, d) })
+	}
+}
+
+func (c *call) restore(ctx context.Context, dir string, m backup.Meta) (*swap.Restored, error) {
+	d, err := c.readDetail(m)
+	if err != nil {
+		return nil, err
 	}
 	c.slot.Reopen = func(name string) (*swap.Slot, error) {
 		later, err := c.open(name)
@@ -40,7 +66,7 @@ func (c *call) restore(ctx context.Context, dir string, m backup.Meta) (*swap.Re
 		}
 		return later.slot, nil
 	}
-	return c.slot.Restore(ctx, d.Live, func(name string) error { return c.build(ctx, dir, name, d) })
+	return c.slot.Restore(ctx, d.Live, c.builder(ctx, dir, d))
 }
 
 // build restores to a new name, and compares the result with what was backed up.
@@ -62,16 +88,8 @@ func (c *call) build(ctx context.Context, dir, name string, d detail) error {
 		return nil
 	}
 	fi, err := os.Lstat(name)
-	if err != nil {
-		return err
+	if err == nil && (!fi.Mode().IsRegular() || fi.Size() == 0) {
+		err = c.noEffect("restore", c.Commands.Restore, "%s is empty or not a regular file", name)
 	}
-	if !fi.Mode().IsRegular() || fi.Size() == 0 {
-		return c.noEffect("restore", c.Commands.Restore, "%s is empty or not a regular file", name)
-	}
-	if d.Owner != nil {
-		if err := d.Owner.Give(name); err != nil {
-			return err
-		}
-	}
-	return durable.SyncTree(name)
+	return err
 }

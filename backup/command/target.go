@@ -25,7 +25,8 @@ type Target struct {
 	// Live is what is backed up, as the commands name it: the absolute path of
 	// a file on this machine that is not a link, or a database's name if List, Rename
 	// and Drop are set. What is made beside it has this name and up to 30
-	// characters more.
+	// characters more. A file is restored in a directory that only this account
+	// can enter, and gets its owner and its name when it is complete.
 	Live     string
 	Commands Commands
 	// Logs, if set, is a directory for what the commands print to standard output
@@ -75,6 +76,7 @@ var (
 	_ backup.Target = (*Target)(nil)
 	_ backup.Tidier = (*Target)(nil)
 	_ backup.Sizer  = (*Target)(nil)
+	_ backup.Prover = (*Target)(nil)
 )
 
 const (
@@ -150,12 +152,21 @@ func (c *call) backup(ctx context.Context, dir string) (m backup.Meta, err error
 	m.Kind = kind
 	d := detail{Live: c.slot.Live}
 	if !c.onServer() {
-		fi, err := os.Lstat(c.slot.Live)
-		if err != nil {
+		if err := c.slot.Buildable(); err != nil {
 			return m, err
 		}
-		of := owner.Of(fi)
+		before, ierr := c.identify()
+		if ierr != nil {
+			return m, ierr
+		}
+		of := owner.Of(before)
 		d.Owner = &of
+		defer func() { // the owner belongs to the file that the commands have read
+			now, lerr := c.identify()
+			if err == nil && (lerr != nil || !os.SameFile(before, now)) {
+				err = &backup.Error{Err: errors.New("the file was replaced while it was backed up"), Next: "stop the application first"}
+			}
+		}()
 	}
 	if m.Engine, err = c.version(ctx); err != nil {
 		return m, err
@@ -176,6 +187,15 @@ func (c *call) backup(ctx context.Context, dir string) (m backup.Meta, err error
 	}
 	m.Detail, err = json.Marshal(d)
 	return m, err
+}
+
+// identify returns which file is live.
+func (c *call) identify() (fs.FileInfo, error) {
+	fi, err := os.Lstat(c.slot.Live)
+	if err == nil {
+		_ = os.SameFile(fi, fi) // Windows finds out which file it is when it is first compared
+	}
+	return fi, err
 }
 
 // wrote reports whether the command has written a backup.
@@ -205,17 +225,46 @@ func (c *call) verify(ctx context.Context, dir string, d detail) error {
 		return c.run(ctx, "verify", v, c.inSnapshot(dir, ""), nil)
 	}
 	return c.slot.Try(ctx, func(name string) error {
-		if err := c.run(ctx, "verify", v, c.inSnapshot(dir, name), nil); err != nil {
-			return err
+		err := c.make(name, nil, func(name string) error {
+			if err := c.run(ctx, "verify", v, c.inSnapshot(dir, name), nil); err != nil {
+				return err
+			}
+			there, err := c.exists(ctx, name)
+			if err == nil && !there {
+				err = errDropped
+			}
+			if err != nil {
+				return err
+			}
+			return c.compare(ctx, name, d)
+		})
+		if errors.Is(err, errDropped) {
+			err = nil
 		}
-		if there, err := c.exists(ctx, name); err != nil || !there {
-			return err // the tool may have dropped it itself
-		}
-		return c.compare(ctx, name, d)
+		return err
 	})
 }
 
+// errDropped means that a tool has dropped its trial restore itself.
+var errDropped = errors.New("dropped")
+
+// make has restore make the new name: a database under that name, or a file in
+// a directory of ours, from where it gets its owner and its name.
+func (c *call) make(name string, own *owner.Owner, restore func(name string) error) error {
+	if c.onServer() {
+		return restore(name)
+	}
+	return c.slot.Build(name, own, restore)
+}
+
 func (c *call) exists(ctx context.Context, name string) (bool, error) {
+	if !c.onServer() {
+		_, err := os.Lstat(name)
+		if errors.Is(err, fs.ErrNotExist) {
+			return false, nil
+		}
+		return err == nil, err
+	}
 	all, err := c.slot.Place.List(ctx)
 	return slices.Contains(all, name), err
 }
@@ -280,11 +329,14 @@ func (t *Target) Needs(context.Context) ([]backup.Need, error) {
 	if err != nil || t.onServer() {
 		return nil, err
 	}
-	fi, err := os.Stat(c.slot.Live)
+	if err := c.slot.Buildable(); err != nil {
+		return nil, failed("prepare a restore of", t.Live, err)
+	}
+	fi, err := os.Lstat(c.slot.Live)
 	if err != nil {
 		return nil, err
 	}
-	return swap.Needs(c.slot.Live, fi.Size()), nil
+	return c.slot.Needs(fi.Size()), nil
 }
 
 // failed wraps err with the operation, or returns nil if err is nil.

@@ -212,6 +212,21 @@ func TestRestoredFileKeepsItsOwner(t *testing.T) {
 	requireSameOwner(t, before, after)
 }
 
+// The owner and the permissions that are recorded are those of the file that the
+// commands have read.
+func TestFileThatIsReplacedMeanwhile(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	other := filepath.Join(t.TempDir(), "other")
+	require.NoError(t, os.WriteFile(other, []byte("another file"), 0o600))
+	w.target.Commands.Verify = tool(t, "replace", other, "{live}")
+	_, err := w.store.Take(t.Context(), "x", w.target)
+	require.ErrorContains(t, err, "the file was replaced while it was backed up")
+	list, err := w.store.List()
+	require.NoError(t, err)
+	require.Empty(t, list)
+}
+
 func TestNeedsOfAFile(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

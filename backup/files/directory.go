@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -18,6 +17,7 @@ import (
 	"github.com/aspupdate/aspupdate/backup"
 	"github.com/aspupdate/aspupdate/backup/internal/swap"
 	"github.com/aspupdate/aspupdate/internal/durable"
+	"github.com/aspupdate/aspupdate/internal/tree"
 )
 
 // Directory is a directory with everything in it, a [backup.Target].
@@ -43,7 +43,8 @@ type directoryDetail struct {
 	Path   string `json:"path"`
 	Bytes  int64  `json:"bytes"`
 	Items  int    `json:"items"`
-	Digest string `json:"digest"` // see tree
+	Digest string `json:"digest"` // see contents
+	Attrs  bool   `json:"attrs"`  // attributes and hard links were recorded; earlier versions did not
 }
 
 // Backup implements [backup.Target]. A file that changes while it is read is
@@ -58,12 +59,23 @@ func (d *Directory) Backup(ctx context.Context, dir string) (backup.Meta, error)
 	} else if in {
 		return backup.Meta{}, &backup.Error{Op: "back up", Subject: s.Live, Err: errors.New("the store is inside it"), Next: "move it elsewhere"}
 	}
-	m, err := pack(ctx, s.Live, filepath.Join(dir, directoryFile))
+	m, err := pack(ctx, s, filepath.Join(dir, directoryFile))
 	return m, failed("back up", s.Live, err)
 }
 
-// pack writes everything in the directory path to the new file.
-func pack(ctx context.Context, path, file string) (m backup.Meta, err error) {
+// pack writes everything in the directory of the slot to the new file.
+func pack(ctx context.Context, s *swap.Slot, file string) (m backup.Meta, err error) {
+	if err := s.Movable(); err != nil {
+		return m, err
+	}
+	root, err := s.Open()
+	if err != nil {
+		return m, err
+	}
+	defer func() { _ = root.Close() }()
+	if err := s.Try(ctx, func(name string) error { return makeEmpty(root, filepath.Base(name), filepath.Base(s.Live)) }); err != nil {
+		return m, fmt.Errorf("nothing could be restored beside it: %w", err)
+	}
 	out, err := os.OpenFile(file, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
 		return m, err
@@ -75,17 +87,26 @@ func pack(ctx context.Context, path, file string) (m backup.Meta, err error) {
 		return m, err
 	}
 	tw := tar.NewWriter(z)
-	t, err := scan(ctx, path, tw)
+	found, err := scan{tw: tw}.read(ctx, root, filepath.Base(s.Live))
 	if err = errors.Join(err, tw.Close(), z.Close(), out.Sync(), out.Close()); err != nil {
 		return m, err
 	}
-	detail, err := json.Marshal(directoryDetail{Path: path, Bytes: t.bytes, Items: t.items, Digest: t.digest})
+	detail, err := json.Marshal(directoryDetail{Path: s.Live, Bytes: found.bytes, Items: found.items, Digest: found.digest, Attrs: true})
 	return backup.Meta{
 		Kind:   directoryKind,
-		Target: path,
+		Target: s.Live,
 		Detail: detail,
 		Sums:   map[string]string{directoryFile: hex.EncodeToString(sum.Sum(nil))},
 	}, err
+}
+
+// makeEmpty makes what a restore begins with.
+func makeEmpty(parent *tree.Root, name, live string) error {
+	dir, err := tree.Make(parent, name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(tree.CopyLabel(parent, live, parent, name), dir.Close())
 }
 
 // Restore implements [backup.Target]. A backup of another directory is restored
@@ -118,37 +139,80 @@ func (d *Directory) builder(ctx context.Context, dir string, m backup.Meta) (s *
 		return nil, "", nil, err
 	}
 	return s, detail.Path, func(path string) error {
-		return unpack(ctx, filepath.Join(dir, directoryFile), path, detail.Digest)
+		return unpack(ctx, s, filepath.Join(dir, directoryFile), m.Sums[directoryFile], filepath.Base(path), detail)
 	}, nil
 }
 
-// unpack unpacks a backup into the new directory path, and compares the
-// result.
-func unpack(ctx context.Context, file, path, digest string) error {
+// unpack unpacks the file, whose SHA-256 is sum unless that is empty, into the
+// new directory name beside the live one, and compares the result.
+func unpack(ctx context.Context, s *swap.Slot, file, sum, name string, d directoryDetail) error {
+	if err := s.Movable(); err != nil { // before it takes long
+		return err
+	}
+	parent, err := s.Open()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = parent.Close() }()
+	root, err := tree.Make(parent, name)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = root.Close() }()
+	made, err := root.Stat(".")
+	if err != nil {
+		return err
+	}
+	s.Made(made)
+	if err := tree.CopyLabel(parent, filepath.Base(s.Live), parent, name); err != nil {
+		return err // what is made in it gets the same
+	}
+	top, err := extractArchive(ctx, file, sum, root.Root)
+	if err != nil {
+		return err
+	}
+	mode := top.FileInfo().Mode()
+	found, err := scan{plain: !d.Attrs, made: &mode}.read(ctx, root, ".")
+	if err != nil {
+		return err
+	}
+	if found.digest != d.Digest {
+		return fmt.Errorf("%w: the file system may not support its names, links, permissions or attributes", backup.ErrMismatch)
+	}
+	if err := errors.Join(finish(root.Root, ".", top), tree.Sync(root)); err != nil {
+		return err
+	}
+	return s.Movable()
+}
+
+// extractArchive unpacks the file into root, and fails if its SHA-256 is not
+// sum: since it was verified, another account may have replaced it.
+func extractArchive(ctx context.Context, file, sum string, root *os.Root) (top *tar.Header, err error) {
 	in, err := os.Open(file)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer func() { _ = in.Close() }()
-	z, err := zstd.NewReader(in, zstd.WithDecoderMaxMemory(1<<30))
+	read := sha256.New()
+	raw := io.TeeReader(in, read)
+	z, err := zstd.NewReader(raw, zstd.WithDecoderMaxMemory(1<<30))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer z.Close()
-	if err := os.Mkdir(path, 0o700); err != nil {
-		return err
+	if top, err = extract(ctx, tar.NewReader(z), root); err != nil {
+		return nil, err
 	}
-	if err := extract(ctx, tar.NewReader(z), path); err != nil {
-		return err
+	if _, err := io.Copy(io.Discard, z); err != nil {
+		return nil, err
 	}
-	if err := durable.SyncTree(path); err != nil {
-		return err
+	if _, err := io.Copy(io.Discard, raw); err != nil {
+		return nil, err
 	}
-	t, err := scan(ctx, path, nil)
-	if err == nil && t.digest != digest {
-		err = fmt.Errorf("%w: the file system may not support its names, links or permissions", backup.ErrMismatch)
+	if got := hex.EncodeToString(read.Sum(nil)); sum != "" && got != sum {
+		return nil, fmt.Errorf("%w: SHA-256 is %s, verified with %s", backup.ErrDamaged, got, sum)
 	}
-	return err
+	return top, nil
 }
 
 // Tidy implements [backup.Tidier]: it removes what restores kept aside.
@@ -166,18 +230,28 @@ func (d *Directory) Needs(ctx context.Context) ([]backup.Need, error) {
 	if err != nil {
 		return nil, err
 	}
-	var n int64
-	err = filepath.WalkDir(s.Live, func(_ string, e fs.DirEntry, err error) error {
-		if err = errors.Join(err, ctx.Err()); err != nil || !e.Type().IsRegular() {
-			return err
+	n, err := size(ctx, s)
+	return swap.Needs(s.Live, n), failed("prepare a restore of", s.Live, err)
+}
+
+// size returns the size of all files. It fails if there is something that cannot
+// be backed up, restored, or removed afterwards.
+func size(ctx context.Context, s *swap.Slot) (n int64, err error) {
+	if err := s.Movable(); err != nil {
+		return 0, err
+	}
+	root, err := s.Open()
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = root.Close() }()
+	err = tree.Walk(ctx, root, filepath.Base(s.Live), func(item *tree.Node) error {
+		if item.Mode.IsRegular() {
+			n += item.Size
 		}
-		fi, err := e.Info()
-		if err == nil {
-			n += fi.Size()
-		}
-		return err
+		return kept(item)
 	})
-	return swap.Needs(s.Live, n), err
+	return n, err
 }
 
 // slot resolves the path and finishes or undoes what a killed run left.

@@ -273,3 +273,17 @@ func TestSnapshotOfTheFirstVersionIsRestored(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "color=blue\n", string(b))
 }
+
+func TestNameThatIsTooLongForACopy(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), strings.Repeat("n", 240))
+	write(t, filepath.Join(dir, "file"), "x", 0o600)
+	target := &files.Directory{Path: dir}
+	_, err := target.Needs(t.Context())
+	require.ErrorContains(t, err, "is too long: a restore makes names beside it that are 30 bytes longer")
+	_, err = target.Backup(t.Context(), t.TempDir())
+	require.ErrorContains(t, err, "is too long")
+	fits := filepath.Join(filepath.Dir(dir), strings.Repeat("n", 225))
+	require.NoError(t, os.Rename(dir, fits))
+	_, err = (&files.Directory{Path: fits}).Needs(t.Context())
+	require.NoError(t, err)
+}

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -17,7 +18,7 @@ import (
 	"github.com/aspupdate/aspupdate/backup/internal/owner"
 	"github.com/aspupdate/aspupdate/backup/internal/swap"
 	"github.com/aspupdate/aspupdate/internal/ctxio"
-	"github.com/aspupdate/aspupdate/internal/durable"
+	"github.com/aspupdate/aspupdate/internal/tree"
 )
 
 // SQLite is an SQLite database in a file, a [backup.Target]. Backups are made by
@@ -70,22 +71,30 @@ func (q *SQLite) Backup(ctx context.Context, dir string) (backup.Meta, error) {
 	if err != nil {
 		return backup.Meta{}, err
 	}
-	m, err := q.backup(ctx, s.Live, dir)
+	m, err := q.backup(ctx, s, dir)
 	return m, failed("back up", s.Live, err)
 }
 
-func (q *SQLite) backup(ctx context.Context, live, dir string) (m backup.Meta, err error) {
-	fi, err := os.Lstat(live) // a driver would create an empty database
+func (q *SQLite) backup(ctx context.Context, s *swap.Slot, dir string) (m backup.Meta, err error) {
+	held, fi, err := hold(s) // a driver would create an empty database
 	if err != nil {
 		return m, err
 	}
-	if !fi.Mode().IsRegular() {
-		return m, errors.New("not a regular file")
+	defer func() { _ = held.Close() }()
+	d := sqliteDetail{Path: s.Live, Owner: owner.Of(fi)}
+	if err := s.Buildable(); err != nil {
+		return m, err
 	}
-	d := sqliteDetail{Path: live, Owner: owner.Of(fi)}
+	// Before the update, what a restore would stumble over.
+	err = s.Try(ctx, func(name string) error {
+		return s.Build(name, &d.Owner, func(file string) error { return os.WriteFile(file, nil, 0o600) })
+	})
+	if err != nil {
+		return m, fmt.Errorf("nothing could be restored beside it: %w", err)
+	}
 	to := filepath.Join(dir, sqliteFile)
 	var engine string
-	err = q.with(ctx, live, func(c *sql.Conn) error {
+	err = q.with(ctx, s.Live, func(c *sql.Conn) error {
 		var mode string
 		if err := c.QueryRowContext(ctx, "SELECT sqlite_version()").Scan(&engine); err != nil {
 			return err
@@ -94,6 +103,15 @@ func (q *SQLite) backup(ctx context.Context, live, dir string) (m backup.Meta, e
 			return err
 		}
 		d.WAL = strings.EqualFold(mode, "wal")
+		if err := isOpen(held); err != nil {
+			return err
+		}
+		// VACUUM copies what it can read: a damaged page is found here.
+		if report, err := integrity(ctx, c); err != nil {
+			return err
+		} else if report != "" {
+			return &backup.Error{Err: fmt.Errorf("the database is damaged, SQLite reports: %s", report), Next: "repair it before the update"}
+		}
 		_, err := c.ExecContext(ctx, "VACUUM INTO ?", to)
 		return err
 	})
@@ -106,7 +124,7 @@ func (q *SQLite) backup(ctx context.Context, live, dir string) (m backup.Meta, e
 	detail, err := json.Marshal(d)
 	return backup.Meta{
 		Kind:   sqliteKind,
-		Target: live,
+		Target: s.Live,
 		Engine: "SQLite " + engine,
 		Detail: detail,
 		Sums:   map[string]string{sqliteFile: d.SHA256},
@@ -119,16 +137,18 @@ func (q *SQLite) Counts(ctx context.Context) (map[string]int64, error) {
 	if err != nil {
 		return nil, err
 	}
-	counts, err := q.counts(ctx, s.Live)
+	counts, err := q.counts(ctx, s)
 	return counts, failed("count the rows of", s.Live, err)
 }
 
-func (q *SQLite) counts(ctx context.Context, live string) (map[string]int64, error) {
-	if _, err := os.Lstat(live); err != nil { // a driver would create an empty database
+func (q *SQLite) counts(ctx context.Context, s *swap.Slot) (map[string]int64, error) {
+	held, _, err := hold(s) // a driver would create an empty database
+	if err != nil {
 		return nil, err
 	}
+	defer func() { _ = held.Close() }()
 	counts := map[string]int64{}
-	err := q.with(ctx, live, func(c *sql.Conn) error {
+	err = q.with(ctx, s.Live, func(c *sql.Conn) error {
 		rows, err := c.QueryContext(ctx, `SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\_%' ESCAPE '\'`)
 		if err != nil {
 			return err
@@ -141,6 +161,9 @@ func (q *SQLite) counts(ctx context.Context, live string) (map[string]int64, err
 			counts[name] = 0
 		}
 		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+			return err
+		}
+		if err := isOpen(held); err != nil {
 			return err
 		}
 		for name := range counts {
@@ -184,7 +207,9 @@ func (q *SQLite) builder(ctx context.Context, dir string, m backup.Meta) (s *swa
 	if err := m.Decode(sqliteKind, &d); err != nil {
 		return nil, "", nil, err
 	}
-	return s, d.Path, func(path string) error { return q.build(ctx, filepath.Join(dir, sqliteFile), path, d) }, nil
+	return s, d.Path, func(path string) error {
+		return s.Build(path, &d.Owner, func(file string) error { return q.build(ctx, filepath.Join(dir, sqliteFile), file, d) })
+	}, nil
 }
 
 // build copies the backup to the new file path, checks it, and sets what VACUUM
@@ -198,16 +223,15 @@ func (q *SQLite) build(ctx context.Context, from, path string, d sqliteDetail) e
 		return fmt.Errorf("%w: SHA-256 is %s, backed up with %s", backup.ErrDamaged, sum, d.SHA256)
 	}
 	err = q.with(ctx, path, func(c *sql.Conn) error {
-		var answer string
-		if err := c.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&answer); err != nil {
+		if report, err := integrity(ctx, c); err != nil {
 			return err
-		}
-		if answer != "ok" {
-			return fmt.Errorf("%w: SQLite reports: %s", backup.ErrDamaged, answer)
+		} else if report != "" {
+			return fmt.Errorf("%w: SQLite reports: %s", backup.ErrDamaged, report)
 		}
 		if !d.WAL {
 			return nil
 		}
+		var answer string
 		if err := c.QueryRowContext(ctx, "PRAGMA journal_mode = WAL").Scan(&answer); err != nil {
 			return err
 		}
@@ -223,15 +247,63 @@ func (q *SQLite) build(ctx context.Context, from, path string, d sqliteDetail) e
 	if fi, err := os.Stat(path + "-wal"); err == nil && fi.Size() > 0 {
 		return &backup.Error{Err: errors.New("the driver left a write-ahead log behind"), Next: "let Open return a new handle each time"}
 	}
-	for _, c := range sqliteCompanions {
-		if err := os.RemoveAll(path + c); err != nil {
-			return err
+	return nil
+}
+
+// isOpen fails if the driver has opened another file than the one that is held.
+func isOpen(held *os.File) error {
+	if !tree.Opened(held) {
+		return &backup.Error{Err: errors.New("the file was replaced while it was opened"), Next: "stop the application first"}
+	}
+	return nil
+}
+
+// integrity returns the first damage that SQLite finds, "" if there is none. A
+// row that breaks a constraint is none: the application lives with it.
+func integrity(ctx context.Context, c *sql.Conn) (report string, err error) {
+	rows, err := c.QueryContext(ctx, "PRAGMA integrity_check(1000000)")
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, rows.Err(), rows.Close()) }()
+	for rows.Next() {
+		var line string
+		if err := rows.Scan(&line); err != nil {
+			return "", err
+		}
+		if line != "ok" && !strings.HasPrefix(line, "NULL value in ") && !strings.HasPrefix(line, "CHECK constraint failed in ") {
+			return line, nil
 		}
 	}
-	if err := d.Give(path); err != nil {
-		return err
+	return "", nil
+}
+
+// hold refers to the database's file until it is closed. Its companions are
+// files as well, or are not there: SQLite would follow a link.
+func hold(s *swap.Slot) (*os.File, fs.FileInfo, error) {
+	root, err := s.Open()
+	if err != nil {
+		return nil, nil, err
 	}
-	return durable.SyncTree(path)
+	defer func() { _ = root.Close() }()
+	name := filepath.Base(s.Live)
+	for _, c := range sqliteCompanions {
+		if fi, err := root.Lstat(name + c); err == nil && !fi.Mode().IsRegular() {
+			return nil, nil, fmt.Errorf("%s is not a regular file", s.Live+c)
+		}
+	}
+	held, err := tree.Hold(root, name)
+	if err != nil {
+		return nil, nil, err
+	}
+	fi, err := held.Stat()
+	if err == nil && !fi.Mode().IsRegular() {
+		err = errors.New("not a regular file")
+	}
+	if err != nil {
+		return nil, nil, errors.Join(err, held.Close())
+	}
+	return held, fi, nil
 }
 
 // Tidy implements [backup.Tidier]: it removes what restores kept aside.
@@ -249,6 +321,9 @@ func (q *SQLite) Needs(context.Context) ([]backup.Need, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := s.Buildable(); err != nil {
+		return nil, failed("prepare a restore of", s.Live, err)
+	}
 	var n int64
 	for _, c := range append([]string{""}, sqliteCompanions...) {
 		if fi, err := os.Stat(s.Live + c); err == nil {
@@ -257,7 +332,7 @@ func (q *SQLite) Needs(context.Context) ([]backup.Need, error) {
 			return nil, err
 		}
 	}
-	return swap.Needs(s.Live, n), nil
+	return s.Needs(n), nil
 }
 
 // slot resolves the path and finishes or undoes what a killed run left.

@@ -10,185 +10,163 @@ import (
 	"hash"
 	"io"
 	"io/fs"
-	"os"
-	"path/filepath"
+	"maps"
 	"slices"
 
 	"github.com/aspupdate/aspupdate/backup"
-	"github.com/aspupdate/aspupdate/backup/internal/owner"
 	"github.com/aspupdate/aspupdate/internal/ctxio"
+	"github.com/aspupdate/aspupdate/internal/tree"
 )
 
-// A tree is what scan found. The digest covers the names, kinds, permissions,
-// links, sizes and contents of everything, in the order of a walk: two trees
-// with the same digest are the same to an application.
-type tree struct {
+// contents are what scan found. The digest covers the names, kinds, permissions,
+// links, sizes and bytes of everything, in the order of a walk, and access
+// control lists, capabilities, extended attributes and hard links: two
+// directories with the same digest are the same to an application.
+type contents struct {
 	items  int
 	bytes  int64
 	digest string
 }
 
-// scan reads a whole tree and, if tw is not nil, writes it to tw.
-func scan(ctx context.Context, root string, tw *tar.Writer) (tree, error) {
-	var t tree
-	sum := sha256.New()
-	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
-		if err = errors.Join(err, ctx.Err()); err != nil {
-			return err
-		}
-		rel, err := filepath.Rel(root, path)
-		if err != nil {
-			return err
-		}
-		fi, err := d.Info()
-		if err != nil {
-			return err
-		}
-		if rel == "." && !fi.IsDir() {
-			return fmt.Errorf("%s is not a directory", root)
-		}
-		if fi.Mode()&fs.ModeSocket != 0 {
-			return nil
-		}
-		t.items++
-		n, err := scanItem(ctx, path, filepath.ToSlash(rel), fi, sum, tw)
-		t.bytes += n
-		return err
-	})
-	t.digest = hex.EncodeToString(sum.Sum(nil))
-	return t, err
+// A scan reads a whole directory, and the same way again what was restored.
+type scan struct {
+	tw    *tar.Writer  // receives it, if not nil
+	plain bool         // without attributes and hard links, as in backups of earlier versions
+	made  *fs.FileMode // of what a restore has made, which is synced: the mode that the directory itself gets last
+
+	sum   hash.Hash
+	links tree.Links
+	found contents
 }
 
-func scanItem(ctx context.Context, path, rel string, fi fs.FileInfo, sum hash.Hash, tw *tar.Writer) (int64, error) {
-	link := ""
+// Keys of records in the tar file.
+const (
+	attrRecord   = "SCHILY.xattr." // followed by the attribute's name, as GNU tar and star have it
+	sparseRecord = "ASPUPDATE.sparse"
+)
+
+// read scans the directory name of root.
+func (s scan) read(ctx context.Context, root *tree.Root, name string) (contents, error) {
+	s.sum, s.links = sha256.New(), tree.Links{}
+	err := tree.Walk(ctx, root, name, func(n *tree.Node) error { return s.item(ctx, n) })
+	if errors.Is(err, tree.ErrChanged) {
+		err = &backup.Error{Err: err, Next: "stop the application first"}
+	}
+	s.found.digest = hex.EncodeToString(s.sum.Sum(nil))
+	return s.found, err
+}
+
+func (s *scan) item(ctx context.Context, n *tree.Node) error {
+	if err := kept(n); err != nil || n.Mode&fs.ModeSocket != 0 {
+		return err
+	}
+	s.found.items++
+	h := &tar.Header{
+		// PAX keeps any name, size and time. User names are left out: on one
+		// machine only the number matters.
+		Name: n.Path, Format: tar.FormatPAX, ModTime: n.ModTime, Uid: n.UID, Gid: n.GID,
+		Mode: tarMode(n.Mode),
+	}
+	first := ""
+	if !s.plain {
+		first = s.links.First(n)
+	}
 	switch {
-	case fi.Mode()&fs.ModeSymlink != 0:
-		var err error
-		if link, err = os.Readlink(path); err != nil {
-			return 0, err
+	case first != "":
+		h.Typeflag, h.Linkname = tar.TypeLink, first
+		_, _ = fmt.Fprintf(s.sum, "same %q %q\n", n.Path, first)
+	case n.Mode&fs.ModeSymlink != 0:
+		h.Typeflag, h.Linkname = tar.TypeSymlink, n.Link
+		_, _ = fmt.Fprintf(s.sum, "link %q %q\n", n.Path, n.Link)
+	case n.Mode.IsDir():
+		mode := n.Mode
+		if n.Path == "." && s.made != nil {
+			mode = *s.made
 		}
-		_, _ = fmt.Fprintf(sum, "link %q %q\n", rel, link)
-	case fi.IsDir():
-		_, _ = fmt.Fprintf(sum, "folder %q %v\n", rel, fi.Mode()) // the word stays, as digests are kept on disk
-	case fi.Mode().IsRegular():
-		_, _ = fmt.Fprintf(sum, "file %q %v %d\n", rel, fi.Mode(), fi.Size())
+		h.Typeflag = tar.TypeDir
+		_, _ = fmt.Fprintf(s.sum, "folder %q %v\n", n.Path, mode) // the word stays, as digests are kept on disk
 	default:
-		return 0, &backup.Error{Err: fmt.Errorf("%s is neither a file, a directory nor a link", path), Next: "remove it or move it elsewhere"}
+		h.Typeflag, h.Size = tar.TypeReg, n.Size
+		_, _ = fmt.Fprintf(s.sum, "file %q %v %d\n", n.Path, n.Mode, n.Size)
 	}
-	if tw != nil {
-		h, err := tar.FileInfoHeader(fi, link)
-		if err != nil {
-			return 0, err
-		}
-		// PAX keeps any name, size and time. User names are left out: on
-		// one machine only the number matters.
-		h.Name, h.Format, h.Uname, h.Gname = rel, tar.FormatPAX, "", ""
-		if err := tw.WriteHeader(h); err != nil {
-			return 0, fmt.Errorf("%s: %w", path, err)
-		}
-	}
-	if !fi.Mode().IsRegular() {
-		return 0, nil
-	}
-	return copyFile(ctx, path, fi, sum, tw)
-}
-
-// copyFile hashes a file and writes it to tw. A file that changes meanwhile is
-// an error.
-func copyFile(ctx context.Context, path string, fi fs.FileInfo, sum hash.Hash, tw *tar.Writer) (int64, error) {
-	in, err := os.Open(path)
-	if err != nil {
-		return 0, err
-	}
-	defer func() { _ = in.Close() }()
-	var out io.Writer = sum
-	if tw != nil {
-		out = io.MultiWriter(sum, tw)
-	}
-	n, err := io.CopyN(out, ctxio.Reader(ctx, in), fi.Size())
-	if err != nil && !errors.Is(err, io.EOF) {
-		return n, err
-	}
-	now, err := in.Stat()
-	if err != nil {
-		return n, err
-	}
-	if n != fi.Size() || now.Size() != n || !now.ModTime().Equal(fi.ModTime()) {
-		return n, &backup.Error{Err: fmt.Errorf("%s changed while it was read", path), Next: "stop the application first"}
-	}
-	return n, nil
-}
-
-// extract unpacks into the directory dest and never outside it: neither through
-// ".." nor through a link that was unpacked before.
-func extract(ctx context.Context, tr *tar.Reader, dest string) error {
-	root, err := os.OpenRoot(dest)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = root.Close() }()
-	var dirs []*tar.Header
-	for {
-		h, err := tr.Next()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err == nil {
-			err = ctx.Err()
-		}
-		if err != nil {
+	if first == "" {
+		if err := s.attrs(n, h); err != nil {
 			return err
 		}
-		name := filepath.FromSlash(h.Name)
-		switch h.Typeflag {
-		case tar.TypeDir:
-			// Permissions and times come last: a directory may forbid what is
-			// still to be written into it.
-			dirs = append(dirs, h)
-			if h.Name != "." && h.Name != "./" {
-				err = root.Mkdir(name, 0o700)
-			}
-		case tar.TypeSymlink:
-			if err = root.Symlink(h.Linkname, name); err == nil {
-				err = owner.Chown(root, name, h.Uid, h.Gid)
-			}
-		case tar.TypeReg:
-			err = extractFile(ctx, root, name, h, tr)
-		default:
-			err = fmt.Errorf("unknown kind %q", h.Typeflag)
-		}
-		if err != nil {
-			return fmt.Errorf("%q: %w", h.Name, err)
+	}
+	if s.tw != nil {
+		if err := s.tw.WriteHeader(h); err != nil {
+			return fmt.Errorf("%s: %w", n.Path, err)
 		}
 	}
-	for _, h := range slices.Backward(dirs) {
-		if err := finish(root, filepath.FromSlash(filepath.Clean(h.Name)), h); err != nil {
-			return fmt.Errorf("%q: %w", h.Name, err)
+	if h.Typeflag == tar.TypeReg {
+		if err := s.copyFile(ctx, n); err != nil {
+			return err
 		}
+	}
+	if s.made != nil {
+		return n.Sync()
 	}
 	return nil
 }
 
-func extractFile(ctx context.Context, root *os.Root, name string, h *tar.Header, r io.Reader) error {
-	out, err := root.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+// attrs records what belongs to a file besides its bytes. The attributes of the
+// directory itself are set last, and compared by the archive's own hash alone.
+func (s *scan) attrs(n *tree.Node, h *tar.Header) error {
+	if s.plain || n.File == nil {
+		return nil
+	}
+	attrs, err := tree.Attrs(n.File)
 	if err != nil {
 		return err
 	}
-	_, err = io.Copy(out, ctxio.Reader(ctx, r))
-	if err = errors.Join(err, out.Close()); err != nil {
-		return err
+	h.PAXRecords = map[string]string{}
+	for _, name := range slices.Sorted(maps.Keys(attrs)) {
+		h.PAXRecords[attrRecord+name] = attrs[name]
+		if n.Path != "." {
+			_, _ = fmt.Fprintf(s.sum, "attr %q %q\n", name, attrs[name])
+		}
 	}
-	return finish(root, name, h)
+	if n.Sparse() && n.Mode.IsRegular() {
+		h.PAXRecords[sparseRecord] = "1"
+	}
+	return nil
 }
 
-// finish sets owner, permissions and times of a file or a directory, in this
-// order: a change of the owner clears the set-uid bit.
-func finish(root *os.Root, name string, h *tar.Header) error {
-	if err := owner.Chown(root, name, h.Uid, h.Gid); err != nil {
+// kept fails if n is something that cannot be backed up, or that could not be
+// removed after a restore.
+func kept(n *tree.Node) error {
+	if n.File == nil && n.Mode&(fs.ModeSymlink|fs.ModeSocket) == 0 {
+		return &backup.Error{Err: fmt.Errorf("%s is neither a file, a directory nor a link", n.Path), Next: "remove it or move it elsewhere"}
+	}
+	return n.Fixed()
+}
+
+// tarMode returns the permissions and the set-id bits as a tar header has them.
+func tarMode(m fs.FileMode) int64 {
+	mode := int64(m.Perm())
+	for bit, value := range map[fs.FileMode]int64{fs.ModeSetuid: 0o4000, fs.ModeSetgid: 0o2000, fs.ModeSticky: 0o1000} {
+		if m&bit != 0 {
+			mode |= value
+		}
+	}
+	return mode
+}
+
+// copyFile hashes a file and writes it to tw. A file that changes meanwhile is
+// an error.
+func (s *scan) copyFile(ctx context.Context, n *tree.Node) error {
+	var out io.Writer = s.sum
+	if s.tw != nil {
+		out = io.MultiWriter(s.sum, s.tw)
+	}
+	k, err := io.CopyN(out, ctxio.Reader(ctx, n.File), n.Size)
+	s.found.bytes += k
+	if errors.Is(err, io.EOF) {
+		err = fmt.Errorf("%s %w", n.Path, tree.ErrChanged)
+	}
+	if err != nil {
 		return err
 	}
-	if err := root.Chmod(name, h.FileInfo().Mode()&(fs.ModePerm|fs.ModeSetuid|fs.ModeSetgid|fs.ModeSticky)); err != nil {
-		return err
-	}
-	return root.Chtimes(name, h.ModTime, h.ModTime)
+	return n.Changed()
 }

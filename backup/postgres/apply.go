@@ -2,22 +2,25 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/aspupdate/aspupdate/backup"
 )
 
 // createStatement returns what creates an empty database as the one backed up was created.
-func createStatement(name string, f facts) string {
+// It belongs to the maintenance role.
+func (s *session) createStatement(name string, f facts) string {
 	l := f.Locale
-	sql := "CREATE DATABASE " + ident(name) + " TEMPLATE template0 CONNECTION LIMIT 0" +
-		" OWNER " + ident(f.Owner) + " ENCODING " + literal(l.Encoding) +
-		" LC_COLLATE " + literal(l.Collate) + " LC_CTYPE " + literal(l.Ctype) + " TABLESPACE " + ident(l.Tablespace)
+	sql := "CREATE DATABASE " + ident(name) + " TEMPLATE template0" + s.shutAtFirst() +
+		" ENCODING " + literal(l.Encoding) +
+		" LC_COLLATE " + literal(l.Collate) + " LC_CTYPE " + literal(l.Ctype)
+	if !s.limited || l.Tablespace != "pg_default" { // which only superusers may name
+		sql += " TABLESPACE " + ident(l.Tablespace)
+	}
 	switch l.Provider {
 	case "c":
 		sql += " LOCALE_PROVIDER libc"
@@ -32,36 +35,49 @@ func createStatement(name string, f facts) string {
 	return sql
 }
 
-// apply sets what neither a clone nor pg_restore restores: owner, comment, grants
-// and settings, in one transaction.
-func (s *session) apply(ctx context.Context, name string, f facts) error {
+// attributes returns the statements that set what neither a clone nor pg_restore
+// restores: comment and settings. Owner, grants and limit come with the swap, see
+// fence; until then the database belongs to the maintenance role.
+func attributes(name string, f facts) []string {
 	db := ident(name)
-	return pgx.BeginFunc(ctx, s.Conn, func(tx pgx.Tx) error {
-		comment := "NULL"
-		if f.Comment != "" {
-			comment = literal(f.Comment)
+	comment := "NULL"
+	if f.Comment != "" {
+		comment = literal(f.Comment)
+	}
+	statements := []string{
+		"COMMENT ON DATABASE " + db + " IS " + comment,
+		"ALTER DATABASE " + db + " IS_TEMPLATE " + strconv.FormatBool(f.Template),
+	}
+	for _, st := range f.Settings {
+		statements = append(statements, settingStatement(db, st))
+	}
+	return statements
+}
+
+// rehearse sets all that the swap will set, describes the database, and undoes that.
+func (s *session) rehearse(ctx context.Context, name string, f facts) (got facts, err error) {
+	t, err := s.tenureOf(ctx, f)
+	if err != nil {
+		return got, err
+	}
+	tx, err := s.Begin(ctx)
+	if err != nil {
+		return got, err
+	}
+	defer func() { err = errors.Join(err, tx.Rollback(context.WithoutCancel(ctx))) }()
+	for _, sql := range append(s.give(name, t), attributes(name, f)...) {
+		if _, err := tx.Exec(ctx, sql); err != nil {
+			return got, fmt.Errorf("%s: %w", sql, err)
 		}
-		statements := []string{
-			"ALTER DATABASE " + db + " OWNER TO " + ident(f.Owner),
-			"COMMENT ON DATABASE " + db + " IS " + comment,
-			"ALTER DATABASE " + db + " IS_TEMPLATE " + strconv.FormatBool(f.Template),
-		}
-		if f.Grants != nil {
-			statements = append(statements,
-				"REVOKE ALL ON DATABASE "+db+" FROM PUBLIC",
-				"REVOKE ALL ON DATABASE "+db+" FROM "+ident(f.Owner))
-			statements = append(statements, grantStatements(db, f.Owner, *f.Grants)...)
-		}
-		for _, st := range f.Settings {
-			statements = append(statements, settingStatement(db, st))
-		}
-		for _, sql := range statements {
-			if _, err := tx.Exec(ctx, sql); err != nil {
-				return fmt.Errorf("%s: %w", sql, err)
-			}
-		}
-		return nil
-	})
+	}
+	i, err := s.find(ctx, name)
+	if err == nil && i == nil {
+		err = errors.New("the copy is gone")
+	}
+	if err != nil {
+		return got, err
+	}
+	return s.describe(ctx, i)
 }
 
 // grantStatements grants in the name of the original grantors. A role that could

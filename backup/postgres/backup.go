@@ -25,23 +25,60 @@ const (
 )
 
 // Versions returns the server's version and that of the pg_dump that a backup
-// would use, both for people. It fails if a backup could not be made, and changes
-// nothing.
+// would use, both for people. It fails if a backup could not be made or restored, as far as
+// that can be known without one; call it before Close. It makes the role that loads
+// dumps and an empty database for it, connects, and drops both. The live database stays as it is, also
+// for users.
 func (d *Database) Versions(ctx context.Context) (server, dump string, err error) {
-	s, err := d.connect(ctx)
+	s, err := d.begin(ctx)
 	if err != nil {
 		return "", "", err
 	}
-	defer s.close()
-	if _, err := s.usable(ctx); err != nil {
-		return "", "", failed("check database", s.name, err)
+	server, dump, err = s.versions(ctx)
+	s.close()
+	if err != nil { // drops what is half made
+		return "", "", errors.Join(failed("check database", s.name, err), d.settle(ctx))
 	}
-	t, err := d.findTools(ctx, s.version)
+	return server, dump, nil
+}
+
+func (s *session) versions(ctx context.Context) (server, dump string, err error) {
+	live, err := s.usable(ctx)
 	if err != nil {
 		return "", "", err
+	}
+	t, err := s.d.findTools(ctx, s.version)
+	if err != nil {
+		return "", "", err
+	}
+	if err := s.foresee(ctx, live); err != nil {
+		return "", "", err
+	}
+	if err := s.tryLogin(ctx); err != nil {
+		return "", "", fmt.Errorf("a dump could not be loaded: %w", err)
 	}
 	err = s.QueryRow(ctx, "SELECT current_setting('server_version')").Scan(&server)
+	if !s.restricts {
+		server += " (without " + restrict + ", which keeps pg_dump from running what users put in the place of a table: update the server)"
+	}
 	return server, t.version, err
+}
+
+// foresee fails if the database holds what its backup could not restore.
+func (s *session) foresee(ctx context.Context, live *dbInfo) error {
+	conn, err := s.to(ctx, s.name, reading)
+	if err != nil {
+		return err
+	}
+	defer closeConn(conn)
+	list, err := readPrivileged(ctx, conn)
+	if err != nil {
+		return err
+	}
+	if s.limited {
+		return s.foreseeLimited(ctx, conn, live, list)
+	}
+	return s.d.waived(list)
 }
 
 // usable returns the live database if it can be backed up.
@@ -91,6 +128,11 @@ func (s *session) backup(ctx context.Context, dir string) (meta backup.Meta, err
 	if err := s.outside(ctx, dir); err != nil {
 		return meta, err
 	}
+	if s.limited { // a superuser finds what it may not restore as it dumps
+		if err := s.foresee(ctx, live); err != nil {
+			return meta, err
+		}
+	}
 	t, err := s.d.findTools(ctx, s.version)
 	if err != nil {
 		return meta, err
@@ -99,11 +141,17 @@ func (s *session) backup(ctx context.Context, dir string) (meta backup.Meta, err
 	if err != nil {
 		return meta, err
 	}
-	f.Closed, f.Checksums = live.closed(), s.d.Checksums
+	f.Closed, f.Checksums, f.Way = live.closed(), s.d.Checksums, wayOfCopy
 	if f.Limit, err = live.openLimit(); err != nil {
 		return meta, err
 	}
-	if !s.d.InPlace {
+	if s.d.inPlace {
+		err = s.dumpable(ctx, live)
+	}
+	if err != nil {
+		return meta, err
+	}
+	if !s.d.inPlace {
 		if err := s.clone(ctx, live, &f); err != nil {
 			return meta, err
 		}
@@ -133,6 +181,7 @@ func (s *session) backup(ctx context.Context, dir string) (meta backup.Meta, err
 		Engine: "PostgreSQL " + f.Server,
 		Tools:  map[string]string{"pg_dump": t.version},
 		Detail: detail,
+		Shape:  f.shape(t),
 		Sums:   sums,
 	}, err
 }
@@ -153,39 +202,43 @@ func (s *session) outside(ctx context.Context, dir string) error {
 // dump writes the dump of a database and reads its fingerprints, both from one
 // snapshot, and returns the sum of the file.
 func (s *session) dump(ctx context.Context, t tools, source, dir string, f *facts) (map[string]string, error) {
-	conn, err := s.to(ctx, source)
+	conn, err := s.to(ctx, source, reading)
 	if err != nil {
 		return nil, err
 	}
 	defer closeConn(conn)
-	tx, err := conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
-	if err != nil {
-		return nil, err
-	}
-	var snapshot string
-	if err := tx.QueryRow(ctx, "SELECT pg_export_snapshot()").Scan(&snapshot); err != nil {
-		return nil, err
-	}
-	before, err := sequences(ctx, tx)
-	if err != nil {
-		return nil, err
-	}
-	sum, err := s.runDump(ctx, t, source, snapshot, filepath.Join(dir, dumpFile), f)
-	if err != nil {
-		return nil, err
-	}
-	if err := readInside(ctx, tx, s.version, f); err != nil {
-		return nil, err
-	}
-	for i, t := range f.Tables {
-		if value, ok := before[[2]string{t.Schema, t.Name}]; ok && value != t.Sum {
-			f.Tables[i].Sum, f.Tables[i].Moved = "", true
+	var sum string
+	err = still(ctx, conn, func(tx pgx.Tx) error {
+		var snapshot string
+		if err := tx.QueryRow(ctx, "SELECT pg_export_snapshot()").Scan(&snapshot); err != nil {
+			return err
 		}
-	}
-	if err := tx.Commit(ctx); err != nil {
-		return nil, err
-	}
-	return map[string]string{dumpFile: sum}, nil
+		f.Privileged, err = readPrivileged(ctx, tx)
+		if err == nil {
+			err = s.d.waived(f.Privileged)
+		}
+		if err != nil {
+			return err
+		}
+		before, err := sequences(ctx, tx, s.version)
+		if err != nil {
+			return err
+		}
+		sum, err = s.runDump(ctx, t, source, snapshot, filepath.Join(dir, dumpFile), f)
+		if err != nil {
+			return err
+		}
+		if err := readInside(ctx, tx, s.version, f); err != nil {
+			return err
+		}
+		for i, t := range f.Tables {
+			if value, ok := before[[2]string{t.Schema, t.Name}]; ok && value != t.Sum {
+				f.Tables[i].Sum, f.Tables[i].Moved = "", true
+			}
+		}
+		return nil
+	})
+	return map[string]string{dumpFile: sum}, err
 }
 
 // runDump runs pg_dump into the new file and returns the file's sum. That of the
@@ -205,7 +258,7 @@ func (s *session) runDump(ctx context.Context, t tools, source, snapshot, file s
 	}
 	count := &counter{}
 	sink := &firstError{w: io.MultiWriter(pack, raw, count, s.meter(eventDump, 0))}
-	cmd := s.command(source, t.dump, "--format=custom", "--compress=0", "--snapshot="+snapshot)
+	cmd := s.command(source, t.dump, s.options(reading), "--format=custom", "--compress=0", "--snapshot="+snapshot)
 	cmd.Stdout = sink
 	err = run(ctx, cmd)
 	if err = errors.Join(sink.err, err, ctx.Err(), pack.Close(), out.Sync(), out.Close()); err != nil {

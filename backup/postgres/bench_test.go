@@ -95,7 +95,11 @@ func BenchmarkWayBack(b *testing.B) {
 		dump      bool
 	}{{"clone", false, false}, {"clone, checksums", true, false}, {"dump", false, true}} {
 		b.Run(c.name, func(b *testing.B) {
-			w.db.Checksums, w.db.InPlace = c.checksums, c.dump
+			w.db.Checksums, w.db.inPlace = c.checksums, c.dump
+			if c.dump {
+				require.NoError(b, w.db.Close(b.Context()))
+				defer func() { require.NoError(b, w.db.Open(context.Background())) }()
+			}
 			snap, err := w.store.Take(b.Context(), "bench", w.db)
 			require.NoError(b, err)
 			dir, err := w.store.Path(snap.ID)
@@ -140,7 +144,7 @@ func BenchmarkVerify(b *testing.B) {
 	_, err = io.Copy(out, unpack)
 	unpack.Close()
 	require.NoError(b, errors.Join(err, out.Close(), in.Close()))
-	s, err := w.db.connect(b.Context())
+	s, err := w.db.connect(b.Context(), writing)
 	require.NoError(b, err)
 	defer s.close()
 	f, err := readFacts(snap.Meta)
@@ -152,10 +156,10 @@ func BenchmarkVerify(b *testing.B) {
 		ours += time.Since(began)
 		b.StopTimer()
 		name := besideName(w.name, kindNew, newMark())
-		_, err := s.Exec(b.Context(), createStatement(name, f))
+		_, err := s.Exec(b.Context(), s.createStatement(name, f))
 		require.NoError(b, err)
 		began = time.Now()
-		require.NoError(b, run(b.Context(), s.command(name, filepath.Join(w.c.Bin, "pg_restore"), "--jobs=2", "--exit-on-error", plain)))
+		require.NoError(b, run(b.Context(), s.command(name, filepath.Join(w.c.Bin, "pg_restore"), s.options(loading), "--jobs=2", "--exit-on-error", plain)))
 		peers += time.Since(began)
 		require.NoError(b, s.drop(b.Context(), name))
 		b.StartTimer()

@@ -14,8 +14,7 @@ import (
 // first, as are those of runs that were killed.
 //
 // If no clone can be made, f says why and the dump is made in place. But if
-// the database is open and in use, clone fails, because users would lose what they
-// enter from now on; InPlace allows that.
+// the database is open, clone fails, see dumpable.
 func (s *session) clone(ctx context.Context, live *dbInfo, f *facts) error {
 	err := s.dropOurs(ctx, func(kind string, _ bool) bool { return kind == kindClone })
 	if err == nil {
@@ -24,7 +23,7 @@ func (s *session) clone(ctx context.Context, live *dbInfo, f *facts) error {
 	}
 	if err != nil {
 		f.NoClone = err.Error()
-		return s.unused(ctx, live)
+		return s.dumpable(ctx, live)
 	}
 	s.begins(eventClone)
 	name := besideName(s.name, kindClone, newMark())
@@ -37,7 +36,7 @@ func (s *session) clone(ctx context.Context, live *dbInfo, f *facts) error {
 	switch sqlState(err) {
 	case codeInUse, codeDiskFull:
 		f.NoClone = err.Error()
-		return s.unused(ctx, live)
+		return s.dumpable(ctx, live)
 	}
 	if err != nil {
 		return fmt.Errorf("cannot copy it on the server: %w", err)
@@ -47,22 +46,22 @@ func (s *session) clone(ctx context.Context, live *dbInfo, f *facts) error {
 		err = errors.New("the copy is gone")
 	}
 	if err == nil {
+		err = s.seal(ctx, name)
+	}
+	if err == nil {
 		f.Clone, f.CloneOID = name, i.oid
 	}
 	return err
 }
 
-// unused fails with ErrBusy if the database is open and in use.
-func (s *session) unused(ctx context.Context, live *dbInfo) error {
-	if live.closed() {
-		return nil
+// dumpable fails with ErrBusy if the database itself cannot be dumped: users could put
+// something else in the place of what pg_dump reads by name, which would then be run by
+// a superuser.
+func (s *session) dumpable(ctx context.Context, live *dbInfo) error {
+	if fenced, err := s.fenced(ctx, live); err != nil || fenced {
+		return err
 	}
-	var n int
-	err := s.QueryRow(ctx, "SELECT count(*) FROM pg_stat_activity WHERE datname = $1 AND backend_type = 'client backend'", s.name).Scan(&n)
-	if err == nil && n > 0 {
-		err = advise(fmt.Errorf("%w: %d sessions", backup.ErrBusy, n), "close it first, or set InPlace")
-	}
-	return err
+	return advise(fmt.Errorf("%w: an open database is not dumped itself, but only its clone", backup.ErrBusy), "close it first")
 }
 
 // copyStatement returns the statement that copies a database that has no sessions. Only superusers
@@ -70,7 +69,7 @@ func (s *session) unused(ctx context.Context, live *dbInfo) error {
 // indexes, the server copies it only if the old version is stated, which is
 // true of the copy as well.
 func (s *session) copyStatement(ctx context.Context, name, template string) (string, error) {
-	sql := "CREATE DATABASE " + ident(name) + " TEMPLATE " + ident(template) + " CONNECTION LIMIT 0"
+	sql := "CREATE DATABASE " + ident(name) + " TEMPLATE " + ident(template) + s.shutAtFirst()
 	if s.version < 150000 { // always copies files, and keeps no version of a database's collation
 		return sql, nil
 	}
@@ -94,7 +93,7 @@ func (s *session) space(ctx context.Context, tablespace string, bytes int64) err
 	}
 	v, err := durable.VolumeOf(dir)
 	if err == nil && v.Free < bytes {
-		err = advise(fmt.Errorf("%w: %s has %d MB free and %d MB are needed", backup.ErrNoSpace, dir, v.Free>>20, bytes>>20), "free some space")
+		err = advise(fmt.Errorf("%w: %s has %d MB free and %d MB are needed", backup.ErrNoSpace, dir, v.Free/1e6, bytes/1e6+1), "free some space")
 	}
 	return err
 }

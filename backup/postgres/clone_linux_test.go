@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/aspupdate/aspupdate/backup"
+	"github.com/aspupdate/aspupdate/internal/durable"
 	"github.com/aspupdate/aspupdate/internal/realtest"
 )
 
@@ -36,10 +37,9 @@ func TestFullDiskPreventsOnlyTheClone(t *testing.T) {
 			before := w.state(t)
 			user := w.connect(t, w.c.Admin(w.name))
 			_, err = w.store.Take(t.Context(), "x", w.db)
-			require.ErrorIs(t, err, backup.ErrBusy, "users are connected, and InPlace is not set")
+			require.ErrorIs(t, err, backup.ErrBusy, "users could connect")
 			closeConn(user)
 			require.NoError(t, w.db.Close(t.Context())) // waits until it is gone
-			require.NoError(t, w.db.Open(t.Context()))
 			notes := ""
 			w.db.Observe = func(e backup.Event) {
 				if e.Kind == backup.EventWarning {
@@ -64,6 +64,37 @@ func TestFullDiskPreventsOnlyTheClone(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The disk has room when a proof begins, and is full before it ends, as when something else
+// grows: that is named, and nothing of the proof is left behind. The server is the test's
+// own: no checkpoint ends while a disk of it is full, and CREATE DATABASE needs them.
+func TestDiskFullDuringAProof(t *testing.T) {
+	t.Parallel()
+	w := newWorldOn(t, realtest.Postgres(t))
+	space := "small " + w.name
+	dir := w.tablespace(t, space, "160m")
+	w.admin(t, "postgres", "ALTER DATABASE "+ident(w.name)+" SET TABLESPACE "+ident(space))
+	w.admin(t, w.name, "CREATE TABLE filler AS SELECT g, repeat(md5(g::text), 10) AS t FROM generate_series(1, 15000) g; CREATE INDEX ON filler (t)")
+	before := w.state(t)
+	snap := w.take(t)
+	require.NoError(t, w.db.Tidy(t.Context()))
+	data, err := w.store.Path(snap.ID)
+	require.NoError(t, err)
+	m := respell(t, snap.Meta, func(f *facts) { f.Bytes = 1 }) // there is room
+	v, err := durable.VolumeOf(dir)
+	require.NoError(t, err)
+	const left = 14 << 20 // for the copy of the server's template, and not for the rows
+	require.Greater(t, uint64(v.Free), uint64(left))
+	filler := filepath.Join(dir, "filler")
+	require.NoError(t, os.WriteFile(filler, make([]byte, uint64(v.Free)-left), 0o600))
+	err = w.db.Prove(t.Context(), data, m)
+	require.NoError(t, os.Remove(filler))
+	require.ErrorIs(t, err, backup.ErrNoSpace)
+	require.ErrorContains(t, err, "No space left on device")
+	require.ErrorContains(t, err, "free some space")
+	require.Empty(t, w.kinds(t))
+	require.Equal(t, before, w.state(t))
 }
 
 // Tables are restored to their own tablespaces.

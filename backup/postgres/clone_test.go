@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -31,7 +32,7 @@ func TestOnlyTheNewestBackupHasAClone(t *testing.T) {
 		}
 	}
 	second := w.take(t)
-	require.Equal(t, []backup.EventKind{eventClone, eventDump}, stages)
+	require.Equal(t, []backup.EventKind{eventClone, eventDump}, slices.Compact(stages))
 	f2, err := readFacts(second.Meta)
 	require.NoError(t, err)
 	require.Equal(t, []string{f2.Clone}, w.clones(t))
@@ -41,13 +42,13 @@ func TestOnlyTheNewestBackupHasAClone(t *testing.T) {
 	_, err = w.store.Restore(t.Context(), second.ID, w.db)
 	require.NoError(t, err)
 	require.Equal(t, before, w.state(t))
-	require.Equal(t, []backup.EventKind{eventClone, eventCompare, eventSwap}, stages, "from the clone")
+	require.Equal(t, []backup.EventKind{eventClone, eventCompare, eventSwap}, slices.Compact(stages), "from the clone")
 	require.Empty(t, notes)
 	stages = nil
 	_, err = w.store.Restore(t.Context(), first.ID, w.db)
 	require.NoError(t, err)
 	require.Equal(t, before, w.state(t))
-	require.Equal(t, []backup.EventKind{backup.EventWarning, eventLoad, eventCompare, eventSwap}, stages)
+	require.Equal(t, []backup.EventKind{backup.EventWarning, eventLoad, eventCompare, eventSwap}, slices.Compact(stages))
 	require.Contains(t, notes, "the clone is gone")
 }
 

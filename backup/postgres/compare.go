@@ -21,7 +21,7 @@ func (f facts) differences(got facts) []string {
 	}
 	compare("owner", f.Owner, got.Owner)
 	compare("comment", f.Comment, got.Comment)
-	compare("grants", f.Grants, got.Grants)
+	compare("grants", grantsOf(f.Owner, f.Grants), grantsOf(got.Owner, got.Grants))
 	compare("IS_TEMPLATE", f.Template, got.Template)
 	if !slices.EqualFunc(f.Settings, got.Settings, sameSetting) { // nil equals empty
 		compare("settings", f.Settings, got.Settings)
@@ -35,12 +35,13 @@ func (f facts) differences(got facts) []string {
 	if f.Made != nil && got.Made != nil && f.Made.Way == got.Made.Way && major(f.Server) == major(got.Server) { // versions count differently
 		compare("the number of indexes, constraints and triggers", f.Made, got.Made)
 	}
-	diff = append(diff, tableDifferences(f.Tables, got.Tables)...)
+	diff = append(diff, tableDifferences(f.Tables, got.Tables, f.Way == got.Way)...)
 	slices.Sort(diff)
 	return diff
 }
 
-func tableDifferences(want, got []table) (diff []string) {
+// tableDifferences compares sums of rows only if they were made in the same way.
+func tableDifferences(want, got []table, sums bool) (diff []string) {
 	key := func(t table) string { return ident(t.Schema, t.Name) }
 	have := map[string]table{}
 	for _, t := range got {
@@ -52,6 +53,11 @@ func tableDifferences(want, got []table) (diff []string) {
 		case !ok:
 			diff = append(diff, key(t)+" is missing")
 		case t.Moved:
+		case h.Sequence:
+			if !sameSequence(t.Sum, h.Sum) {
+				diff = append(diff, fmt.Sprintf("%s is %s, backed up with %s", key(t), h.Sum, t.Sum))
+			}
+		case !sums && t.Rows == h.Rows && t.Name != largeObjects:
 		case t.Name == largeObjects && t.Rows == h.Rows && (t.Sum == "" || h.Sum == ""): // one of the servers cannot sum them
 		case h != t && t.Sum == "" && h.Sum == "":
 			diff = append(diff, fmt.Sprintf("%s has %d objects, backed up with %d", key(t), h.Rows, t.Rows))

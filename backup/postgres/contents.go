@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/aspupdate/aspupdate/internal/durable"
 	"github.com/aspupdate/aspupdate/internal/process"
 )
 
@@ -41,7 +42,7 @@ func newContents() *contents {
 	if err != nil {
 		return nil
 	}
-	if err := os.Remove(f.Name()); err != nil {
+	if err := durable.Remove(f.Name()); err != nil {
 		_ = f.Close()
 		return nil
 	}
@@ -76,7 +77,7 @@ func (c *contents) list(ctx context.Context, restore string, which string) ([]by
 	var out bytes.Buffer
 	cmd := exec.Command(restore, "--list", which, inherited)
 	cmd.ExtraFiles = []*os.File{c.File}
-	cmd.Env = append(os.Environ(), "LC_ALL=C")
+	cmd.Env = toolEnv()
 	cmd.Stdout = &out
 	err := process.Do(ctx, cmd)
 	return out.Bytes(), err
@@ -142,6 +143,23 @@ func readOrder(all, after []byte) *order {
 		if id := string(m[1]); !ours[id] {
 			o.rest = append(o.rest, id)
 		}
+	}
+	return o
+}
+
+// only leaves those entries out that are not among ids.
+func (o *order) only(ids []string) *order {
+	if o == nil {
+		return nil
+	}
+	known := map[string]bool{}
+	for _, id := range ids {
+		known[id] = true
+	}
+	other := func(id string) bool { return !known[id] }
+	o.rest = slices.DeleteFunc(o.rest, other)
+	for table := range o.own {
+		o.own[table] = slices.DeleteFunc(o.own[table], other)
 	}
 	return o
 }

@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -11,35 +10,43 @@ import (
 // at one point in time, of a closed database too. It holds no lock that users
 // would wait for.
 func (d *Database) Counts(ctx context.Context) (map[string]int64, error) {
-	s, err := d.connect(ctx)
+	s, err := d.connect(ctx, reading)
 	if err != nil {
 		return nil, err
 	}
 	defer s.close()
-	conn, err := s.to(ctx, s.name)
+	conn, err := s.to(ctx, s.name, reading)
 	if err != nil {
 		return nil, err
 	}
 	defer closeConn(conn)
-	tx, err := conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
-	list, err := relations(ctx, tx)
-	if err != nil {
-		return nil, err
-	}
 	counts := map[string]int64{}
-	for _, r := range list {
-		if r.Kind != "r" {
-			continue
+	err = still(ctx, conn, func(tx pgx.Tx) error {
+		list, err := relations(ctx, tx)
+		if err != nil {
+			return err
 		}
-		var n int64
-		if err := one(ctx, tx, "SELECT count(*) FROM ONLY "+ident(r.Schema, r.Name), &n); err != nil {
-			return nil, fmt.Errorf("cannot count the rows of %s: %w", ident(r.Schema, r.Name), err)
+		byOID, err := countRows(ctx, tx, s.version, list)
+		for _, r := range list {
+			if r.Kind == "r" {
+				counts[printable(r.Schema)+"."+printable(r.Name)] = byOID[r.OID]
+			}
 		}
-		counts[printable(r.Schema)+"."+printable(r.Name)] = n
+		return err
+	})
+	if err != nil {
+		return nil, err
 	}
 	return counts, nil
+}
+
+// still runs do in a transaction that sees one state of the database, and changes
+// nothing.
+func still(ctx context.Context, conn *pgx.Conn, do func(pgx.Tx) error) error {
+	tx, err := conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
+	return do(tx)
 }

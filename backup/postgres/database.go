@@ -1,7 +1,6 @@
 package postgres
 
 import (
-	"log/slog"
 	"net"
 	"strconv"
 	"time"
@@ -31,23 +30,27 @@ type Database struct {
 	// directories and PATH are searched: programs of the server's own major version are
 	// preferred to newer ones, and older ones cannot read the server.
 	Bin string
-	// DrainTimeout is how long terminated sessions may take to end; 0 means 30 s.
-	DrainTimeout time.Duration
-	// InPlace dumps the database itself, without a clone, if the server has no
-	// space for one. A restore then takes as long as pg_restore.
-	InPlace bool
 	// Checksums makes backups count and sum the rows of every table, in SQL and in
 	// the very state that is dumped, and every restore and proof of such a backup
 	// compare them. That costs a full read of the database each time, even of a
 	// restore from the clone. Without it, all but the rows is compared, and the
 	// dump is protected by its SHA-256.
 	Checksums bool
+	// AsSuperuser names objects of the database that the maintenance role may
+	// restore, and run their code, because only superusers can: functions in C,
+	// for example. A backup is refused with [backup.ErrPermission] while one is not named.
+	AsSuperuser []string
+	// Reader is the role with whose rights Ask queries; "" means the owner of the database. It
+	// needs no more than SELECT on what is queried, and need not be able to log in.
+	Reader string
 	// Observe, if set, is called with each event, in order. It may be the same
 	// function as the store's. The kinds of events, besides warnings, are
 	// "clone", "dump", "load", "compare" and "swap".
 	Observe func(backup.Event) `json:"-"`
 
-	tracer pgx.QueryTracer // tests interrupt runs at each statement
+	drainTimeout time.Duration   // how long terminated sessions may take to end; 0 means 30 s
+	inPlace      bool            // dumps the database itself, without a clone; tests restore from the dump then
+	tracer       pgx.QueryTracer // tests interrupt runs at each statement
 }
 
 // String returns server and database, without role and password.
@@ -61,9 +64,6 @@ func (d Database) String() string {
 
 // GoString is String: %#v prints no password either.
 func (d Database) GoString() string { return "postgres.Database{" + d.String() + "}" }
-
-// LogValue is String for log/slog.
-func (d Database) LogValue() slog.Value { return slog.StringValue(d.String()) }
 
 var (
 	_ backup.Target  = (*Database)(nil)

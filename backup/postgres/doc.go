@@ -17,9 +17,9 @@
 // or the next backup, because a restore from it takes seconds. If the server's
 // disk has no space for a clone, or a superuser's session stays on a closed
 // database, the database itself is dumped, and the manifest and an event say
-// why. A database that is open and in use is not backed up without a clone unless
-// InPlace is set: what users enter meanwhile would be lost in a rollback. A
-// sequence that is used meanwhile is compared only by its existence.
+// why. A database that is open is only backed up through a clone: what users enter meanwhile
+// would be lost in a rollback, and they could put something else in the place of
+// what pg_dump reads by name.
 //
 // Besides the dump the manifest keeps what pg_dump leaves out: owner, grants,
 // settings, comment and connection limit of the database, encoding and locale,
@@ -36,13 +36,33 @@
 //
 // # The maintenance role
 //
-// URI names the database and a superuser, the maintenance role. CONNECTION
+// URI names the database and the maintenance role, a superuser. CONNECTION
 // LIMIT 0 stops every other role, including the database's owner, and lets
 // superusers in: the installer and the health probe need such a role too while
 // the database is closed. If the application itself connects as a superuser, the
 // database cannot distinguish the two, and only the application's own fence keeps
 // users out: Close fails with [backup.ErrBusy] if the application keeps
 // reconnecting, and otherwise warns that it was connected.
+//
+// It should be a superuser: before PostgreSQL 15 no other role will do. From 15 on it may be a role that
+// Versions finds to have the rights that it needs: LOGIN CREATEDB CREATEROLE; membership in
+// pg_read_all_data, pg_monitor, pg_signal_backend and in the owner of the database; and SET on the parameters
+// aspupdate.connection_limit, aspupdate.owner, aspupdate.grants, aspupdate.kind, aspupdate.snapshot, aspupdate.swapping and
+// session_preload_libraries. No other role may be a member of it. It closes a database by owning it and
+// taking all others' right to connect, and is in itself. Objects in the database must belong to the database's owner, or to extensions
+// that are trusted; what only a superuser can make (event triggers, functions in C, publications of all tables and so on) and tables
+// with FORCE ROW LEVEL SECURITY are refused by Versions and Take, with their names. Close and Open must be done by the same role.
+//
+// Nothing in the database is run with the rights of the maintenance role. Sessions have the settings of ours, tables are read by COPY,
+// which evaluates nothing, and Ask queries with the rights of Reader or of the database's owner. A
+// dump is loaded by a login that is made for it, aspupdate_load_ and eight digits
+// that depend on the database's name, and dropped after. It owns nothing else and has no
+// other rights, and enters no database but the copy; pg_hba.conf must let it connect with a password from
+// where the maintenance role connects, or, if that uses a socket, from 127.0.0.1. Versions tries that.
+//
+// Code of one owner that runs while a dump is loaded can change rows of another owner.
+// Checksums make that a difference; without them it is not noticed. Code
+// that works only as its owner fails, because it runs as the login.
 //
 // # What it leaves on the server
 //

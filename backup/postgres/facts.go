@@ -31,13 +31,15 @@ type facts struct {
 	Settings []setting `json:"settings,omitempty"`
 	Locale   locale    `json:"locale"`
 
-	Roles      []string    `json:"roles"` // that own something or were granted something
-	Extensions []extension `json:"extensions,omitempty"`
-	NoPublic   bool        `json:"no_public,omitempty"` // the schema public was dropped
-	Checksums  bool        `json:"checksums,omitempty"` // whether rows were counted and summed
-	Tables     []table     `json:"tables"`
-	Made       *derived    `json:"made,omitempty"`     // nil before PostgreSQL 12
-	Unlogged   bool        `json:"unlogged,omitempty"` // whether there are tables that a crash of the server empties
+	Roles      []string     `json:"roles"` // that own something or were granted something
+	Extensions []extension  `json:"extensions,omitempty"`
+	NoPublic   bool         `json:"no_public,omitempty"` // the schema public was dropped
+	Checksums  bool         `json:"checksums,omitempty"` // whether rows were counted and summed
+	Tables     []table      `json:"tables"`
+	Way        int          `json:"way,omitempty"`        // of reading Tables, and of writing the dump
+	Made       *derived     `json:"made,omitempty"`       // nil before PostgreSQL 12
+	Privileged []privileged `json:"privileged,omitempty"` // what only a superuser can restore
+	Unlogged   bool         `json:"unlogged,omitempty"`   // whether there are tables that a crash of the server empties
 
 	DumpSHA256 string `json:"dump_sha256"` // of the dump before compression
 	DumpBytes  int64  `json:"dump_bytes"`
@@ -91,11 +93,15 @@ func readFacts(m backup.Meta) (facts, error) {
 // describe reads what the shared catalogs know of a database, which is all but what is
 // inside it.
 func (s *session) describe(ctx context.Context, i *dbInfo) (facts, error) {
-	f := facts{Database: i.name, Owner: i.owner, Limit: i.limit}
+	t, err := s.tenure(ctx, i)
+	if err != nil {
+		return facts{}, err
+	}
+	f := facts{Database: i.name, Owner: t.owner, Grants: t.grants, Limit: i.limit}
 	if i.comment != nil {
 		f.Comment = *i.comment
 	}
-	for _, read := range []func(context.Context, *dbInfo, *facts) error{s.readDatabase, s.readGrants, s.readSettings, s.readRoles} {
+	for _, read := range []func(context.Context, *dbInfo, *facts) error{s.readDatabase, s.readSettings, s.readRoles} {
 		if err := read(ctx, i, &f); err != nil {
 			return f, err
 		}
@@ -120,21 +126,6 @@ func (s *session) readDatabase(ctx context.Context, i *dbInfo, f *facts) error {
 	return err
 }
 
-func (s *session) readGrants(ctx context.Context, i *dbInfo, f *facts) error {
-	var given bool
-	if err := s.QueryRow(ctx, "SELECT datacl IS NOT NULL FROM pg_database WHERE oid = $1", i.oid).Scan(&given); err != nil || !given {
-		return err
-	}
-	grants, err := collect[grant](ctx, s.Conn, `SELECT pg_get_userbyid(grantor),
-		CASE grantee WHEN 0 THEN '' ELSE pg_get_userbyid(grantee) END, privilege_type, is_grantable
-		FROM pg_database, aclexplode(datacl) WHERE oid = $1`, i.oid)
-	slices.SortFunc(grants, func(a, b grant) int {
-		return cmp.Or(cmp.Compare(a.Grantor, b.Grantor), cmp.Compare(a.Grantee, b.Grantee), cmp.Compare(a.Privilege, b.Privilege))
-	})
-	f.Grants = &grants
-	return err
-}
-
 func (s *session) readSettings(ctx context.Context, i *dbInfo, f *facts) (err error) {
 	f.Settings, err = collect[setting](ctx, s.Conn, `SELECT CASE setrole WHEN 0 THEN '' ELSE pg_get_userbyid(setrole) END, split_part(c, '=', 1),
 		substr(c, strpos(c, '=') + 1) FROM pg_db_role_setting, unnest(setconfig) c WHERE setdatabase = $1 AND NOT starts_with(c, $2)`, i.oid, setPrefix)
@@ -145,10 +136,18 @@ func (s *session) readSettings(ctx context.Context, i *dbInfo, f *facts) (err er
 // readRoles comes after readSettings.
 func (s *session) readRoles(ctx context.Context, i *dbInfo, f *facts) error {
 	roles, err := collect[struct{ Name string }](ctx, s.Conn, `SELECT DISTINCT pg_get_userbyid(refobjid) FROM pg_shdepend
-		WHERE refclassid = 'pg_authid'::regclass AND (dbid = $1 OR dbid = 0 AND classid = 'pg_database'::regclass AND objid = $1)`, i.oid)
+		WHERE refclassid = 'pg_authid'::regclass AND dbid = $1`, i.oid)
 	f.Roles = []string{f.Owner} // pg_shdepend lacks the first superuser
 	for _, r := range roles {
 		f.Roles = append(f.Roles, r.Name)
+	}
+	if f.Grants != nil { // perhaps kept in a setting, and not in force
+		for _, g := range *f.Grants {
+			f.Roles = append(f.Roles, g.Grantor)
+			if g.Grantee != "" {
+				f.Roles = append(f.Roles, g.Grantee)
+			}
+		}
 	}
 	for _, st := range f.Settings {
 		if st.Role != "" {
@@ -161,10 +160,8 @@ func (s *session) readRoles(ctx context.Context, i *dbInfo, f *facts) error {
 }
 
 // readInside reads what is inside a database, through a connection to it.
-func readInside(ctx context.Context, q querier, version int, f *facts) (err error) {
-	f.Extensions, err = collect[extension](ctx, q, `SELECT extname, extversion, nspname FROM pg_extension e
-		JOIN pg_namespace n ON n.oid = e.extnamespace ORDER BY 1`)
-	if err != nil {
+func readInside(ctx context.Context, q pgx.Tx, version int, f *facts) (err error) {
+	if f.Extensions, err = extensions(ctx, q); err != nil {
 		return err
 	}
 	err = q.QueryRow(ctx, `SELECT NOT EXISTS (SELECT FROM pg_namespace WHERE nspname = 'public'),
@@ -177,6 +174,11 @@ func readInside(ctx context.Context, q querier, version int, f *facts) (err erro
 	}
 	f.Made, err = countDerived(ctx, q, version)
 	return err
+}
+
+func extensions(ctx context.Context, q querier) ([]extension, error) {
+	return collect[extension](ctx, q, `SELECT extname, extversion, nspname FROM pg_extension e
+		JOIN pg_namespace n ON n.oid = e.extnamespace ORDER BY 1`)
 }
 
 type querier interface {

@@ -3,6 +3,7 @@ package postgres
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -12,8 +13,9 @@ import (
 
 // Close is the database's half of the fence: it closes the database to all roles
 // but superusers (CONNECTION LIMIT 0), terminates the sessions on it, and returns
-// when none is left. The limit that was in force is kept in the database, in the
-// same transaction, so that Open finds it after any crash. Close may be repeated.
+// when none is left. Its owner could lift the limit; so the maintenance role owns
+// the database until Open. Limit, owner and grants that were in force are kept in the database, in the
+// same transaction, so that Open finds them after any crash. Close may be repeated.
 //
 // The error wraps [backup.ErrBusy] if sessions stay or keep coming back, those of
 // a superuser, whom no limit stops, or if there is a prepared transaction. If a
@@ -37,7 +39,14 @@ func (s *session) shut(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := s.together(ctx, fence(s.name, true, limit)...); err != nil {
+	t, err := s.tenure(ctx, live)
+	if err != nil {
+		return err
+	}
+	if err := s.canFence(ctx, t); err != nil {
+		return err
+	}
+	if err := s.together(ctx, s.fence(s.name, true, limit, t)...); err != nil {
 		return err
 	}
 	super, err := s.empty(ctx, s.name)
@@ -47,22 +56,24 @@ func (s *session) shut(ctx context.Context) error {
 	return err
 }
 
-// fence returns the statements that close a database, or open it with that limit.
-func fence(name string, closed bool, limit int) []string {
+// fence returns the statements that close a database, or open it with that limit
+// and for that owner.
+func (s *session) fence(name string, closed bool, limit int, t tenure) []string {
 	db := "ALTER DATABASE " + ident(name)
+	if closed && s.limited {
+		return append(append(s.hold(name, t), s.revokes(name, t)...), db+" SET "+setLimit+" = "+literal(strconv.Itoa(limit)))
+	}
 	if closed {
-		return []string{
-			db + " SET " + setLimit + " = " + literal(strconv.Itoa(limit)),
-			db + " CONNECTION LIMIT 0",
-		}
+		return append(s.hold(name, t),
+			db+" SET "+setLimit+" = "+literal(strconv.Itoa(limit)),
+			db+" CONNECTION LIMIT 0")
 	}
-	return []string{
-		db + " CONNECTION LIMIT " + strconv.Itoa(limit),
-		db + " RESET " + setLimit,
-	}
+	return append(s.give(name, t),
+		db+" CONNECTION LIMIT "+strconv.Itoa(limit),
+		db+" RESET "+setLimit)
 }
 
-// Open undoes Close: it restores the previous connection limit. It does
+// Open undoes Close: it restores the previous connection limit, owner and grants. It does
 // nothing if the database is not closed.
 func (d *Database) Open(ctx context.Context) error {
 	s, err := d.begin(ctx)
@@ -82,18 +93,54 @@ func (s *session) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return s.together(ctx, fence(s.name, false, limit)...)
+	t, err := s.tenure(ctx, live)
+	if err != nil {
+		return err
+	}
+	return s.together(ctx, s.fence(s.name, false, limit, t)...)
 }
 
-// Closed reports whether the database is closed. It changes nothing.
+// Closed reports whether the database is closed and no one is in but superusers, whom no
+// fence stops. It is false if the owner could open it, too, unless an earlier version of this
+// package closed it, which left it to the owner; Close takes it over. It changes nothing.
 func (d *Database) Closed(ctx context.Context) (bool, error) {
-	s, err := d.connect(ctx)
+	err := d.checkClosed(ctx)
+	if errors.Is(err, backup.ErrBusy) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// checkClosed returns nil if the database is still closed and no one is in but
+// superusers, whom no fence stops. The error wraps [backup.ErrBusy] if somebody is, or could be. It
+// changes nothing.
+func (d *Database) checkClosed(ctx context.Context) error {
+	s, err := d.connect(ctx, reading)
 	if err != nil {
-		return false, err
+		return err
 	}
 	defer s.close()
+	return failed("check the fence of database", s.name, s.checkFence(ctx))
+}
+
+func (s *session) checkFence(ctx context.Context) error {
 	live, err := s.live(ctx)
-	return err == nil && live.closed() && live.limit == 0, err
+	if err != nil {
+		return err
+	}
+	fenced, err := s.fenced(ctx, live)
+	if err != nil {
+		return err
+	}
+	if !fenced && !live.closedBefore() {
+		return advise(fmt.Errorf("%w: the database is open, or its owner %q can open it", backup.ErrBusy, live.owner), "close it again; what was entered meanwhile is not in the snapshot")
+	}
+	inside, err := collect[struct{ Who string }](ctx, s.Conn, `SELECT usename || ' (' || application_name || ')' FROM pg_stat_activity a
+		WHERE datname = $1 AND backend_type = 'client backend' AND NOT coalesce((SELECT rolsuper FROM pg_roles r WHERE r.oid = usesysid), false) AND NOT ($2 AND usename = current_user)`, s.name, s.limited)
+	if err == nil && len(inside) > 0 {
+		err = advise(fmt.Errorf("%w: %d sessions are on the closed database, such as that of %s", backup.ErrBusy, len(inside), inside[0].Who), "end them; what they entered is not in the snapshot")
+	}
+	return err
 }
 
 // drain terminates the sessions on a database until none is listed. It names a
@@ -104,11 +151,12 @@ func (s *session) drain(ctx context.Context, name string) (super string, err err
 		Super bool
 		Sent  bool
 	}
-	deadline := time.Now().Add(s.d.drainTimeout())
+	deadline := time.Now().Add(s.d.drainFor())
 	for {
 		list, err := collect[terminated](ctx, s.Conn, `SELECT coalesce(usename || ' (' || application_name || ')', 'a background worker'),
-			coalesce((SELECT rolsuper FROM pg_roles r WHERE r.oid = usesysid), false), pg_terminate_backend(pid)
-			FROM pg_stat_activity WHERE datname = $1 AND pid <> pg_backend_pid()`, name)
+			super, CASE WHEN $2 AND super THEN false ELSE pg_terminate_backend(pid) END
+			FROM pg_stat_activity, LATERAL (SELECT coalesce((SELECT rolsuper FROM pg_roles r WHERE r.oid = usesysid), false) AS super) s
+			WHERE datname = $1 AND pid <> pg_backend_pid() AND (backend_type = 'client backend' OR NOT $2)`, name, s.limited) // the server ends its own workers when the database is renamed
 		if err != nil || len(list) == 0 {
 			return super, err
 		}
@@ -131,7 +179,7 @@ func (s *session) drain(ctx context.Context, name string) (super string, err err
 // logging in, and until no superuser comes back at once. It names a superuser
 // that had a session, "" if none had.
 func (s *session) empty(ctx context.Context, name string) (super string, err error) {
-	deadline := time.Now().Add(s.d.drainTimeout())
+	deadline := time.Now().Add(s.d.drainFor())
 	for {
 		drained, err := s.drain(ctx, name)
 		super = cmp.Or(drained, super)

@@ -38,7 +38,7 @@ func TestR12CloseStopsUsersAndNotTheMaintenanceRole(t *testing.T) {
 	_, err = user.Exec(t.Context(), "SELECT 1")
 	require.Error(t, err, "open sessions are terminated")
 	_, err = w.app(t)
-	require.ErrorContains(t, err, "too many connections")
+	require.ErrorContains(t, err, "FATAL") // too many connections, or permission denied
 	require.True(t, w.closed(t))
 	w.admin(t, w.name, "SELECT 1")
 
@@ -73,7 +73,7 @@ func TestCloseNeedsASuperuser(t *testing.T) {
 func TestSuperuserThatKeepsComingBack(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.db.DrainTimeout = 300 * time.Millisecond
+	w.db.drainTimeout = 300 * time.Millisecond
 	stop := w.clients(t, 3, w.c.Admin(w.name))
 	defer stop()
 	err := w.db.Close(t.Context())
@@ -83,7 +83,7 @@ func TestSuperuserThatKeepsComingBack(t *testing.T) {
 func TestPreparedTransactionIsAnError(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.db.DrainTimeout = 100 * time.Millisecond
+	w.db.drainTimeout = 100 * time.Millisecond
 	w.admin(t, w.name, "BEGIN; INSERT INTO children (name) VALUES ('x'); PREPARE TRANSACTION 'p'")
 	defer w.admin(t, w.name, "ROLLBACK PREPARED 'p'")
 	require.ErrorIs(t, w.db.check(t.Context()), backup.ErrBusy)

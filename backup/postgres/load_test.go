@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 )
 
@@ -65,7 +66,7 @@ func TestIndexesAreMadeWhileRowsAreLoaded(t *testing.T) {
 	defer func() { _ = toc.Close() }()
 	beside := besideName(w.name, kindNew, newMark())
 	hold := &heldBack{first: f.DumpBytes - 1<<20, there: func() (there bool, err error) {
-		conn, err := s.to(t.Context(), beside)
+		conn, err := s.to(t.Context(), beside, reading)
 		if err != nil {
 			return false, err
 		}
@@ -74,10 +75,10 @@ func TestIndexesAreMadeWhileRowsAreLoaded(t *testing.T) {
 		return there, err
 	}}
 	got, err := s.buildFrom(t.Context(), beside, f, func() error {
-		_, err := s.Exec(t.Context(), createStatement(beside, f))
+		_, err := s.Exec(t.Context(), s.createStatement(beside, f))
 		return err
 	}, func() error {
-		return s.loadInParts(t.Context(), tools, beside, filepath.Join(dir, dumpFile), f, toc, hold)
+		return s.loadWith(t.Context(), tools, beside, filepath.Join(dir, dumpFile), f, toc, hold)
 	})
 	require.NoError(t, err)
 	require.True(t, hold.held)
@@ -138,7 +139,7 @@ func TestOrder(t *testing.T) {
 	defer s.close()
 	tools, err := w.db.findTools(t.Context(), s.version)
 	require.NoError(t, err)
-	require.NoError(t, run(t.Context(), s.command(w.name+"_order", tools.dump, "-Fc", "--file="+file)))
+	require.NoError(t, run(t.Context(), s.command(w.name+"_order", tools.dump, s.options(reading), "-Fc", "--file="+file)))
 	dump, err := os.Open(file)
 	require.NoError(t, err)
 	defer func() { _ = dump.Close() }()
@@ -229,7 +230,7 @@ func TestR15IndexesKeysAndTriggersAreCounted(t *testing.T) {
 	now := func() (f facts) {
 		conn := w.connect(t, w.c.Admin(w.name))
 		defer closeConn(conn)
-		require.NoError(t, readInside(t.Context(), conn, 150000, &f))
+		require.NoError(t, still(t.Context(), conn, func(tx pgx.Tx) error { return readInside(t.Context(), tx, 150000, &f) }))
 		return f
 	}
 	want := now()
@@ -255,11 +256,12 @@ func TestR15SequenceUsedDuringTheDump(t *testing.T) {
 		t.Skip("the fake tools are shell scripts")
 	}
 	w := newWorld(t)
-	w.db.InPlace = true
+	w.db.inPlace = true
+	require.NoError(t, w.db.Close(t.Context()))
 	w.db.Bin = t.TempDir()
 	for name, also := range map[string]string{
 		"pg_restore": "",
-		"pg_dump":    `case "$*" in *--version*) ;; *) "` + w.c.Bin + `/psql" -Xqd '` + strings.ReplaceAll(w.c.Admin(w.name), "'", `'\''`) + `' -c "SELECT nextval('never_used')" > /dev/null || exit 1 ;; esac` + "\n",
+		"pg_dump":    `case "$*" in *--version*) ;; *) PGOPTIONS= "` + w.c.Bin + `/psql" -Xqd '` + strings.ReplaceAll(w.c.Admin(w.name), "'", `'\''`) + `' -c "SELECT nextval('never_used')" > /dev/null || exit 1 ;; esac` + "\n",
 	} {
 		script := "#!/bin/sh\n\"" + w.c.Bin + "/" + name + "\" \"$@\" || exit\n" + also
 		require.NoError(t, os.WriteFile(filepath.Join(w.db.Bin, name), []byte(script), 0o700))

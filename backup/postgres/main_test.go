@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -56,7 +57,11 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	c := server(t)
+	return newWorldOn(t, server(t))
+}
+
+func newWorldOn(t *testing.T, c *realtest.Cluster) *world {
+	t.Helper()
 	mark := strings.ToLower(rand.Text()[:8])
 	w := &world{
 		c: c, name: `Опека "` + mark + `"'s`, role: `app '"` + mark, password: rand.Text(),
@@ -164,13 +169,20 @@ func (w *world) state(t *testing.T) string {
 	conn := w.connect(t, w.c.Admin("postgres"))
 	defer closeConn(conn)
 	var outside string
-	require.NoError(t, conn.QueryRow(ctx, `SELECT concat_ws(' | ', datname, datdba::regrole, encoding, datcollate, datctype, datallowconn, datistemplate, dattablespace,
-		coalesce((SELECT string_agg(a::text, ',' ORDER BY a::text) FROM unnest(datacl) a), 'default'), shobj_description(oid, 'pg_database'),
+	s := &session{Conn: conn, d: w.db, name: w.name}
+	i, err := s.live(ctx)
+	require.NoError(t, err)
+	held, err := s.tenure(ctx, i)
+	require.NoError(t, err)
+	owner, err := json.Marshal([]any{held.owner, grantsOf(held.owner, held.grants)})
+	require.NoError(t, err)
+	require.NoError(t, conn.QueryRow(ctx, `SELECT concat_ws(' | ', datname, encoding, datcollate, datctype, datallowconn, datistemplate, dattablespace,
+		shobj_description(oid, 'pg_database'),
 		(SELECT string_agg(setrole::regrole || ' ' || c, ',' ORDER BY setrole::regrole || c) FROM pg_db_role_setting, unnest(setconfig) c
-			WHERE setdatabase = d.oid AND c NOT LIKE 'aspupdate.connection_limit=%'),
+			WHERE setdatabase = d.oid AND c NOT LIKE 'aspupdate.connection_limit=%' AND c NOT LIKE 'aspupdate.owner=%' AND c NOT LIKE 'aspupdate.grants=%'),
 		coalesce((SELECT split_part(c, '=', 2)::int FROM pg_db_role_setting, unnest(setconfig) c
 			WHERE setdatabase = d.oid AND c LIKE 'aspupdate.connection_limit=%'), datconnlimit)) FROM pg_database d WHERE datname = $1`, w.name).Scan(&outside))
-	return outside + "\n" + w.pgDump(t)
+	return outside + string(owner) + "\n" + w.pgDump(t)
 }
 
 // update does what an update of the application does to the database, and more.

@@ -15,13 +15,18 @@ const (
 	kindClone = "clone" // for a quick rollback, kept until Tidy
 	kindNew   = "new"   // being restored, or given up by Undo
 	kindOld   = "old"   // was live, kept aside until Discard or Tidy
+
+	kindDiffers = "differs" // was restored and differs from the backup: for a person to decide, until Tidy or the next restore
 )
 
 // Settings of databases that hold the state of this package. They survive
 // renaming, and are written in one transaction with what they record.
 const (
 	setLimit    = "aspupdate.connection_limit" // of a closed database: the limit that Open sets again
+	setOwner    = "aspupdate.owner"            // of a closed database: the owner that Open sets again
+	setGrants   = "aspupdate.grants"           // of a closed database: its grants, as JSON, that Open sets again
 	setKind     = "aspupdate.kind"             // of a complete database that is not the live one
+	setSnapshot = "aspupdate.snapshot"         // of one that differs: which backup it was restored from
 	setSwapping = "aspupdate.swapping"         // of the live one: it allows no connections during a swap
 	setPrefix   = "aspupdate."
 )
@@ -47,7 +52,7 @@ func besideName(db, kind, mark string) string {
 
 // kindOf returns the kind of a database beside db by its name, "" for any other.
 func kindOf(db, name string) string {
-	for _, kind := range []string{kindClone, kindNew, kindOld} {
+	for _, kind := range []string{kindClone, kindNew, kindOld, kindDiffers} {
 		if len(name) < markLen || !strings.Contains(name, "_aspupdate_"+kind+"_") {
 			continue
 		}

@@ -168,10 +168,10 @@ func TestLoadWithoutContents(t *testing.T) {
 			defer func() { _ = toc.Close() }()
 			beside := besideName(w.name, kindNew, newMark())
 			got, err := s.buildFrom(t.Context(), beside, f, func() error {
-				_, err := s.Exec(t.Context(), createStatement(beside, f))
+				_, err := s.Exec(t.Context(), s.createStatement(beside, f))
 				return err
 			}, func() error {
-				return s.loadInParts(t.Context(), tools, beside, filepath.Join(dir, dumpFile), f, toc, io.Discard)
+				return s.loadWith(t.Context(), tools, beside, filepath.Join(dir, dumpFile), f, toc, io.Discard)
 			})
 			require.NoError(t, err)
 			require.Empty(t, f.differences(got))

@@ -39,6 +39,7 @@ func (s *session) prove(ctx context.Context, dir string, f facts) error {
 	if err := s.space(ctx, f.Locale.Tablespace, f.Bytes); err != nil {
 		return err
 	}
+	s.proving = true
 	name := besideName(s.name, kindNew, newMark())
 	got, err := s.buildFromDump(ctx, name, dir, f)
 	if err != nil {

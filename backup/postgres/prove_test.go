@@ -3,6 +3,7 @@ package postgres
 import (
 	"encoding/json"
 	"errors"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -37,7 +38,7 @@ func TestR9ProofOfTheDump(t *testing.T) {
 	snap, err = w.store.Prove(t.Context(), snap.ID, w.db)
 	require.NoError(t, err)
 	require.NotZero(t, snap.Proven)
-	require.Equal(t, []backup.EventKind{eventLoad, eventCompare}, stages, "not from the clone")
+	require.Equal(t, []backup.EventKind{eventLoad, eventCompare}, slices.Compact(stages), "not from the clone")
 	require.Equal(t, before, w.state(t))
 	require.Equal(t, []string{kindClone}, w.kinds(t))
 	require.NoError(t, user.Ping(t.Context()), "no session was terminated")
@@ -86,7 +87,7 @@ func TestWithoutChecksums(t *testing.T) {
 		case "children", "Таблица", "parts1":
 			require.Equal(t, table{Schema: tbl.Schema, Name: tbl.Name}, tbl)
 		case "never_used":
-			require.Equal(t, "7", tbl.Sum)
+			require.Equal(t, unused, tbl.Sum)
 		case "pg_largeobject":
 			require.Equal(t, table{Schema: "pg_catalog", Name: "pg_largeobject", Rows: 1}, tbl)
 		}
@@ -118,7 +119,7 @@ func TestKilledAtEveryStepOfAProof(t *testing.T) {
 	w := newWorld(t)
 	before := w.state(t)
 	snap := w.take(t)
-	w.kill(t, func(db *Database) error {
+	w.kill(t, 1, func(db *Database) error {
 		_, err := w.store.Prove(t.Context(), snap.ID, db)
 		return err
 	}, func(step string) {

@@ -5,6 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/aspupdate/aspupdate/backup"
 )
@@ -16,7 +20,22 @@ import (
 //
 // A backup of a database of another name is restored only if the server has no
 // database of this name. After an error the live database is as it was.
+//
+// If what was restored differs from the backup, the error wraps [backup.ErrMismatch],
+// and has a method Beside: the restored database stays beside the live one, closed to all
+// but superusers, until the next restore or Tidy.
 func (d *Database) Restore(ctx context.Context, dir string, m backup.Meta) (backup.Restored, error) {
+	return d.restore(ctx, dir, m, nil)
+}
+
+// RestoreDiffering is Restore for a person who has seen these differences and accepted
+// them. What an earlier Restore kept beside is put in place, if it is still there and differs in just
+// this way; otherwise the backup is restored anew.
+func (d *Database) RestoreDiffering(ctx context.Context, dir string, m backup.Meta, accepted []string) (backup.Restored, error) {
+	return d.restore(ctx, dir, m, accepted)
+}
+
+func (d *Database) restore(ctx context.Context, dir string, m backup.Meta, accepted []string) (backup.Restored, error) {
 	f, err := readFacts(m)
 	if err != nil {
 		return nil, err
@@ -25,7 +44,7 @@ func (d *Database) Restore(ctx context.Context, dir string, m backup.Meta) (back
 	if err != nil {
 		return nil, err
 	}
-	r, err := s.restore(ctx, dir, f)
+	r, err := s.restore(ctx, dir, f, accepted)
 	s.close()
 	if err == nil {
 		return r, nil
@@ -40,7 +59,7 @@ func (d *Database) Restore(ctx context.Context, dir string, m backup.Meta) (back
 	return nil, err
 }
 
-func (s *session) restore(ctx context.Context, dir string, f facts) (*restored, error) {
+func (s *session) restore(ctx context.Context, dir string, f facts, accepted []string) (*restored, error) {
 	live, err := s.find(ctx, s.name)
 	if err != nil {
 		return nil, err
@@ -51,12 +70,18 @@ func (s *session) restore(ctx context.Context, dir string, f facts) (*restored, 
 	if err := s.preflight(ctx, f); err != nil {
 		return nil, err
 	}
-	if err := s.space(ctx, f.Locale.Tablespace, f.Bytes); err != nil {
+	name, err := s.differing(ctx, f, accepted)
+	if err != nil {
 		return nil, err
 	}
-	name := besideName(s.name, kindNew, newMark())
-	if err := s.build(ctx, name, dir, f); err != nil {
-		return nil, err
+	if name == "" {
+		if err := s.space(ctx, f.Locale.Tablespace, f.Bytes); err != nil {
+			return nil, err
+		}
+		name = besideName(s.name, kindNew, newMark())
+		if err := s.build(ctx, name, dir, f, accepted); err != nil {
+			return nil, err
+		}
 	}
 	fresh, err := s.find(ctx, name)
 	if err != nil {
@@ -64,6 +89,10 @@ func (s *session) restore(ctx context.Context, dir string, f facts) (*restored, 
 	}
 	if fresh == nil {
 		return nil, errors.New("the restored copy is gone")
+	}
+	t, err := s.tenureOf(ctx, f)
+	if err != nil {
+		return nil, err
 	}
 	r := &restored{d: s.d, fresh: fresh.oid}
 	closed := f.Closed
@@ -74,20 +103,21 @@ func (s *session) restore(ctx context.Context, dir string, f facts) (*restored, 
 	// From here on the outcome can be unknown: r is returned with the error.
 	return r, s.swap(ctx, swap{
 		live: live, aside: besideName(s.name, kindOld, newMark()), asideKind: kindOld,
-		arrives: name, closed: closed, limit: f.Limit,
+		arrives: name, closed: closed, limit: f.Limit, tenure: t, attributes: attributes(s.name, f),
 	})
 }
 
 // build makes the database name from the clone or else from the dump, and
-// compares it with the backup.
-func (s *session) build(ctx context.Context, name, dir string, f facts) error {
+// compares it with the backup. One from the dump that differs in another way than accepted
+// is kept beside.
+func (s *session) build(ctx context.Context, name, dir string, f facts, accepted []string) error {
 	why := s.cloneUnusable(ctx, f)
 	if why == "" {
 		s.begins(eventClone)
 		got, err := s.buildFrom(ctx, name, f, func() error {
 			statement, err := s.copyStatement(ctx, name, f.Clone)
 			if err == nil {
-				_, err = s.Exec(ctx, statement+" OWNER "+ident(f.Owner))
+				_, err = s.Exec(ctx, statement)
 			}
 			return err
 		}, nil)
@@ -111,7 +141,11 @@ func (s *session) build(ctx context.Context, name, dir string, f facts) error {
 	if err != nil {
 		return err
 	}
-	return differ(f.differences(got))
+	diff := f.differences(got)
+	if len(diff) == 0 || slices.Equal(diff, accepted) {
+		return nil
+	}
+	return s.keepBeside(ctx, name, f, diff)
 }
 
 // buildFromDump makes the database name from the dump and describes the result.
@@ -120,10 +154,22 @@ func (s *session) buildFromDump(ctx context.Context, name, dir string, f facts) 
 	if err != nil {
 		return facts{}, err
 	}
-	return s.buildFrom(ctx, name, f, func() error {
-		_, err := s.Exec(ctx, createStatement(name, f))
+	got, err := s.buildFrom(ctx, name, f, func() error {
+		_, err := s.Exec(ctx, s.createStatement(name, f))
 		return err
 	}, func() error { return s.load(ctx, t, name, filepath.Join(dir, dumpFile), f) })
+	if err != nil && !errors.Is(err, backup.ErrNoSpace) && s.full(ctx, f.Locale.Tablespace, err) {
+		err = advise(fmt.Errorf("%w: %w", backup.ErrNoSpace, err), "free some space on the server")
+	}
+	return got, err
+}
+
+// full reports whether a copy could not be made because the volume of its tablespace is full.
+// The programs of PostgreSQL print no code, and what they print may be in any language.
+func (s *session) full(ctx context.Context, tablespace string, err error) bool {
+	const nothing = 1 << 20 // bytes that are no room for a table
+	return sqlState(err) == codeDiskFull || strings.Contains(err.Error(), "No space left on device") ||
+		errors.Is(s.space(ctx, tablespace, nothing), backup.ErrNoSpace)
 }
 
 func (s *session) buildFrom(ctx context.Context, name string, f facts, create, load func() error) (got facts, err error) {
@@ -139,37 +185,30 @@ func (s *session) buildFrom(ctx context.Context, name string, f facts, create, l
 	if err := s.together(ctx, "ALTER DATABASE "+ident(name)+" SET "+setKind+" = "+literal(kindNew)); err != nil {
 		return got, err
 	}
+	if err := s.seal(ctx, name); err != nil {
+		return got, err
+	}
 	if load != nil {
 		if err := load(); err != nil {
 			return got, err
 		}
 	}
-	if err := s.apply(ctx, name, f); err != nil {
-		return got, err
-	}
-	return s.inspect(ctx, name, f.Checksums)
+	return s.inspect(ctx, name, f)
 }
 
 // inspect returns all that can be compared with a backup.
-func (s *session) inspect(ctx context.Context, name string, checksums bool) (got facts, err error) {
+func (s *session) inspect(ctx context.Context, name string, f facts) (got facts, err error) {
 	s.begins(eventCompare)
-	i, err := s.find(ctx, name)
-	if err == nil && i == nil {
-		err = errors.New("the copy is gone")
-	}
-	if err != nil {
+	if got, err = s.rehearse(ctx, name, f); err != nil {
 		return got, err
 	}
-	if got, err = s.describe(ctx, i); err != nil {
-		return got, err
-	}
-	conn, err := s.to(ctx, name)
+	conn, err := s.to(ctx, name, reading)
 	if err != nil {
 		return got, err
 	}
 	defer closeConn(conn)
-	got.Checksums = checksums
-	err = readInside(ctx, conn, s.version, &got)
+	got.Checksums, got.Way = f.Checksums, wayOfCopy
+	err = still(ctx, conn, func(tx pgx.Tx) error { return readInside(ctx, tx, s.version, &got) })
 	return got, err
 }
 

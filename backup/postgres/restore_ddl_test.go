@@ -76,7 +76,7 @@ func (w *world) pgDump(t *testing.T, args ...string) string {
 func (w *world) program(name string, args ...string) *exec.Cmd {
 	s := &session{d: w.db}
 	s.cfg, _ = w.db.config() // it has served before
-	return s.command(w.name, filepath.Join(w.c.Bin, name), args...)
+	return s.command(w.name, filepath.Join(w.c.Bin, name), s.options(reading), args...)
 }
 
 // bigUpdate does what the DDL of an update may do.

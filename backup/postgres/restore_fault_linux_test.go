@@ -147,7 +147,8 @@ func TestFaultProgramsAreKilled(t *testing.T) {
 		})
 		require.Equal(t, before, w.state(t))
 	}
-	w.db.InPlace = true // no clone: pg_restore restores
+	require.NoError(t, w.db.Close(t.Context()))
+	w.db.inPlace = true // no clone: pg_restore restores
 	snap := w.take(t)
 	list, err := w.store.List()
 	require.NoError(t, err)

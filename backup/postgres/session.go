@@ -5,15 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-
-	"github.com/aspupdate/aspupdate/backup"
 )
 
 // Codes of SQLSTATE that are handled.
@@ -35,10 +32,16 @@ func sqlState(err error) string {
 // database, for one call of a method.
 type session struct {
 	*pgx.Conn
-	d       *Database
-	cfg     *pgx.ConnConfig
-	name    string // of the live database
-	version int    // server_version_num
+	d    *Database
+	cfg  *pgx.ConnConfig
+	name string // of the live database
+
+	version   int  // server_version_num
+	restricts bool // the server can refuse views, see [restrict]
+	proving   bool // what is loaded is dropped again
+
+	me      string // the maintenance role
+	limited bool   // it is not a superuser, see limited.go
 }
 
 // config parses the URI.
@@ -62,79 +65,23 @@ func (d *Database) config() (*pgx.ConnConfig, error) {
 		return nil, fmt.Errorf("the database's name is longer than %d bytes", maxIdentifier)
 	}
 	cfg.Tracer = d.tracer
-	cfg.RuntimeParams["application_name"] = "aspupdate"
-	cfg.RuntimeParams["client_encoding"] = "UTF8"
 	return cfg, nil
 }
 
 func (d *Database) maintenance() string { return cmp.Or(d.Maintenance, "postgres") }
 
-func (d *Database) drainTimeout() time.Duration {
-	return cmp.Or(max(0, d.DrainTimeout), 30*time.Second)
-}
-
-// connect opens a session that changes nothing.
-func (d *Database) connect(ctx context.Context) (*session, error) {
-	cfg, err := d.config()
-	if err != nil {
-		return nil, err
-	}
-	s := &session{d: d, cfg: cfg, name: cfg.Database}
-	if s.Conn, err = s.to(ctx, d.maintenance()); err != nil {
-		return nil, err
-	}
-	var super bool
-	err = s.QueryRow(ctx, `SELECT current_setting('server_version_num')::int, rolsuper FROM pg_roles WHERE rolname = current_user`).
-		Scan(&s.version, &super)
-	if err == nil && !super {
-		err = advise(fmt.Errorf("%w: %q is not a superuser, and the fence, CONNECTION LIMIT 0, lets only superusers in", backup.ErrPermission, cfg.User),
-			"connect as a superuser that the application does not use")
-	}
-	if err != nil {
-		s.close()
-		return nil, err
-	}
-	return s, nil
-}
-
-// to connects to a database of the same server. No statement waits for a lock for
-// ever or is stopped by limits for ordinary users, and no text depends on the
-// settings of a database.
-func (s *session) to(ctx context.Context, database string) (*pgx.Conn, error) {
-	cfg := s.cfg.Copy()
-	cfg.Database = database
-	conn, err := pgx.ConnectConfig(ctx, cfg)
-	if err != nil {
-		return nil, err
-	}
-	encoding := "UTF8"
-	if conn.PgConn().ParameterStatus("server_encoding") == "SQL_ASCII" {
-		encoding = "SQL_ASCII" // its names may be any bytes, and are passed back as they are
-	}
-	_, err = conn.Exec(ctx, `SET ROLE NONE; SET client_encoding = `+encoding+`; SET lock_timeout = '30s'; SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0;
-		SET search_path = pg_catalog; SET timezone = 'UTC'; SET datestyle = 'ISO, YMD'; SET intervalstyle = 'postgres';
-		SET bytea_output = 'hex'; SET extra_float_digits = 3; SET lc_monetary = 'C'; SET row_security = off;
-		SET default_transaction_read_only = off; SET standard_conforming_strings = on; SET xmloption = content`)
-	if err != nil {
-		closeConn(conn)
-		return nil, err
-	}
-	return conn, nil
+func (d *Database) drainFor() time.Duration {
+	return cmp.Or(max(0, d.drainTimeout), 30*time.Second)
 }
 
 // begin opens a session that excludes those of other programs, and finishes or
 // undoes what a killed run left.
 func (d *Database) begin(ctx context.Context) (*session, error) {
-	s, err := d.connect(ctx)
+	s, err := d.connect(ctx, writing)
 	if err != nil {
 		return nil, err
 	}
-	// Held until the session ends: the server frees it if this process dies.
-	if _, err = s.Exec(ctx, "SELECT pg_advisory_lock($1)", lockKey(s.name)); err != nil {
-		if sqlState(err) == codeLockTimeout {
-			err = advise(fmt.Errorf("%w: another program backs it up or restores it: %w", backup.ErrBusy, err), "wait for it to end")
-		}
-	} else {
+	if err = s.exclude(ctx); err == nil {
 		err = s.recover(ctx)
 	}
 	if err != nil {
@@ -142,13 +89,6 @@ func (d *Database) begin(ctx context.Context) (*session, error) {
 		return nil, failed("recover database", s.name, err)
 	}
 	return s, nil
-}
-
-// lockKey returns the number of the lock that guards a database's name.
-func lockKey(database string) int64 {
-	h := fnv.New64a()
-	_, _ = h.Write([]byte("aspupdate/" + database))
-	return int64(h.Sum64()) //nolint:gosec // any 64 bits will do
 }
 
 func (s *session) close() { closeConn(s.Conn) }
@@ -190,15 +130,39 @@ type dbInfo struct {
 	oid      uint32
 	name     string
 	owner    string
+	super    bool // whether the owner is a superuser
 	limit    int
 	allow    bool
 	comment  *string
 	settings map[string]string // those named aspupdate.*
 }
 
+// closed reports whether Close was called, and not Open since.
 func (i *dbInfo) closed() bool {
 	_, ok := i.settings[setLimit]
 	return ok
+}
+
+// mine reports whether no one but a superuser or this maintenance role owns the database: another owner
+// could have made its settings.
+func (s *session) mine(i *dbInfo) bool { return i.super || s.limited && i.owner == s.me }
+
+// fenced reports whether the database is closed, and only a superuser or the maintenance role can open
+// it. Another owner could have made the settings as well.
+func (s *session) fenced(ctx context.Context, i *dbInfo) (bool, error) {
+	if !s.limited || !i.closed() || i.owner != s.me {
+		return i.closed() && i.limit == 0 && i.super, nil
+	}
+	who, err := s.admittedTo(ctx, i.name)
+	return who == "", err
+}
+
+// closedBefore reports whether an earlier version of this package closed the database: it
+// left it to its owner. Servers let only superusers, and roles that were granted
+// it, make such a setting.
+func (i *dbInfo) closedBefore() bool {
+	_, held := i.settings[setOwner]
+	return i.closed() && i.limit == 0 && !held
 }
 
 // openLimit returns the connection limit that is in force when the database is open.
@@ -213,14 +177,14 @@ func (i *dbInfo) openLimit() (int, error) {
 	return limit, nil
 }
 
-const infoQuery = `SELECT d.oid, d.datname, pg_get_userbyid(d.datdba), d.datconnlimit, d.datallowconn, shobj_description(d.oid, 'pg_database'),
+const infoQuery = `SELECT d.oid, d.datname, pg_get_userbyid(d.datdba), coalesce((SELECT rolsuper FROM pg_roles r WHERE r.oid = d.datdba), false), d.datconnlimit, d.datallowconn, shobj_description(d.oid, 'pg_database'),
 	ARRAY(SELECT c FROM pg_db_role_setting s, unnest(s.setconfig) c WHERE s.setdatabase = d.oid AND s.setrole = 0 AND starts_with(c, $1))
 	FROM pg_database d `
 
 func scanInfo(row pgx.CollectableRow) (*dbInfo, error) {
 	i := &dbInfo{settings: map[string]string{}}
 	var settings []string
-	if err := row.Scan(&i.oid, &i.name, &i.owner, &i.limit, &i.allow, &i.comment, &settings); err != nil {
+	if err := row.Scan(&i.oid, &i.name, &i.owner, &i.super, &i.limit, &i.allow, &i.comment, &settings); err != nil {
 		return nil, err
 	}
 	for _, s := range settings {

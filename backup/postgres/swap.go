@@ -17,6 +17,9 @@ type swap struct {
 	arrives   string // the name of the one that takes its place
 	closed    bool   // whether that is closed to users
 	limit     int    // its connection limit when open
+	tenure    tenure // likewise
+
+	attributes []string // statements that complete it
 }
 
 // swap first allows no connections, then terminates all sessions, then renames in
@@ -29,18 +32,29 @@ func (s *session) swap(ctx context.Context, w swap) error {
 		if err := s.together(ctx, live+" SET "+setSwapping+" = 'yes'", live+" ALLOW_CONNECTIONS false"); err != nil {
 			return err
 		}
+		// What is kept aside belongs to the maintenance role, too. Its limit is not
+		// changed: it says whether the database was closed.
+		t, err := s.tenure(ctx, w.live)
+		if err != nil {
+			return err
+		}
+		if !t.super && w.live.settings[setOwner] == "" {
+			statements = append(statements, s.hold(s.name, t)...)
+		}
 		statements = append(statements,
 			live+" RENAME TO "+ident(w.aside),
 			aside+" RESET "+setSwapping,
 			aside+" SET "+setKind+" = "+literal(w.asideKind))
 	}
 	statements = append(statements, "ALTER DATABASE "+ident(w.arrives)+" RENAME TO "+ident(s.name))
-	statements = append(statements, fence(s.name, w.closed, w.limit)...)
+	statements = append(statements, w.attributes...)
+	statements = append(statements, s.fence(s.name, w.closed, w.limit, w.tenure)...)
 	statements = append(statements,
 		"ALTER DATABASE "+ident(s.name)+" RESET "+setKind,
+		"ALTER DATABASE "+ident(s.name)+" RESET "+setSnapshot,
 		"ALTER DATABASE "+ident(s.name)+" ALLOW_CONNECTIONS true")
 
-	deadline := time.Now().Add(s.d.drainTimeout())
+	deadline := time.Now().Add(s.d.drainFor())
 	for {
 		for _, name := range []string{s.name, w.arrives} {
 			if _, err := s.drain(ctx, name); err != nil {
@@ -68,7 +82,7 @@ type restored struct {
 
 // happened reports whether the restored database has the live name.
 func (r *restored) happened(ctx context.Context) bool {
-	s, err := r.d.connect(context.WithoutCancel(ctx))
+	s, err := r.d.connect(context.WithoutCancel(ctx), reading)
 	if err != nil {
 		return false
 	}
@@ -127,8 +141,13 @@ func (s *session) undo(ctx context.Context, r *restored) error {
 	if err != nil {
 		return err
 	}
+	t, err := s.tenure(ctx, old)
+	if err != nil {
+		return err
+	}
 	w := swap{
-		live: live, aside: besideName(s.name, kindNew, newMark()), asideKind: kindNew,
+		tenure: t,
+		live:   live, aside: besideName(s.name, kindNew, newMark()), asideKind: kindNew,
 		arrives: old.name, closed: old.closed(), limit: limit,
 	}
 	if live != nil {

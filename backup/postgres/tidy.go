@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -16,7 +17,7 @@ import (
 
 // recover finishes or undoes what a killed run left: a live database that was
 // being swapped allows connections again, and what is half made is dropped. Clones
-// and what restores kept aside stay.
+// and what restores kept aside stay. That the login stays is only a warning.
 func (s *session) recover(ctx context.Context) error {
 	live, err := s.find(ctx, s.name)
 	if err != nil {
@@ -30,9 +31,15 @@ func (s *session) recover(ctx context.Context) error {
 			}
 		}
 	}
-	return s.dropOurs(ctx, func(kind string, complete bool) bool {
+	err = s.dropOurs(ctx, func(kind string, complete bool) bool {
 		return kind == kindNew || !complete
 	})
+	// A role that cannot be dropped, such as one that owns something in another database,
+	// must not lock users out: Open comes here as well. The next load fails if it is still there.
+	if lerr := s.dropLogin(ctx); lerr != nil {
+		s.warn(lerr.Error())
+	}
+	return err
 }
 
 // dropOurs drops the databases beside the live one that pick chooses. They are
@@ -40,11 +47,7 @@ func (s *session) recover(ctx context.Context) error {
 // without that setting was being created when the run was killed: it has no
 // comment and allows no users, or it belongs to somebody else by now.
 func (s *session) dropOurs(ctx context.Context, pick func(kind string, complete bool) bool) error {
-	rows, err := s.Query(ctx, infoQuery+"WHERE d.datname <> $2", setPrefix, s.name)
-	if err != nil {
-		return err
-	}
-	all, err := pgx.CollectRows(rows, scanInfo)
+	all, err := s.others(ctx)
 	if err != nil {
 		return err
 	}
@@ -57,7 +60,7 @@ func (s *session) dropOurs(ctx context.Context, pick func(kind string, complete 
 			continue
 		case complete && mark != kind:
 			continue
-		case !complete && (kind == kindOld || i.comment != nil || i.limit != 0 && i.limit != invalid):
+		case !complete && (kind == kindOld || kind == kindDiffers || i.comment != nil || i.limit != 0 && i.limit != invalid && (!s.limited || i.owner != s.me)):
 			continue
 		}
 		if pick(kind, complete) {
@@ -65,6 +68,15 @@ func (s *session) dropOurs(ctx context.Context, pick func(kind string, complete 
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// others returns all databases but the live one.
+func (s *session) others(ctx context.Context) ([]*dbInfo, error) {
+	rows, err := s.Query(ctx, infoQuery+"WHERE d.datname <> $2", setPrefix, s.name)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, scanInfo)
 }
 
 // invalid is the connection limit that DROP DATABASE sets before it deletes files.
@@ -106,9 +118,9 @@ func (d *Database) Tidy(ctx context.Context) error {
 }
 
 // Needs implements [backup.Sizer]. It changes nothing. Paths are known only if the
-// server is on this machine.
+// server is on this machine. The error wraps [fs.ErrNotExist] if the database does not exist.
 func (d *Database) Needs(ctx context.Context) ([]backup.Need, error) {
-	s, err := d.connect(ctx)
+	s, err := d.connect(ctx, reading)
 	if err != nil {
 		return nil, err
 	}
@@ -118,7 +130,7 @@ func (d *Database) Needs(ctx context.Context) ([]backup.Need, error) {
 	err = s.QueryRow(ctx, `SELECT pg_database_size(d.oid), spcname FROM pg_database d JOIN pg_tablespace t ON t.oid = dattablespace
 		WHERE datname = $1`, s.name).Scan(&n, &tablespace)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return nil, fmt.Errorf("database %q does not exist", s.name)
+		return nil, fmt.Errorf("database %q does not exist: %w", s.name, fs.ErrNotExist)
 	}
 	if err != nil {
 		return nil, err
@@ -132,7 +144,7 @@ func (d *Database) Needs(ctx context.Context) ([]backup.Need, error) {
 		{Path: dir, Bytes: n, For: backup.ForRestored},
 		{Path: dir, Bytes: n, For: backup.ForOld},
 	}
-	if !d.InPlace {
+	if !d.inPlace {
 		list = append(list, backup.Need{Path: dir, Bytes: n, For: backup.ForClone})
 	}
 	return list, nil
@@ -142,7 +154,7 @@ func (d *Database) Needs(ctx context.Context) ([]backup.Need, error) {
 // machine or cannot be read by this account. Archive, backups and state must
 // not be in it.
 func (d *Database) DataDir(ctx context.Context) (string, error) {
-	s, err := d.connect(ctx)
+	s, err := d.connect(ctx, reading)
 	if err != nil {
 		return "", err
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"net/url"
 	"os"
 	"os/exec"
@@ -43,7 +44,7 @@ func (d *Database) findTools(ctx context.Context, server int) (tools, error) {
 		if _, err := os.Stat(t.restore); err != nil {
 			continue
 		}
-		out, err := exec.CommandContext(ctx, t.dump, "--version").Output()
+		out, err := t.printVersion(ctx)
 		if err != nil {
 			continue
 		}
@@ -68,6 +69,29 @@ func (d *Database) findTools(ctx context.Context, server int) (tools, error) {
 			"install them or set Bin")
 	}
 	return best, nil
+}
+
+// printVersion returns what pg_dump --version prints.
+func (t tools) printVersion(ctx context.Context) ([]byte, error) {
+	cmd := exec.CommandContext(ctx, t.dump, "--version")
+	cmd.Env = toolEnv()
+	return cmd.Output()
+}
+
+// toolEnv returns the environment of all programs: nothing of this process's but what
+// describes the machine. A password for something else that is in it is not passed on.
+func toolEnv() []string { return append(process.BaseEnv(), "LC_ALL=C", "PG_COLOR=never") }
+
+// connectionEnv are the variables of this process that say how a connection to the server is made:
+// pgx has read them, too, and what it has not passed on, libpq reads again. They hold paths and
+// modes, no secrets.
+func connectionEnv() (env []string) {
+	for _, name := range append(slices.Sorted(maps.Values(passOn)), "PGSSLCRL", "PGSSLCRLDIR", "PGREQUIREPEER", "PGREQUIREAUTH", "PGSYSCONFDIR") {
+		if value, ok := os.LookupEnv(name); ok {
+			env = append(env, name+"="+value)
+		}
+	}
+	return env
 }
 
 // toolDirs returns the directories to search. A wrapper in PATH, as on Debian, comes
@@ -96,21 +120,18 @@ func exe() string {
 
 // command prepares a program that connects to a database of the session's server.
 // The password is passed in the environment, which other accounts cannot read.
-func (s *session) command(database, program string, args ...string) *exec.Cmd {
+func (s *session) command(database, program, options string, args ...string) *exec.Cmd {
 	args = append(args, "--no-password", "--dbname="+conninfo(
 		"host", s.cfg.Host, "port", strconv.Itoa(int(s.cfg.Port)), "user", s.cfg.User, "dbname", database))
 	cmd := exec.Command(program, args...)
-	cmd.Env = append(os.Environ(), passedOn(s.d.URI)...)
-	cmd.Env = append(cmd.Env, "LC_ALL=C", "PG_COLOR=never", "PGAPPNAME=aspupdate", "PGOPTIONS="+asOurselves, "PGHOSTADDR=")
+	cmd.Env = append(append(toolEnv(), connectionEnv()...), passedOn(s.d.URI)...)
+	cmd.Env = append(cmd.Env, "PGAPPNAME=aspupdate", "PGOPTIONS="+options)
 	if s.cfg.Password != "" {
 		cmd.Env = append(cmd.Env, "PGPASSWORD="+s.cfg.Password)
 	}
 	cmd.WaitDelay = 10 * time.Second
 	return cmd
 }
-
-// asOurselves undoes ALTER DATABASE … SET role. pg_dump itself handles all other settings.
-const asOurselves = "-c role=none"
 
 // run runs a command, and ends it with all processes that it has started when ctx
 // ends. The error has the end of its messages.
@@ -128,7 +149,7 @@ func runHeard(ctx context.Context, cmd *exec.Cmd, heard func(line string) bool) 
 		}
 	}}
 	cmd.Stderr = lines
-	err := process.Do(ctx, cmd)
+	err := process.Do(process.Disposable(ctx), cmd) // it works on a copy, which a later process drops
 	lines.flush()
 	if err != nil {
 		return fmt.Errorf("%s: %w: %s", filepath.Base(cmd.Path), err, strings.TrimSpace(stderr.String()))

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -19,21 +20,33 @@ type backupsDoc struct {
 }
 
 type snapshotDoc struct {
-	ID      string    `json:"id"` // also the name of its directory
-	Name    string    `json:"name"`
-	Sealed  time.Time `json:"sealed"`
-	Bytes   int64     `json:"bytes"`
-	InUse   bool      `json:"in_use"`            // an update or a rollback may need it: it is not pruned
-	Damaged string    `json:"damaged,omitempty"` // of verify: the defect
+	ID     string    `json:"id"` // also the name of its directory
+	Name   string    `json:"name"`
+	Sealed time.Time `json:"sealed"`
+	Bytes  int64     `json:"bytes"`
+	InUse  bool      `json:"in_use"`          // an update or a rollback may need it: it is not pruned
+	Proven time.Time `json:"proven,omitzero"` // when it was restored beside and compared; zero if it never was
+
+	ProofTook float64 `json:"proof_took,omitempty"` // seconds
+
+	Damaged string `json:"damaged,omitempty"` // of verify: the defect
 }
 
 func newBackupsDoc(did string, snaps []backup.Snapshot, st rollback.Status) backupsDoc {
 	d := backupsDoc{"aspupdate.backups/1", did, []snapshotDoc{}}
-	needed := st.Needed()
 	for _, s := range snaps {
-		d.Snapshots = append(d.Snapshots, snapshotDoc{ID: s.ID, Name: s.Name, Sealed: s.Sealed, Bytes: s.Bytes(), InUse: slices.Contains(needed, s.ID)})
+		d.Snapshots = append(d.Snapshots, snapshotDoc{ID: s.ID, Name: s.Name, Sealed: s.Sealed, Bytes: s.Bytes(), InUse: journaled(st, s.ID) != "", Proven: s.Proven, ProofTook: s.ProofTook.Seconds()})
 	}
 	return d
+}
+
+// journaled returns the journal's reference to a snapshot, "" if it has none.
+func journaled(st rollback.Status, id string) string {
+	refs := st.Needed()
+	if i := slices.IndexFunc(refs, func(ref string) bool { return backup.ID(ref) == id }); i >= 0 {
+		return refs[i]
+	}
+	return ""
 }
 
 func (d backupsDoc) print(p *printer) {
@@ -45,6 +58,9 @@ func (d backupsDoc) print(p *printer) {
 		use := ""
 		if s.InUse {
 			use = ", in use"
+		}
+		if !s.Proven.IsZero() {
+			use += ", proven " + p.Time(s.Proven)
 		}
 		p.line("%s%s, %s, %d bytes, sealed %s%s", did[d.Did], s.ID, s.Name, s.Bytes, p.Time(s.Sealed), use)
 	}
@@ -59,14 +75,15 @@ func backupsList(_ context.Context, j *job) error {
 	return errors.Join(j.show.answer(newBackupsDoc("list", snaps, st)), err, stErr)
 }
 
-// backupsVerify reads every byte back (R9).
+// backupsVerify reads every byte back (R9). A snapshot that the journal refers to
+// must be the one that was made, and not another in its place.
 func backupsVerify(ctx context.Context, j *job) error {
 	snaps, err := j.Store().List()
 	st, stErr := j.Status()
 	d := newBackupsDoc("verify", snaps, st)
 	errs := []error{err, stErr}
 	for i, snap := range snaps {
-		if bad := j.Store().Verify(ctx, snap.ID); bad != nil {
+		if bad := j.Store().Verify(ctx, cmp.Or(journaled(st, snap.ID), snap.ID)); bad != nil {
 			d.Snapshots[i].Damaged, errs = bad.Error(), append(errs, bad)
 		}
 	}

@@ -173,7 +173,7 @@ func writeICS(j *job, file string, first schedule.Date, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	if err := icalendar.Write(file, agenda, now); err != nil {
+	if err := icalendar.Write(file, agenda, now, j.show.speak.Text); err != nil {
 		return err
 	}
 	j.show.line("wrote %s: %s to %s", file, first, last)

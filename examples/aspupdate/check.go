@@ -20,7 +20,17 @@ type checkDoc struct {
 
 func (d checkDoc) print(p *printer) {
 	for _, c := range d.Distributions {
-		p.line("%s: installed %s, newest on the server %s", c.Name, orUnknown(c.Installed), orUnknown(c.Newest))
+		where, newest := "on the server", c.Newest
+		if d.Offline {
+			where = "in the archive"
+		}
+		if newest.IsZero() {
+			newest = c.Alone
+		}
+		p.line("%s: installed %s, newest %s %s", c.Name, orUnknown(c.Installed), where, orUnknown(newest))
+		if c.Unfit != "" {
+			p.line("  it has no release to install: %s", c.Unfit)
+		}
 		switch {
 		case c.Problem != "":
 			p.line("  the application does not answer: %s", c.Problem)
@@ -34,7 +44,10 @@ func (d checkDoc) print(p *printer) {
 			p.line("  the vendor is on time: every release expected by now was seen")
 		}
 	}
-	if d.Update {
+	switch {
+	case d.Update && d.Offline:
+		p.line("%s may be installed: run aspupdate plan --offline", d.waiting())
+	case d.Update:
 		p.line("%s may be installed: run aspupdate fetch, then aspupdate plan", d.waiting())
 	}
 	if d.Next != nil {
@@ -73,6 +86,9 @@ func check(ctx context.Context, j *job) error {
 	if c == nil {
 		return err
 	}
+	if err == nil && !c.Update && c.Offline {
+		err = fmt.Errorf("%w: the archive has no newer release that may be installed", site.ErrNothing)
+	}
 	if err == nil && !c.Update {
 		err = fmt.Errorf("%w: the server has no newer release that may be installed", site.ErrNothing)
 	}
@@ -87,7 +103,7 @@ type doctorDoc struct {
 
 func (d doctorDoc) print(p *printer) {
 	for _, f := range d.Findings {
-		p.line("%s %s%s: %s", p.state(f.State), f.What, after(" ", f.Name), strings.ReplaceAll(f.Text, "\n", "; "))
+		p.colored(p.color(f.State), p.state(f.State), " %s%s: %s", f.What, after(" ", f.Name), strings.ReplaceAll(f.Text, "\n", "; "))
 	}
 }
 
@@ -105,7 +121,7 @@ func (f findings) Unwrap() []error { return f }
 // would meet first.
 func (f findings) gravest() error {
 	order := []int{
-		exitUsage, exitJournal, exitOperator, exitPrevious, exitServer, exitCredentials, exitUnknown, exitIncomplete,
+		exitUsage, exitJournal, exitStale, exitNewer, exitOperator, exitClosed, exitPrevious, exitServer, exitCredentials, exitUnknown, exitIncomplete,
 		exitDirectories, exitUnvouched, exitRefused, exitSpace, exitOther,
 	}
 	rank := func(err error) int {
@@ -120,20 +136,28 @@ func (f findings) gravest() error {
 
 func doctor(ctx context.Context, j *job) error {
 	found := j.Doctor(ctx)
+	bad := problems(found)
+	if j.cmd.Bool("rehearse") && len(bad) == 0 && ctx.Err() == nil {
+		found = append(found, j.Rehearse(ctx)...)
+		bad = problems(found)
+	}
 	if ctx.Err() != nil {
 		return ctx.Err()
-	}
-	var bad findings
-	for _, f := range found {
-		if f.Err != nil {
-			bad = append(bad, f.Err)
-		}
 	}
 	err := j.show.answer(doctorDoc{"aspupdate.doctor/1", found})
 	if len(bad) > 0 {
 		return errors.Join(bad, err)
 	}
 	return err
+}
+
+func problems(found []site.Finding) (bad findings) {
+	for _, f := range found {
+		if f.Err != nil {
+			bad = append(bad, f.Err)
+		}
+	}
+	return bad
 }
 
 // watchServer reports releases until it is stopped, which is not an error.

@@ -44,7 +44,7 @@ func TestInvalidConfig(t *testing.T) {
 		"command on a relative path":    {"no_data = 'a test'", "[[command]]\nlive = 'a'\nbackup = ['x']\nrestore = ['x']", []string{"is not an absolute path"}},
 		"close without open":            {"no_fence = 'a test'", "close = ['x']", []string{"or neither"}},
 		"R13 without times":             {"any_time = 'a test'", "", []string{"backup, checks and rollback"}},
-		"publisher without a name":      {"unauthenticated = 'a test'", "[distribution.publisher]\nroots = 'DIR/roots.pem'", []string{"distribution АСП: publisher", "set Publisher or Thumbprint"}},
+		"publisher without a name":      {"unauthenticated = 'a test'", "[distribution.publisher]\nroots = 'DIR/roots.pem'", []string{"distribution АСП: publisher", "set Publisher and Issuer, or Thumbprint"}},
 		"publisher and unauthenticated": {"[distribution.probe]", "[distribution.publisher]\nname = 'Vendor'\n[distribution.probe]", []string{"publisher and unauthenticated exclude each other"}},
 		"publisher's short hash":        {"[distribution.probe]", "[distribution.publisher]\nthumbprint = '12'\n[distribution.probe]", []string{"64 hexadecimal"}},
 		"publisher without roots":       {"[distribution.probe]", "[distribution.publisher]\nname = 'Vendor'\nroots = 'DIR/none.pem'\n[distribution.probe]", []string{"publisher: ", "roots", "none.pem"}},

@@ -9,6 +9,12 @@ import (
 func TestDemo(t *testing.T) {
 	code, out, errs := aspupdate(t, []string{"TMPDIR=" + t.TempDir()}, "demo")
 	require.Zero(t, code, "%s\n%s", out, errs)
+	requireDemo(t, out)
+	require.Empty(t, errs)
+}
+
+func requireDemo(t *testing.T, out string) {
+	t.Helper()
 	for _, want := range []string{
 		"Act 1", "committed: the new version",
 		"Act 2", "rolled back", "row for row",
@@ -16,5 +22,4 @@ func TestDemo(t *testing.T) {
 	} {
 		require.Contains(t, out, want)
 	}
-	require.Empty(t, errs)
 }

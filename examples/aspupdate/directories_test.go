@@ -21,6 +21,11 @@ func TestDirectoriesAreCheckedBeforeFetching(t *testing.T) {
 	text, err := os.ReadFile(s.config())
 	require.NoError(t, err)
 	s.write(s.config(), strings.Replace(string(text), s.own+"/archive", archive, 1))
+	s.repair = func(next string) {
+		require.Contains(t, next, "fix what the message names")
+		s.write(s.config(), string(text))
+		_ = os.Rename(archive, filepath.Join(s.own, "archive"))
+	}
 	code, out := s.run("update")
 	require.Equal(t, exitDirectories, code, out)
 	require.NoDirExists(t, filepath.Join(archive, "АСП", "7.12.200"))

@@ -1,8 +1,10 @@
 package main
 
 import (
-	"encoding/json"
+	"errors"
+	"io"
 
+	"github.com/aspupdate/aspupdate/examples/internal/strict"
 	"github.com/aspupdate/aspupdate/rollback"
 )
 
@@ -19,18 +21,31 @@ type document interface{ print(p *printer) }
 func (p *printer) answer(d document) error {
 	if p.json == nil {
 		p.quiet = false
-		d.print(p)
-		return nil
+		return waiting(p.out, func() error { d.print(p); return nil })
 	}
 	p.answered = true
 	return p.encode(d, "  ")
 }
 
 func (p *printer) encode(d any, indent string) error {
-	enc := json.NewEncoder(p.json)
-	enc.SetIndent("", indent)
-	enc.SetEscapeHTML(false)
-	return enc.Encode(d)
+	text, err := strict.JSON(d, indent)
+	if err != nil {
+		return err
+	}
+	return waiting(p.json, func() error {
+		_, err := p.json.Write(text)
+		return err
+	})
+}
+
+// waiting prints an answer, and waits for its reader.
+func waiting(w io.Writer, print func() error) error {
+	o, ok := w.(*output)
+	if !ok {
+		return print()
+	}
+	o.answer()
+	return errors.Join(print(), o.answered())
 }
 
 // A resultDoc is the document of a command that has no other document, and of
@@ -59,8 +74,6 @@ func (p *printer) end(command string, err error) error {
 	if err != nil {
 		r.Error = err.Error()
 	}
-	if broken := p.encode(r, "  "); err == nil {
-		return broken
-	}
+	_ = p.encode(r, "  ") // what was done counts, not whether it could be printed
 	return err
 }

@@ -61,7 +61,7 @@ func TestFetchTrustsOnlyWhatTheConfigNames(t *testing.T) {
 				server.Put("/АСП/7.12.100/Setup.exe.sha256", []byte(c.sidecar), long)
 			}
 			text := strings.NewReplacer(
-				"address = '127.0.0.1:1'", fmt.Sprintf("address = '%s'\ntls = 'explicit'\n%s", server.Addr, c.trust),
+				"address = '127.0.0.1:1'", fmt.Sprintf("address = '%s'\nsettle = '1ms'\ntls = 'explicit'\n%s", server.Addr, c.trust),
 				"unauthenticated = 'a test'", strings.ReplaceAll(c.vouch, "SUMS", sums),
 			).Replace(goodConfig(dir))
 			path := filepath.Join(dir, "aspupdate.toml")

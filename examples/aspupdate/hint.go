@@ -3,13 +3,17 @@ package main
 import (
 	"context"
 	"errors"
+	"maps"
 	"os"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v3"
 
+	"github.com/aspupdate/aspupdate/backup"
+	"github.com/aspupdate/aspupdate/examples/internal/copies"
 	"github.com/aspupdate/aspupdate/examples/internal/site"
 	"github.com/aspupdate/aspupdate/install"
 	"github.com/aspupdate/aspupdate/rollback"
@@ -34,6 +38,8 @@ func hint(err error) string {
 		return "aspupdate --help"
 	case code == exitUsage:
 		return exitTable[code].next
+	case code == exitInterrupted && errors.Is(err, site.ErrConfig):
+		return ofSite(cmd, "correct the configuration as the message says, then aspupdate recover")
 	case code == exitAbandoned && (errors.Is(err, errStopped) || errors.Is(err, context.Canceled)):
 		return "run it again later: aspupdate " + typed(os.Args[1:])
 	case errors.Is(err, rollback.ErrPending) && code == exitRefused:
@@ -42,11 +48,26 @@ func hint(err error) string {
 	if r, ok := errors.AsType[*rollback.Error](err); ok && r.Reason != "" && code == exitRefused {
 		return refusalHint(r, cmd)
 	}
+	if r, ok := errors.AsType[*rollback.Error](err); ok && len(r.Unkept)+len(r.Differing) > 0 {
+		return decisionHint(r, cmd)
+	}
 	switch {
+	case errors.Is(err, site.ErrSeveral):
+		return ofSite(cmd, "aspupdate recover --accept REASON --installed VERSION@SHA256")
+	case errors.Is(err, backup.ErrNotFound) && cmd != nil && cmd.Name == "prove":
+		return ofSite(cmd, "aspupdate doctor --rehearse (takes a snapshot and proves it, in a quiet hour)")
+	case errors.Is(err, site.ErrUntested):
+		return ofSite(cmd, "aspupdate prove (runs the self-test on a database of its own, while users work)")
+	case errors.Is(err, copies.ErrKey):
+		return "find the right key, then aspupdate copies restore --from DIRECTORY --identity FILE --signer KEY --into NEW"
+	case errors.Is(err, copies.ErrPlace):
+		return ofSite(cmd, "mount the disk or share, or free space on it, then aspupdate copies run")
+	case errors.Is(err, copies.ErrDamaged) && cmd != nil && cmd.Name == "verify":
+		return ofSite(cmd, "find out who or what changed the copies, remove the files that the message names, then aspupdate copies run")
 	case errors.Is(err, site.ErrNotFetched):
 		return ofSite(cmd, "aspupdate fetch")
 	case errors.Is(err, schedule.ErrBeyondData):
-		return "set calendar.decrees in the configuration to a file with the later decrees"
+		return ofSite(cmd, "set calendar.decrees in the configuration to a file with the later decrees, then aspupdate calendar")
 	case errors.Is(err, install.ErrPermission):
 		return ofSite(cmd, fixAndCheck)
 	}
@@ -62,29 +83,56 @@ func refusalHint(r *rollback.Error, cmd *cli.Command) string {
 	}
 	switch r.Reason {
 	case rollback.ReasonQuarantined:
-		return ofSite(cmd, "aspupdate lift", " --distribution "+quote(r.Subject)+" --reason WHY "+quote(string(r.Release.Version))+"; or wait for another release")
+		return ofSite(cmd, "aspupdate lift", " --distribution "+quote(r.Subject)+" --reason WHY "+quote(string(r.Release.Version))+"; or wait for another release (a newer one, or another file)")
 	case rollback.ReasonPlanChanged:
 		return planAgain(cmd, name)
 	case rollback.ReasonWindow:
-		when := "aspupdate plan shows when an update may start; "
+		when := "aspupdate plan (shows when an update may start); or "
 		if name != "update" {
 			when = ""
 		}
-		return ofSite(cmd, when+"aspupdate "+name, " --override R13 --reason WHY ignores the support hours")
+		return ofSite(cmd, when+"aspupdate "+name, " --override R13 --reason WHY (ignores the support hours)")
 	case rollback.ReasonInstalled:
 		switch {
 		case name == "recover":
 			return ofSite(cmd, exitTable[exitOperator].next)
 		case cmd != nil && cmd.Bool("first-installation"):
-			return "run it again without --first-installation"
+			return "run it without --first-installation: aspupdate " + name + configOf(cmd)
 		}
-		return ofSite(cmd, "aspupdate adopt", " --reason WHY, if that version was installed by other means; otherwise fix what the message names")
+		return ofSite(cmd, "aspupdate adopt", " --reason WHY (if that version was installed by other means); or fix what the message names")
+	case rollback.ReasonUnproven:
+		return ofSite(cmd, "aspupdate prove (if backups list shows a snapshot); or aspupdate doctor --rehearse (takes a snapshot and proves it, in a quiet hour); or aspupdate "+name,
+			" --override R9 --reason WHY (goes without a proof)")
 	case rollback.ReasonBackup:
 		return ofSite(cmd, "aspupdate backups verify")
 	case rollback.ReasonInstaller, rollback.ReasonSetup:
 		return ofSite(cmd, fixAndCheck)
 	}
+	if name == "status" { // it would be refused again
+		return ofSite(cmd, fixAndCheck)
+	}
 	return ofSite(cmd, "aspupdate status")
+}
+
+// decisionHint returns the next step where a person may name data that blocks a retry.
+func decisionHint(r *rollback.Error, cmd *cli.Command) string {
+	var differing, unkept string
+	for _, name := range slices.Sorted(maps.Keys(r.Differing)) {
+		differing += " --differing " + quote(name)
+	}
+	for _, name := range r.Unkept {
+		unkept += " --unkept " + quote(name)
+	}
+	text := ofSite(cmd, exitTable[exitOperator].next)
+	if differing != "" {
+		text += ofSite(cmd, "; or, if what was restored beside is good in spite of its differences, aspupdate recover",
+			" --retry REASON"+differing+unkept+" (puts it in place)")
+	}
+	if unkept != "" {
+		text += ofSite(cmd, "; or, if the data that cannot be kept cannot be repaired, aspupdate recover",
+			" --retry REASON"+unkept+" (restores it all the same; what that replaces stays beside it until the next update)")
+	}
+	return text
 }
 
 // planAgain returns the command that shows the plan as it is now.
@@ -101,17 +149,23 @@ func planAgain(cmd *cli.Command, name string) string {
 }
 
 // ourCommand matches a command of this program in a text.
-var ourCommand = regexp.MustCompile(`\baspupdate ((archive|backups) )?[a-z]+`)
+var ourCommand = regexp.MustCompile(`\baspupdate ((archive|backups|copies) )?[a-z]+`)
 
 // ofSite adds the --config that was given to each command in a text. What
 // follows the text may quote a user's words, and is left unchanged.
 func ofSite(cmd *cli.Command, text string, more ...string) string {
-	if cmd != nil {
-		if words := flags(cmd, "config"); len(words) > 0 {
-			text = ourCommand.ReplaceAllStringFunc(text, func(ours string) string { return ours + " " + strings.Join(words, " ") })
-		}
+	if config := configOf(cmd); config != "" {
+		text = ourCommand.ReplaceAllStringFunc(text, func(ours string) string { return ours + config })
 	}
 	return text + strings.Join(more, "")
+}
+
+// configOf returns the --config that was given, after a space.
+func configOf(cmd *cli.Command) string {
+	if cmd == nil {
+		return ""
+	}
+	return after(" ", strings.Join(flags(cmd, "config"), " "))
 }
 
 // A commandError is the error of a command with its command line.

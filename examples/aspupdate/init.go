@@ -26,7 +26,7 @@ func orInit(run cli.ActionFunc) cli.ActionFunc {
 
 func initialize(_ context.Context, show *printer, cmd *cli.Command) error {
 	path := cmd.String("config")
-	if err := writeNew(path, site.Template(runtime.GOOS)); err != nil {
+	if err := writeNew(path, site.Template(runtime.GOOS, show.speak.String())); err != nil {
 		return err
 	}
 	show.line("wrote %s; edit it, then run aspupdate doctor", path)

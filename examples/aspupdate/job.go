@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -11,8 +12,9 @@ import (
 
 	"github.com/urfave/cli/v3"
 
-	"github.com/aspupdate/aspupdate/examples/aspupdate/internal/demo"
+	"github.com/aspupdate/aspupdate/examples/internal/demo"
 	"github.com/aspupdate/aspupdate/examples/internal/site"
+	"github.com/aspupdate/aspupdate/version"
 )
 
 // A job is a command that runs on a site.
@@ -20,33 +22,71 @@ type job struct {
 	*site.Site
 	show *printer
 	cmd  *cli.Command
+
+	incomplete bool // the configuration: only the journal can be read
 }
 
 // onSite runs a command on the site that its configuration describes.
-func onSite(do func(context.Context, *job) error) cli.ActionFunc { return onConfig(do, false) }
+func onSite(do func(context.Context, *job) error) cli.ActionFunc { return onConfig(do, needsAll) }
 
-// onConfig is onSite; with journalOnly the command needs only the journal, and
+// here runs a command that needs nothing of the server, such as its password: what
+// is pending must end even if that cannot be read.
+func here(do func(context.Context, *job) error) cli.ActionFunc { return onConfig(do, needsNoServer) }
+
+// A need is how much of the configuration a command needs.
+type need int
+
+const (
+	needsJournal need = iota
+	needsNoServer
+	needsAll
+)
+
+// onConfig is onSite for a command that needs less: one that needs only the journal
 // runs even if the rest of the configuration cannot be read, such as a
 // password's file.
-func onConfig(do func(context.Context, *job) error, journalOnly bool) cli.ActionFunc {
+func onConfig(do func(context.Context, *job) error, needs need) cli.ActionFunc {
 	return alone(func(ctx context.Context, show *printer, cmd *cli.Command) error {
 		c, err := site.Load(cmd.String("config"))
-		if journalOnly && c != nil && err != nil {
+		_, onlyServer := errors.AsType[*site.ServerError](err)
+		tolerated := err != nil && c != nil && (needs == needsJournal || needs == needsNoServer && onlyServer)
+		incomplete := tolerated && !onlyServer
+		if tolerated {
 			show.line("%v", err)
 			err = nil
 		}
 		if cmd.ArgsUsage == "" {
 			err = cmp.Or(noArguments(cmd), err)
 		}
+		var chosen version.Version
+		if err == nil {
+			chosen, err = archivedVersion(cmd)
+		}
 		if err == nil {
 			show.Clock = c.Clock()
-			err = do(ctx, &job{&site.Site{Config: c, First: cmd.Bool("first-installation"), Observe: show.observe()}, show, cmd})
+			s := &site.Site{Config: c, First: cmd.Bool("first-installation"), Offline: cmd.Bool("offline"), Version: chosen, Observe: show.observe()}
+			err = do(ctx, &job{s, show, cmd, incomplete})
 		}
 		if err != nil && ctx.Err() != nil && slices.Contains([]int{exitOther, exitAbandoned}, exitCode(err)) {
 			err = fmt.Errorf("%w: %w", errStopped, err)
 		}
 		return configured(cmd, err)
 	})
+}
+
+// archivedVersion returns the version that a command with --offline is to use.
+func archivedVersion(cmd *cli.Command) (v version.Version, err error) {
+	text := cmd.String("version")
+	switch has := slices.ContainsFunc(cmd.Flags, func(f cli.Flag) bool { return slices.Contains(f.Names(), "offline") }); {
+	case text == "" || !has:
+		return v, nil
+	case !cmd.Bool("offline"):
+		return v, usage("--version given without --offline: the newest release of the server is used")
+	}
+	if v, err = version.Parse(text); err != nil {
+		err = usage("--version: %w", err)
+	}
+	return v, err
 }
 
 // alone runs a command that needs no site.
@@ -65,7 +105,8 @@ func runDemo(ctx context.Context, show *printer, cmd *cli.Command) error {
 	if show.quiet {
 		out = io.Discard
 	}
-	return demo.Run(ctx, out, cmd.Bool("keep"))
+	_ = os.Setenv("LC_ALL", show.speak.String()) // for the programs that it runs, which are this one
+	return demo.Run(ctx, textWriter{out, show.speak}, cmd.Bool("keep"))
 }
 
 // noArguments refuses any argument.
@@ -87,9 +128,12 @@ func argument(cmd *cli.Command, what string) (string, error) {
 // again returns the command line of a command for the same site, with the same
 // override.
 func again(cmd *cli.Command, name string, more ...string) string {
-	words := append([]string{"aspupdate", name}, flags(cmd, "config", "override", "reason")...)
+	words := append([]string{"aspupdate", name}, flags(cmd, "config", "override", "reason", "version")...)
 	if cmd.Bool("first-installation") {
 		words = append(words, "--first-installation")
+	}
+	if cmd.Bool("offline") {
+		words = append(words, "--offline")
 	}
 	return strings.Join(append(words, more...), " ")
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"io"
@@ -28,6 +29,7 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
+	_ = os.Setenv("LC_ALL", "C.UTF-8") // the tests read English; Wine needs UTF-8 for names
 	os.Exit(func() int {
 		dir, err := os.MkdirTemp("", "aspupdate-test-")
 		if err != nil {
@@ -60,12 +62,46 @@ var helpers = map[string]func(args []string) error{
 	"killed-at": killedAt,
 	"write":     func(args []string) error { return os.WriteFile(args[0], []byte(args[1]), 0o600) },
 	"setup":     setup,
+	// copy-state FROM TO copies a state directory.
+	"copy-state": func(args []string) error {
+		if err := os.MkdirAll(args[1], 0o700); err != nil {
+			return err
+		}
+		return os.CopyFS(args[1], os.DirFS(args[0]))
+	},
+	// sqlite FILE STATEMENT executes it.
+	"sqlite": func(args []string) error {
+		db, err := sql.Open("sqlite", args[0])
+		if err == nil {
+			_, err = db.Exec(args[1])
+			err = errors.Join(err, db.Close())
+		}
+		return err
+	},
+	// says FILE TEXT fails with code 1 if the file contains another text.
+	"says": func(args []string) error {
+		text, err := os.ReadFile(args[0])
+		if string(text) != args[1] {
+			err = errors.Join(err, fmt.Errorf("%s: %q", args[0], text))
+		}
+		return err
+	},
 	// setup-once FILE ... fails the first time.
 	"setup-once": func(args []string) error {
 		if _, err := os.Stat(args[0]); err != nil {
 			return errors.Join(os.WriteFile(args[0], nil, 0o600), err)
 		}
 		return setup(args[1:])
+	},
+	"lose": func(args []string) error { // a copy in the directory
+		names, err := filepath.Glob(filepath.Join(args[0], "installer-*.tar.age"))
+		if err == nil && len(names) == 0 {
+			err = os.ErrNotExist
+		}
+		if err != nil {
+			return err
+		}
+		return os.Remove(names[0])
 	},
 	"large": func(args []string) error { // a sparse file larger than the disk
 		f, err := os.Create(args[0])
@@ -94,7 +130,7 @@ func setup(args []string) error {
 // standard error.
 func aspupdate(t testing.TB, env []string, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 2*time.Minute) // also in a cleanup
 	defer cancel()
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Env = append(os.Environ(), env...)
@@ -102,6 +138,9 @@ func aspupdate(t testing.TB, env []string, args ...string) (code int, stdout, st
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if err := cmd.Run(); cmd.ProcessState == nil {
 		t.Fatal(err)
+	}
+	if bad := steers(out.String() + errs.String()); bad != "" {
+		t.Errorf("%v prints what steers a terminal: %s", args, bad)
 	}
 	return cmd.ProcessState.ExitCode(), out.String(), errs.String()
 }

@@ -27,6 +27,7 @@ func TestManualWalk(t *testing.T) {
 	s := newScriptSite(t, `
 close = ['/bin/touch', '${OWN}/closed']
 open = ['/bin/rm', '-f', '${OWN}/closed']
+fence_status = ['/usr/bin/test', '!', '-e', '${OWN}/closed']
 [[directory]]
 path = '${SITE}'`, "")
 	good := func(version string) string { return "echo " + version + " > $1/version\n" }

@@ -89,4 +89,8 @@ func TestPendingUpdateWithOtherDistributionsIsRefused(t *testing.T) {
 	code, out := s.run("recover")
 	require.Contains(t, out, "the update has 2 distributions, the configuration 1")
 	require.NotEqual(t, exitUsage, code, "that code means that nothing was changed")
+	require.Contains(t, out, "next: correct the configuration as the message says, then aspupdate recover\n")
+	s.repair = func(string) { // the configuration with which it was begun, in which nothing was installed yet
+		_ = os.RemoveAll(state)
+	}
 }

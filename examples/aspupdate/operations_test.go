@@ -10,11 +10,14 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strings"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
+	"github.com/aspupdate/aspupdate/backup"
 	"github.com/aspupdate/aspupdate/examples/internal/site"
 	"github.com/aspupdate/aspupdate/internal/realtest"
 )
@@ -26,7 +29,7 @@ func TestOperationsUnits(t *testing.T) {
 	analyze := realtest.Program(t, "systemd-analyze")
 	dir := t.TempDir()
 	units := regexp.MustCompile("(?s)`/etc/systemd/system/([a-z.-]+)`[^`]*\n\n```ini\n(.*?)```").FindAllStringSubmatch(readDocument(t, operations), -1)
-	require.Len(t, units, 4)
+	require.Len(t, units, 6)
 	require.Len(t, blocks(readDocument(t, operations), "ini"), len(units))
 	args := []string{"verify", "--man=no", "--recursive-errors=no"}
 	for _, u := range units {
@@ -37,6 +40,27 @@ func TestOperationsUnits(t *testing.T) {
 	out, err := exec.Command(analyze, args...).CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	require.Empty(t, string(out))
+	// 10 is no protection, 0 is all that systemd has.
+	out, err = exec.Command(analyze, "security", "--offline=true", "--threshold=20", "--no-pager", filepath.Join(dir, "aspupdate-watch.service")).CombinedOutput()
+	require.NoError(t, err, "%s", out)
+}
+
+// TestOperationsWatchConfiguration loads the configuration of the account that
+// only watches, with the credentials that systemd makes for it.
+func TestOperationsWatchConfiguration(t *testing.T) {
+	texts := blocks(readDocument(t, operations), "toml")
+	require.Len(t, texts, 1)
+	dir := t.TempDir()
+	config := filepath.Join(dir, "watch.toml")
+	require.NoError(t, os.WriteFile(config, []byte(texts[0]), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "ftp-password"), []byte("x"), 0o600))
+	t.Setenv("CREDENTIALS_DIRECTORY", dir)
+	if runtime.GOOS == "windows" {
+		texts[0] = strings.ReplaceAll(texts[0], `"/var/`, `"C:/`)
+	}
+	require.NoError(t, os.WriteFile(config, []byte(texts[0]), 0o600))
+	_, err := site.Load(config)
+	require.NoError(t, err)
 }
 
 // TestOperationsMailer gives an event to the mailer of OPERATIONS.md, which
@@ -105,6 +129,19 @@ func TestOperationsRestoreByHand(t *testing.T) {
 	s.config = map[string]string{"[server]": "[[directory]]\npath = '" + s.site + "'\n\n[server]"}
 	s.writeConfig(t)
 	s.sql(t, "asp", "SET ROLE clerk; CREATE TABLE child (name text); INSERT INTO child VALUES ('Иванова')")
+	// The owner of the database leaves code in it for the role that loads the dump or reads it.
+	s.sql(t, "asp", "CREATE EXTENSION hstore; COMMENT ON EXTENSION hstore IS 'its'; GRANT CREATE ON SCHEMA public TO clerk")
+	clerk, err := pgx.Connect(t.Context(), s.cluster.URI("clerk", "clerk", "asp"))
+	require.NoError(t, err)
+	_, err = clerk.Exec(t.Context(), `CREATE FUNCTION evil_does() RETURNS void LANGUAGE plpgsql AS $evil$ BEGIN
+			BEGIN RESET ROLE; COPY (SELECT 1) TO PROGRAM 'touch attacked'; EXCEPTION WHEN OTHERS THEN END;
+			BEGIN ALTER ROLE clerk SUPERUSER; EXCEPTION WHEN OTHERS THEN END; END $evil$;
+		CREATE FUNCTION evil(int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS 'BEGIN PERFORM public.evil_does(); RETURN $1; END';
+		CREATE TABLE trap (n int CHECK (evil(n) = n), m int GENERATED ALWAYS AS (evil(n)) STORED, h hstore); INSERT INTO trap VALUES (1);
+		CREATE INDEX ON trap ((n + evil(0))); ALTER TABLE trap ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY; CREATE POLICY p ON trap USING (evil(n) = n);
+		CREATE MATERIALIZED VIEW seen AS SELECT evil(1) AS n; CREATE INDEX ON child ((length(name) + evil(0))); GRANT SELECT ON child TO PUBLIC`)
+	require.NoError(t, err)
+	require.NoError(t, clerk.Close(t.Context()))
 	s.publish(t, "7.13.100", both("DROP TABLE IF EXISTS child;"))
 	code, out, errs := s.run(t, "update")
 	require.Zero(t, code, out+errs)
@@ -123,14 +160,14 @@ func TestOperationsRestoreByHand(t *testing.T) {
 	require.Len(t, snapshots, 3)
 	for _, r := range snapshots {
 		require.Contains(t, s.bash(t, s.dir, r.Ref, check), "manifest.json: OK\n")
-		switch dir := filepath.Join(s.dir, "backups", r.Ref); r.Part {
+		switch dir := filepath.Join(s.dir, "backups", backup.ID(r.Ref)); r.Part {
 		case "postgres asp":
 			require.Contains(t, s.bash(t, dir, r.Ref, database), "COMMIT")
 		case "folder " + s.site:
 			s.bash(t, dir, r.Ref, strings.ReplaceAll(directory, "/opt/asp", s.site))
 		default: // the other database in the same way
 			text := strings.NewReplacer("asp_hand", "opeka_hand", "'asp'", "'opeka'", "DATABASE asp ", "DATABASE opeka ", "TO asp;", "TO opeka;",
-				"asp_before", "opeka_before", "FROM child", "FROM meta").Replace(database)
+				"asp_before", "opeka_before", "public.child", "public.meta").Replace(database)
 			require.Contains(t, s.bash(t, dir, r.Ref, text), "COMMIT")
 		}
 	}
@@ -143,7 +180,19 @@ func TestOperationsRestoreByHand(t *testing.T) {
 	code, out, errs = s.run(t, "status")
 	require.Zero(t, code, out+errs)
 	require.Contains(t, out, "АСП: committed 7.12.100")
-	s.sql(t, "asp", "SELECT name FROM child")
+	clerk, err = pgx.Connect(t.Context(), s.cluster.URI("clerk", "clerk", "asp"))
+	require.NoError(t, err)
+	var back string
+	require.NoError(t, clerk.QueryRow(t.Context(), "SELECT name FROM child").Scan(&back))
+	require.Equal(t, "Иванова", back)
+	require.NoError(t, clerk.Close(t.Context()))
+	s.sql(t, "asp", `DO $$ BEGIN
+		ASSERT NOT (SELECT rolsuper FROM pg_roles WHERE rolname = 'clerk'), 'the owner of the database is a superuser';
+		ASSERT (SELECT count(*) = 0 FROM pg_roles WHERE rolname LIKE '%hand'), 'the role that loads is left';
+		ASSERT (SELECT pg_get_userbyid(relowner) = 'clerk' AND relforcerowsecurity AND relrowsecurity FROM pg_class WHERE relname = 'trap'), 'trap differs';
+		ASSERT (SELECT pg_get_userbyid(datdba) = 'clerk' FROM pg_database WHERE datname = 'asp'), 'the database belongs to another role';
+		ASSERT has_table_privilege('public', 'public.child', 'SELECT'), 'rights are missing'; END $$`)
+	require.NoFileExists(t, filepath.Join(s.cluster.Data, "attacked"), "a command ran as the server's account")
 }
 
 // bash runs commands in a directory, as a person types them.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"strings"
 	"time"
 
@@ -16,12 +17,22 @@ const firstOfYear = "R14: this is the first update of a year: it takes longer an
 type planDoc struct {
 	Schema string `json:"schema"` // aspupdate.plan/1
 	rollback.Plan
-	Slot        *rollback.Slot  `json:"slot,omitempty"`     // R13; none if any time is allowed
-	Later       []rollback.Slot `json:"later,omitempty"`    // the next slots after it
-	Passed      []passedDoc     `json:"passed,omitempty"`   // the days without a slot, up to the last slot
-	FirstOfYear bool            `json:"first_of_year"`      // R14
-	Unfenced    []string        `json:"unfenced,omitempty"` // databases that keep users out for their snapshot alone
-	Next        string          `json:"next,omitempty"`     // the command that carries the plan out
+	Proofs      []proofDoc      `json:"proofs,omitempty"`      // R9: those of the plan, durations in seconds
+	Slot        *rollback.Slot  `json:"slot,omitempty"`        // R13; none if any time is allowed
+	Later       []rollback.Slot `json:"later,omitempty"`       // the next slots after it
+	Passed      []passedDoc     `json:"passed,omitempty"`      // the days without a slot, up to the last slot
+	FirstOfYear bool            `json:"first_of_year"`         // R14
+	Unfenced    []string        `json:"unfenced,omitempty"`    // databases that keep users out for their snapshot alone
+	LongestOut  float64         `json:"longest_out,omitempty"` // seconds: how long users are out if everything takes its longest and is rolled back
+	Copies      *site.CopyState `json:"copies,omitempty"`      // of the second place; none without [copies]
+	Next        string          `json:"next,omitempty"`        // the command that carries the plan out
+}
+
+// A proofDoc is when a backup like that of the update was last restored and compared.
+type proofDoc struct {
+	Data string    `json:"data"`
+	At   time.Time `json:"at,omitzero"` // zero if that never happened
+	Took float64   `json:"took"`        // seconds
 }
 
 type passedDoc struct {
@@ -33,8 +44,12 @@ type passedDoc struct {
 // made.
 func (j *job) planDoc(plan rollback.Plan, err error) (planDoc, error) {
 	d := planDoc{Schema: "aspupdate.plan/1", Plan: plan, Unfenced: j.Config.Unfenced()}
+	d.Copies, _ = j.Copies(time.Now()) // status says what cannot be read
+	for _, proof := range plan.Proofs {
+		d.Proofs = append(d.Proofs, proofDoc{proof.Data, proof.At, proof.Took.Seconds()})
+	}
 	if !plan.Slot.LatestStart.IsZero() {
-		d.Slot = &plan.Slot
+		d.Slot = &rollback.Slot{Start: plan.Slot.Start.UTC(), LatestStart: plan.Slot.LatestStart.UTC()}
 	}
 	return d, err
 }
@@ -53,6 +68,9 @@ func (plan *planDoc) when(u *site.Update) error {
 }
 
 func (plan planDoc) print(p *printer) {
+	if plan.FirstOfYear {
+		p.line("%s", firstOfYear)
+	}
 	p.line("plan %s", plan.Hash)
 	if plan.Revert != nil {
 		p.revert(*plan.Revert)
@@ -70,8 +88,15 @@ func (plan planDoc) print(p *printer) {
 	for _, o := range plan.Overrides {
 		p.line("  overridden: %s, because: %s", o.Rule, o.Reason)
 	}
+	p.proofs(plan.Plan.Proofs)
+	if c := plan.Copies; c != nil && (c.Missing > 0 || c.Failed != "") {
+		p.line("  %s", c)
+	}
 	if plan.Slot != nil {
 		p.line("  R13: start from %s, until %s", p.Time(plan.Slot.Start), p.Time(plan.Slot.LatestStart))
+	}
+	if plan.LongestOut > 0 {
+		p.line("  users out for at most %s", span(time.Duration(plan.LongestOut*float64(time.Second))))
 	}
 	for _, s := range plan.Later {
 		p.line("       or  from %s, until %s", p.Time(s.Start), p.Time(s.LatestStart))
@@ -83,16 +108,41 @@ func (plan planDoc) print(p *printer) {
 		p.line("  only the application's fence keeps users out of: %s", strings.Join(plan.Unfenced, ", "))
 	}
 	for _, n := range plan.Needs {
-		p.line("  space: %d MB at %s for %s", n.Bytes>>20+1, n.Path, n.For)
+		p.line("  space: %d MB at %s for %s", n.Bytes/1e6+1, n.Path, n.For)
 	}
 	for i, s := range plan.Steps {
 		p.line("  %2d %s", i+1, strings.TrimSpace(string(s.Step)+" "+s.Part))
 	}
-	if plan.FirstOfYear {
-		p.line("%s", firstOfYear)
-	}
 	if plan.Next != "" {
 		p.line("next: %s", plan.Next)
+	}
+}
+
+// span returns a duration to the minute for people, such as "2 h 24 min".
+func span(d time.Duration) string {
+	d = (d + time.Minute - 1).Truncate(time.Minute)
+	h, m := int(d.Hours()), int(d.Minutes())%60
+	switch {
+	case h == 0:
+		return fmt.Sprintf("%d min", m)
+	case m == 0:
+		return fmt.Sprintf("%d h", h)
+	}
+	return fmt.Sprintf("%d h %d min", h, m)
+}
+
+// proofs prints which backups are known to be of use (R9).
+func (p *printer) proofs(list []rollback.Proof) {
+	var never []string
+	for _, proof := range list {
+		if proof.At.IsZero() {
+			never = append(never, proof.Data)
+			continue
+		}
+		p.line("  proven: a backup like that of %s was restored and compared on %s, which took %s", proof.Data, p.Time(proof.At), proof.Took.Round(time.Second))
+	}
+	if len(never) > 0 {
+		p.line("  never restored and compared: a backup like that of %s; aspupdate prove does", strings.Join(never, ", "))
 	}
 }
 

@@ -7,20 +7,22 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"github.com/urfave/cli/v3"
 	"golang.org/x/term"
 
 	"github.com/aspupdate/aspupdate/backup"
+	"github.com/aspupdate/aspupdate/examples/aspupdate/internal/lang"
 	"github.com/aspupdate/aspupdate/examples/internal/site"
 	"github.com/aspupdate/aspupdate/fetch"
 	"github.com/aspupdate/aspupdate/fetch/archive"
-	"github.com/aspupdate/aspupdate/fetch/ftp"
-	"github.com/aspupdate/aspupdate/fetch/watch"
 	"github.com/aspupdate/aspupdate/install"
+	"github.com/aspupdate/aspupdate/internal/safetext"
 	"github.com/aspupdate/aspupdate/rollback"
 )
 
@@ -29,6 +31,7 @@ type printer struct {
 	site.Clock
 	out   io.Writer
 	quiet bool // print only answers
+	speak *lang.Language
 
 	mu       sync.Mutex // guards out, bar and reported: a backup reports from its own goroutines
 	bar      bool       // the terminal's last line is a progress line
@@ -42,23 +45,45 @@ type printer struct {
 // newPrinter returns a printer for the flags that all commands have.
 func newPrinter(cmd *cli.Command) *printer {
 	p := &printer{out: cmd.Root().Writer, quiet: cmd.Bool("quiet")}
+	p.speak, _ = cmd.Root().Metadata[speaking].(*lang.Language)
 	if cmd.Bool("json") {
 		p.json, p.out = p.out, cmd.Root().ErrWriter
 	}
 	return p
 }
 
-func (p *printer) line(format string, args ...any) {
+// line prints a line. What is in it may come from a server, a database, a file or
+// a child process: it cannot steer a terminal, and a line feed in it begins no
+// line of ours.
+func (p *printer) line(format string, args ...any) { p.colored("", "", format, args...) }
+
+// colored prints a line that begins with text in a color, if there is one.
+func (p *printer) colored(color, text, format string, args ...any) {
 	if p.quiet {
 		return
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.bar {
-		_, _ = fmt.Fprintf(p.out, "\r%*s\r", barWidth, "")
+		p.control(fmt.Sprintf("\r%*s\r", barWidth, ""))
 		p.bar = false
 	}
-	_, _ = fmt.Fprintf(p.out, format+"\n", args...) // a closed terminal must not stop an update
+	line := safetext.Indented(shown(p.speak, fmt.Sprintf(format, args...)), indent) + "\n"
+	if color != "" {
+		p.control("\x1b[" + color + "m" + text + "\x1b[0m")
+		text = ""
+	}
+	_, _ = io.WriteString(p.out, text+line) // see output
+}
+
+// indent begins what continues a line.
+const indent = "          "
+
+// control writes what steers the terminal, which output keeps out of all else.
+func (p *printer) control(sequence string) {
+	if o, ok := p.out.(*output); ok {
+		o.control(sequence)
+	}
 }
 
 const barWidth = 78
@@ -66,14 +91,15 @@ const barWidth = 78
 // progress prints one line that changes on a terminal, and a line every 30
 // seconds elsewhere.
 func (p *printer) progress(text string) {
-	text = "          " + text
+	text = indent + safetext.Line(shown(p.speak, text))
 	if isTerminal(p.out) && !p.quiet {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		if r := []rune(text); len(r) > barWidth { // a longer line would wrap and stay
 			text = string(r[:barWidth])
 		}
-		_, _ = fmt.Fprintf(p.out, "\r%-*s", barWidth, text)
+		p.control("\r")
+		_, _ = fmt.Fprintf(p.out, "%-*s", barWidth, text)
 		p.bar = true
 	} else if p.due(time.Now()) {
 		p.line("%s", text)
@@ -94,6 +120,9 @@ func (p *printer) due(now time.Time) bool {
 }
 
 func isTerminal(stream any) bool {
+	if o, ok := stream.(*output); ok {
+		stream = o.file
+	}
 	f, ok := stream.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
 }
@@ -105,7 +134,7 @@ func (p *printer) confirm(ctx context.Context, in io.Reader) error {
 	if p.quiet || !isTerminal(in) || !isTerminal(p.out) {
 		return nil
 	}
-	_, _ = fmt.Fprint(p.out, "continue with this plan? [y/N] ")
+	_, _ = fmt.Fprint(p.out, shown(p.speak, "continue with this plan? [y/N]")+" ")
 	answer := make(chan string, 1)
 	go func() {
 		line, _ := bufio.NewReader(in).ReadString('\n') // an end of file is not a yes
@@ -115,23 +144,30 @@ func (p *printer) confirm(ctx context.Context, in io.Reader) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	case line := <-answer:
-		if yes := strings.ToLower(strings.TrimSpace(line)); yes == "y" || yes == "yes" {
+		if yes := strings.ToLower(strings.TrimSpace(line)); slices.Contains([]string{"y", "yes", "д", "да"}, yes) {
 			return nil
 		}
 		return fmt.Errorf("%w: the plan was not confirmed; answer y, or run it with --yes", rollback.ErrRefused)
 	}
 }
 
-// state returns a finding's state, in its color on a terminal unless NO_COLOR
-// is set (no-color.org).
-func (p *printer) state(s string) string {
-	text := fmt.Sprintf("%-8s", s)
+// color returns the color of a finding's state on a terminal, unless NO_COLOR is
+// set (no-color.org).
+func (p *printer) color(state string) string {
 	old := runtime.GOOS == "windows" && os.Getenv("WT_SESSION") == "" // such a console prints the escape codes
 	if os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "dumb" || old || !isTerminal(p.out) {
-		return text
+		return ""
 	}
-	color := map[string]string{"ok": "32", "warning": "33", "fix": "31"}[s]
-	return "\x1b[" + color + "m" + text + "\x1b[0m"
+	return map[string]string{"ok": "32", "warning": "33", "fix": "31"}[state]
+}
+
+// state returns the first word of a finding, as wide as the longest of them.
+func (p *printer) state(state string) string {
+	width := 0
+	for _, s := range []string{"ok", "warning", "fix"} {
+		width = max(width, utf8.RuneCountInString(p.speak.Text(s)))
+	}
+	return fmt.Sprintf("%-*s", max(width, 8), p.speak.Text(state))
 }
 
 // observe prints the events of a site.
@@ -139,9 +175,9 @@ func (p *printer) observe() site.Observe {
 	return site.Observe{
 		Archive: p.archive, Backup: p.backup, Rollback: p.rollback,
 		Find:     func(e fetch.Event) { p.line("          %s", e.Text) },
-		Server:   func(e ftp.Event) { p.line("          %s", e.Text) },
-		Watch:    func(e watch.Event) { p.line("%s  %s", p.Second(e.Time), e.Text) },
-		Install:  func(e install.Event) { p.line("          %s", e) },
+		Server:   func(e fetch.Event) { p.line("          %s", e.Text) },
+		Watch:    func(e fetch.Event) { p.line("%s  %s", p.Second(e.Time), e.Text) },
+		Install:  func(e install.Event) { p.line("          %s", e.Text) },
 		Replaced: func(err error) { p.line("          %v", err) },
 		Warn:     func(text string) { p.line("%s", text) },
 	}

@@ -25,6 +25,9 @@ const (
 	manual      = "README.md"
 	operations  = "OPERATIONS.md"
 	contributor = "../../CONTRIBUTING.md"
+
+	manualRU     = "README.ru.md"
+	operationsRU = "OPERATIONS.ru.md"
 )
 
 // readDocument returns a document's text.
@@ -75,6 +78,7 @@ func TestManualHasTheExitCodes(t *testing.T) {
 // the embed example, which another test builds and runs.
 func TestReadmePrograms(t *testing.T) {
 	t.Parallel()
+	require.LessOrEqual(t, strings.Count(readDocument(t, landing), "\n"), 200, "the rest goes beside what it describes")
 	programs := blocks(readDocument(t, landing), "go")
 	require.Len(t, programs, 2)
 	dir, err := os.MkdirTemp("..", "readme-") // inside the module, for its imports
@@ -93,7 +97,7 @@ func TestReadmePrograms(t *testing.T) {
 func TestManualConfiguration(t *testing.T) {
 	t.Parallel()
 	configs := blocks(readDocument(t, manual), "toml")
-	require.Len(t, configs, 1)
+	require.Len(t, configs, 2)
 	dir := t.TempDir()
 	secrets := filepath.Join(dir, "etc", "aspupdate")
 	require.NoError(t, os.MkdirAll(secrets, 0o700))
@@ -105,6 +109,74 @@ func TestManualConfiguration(t *testing.T) {
 	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
 	_, err := site.Load(path)
 	require.NoError(t, err)
+	loadWindows(t, configs[1])
+}
+
+// loadWindows loads the configuration of a site on Windows with IIS and SQL Server.
+func loadWindows(t *testing.T, text string) {
+	t.Helper()
+	dir := t.TempDir()
+	etc := filepath.Join(dir, "ProgramData", "aspupdate", "etc")
+	require.NoError(t, os.MkdirAll(etc, 0o700))
+	for _, name := range []string{"ftp", "mssql.uri"} {
+		require.NoError(t, os.WriteFile(filepath.Join(etc, name), []byte("secret"), 0o600))
+	}
+	path := filepath.Join(dir, "aspupdate.toml")
+	require.NoError(t, os.WriteFile(path, []byte(regexp.MustCompile(`"[CD]:/`).ReplaceAllString(text, `"`+filepath.ToSlash(dir)+`/`)), 0o600))
+	c, err := site.Load(path)
+	require.NoError(t, err)
+	require.Len(t, c.MSSQL, 1)
+}
+
+// bare returns a configuration without comments, and without what a person says.
+func bare(text string) string {
+	return regexp.MustCompile(`(?m) +#.*$|(owners_out = ).*$`).ReplaceAllString(text, "$1")
+}
+
+// TestRussianManual loads the configuration of the Russian manual, repeats its
+// transcript, and compares what both operations manuals have in common. Each command
+// that it names exists.
+func TestRussianManual(t *testing.T) {
+	t.Parallel()
+	text, ops := readDocument(t, manualRU), readDocument(t, operationsRU)
+	configs := blocks(text, "toml")
+	require.Len(t, configs, 2)
+	loadWindows(t, configs[1])
+	require.Equal(t, bare(blocks(readDocument(t, manual), "toml")[1]), bare(configs[1]))
+	dir := t.TempDir()
+	etc := filepath.Join(dir, "ProgramData", "aspupdate", "etc")
+	require.NoError(t, os.MkdirAll(etc, 0o700))
+	for _, name := range []string{"ftp", "asp.uri"} {
+		require.NoError(t, os.WriteFile(filepath.Join(etc, name), []byte("secret"), 0o600))
+	}
+	path := filepath.Join(dir, "site.toml")
+	absolute := filepath.ToSlash(dir) + "/"
+	config := strings.NewReplacer(`"C:/`, `"`+absolute, `'C:\`, `'`+absolute).Replace(configs[0])
+	require.NoError(t, os.WriteFile(path, []byte(config), 0o600))
+	_, err := site.Load(path)
+	require.NoError(t, err)
+
+	transcripts := blocks(text, "console")
+	require.Len(t, transcripts, 1)
+	got := ""
+	for line := range strings.Lines(transcripts[0]) {
+		if command, ok := strings.CutPrefix(line, "$ aspupdate "); ok {
+			cmd := exec.Command(program, strings.Fields(command)...)
+			cmd.Dir, cmd.Env = dir, append(os.Environ(), "LC_ALL=ru_RU.UTF-8")
+			out, _ := cmd.CombinedOutput()
+			got += line + strings.ReplaceAll(string(out), "\r\n", "\n")
+		}
+	}
+	require.Equal(t, transcripts[0], got)
+
+	require.Equal(t, blocks(readDocument(t, operations), "bat"), blocks(ops, "bat"))
+	known := map[string]bool{"doctr": true} // the mistake of the transcript
+	for _, c := range app(nil).Commands {
+		known[c.Name] = true
+	}
+	for _, m := range regexp.MustCompile("aspupdate ([a-z]+)").FindAllStringSubmatch(text+ops, -1) {
+		require.True(t, known[m[1]], m[0])
+	}
 }
 
 // TestManualNamesTheFieldsOfJSON compares the manual's tables of JSON documents
@@ -115,7 +187,7 @@ func TestManualNamesTheFieldsOfJSON(t *testing.T) {
 	documents := map[string]any{
 		"`aspupdate.result/1`": resultDoc{}, "`aspupdate.plan/1`": planDoc{}, "`aspupdate.status/1`": statusDoc{},
 		"`aspupdate.check/1`": checkDoc{}, "`aspupdate.calendar/1`": calendarDoc{}, "`aspupdate.archive/1`": archiveDoc{},
-		"`aspupdate.backups/1`": backupsDoc{}, "`aspupdate.doctor/1`": doctorDoc{}, "`aspupdate.event/1`": site.Event{},
+		"`aspupdate.backups/1`": backupsDoc{}, "`aspupdate.doctor/1`": doctorDoc{}, "`aspupdate.event/1`": site.Event{}, "`aspupdate.open/1`": openDoc{}, "`aspupdate.prove/1`": proveDoc{}, "`aspupdate.copies/1`": copiesDoc{},
 	}
 	for _, row := range rows(t, text, "## JSON") {
 		schema := strings.TrimSpace(row[0])
@@ -221,7 +293,7 @@ var (
 // commands and its flags exist. Each command is in the manual's table.
 func TestDocumentsNameCommands(t *testing.T) {
 	t.Parallel()
-	root := app()
+	root := app(nil)
 	for _, path := range []string{landing, landingRU, manual, operations, contributor} {
 		found := commandLine.FindAllStringSubmatch(readDocument(t, path), -1)
 		for _, m := range found {

@@ -29,6 +29,8 @@ type realSite struct {
 	users          []*writer
 	config         map[string]string // replacements in the configuration
 	more           []string          // more of the environment
+
+	maintenance string // a role that is no superuser, and its password; "" is the superuser
 }
 
 var bundle = []struct{ distribution, database string }{{"АСП", "asp"}, {"Опека", "opeka"}}
@@ -111,6 +113,14 @@ func both(text string) map[string]string {
 	return map[string]string{bundle[0].distribution: text, bundle[1].distribution: text}
 }
 
+// uri returns how the program connects to a database.
+func (s *realSite) uri(database string) string {
+	if s.maintenance != "" {
+		return s.cluster.URI(s.maintenance, s.maintenance, database)
+	}
+	return s.cluster.Admin(database)
+}
+
 func (s *realSite) configFile() string { return filepath.Join(s.dir, "aspupdate.toml") }
 
 func (s *realSite) writeConfig(t testing.TB) {
@@ -120,9 +130,11 @@ func (s *realSite) writeConfig(t testing.TB) {
 archive = '%[1]s/archive'
 backups = '%[1]s/backups'
 live = ['%[2]s']
+unproven = 'a test of something else'
 
 [server]
 address = '%[3]s'
+settle = '1ms'
 user = '%[4]s'
 password_env = 'SITE_FTP_PASSWORD'
 
@@ -134,7 +146,7 @@ probe = '5s'
 `, s.dir, s.site, s.server.Addr, s.server.User)
 	for _, d := range bundle {
 		secret := filepath.Join(s.dir, d.database+".uri")
-		require.NoError(t, os.WriteFile(secret, []byte(s.cluster.Admin(d.database)+"\n"), 0o600))
+		require.NoError(t, os.WriteFile(secret, []byte(s.uri(d.database)+"\n"), 0o600))
 		fmt.Fprintf(&b, `
 [[postgres]]
 name = '%[1]s'
@@ -155,6 +167,7 @@ v=$(cat '%[4]s/%[1]s')
 ''']
 environment = ['PGHOST', 'PGPORT', 'PGUSER', 'PGPASSWORD']
 interval = '200ms'
+steady = '200ms'
 `, d.database, secret, d.distribution, s.site, s.cluster.Bin)
 	}
 	text := b.String()
@@ -178,6 +191,7 @@ func (s *realSite) run(t testing.TB, name string, args ...string) (code int, std
 	for _, secret := range []string{s.cluster.Password, url.QueryEscape(s.cluster.Password), s.server.Password} {
 		require.NotContains(t, stdout+stderr, secret, "no secret is ever shown")
 	}
+	require.NoError(t, typeable(stdout+stderr))
 	return code, stdout, stderr
 }
 
@@ -259,6 +273,7 @@ func (s *realSite) killWhen(t *testing.T, at func() bool) {
 type writer struct {
 	mu    sync.Mutex
 	acked int
+	again int // how often the data was rolled back under the user
 }
 
 func (w *writer) count() int {
@@ -281,10 +296,14 @@ func startWriter(t testing.TB, uri string) *writer {
 				continue
 			}
 			for err == nil {
-				id := w.count() + 1
+				w.mu.Lock()
+				id, again := w.acked+1, w.again
+				w.mu.Unlock()
 				if _, err = conn.Exec(ctx, "INSERT INTO entry (id, text) VALUES ($1, 'entry ' || $1::int) ON CONFLICT DO NOTHING", id); err == nil {
 					w.mu.Lock()
-					w.acked = id
+					if again == w.again {
+						w.acked = id
+					}
 					w.mu.Unlock()
 					time.Sleep(2 * time.Millisecond)
 				}

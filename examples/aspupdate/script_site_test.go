@@ -20,6 +20,13 @@ type scriptSite struct {
 	t              *testing.T
 	ftp, site, own string
 	server         realtest.Server
+	env            []string // more of the environment
+
+	last   string            // the output of the last command that failed; "" if the last one did not
+	repair func(next string) // what a person does where a next: line says so; see followed
+	values map[string]string
+
+	noWayOut string // why the lines are not followed: nothing on this machine is wrong
 }
 
 // newScriptSite starts the server and writes the configuration. Application and
@@ -36,9 +43,13 @@ func newScriptSite(t *testing.T, application, distribution string) *scriptSite {
 		require.NoError(t, os.Mkdir(d, 0o755))
 	}
 	s.server = realtest.VSFTPD(t, s.ftp)
+	t.Cleanup(s.leadOut)
 	noData := "no_data = 'a test'"
-	if strings.Contains(application, "[[directory]]") {
+	if strings.Contains(application, "[[") {
 		noData = ""
+	}
+	if strings.Contains(application, "[[postgres]]") {
+		noData = "unproven = 'a test of something else'"
 	}
 	require.NoError(t, os.WriteFile(s.config(), fmt.Appendf(nil, `
 state = '%[1]s/state'
@@ -48,6 +59,7 @@ live = ['%[2]s']
 %[7]s
 [server]
 address = '%[3]s'
+settle = '1ms'
 user = '%[4]s'
 password_env = 'SITE_FTP_PASSWORD'
 [window]
@@ -61,10 +73,26 @@ name = 'АСП'
 launcher = ['/bin/sh']
 arguments = ['%[2]s', '%[1]s/backups']
 unauthenticated = 'a test on loopback'
-probe = { command = ['/bin/cat', '%[2]s/version'], installed = '%[2]s/version', interval = '50ms' }
+probe = { command = ['/bin/cat', '%[2]s/version'], installed = '%[2]s/version', interval = '50ms', steady = '50ms' }
 %[6]s
 `, s.own, s.site, s.server.Addr, s.server.User, s.expand(application), s.expand(distribution), noData), 0o600))
 	return s
+}
+
+// leadOut follows the next: lines after a test that ends with a failure, until
+// nothing is pending and users are in.
+func (s *scriptSite) leadOut() {
+	if s.t.Failed() || s.t.Skipped() || s.last == "" || s.noWayOut != "" {
+		return
+	}
+	f := s.followed(func() error {
+		if code, out := s.run("status"); code != exitDone {
+			return fmt.Errorf("status exits with %d: %s", code, out)
+		}
+		return nil
+	})
+	f.repair, f.values = s.repair, s.values
+	f.follow(s.t, s.last)
 }
 
 func (s *scriptSite) config() string { return filepath.Join(s.own, "aspupdate.toml") }
@@ -76,7 +104,11 @@ func (s *scriptSite) expand(text string) string {
 // run runs a command on the site and returns its output.
 func (s *scriptSite) run(name string, args ...string) (code int, output string) {
 	s.t.Helper()
-	code, out, errs := aspupdate(s.t, []string{"SITE_FTP_PASSWORD=" + s.server.Password, "ASPUPDATE_CONFIG=" + s.config()}, append([]string{name}, args...)...)
+	code, out, errs := aspupdate(s.t, append([]string{"SITE_FTP_PASSWORD=" + s.server.Password, "ASPUPDATE_CONFIG=" + s.config()}, s.env...), append([]string{name}, args...)...)
+	require.NoError(s.t, typeable(out+errs))
+	if s.last = ""; code != exitDone && code != exitNothing {
+		s.last = out + errs
+	}
 	return code, out + errs
 }
 

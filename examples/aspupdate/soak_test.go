@@ -112,7 +112,12 @@ func at(r record) moment { return moment{r.Way, r.Step, r.Phase, r.Part} }
 
 func (s *soak) history(t *testing.T) []record {
 	t.Helper()
-	records, err := readJournal(s.state())
+	return s.historyOf(t, s.state())
+}
+
+func (s *soak) historyOf(t *testing.T, state string) []record {
+	t.Helper()
+	records, err := readJournal(state)
 	require.NoError(t, err)
 	return records
 }
@@ -124,7 +129,7 @@ func killedAt(args []string) error {
 	if err != nil {
 		return err
 	}
-	root := app()
+	root := app(nil)
 	command := slices.IndexFunc(root.Commands, func(c *cli.Command) bool { return c.Name == args[1] })
 	root.Commands[command].Action = func(ctx context.Context, cmd *cli.Command) error {
 		c, err := site.Load(cmd.String("config"))
@@ -133,8 +138,11 @@ func killedAt(args []string) error {
 		}
 		s := &site.Site{Config: c}
 		next := func() (*site.Update, error) { return s.FetchNext(ctx) }
-		if cmd.Name == "recover" {
+		switch cmd.Name {
+		case "recover":
 			next = s.Pending
+		case "rollback":
+			next = func() (*site.Update, error) { return s.Revert(ctx) }
 		}
 		u, err := next()
 		if err != nil || u == nil {
@@ -147,8 +155,12 @@ func killedAt(args []string) error {
 				select {}
 			}
 		}
-		if cmd.Name == "recover" {
+		switch cmd.Name {
+		case "recover":
 			_, err = u.Recover(ctx)
+			return err
+		case "rollback":
+			_, err = u.Revert(ctx, os.Getenv("SOAK_HASH"), "the reports are empty")
 			return err
 		}
 		plan, err := u.Plan(ctx)
@@ -187,9 +199,8 @@ func (s *soak) recovered(t *testing.T, version string, good bool) {
 	if code == exitOperator {
 		s.ends["needs a person"]++
 		s.evidence(t)
-		code, out, errs = s.run(t, "recover", "--retry", "the machine is repaired")
 	}
-	require.Contains(t, []int{exitDone, exitNothing}, code, out+errs)
+	s.followed(t).follow(t, out+errs)
 	software, err := os.ReadFile(filepath.Join(s.site, bundle[0].database))
 	require.NoError(t, err)
 	now, end := strings.TrimSpace(string(software)), "old"
@@ -209,7 +220,10 @@ func (s *soak) recovered(t *testing.T, version string, good bool) {
 			require.Equal(t, now, string(r.Version), "the journal has the installed version")
 		}
 	}
-	require.Equal(t, []string{"asp", "opeka", "postgres"}, s.databases(t), "nothing is left behind")
+	// A kill while the login that loads dumps is tried, before anything is begun, leaves
+	// an empty database, which the next update drops.
+	left := slices.DeleteFunc(s.databases(t), func(name string) bool { return strings.Contains(name, "_aspupdate_new_") })
+	require.Equal(t, []string{"asp", "opeka", "postgres"}, left, "nothing is left behind")
 }
 
 // evidence fails unless the snapshots and the archive are intact.
@@ -217,8 +231,8 @@ func (s *soak) evidence(t *testing.T) {
 	t.Helper()
 	st, err := rollback.ReadStatus(s.state())
 	require.NoError(t, err)
-	require.Len(t, st.Pending.Refs, len(bundle))
-	for _, ref := range st.Pending.Refs {
+	require.GreaterOrEqual(t, len(st.Needed()), len(bundle))
+	for _, ref := range st.Needed() {
 		require.NoError(t, (&backup.Store{Dir: filepath.Join(s.dir, "backups")}).Verify(t.Context(), ref))
 	}
 	code, out, errs := s.run(t, "archive", "verify")

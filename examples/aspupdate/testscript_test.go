@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -36,8 +37,10 @@ func TestScripts(t *testing.T) {
 		Dir:                 filepath.Join("testdata", "script"),
 		Setup:               setUpScript,
 		RequireExplicitExec: true,
+		Condition:           scriptCondition,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"aspupdate":   scriptRun,
+			"alone":       scriptAlone,
 			"configure":   scriptConfigure,
 			"document":    scriptDocument,
 			"damage":      scriptDamage,
@@ -79,6 +82,7 @@ func setUpScript(env *testscript.Env) error {
 	config := strings.NewReplacer(
 		"address = '127.0.0.1:1'", "address = '"+server.Addr+"'\nuser = 'site'\npassword_env = 'SITE_FTP_PASSWORD'\nsettle = '1ms'",
 		"http://127.0.0.1:1/", app.URL,
+		"name = 'АСП'", "name = 'АСП'\nkind = 'plain'", // what the scripts publish are no installers
 	).Replace(goodConfig(env.WorkDir))
 	if err := setVersions(env); err != nil {
 		return err
@@ -128,9 +132,32 @@ func setVersions(env *testscript.Env) error {
 // aspupdate CODE ARGUMENTS... fails unless the program exits with this code and
 // prints no secret.
 func scriptRun(ts *testscript.TestScript, _ bool, args []string) {
+	scriptProgram(ts, args, program)
+}
+
+// alone CODE ARGUMENTS... is aspupdate in a network namespace of its own: not even
+// this machine can be reached.
+func scriptAlone(ts *testscript.TestScript, _ bool, args []string) {
+	scriptProgram(ts, args, "unshare", "-n", program)
+}
+
+// scriptCondition reports whether the command alone works here. Where tests must
+// not be skipped, a script that asks fails on a Linux where it does not.
+func scriptCondition(name string) (bool, error) {
+	if name != "alone" {
+		return false, fmt.Errorf("unknown condition %q", name)
+	}
+	err := exec.Command("unshare", "-n", "true").Run()
+	if err != nil && runtime.GOOS == "linux" && os.Getenv("ASPUPDATE_REQUIRE_REAL") == "1" {
+		return false, fmt.Errorf("ASPUPDATE_REQUIRE_REAL=1: no network namespace: %w", err)
+	}
+	return err == nil, nil
+}
+
+func scriptProgram(ts *testscript.TestScript, args []string, command ...string) {
 	want, err := strconv.Atoi(args[0])
 	ts.Check(err)
-	err = ts.Exec(program, args[1:]...)
+	err = ts.Exec(command[0], append(command[1:], args[1:]...)...)
 	code := 0
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 		code = exit.ExitCode()
@@ -142,6 +169,8 @@ func scriptRun(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	if output := ts.ReadFile("stdout") + ts.ReadFile("stderr"); strings.Contains(output, "correct horse") {
 		ts.Fatalf("aspupdate printed a secret")
+	} else if runtime.GOOS != "windows" { // where words are quoted in another way
+		ts.Check(typeable(output))
 	}
 }
 
@@ -191,10 +220,17 @@ func scriptDamage(ts *testscript.TestScript, _ bool, args []string) {
 
 // journal KIND FROM TO writes a journal with an update that is pending,
 // quarantined, waits for a decision (operator) or a restart (reboot), or has
-// another configuration's distribution (other); or a damaged journal.
+// another configuration's distribution (other); or a damaged journal, or a newer
+// program's.
 func scriptJournal(ts *testscript.TestScript, _ bool, args []string) {
 	state := ts.MkAbs("state")
 	ts.Check(os.MkdirAll(state, 0o700))
+	if args[0] == "newer" {
+		path := filepath.Join(state, "journal.log")
+		text := strings.Replace(ts.ReadFile(path), "aspupdate journal 1", "aspupdate journal 2", 1)
+		ts.Check(os.WriteFile(path, []byte(text), 0o600))
+		return
+	}
 	if args[0] == "damaged" {
 		ts.Check(os.WriteFile(filepath.Join(state, "journal.log"), []byte("no journal\nat all\n"), 0o600))
 		return
@@ -250,10 +286,16 @@ func scriptHoldLock(ts *testscript.TestScript, _ bool, _ []string) {
 	ts.Defer(func() { _ = lock.Release() })
 }
 
-// publish PATH CONTENTS puts a file on the server, with a modification time an
-// hour ago.
+// publish PATH CONTENTS [AGE] puts a file on the server, with a modification time
+// an hour ago, or as long ago as AGE.
 func scriptPublish(ts *testscript.TestScript, _ bool, args []string) {
-	scriptServer(ts).Put(args[0], []byte(args[1]), time.Now().Add(-time.Hour))
+	age := time.Hour
+	if len(args) > 2 {
+		var err error
+		age, err = time.ParseDuration(args[2])
+		ts.Check(err)
+	}
+	scriptServer(ts).Put(args[0], []byte(args[1]), time.Now().Add(-age))
 }
 
 func scriptUnpublish(ts *testscript.TestScript, _ bool, args []string) {
@@ -299,7 +341,7 @@ func TestScriptsCoverEverything(t *testing.T) {
 			}
 		}
 	}
-	commands(app(), "")
+	commands(app(nil), "")
 	for code, exit := range exitTable {
 		runs(fmt.Sprintf(`aspupdate %d `, code), exit.meaning)
 	}

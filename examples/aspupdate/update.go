@@ -26,7 +26,7 @@ func plan(ctx context.Context, j *job) error {
 	if err != nil {
 		return err
 	}
-	d.FirstOfYear = u.FirstOfYear
+	d.FirstOfYear, d.LongestOut = u.FirstOfYear, u.LongestOut().Seconds()
 	d.Next = again(j.cmd, "update", "--plan", d.Hash)
 	err = d.when(u)
 	return errors.Join(j.show.answer(d), err)
@@ -47,7 +47,7 @@ func update(ctx context.Context, j *job) error {
 	if err != nil {
 		return err
 	}
-	d.FirstOfYear = u.FirstOfYear
+	d.FirstOfYear, d.LongestOut = u.FirstOfYear, u.LongestOut().Seconds()
 	d.print(j.show)
 	switch want := j.cmd.String("plan"); {
 	case want == d.Hash || want == "" && j.cmd.Bool("yes"):
@@ -61,20 +61,29 @@ func update(ctx context.Context, j *job) error {
 	return j.ended(u.Run(ctx, d.Plan))
 }
 
-// override lets this run ignore the support hours (R13), for a reason.
+// override lets this run leave out rules for a reason: the support hours (R13), or the
+// proof of a backup (R9). Several are separated by commas.
 func (j *job) override() error {
-	rule, reason := j.cmd.String("override"), j.cmd.String("reason")
+	rules, reason := j.cmd.String("override"), j.cmd.String("reason")
 	switch {
-	case rule == "" && reason != "" && !j.cmd.IsSet("confirm"):
+	case rules == "" && reason != "" && !j.cmd.IsSet("confirm"):
 		return usage("--reason given without --override")
-	case rule == "":
+	case rules == "":
 		return nil
-	case !strings.EqualFold(rule, "R13"):
-		return usage("--override %s: only R13, the support hours, can be overridden", rule)
-	case reason == "":
+	}
+	for rule := range strings.SplitSeq(rules, ",") {
+		switch {
+		case strings.EqualFold(rule, "R13"):
+			j.AnyTime = reason
+		case strings.EqualFold(rule, "R9") && j.cmd.Name != "rollback":
+			j.Unproven = reason
+		default:
+			return usage("--override %s: only R13, the support hours, and before an update R9, the proof of a backup, can be overridden", rule)
+		}
+	}
+	if reason == "" {
 		return usage("--override needs --reason")
 	}
-	j.AnyTime = reason
 	return nil
 }
 
@@ -98,12 +107,21 @@ func (j *job) ended(res rollback.Result, err error) error {
 }
 
 func recoverPending(ctx context.Context, j *job) error {
-	retry, accept := j.cmd.String("retry"), j.cmd.String("accept")
+	retry, accept, unkept, differing := j.cmd.String("retry"), j.cmd.String("accept"), j.cmd.StringSlice("unkept"), j.cmd.StringSlice("differing")
 	switch {
+	case retry == "" && len(unkept) > 0:
+		return usage("--unkept needs --retry")
+	case retry == "" && len(differing) > 0:
+		return usage("--differing needs --retry")
 	case retry != "" && accept != "":
 		return usage("--retry and --accept exclude each other")
+	case accept == "" && len(j.cmd.StringSlice("installed")) > 0:
+		return usage("--installed needs --accept")
 	case retry == "" && accept == "":
 		return j.recover(ctx)
+	}
+	if accept != "" {
+		return j.ended(j.Accept(ctx, accept, j.cmd.StringSlice("installed")))
 	}
 	u, err := j.Pending()
 	switch {
@@ -111,10 +129,9 @@ func recoverPending(ctx context.Context, j *job) error {
 		return err
 	case u == nil:
 		return fmt.Errorf("%w: no update is pending", site.ErrNothing)
-	case retry != "":
-		return j.ended(u.Retry(ctx, retry))
 	}
-	return j.ended(u.Accept(ctx, accept))
+	u.Differing = differing
+	return j.ended(u.Retry(ctx, retry, unkept...))
 }
 
 // revert rolls back a committed update (R15), or undoes such a rollback.

@@ -60,7 +60,7 @@ func TestEmbedInAForeignModule(t *testing.T) {
 		require.NoError(t, err)
 	}
 	update := func(args ...string) (string, error) {
-		out, err := exec.Command(embed, append([]string{"-any-time", "a test"}, append(args, dir)...)...).CombinedOutput()
+		out, err := exec.Command(embed, append([]string{"-any-time", "a test", "-steady", "100ms"}, append(args, dir)...)...).CombinedOutput()
 		return string(out), err
 	}
 	is := func(v string) {

@@ -17,8 +17,10 @@ import (
 
 	"github.com/aspupdate/aspupdate/fetch"
 	"github.com/aspupdate/aspupdate/fetch/internal/names"
+	"github.com/aspupdate/aspupdate/fetch/internal/share"
 	"github.com/aspupdate/aspupdate/internal/ctxio"
 	"github.com/aspupdate/aspupdate/internal/durable"
+	"github.com/aspupdate/aspupdate/internal/private"
 	"github.com/aspupdate/aspupdate/version"
 )
 
@@ -38,15 +40,22 @@ import (
 // Only Dir is required.
 type Archive struct {
 	// Dir is created when it is first needed, for its owner alone. It must not
-	// be inside a directory that an update replaces.
+	// be inside a directory that an update replaces. One that another account can
+	// change, itself or through its parents, is refused.
 	Dir string
 
-	Retry   fetch.Retry      // of interrupted transfers
+	Retry fetch.Retry // of interrupted transfers
+	// Settle is how long the files of a release must have been unchanged, from one
+	// sighting to another and by this machine's clock, before Fetch publishes
+	// what nothing authenticates: half an upload looks like a file. Zero means ten
+	// minutes, negative means no waiting.
+	Settle  time.Duration
 	Rate    int64            // the most bytes per second of a download; 0 means no limit
 	Now     func() time.Time // nil means time.Now
 	Observe func(Event)      // may be nil
 
-	checkpoint int64 // bytes; 0 means the constant of that name
+	checkpoint int64         // bytes; 0 means the constant of that name
+	patience   time.Duration // with a share; 0 means share.Timeout
 }
 
 // A Key identifies an archived installer.
@@ -111,6 +120,9 @@ type Item struct {
 func (a *Archive) Get(k Key) (Item, error) {
 	if err := k.check(); err != nil {
 		return Item{}, &fetch.Error{Op: "get", Subject: k.String(), Err: err}
+	}
+	if err := a.checkOwners(); err != nil && a.Dir != "" {
+		return Item{}, err
 	}
 	var items []Item
 	there, err := a.has(k)
@@ -224,7 +236,7 @@ func (it Item) hash(ctx context.Context) (sum string, size int64, err error) {
 	if it.Parts == nil {
 		return hashFile(ctx, it.Path)
 	}
-	parts, err := localParts(it.Path)
+	parts, err := localParts(ctx, it.Path, share.Timeout)
 	if err != nil {
 		return "", 0, err
 	}
@@ -245,6 +257,9 @@ func (a *Archive) dirs(rel string) ([]string, error) {
 	if a.Dir == "" {
 		return nil, errNoDir
 	}
+	if err := a.checkOwners(); err != nil {
+		return nil, err
+	}
 	dir := filepath.Join(a.Dir, rel)
 	entries, err := durable.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -263,6 +278,14 @@ func (a *Archive) dirs(rel string) ([]string, error) {
 		}
 	}
 	return names, nil
+}
+
+// checkOwners refuses an archive that another account can change.
+func (a *Archive) checkOwners() error {
+	if err := private.Check(a.Dir); err != nil {
+		return &fetch.Error{Op: "open archive", Subject: a.Dir, Err: err}
+	}
+	return nil
 }
 
 var errNoDir = errors.New("the archive has no directory: set Archive.Dir")

@@ -116,7 +116,7 @@ func TestADamagedItemIsFetchedAgainAndKeptAside(t *testing.T) {
 	it, err = x.fetch(t.Context())
 	x.good(t, it, err)
 	require.False(t, it.Reused)
-	reported := x.events.of(archive.EventDamaged)
+	reported := x.events.of("damaged")
 	require.Len(t, reported, 1)
 	require.FileExists(t, filepath.Join(reported[0].Path, "Setup.exe"), "the damaged one is evidence")
 }
@@ -133,7 +133,7 @@ func TestR13ARereleaseIsKeptBeside(t *testing.T) {
 	x.good(t, second, err)
 	require.NotEqual(t, first.Path, second.Path)
 	require.Equal(t, []string{first.SHA256}, second.Others)
-	require.Len(t, x.events.of(archive.EventRerelease), 1)
+	require.Len(t, x.events.of("rerelease"), 1)
 	require.NoError(t, x.archive.Verify(t.Context(), first), "the first is untouched")
 
 	got, err := x.archive.Get(setupKey())
@@ -230,7 +230,7 @@ func TestUnauthenticatedIsWrittenDown(t *testing.T) {
 
 func TestImport(t *testing.T) {
 	dir := t.TempDir()
-	store := &archive.Archive{Dir: filepath.Join(dir, "archive")}
+	store := &archive.Archive{Settle: -1, Dir: filepath.Join(dir, "archive")}
 	data := lab.Payload(1000)
 	file := filepath.Join(dir, "Setup from support.msi")
 	require.NoError(t, os.WriteFile(file, data, 0o600))
@@ -277,7 +277,7 @@ func TestImport(t *testing.T) {
 }
 
 func TestR10AVersionThatIsNotThere(t *testing.T) {
-	_, err := (&archive.Archive{Dir: t.TempDir()}).Get(setupKey())
+	_, err := (&archive.Archive{Settle: -1, Dir: t.TempDir()}).Get(setupKey())
 	require.ErrorIs(t, err, archive.ErrNotFound)
 	require.ErrorContains(t, err, "ask the vendor's support for Setup of asp, version 7.12.100")
 }
@@ -297,7 +297,7 @@ func TestR10AVersionThatCannotBeReadIsNotMissing(t *testing.T) {
 	for _, c := range []struct{ dir, want string }{
 		{x.archive.Dir, "newer than this program"}, {file, "not a directory"}, {"", "set Archive.Dir"},
 	} {
-		_, err := (&archive.Archive{Dir: c.dir}).Get(setupKey())
+		_, err := (&archive.Archive{Settle: -1, Dir: c.dir}).Get(setupKey())
 		require.NotErrorIs(t, err, archive.ErrNotFound)
 		require.NotContains(t, err.Error(), "support")
 		require.ErrorContains(t, err, c.want)

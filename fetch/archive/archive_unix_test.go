@@ -137,7 +137,7 @@ func TestArchiveACancelledCheckIsNoDamage(t *testing.T) {
 			cancel()
 			return archive.Vouched{By: "a test"}, nil
 		}))
-	require.Empty(t, seen.of(archive.EventDamaged))
+	require.Empty(t, seen.of("damaged"))
 	after, err := a.Get(key("asp", "7.01.100", version.Setup))
 	require.NoError(t, err)
 	require.Equal(t, before.Archived, after.Archived, "the item that was there is untouched")
@@ -151,7 +151,7 @@ func TestArchiveANewerFormatIsNotDamage(t *testing.T) {
 	edit(t, filepath.Dir(it.Path), `"format": 1`, `"format": 99`)
 	_, err = a.Import(t.Context(), setupFile(t, "setup 7.01.100"), key("asp", "7.01.100", version.Setup), archive.Unauthenticated("x"))
 	require.ErrorContains(t, err, "newer than this program")
-	require.Empty(t, seen.of(archive.EventDamaged))
+	require.Empty(t, seen.of("damaged"))
 	b, err := os.ReadFile(filepath.Join(filepath.Dir(it.Path), "manifest.json"))
 	require.NoError(t, err)
 	require.Contains(t, string(b), `"format": 99`)
@@ -167,7 +167,7 @@ func TestArchiveAnotherSpellingOfTheSameDirectory(t *testing.T) {
 	}
 	_, err := a.Import(t.Context(), setupFile(t, "setup 7.01.100"), key("ASP", "7.01.100", version.Setup), archive.Unauthenticated("x"))
 	require.Error(t, err)
-	require.Empty(t, seen.of(archive.EventDamaged))
+	require.Empty(t, seen.of("damaged"))
 	_, err = a.Get(key("asp", "7.01.100", version.Setup))
 	require.NoError(t, err, "what a rollback needs is still there")
 	whole(t, a)
@@ -185,7 +185,7 @@ func TestArchiveAHiddenDistribution(t *testing.T) {
 // a directory that cannot be read seems to be an empty archive.
 func TestArchiveListOfWhatCannotBeRead(t *testing.T) {
 	file := setupFile(t, "x") // as would be a directory without the right to read, a dead share, a bad disk
-	_, err := (&archive.Archive{Dir: file}).List()
+	_, err := (&archive.Archive{Settle: -1, Dir: file}).List()
 	require.Error(t, err)
 }
 

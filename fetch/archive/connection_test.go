@@ -41,8 +41,7 @@ func TestAConnectionThatEndedWhileItWasKept(t *testing.T) {
 				}
 				return ""
 			})
-			was := *x.src
-			src := &was
+			src := lab.Client(x.s)
 			src.Retry = fetch.Retry{Attempts: 1}
 			rel, err := fetch.Finder{}.Latest(t.Context(), src, "asp", version.Setup)
 			require.NoError(t, err, "that says nothing of the server")

@@ -55,7 +55,7 @@ func newTree(t *testing.T) treeSetup {
 	for name, data := range x.files {
 		s.Put(treePath+"/"+name, data, lab.Released)
 	}
-	x.archive = &archive.Archive{Dir: filepath.Join(t.TempDir(), "archive"), Retry: lab.Soon, Observe: x.events.Observe}
+	x.archive = &archive.Archive{Settle: -1, Dir: filepath.Join(t.TempDir(), "archive"), Retry: lab.Soon, Observe: x.events.Observe}
 	x.rel = lab.Latest(t, x.src)
 	return x
 }
@@ -201,7 +201,7 @@ func TestADirectoryInTheArchiveThatWasTouched(t *testing.T) {
 
 	it, err = x.blind(t.Context())
 	x.good(t, it, err)
-	require.NotEmpty(t, x.events.of(archive.EventDamaged))
+	require.NotEmpty(t, x.events.of("damaged"))
 
 	require.NoError(t, os.Remove(filepath.Join(it.Path, "setup.exe")))
 	_, err = x.archive.Get(setupKey())
@@ -216,10 +216,10 @@ func TestImportOfADirectory(t *testing.T) {
 		require.NoError(t, os.MkdirAll(filepath.Dir(full), 0o700))
 		require.NoError(t, os.WriteFile(full, data, 0o600))
 	}
-	x := treeSetup{&setup{archive: &archive.Archive{Dir: filepath.Join(t.TempDir(), "archive")}}, files}
+	x := treeSetup{&setup{archive: &archive.Archive{Settle: -1, Dir: filepath.Join(t.TempDir(), "archive")}}, files}
 	it, err := x.archive.Import(t.Context(), dir, setupKey(), archive.PinnedSHA256(hashTree(files)))
 	x.good(t, it, err)
-	_, err = (&archive.Archive{Dir: filepath.Join(dir, "archive")}).Import(t.Context(), dir, setupKey(), archive.Unauthenticated("x"))
+	_, err = (&archive.Archive{Settle: -1, Dir: filepath.Join(dir, "archive")}).Import(t.Context(), dir, setupKey(), archive.Unauthenticated("x"))
 	require.ErrorContains(t, err, "the archive itself is in this directory")
 }
 
@@ -249,7 +249,7 @@ func TestNamesInCP1251(t *testing.T) {
 	rel, err := fetch.Finder{}.Latest(t.Context(), x.src, "Опека", version.Setup)
 	require.NoError(t, err)
 	require.Equal(t, "Опека", rel.Distribution)
-	store := &archive.Archive{Dir: filepath.Join(t.TempDir(), "archive"), Retry: lab.Soon}
+	store := &archive.Archive{Settle: -1, Dir: filepath.Join(t.TempDir(), "archive"), Retry: lab.Soon}
 	it, err := store.Fetch(t.Context(), x.src, rel, version.Setup, archive.PinnedSHA256(hashTree(x.files)))
 	require.NoError(t, err)
 	require.Equal(t, hashTree(x.files), it.SHA256)
@@ -274,7 +274,7 @@ func TestRateIsKept(t *testing.T) {
 	require.GreaterOrEqual(t, time.Since(began), 100*time.Millisecond)
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	x.archive = &archive.Archive{Dir: t.TempDir(), Rate: 100}
+	x.archive = &archive.Archive{Settle: -1, Dir: t.TempDir(), Rate: 100}
 	_, err = x.fetch(ctx)
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 	lab.NoneLeft(t, x.s)

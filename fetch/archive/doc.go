@@ -10,8 +10,8 @@
 //     There is no default: plain FTP lets anyone on the network path replace a file,
 //     so doing without one is possible only explicitly, with
 //     [Unauthenticated], and the manifest keeps the reason. [PinnedSHA256] and
-//     [PinnedSums] authenticate; [Sidecar] and [RemoteHash] are the server's
-//     own claim, to be used with [WithServerHash].
+//     [PinnedSums] authenticate; [WithServerHash] compares with the
+//     server's own claim.
 //
 // A transfer counts only if as many bytes arrived as the server reported
 // before, its end was confirmed, and size and time did not change in the meantime.

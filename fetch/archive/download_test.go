@@ -65,7 +65,7 @@ func healed(t *testing.T) {
 					})
 					it, err := x.blind(t.Context())
 					x.good(t, it, err)
-					require.NotEmpty(t, x.events.of(archive.EventRetry))
+					require.NotEmpty(t, x.events.of("retry"))
 					lab.NoneLeftOn(t, x.s)
 					if fault.Reset || fault.IgnoreREST {
 						return // a reset drops what was in flight

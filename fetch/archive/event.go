@@ -8,16 +8,17 @@ import (
 // An EventKind says what happened.
 type EventKind string
 
-// The kinds of events, with the fields of [Event] that they fill besides Key.
+// The kinds of events, with the fields of [Event] that they fill besides Key. The others are
+// "retry", "rerelease" and "damaged".
 const (
-	EventRetry     EventKind = "retry"     // another attempt follows after Wait: Err, Attempt
+	eventRetry     EventKind = "retry"     // another attempt follows after Wait: Err, Attempt
 	EventResumed   EventKind = "resumed"   // a download is resumed at Done
 	EventRestarted EventKind = "restarted" // a partial file was useless, and the download restarts: Err
 	EventProgress  EventKind = "progress"  // Done of Total bytes, Rate, Left; at most four a second
 	EventReused    EventKind = "reused"    // the archive has it already: Item
 	EventArchived  EventKind = "archived"  // verified and published in the archive: Item
-	EventRerelease EventKind = "rerelease" // the version was archived before with other contents: Item
-	EventDamaged   EventKind = "damaged"   // an archived file no longer has its hash and was moved aside: Path, Err
+	eventRerelease EventKind = "rerelease" // the version was archived before with other contents: Item
+	eventDamaged   EventKind = "damaged"   // an archived file no longer has its hash and was moved aside: Path, Err
 	EventPruned    EventKind = "pruned"    // a version was removed from the archive, whole: Path
 )
 
@@ -42,21 +43,21 @@ type Event struct {
 
 func (e Event) text() string {
 	switch e.Kind {
-	case EventRetry:
+	case eventRetry:
 		return fmt.Sprintf("attempt %d failed, the next one follows in %v: %v", e.Attempt, e.Wait.Round(time.Second), e.Err)
 	case EventResumed:
-		return fmt.Sprintf("%s: resumed at %d MB", e.Key, e.Done>>20)
+		return fmt.Sprintf("%s: resumed at %d MB", e.Key, e.Done/1e6)
 	case EventRestarted:
 		return fmt.Sprintf("%s: restarted: %v", e.Key, e.Err)
 	case EventProgress:
-		text := fmt.Sprintf("%s: %d of %d MB", e.Key, e.Done>>20, e.Total>>20)
+		text := fmt.Sprintf("%s: %d of %d MB", e.Key, e.Done/1e6, e.Total/1e6)
 		if e.Left > 0 {
-			text += fmt.Sprintf(", %.1f MB/s, %v left", e.Rate/(1<<20), e.Left.Round(time.Second))
+			text += fmt.Sprintf(", %.1f MB/s, %v left", e.Rate/1e6, e.Left.Round(time.Second))
 		}
 		return text
-	case EventReused, EventArchived, EventRerelease:
+	case EventReused, EventArchived, eventRerelease:
 		return fmt.Sprintf("%s %s, vouched for: %s", e.Kind, e.Item.Key, e.Item.Vouched)
-	case EventDamaged:
+	case eventDamaged:
 		return fmt.Sprintf("a damaged file was moved to %s: %v", e.Path, e.Err)
 	case EventPruned:
 		return fmt.Sprintf("removed: %s", e.Path)

@@ -38,7 +38,7 @@ func ExamplePinnedSums() {
 	if err != nil {
 		panic(err)
 	}
-	store := &archive.Archive{Dir: filepath.Join(dir, "archive")}
+	store := &archive.Archive{Settle: -1, Dir: filepath.Join(dir, "archive")}
 	item, err := store.Fetch(ctx, src, rel, version.Setup, archive.PinnedSums(sums))
 	if err != nil {
 		panic(err)
@@ -67,7 +67,7 @@ func ExampleWithServerHash() {
 		panic(err)
 	}
 	verify := archive.WithServerHash(src, archive.Unauthenticated("no hash is published"))
-	_, err = (&archive.Archive{Dir: dir}).Fetch(ctx, src, rel, version.Setup, verify)
+	_, err = (&archive.Archive{Settle: -1, Dir: dir}).Fetch(ctx, src, rel, version.Setup, verify)
 	fmt.Println(errors.Is(err, archive.ErrMismatch))
 	// Output: true
 }
@@ -79,7 +79,7 @@ func ExampleArchive_Import() {
 		panic(err)
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	store := &archive.Archive{Dir: filepath.Join(dir, "archive")}
+	store := &archive.Archive{Settle: -1, Dir: filepath.Join(dir, "archive")}
 	key := archive.Key{Distribution: "asp", Version: version.MustParse("7.11.200"), Variant: version.Setup}
 	_, err = store.Get(key)
 	fmt.Println(err)

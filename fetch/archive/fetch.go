@@ -1,15 +1,19 @@
 package archive
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"path"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/aspupdate/aspupdate/fetch"
+	"github.com/aspupdate/aspupdate/fetch/internal/clock"
 	"github.com/aspupdate/aspupdate/fetch/internal/names"
+	"github.com/aspupdate/aspupdate/fetch/internal/sighting"
 	"github.com/aspupdate/aspupdate/internal/durable"
 	"github.com/aspupdate/aspupdate/internal/lock"
 	"github.com/aspupdate/aspupdate/version"
@@ -96,6 +100,9 @@ func (a *Archive) fetch(ctx context.Context, src fetch.Source, key Key, file fet
 		return it, nil
 	}
 	source := fetch.Locate(src, file.Path)
+	if _, err := a.see(ctx, source, file, want); err != nil { // the download counts too
+		return Item{}, err
+	}
 	st, err := a.stage(key, source, storedParts(file, want))
 	if err != nil {
 		return Item{}, err
@@ -127,7 +134,75 @@ func (a *Archive) fetch(ctx context.Context, src fetch.Source, key Key, file fet
 		}
 		return Item{}, &fetch.Error{Op: "verify", Subject: file.Path, Err: err, Next: "the file was not archived"}
 	}
+	if !v.Authenticated {
+		if err := a.settled(ctx, source, &d); err != nil {
+			return Item{}, err
+		}
+	}
 	return a.publish(ctx, st, c, modified, v)
+}
+
+// Sightings returns the name of the file in which the archive remembers since
+// when releases on servers have been as they are. A [fetch.Finder] with the same
+// file does not offer what Fetch would refuse.
+func (a *Archive) Sightings() string { return filepath.Join(a.Dir, ".sightings.json") }
+
+// see remembers a sighting, and returns since when the file has been as it is.
+func (a *Archive) see(ctx context.Context, source string, file fetch.File, want []remote) (time.Time, error) {
+	if a.Settle < 0 {
+		return time.Time{}, nil
+	}
+	seen := sighting.File{Key: source}
+	for _, w := range want {
+		seen.Size += w.Size
+		if w.Time.After(seen.Time) {
+			seen.Time = w.Time.UTC()
+		}
+	}
+	seen.Listed = seen.Time
+	if file.Parts != nil {
+		seen.Parts = sighting.Parts(func(add func(string, int64, time.Time)) {
+			for _, p := range file.Parts {
+				add(p.Path, p.Size, p.Time)
+			}
+		})
+	}
+	memory := sighting.Memory{Path: a.Sightings()}
+	if was := memory.Read()[source]; was.Same(seen) {
+		seen.Listed = was.Listed
+	}
+	all, _, err := memory.See(ctx, "", []sighting.File{seen}, clock.Now(a.Now))
+	if err != nil {
+		return time.Time{}, fmt.Errorf("remember a sighting: %w", err)
+	}
+	return all[0].Since, nil
+}
+
+// settled returns an error if the file, which the server has just confirmed to be
+// as it was when the download began, was first seen so too short a time ago.
+func (a *Archive) settled(ctx context.Context, source string, d *download) error {
+	settle := cmp.Or(a.Settle, sighting.Settle)
+	if settle < 0 {
+		return nil
+	}
+	since, err := a.see(ctx, source, d.file, d.want)
+	if err != nil {
+		return err
+	}
+	until := since.Add(settle)
+	left := until.Sub(clock.Now(a.Now))
+	switch {
+	case left <= 0:
+		return nil
+	case left > sighting.Brief:
+		return &fetch.Error{Op: "fetch", Subject: d.file.Path,
+			Err:  fmt.Errorf("%w: nothing authenticates it, and it may still be uploaded: it was first seen like this %s", fetch.ErrNoRelease, since.Format(time.RFC3339)),
+			Next: "run it again after " + until.Format(time.RFC3339) + "; what was downloaded is kept"}
+	}
+	if err := clock.Sleep(ctx, left); err != nil {
+		return err
+	}
+	return d.checkUnchanged(ctx)
 }
 
 // checkFound returns an error if the server does not have what the Finder
@@ -208,12 +283,18 @@ func (a *Archive) prepare() error {
 	if a.Dir == "" {
 		return errNoDir
 	}
-	return a.diskError(durable.MkdirAll(a.Dir, 0o700))
+	if err := a.diskError(durable.MkdirAll(a.Dir, 0o700)); err != nil {
+		return err
+	}
+	return a.checkOwners()
 }
 
 // lock waits for other writers, of this process and of others, and keeps them
 // out until unlock. Readers need no lock: they see whole items only.
 func (a *Archive) lock(ctx context.Context) (unlock func(), err error) {
+	if err := a.checkOwners(); err != nil {
+		return nil, err
+	}
 	l, err := lock.Exclusive(ctx, filepath.Join(a.Dir, ".lock"))
 	if err != nil {
 		return nil, fmt.Errorf("wait for another writer of the archive: %w", err)

@@ -49,7 +49,7 @@ func (f *fileDownload) run(ctx context.Context) error {
 		if !again {
 			return err
 		}
-		f.a.observe(Event{Kind: EventRetry, Key: f.key, Path: f.file.from, Done: f.before + f.part.size, Total: f.total, Attempt: attempts.Made, Wait: wait, Err: err})
+		f.a.observe(Event{Kind: eventRetry, Key: f.key, Path: f.file.from, Done: f.before + f.part.size, Total: f.total, Attempt: attempts.Made, Wait: wait, Err: err})
 		if err := clock.Sleep(ctx, wait); err != nil {
 			return err
 		}

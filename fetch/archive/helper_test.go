@@ -40,7 +40,7 @@ func newSetup(t *testing.T, size int) *setup {
 	s := fetchtest.New(t)
 	x := &setup{s: s, src: lab.Client(s), data: lab.Payload(size), events: &events{}}
 	s.Put(lab.SetupPath, x.data, lab.Released)
-	x.archive = &archive.Archive{Dir: filepath.Join(t.TempDir(), "archive"), Retry: lab.Soon, Observe: x.events.Observe}
+	x.archive = &archive.Archive{Settle: -1, Dir: filepath.Join(t.TempDir(), "archive"), Retry: lab.Soon, Observe: x.events.Observe}
 	x.rel = lab.Latest(t, x.src)
 	return x
 }

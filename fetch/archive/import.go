@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,16 +13,20 @@ import (
 
 	"github.com/aspupdate/aspupdate/fetch"
 	"github.com/aspupdate/aspupdate/fetch/internal/names"
-	"github.com/aspupdate/aspupdate/internal/ctxio"
+	"github.com/aspupdate/aspupdate/fetch/internal/share"
 	"github.com/aspupdate/aspupdate/internal/durable"
 	"github.com/aspupdate/aspupdate/version"
 )
 
 // Import archives a copy of a file or a directory that did not come from the
 // server, such as a version that the vendor's support sent (R10). A FullSetup is
-// accepted only if the Setup of its version is archived.
+// accepted only if the Setup of its version is archived. A stick or a share that
+// gives no answer for 30 seconds ends it with [fetch.ErrUnreachable].
 func (a *Archive) Import(ctx context.Context, file string, k Key, verify Verifier) (Item, error) {
 	it, err := a.importFile(ctx, file, k, verify)
+	if errors.Is(err, share.ErrSilent) {
+		err = &fetch.Error{Op: "import", Subject: file, Err: fmt.Errorf("%w: %w", fetch.ErrUnreachable, err), Temporary: true, Next: "check the stick or the share"}
+	}
 	if err != nil {
 		return Item{}, fetch.Wrap("import", file, a.diskError(err))
 	}
@@ -34,10 +39,12 @@ func (a *Archive) importFile(ctx context.Context, file string, k Key, verify Ver
 		return Item{}, err
 	}
 	k.SHA256 = strings.ToLower(k.SHA256)
-	if in, err := durable.Within(file, a.Dir); err == nil && in && strings.Contains(file, partialPrefix) {
-		return Item{}, errors.New("the file is the archive's own partial download: copy it elsewhere first")
-	}
-	fi, err := os.Stat(file)
+	fi, err := share.Within(ctx, a.silence(), func() (os.FileInfo, error) {
+		if in, err := durable.Within(file, a.Dir); err == nil && in && strings.Contains(file, partialPrefix) {
+			return nil, errors.New("the file is the archive's own partial download: copy it elsewhere first")
+		}
+		return os.Stat(file)
+	})
 	if err != nil {
 		return Item{}, err
 	}
@@ -45,12 +52,13 @@ func (a *Archive) importFile(ctx context.Context, file string, k Key, verify Ver
 	total := fi.Size()
 	switch {
 	case fi.IsDir():
-		if in, err := durable.Within(a.Dir, file); err != nil {
+		in, err := share.Within(ctx, a.silence(), func() (bool, error) { return durable.Within(a.Dir, file) })
+		if err != nil {
 			return Item{}, err
 		} else if in {
 			return Item{}, errors.New("the archive itself is in this directory: use the installer's own")
 		}
-		if parts, err = localParts(file); err != nil {
+		if parts, err = localParts(ctx, file, a.silence()); err != nil {
 			return Item{}, err
 		}
 		total, _ = measure(parts)
@@ -98,14 +106,14 @@ func (a *Archive) importInto(ctx context.Context, st *stage, file string, k Key,
 	c := Candidate{Path: st.path(), Name: name, Source: name}
 	want := k.SHA256
 	if parts == nil {
-		p, err := st.copyFile(ctx, file, fetch.Part{Size: size, Time: mod})
+		p, err := st.copyFile(ctx, file, fetch.Part{Size: size, Time: mod}, a.silence())
 		if err != nil {
 			return Item{}, err
 		}
 		c.Size, k.SHA256 = p.Size, p.SHA256
 	} else {
 		for _, p := range parts {
-			p, err := st.copyFile(ctx, filepath.Join(file, filepath.FromSlash(p.Path)), p)
+			p, err := st.copyFile(ctx, filepath.Join(file, filepath.FromSlash(p.Path)), p, a.silence())
 			if err != nil {
 				return Item{}, err
 			}
@@ -125,24 +133,35 @@ func (a *Archive) importInto(ctx context.Context, st *stage, file string, k Key,
 	return a.publish(ctx, st, c, mod, v)
 }
 
+// silence is how long a share may give no answer.
+func (a *Archive) silence() time.Duration { return cmp.Or(a.patience, share.Timeout) }
+
 // copyFile copies a file of this machine into the stage, and returns it with its
 // hash. It fails if the file did not match p throughout.
-func (s *stage) copyFile(ctx context.Context, file string, p fetch.Part) (fetch.Part, error) {
-	in, err := os.Open(file)
+func (s *stage) copyFile(ctx context.Context, file string, p fetch.Part, silence time.Duration) (fetch.Part, error) {
+	in, err := share.Within(ctx, silence, func() (*os.File, error) {
+		if p.Path == "" { // the path that a person has given may be a link
+			var err error
+			if file, err = filepath.EvalSymlinks(file); err != nil {
+				return nil, err
+			}
+		}
+		return durable.Open(file)
+	})
 	if err != nil {
 		return p, err
 	}
-	defer func() { _ = in.Close() }()
+	defer func() { go func() { _ = in.Close() }() }() // a share that hangs would keep it
 	out, err := s.open(p.Path)
 	if err != nil {
 		return p, err
 	}
-	err = out.copyFrom(io.LimitReader(ctxio.Reader(ctx, in), p.Size+1))
+	err = out.copyFrom(io.LimitReader(share.Reader(ctx, silence, in), p.Size+1))
 	if err = errors.Join(err, out.close()); err != nil {
 		return p, err
 	}
 	p.SHA256 = out.sum()
-	fi, err := in.Stat()
+	fi, err := share.Within(ctx, silence, in.Stat)
 	if err == nil && (out.size != p.Size || fi.Size() != p.Size || !fi.ModTime().Equal(p.Time)) {
 		err = fmt.Errorf("%s changed while it was copied: import it again when nothing writes to it", names.Show(file))
 	}

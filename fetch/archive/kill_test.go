@@ -36,7 +36,7 @@ func fetchAsChild(addr, dir string) error {
 		return err
 	}
 	fmt.Println(crashNow)
-	store := (&archive.Archive{Dir: dir, Retry: lab.Soon, Observe: func(e archive.Event) {
+	store := (&archive.Archive{Settle: -1, Dir: dir, Retry: lab.Soon, Observe: func(e archive.Event) {
 		if e.Kind == archive.EventResumed || e.Kind == archive.EventReused {
 			fmt.Println(e.Kind, e.Done)
 		}
@@ -83,7 +83,7 @@ type killer struct {
 	resumed int
 }
 
-func (k *killer) archive() *archive.Archive { return &archive.Archive{Dir: k.dir} }
+func (k *killer) archive() *archive.Archive { return &archive.Archive{Settle: -1, Dir: k.dir} }
 
 func (k *killer) older(t *testing.T) {
 	t.Helper()

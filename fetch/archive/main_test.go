@@ -19,10 +19,10 @@ const (
 
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(readEnv); dir != "" {
-		os.Exit(readUntilTold(&archive.Archive{Dir: dir}))
+		os.Exit(readUntilTold(&archive.Archive{Settle: -1, Dir: dir}))
 	}
 	if dir := os.Getenv(writeEnv); dir != "" {
-		os.Exit(writeUntilKilled(&archive.Archive{Dir: dir}))
+		os.Exit(writeUntilKilled(&archive.Archive{Settle: -1, Dir: dir}))
 	}
 	if addr, dir, ok := strings.Cut(os.Getenv(crashEnv), " "); ok {
 		if err := fetchAsChild(addr, dir); err != nil {

@@ -12,31 +12,36 @@ import (
 	"github.com/aspupdate/aspupdate/fetch"
 	"github.com/aspupdate/aspupdate/fetch/internal/digest"
 	"github.com/aspupdate/aspupdate/fetch/internal/names"
+	"github.com/aspupdate/aspupdate/fetch/internal/share"
 	"github.com/aspupdate/aspupdate/internal/dirhash"
 )
 
 // localParts returns the files below a directory of this machine, by path, under
-// the rules for a directory on a server.
-func localParts(dir string) ([]fetch.Part, error) {
-	return fetch.ReadParts(context.Background(), func(_ context.Context, dir string) ([]fetch.Entry, error) {
-		listed, err := os.ReadDir(filepath.FromSlash(dir))
-		var entries []fetch.Entry
-		for _, l := range listed {
-			fi, err := l.Info()
-			if err != nil {
-				return nil, err
-			}
-			e := fetch.Entry{Name: l.Name(), Kind: fetch.KindOther, Size: fi.Size(), Time: fi.ModTime().UTC()}
-			switch {
-			case fi.IsDir():
-				e.Kind = fetch.KindDir
-			case fi.Mode().IsRegular():
-				e.Kind = fetch.KindFile
-			}
-			entries = append(entries, e)
-		}
-		return entries, err
+// the rules for a directory on a server. Each directory may take the timeout.
+func localParts(ctx context.Context, dir string, timeout time.Duration) ([]fetch.Part, error) {
+	return fetch.ReadParts(ctx, func(ctx context.Context, dir string) ([]fetch.Entry, error) {
+		return share.Within(ctx, timeout, func() ([]fetch.Entry, error) { return localEntries(dir) })
 	}, filepath.ToSlash(dir))
+}
+
+func localEntries(dir string) ([]fetch.Entry, error) {
+	listed, err := os.ReadDir(filepath.FromSlash(dir))
+	var entries []fetch.Entry
+	for _, l := range listed {
+		fi, err := l.Info()
+		if err != nil {
+			return nil, err
+		}
+		e := fetch.Entry{Name: l.Name(), Kind: fetch.KindOther, Size: fi.Size(), Time: fi.ModTime().UTC()}
+		switch {
+		case fi.IsDir():
+			e.Kind = fetch.KindDir
+		case fi.Mode().IsRegular():
+			e.Kind = fetch.KindFile
+		}
+		entries = append(entries, e)
+	}
+	return entries, err
 }
 
 // measure returns the size of all parts and the time of the newest.

@@ -47,7 +47,7 @@ var (
 // do does the job to the archive below dir, and returns what the caller is
 // said to be there then.
 func (job cutJob) do(ctx context.Context, dir, addr string) ([]archive.Item, error) {
-	a := (&archive.Archive{Dir: filepath.Join(dir, "archive"), Retry: lab.Soon, Now: func() time.Time { return lab.Now }}).WithCheckpoint(2000)
+	a := (&archive.Archive{Settle: -1, Dir: filepath.Join(dir, "archive"), Retry: lab.Soon, Now: func() time.Time { return lab.Now }}).WithCheckpoint(2000)
 	switch job {
 	case cutFetch, cutTree:
 		dist := map[cutJob]string{cutFetch: "asp", cutTree: "tree"}[job]
@@ -161,7 +161,7 @@ func (c cutArchive) check(t *testing.T, addr string, want map[archive.Key]bool) 
 	require.NoError(t, err)
 	require.NoError(t, c.Image.Write(dir))
 	c.checkJournals(t)
-	a := &archive.Archive{Dir: filepath.Join(dir, "archive")}
+	a := &archive.Archive{Settle: -1, Dir: filepath.Join(dir, "archive")}
 	seen := c.see(t, a)
 	for k := range c.safe {
 		require.True(t, seen[k] || c.job == cutPrune && !want[k], "%s: %s is lost", c.what, k)
@@ -213,7 +213,7 @@ func TestPowerCutAtEveryCall(t *testing.T) {
 		require.NoError(t, images[i].Write(dir))
 		_, err := job.do(t.Context(), dir, s.Addr)
 		require.NoError(t, err, job)
-		want[job] = cutArchive{}.see(t, &archive.Archive{Dir: filepath.Join(dir, "archive")})
+		want[job] = cutArchive{}.see(t, &archive.Archive{Settle: -1, Dir: filepath.Join(dir, "archive")})
 	}
 
 	enumerate := func(l crashfs.Log, of cutArchive, draws int) (all []cutArchive) {

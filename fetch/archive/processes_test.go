@@ -207,7 +207,7 @@ func writeUntilKilled(a *archive.Archive) int {
 // need not wait for it.
 func TestR10AKilledWriterLeavesWholeItems(t *testing.T) {
 	t.Parallel()
-	a := &archive.Archive{Dir: filepath.Join(t.TempDir(), "archive")}
+	a := &archive.Archive{Settle: -1, Dir: filepath.Join(t.TempDir(), "archive")}
 	for round := range 8 {
 		writer := exec.CommandContext(t.Context(), os.Args[0])
 		writer.Env = append(os.Environ(), writeEnv+"="+a.Dir)

@@ -231,7 +231,7 @@ func (a *Archive) sweepPruned() error {
 }
 
 func deleteHidden(path string) error {
-	if err := os.RemoveAll(path); err != nil {
+	if err := durable.RemoveAll(path); err != nil {
 		return &fetch.Error{Op: "prune", Subject: path, Err: err, Next: "it is no longer in the archive; the next Prune deletes it"}
 	}
 	return nil

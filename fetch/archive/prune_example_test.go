@@ -19,7 +19,7 @@ func ExampleArchive_Prune() {
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
 	ctx := context.Background()
-	store := &archive.Archive{Dir: filepath.Join(dir, "archive")}
+	store := &archive.Archive{Settle: -1, Dir: filepath.Join(dir, "archive")}
 	for _, v := range []string{"7.10.100", "7.11.200", "7.12.100", "7.12.200"} {
 		file := filepath.Join(dir, "Setup.exe")
 		if err := os.WriteFile(file, []byte("installer "+v), 0o600); err != nil {

@@ -137,7 +137,7 @@ func doomed(all []modelVersion, keep archive.Retention, inUse []archive.Key) map
 
 func TestR10PruneKeepsTheRules(t *testing.T) {
 	t.Parallel()
-	q := &quarry{t, &archive.Archive{Dir: filepath.Join(lab.InMemory(t), "quarry")}, map[string]archive.Item{}}
+	q := &quarry{t, &archive.Archive{Settle: -1, Dir: filepath.Join(lab.InMemory(t), "quarry")}, map[string]archive.Item{}}
 	base := lab.InMemory(t)
 	pool := []string{"7.09.100", "7.10.100", "7.12.100-beta", "7.12.100-beta.2", "7.12.100", "7.12.1000", "8.01.100"}
 	rapid.Check(t, func(t *rapid.T) {
@@ -166,7 +166,7 @@ func TestR10PruneKeepsTheRules(t *testing.T) {
 			inUse = append(inUse, m.key)
 		}
 
-		a := &archive.Archive{Dir: dir, Now: func() time.Time { return lab.Now }}
+		a := &archive.Archive{Settle: -1, Dir: dir, Now: func() time.Time { return lab.Now }}
 		before := contents(t, dir)
 		_, problems := a.List()
 		plan, planErr := a.Prunable(keep, inUse)

@@ -85,7 +85,7 @@ func (a *Archive) readBack(k Key) (Item, error) {
 		}
 		a.observe(Event{Kind: EventArchived, Key: it.Key, Path: it.Path, Item: it})
 		if len(it.Others) > 0 {
-			a.observe(Event{Kind: EventRerelease, Key: it.Key, Path: it.Path, Item: it})
+			a.observe(Event{Kind: eventRerelease, Key: it.Key, Path: it.Path, Item: it})
 		}
 		return it, nil
 	}
@@ -125,7 +125,7 @@ func (a *Archive) moveAside(dir string, k Key, cause error) error {
 	if err := durable.Publish(dir, aside); err != nil {
 		return err
 	}
-	a.observe(Event{Kind: EventDamaged, Key: k, Path: aside, Err: cause})
+	a.observe(Event{Kind: eventDamaged, Key: k, Path: aside, Err: cause})
 	return nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"path"
 	"slices"
 	"strings"
@@ -15,10 +16,10 @@ import (
 // A hash from the server itself shows whether a file is whole. It authenticates
 // nothing: an attacker who can replace the file can replace the hash too.
 
-// sidecar is the suffix that the name of a hash file adds to the name of its file.
-const sidecar = ".sha256"
+// sidecarSuffix is what the name of a hash file adds to the name of its file.
+const sidecarSuffix = ".sha256"
 
-// Sidecar compares with a file on the same server that is named like the
+// sidecar compares with a file on the same server that is named like the
 // installer with ".sha256" added: the output of sha256sum, or a hash alone. It
 // shows that the file is whole; it does not authenticate it. Lines about other
 // files, and lines without a hash, are passed over; a sidecar with two hashes
@@ -27,12 +28,15 @@ const sidecar = ".sha256"
 //
 // For a directory it must name every file of it, by paths below the directory or
 // with the directory's name before them, or be the directory's hash alone.
-func Sidecar(src fetch.Source) Verifier {
+//
+// size is the sidecar's own; negative if unknown. If it could not be read, or not
+// all of it, the error wraps errUnread.
+func sidecar(src fetch.Source, size int64) Verifier {
 	return VerifierFunc(func(ctx context.Context, c Candidate) (Vouched, error) {
 		if err := fromServer(c); err != nil {
 			return Vouched{}, err
 		}
-		lines, err := readSidecar(ctx, src, c.Remote+sidecar)
+		lines, err := readSidecar(ctx, src, c.Remote+sidecarSuffix, size)
 		if err != nil {
 			return Vouched{}, err
 		}
@@ -41,7 +45,7 @@ func Sidecar(src fetch.Source) Verifier {
 		if c.Parts == nil || single {
 			sum, err := agree(lines, func(l sumLine) bool { return l.name == "" || strings.EqualFold(path.Base(l.name), c.Name) })
 			if err != nil {
-				return Vouched{}, fmt.Errorf("%w of %s in its %s file", err, names.Show(c.Name), sidecar)
+				return Vouched{}, fmt.Errorf("%w of %s in its %s file", err, names.Show(c.Name), sidecarSuffix)
 			}
 			return confirm(c.SHA256, sum, by)
 		}
@@ -57,7 +61,7 @@ func Sidecar(src fetch.Source) Verifier {
 			below, beside := byName[strings.ToLower(p.Path)], byName[strings.ToLower(c.Name+"/"+p.Path)]
 			sum, err := agree(slices.Concat(below, beside), func(sumLine) bool { return true })
 			if err != nil {
-				return Vouched{}, fmt.Errorf("%w of %s/%s in the directory's %s file", err, names.Show(c.Name), names.Show(p.Path), sidecar)
+				return Vouched{}, fmt.Errorf("%w of %s/%s in the directory's %s file", err, names.Show(c.Name), names.Show(p.Path), sidecarSuffix)
 			}
 			if _, err := confirm(p.SHA256, sum, by); err != nil {
 				return Vouched{}, fmt.Errorf("%s: %w", names.Show(p.Path), err)
@@ -67,27 +71,53 @@ func Sidecar(src fetch.Source) Verifier {
 	})
 }
 
-func readSidecar(ctx context.Context, src fetch.Source, name string) ([]sumLine, error) {
+// errUnread means that a server has a hash, and did not send it whole.
+var errUnread = errors.New("its SHA-256 on the server could not be read")
+
+func readSidecar(ctx context.Context, src fetch.Source, name string, size int64) ([]sumLine, error) {
+	unread := func(err error) error {
+		return fmt.Errorf("%s: %w: %w", names.Show(path.Base(name)), errUnread, err)
+	}
 	r, err := src.Open(ctx, name, 0)
 	if err != nil {
-		return nil, err
+		return nil, unread(err)
 	}
-	lines, _, err := parseSums(r)
-	if cerr := r.Close(); err == nil {
-		err = cerr // half of it could have the hash of another file, or the first of two
-	}
-	if err != nil {
+	whole := &sized{r: r}
+	lines, _, err := parseSums(whole)
+	cerr := r.Close() // half of it could have the hash of another file, or the first of two
+	switch {
+	case whole.err != nil:
+		return nil, unread(whole.err)
+	case err != nil:
 		return nil, fmt.Errorf("%s: %w", names.Show(path.Base(name)), err)
+	case cerr != nil:
+		return nil, unread(cerr)
+	case size >= 0 && whole.n != size:
+		return nil, unread(fmt.Errorf("%d bytes came of %d", whole.n, size))
 	}
 	return lines, nil
 }
 
-// RemoteHash compares with the SHA-256 that the server computes, see
+// A sized reader counts, and keeps what ended it too early.
+type sized struct {
+	r   io.Reader
+	n   int64
+	err error
+}
+
+func (s *sized) Read(p []byte) (int, error) {
+	n, err := s.r.Read(p)
+	s.n += int64(n)
+	if err != nil && !errors.Is(err, io.EOF) {
+		s.err = err
+	}
+	return n, err
+}
+
+// remoteHash compares with the SHA-256 that the server computes, see
 // [fetch.Hasher]. It shows that the file was transferred whole; it does not
 // authenticate it. If the server computes none, the error wraps
 // [errors.ErrUnsupported]. It may take the server minutes.
-func RemoteHash(src fetch.Source) Verifier { return remoteHash{src} }
-
 type remoteHash struct{ src fetch.Source }
 
 func (r remoteHash) check() error {
@@ -112,12 +142,14 @@ func (r remoteHash) Verify(ctx context.Context, c Candidate) (Vouched, error) {
 }
 
 // WithServerHash calls v, and then refuses what the server itself contradicts: by
-// a [Sidecar] if there is one, else by a [RemoteHash] if it offers one. It is
+// a file with its hash beside it, else by a hash that it computes. It is
 // not used for a file that v authenticated. What agreed is added to
 // [Vouched.By].
 //
-// A sidecar that is there and cannot be read is an error; a server that fails to
-// compute a hash is treated like one that does not offer it.
+// A sidecar that was read and makes no sense is an error. One that the server's
+// listing does not have is not asked for, and one that the server does not send,
+// or not whole, counts as none, whatever the reason: it is a hint. Vouched.By
+// says so. So does a server that fails to compute a hash.
 func WithServerHash(src fetch.Source, v Verifier) Verifier { return withServerHash{src, v} }
 
 type withServerHash struct {
@@ -132,10 +164,14 @@ func (h withServerHash) Verify(ctx context.Context, c Candidate) (Vouched, error
 	if err != nil || v.Authenticated || c.Remote == "" {
 		return v, err
 	}
-	server, err := Sidecar(h.src).Verify(ctx, c)
-	if errors.Is(err, fetch.ErrNotFound) {
-		server, err = RemoteHash(h.src).Verify(ctx, c)
+	server, err := h.sidecar(ctx, c)
+	unread := errors.Is(err, errUnread)
+	if unread || errors.Is(err, fetch.ErrNotFound) {
+		server, err = remoteHash{h.src}.Verify(ctx, c)
 		if err != nil && !errors.Is(err, ErrMismatch) && ctx.Err() == nil {
+			if unread {
+				v.By += "; " + errUnread.Error()
+			}
 			return v, nil
 		}
 	}
@@ -144,6 +180,19 @@ func (h withServerHash) Verify(ctx context.Context, c Candidate) (Vouched, error
 	}
 	v.By += "; agrees with the " + server.By
 	return v, nil
+}
+
+// sidecar verifies by the sidecar, if the listing of its directory has one.
+func (h withServerHash) sidecar(ctx context.Context, c Candidate) (Vouched, error) {
+	entries, err := h.src.List(ctx, path.Dir(c.Remote))
+	if err != nil {
+		return Vouched{}, fmt.Errorf("%w: %w", errUnread, err)
+	}
+	i := slices.IndexFunc(entries, func(e fetch.Entry) bool { return e.Name == path.Base(c.Remote)+sidecarSuffix })
+	if i < 0 {
+		return Vouched{}, &fetch.Error{Op: "open", Subject: c.Remote + sidecarSuffix, Err: fetch.ErrNotFound}
+	}
+	return sidecar(h.src, entries[i].Size).Verify(ctx, c)
 }
 
 func fromServer(c Candidate) error {

@@ -229,7 +229,7 @@ func (s *stage) close() {
 // discard removes the stage.
 func (s *stage) discard() error {
 	s.close()
-	if err := os.RemoveAll(s.dir); err != nil {
+	if err := durable.RemoveAll(s.dir); err != nil {
 		return fmt.Errorf("remove a partial download: %w", err)
 	}
 	return nil

@@ -143,7 +143,7 @@ func TestR10WhatIsInAnItemsPlaceIsMovedAside(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, place, filepath.Dir(it.Path))
 			require.Len(t, whole(t, a), 1)
-			reported := seen.of(archive.EventDamaged)
+			reported := seen.of("damaged")
 			require.Len(t, reported, 1)
 			b, err := os.ReadFile(filepath.Join(reported[0].Path, c.file))
 			require.NoError(t, err)
@@ -162,7 +162,7 @@ func TestR10ImportFromTheArchiveItself(t *testing.T) {
 	require.Equal(t, it.Archived, again.Archived)
 	require.True(t, again.Vouched.Authenticated, "now it is vouched for")
 	require.Len(t, whole(t, a), 1)
-	require.Empty(t, seen.of(archive.EventDamaged))
+	require.Empty(t, seen.of("damaged"))
 	other, err := a.Import(t.Context(), it.Path, key("asp", "7.01.200", version.Setup), archive.Unauthenticated("a test"))
 	require.NoError(t, err)
 	require.Equal(t, it.SHA256, other.SHA256)
@@ -246,7 +246,7 @@ func TestALockFileIsNoLock(t *testing.T) {
 
 // A reader never makes anything, and an archive that is not there is empty.
 func TestReadersMakeNothing(t *testing.T) {
-	a := &archive.Archive{Dir: filepath.Join(t.TempDir(), "archive")}
+	a := &archive.Archive{Settle: -1, Dir: filepath.Join(t.TempDir(), "archive")}
 	items, err := a.List()
 	require.NoError(t, err)
 	require.Empty(t, items)

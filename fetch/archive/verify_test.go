@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -211,8 +212,68 @@ func TestWithServerHash(t *testing.T) {
 			require.Equal(t, c.by, it.Vouched.String())
 		})
 	}
-	_, err := (&archive.Archive{Dir: t.TempDir()}).Import(t.Context(), lab.WriteTemp(t, "Setup.exe", []byte("x")), setupKey(), archive.WithServerHash(&ftp.Source{}, without))
+	_, err := (&archive.Archive{Settle: -1, Dir: t.TempDir()}).Import(t.Context(), lab.WriteTemp(t, "Setup.exe", []byte("x")), setupKey(), archive.WithServerHash(&ftp.Source{}, without))
 	require.NoError(t, err, "what came by mail has no server to be asked")
+}
+
+// Whatever a server replies to the request for a sidecar, it does not end a
+// fetch; and one that is not listed is not asked for.
+func TestAHintIsNeverFatal(t *testing.T) {
+	for _, reply := range []string{
+		"421 bye", "425 no", "426 no", "450 busy", "451 no", "452 full", "hang", "what?",
+		"500 no", "501 no", "504 no", "530 no", "532 no", "550 no", "551 no", "552 no", "553 no",
+	} {
+		for _, listed := range []bool{false, true} {
+			x := newSetup(t, size)
+			if listed {
+				x.s.Put(lab.SetupPath+".sha256", []byte(lab.Sum(x.data)), lab.Released)
+			}
+			lab.Replies(x.s, map[string]string{"RETR " + lab.SetupPath + ".sha256": reply})
+			x.src.Timeout = lab.Silence
+			it, err := x.archive.Fetch(t.Context(), x.src, x.rel, version.Setup, archive.WithServerHash(x.src, archive.Unauthenticated("a test")))
+			x.good(t, it, err)
+			require.Equal(t, listed, slices.Contains(x.s.Commands(), "RETR "+lab.SetupPath+".sha256"), reply)
+		}
+	}
+}
+
+// Nor does a server that breaks off in the middle of it, or lists no more.
+func TestAHintThatBreaksOff(t *testing.T) {
+	for name, c := range map[string]struct {
+		hint    fetchtest.Fault
+		listing string
+	}{
+		"426":           {fetchtest.Fault{Cut: 80, Reply: "426 broken"}, ""},
+		"half, 226":     {fetchtest.Fault{Cut: 30}, ""},
+		"reset":         {fetchtest.Fault{Cut: 80, Reset: true}, ""},
+		"stalls":        {fetchtest.Fault{Cut: 80, Stall: true}, ""},
+		"lists no more": {fetchtest.Fault{}, "451 no"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			x := newSetup(t, size)
+			x.src.Timeout = lab.Silence
+			text := lab.Sum([]byte("another")) + "  Another.exe\n" + lab.Sum(x.data) + "  Setup.exe\n"
+			x.s.Put(lab.SetupPath+".sha256", []byte(text), lab.Released)
+			asked := false
+			x.s.OnTransfer(func(tr fetchtest.Transfer) fetchtest.Fault {
+				if strings.HasSuffix(tr.Path, ".sha256") {
+					return c.hint
+				}
+				return fetchtest.Fault{}
+			})
+			verify := archive.VerifierFunc(func(context.Context, archive.Candidate) (archive.Vouched, error) {
+				asked = true
+				if c.listing != "" {
+					lab.Replies(x.s, map[string]string{"MLSD": c.listing, "LIST": c.listing})
+				}
+				return archive.Vouched{By: "a test"}, nil
+			})
+			it, err := x.archive.Fetch(t.Context(), x.src, x.rel, version.Setup, archive.WithServerHash(x.src, verify))
+			x.good(t, it, err)
+			require.True(t, asked)
+			require.Equal(t, "a test; its SHA-256 on the server could not be read", it.Vouched.By)
+		})
+	}
 }
 
 func TestRemoteHash(t *testing.T) {

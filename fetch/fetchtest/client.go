@@ -61,8 +61,11 @@ func (c *client) serve() {
 				_, _ = io.Copy(io.Discard, c.c)
 				return
 			}
-			if !c.say("%s", reply) {
+			if reply = c.succeed(verb, arg, reply); !c.say("%s", reply) {
 				return
+			}
+			if verb == "AUTH" && reply[0] == '2' {
+				c.startTLS()
 			}
 			continue
 		}
@@ -70,6 +73,28 @@ func (c *client) serve() {
 			return
 		}
 	}
+}
+
+// succeed gives a scripted reply of success its effect, and returns it.
+func (c *client) succeed(verb, arg, reply string) string {
+	switch ok := reply[0] == '2'; {
+	case verb == "USER", verb == "PASS", verb == "ACCT":
+		c.in = c.in || ok
+	case verb == "PROT":
+		c.priv = c.priv || ok
+	case (verb == "EPSV" || verb == "PASV") && strings.Contains(reply, "PORT"):
+		if port, err := c.open(); err == nil {
+			return strings.NewReplacer("PORT/256", strconv.Itoa(port/256), "PORT%256", strconv.Itoa(port%256), "PORT", strconv.Itoa(port)).Replace(reply)
+		}
+	case verb == "CWD" && ok:
+		c.dir = path.Join(c.dir, arg)
+		if strings.HasPrefix(arg, "/") {
+			c.dir = path.Clean(arg)
+		}
+	case verb == "REST" && (ok || reply[0] == '3'):
+		c.rest, _ = strconv.ParseInt(arg, 10, 64)
+	}
+	return reply
 }
 
 // asked records a command and calls the script for a reply. The greeting has an
@@ -167,9 +192,13 @@ func (c *client) auth() bool {
 	if !c.say("234 go on") {
 		return false
 	}
+	c.startTLS()
+	return true
+}
+
+func (c *client) startTLS() {
 	c.c = tls.Server(c.raw, c.s.TLS)
 	c.r = bufio.NewReader(c.c)
-	return true
 }
 
 func (c *client) unlisten() {
@@ -180,17 +209,25 @@ func (c *client) unlisten() {
 }
 
 func (c *client) listen(verb string) bool {
-	c.unlisten()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
+	port, err := c.open()
+	switch {
+	case err != nil:
 		return c.say("425 %v", err)
-	}
-	c.pasv = l
-	port := l.Addr().(*net.TCPAddr).Port
-	if verb == "EPSV" {
+	case verb == "EPSV":
 		return c.say("229 Entering (|||%d|)", port)
 	}
 	return c.say("227 Entering (127,0,0,1,%d,%d)", port/256, port%256)
+}
+
+// open waits for a data connection.
+func (c *client) open() (port int, err error) {
+	c.unlisten()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	c.pasv = l
+	return l.Addr().(*net.TCPAddr).Port, nil
 }
 
 func (c *client) retr(name string, f file) bool {
@@ -220,7 +257,7 @@ func (c *client) send(data []byte, fault Fault, counts bool) bool {
 	if c.pasv == nil {
 		return c.say("425 no data connection")
 	}
-	if !c.say("150 here it comes") {
+	if !c.say("%s", cmp.Or(fault.Begin, "150 here it comes")) {
 		return false
 	}
 	_ = c.pasv.(*net.TCPListener).SetDeadline(time.Now().Add(5 * time.Second))

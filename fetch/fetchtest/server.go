@@ -65,6 +65,7 @@ type Fault struct {
 	Reset      bool   // then reset the data connection
 	Abrupt     bool   // then close the data connection without the close notification of TLS
 	Drop       bool   // then close the control connection without a reply
+	Begin      string // what begins the transfer; empty means "150 here it comes"
 	Reply      string // what ends the transfer; empty means "226 done"
 	IgnoreREST bool   // send from the start, whatever the offset
 	Extra      []byte // sent after the file, or the listing
@@ -131,7 +132,9 @@ func (s *Server) Remove(name string) {
 }
 
 // OnCommand sets a function that returns the reply to each command, and, for an
-// empty verb, the greeting. Empty means the usual reply, "hang" means that no reply ever comes.
+// empty verb, the greeting. Empty means the usual reply, "hang" means that no reply ever comes. A
+// success of USER, PASS, ACCT, AUTH, PROT, CWD and REST has its effect. In one of
+// EPSV and PASV, PORT stands for the port, PORT/256 and PORT%256 for its two bytes.
 func (s *Server) OnCommand(f func(verb, arg string) string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

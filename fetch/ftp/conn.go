@@ -2,6 +2,7 @@ package ftp
 
 import (
 	"cmp"
+	"context"
 	"crypto/tls"
 	"errors"
 	"io"
@@ -19,37 +20,91 @@ type dialer struct {
 	timeout time.Duration
 	mode    TLS
 	config  *tls.Config
+	via     func(ctx context.Context, network, address string) (net.Conn, error) // nil: directly
+	account string
 	data    bool // the control connection has been made
 	control *conn
 }
 
 func (d *dialer) dial(network, address string) (net.Conn, error) {
-	nd := net.Dialer{Timeout: d.timeout}
-	raw, err := nd.DialContext(d.s.ctx, network, address)
+	ctx, cancel := context.WithTimeout(d.s.ctx, d.timeout)
+	defer cancel()
+	if d.data && d.via != nil {
+		// The library has the address of the proxy, or none.
+		host, _, err := net.SplitHostPort(d.address)
+		_, port, perr := net.SplitHostPort(address)
+		if err = errors.Join(err, perr); err != nil {
+			return nil, err
+		}
+		address = net.JoinHostPort(host, port)
+	}
+	via := d.via
+	if via == nil {
+		via = (&net.Dialer{}).DialContext
+	}
+	raw, err := via(ctx, network, address)
 	if err != nil {
 		d.s.dataRefused = d.data
 		return nil, err
 	}
+	d.s.passive = d.s.passive || d.data && d.s.transcript.verb == "PASV"
 	c := &conn{Conn: raw, timeout: d.timeout}
-	if !d.data || d.s.transcript.listed {
-		c.limit = d.s.limit // a file may be larger
+	switch {
+	case !d.data:
+		c.limit = d.s.replies
+	case d.s.transcript.listed:
+		c.limit = d.s.listings
 	}
 	if err := d.s.add(c); err != nil {
 		return nil, err
 	}
-	secure := d.config != nil && (d.data || d.mode == TLSImplicit)
 	var nc net.Conn = c
-	if secure {
+	switch {
+	case d.config != nil && d.data:
+		nc = d.dataTLS(c)
+	case d.config != nil && d.mode == TLSImplicit:
 		nc = tls.Client(c, d.config)
 	}
 	if !d.data {
 		d.data, d.control = true, c
-		return nc, nil
+		return d.controlOn(nc)
 	}
 	if d.s.transcript.listed {
-		return &listingConn{nc, &d.s.transcript, d.s.end}, nil
+		return &listingConn{nc, &d.s.transcript, d.s.end, c}, nil
 	}
 	return nc, nil
+}
+
+// dataTLS returns a data connection whose TLS begins beside the reply to the command,
+// once that has been sent: some servers (ftp-srv) reply only when TLS is there, others
+// (vsftpd, proftpd) begin it only after their reply, and pyftpdlib loses a connection
+// whose TLS is there before the command.
+func (d *dialer) dataTLS(c *conn) *tls.Conn {
+	nc := tls.Client(c, d.config)
+	d.s.transcript.sent = func() {
+		c.timeout = 2 * d.timeout // one for the reply, one for TLS
+		go func() {
+			_ = nc.Handshake() // the first Read has its error
+			c.lower(d.timeout)
+		}()
+	}
+	return nc
+}
+
+// controlOn returns the control connection for the library. It starts TLS by
+// itself, because it must be above TLS to read the replies.
+func (d *dialer) controlOn(nc net.Conn) (net.Conn, error) {
+	c := newControl(nc, &d.s.transcript, d.account)
+	if d.mode != TLSExplicit {
+		return c, nil
+	}
+	if err := c.startTLS(); err != nil {
+		return nil, err
+	}
+	// What came unencrypted after the reply stays with the old reader.
+	c = newControl(tls.Client(nc, d.config), &d.s.transcript, d.account)
+	c.say(220, "TLS") // the greeting has been read
+	return c, nil
 }
 
 // A conn is a connection whose peer may never be silent for longer than
@@ -58,16 +113,34 @@ func (d *dialer) dial(network, address string) (net.Conn, error) {
 // once more.
 type conn struct {
 	net.Conn
+	mu       sync.Mutex // of the timeout: TLS begins beside the library's work
 	timeout  time.Duration
 	limit    *byteLimit // nil: none
 	timedOut error      // of the Read
+}
+
+// lower makes the timeout shorter, that of a Read which waits too.
+func (c *conn) lower(timeout time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if timeout < c.timeout {
+		c.timeout = timeout
+		_ = c.SetReadDeadline(time.Now().Add(timeout)) // else Read finds out
+	}
+}
+
+// arm gives a Read or a Write its deadline.
+func (c *conn) arm(set func(time.Time) error) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return set(time.Now().Add(c.timeout))
 }
 
 func (c *conn) Read(p []byte) (int, error) {
 	if c.timedOut != nil {
 		return 0, c.timedOut
 	}
-	if err := c.SetReadDeadline(time.Now().Add(c.timeout)); err != nil {
+	if err := c.arm(c.SetReadDeadline); err != nil {
 		return 0, err
 	}
 	n, err := c.Conn.Read(p)
@@ -86,7 +159,7 @@ func (c *conn) Write(p []byte) (int, error) {
 	if c.timedOut != nil {
 		return 0, c.timedOut
 	}
-	if err := c.SetWriteDeadline(time.Now().Add(c.timeout)); err != nil {
+	if err := c.arm(c.SetWriteDeadline); err != nil {
 		return 0, err
 	}
 	return c.Conn.Write(p)
@@ -103,6 +176,7 @@ type listingConn struct {
 	net.Conn
 	transcript *transcript
 	end        func() // of the session
+	raw        *conn
 }
 
 // Read reads the whole listing into the transcript, and returns no data.
@@ -113,7 +187,16 @@ type listingConn struct {
 // between two records without a close notification, as on many servers,
 // crypto/tls returns io.EOF: then the confirmation on the control connection
 // decides, and the end of the last line.
+//
+// A server that has ended the listing before it began may leave the data
+// connection open: an empty directory needs none.
 func (l *listingConn) Read([]byte) (int, error) {
+	if l.transcript.bare {
+		const enough = 2 * time.Second
+		l.raw.lower(enough)
+		_, _ = io.Copy(listingWriter{l.transcript}, l.Conn)
+		return 0, io.EOF
+	}
 	_, err := io.Copy(listingWriter{l.transcript}, l.Conn)
 	if isTimeout(err) {
 		l.end() // the library would wait as long again for the confirmation
@@ -121,18 +204,27 @@ func (l *listingConn) Read([]byte) (int, error) {
 	return 0, cmp.Or(err, io.EOF)
 }
 
-// maxReceived limits what a hostile server can make us read besides files.
-const maxReceived = 16 << 20
+// What a hostile server can make us hold besides files, in one operation. A
+// directory may have 100,000 names of 150 bytes; a short line takes more memory
+// than it has bytes.
+const (
+	maxListing      = 16 << 20 // bytes
+	maxListingLines = 200_000
+	maxListingLine  = 1 << 20 // bytes
+	maxReplies      = 1 << 20 // bytes
+	maxReplyLines   = 2000
+)
 
 var errEndless = errors.New("the server sends without end")
 
 // A byteLimit is how many bytes may still come.
 type byteLimit struct {
+	most int64
 	mu   sync.Mutex
 	left int64
 }
 
-func newByteLimit() *byteLimit { return &byteLimit{left: maxReceived} }
+func newByteLimit(most int64) *byteLimit { return &byteLimit{most: most, left: most} }
 
 func (b *byteLimit) take(n int) error {
 	b.mu.Lock()
@@ -146,7 +238,7 @@ func (b *byteLimit) take(n int) error {
 func (b *byteLimit) reset() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.left = maxReceived
+	b.left = b.most
 }
 
 func (b *byteLimit) exceeded() bool {

@@ -3,27 +3,15 @@ package ftp
 import (
 	"fmt"
 	"time"
+
+	"github.com/aspupdate/aspupdate/fetch"
 )
 
-// An EventKind says what happened.
-type EventKind string
+// EventRetry means that an operation on Path is tried again after Wait: Attempt,
+// Err.
+const EventRetry fetch.EventKind = "retry"
 
-// EventRetry means that an operation is tried again after Wait.
-const EventRetry EventKind = "retry"
-
-// An Event is what a [Source] reports while it works. It holds no secret.
-type Event struct {
-	Time time.Time
-	Kind EventKind
-	Text string // one sentence for people
-
-	Path    string        // on the server
-	Attempt int           // the attempt that failed, from 1 on
-	Wait    time.Duration // until the next one
-	Err     error
-}
-
-func (f *Source) observe(e Event) {
+func (f *Source) observe(e fetch.Event) {
 	if f.Observe == nil {
 		return
 	}

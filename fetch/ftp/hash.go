@@ -2,7 +2,6 @@ package ftp
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/textproto"
@@ -22,11 +21,15 @@ const hashTimeout = 20
 
 // Hash returns the SHA-256 of a file that the server computes, by the command
 // HASH (draft-bryan-ftp-hash) or else XSHA256, if FEAT offers one of them. The
-// server may be silent for twenty times Timeout, once; canceling ends the wait.
+// server may be silent for twenty times Timeout, once in the life of the Source;
+// canceling ends the wait.
 func (f *Source) Hash(ctx context.Context, name string) (string, error) {
+	if f.recall().noHash && ctx.Err() == nil {
+		return "", &fetch.Error{Op: "hash", Subject: f.URL(name), Err: errNoHash}
+	}
 	var sum string
 	err := f.attempts(ctx, "hash", name, func(options) (s *session, err error) {
-		s = &session{limit: newByteLimit()}
+		s = newSession()
 		defer s.end()
 		c, err := f.control(ctx, s)
 		if err == nil {
@@ -60,13 +63,6 @@ func (f *Source) control(ctx context.Context, s *session) (*controlConn, error) 
 	c := &controlConn{f: f, s: s, raw: d.control, text: textproto.NewConn(nc)}
 	if _, err := c.reply(220); err != nil {
 		return nil, err
-	}
-	if f.TLS == TLSExplicit {
-		if _, err := c.command(234, "AUTH TLS"); err != nil {
-			return nil, err
-		}
-		// What came unencrypted after the reply stays with the old reader.
-		c.text = textproto.NewConn(tls.Client(nc, d.config))
 	}
 	s.phase = phaseLogin
 	user, password := f.login()
@@ -114,7 +110,6 @@ func (c *controlConn) command(want int, command string) (string, error) {
 	if strings.ContainsAny(command, "\r\n\x00") {
 		return "", ftp.ErrInvalidCommand
 	}
-	c.s.transcript.verb, _, _ = strings.Cut(command, " ")
 	if err := c.text.PrintfLine("%s", command); err != nil {
 		return "", err
 	}
@@ -122,10 +117,7 @@ func (c *controlConn) command(want int, command string) (string, error) {
 }
 
 func (c *controlConn) reply(want int) (string, error) {
-	code, text, err := c.text.ReadResponse(want)
-	if code != 0 {
-		c.s.transcript.code, c.s.transcript.text = code, lastLine(text)
-	}
+	_, text, err := c.text.ReadResponse(want)
 	return text, err
 }
 
@@ -148,10 +140,12 @@ func (c *controlConn) hash(name string) (string, error) {
 		}
 	}
 	if verb == "" {
+		c.s.noHash = !ranged(name)
 		return "", &fetch.Error{Op: "hash", Subject: name, Err: errNoHash}
 	}
 	text, err := c.longCommand(verb, name)
 	if code := refused(err); code/100 == 5 && code != 550 && code != 553 {
+		c.s.noHash = code == 500 || code == 502 || code == 504 // the others are about this file
 		return "", &fetch.Error{Op: "hash", Subject: name, Code: code, Err: fmt.Errorf("%w: it replied %d to %s", errNoHash, code, verb)}
 	}
 	if err != nil {
@@ -174,7 +168,7 @@ func (c *controlConn) longCommand(verb, name string) (string, error) {
 	timer := time.AfterFunc(timeout, c.s.end)
 	text, err := c.command(2, verb+" "+name)
 	if !timer.Stop() {
-		// Not temporary: another attempt would take as long.
+		c.s.noHash = true // another attempt, and another file, would take as long
 		return "", &fetch.Error{Op: "hash", Subject: name, Err: fmt.Errorf("%w: no reply to %s within %v", fetch.ErrUnreachable, verb, timeout)}
 	}
 	return text, err

@@ -51,8 +51,8 @@ func TestHash(t *testing.T) {
 		"another kind":      {bothCommands, map[string]string{"HASH": "213 SHA-1 0-300000 " + hash[:40] + " Setup.exe"}, "no SHA-256 of the whole file", 213, nil},
 		"two of them":       {[]string{"XSHA256"}, map[string]string{"XSHA256": "250 " + hash + " " + hash}, "no SHA-256 of the whole file", 250, nil},
 		"nothing":           {[]string{"XSHA256"}, map[string]string{"XSHA256": "250 done"}, "no SHA-256 of the whole file", 250, nil},
-		"password repeated": {[]string{"XSHA256"}, map[string]string{"XSHA256": "250 mine"}, "XSHA256: xxxxx", 250, nil},
-		"wrong password":    {nil, map[string]string{"PASS": "530 no: mine"}, "check user and password", 530, fetch.ErrCredentials},
+		"password repeated": {[]string{"XSHA256"}, map[string]string{"XSHA256": "250 minemine"}, "XSHA256: xxxxx", 250, nil},
+		"wrong password":    {nil, map[string]string{"PASS": "530 no: minemine"}, "check user and password", 530, fetch.ErrCredentials},
 		"nonsense":          {bothCommands, map[string]string{"HASH": "what?"}, "", 0, fetch.ErrUnreachable},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -60,7 +60,7 @@ func TestHash(t *testing.T) {
 			s.Features = c.features
 			lab.Replies(s, c.replies)
 			src := lab.Client(s)
-			src.Password = "mine"
+			src.Password = "minemine"
 			got, err := src.Hash(t.Context(), lab.SetupPath)
 			if c.text == "" && c.reason == nil {
 				require.NoError(t, err)
@@ -81,6 +81,24 @@ func TestHash(t *testing.T) {
 			require.Equal(t, c.code, e.Code)
 			lab.NoneLeft(t, s)
 		})
+	}
+}
+
+// A server that computes no hashes is asked once in the life of a source, and one
+// that refuses a file is asked for the next.
+func TestHashIsGivenUpOnce(t *testing.T) {
+	for reply, want := range map[string]int{"500 what": 1, "502 no": 1, "504 no": 1, "": 1, "552 too large": 3, "550 no": 3} {
+		s := fetchtest.New(t)
+		if reply != "" {
+			s.Features = bothCommands
+		}
+		lab.Replies(s, map[string]string{"HASH": reply})
+		src := lab.Client(s)
+		for range 3 {
+			_, err := src.Hash(t.Context(), lab.SetupPath)
+			require.Error(t, err)
+		}
+		require.Equal(t, want, lab.Logins(s), reply)
 	}
 }
 
@@ -194,6 +212,10 @@ func TestHashTakesTheServerLong(t *testing.T) {
 			}
 		}
 		require.Equal(t, 1, n, "another try would take as long")
+		logins := lab.Logins(s)
+		_, err = src.Hash(t.Context(), "/asp/another.exe")
+		require.ErrorIs(t, err, errors.ErrUnsupported, "and another file")
+		require.Equal(t, logins, lab.Logins(s))
 		lab.NoneLeft(t, s)
 	})
 	t.Run("canceled", func(t *testing.T) {
@@ -215,7 +237,7 @@ func TestHashOnVSFTPDIsUnsupported(t *testing.T) {
 	src := &ftp.Source{Addr: s.Addr, User: s.User, Password: s.Password, Retry: lab.Soon}
 	_, err := src.Hash(t.Context(), lab.SetupPath)
 	require.ErrorIs(t, err, errors.ErrUnsupported)
-	src.Password = "not-it"
+	src = &ftp.Source{Addr: s.Addr, User: s.User, Password: "not-it", Retry: lab.Soon}
 	_, err = src.Hash(t.Context(), lab.SetupPath)
 	require.ErrorIs(t, err, fetch.ErrCredentials)
 }

@@ -26,9 +26,11 @@ func (f *Source) Keep() (kept fetch.Source, closeIdle func()) {
 	if f.keep != nil {
 		return f, func() {} // the first caller of Keep closes it
 	}
-	k := *f
-	k.keep = &keeper{}
-	return &k, k.keep.close
+	k := &Source{
+		Addr: f.Addr, User: f.User, Password: f.Password, TLS: f.TLS, TLSConfig: f.TLSConfig, Timeout: f.Timeout, Retry: f.Retry,
+		Dial: f.Dial, PASV: f.PASV, Account: f.Account, Observe: f.Observe, keep: &keeper{}, origin: f,
+	}
+	return k, k.keep.close
 }
 
 // session returns a connection that is logged in: the kept one or a new one.

@@ -32,10 +32,39 @@ func parseLine(line string, now time.Time) (fetch.Entry, bool) {
 	switch {
 	case isDigit(line[0]):
 		return parseDOS(line)
+	case line[0] == '+':
+		return parseEPLF(line)
 	case isTotal(line):
 		return fetch.Entry{Name: "."}, true
 	}
 	return parseUnix(line, now)
+}
+
+// parseEPLF reads a line of D. J. Bernstein's format, facts before a tab:
+//
+//	+i8388621.48594,m825718503,r,s280,	Setup.exe
+func parseEPLF(line string) (fetch.Entry, bool) {
+	facts, name, found := strings.Cut(line[1:], "\t")
+	if !found || name == "" {
+		return fetch.Entry{}, false
+	}
+	e := fetch.Entry{Name: name, Kind: fetch.KindOther, Size: -1}
+	for fact := range strings.SplitSeq(facts, ",") {
+		switch {
+		case fact == "/":
+			e.Kind = fetch.KindDir
+		case fact == "r" && e.Kind != fetch.KindDir:
+			e.Kind = fetch.KindFile
+		case strings.HasPrefix(fact, "s"):
+			e.Size = size(fact[1:])
+		case strings.HasPrefix(fact, "m"):
+			const last = 253_000_000_000 // in the year 9987
+			if s := size(fact[1:]); s > 0 && s < last {
+				e.Time = time.Unix(s, 0).UTC()
+			}
+		}
+	}
+	return e, true
 }
 
 // readLines makes an entry of every line. Nothing is lost: what parse does
@@ -105,7 +134,7 @@ func parseFacts(line string) (fetch.Entry, bool) {
 func splitLines(text string) []string {
 	lines := make([]string, 0, strings.Count(text, "\n"))
 	for line := range strings.Lines(text) {
-		if line = strings.TrimSuffix(strings.TrimSuffix(line, "\n"), "\r"); line != "" {
+		if line = strings.TrimPrefix(strings.TrimRight(line, "\r\n"), "\ufeff"); line != "" {
 			lines = append(lines, line)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 //
 //	12-04-19  08:00PM       <DIR>          7.12.100
 //	12-04-2019  20:00             5000000000 Setup.exe
+//	04.12.2019  20:00       <DIR>          7.12.100
 func parseDOS(line string) (fetch.Entry, bool) {
 	var space [3]field
 	f := fields(line, space[:0])
@@ -50,12 +51,22 @@ func parseDOS(line string) (fetch.Entry, bool) {
 	return e, e.Name != ""
 }
 
-// dosDay reads 12-04-19, 12-04-2019 and 2019-12-04. A day that does not exist, as
-// where a server puts the day first, is a zero time.
+// dosDay reads 12-04-19, 12-04-2019, 12/04/2019 and 2019-12-04, and as Russian
+// systems write it 04.12.2019. A day that does not exist, as where a server puts
+// the day first, is a zero time.
 func dosDay(s string, c timeOfDay) (time.Time, bool) {
-	a, rest, _ := strings.Cut(s, "-")
-	b, z, _ := strings.Cut(rest, "-")
+	sep := "-"
+	for _, other := range []string{".", "/"} {
+		if strings.Contains(s, other) {
+			sep = other
+		}
+	}
+	a, rest, _ := strings.Cut(s, sep)
+	b, z, _ := strings.Cut(rest, sep)
 	year, m, day := z, a, b
+	if sep == "." {
+		m, day = b, a
+	}
 	if len(a) == 4 {
 		year, m, day = a, b, z
 	}

@@ -1,6 +1,7 @@
 package ftp_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -135,6 +136,42 @@ func TestFTPServerThatSendsWithoutEnd(t *testing.T) {
 		s.OnList(func(string) []string { return all })
 		_, err := way.names(t.Context(), lab.Client(s), "/asp")
 		require.ErrorContains(t, err, "sends without end", verb)
+	}
+}
+
+// What a server can make us hold is bounded by what it sends, and by the number of
+// pieces: a short line costs more memory than it has bytes.
+func TestFTPServerThatSendsTooMuch(t *testing.T) {
+	for name, c := range map[string]struct {
+		listing []byte
+		verb    string
+		reply   string
+	}{
+		"lines without contents": {listing: bytes.Repeat([]byte("a\n"), 4<<20)},
+		"one line":               {listing: bytes.Repeat([]byte("a"), 2<<20)},
+		"a greeting":             {verb: "", reply: "220-" + strings.Repeat("x\r\n", 100_000) + "220 x"},
+		"a reply":                {verb: "FEAT", reply: "211-" + strings.Repeat("x\r\n", 100_000) + "211 x"},
+		"preliminary replies":    {verb: "CWD", reply: strings.Repeat("150 x\r\n", 300_000) + "250 x"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := fetchtest.New(t)
+			s.Put(lab.SetupPath, nil, lab.Released)
+			src := lab.Client(s)
+			if c.reply != "" {
+				s.OnCommand(func(verb, _ string) string {
+					if verb == c.verb {
+						return c.reply
+					}
+					return ""
+				})
+			} else {
+				s.OnListing(func(string, string) fetchtest.Fault { return fetchtest.Fault{Data: c.listing} })
+			}
+			src.Retry = fetch.Retry{Attempts: 1}
+			_, err := src.List(t.Context(), "/asp")
+			require.ErrorContains(t, err, "sends without end")
+			require.ErrorIs(t, err, fetch.ErrUnreachable)
+		})
 	}
 }
 

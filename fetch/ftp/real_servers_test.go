@@ -14,7 +14,6 @@ import (
 
 	"github.com/aspupdate/aspupdate/fetch"
 	"github.com/aspupdate/aspupdate/fetch/fetchtest"
-	"github.com/aspupdate/aspupdate/fetch/ftp"
 	"github.com/aspupdate/aspupdate/fetch/internal/lab"
 	"github.com/aspupdate/aspupdate/internal/realtest"
 )
@@ -100,7 +99,7 @@ func TestFTPUnknownCertificateOnRealServers(t *testing.T) {
 func TestFTPWrongPasswordOnRealServers(t *testing.T) {
 	t.Parallel()
 	lab.OnEveryServer(t, func(t *testing.T, m realtest.Make) {
-		var seen lab.Events[ftp.Event]
+		var seen lab.Events[fetch.Event]
 		src := lab.Real(realtest.FTP(t, m, t.TempDir(), realtest.Options{}), realtest.Plain)
 		src.Password, src.Observe = "not-it", seen.Observe
 		_, err := src.List(t.Context(), "/")
@@ -236,10 +235,10 @@ func TestFTPCrowdedProFTPD(t *testing.T) {
 	src := lab.Real(realtest.FTP(t, realtest.ProFTPD, root, realtest.Options{Clients: 1, Rate: 64 << 10}), realtest.Plain)
 	first, err := src.Open(t.Context(), lab.SetupPath, 0)
 	require.NoError(t, err)
-	var seen lab.Events[ftp.Event]
+	var seen lab.Events[fetch.Event]
 	src.Retry = fetch.Retry{Attempts: 1000, Interval: time.Millisecond, MaxInterval: 10 * time.Millisecond}
 	var leave sync.Once
-	src.Observe = func(e ftp.Event) {
+	src.Observe = func(e fetch.Event) {
 		seen.Observe(e)
 		leave.Do(func() { _ = first.Close() })
 	}

@@ -16,31 +16,58 @@ import (
 	"github.com/jlaffaye/ftp"
 
 	"github.com/aspupdate/aspupdate/fetch"
+	"github.com/aspupdate/aspupdate/fetch/internal/names"
 )
 
 // options are what a server turned out not to support. They are learned from a
 // failure and tried at once with a new connection.
 type options struct {
-	noUTF8 bool // refuses OPTS UTF8
-	noEPSV bool // answers EPSV, and then the data connection fails
-	noMLSD bool // announces MLSD, and does not know it
+	noEPSV bool // EPSV leads to no data connection, such as behind a firewall that does not know it
+	noMLSD bool // announces MLSD, and refuses it
+	noHash bool // computes no SHA-256, or is silent for too long
 }
 
-// after returns what to try next after a failed session, if anything.
-func (o options) after(s *session) (options, bool) {
+// after returns what to try next after a session that failed with err, if
+// anything.
+func (o options) after(s *session, err error) (options, bool) {
 	switch {
 	case s == nil:
-	case s.phase == phaseLogin && s.transcript.verb == "OPTS" && !o.noUTF8:
-		o.noUTF8 = true
-		return o, true
-	case s.dataRefused && s.transcript.epsv && !o.noEPSV:
+	case s.epsvFailed(err) && !o.noEPSV:
 		o.noEPSV = true
 		return o, true
-	case s.transcript.verb == "MLSD" && (s.transcript.code == 500 || s.transcript.code == 502) && !o.noMLSD:
+	case s.transcript.verb == "MLSD" && refused(err) != 0 && !o.noMLSD && !s.transferFailed(err):
 		o.noMLSD = true
 		return o, true
 	}
 	return o, false
+}
+
+// shows returns what a session with the options o, which ended with err or with
+// success, shows about the server. A refusal is one for good. Silence could be an
+// outage: it counts once PASV has led to a data connection, or MLSD's place was
+// taken by LIST.
+func (s *session) shows(o options, err error) options {
+	t := &s.transcript
+	return options{
+		noEPSV: t.refusedEPSV || (o.noEPSV || t.noEPSV) && (err == nil || s.passive),
+		noMLSD: o.noMLSD && err == nil || t.verb == "MLSD" && refused(err)/100 == 5,
+		noHash: s.noHash,
+	}
+}
+
+// epsvFailed reports whether PASV may work where EPSV did not: it was answered
+// with silence or by closing the connection, no data connection could be made to
+// its port, or the server says that there is none.
+func (s *session) epsvFailed(err error) bool {
+	t := &s.transcript
+	return t.noEPSV && lost(err) || t.epsv && (s.dataRefused || isTransfer(t.verb) && refused(err) == 425)
+}
+
+// transferFailed reports whether the reply is about the connection and not about
+// the command.
+func (s *session) transferFailed(err error) bool {
+	code := refused(err)
+	return code == 421 || code == 425 || code == 426
 }
 
 // phase is how far a session got: what a reply means depends on it.
@@ -61,20 +88,33 @@ type session struct {
 	conn       *ftp.ServerConn
 	phase      phase
 	transcript transcript
-	limit      *byteLimit // of bytes on the control connection and in listings
+	replies    *byteLimit // on the control connection
+	listings   *byteLimit
 
 	dataRefused bool // a data connection could not be made
+	passive     bool // one was made after PASV
+	noHash      bool // see options
 
 	mu     sync.Mutex
 	conns  []net.Conn
 	ended  bool
+	made   bool        // any connection was
 	cancel func() bool // stops waiting for the context
+}
+
+func newSession() *session {
+	return &session{replies: newByteLimit(maxReplies), listings: newByteLimit(maxListing)}
+}
+
+// endless reports whether the server has sent more than anything needs.
+func (s *session) endless() bool {
+	return s.transcript.endless || s.replies.exceeded() || s.listings.exceeded()
 }
 
 // dial connects and logs in. The session is returned with an error too: it has
 // the last reply.
 func (f *Source) dial(ctx context.Context, o options) (s *session, err error) {
-	s = &session{limit: newByteLimit()}
+	s = newSession()
 	defer func() {
 		if err != nil {
 			s.end()
@@ -87,17 +127,11 @@ func (f *Source) dial(ctx context.Context, o options) (s *session, err error) {
 	}
 	opts := []ftp.DialOption{
 		ftp.DialWithDialFunc(d.dial),
-		ftp.DialWithDebugOutput(&s.transcript),
-		ftp.DialWithDisabledUTF8(o.noUTF8),
 		ftp.DialWithDisabledEPSV(o.noEPSV),
 		ftp.DialWithDisabledMLSD(o.noMLSD),
 	}
-	switch f.TLS {
-	case TLSNone:
-	case TLSExplicit:
-		opts = append(opts, ftp.DialWithExplicitTLS(d.config))
-	case TLSImplicit:
-		opts = append(opts, ftp.DialWithTLS(d.config))
+	if f.TLS != TLSNone {
+		opts = append(opts, ftp.DialWithTLS(d.config)) // the dialer has started it
 	}
 	if s.conn, err = ftp.Dial(d.address, opts...); err != nil {
 		return s, err
@@ -124,7 +158,10 @@ func (f *Source) begin(ctx context.Context, s *session) (*dialer, error) {
 		return nil, context.Cause(ctx)
 	}
 	s.attach(ctx)
-	return &dialer{s: s, address: net.JoinHostPort(host, port), timeout: f.timeout(), mode: f.TLS, config: f.tlsConfig(host)}, nil
+	return &dialer{
+		s: s, address: net.JoinHostPort(host, port), timeout: f.timeout(), mode: f.TLS, config: f.tlsConfig(host),
+		via: f.Dial, account: f.Account,
+	}, nil
 }
 
 func (f *Source) login() (user, password string) {
@@ -172,7 +209,8 @@ func (s *session) detach() bool {
 		return false
 	}
 	s.conns = s.conns[:1] // the control connection; the others are closed
-	s.limit.reset()
+	s.replies.reset()
+	s.listings.reset()
 	return true
 }
 
@@ -191,6 +229,13 @@ func (s *session) end() {
 	}
 }
 
+// connected reports whether the control connection was made.
+func (s *session) connected() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.made
+}
+
 // quit ends the session after a QUIT, without waiting for its reply.
 func (s *session) quit() {
 	_ = s.conn.Quit()
@@ -205,7 +250,7 @@ func (s *session) add(c net.Conn) error {
 		_ = c.Close()
 		return net.ErrClosed
 	}
-	s.conns = append(s.conns, c)
+	s.conns, s.made = append(s.conns, c), true
 	return nil
 }
 
@@ -232,10 +277,22 @@ func (s *session) list(dir string) (entries []fetch.Entry, err error) {
 			pieces = append(pieces, parseLIST(lines, now))
 		}
 	})
+	if s.isEmpty(err) {
+		return nil, nil
+	}
 	if err != nil {
 		return nil, err
 	}
 	return slices.Concat(pieces...), nil
+}
+
+// isEmpty reports whether a refusal to list a directory, which the server has
+// just changed into, says that nothing is in it (RFC 959 has 450 for that). Any
+// other refusal is an error: a tree without the files of a directory that could
+// not be read would seem whole at each sighting.
+func (s *session) isEmpty(err error) bool {
+	code := refused(err)
+	return s.transcript.verb == "LIST" && (code == 450 || code == 550) && saysEmpty.MatchString(names.Text(s.transcript.text)) && !isDenial(s.transcript.text) && !isBusy(s.transcript.text)
 }
 
 // lines calls take with the lines of a listing, a few at a time. They are
@@ -266,7 +323,7 @@ func (s *session) stat(name string) (e fetch.Entry, err error) {
 	size, serr := s.conn.FileSize(name)
 	if serr == nil {
 		e.Size = size
-	} else if refused(serr) == 550 || lost(serr) {
+	} else if lost(serr) {
 		return e, serr
 	}
 	t, terr := s.conn.GetTime(name)

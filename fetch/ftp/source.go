@@ -12,6 +12,7 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/aspupdate/aspupdate/fetch"
@@ -58,9 +59,23 @@ type Source struct {
 	Timeout time.Duration
 	Retry   fetch.Retry // of connecting, logging in and commands
 
-	Observe func(Event) `json:"-"` // may be nil
+	// Dial makes every connection, such as through a proxy; nil means directly.
+	// Data connections go to the same host as the control connection. It has
+	// Timeout to succeed. Where it returns a [*fetch.Error], operations do too.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error) `json:"-"`
+	// PASV uses PASV alone. Otherwise EPSV is tried first, and what does not work
+	// on this server is remembered by the Source.
+	PASV bool
+	// Account is what a server gets that asks for an account at login (ACCT).
+	Account string `json:"-"`
 
-	keep *keeper // nil: none
+	Observe func(fetch.Event) `json:"-"` // may be nil
+
+	keep   *keeper // nil: none
+	origin *Source // of what Keep returned
+
+	mu      sync.Mutex
+	learned options // what the server does not support
 }
 
 var (
@@ -168,20 +183,45 @@ func (f *Source) with(ctx context.Context, op, name string, run func(*session) e
 	})
 }
 
+// learn remembers what an attempt has shown, also one that failed for another
+// reason: the next operation would wait for the same silence again.
+func (f *Source) learn(o options, s *session, err error) {
+	if s == nil {
+		return
+	}
+	shown := s.shows(o, err)
+	f = cmp.Or(f.origin, f)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.learned.noEPSV = f.learned.noEPSV || shown.noEPSV
+	f.learned.noMLSD = f.learned.noMLSD || shown.noMLSD
+	f.learned.noHash = f.learned.noHash || shown.noHash
+}
+
+func (f *Source) recall() options {
+	f = cmp.Or(f.origin, f)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	o := f.learned
+	o.noEPSV = o.noEPSV || f.PASV
+	return o
+}
+
 // attempts makes each attempt with what was learned in the ones before, and
 // turns what went wrong into an *Error.
 func (f *Source) attempts(ctx context.Context, op, name string, run func(options) (*session, error)) error {
-	var o options
+	o := f.recall()
 	tries := retry.Start(retry.Policy(f.Retry))
 	for {
 		s, err := run(o)
+		f.learn(o, s, err)
 		if err == nil {
 			return nil
 		}
 		if s != nil && s.kept && !isTimeout(err) && ctx.Err() == nil {
 			continue // the kept connection may have ended: that says nothing about the server
 		}
-		if next, better := o.after(s); better && ctx.Err() == nil {
+		if next, better := o.after(s, err); better && ctx.Err() == nil {
 			o = next // another dialect of the same server, not another attempt
 			continue
 		}
@@ -190,7 +230,7 @@ func (f *Source) attempts(ctx context.Context, op, name string, run func(options
 		if !e.Temporary || !again {
 			return e
 		}
-		f.observe(Event{Kind: EventRetry, Path: name, Attempt: tries.Made, Wait: wait, Err: e})
+		f.observe(fetch.Event{Kind: EventRetry, Path: name, Attempt: tries.Made, Wait: wait, Err: e})
 		if err := clock.Sleep(ctx, wait); err != nil {
 			return fetch.Wrap(op, f.URL(name), err)
 		}

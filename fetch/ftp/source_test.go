@@ -75,12 +75,12 @@ func TestFTPErrors(t *testing.T) {
 		{"425", reply("MLSD", "425 no data connection"), fetch.ErrUnreachable, 425, 3},
 		{"426", reply("MLSD", "426 broken"), fetch.ErrUnreachable, 426, 3},
 		{"450", reply("CWD", "450 busy"), fetch.ErrUnreachable, 450, 3},
-		{"451", reply("MLSD", "451 local error"), fetch.ErrUnreachable, 451, 3},
+		{"451", reply("CWD", "451 local error"), fetch.ErrUnreachable, 451, 3},
 		{"550", reply("CWD", "550 gone"), fetch.ErrNotFound, 550, 1},
 		{"an unknown code", reply("CWD", "522 what"), fetch.ErrUnreachable, 522, 1},
 		{"PASV that makes the library panic", func(s *fetchtest.Server) {
 			s.OnCommand(func(v, _ string) string {
-				return map[string]string{"EPSV": "500 no", "PASV": "227 )1,2,3,4,5,6("}[v]
+				return map[string]string{"EPSV": "500 no", "PASV": "227 )1,2,3("}[v]
 			})
 		}, fetch.ErrUnreachable, 0, 1},
 		{"EPSV that makes no sense", reply("EPSV", "229 |||||||"), nil, 0, 1},
@@ -92,7 +92,7 @@ func TestFTPErrors(t *testing.T) {
 			src.Password = "mine"
 			c.script(s)
 			sessions := 0
-			src.Observe = func(ftp.Event) { sessions++ }
+			src.Observe = func(fetch.Event) { sessions++ }
 			_, err := src.List(t.Context(), "/asp")
 			if c.want == nil {
 				require.NoError(t, err)
@@ -131,7 +131,7 @@ func TestFTPServerDown(t *testing.T) {
 	require.NoError(t, err)
 	addr := l.Addr().String()
 	require.NoError(t, l.Close())
-	var seen lab.Events[ftp.Event]
+	var seen lab.Events[fetch.Event]
 	_, err = (&ftp.Source{Addr: addr, Password: "secret-word", Retry: lab.Soon, Observe: seen.Observe}).List(t.Context(), "/")
 	require.ErrorIs(t, err, fetch.ErrUnreachable)
 	require.Len(t, retries(&seen), 2)
@@ -139,7 +139,7 @@ func TestFTPServerDown(t *testing.T) {
 }
 
 func TestFTPSilentServerEndsAfterIdle(t *testing.T) {
-	for _, verb := range []string{"", "USER", "PASS", "FEAT", "TYPE", "CWD", "EPSV", "MLSD"} {
+	for _, verb := range []string{"", "USER", "PASS", "FEAT", "TYPE", "CWD", "MLSD"} {
 		t.Run("at "+verb, func(t *testing.T) {
 			t.Parallel()
 			s := fetchtest.New(t)
@@ -340,7 +340,7 @@ func TestNoEchoOfThePassword(t *testing.T) {
 						}
 						return ""
 					})
-					var seen lab.Events[ftp.Event]
+					var seen lab.Events[fetch.Event]
 					src := lab.Client(s)
 					src.Password, src.Observe, src.Timeout = secret, seen.Observe, 50*time.Millisecond
 					src.Retry.Attempts = 2
@@ -374,6 +374,6 @@ func TestAPasswordInTheAddressIsNotShown(t *testing.T) {
 	}
 }
 
-func retries(seen *lab.Events[ftp.Event]) []ftp.Event {
-	return seen.All(func(e ftp.Event) bool { return e.Kind == ftp.EventRetry })
+func retries(seen *lab.Events[fetch.Event]) []fetch.Event {
+	return seen.All(func(e fetch.Event) bool { return e.Kind == ftp.EventRetry })
 }

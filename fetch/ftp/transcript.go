@@ -3,79 +3,64 @@ package ftp
 import (
 	"bytes"
 	"errors"
-	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
-// A transcript follows a control connection: it is the library's debug output,
-// commands and replies in one stream. It keeps verbs and the last reply; never
-// an argument, which could be the password.
+// A transcript has the last command and the server's own reply to it; never an
+// argument, which could be the password.
 type transcript struct {
-	verb    string // of the last command
-	code    int    // of the last reply
-	text    string // of the last reply
-	listing string // the verb of the last listing
-	epsv    bool   // the server accepted EPSV
-	cut     bool   // a reply to a listing mentions truncation
+	verb        string // of the last command; empty before the first
+	code        int    // of the last reply
+	text        string // of the last reply, in one line
+	listing     string // the verb of the last listing
+	epsv        bool   // the server accepted EPSV
+	noEPSV      bool   // it refused EPSV, or never replied to it
+	refusedEPSV bool   // for good
+	cut         bool   // a reply to a listing mentions truncation
+	bare        bool   // a transfer ended with a reply, and none had begun it
+	sent        func() // is called once when a command that transfers data has been sent
 
-	listed bool                 // the next data connection is a listing's
-	take   func(lines []string) // is called with its lines
-	begun  []byte               // its last line, if that has not ended yet
-	line   []byte               // an unfinished line of the control connection
+	listed  bool                 // the next data connection is a listing's
+	take    func(lines []string) // is called with its lines
+	begun   []byte               // its last line, if that has not ended yet
+	lines   int                  // that it had so far
+	endless bool                 // the server sent more than anything needs
 }
 
-// Write receives a piece of the library's debug output.
-func (t *transcript) Write(p []byte) (int, error) {
-	n := len(p)
-	for len(p) > 0 {
-		i := bytes.IndexByte(p, '\n')
-		if i < 0 {
-			const longest = 4 << 10
-			t.line = append(t.line, p[:min(len(p), max(0, longest-len(t.line)))]...)
-			break
-		}
-		t.line = append(t.line, p[:i]...)
-		t.add(strings.TrimRight(string(t.line), "\r"))
-		clear(t.line) // it may have held the password
-		t.line = t.line[:0]
-		p = p[i+1:]
-	}
-	return n, nil
-}
-
-func (t *transcript) add(line string) {
-	if len(line) >= 3 {
-		if code, err := strconv.Atoi(line[:3]); err == nil && code >= 100 {
-			t.reply(code, line[3:])
-			return
-		}
-	}
-	verb, _, _ := strings.Cut(line, " ")
-	if len(verb) < 3 || len(verb) > 4 || strings.ToUpper(verb) != verb {
-		return // a line from the middle of a long reply
-	}
-	if verb == "QUIT" {
-		return // the library's own: what matters came before
-	}
-	t.verb = verb
+func (t *transcript) command(verb string) {
+	t.verb, t.bare = verb, false
 	if verb == "MLSD" || verb == "LIST" {
 		t.listing = verb
 	}
 }
 
-func (t *transcript) reply(code int, text string) {
+func (t *transcript) reply(code int, lines []string) {
+	const longest = 400
+	var said []string
+	for _, l := range lines {
+		if l = strings.TrimSpace(l); l != "" {
+			said = append(said, l)
+		}
+	}
+	text := strings.Join(said, " ")
+	t.code, t.text = code, text
+	if len(text) > longest {
+		t.text = text[:longest]
+		if utf8.ValidString(text) {
+			t.text = strings.ToValidUTF8(t.text, "") // no half letter
+		}
+	}
+	t.epsv = t.epsv || code == 229
+	t.noEPSV = t.noEPSV || t.verb == "EPSV" && code/100 > 3
+	t.refusedEPSV = t.refusedEPSV || t.verb == "EPSV" && code/100 == 5
 	if t.listing == t.verb && strings.Contains(strings.ToLower(text), "truncated") {
 		t.cut = true
 	}
-	if strings.HasPrefix(text, "-") {
-		return // more to come
-	}
-	t.code, t.text = code, strings.TrimSpace(text)
-	t.epsv = t.epsv || code == 229
 }
 
 func (t *transcript) startListing(take func(lines []string)) {
-	t.listed, t.cut, t.take, t.begun = true, false, take, nil
+	t.listed, t.cut, t.take, t.begun, t.lines = true, false, take, nil, 0
 }
 
 // endListing returns an error if the listing did not end with the end of a line.
@@ -95,8 +80,13 @@ func (b listingWriter) Write(p []byte) (int, error) {
 	b.begun = append(b.begun, p...)
 	if bytes.IndexByte(p, '\n') >= 0 {
 		whole := bytes.LastIndexByte(b.begun, '\n') + 1
+		b.lines += bytes.Count(b.begun[:whole], []byte("\n"))
 		b.take(splitLines(string(b.begun[:whole])))
 		b.begun = append(b.begun[:0], b.begun[whole:]...)
+	}
+	if b.lines > maxListingLines || len(b.begun) > maxListingLine {
+		b.endless = true
+		return 0, errEndless
 	}
 	return len(p), nil
 }

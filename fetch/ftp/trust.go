@@ -142,9 +142,13 @@ func fingerprintOf(cert *x509.Certificate) []byte {
 
 // explainCertificate adds what a person needs to decide about a certificate that
 // was refused.
-func explainCertificate(e *fetch.Error, err error) {
+func (f *Source) explainCertificate(e *fetch.Error, err error) {
 	e.Err = fmt.Errorf("%w: %w", fetch.ErrUnreachable, printable{err})
 	wrong, ok := errors.AsType[*tls.CertificateVerificationError](err)
+	if !ok && f.TLS == TLSExplicit { // some servers read the beginning of TLS as a command
+		e.Temporary, e.Next = true, "the server agreed to TLS and then did not use it: try later, or ask its owner"
+		return
+	}
 	if !ok {
 		e.Next = "the server does not use TLS there: check the port and the TLS mode"
 		return

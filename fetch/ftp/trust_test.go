@@ -1,12 +1,14 @@
 package ftp_test
 
 import (
+	"bufio"
 	"bytes"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -97,7 +99,7 @@ func TestTrust(t *testing.T) {
 					s, src := secured(t, mode, &tls.Config{Certificates: []tls.Certificate{c.has}, MaxVersion: most})
 					src.TLSConfig = c.trusts
 					retries := 0
-					src.Observe = func(ftp.Event) { retries++ }
+					src.Observe = func(fetch.Event) { retries++ }
 					_, err := src.List(t.Context(), "/asp")
 					if c.text == "" {
 						require.NoError(t, err)
@@ -256,6 +258,28 @@ func TestTLSAtAServerInTheClear(t *testing.T) {
 	src.TLS = ftp.TLSImplicit
 	_, err := src.List(t.Context(), "/")
 	require.ErrorContains(t, err, "does not use TLS there: check the port and the TLS mode")
+}
+
+func TestServerThatAgreesToTLSAndDoesNotUseIt(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = l.Close() })
+	go func() {
+		for c, err := l.Accept(); err == nil; c, err = l.Accept() {
+			_, _ = io.WriteString(c, "220 ready\r\n")
+			r := bufio.NewReader(c)
+			_, _ = r.ReadString('\n')
+			_, _ = io.WriteString(c, "234 go on\r\n")
+			_, _ = r.ReadByte() // the beginning of TLS
+			_, _ = io.WriteString(c, "502 command not allowed\r\n")
+		}
+	}()
+	src := &ftp.Source{Addr: l.Addr().String(), TLS: ftp.TLSExplicit, Retry: lab.Soon, TLSConfig: &tls.Config{RootCAs: x509.NewCertPool()}}
+	_, err = src.List(t.Context(), "/")
+	failed, ok := errors.AsType[*fetch.Error](err)
+	require.True(t, ok, err)
+	require.True(t, failed.Temporary)
+	require.Equal(t, "the server agreed to TLS and then did not use it: try later, or ask its owner", failed.Next)
 }
 
 // TestCertificateOfAnotherServer has a name that would draw on a terminal.

@@ -14,6 +14,7 @@ import (
 	"github.com/aspupdate/aspupdate/fetch/internal/names"
 	"github.com/aspupdate/aspupdate/internal/durable"
 	"github.com/aspupdate/aspupdate/internal/lock"
+	"github.com/aspupdate/aspupdate/internal/private"
 )
 
 const memoryFormat = 1
@@ -86,6 +87,9 @@ func (m memory) write(file string) error {
 // lockMemory keeps other checks with the same memory out until unlock.
 func lockMemory(ctx context.Context, file string) (unlock func(), err error) {
 	if err := durable.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+		return nil, &fetch.Error{Op: "remember", Subject: file, Err: err}
+	}
+	if err := private.Check(filepath.Dir(file)); err != nil {
 		return nil, &fetch.Error{Op: "remember", Subject: file, Err: err}
 	}
 	l, err := lock.Exclusive(ctx, file+".lock")

@@ -21,7 +21,7 @@ import (
 // A run is Run in a bubble, with the times of its checks.
 type run struct {
 	*watcher
-	events lab.Events[watch.Event]
+	events lab.Events[fetch.Event]
 	src    *shelf
 	checks []time.Time
 	skew   atomic.Int64 // of the clock that the Watch reads
@@ -50,8 +50,8 @@ func start(t *testing.T, w *watcher, prepare func(*run)) *run {
 }
 
 // of returns the events of one kind, or all of them for "".
-func (r *run) of(kind watch.EventKind) []watch.Event {
-	return r.events.All(func(e watch.Event) bool { return kind == "" || e.Kind == kind })
+func (r *run) of(kind fetch.EventKind) []fetch.Event {
+	return r.events.All(func(e fetch.Event) bool { return kind == "" || e.Kind == kind })
 }
 
 // pass lets time pass, and Run do what it then does.
@@ -230,6 +230,9 @@ func TestR13WatchOnFTP(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := fetchtest.New(t)
 			s.Features = features
+			if name == "bare" {
+				lab.Replies(s, map[string]string{"MDTM": "502 what?"})
+			}
 			src := lab.Client(s)
 			w := newWatcher(t)
 			w.now = time.Now()

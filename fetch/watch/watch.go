@@ -64,8 +64,8 @@ type Watch struct {
 	// no delay.
 	Spread time.Duration
 
-	Now     func() time.Time // nil means time.Now; for the Finder too, if it has none
-	Observe func(Event)      // Run reports failures; may be nil
+	Now     func() time.Time  // nil means time.Now; for the Finder too, if it has none
+	Observe func(fetch.Event) // Run reports failures; may be nil
 }
 
 // Check checks each distribution once, compares, remembers and reports. A
@@ -154,12 +154,12 @@ func (w *Watch) observeFailures(before map[string]bool, failures []failure) map[
 	reported := map[string]bool{}
 	for _, f := range failures {
 		if !before[f.key] && !reported[f.key] {
-			w.observe(Event{Kind: EventFailed, Text: f.err.Error(), Distribution: f.distribution, Err: f.err})
+			w.observe(fetch.Event{Kind: EventFailed, Text: f.err.Error(), Distribution: f.distribution, Err: f.err})
 		}
 		reported[f.key] = true
 	}
 	if len(before) > 0 && len(reported) == 0 {
-		w.observe(Event{Kind: EventRecovered, Text: "checks succeed again"})
+		w.observe(fetch.Event{Kind: EventRecovered, Text: "checks succeed again"})
 	}
 	return reported
 }

@@ -20,23 +20,40 @@
 //	sig, err := p.VerifyFile(ctx, path)
 //
 // A file is refused by an [Error] that wraps one of [ErrUnsigned],
-// [ErrMismatch], [ErrExpired], [ErrUntrusted] and [ErrOtherPublisher]. The
-// example makes a Policy a Verifier of package archive.
+// [ErrMismatch] and [ErrUntrusted]. The example makes a Policy a Verifier of
+// package archive.
 //
-// The thumbprint of the certificate is the narrower pin: it needs no root, and
-// it is useless once the vendor has another certificate. The publisher's name
-// lasts longer and is as reliable as the roots.
+// Pin the publisher's name together with the name of the authority that issued
+// the certificate: both outlast the certificate. The thumbprint of a certificate
+// is the narrower pin, and it is of no use for a publisher who has a new
+// certificate for each file: some authorities issue them for three days.
 //
-// # What is refused
+// # What is covered
 //
-// This package refuses more than Windows does. The signature covers everything in a program
-// except its checksum and the place of the signature itself, and no data may
-// follow the signature, which Windows allows (CVE-2013-3900). The signature may
-// contain no attribute that is neither signed, nor a time stamp, nor another
-// signature. No data may follow the last sector of an MSI (CVE-2020-1464).
-// Hashes weaker than SHA-256 are refused; a program whose first signature has
-// SHA-1, as for old Windows, needs a second one. A file with a damaged time
-// stamp is refused; a time stamp by an unknown authority is ignored.
+// This package refuses more than Windows does. In a program nothing may change
+// but the four bytes of its checksum:
+//
+//   - The signature covers all that precedes it, and nothing may follow it,
+//     which Windows allows (CVE-2013-3900).
+//   - Of a file with several signatures all are verified: each must have the
+//     shape of a signature, its own hash of the file, and trusted roots. One of
+//     them must satisfy the policy.
+//   - A signature may contain one time stamp, further signatures, and the
+//     certificates between its signer or its time stamp and a trusted root. Any
+//     other attribute, certificate, list or number is refused: nothing verifies
+//     it, so that an attacker may have written it.
+//   - A time stamp must be whole and lead to a trusted root. The error names
+//     the root that is missing.
+//
+// A change outranks all else that is wrong: a changed file with an expired
+// signature is refused as changed. A signature with a hash weaker than SHA-256
+// satisfies no policy; a program whose first signature has SHA-1, as for old
+// Windows, needs a second one.
+//
+// No data may follow the last sector of an MSI (CVE-2020-1464). Its signature
+// covers the contents of its streams. It covers their names, sizes and times
+// only with a second hash (MsiDigitalSignatureEx), and never the unused ends of
+// the sectors: that is a weakness of the format, and Windows has it, too.
 //
 // # Limits
 //
@@ -44,12 +61,6 @@
 // it: in a directory verify every program, or pin the directory's hash. Do not
 // pass a verified file to an interpreter that reads it as something else, such
 // as java -jar.
-//
-// Without its second hash (MsiDigitalSignatureEx) the signature of an MSI
-// covers the contents of its streams and not their names, sizes and times.
-// That is a weakness of the format, and Windows has it, too. The signature does
-// not cover the unused ends of an MSI's sectors, nor certificates that its chain
-// does not need.
 //
 // Revocation (CRL, OCSP) is not checked: the machines often have no connection
 // to the Internet, and an attacker can withhold the answer. Remove the pin when

@@ -3,6 +3,7 @@ package authenticode
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -14,16 +15,14 @@ var (
 	// ErrMismatch means that the file is not as it was signed, is damaged, or
 	// contains more than was signed.
 	ErrMismatch = errors.New("changed after it was signed")
-	// ErrExpired means that the certificate has expired (or is not valid yet),
-	// and no trusted time stamp shows that the signature is older. Everything
-	// else is valid.
-	ErrExpired = errors.New("signed with an expired certificate")
-	// ErrUntrusted means that the certificate does not lead to a trusted root or
-	// is not meant for signing code, or that the signature is too weak.
-	ErrUntrusted = errors.New("signed by an untrusted certificate")
-	// ErrOtherPublisher means that the signature is not by the publisher in the
-	// [Policy].
-	ErrOtherPublisher = errors.New("signed by another publisher")
+	// ErrUntrusted means that the file is as it was signed, and that the policy
+	// does not accept who signed it: another publisher, a root that is not
+	// trusted, a certificate that has expired or is not for code, or a weak hash.
+	ErrUntrusted = errors.New("the signature is not trusted")
+
+	errExpired        = fmt.Errorf("%w: signed with an expired certificate", ErrUntrusted)
+	errOtherPublisher = fmt.Errorf("%w: signed by another publisher", ErrUntrusted)
+	errWeak           = fmt.Errorf("%w: signed with a weak hash", ErrUntrusted)
 )
 
 // An Error means that a file is refused. Any other error of this package means
@@ -52,7 +51,14 @@ func refuse(sentinel error, detail string, args ...any) *Error {
 var next = map[error]string{
 	ErrUnsigned:       "pin its SHA-256 instead, or ask the vendor for a signed file",
 	ErrMismatch:       "do not run it, fetch it again and ask the vendor",
-	ErrExpired:        "ask the vendor for a file with a time stamp, or pin its SHA-256",
-	ErrUntrusted:      "add the vendor's root to Policy.Roots, or pin the certificate's thumbprint",
-	ErrOtherPublisher: "do not run it; if the vendor has a new certificate, ask them to confirm it and change the policy",
+	errExpired:        "ask the vendor for a file with a time stamp, or pin its SHA-256",
+	errWeak:           "ask the vendor for a signature with SHA-256, or pin the file's SHA-256",
+	errOtherPublisher: "do not run it; if the vendor has another certificate now, ask them to confirm it and change the policy",
+	ErrUntrusted:      "ask the vendor for a file that is signed by a certificate for code, or pin its SHA-256",
+}
+
+// rank orders what is wrong with the signatures of one file: the error of the one
+// that comes nearest to the policy says the most.
+func (e *Error) rank() int {
+	return slices.IndexFunc([]error{errOtherPublisher, errWeak, ErrUntrusted}, func(target error) bool { return errors.Is(e, target) }) + 1
 }

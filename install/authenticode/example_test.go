@@ -40,8 +40,8 @@ func Example_fetch() {
 
 	v := publisher(authenticode.Policy{
 		Publisher: "ООО «Вендор»",
-		Roots:     x509.NewCertPool(), // the vendor's own root
-		TimeRoots: x509.NewCertPool(), // that of the authority which stamps the vendor's files
+		Roots:     []*x509.Certificate{}, // the vendor's own root: see LoadRoots
+		TimeRoots: []*x509.Certificate{}, // that of the authority which stamps the vendor's files
 	}, "Setup.exe")
 	_, err := v.Verify(context.Background(), archive.Candidate{Path: setup})
 	fmt.Println(errors.Is(err, archive.ErrMismatch), errors.Is(err, authenticode.ErrUnsigned))

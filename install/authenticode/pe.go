@@ -6,8 +6,11 @@ import (
 	"encoding/asn1"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"hash"
 	"io"
+	"regexp"
+	"strings"
 
 	"github.com/aspupdate/aspupdate/internal/pe"
 )
@@ -25,6 +28,7 @@ const (
 // the signature itself, which is the end of the file.
 type portable struct {
 	r        *reader
+	file     *pe.File
 	checksum int64 // offset of 4 bytes
 	pointer  int64 // offset of 8 bytes
 	table    int64 // offset of the signature's table
@@ -34,6 +38,7 @@ type portable struct {
 func readPE(r *reader) (portable, []byte, error) {
 	p := portable{r: r}
 	f, err := pe.Read(r.bytes)
+	p.file = f
 	if refusal, ok := errors.AsType[*Error](err); ok {
 		return p, nil, refusal // of the reader: the file is too short
 	}
@@ -75,13 +80,18 @@ func (p portable) certificate(size int64) ([]byte, error) {
 	}
 	length := int64(binary.LittleEndian.Uint32(table))
 	const revision2, pkcs7SignedData = 0x0200, 2
-	switch {
-	case binary.LittleEndian.Uint16(table[4:]) != revision2 || binary.LittleEndian.Uint16(table[6:]) != pkcs7SignedData:
+	if binary.LittleEndian.Uint16(table[4:]) != revision2 || binary.LittleEndian.Uint16(table[6:]) != pkcs7SignedData {
 		return nil, refuse(ErrMismatch, "the signature is of an unknown kind")
-	case length < 8 || (length+7)/8*8 != (size+7)/8*8:
+	}
+	der, err := alone(table[8:])
+	if err != nil {
+		return nil, err
+	}
+	// The length is that of the signature, with the zeros behind it or without.
+	if n := int64(len(der)) + 8; length != n && length != (n+7)/8*8 || size != length && size != (length+7)/8*8 {
 		return nil, refuse(ErrMismatch, "the size of the signature does not match its table")
 	}
-	return alone(table[8:])
+	return der, nil
 }
 
 // alone returns the DER value in b, which only up to seven zeros may follow.
@@ -95,6 +105,32 @@ func alone(b []byte) ([]byte, error) {
 		return nil, refuse(ErrMismatch, "data follows the signature")
 	}
 	return v.FullBytes, nil
+}
+
+// versionPattern matches three numbers in a text, of which some builders write
+// "9, 23, 100, 0".
+var versionPattern = regexp.MustCompile(`\d+[.,] ?\d+[.,] ?\d+`)
+
+// states reads the version resource.
+func (p portable) states() (s stated) {
+	v, ok := p.file.Version(p.r.bytes)
+	if !ok {
+		return s
+	}
+	text := func(key string) string { t, _ := v.Text(key); return strings.TrimSpace(t) } // some builders pad it
+	number := func(n pe.Number) string { return fmt.Sprintf("%d.%d.%d.%d", n[0], n[1], n[2], n[3]) }
+	for _, t := range []string{text("ProductVersion"), number(v.Product), text("FileVersion"), number(v.File)} {
+		if versionPattern.MatchString(t) && strings.Trim(t, "0., ") != "" {
+			s.version = t
+			break
+		}
+	}
+	for _, key := range []string{"ProductName", "OriginalFilename", "InternalName", "FileDescription"} {
+		if t := text(key); t != "" {
+			s.names = append(s.names, t)
+		}
+	}
+	return s
 }
 
 func (p portable) digest(ctx context.Context, h hash.Hash) error {

@@ -35,11 +35,7 @@ type identity struct {
 	priv string // path
 }
 
-func (i identity) pool() *x509.CertPool {
-	p := x509.NewCertPool()
-	p.AddCert(i.cert)
-	return p
-}
+func (i identity) alone() []*x509.Certificate { return []*x509.Certificate{i.cert} }
 
 // issue makes a certificate for an RSA key, by itself if issuer is nil.
 func issue(t testing.TB, name string, issuer *identity, change func(*x509.Certificate)) identity {
@@ -122,7 +118,7 @@ func serveTime(t testing.TB, root identity) string {
 	dir := t.TempDir()
 	config := filepath.Join(dir, "tsa.cnf")
 	require.NoError(t, os.WriteFile(config, []byte("[us]\nserial="+filepath.ToSlash(dir)+"/serial\n"+
-		"crypto_device=builtin\nsigner_digest=sha256\ndefault_policy=1.2.3.4.1\ndigests=sha256,sha384,sha512\naccuracy=secs:1\n"+
+		"crypto_device=builtin\nsigner_digest=sha256\ndefault_policy=1.2.3.4.1\ndigests=sha1,sha256,sha384,sha512\naccuracy=secs:1\n"+
 		"ess_cert_id_chain=no\ness_cert_id_alg=sha256\n"), 0o600))
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		query := filepath.Join(dir, "query")
@@ -167,5 +163,5 @@ func (s *site) theirs(t testing.TB, path string, at time.Time) (bool, string) {
 }
 
 func (s *site) policy(at time.Time) Policy {
-	return Policy{Publisher: "ООО Vendor", Roots: s.root.pool(), TimeRoots: s.timeRoot.pool(), now: func() time.Time { return at }}
+	return Policy{Publisher: "ООО Vendor", Roots: s.root.alone(), TimeRoots: s.timeRoot.alone(), now: func() time.Time { return at }}
 }

@@ -26,5 +26,5 @@ func TestLoadRoots(t *testing.T) {
 	require.NoError(t, os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Raw}), 0o600))
 	roots, err := authenticode.LoadRoots(path)
 	require.NoError(t, err)
-	require.False(t, roots.Equal(nil))
+	require.Equal(t, cert.Raw, roots[0].Raw)
 }

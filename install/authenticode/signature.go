@@ -4,15 +4,14 @@ import (
 	"bytes"
 	"context"
 	"crypto"
-	_ "crypto/sha256" // the hashes that strong allows
+	_ "crypto/sha1" //nolint:gosec // only for signatures beside the one that counts
+	_ "crypto/sha256"
 	_ "crypto/sha512"
 	"crypto/subtle"
 	"crypto/x509/pkix"
 	"encoding/asn1"
-	"errors"
 	"fmt"
 	"hash"
-	"slices"
 
 	"github.com/sassoftware/relic/v8/lib/pkcs7"
 	"github.com/sassoftware/relic/v8/lib/pkcs9"
@@ -26,8 +25,8 @@ var (
 	oidNested   = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 311, 2, 4, 1}
 )
 
-// maxNested bounds the signatures that are verified; the file is read once for each.
-const maxNested = 4
+// maxSignatures bounds those that are verified; the file is read once for each.
+const maxSignatures = 5
 
 // indirect is what is signed: the hash of a file of some format.
 type indirect struct {
@@ -44,26 +43,23 @@ type indirect struct {
 // A digester hashes what a signature of its format covers.
 type digester func(context.Context, hash.Hash) error
 
-// unpack returns the signatures of a file: the one in der, and those
-// nested in it.
+// unpack returns the signatures of a file: the one in der, and those nested in
+// it. It refuses what is not needed to verify them.
 func unpack(der []byte) ([]*pkcs7.ContentInfoSignedData, error) {
-	first, err := guarded(func() (*pkcs7.ContentInfoSignedData, error) { return pkcs7.Unmarshal(der) })
-	if err != nil {
-		return nil, refuse(ErrMismatch, "cannot read the signature: %v", err)
-	}
-	all := []*pkcs7.ContentInfoSignedData{first}
-	if len(first.Content.SignerInfos) == 1 {
-		var nested []pkcs7.ContentInfoSignedData
-		err := first.Content.SignerInfos[0].UnauthenticatedAttributes.GetAll(oidNested, &nested)
-		if _, absent := errors.AsType[pkcs7.ErrNoAttribute](err); err != nil && !absent {
-			return nil, refuse(ErrMismatch, "cannot read the second signature: %v", err)
+	var all []*pkcs7.ContentInfoSignedData
+	for todo := [][]byte{der}; len(todo) > 0; todo = todo[1:] {
+		nested, err := shape(todo[0], oidIndirect)
+		if err != nil {
+			return nil, err
 		}
-		for i := range nested {
-			all = append(all, &nested[i])
+		sd, err := guarded(func() (*pkcs7.ContentInfoSignedData, error) { return pkcs7.Unmarshal(todo[0]) })
+		if err != nil {
+			return nil, refuse(ErrMismatch, "cannot read the signature: %v", err)
 		}
-	}
-	if len(all) > maxNested {
-		return nil, refuse(ErrMismatch, "the file has more than %d signatures", maxNested)
+		all, todo = append(all, sd), append(todo, nested...)
+		if len(todo)-1+len(all) > maxSignatures {
+			return nil, refuse(ErrMismatch, "the file has more than %d signatures", maxSignatures)
+		}
 	}
 	return all, nil
 }
@@ -72,15 +68,19 @@ func unpack(der []byte) ([]*pkcs7.ContentInfoSignedData, error) {
 // with its time stamp. It does not check the signers of either.
 func check(ctx context.Context, sd *pkcs7.ContentInfoSignedData, format asn1.ObjectIdentifier, digest digester) (pkcs9.TimestampedSignature, error) {
 	none := pkcs9.TimestampedSignature{}
-	if err := shape(sd); err != nil {
-		return none, err
-	}
 	sig, err := guarded(func() (pkcs9.TimestampedSignature, error) {
 		s, err := sd.Content.Verify(nil, false)
 		if err != nil {
 			return none, err
 		}
-		return pkcs9.VerifyOptionalTimestamp(s)
+		if s.CertError != nil {
+			return none, s.CertError
+		}
+		t, err := pkcs9.VerifyOptionalTimestamp(s)
+		if cs := t.CounterSignature; err == nil && cs != nil {
+			err = cs.CertError
+		}
+		return t, err
 	})
 	if err != nil {
 		return none, refuse(ErrMismatch, "the signature or time stamp is not valid: %v", err)
@@ -92,12 +92,9 @@ func check(ctx context.Context, sd *pkcs7.ContentInfoSignedData, format asn1.Obj
 	if !is.Data.Format.Equal(format) {
 		return none, refuse(ErrMismatch, "the signature is for another kind of file")
 	}
-	h, err := strong(is.Digest.Algorithm)
+	h, err := x509tools.PkixDigestToHashE(is.Digest.Algorithm)
 	if err != nil {
-		return none, err
-	}
-	if _, err := strong(sig.SignerInfo.DigestAlgorithm); err != nil {
-		return none, err
+		return none, refuse(ErrMismatch, "the hash of the file cannot be verified: %v", err)
 	}
 	sum := h.New()
 	if err := digest(ctx, sum); err != nil {
@@ -109,38 +106,25 @@ func check(ctx context.Context, sd *pkcs7.ContentInfoSignedData, format asn1.Obj
 	return sig, nil
 }
 
-// shape refuses what is not an Authenticode signature, and unsigned attributes
-// that are not needed.
-func shape(sd *pkcs7.ContentInfoSignedData) error {
-	if !sd.ContentType.Equal(pkcs7.OidSignedData) || !sd.Content.ContentInfo.ContentType.Equal(oidIndirect) || len(sd.Content.SignerInfos) != 1 {
-		return refuse(ErrMismatch, "the signature is not the signature of a file")
+// weak refuses a signature with a hash that is weaker than SHA-256. Such a
+// signature is verified nevertheless: a change that it shows is one.
+func weak(sd *pkcs7.ContentInfoSignedData) *Error {
+	var is indirect
+	if err := sd.Content.ContentInfo.Unmarshal(&is); err != nil {
+		return refuse(ErrMismatch, "cannot read the signature: %v", err)
 	}
-	si := sd.Content.SignerInfos[0]
-	// The signed attributes have the kind of content that is signed: without
-	// them the signature of a letter could be used as that of a file.
-	var kind asn1.ObjectIdentifier
-	if err := si.AuthenticatedAttributes.GetOne(pkcs7.OidAttributeContentType, &kind); err != nil || !kind.Equal(oidIndirect) {
-		return refuse(ErrMismatch, "the signature is not marked as that of a file")
-	}
-	for _, a := range si.UnauthenticatedAttributes {
-		if !slices.ContainsFunc([]asn1.ObjectIdentifier{
-			pkcs9.OidAttributeTimeStampToken, pkcs9.OidSpcTimeStampToken, pkcs9.OidAttributeCounterSign, oidNested,
-		}, a.Type.Equal) {
-			return refuse(ErrMismatch, "the signature contains unsigned data (attribute %v)", a.Type)
+	for _, a := range []pkix.AlgorithmIdentifier{is.Digest.Algorithm, sd.Content.SignerInfos[0].DigestAlgorithm} {
+		if !strong(a) {
+			return refuse(errWeak, "%v", a.Algorithm)
 		}
 	}
 	return nil
 }
 
-// strong returns the hash, if it is SHA-256 or stronger.
-func strong(a pkix.AlgorithmIdentifier) (crypto.Hash, error) {
+// strong reports whether the hash is SHA-256 or stronger.
+func strong(a pkix.AlgorithmIdentifier) bool {
 	h, _ := x509tools.PkixDigestToHash(a)
-	if h != crypto.SHA256 && h != crypto.SHA384 && h != crypto.SHA512 {
-		e := refuse(ErrUntrusted, "the hash of the signature is too weak (%v)", a.Algorithm)
-		e.Next = "ask the vendor for a signature with SHA-256, or pin the file's SHA-256"
-		return 0, e
-	}
-	return h, nil
+	return h == crypto.SHA256 || h == crypto.SHA384 || h == crypto.SHA512
 }
 
 // guarded returns a panic of the imported decoder as an error: it reads a first
@@ -154,18 +138,25 @@ func guarded[T any](f func() (T, error)) (v T, err error) {
 	return f()
 }
 
-// formatOf returns the format of a file by its first bytes.
-func formatOf(ctx context.Context, r *reader) (asn1.ObjectIdentifier, digester, []byte, error) {
+// A subject is a file that may be signed.
+type subject struct {
+	format asn1.ObjectIdentifier // as its signatures name it
+	digest digester
+	states func() stated
+}
+
+// formatOf returns what a file is by its first bytes, and its signature in DER.
+func formatOf(ctx context.Context, r *reader) (subject, []byte, error) {
 	head, err := r.bytes(0, min(8, r.size))
 	switch {
 	case err != nil:
-		return nil, nil, nil, err
+		return subject{}, nil, err
 	case bytes.HasPrefix(head, []byte("MZ")):
 		p, der, err := readPE(r)
-		return oidPE, p.digest, der, err
+		return subject{oidPE, p.digest, p.states}, der, err
 	case string(head) == cfb.Magic:
 		m, der, err := readMSI(ctx, r)
-		return oidMSI, m.digest, der, err
+		return subject{oidMSI, m.digest, m.states}, der, err
 	}
-	return nil, nil, nil, refuse(ErrUnsigned, "the file is neither a Windows program nor an MSI package")
+	return subject{}, nil, refuse(ErrUnsigned, "the file is neither a Windows program nor an MSI package")
 }

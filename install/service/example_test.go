@@ -23,7 +23,7 @@ var (
 func Example() {
 	const dir = "/var/lib/aspupdate/services"
 	update := rollback.Update{
-		Fence: &service.Service{Name: "nginx", Dir: dir, DrainTimeout: time.Minute, Drain: func(ctx context.Context) error {
+		Fence: &service.Service{Name: "nginx", Dir: dir, Drain: func(ctx context.Context) error {
 			return nil // announce it here, and wait until people have finished or ctx ends
 		}},
 		App: service.Group{{Name: "asp-worker", Dir: dir}, {Name: "asp", Dir: dir}},

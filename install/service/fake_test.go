@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/aspupdate/aspupdate/internal/realtest"
 )
 
 // The test binary plays the services of the tests, and the updater that is
@@ -53,7 +55,7 @@ func note(file string) {
 func child(dir string, d time.Duration) {
 	exe, _ := os.Executable()
 	cmd := exec.Command(exe, "as-child", dir, d.String())
-	_ = cmd.Start()
+	_ = realtest.Start(cmd)
 	for range 100 {
 		if _, err := os.Stat(filepath.Join(dir, "child")); err == nil {
 			return

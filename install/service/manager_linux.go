@@ -42,7 +42,12 @@ func systemctl(ctx context.Context, args ...string) (string, error) {
 	}
 	var out, complaint bounded
 	cmd := exec.CommandContext(ctx, program, append([]string{"--no-ask-password", "--no-pager", "--quiet"}, args...)...)
-	cmd.Env = append(os.Environ(), "LC_ALL=C")
+	cmd.Env = append(process.BaseEnv(), "LC_ALL=C")
+	for _, name := range []string{"DBUS_SYSTEM_BUS_ADDRESS", "DBUS_SESSION_BUS_ADDRESS", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME"} { // where systemd is
+		if v, ok := os.LookupEnv(name); ok {
+			cmd.Env = append(cmd.Env, name+"="+v)
+		}
+	}
 	cmd.Stdout, cmd.Stderr = &out, &complaint
 	cmd.WaitDelay = time.Second
 	cmd.SysProcAttr = process.OwnGroup()

@@ -21,15 +21,15 @@ type Service struct {
 
 	// Drain, if not nil, is called before a running service is stopped: to
 	// announce it, and to wait until people have finished. It must return when
-	// its context ends. After DrainTimeout the service is stopped all the same.
-	Drain        func(ctx context.Context) error
-	DrainTimeout time.Duration // zero is 5 min
+	// its context ends. After 5 min the service is stopped all the same.
+	Drain func(ctx context.Context) error
 	// Timeout bounds a stop, until all processes have ended, and a start, until the
 	// service runs; zero is 5 min.
 	Timeout time.Duration
 
-	steady time.Duration // how long it must stay running once started; zero is 3 s
-	step   func(string)  // for tests: called between any two steps
+	drainTimeout time.Duration // zero is 5 min
+	steady       time.Duration // how long it must stay running once started; zero is 3 s
+	step         func(string)  // for tests: called between any two steps
 }
 
 const (
@@ -169,7 +169,7 @@ func (s *Service) drain(ctx context.Context, st Status) error {
 	if !st.Running || s.Drain == nil {
 		return nil
 	}
-	draining, cancel := context.WithTimeout(ctx, orDefault(s.DrainTimeout, defaultTimeout))
+	draining, cancel := context.WithTimeout(ctx, orDefault(s.drainTimeout, defaultTimeout))
 	defer cancel()
 	err := s.Drain(draining)
 	if late := draining.Err() != nil && ctx.Err() == nil; err != nil && !late {

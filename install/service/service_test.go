@@ -218,7 +218,7 @@ func TestDrain(t *testing.T) {
 	require.ErrorContains(t, err, "three people are at work")
 	s.mustBe(t, true, off(auto))
 	calls := 0
-	s.DrainTimeout = 100 * time.Millisecond
+	s.drainTimeout = 100 * time.Millisecond
 	s.Drain = func(ctx context.Context) error { calls++; <-ctx.Done(); return ctx.Err() }
 	require.NoError(t, s.Close(t.Context()), "they had their time")
 	s.mustBe(t, false, off(auto))

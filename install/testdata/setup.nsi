@@ -1,6 +1,11 @@
 ; An installer for tests, as NSIS makes them. VERSION and OUT come from makensis -D.
-Target amd64-unicode
-Unicode true
+!ifndef TARGET
+  !define TARGET amd64-unicode
+!endif
+Target ${TARGET}
+!ifdef COMPRESSOR
+  SetCompressor ${COMPRESSOR}
+!endif
 !include FileFunc.nsh
 Name "ASP"
 OutFile "${OUT}"
@@ -24,11 +29,20 @@ Section
   ${GetOptions} $Line "/STOP" $Option
   IfErrors +2
   Abort
+  ClearErrors
+  ${GetOptions} $Line "/ASK" $Option
+  IfErrors +2
+  MessageBox MB_OK|MB_ICONSTOP "The licence has expired. Закройте окно." ; silent or not
   SetOutPath $INSTDIR
   FileOpen $0 "$INSTDIR\version.txt" w
   FileWrite $0 "${VERSION}"
   FileClose $0
   WriteUninstaller "$INSTDIR\uninstall.exe"
+!ifdef RUN ; what it does to the data
+  ExecWait '"$SYSDIR\cmd.exe" /c ${RUN}' $0
+  StrCmp $0 "0" +2
+  Abort
+!endif
   ReadEnvStr $1 ASP_WAIT ; a program to run and wait for
   StrCmp $1 "" +2
   ExecWait $1

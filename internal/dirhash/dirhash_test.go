@@ -3,6 +3,7 @@ package dirhash
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -42,4 +43,34 @@ func TestSumIsThatOfSha256sum(t *testing.T) {
 	out, err := cmd.Output()
 	require.NoError(t, err)
 	require.Equal(t, hexSum(strings.ReplaceAll(string(out), " *", "  ")), Sum(sums))
+}
+
+func TestOfIsTheSumOfWhatWasRead(t *testing.T) {
+	dir := t.TempDir()
+	want := map[string]string{}
+	for name, content := range map[string]string{"setup.exe": "program", "data/один.cab": "cabinet", "data/empty": ""} {
+		path := filepath.Join(dir, filepath.FromSlash(name))
+		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o700))
+		require.NoError(t, os.WriteFile(path, []byte(content), 0o600))
+		want[name] = hexSum(content)
+	}
+	read := map[string]string{}
+	sum, err := Of(t.Context(), dir, func(name string, f *os.File, r io.Reader) error {
+		require.Equal(t, filepath.Base(filepath.FromSlash(name)), filepath.Base(f.Name()))
+		text, err := io.ReadAll(r)
+		read[name] = hexSum(string(text))
+		return err
+	})
+	require.NoError(t, err)
+	require.Equal(t, Sum(want), sum)
+	require.Equal(t, want, read)
+	sum, err = Of(t.Context(), dir, func(string, *os.File, io.Reader) error { return nil })
+	require.NoError(t, err)
+	require.Equal(t, Sum(want), sum, "also what was not read")
+	if os.Symlink(filepath.Join(dir, "setup.exe"), filepath.Join(dir, "link")) == nil {
+		if _, err := os.Lstat(filepath.Join(dir, "link")); err == nil { // Wine makes none
+			_, err = Of(t.Context(), dir, func(string, *os.File, io.Reader) error { return nil })
+			require.ErrorContains(t, err, "link in the directory is neither a file nor a directory")
+		}
+	}
 }

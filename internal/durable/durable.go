@@ -16,6 +16,9 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
+
+	"github.com/aspupdate/aspupdate/internal/private"
 )
 
 // WriteFile replaces the contents of the file at path: it writes a temporary file
@@ -76,19 +79,30 @@ func syncParents(a, b string) error {
 	return nil
 }
 
-// Open is [os.Open] for files that other processes rename and remove: on Windows
-// it waits up to a second for them.
+// Open is [os.Open] for regular files that other processes rename and remove: on
+// Windows it waits up to a second for them. It follows no link in the last part
+// of the path, and waits for no pipe that has taken the file's place.
 func Open(path string) (f *os.File, err error) {
-	err = whileInUse(func() error {
-		f, err = os.Open(path)
+	err = WhileInUse(func() error {
+		f, err = os.OpenFile(path, os.O_RDONLY|noFollow, 0)
 		return err
 	})
-	return f, err
+	if err != nil {
+		return nil, err
+	}
+	fi, err := f.Stat()
+	if err == nil && !fi.Mode().IsRegular() {
+		err = &fs.PathError{Op: "open", Path: path, Err: errors.New("not a regular file")}
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
 }
 
 // ReadDir is [os.ReadDir], and waits as [Open] does.
 func ReadDir(dir string) (entries []fs.DirEntry, err error) {
-	err = whileInUse(func() error {
+	err = WhileInUse(func() error {
 		entries, err = os.ReadDir(dir)
 		return err
 	})
@@ -128,7 +142,8 @@ func syncFile(path string) error {
 	return errors.Join(err, f.Close())
 }
 
-// MkdirAll creates the directory path and its missing parents with perm, and
+// MkdirAll creates the directory path and its missing parents with perm, which on
+// Windows is an access list for 0700 and means nothing else, and
 // syncs each directory that has a new entry. The parent of an existing directory
 // is synced as well: the process that created it may have been killed before.
 func MkdirAll(path string, perm fs.FileMode) error {
@@ -151,7 +166,11 @@ func MkdirAll(path string, perm fs.FileMode) error {
 			return err
 		}
 	}
-	if err := os.Mkdir(path, perm); err != nil && !errors.Is(err, fs.ErrExist) {
+	mkdir := func(path string) error { return os.Mkdir(path, perm) }
+	if perm == 0o700 {
+		mkdir = private.Mkdir
+	}
+	if err := mkdir(path); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
 	return SyncDir(parent)
@@ -228,4 +247,46 @@ func VolumeOf(path string) (Volume, error) {
 		}
 		p = parent
 	}
+}
+
+// Rewrite replaces the file at path by a new one with these contents, without
+// making them durable. It never writes to what has the name now, such as a
+// link that another account has put there.
+func Rewrite(path string, data []byte, perm fs.FileMode) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, perm)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	return errors.Join(err, f.Close())
+}
+
+// Remove removes the file at path, on Windows once no other process uses it.
+func Remove(path string) error { return WhileInUse(func() error { return os.Remove(path) }) }
+
+// RemoveAll removes path and all in it, on Windows once no other process uses a
+// file in it.
+func RemoveAll(path string) error { return WhileInUse(func() error { return os.RemoveAll(path) }) }
+
+// Writable fails if a directory that exists cannot be written, or its volume has
+// less free space than bytes. It writes nothing, so that nil is no promise.
+func Writable(dir string, bytes int64) error {
+	fi, err := os.Stat(dir)
+	if err != nil {
+		return err
+	}
+	if !fi.IsDir() {
+		return &os.PathError{Op: "open", Path: dir, Err: syscall.ENOTDIR}
+	}
+	if err := writable(dir); err != nil {
+		return &os.PathError{Op: "access", Path: dir, Err: err}
+	}
+	v, err := volumeOf(dir)
+	if err == nil && v.Free < bytes {
+		err = &os.PathError{Op: "access", Path: dir, Err: syscall.ENOSPC}
+	}
+	return err
 }

@@ -119,3 +119,19 @@ func TestSyncTree(t *testing.T) {
 	require.NoError(t, os.Mkdir(filepath.Join(dir, "sub"), 0o700))
 	require.NoError(t, SyncTree(dir))
 }
+
+// What others have put under the name is replaced, not written to.
+func TestRewriteFollowsNoLink(t *testing.T) {
+	dir := t.TempDir()
+	path, elsewhere := filepath.Join(dir, "holder"), filepath.Join(dir, "elsewhere")
+	require.NoError(t, Rewrite(path, []byte("first"), 0o600))
+	require.NoError(t, os.Remove(path))
+	if err := os.Symlink(elsewhere, path); err != nil {
+		t.Logf("links not tried: %v", err)
+	}
+	require.NoError(t, Rewrite(path, []byte("second"), 0o600))
+	got, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.Equal(t, "second", string(got))
+	require.NoFileExists(t, elsewhere)
+}

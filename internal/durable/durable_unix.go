@@ -26,9 +26,6 @@ func SyncDir(dir string) error {
 
 func rename(oldpath, newpath string) error { return os.Rename(oldpath, newpath) }
 
-// whileInUse calls op: here an open file can be renamed, and opened.
-func whileInUse(op func() error) error { return op() }
-
 func volumeOf(path string) (Volume, error) {
 	var st unix.Stat_t
 	if err := unix.Stat(path, &st); err != nil {
@@ -40,3 +37,7 @@ func volumeOf(path string) (Volume, error) {
 	}
 	return Volume{ID: fmt.Sprint(st.Dev), Free: int64(fs.Bavail) * int64(fs.Bsize)}, nil //nolint:gosec,unconvert // sizes fit; the field types differ between systems
 }
+
+const noFollow = unix.O_NOFOLLOW | unix.O_NONBLOCK
+
+func writable(dir string) error { return unix.Access(dir, unix.W_OK|unix.X_OK) }

@@ -1,11 +1,9 @@
 package durable
 
 import (
-	"errors"
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"golang.org/x/sys/windows"
 )
@@ -31,29 +29,12 @@ func move(oldpath, newpath string, flags uint32) error {
 	if err != nil {
 		return err
 	}
-	err = whileInUse(func() error { return windows.MoveFileEx(from, to, flags) })
+	err = WhileInUse(func() error { return windows.MoveFileEx(from, to, flags) })
 	if err != nil {
 		err = &os.LinkError{Op: "rename", Old: oldpath, New: newpath, Err: err}
 	}
 	return err
 }
-
-// whileInUse repeats op while another process uses the file: an open file cannot
-// be renamed or replaced, and virus scanners, indexers and readers open new files
-// for an instant; a file that is being renamed or removed cannot be opened.
-func whileInUse(op func() error) error {
-	for pause := time.Millisecond; ; pause *= 2 {
-		err := op()
-		inUse := errors.Is(err, windows.ERROR_SHARING_VIOLATION) || errors.Is(err, windows.ERROR_ACCESS_DENIED)
-		if !inUse || pause > inUseLimit {
-			return err
-		}
-		time.Sleep(pause)
-	}
-}
-
-// inUseLimit is about half of the time for which an operation is repeated.
-const inUseLimit = 512 * time.Millisecond
 
 func volumeOf(path string) (Volume, error) {
 	p, err := windows.UTF16PtrFromString(path)
@@ -70,4 +51,24 @@ func volumeOf(path string) (Volume, error) {
 		id = strings.ToUpper(windows.UTF16ToString(root[:]))
 	}
 	return Volume{ID: id, Free: int64(min(free, 1<<62))}, nil
+}
+
+const noFollow = 0
+
+// writable finds a volume that is read-only. Access lists show only on writing.
+func writable(dir string) error {
+	p, err := windows.UTF16PtrFromString(dir)
+	if err != nil {
+		return err
+	}
+	var root [windows.MAX_PATH + 1]uint16
+	var flags uint32
+	err = windows.GetVolumePathName(p, &root[0], uint32(len(root)))
+	if err == nil {
+		err = windows.GetVolumeInformation(&root[0], nil, 0, nil, nil, &flags, nil, 0)
+	}
+	if err == nil && flags&windows.FILE_READ_ONLY_VOLUME != 0 {
+		return windows.ERROR_WRITE_PROTECT
+	}
+	return nil // a share may have no such information
 }

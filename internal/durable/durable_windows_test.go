@@ -47,3 +47,21 @@ func TestReadersWaitForWhoeverHasItAlone(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, f.Close())
 }
+
+// A virus scanner holds a new file for longer than an instant.
+func TestWhatAnotherProcessHoldsForSecondsIsReplacedAndRemoved(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "record")
+	held := func() {
+		require.NoError(t, WriteFile(path, []byte("old"), 0o600))
+		f, err := os.Open(path)
+		require.NoError(t, err)
+		time.AfterFunc(3*time.Second, func() { _ = f.Close() })
+	}
+	held()
+	require.NoError(t, WriteFile(path, []byte("new"), 0o600))
+	held()
+	require.NoError(t, Remove(path))
+	require.NoFileExists(t, path)
+	held()
+	require.NoError(t, RemoveAll(filepath.Dir(path)))
+}

@@ -34,7 +34,7 @@ func TestDocumentsNameWhatExists(t *testing.T) {
 	}))
 	link := regexp.MustCompile(`\]\(([^):#]+)(?:#[^)]*)?\)`)
 	for _, document := range []string{
-		"README.md", "README.ru.md", "CONTRIBUTING.md", "CHANGELOG.md",
+		"README.md", "README.ru.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md",
 		"examples/aspupdate/README.md", "examples/aspupdate/OPERATIONS.md", "examples/peers/README.md",
 	} {
 		b, err := os.ReadFile(filepath.Join("../..", document))
@@ -112,4 +112,36 @@ func TestDocumentsNameVariables(t *testing.T) {
 			assert.True(t, used[name], "%s: %s is used nowhere", document, name)
 		}
 	}
+}
+
+// TestThreatsHaveTests looks up the tests that SECURITY.md names: each line of its
+// table of threats is kept by at least one that exists.
+func TestThreatsHaveTests(t *testing.T) {
+	b, err := os.ReadFile("../../SECURITY.md")
+	require.NoError(t, err)
+	_, table, ok := strings.Cut(string(b), "## Threats")
+	require.True(t, ok)
+	table, _, ok = strings.Cut(table, "\n## ")
+	require.True(t, ok)
+	named, rows := regexp.MustCompile("`([a-z0-9/]+)/(Test\\w+)`"), 0
+	for line := range strings.Lines(table) {
+		cells := strings.Split(strings.Trim(strings.TrimSpace(line), "|"), " | ")
+		if !strings.HasPrefix(line, "| ") || strings.Contains(line, "| --- |") || strings.Contains(line, "kept by") {
+			continue
+		}
+		require.Len(t, cells, 4, line)
+		rows++
+		tests := named.FindAllStringSubmatch(cells[3], -1)
+		require.NotEmpty(t, tests, "no test keeps: %s", line)
+		for _, m := range tests {
+			files, err := filepath.Glob("../../" + m[1] + "/*_test.go")
+			require.NoError(t, err)
+			require.True(t, slices.ContainsFunc(files, func(file string) bool {
+				text, err := os.ReadFile(file)
+				require.NoError(t, err)
+				return strings.Contains(string(text), "\nfunc "+m[2]+"(")
+			}), "%s has no test %s", m[1], m[2])
+		}
+	}
+	require.Greater(t, rows, 20)
 }

@@ -57,7 +57,7 @@ func Try(path string) (*Lock, error) {
 // Held reports whether the lock of the file at path is held. It locks a free one
 // for an instant, and does not create the file.
 func Held(path string) (bool, error) {
-	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
 	l := open(path)
@@ -82,7 +82,9 @@ func (l *Lock) Check() error {
 // Unlock releases the lock. The file stays.
 func (l *Lock) Unlock() error { return l.f.Unlock() }
 
-func open(path string) *Lock { return &Lock{path, flock.New(path, flock.SetPermissions(0o600))} }
+func open(path string) *Lock {
+	return &Lock{path, flock.New(path, flock.SetPermissions(0o600), flock.SetFlag(openFlag))}
+}
 
 func (l *Lock) wait(ctx context.Context, try func() (bool, error)) (*Lock, error) {
 	for start, poll := time.Now(), pollSoon; ; {

@@ -172,5 +172,7 @@ func FuzzRead(f *testing.F) {
 			}
 			_, _ = p.OffsetOf(d.Address)
 		}
+		v, _ := p.Version(read)
+		_, _ = v.Text("ProductVersion")
 	})
 }

@@ -23,7 +23,8 @@ func Lookup(pid int) (Member, bool) {
 	var path [4 * windows.MAX_PATH]uint16
 	size := uint32(len(path))
 	if windows.QueryFullProcessImageName(h, 0, &path[0], &size) == nil {
-		m.Name = filepath.Base(windows.UTF16ToString(path[:size]))
+		m.Path = windows.UTF16ToString(path[:size])
+		m.Name = filepath.Base(m.Path)
 	}
 	return m, true
 }

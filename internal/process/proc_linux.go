@@ -3,11 +3,15 @@ package process
 import (
 	"bytes"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/aspupdate/aspupdate/internal/boot"
 )
@@ -17,6 +21,7 @@ import (
 type proc struct {
 	pid, parent, session int
 	start                uint64 // clock ticks since the machine's start
+	work                 uint64 // clock ticks of the processors, those of children that have ended included
 }
 
 func (p proc) is(q proc) bool { return p.pid == q.pid && p.start == q.start }
@@ -27,13 +32,37 @@ func (p proc) birth() string { return bootID() + "/" + strconv.FormatUint(p.star
 // over the process; what it calls itself does not.
 func (p proc) member() Member {
 	dir := "/proc/" + strconv.Itoa(p.pid)
-	name, err := os.Readlink(dir + "/exe")
+	path, err := os.Readlink(dir + "/exe")
+	path = strings.TrimSuffix(path, " (deleted)")
+	name := path
 	if err != nil {
 		b, _ := os.ReadFile(dir + "/comm")
 		name = strings.TrimSpace(string(b))
 	}
-	name = strings.TrimSuffix(filepath.Base("/"+name), " (deleted)")
-	return Member{PID: p.pid, Birth: p.birth(), Name: strings.TrimPrefix(name, "/")}
+	// The kernel runs a script by its interpreter, with the script's path second.
+	if script := argument(p.pid, 1); filepath.IsAbs(script) && isScript(script) {
+		path, name = script, script
+	}
+	return Member{PID: p.pid, Birth: p.birth(), Name: strings.TrimPrefix(filepath.Base("/"+name), "/"), Path: path}
+}
+
+// argument returns an argument of a process, "" if it has none or may not be read.
+func argument(pid, n int) string {
+	if args := procStrings(pid, "cmdline"); len(args) > n {
+		return args[n]
+	}
+	return ""
+}
+
+func isScript(path string) bool {
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0) // it may be a pipe
+	if err != nil {
+		return false
+	}
+	defer func() { _ = f.Close() }()
+	var head [2]byte
+	_, err = io.ReadFull(f, head[:])
+	return err == nil && string(head[:]) == "#!"
 }
 
 // Lookup returns the living process with that PID, or false.
@@ -115,6 +144,10 @@ func parseStat(pid int, b []byte) (proc, error) {
 		return proc{}, err
 	}
 	p := proc{pid: pid, parent: parent, session: session, start: start}
+	for _, ticks := range fields[11:15] {
+		n, _ := strconv.ParseUint(ticks, 10, 64) // a child's may be negative for an instant
+		p.work += n
+	}
 	if strings.ContainsAny(fields[0], "ZXx") {
 		return p, errDead
 	}
@@ -137,3 +170,18 @@ func bootID() string {
 	id, _ := boot.ID() // it can always be read where /proc can
 	return id
 }
+
+// Work returns how long the processors worked for the tree so far. It may fall as
+// processes end.
+func (t *Tree) Work() (time.Duration, error) {
+	ps, err := t.living()
+	ticks := uint64(0)
+	for _, p := range ps {
+		ticks += p.work
+	}
+	return time.Duration(ticks) * (time.Second / userHertz), err
+}
+
+// userHertz is how many clock ticks /proc counts in a second, on every architecture
+// that Go knows.
+const userHertz = 100

@@ -1,6 +1,7 @@
 package process
 
 import (
+	"cmp"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
@@ -11,8 +12,13 @@ import (
 // A Record is what a later process needs to find a tree. It is made by
 // [NewRecord], completed by [Start], and meant to be embedded in a JSON file.
 type Record struct {
-	ID    string `json:"id"`
-	Group string `json:"group,omitempty"` // Linux: the control group of the tree, where there can be one
+	ID string `json:"id"`
+	// Secret marks the processes of the tree. It is in their environment, which
+	// other users cannot read, and nowhere else: who knows the ID, which is a part
+	// of paths, can neither join the tree nor pretend to be one of it. Records of
+	// the first version have none.
+	Secret string `json:"secret,omitempty"`
+	Group  string `json:"group,omitempty"` // Linux: the control group of the tree, where there can be one
 	// Program is an argument that the root alone has, such as the path of a
 	// private copy. On Linux it identifies the root as long as PID is 0. Its
 	// name on disk is the first version's.
@@ -21,13 +27,21 @@ type Record struct {
 	Birth   string `json:"birth,omitempty"` // when PID was started, in the system's terms
 }
 
-// NewRecord returns the record of a tree that is to be started.
+// NewRecord returns the record of a tree that is to be started. Keep it where
+// other users cannot read it.
 func NewRecord() Record {
+	id := random()
+	return Record{ID: id, Secret: random(), Group: groupPath(id)}
+}
+
+func random() string {
 	var b [16]byte
 	_, _ = rand.Read(b[:]) // documented never to fail
-	id := hex.EncodeToString(b[:])
-	return Record{ID: id, Group: groupPath(id)}
+	return hex.EncodeToString(b[:])
 }
+
+// mark returns the value by which processes show that they belong to the tree.
+func (r Record) mark() string { return cmp.Or(r.Secret, r.ID) }
 
 // ValidID reports whether id has the form of a [Record]'s. Check it in a record
 // that was read from a file: the ID becomes a part of paths.
@@ -40,6 +54,7 @@ type Member struct {
 	PID   int
 	Birth string // in the system's terms; it includes the start of the machine
 	Name  string // the file name of its program; "" if that cannot be read
+	Path  string // of its program; "" if that cannot be read
 }
 
 // String returns the identity of m without its name; see [ParseMember].

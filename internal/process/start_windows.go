@@ -16,6 +16,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/windows"
+
+	"github.com/aspupdate/aspupdate/internal/durable"
 )
 
 // jobListAttribute is PROC_THREAD_ATTRIBUTE_JOB_LIST.
@@ -43,6 +45,9 @@ type child struct {
 func create(cmd *exec.Cmd, job windows.Handle) (*child, error) {
 	program, err := programPath(cmd)
 	if err != nil {
+		return nil, err
+	}
+	if err := CheckBatch(program, cmd.Args[min(1, len(cmd.Args)):]); err != nil {
 		return nil, err
 	}
 	if len(cmd.ExtraFiles) > 0 {
@@ -114,7 +119,9 @@ func (c *child) create(cmd *exec.Cmd, program string, inherit []windows.Handle, 
 		windows.CREATE_UNICODE_ENVIRONMENT | windows.EXTENDED_STARTUPINFO_PRESENT
 	var info windows.ProcessInformation
 	for try := 1; ; try++ {
-		err := windows.CreateProcess(path, line, nil, nil, true, flags, &env[0], dir, &startup.StartupInfo, &info)
+		err := durable.WhileInUse(func() error { // a virus scanner may hold a fresh program
+			return windows.CreateProcess(path, line, nil, nil, true, flags, &env[0], dir, &startup.StartupInfo, &info)
+		})
 		if err == nil {
 			break
 		}

@@ -1,7 +1,6 @@
 package process
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,7 +14,7 @@ import (
 
 const (
 	// marker is the variable by which a process is known to belong to a tree
-	// even after it has left its parent and its session.
+	// even after it has left its parent and its session. Its value is secret.
 	marker = "ASPUPDATE_RUN"
 	// endTimeout bounds the ending of a tree. Only a process that the kernel or
 	// another user's rights protect lasts longer than a few milliseconds.
@@ -45,8 +44,12 @@ type Tree struct {
 // called again.
 //
 // It uses only Path, Args, Env, Dir, the standard files, ExtraFiles, WaitDelay, and
-// on Windows SysProcAttr.CmdLine of cmd. cmd itself is not started: its
+// on Windows SysProcAttr.CmdLine of cmd. A nil Env is [BaseEnv], not this
+// process's environment, which may hold passwords. cmd itself is not started: its
 // context is ignored, and it must not be waited for.
+//
+// On Linux the command gets the umask 022, whatever this process's is, and no
+// descriptor that this process itself inherited: those are marked to be closed.
 func Start(cmd *exec.Cmd, rec Record, save func(Record) error) (*Tree, error) {
 	if slices.ContainsFunc(cmd.Env, func(kv string) bool { return strings.Contains(kv, "\x00") }) {
 		return nil, fmt.Errorf("start %s: an environment variable contains a zero byte", cmd.Path)
@@ -67,20 +70,6 @@ func Start(cmd *exec.Cmd, rec Record, save func(Record) error) (*Tree, error) {
 		return t, errors.Join(err, t.End())
 	}
 	return t, nil
-}
-
-// prepare returns a command like cmd whose processes carry the id.
-func prepare(cmd *exec.Cmd, id string) *exec.Cmd {
-	env := cmd.Env
-	if env == nil {
-		env = os.Environ()
-	}
-	env = slices.DeleteFunc(slices.Clone(env), func(kv string) bool { return strings.HasPrefix(kv, marker+"=") })
-	return &exec.Cmd{
-		Path: cmd.Path, Args: cmd.Args, Env: append(env, marker+"="+id), Dir: cmd.Dir, Err: cmd.Err,
-		Stdin: cmd.Stdin, Stdout: cmd.Stdout, Stderr: cmd.Stderr, ExtraFiles: cmd.ExtraFiles,
-		WaitDelay: cmp.Or(cmd.WaitDelay, outputTimeout), SysProcAttr: cmd.SysProcAttr,
-	}
 }
 
 // Find returns the tree of a record that another process saved. If no process
@@ -148,39 +137,6 @@ func Poll(ctx context.Context, alive func() (bool, error)) (cause, err error) {
 		case <-time.After(interval):
 		}
 	}
-}
-
-// Do runs cmd to its end in a tree of its own, and returns what
-// [exec.Cmd.Run] would. Processes that cmd leaves behind live on. When ctx
-// ends, the whole tree is ended; the error then wraps both the error and the
-// cause of ctx.
-func Do(ctx context.Context, cmd *exec.Cmd) error {
-	if ctx.Err() != nil {
-		return ended(ctx)
-	}
-	t, err := Start(cmd, NewRecord(), nil)
-	if t != nil {
-		defer t.Close()
-	}
-	if err != nil {
-		return err
-	}
-	select {
-	case <-t.ended:
-		return t.err
-	case <-ctx.Done():
-	}
-	select {
-	case <-t.ended: // at the same time: what it left behind lives on
-		return t.err
-	default:
-	}
-	err = errors.Join(ended(ctx), t.End())
-	select {
-	case <-t.ended:
-	case <-time.After(2 * outputTimeout): // something of it could not be ended
-	}
-	return err
 }
 
 // ended returns an error that wraps both ctx.Err and the cause of ctx.

@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"os"
 	"os/exec"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,7 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// system is how Linux knows a tree: by its control group, its root, and its id
+// system is how Linux knows a tree: by its control group, its root, and its secret
 // in the environment of its processes. They are looked up each time. A control
 // group holds every process that is born in it, whatever that does. Becoming a
 // subreaper would find the orphans of a tree without one, but is a setting of
@@ -45,12 +47,12 @@ func start(cmd *exec.Cmd, rec Record) (*Tree, error) {
 	}
 	begun := time.Now()
 	for removed := 0; ; {
-		c := prepare(cmd, rec.ID) // a command can be started once
+		c := prepare(cmd, rec.mark()) // a command can be started once
 		c.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 		if group != nil {
 			c.SysProcAttr.UseCgroupFD, c.SysProcAttr.CgroupFD = true, int(group.Fd())
 		}
-		err := c.Start()
+		err := startClean(c)
 		if group != nil && (err == nil || !errors.Is(err, unix.ETXTBSY)) {
 			_ = group.Close()
 		}
@@ -71,6 +73,42 @@ func start(cmd *exec.Cmd, rec Record) (*Tree, error) {
 			group = nil
 		default:
 			return nil, err
+		}
+	}
+}
+
+// childMask is the umask of what is started: files of an installer are neither
+// hidden from the application nor open to everybody, no matter which user runs the update.
+const childMask = 0o022
+
+// startClean starts c with childMask, and without descriptors that this process
+// was given by the one that started it. The umask is a thread's own here: the
+// thread ends with the goroutine, and no other file of this process gets another
+// mode.
+func startClean(c *exec.Cmd) error {
+	closeInExec()
+	result := make(chan error)
+	go func() {
+		runtime.LockOSThread() // and is never unlocked
+		if unix.Unshare(unix.CLONE_FS) == nil {
+			unix.Umask(childMask)
+		}
+		result <- c.Start()
+	}()
+	return <-result
+}
+
+// closeInExec marks all descriptors but the standard files to be closed in what
+// is started. Go does so with those that it opens itself; what c passes on
+// is duplicated in the child.
+func closeInExec() {
+	if unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC) == nil {
+		return
+	}
+	list, _ := os.ReadDir("/proc/self/fd") // a kernel before 5.11
+	for _, e := range list {
+		if fd, err := strconv.Atoi(e.Name()); err == nil && fd > 2 {
+			unix.CloseOnExec(fd)
 		}
 	}
 }
@@ -194,7 +232,7 @@ func (t *Tree) owns(p proc, session int) bool {
 		return false
 	}
 	return p.is(t.root) || session != 0 && p.session == session ||
-		slices.Contains(procStrings(p.pid, "environ"), marker+"="+t.rec.ID)
+		slices.Contains(procStrings(p.pid, "environ"), marker+"="+t.rec.mark())
 }
 
 // End kills all processes of the tree, and returns once they have ended. They

@@ -37,7 +37,7 @@ func TestParseStat(t *testing.T) {
 	} {
 		p, err := parseStat(12, []byte(c.in))
 		require.Equal(t, c.err, err, c.in)
-		require.Equal(t, proc{pid: 12, parent: 1, session: 7, start: 4242}, p, c.in)
+		require.Equal(t, proc{pid: 12, parent: 1, session: 7, start: 4242, work: 5 + 6 + 7 + 8}, p, c.in)
 	}
 	for _, in := range []string{"", "12", "12 (sh)", "12 (sh) S 1 2", "12 (sh) S x 7 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 4242"} {
 		_, err := parseStat(12, []byte(in))

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"runtime"
 	"syscall"
+	"time"
 )
 
 // system is the root's process group. A process that has left it is not found:
@@ -21,7 +22,7 @@ func findable() error {
 func groupPath(string) string { return "" }
 
 func start(cmd *exec.Cmd, rec Record) (*Tree, error) {
-	cmd = prepare(cmd, rec.ID)
+	cmd = prepare(cmd, rec.mark())
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
 		return nil, err
@@ -35,6 +36,9 @@ func find(Record) (*Tree, error) { return nil, findable() }
 
 // Lookup returns the living process with that PID, or false.
 func Lookup(int) (Member, bool) { return Member{}, false }
+
+// Work returns how long the processors worked for the tree so far.
+func (t *Tree) Work() (time.Duration, error) { return 0, findable() }
 
 // Members lists the living processes of the tree.
 func (t *Tree) Members() ([]Member, error) { return nil, findable() }

@@ -21,6 +21,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/aspupdate/aspupdate/internal/process"
+	"github.com/aspupdate/aspupdate/internal/realtest"
 )
 
 // role is set for a copy of the test binary that plays a part.
@@ -60,10 +61,23 @@ func play(steps []string) int {
 		case "leave": // a child does the rest, and this process ends
 			cmd := exec.Command(os.Args[0], steps[i+1:]...)
 			cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = os.Stdout, os.Stderr, process.OwnGroup()
-			if err := cmd.Start(); err != nil {
+			if err := realtest.Start(cmd); err != nil {
 				fmt.Println(err)
 				return 99
 			}
+			return 0
+		case "sleep":
+			d, _ := time.ParseDuration(arg)
+			time.Sleep(d)
+		case "run", "whole": // the rest, as an updater that records it in the directory
+			exe, _ := os.Executable()
+			err := process.Run(context.Background(), arg, process.Command{
+				Argv: append([]string{exe}, steps[i+1:]...), Env: self().Env, Whole: verb == "whole",
+			})
+			fmt.Println(err)
+			return 0
+		case "disposable":
+			_ = process.Do(process.Disposable(process.Recorded(context.Background(), arg)), self(steps[i+1:]...))
 			return 0
 		case "start": // the rest, as an updater that records it in the file
 			log, err := os.Create(arg + ".log")
@@ -202,7 +216,7 @@ func TestTreeOfAKilledUpdaterIsFound(t *testing.T) {
 	for n := range 12 {
 		file := filepath.Join(t.TempDir(), "record")
 		updater := self("start="+file, "hang")
-		require.NoError(t, updater.Start())
+		require.NoError(t, realtest.Start(updater))
 		awaitFile(t, file)
 		time.Sleep(time.Duration(rand.N(20_000)) * time.Microsecond)
 		require.NoError(t, updater.Process.Kill())

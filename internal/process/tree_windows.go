@@ -3,9 +3,9 @@ package process
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"os/exec"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/windows"
@@ -13,10 +13,11 @@ import (
 
 // system is how Windows knows a tree: by a job object, which every process
 // that a member starts belongs to. The job has no limits, so that its processes
-// outlive this one. The root inherits a handle of it, which keeps the job's
-// name known to the next process.
+// outlive this one. The root inherits a handle of it, and the others are given
+// one, which keeps the job's name known to the next process.
 type system struct {
-	job       windows.Handle
+	job       windows.Handle // 0 after Find if the job is gone
+	kept      keeper         // of the job's name
 	child     *child         // nil after Find
 	suspended bool           // Find: the root never ran
 	found     windows.Handle // Find: of the root, if it was alive then
@@ -30,11 +31,11 @@ func groupPath(string) string { return "" }
 
 // start creates cmd suspended in its job; release lets it run.
 func start(cmd *exec.Cmd, rec Record) (*Tree, error) {
-	job, err := openJob(rec.ID)
+	job, err := makeJob(rec.mark())
 	if err != nil {
 		return nil, err
 	}
-	c, err := create(prepare(cmd, rec.ID), job)
+	c, err := create(prepare(cmd, rec.mark()), job)
 	if err != nil {
 		_ = windows.CloseHandle(job)
 		return nil, err
@@ -45,6 +46,16 @@ func start(cmd *exec.Cmd, rec Record) (*Tree, error) {
 		defer close(t.ended)
 		t.state, t.err = c.wait()
 	}()
+	go func() { // until the root has ended; then who waits for the others does it
+		for {
+			select {
+			case <-t.ended:
+				return
+			case <-time.After(keepInterval):
+				_, _ = t.count()
+			}
+		}
+	}()
 	return t, nil
 }
 
@@ -54,9 +65,9 @@ func (t *Tree) release() error {
 	return errors.Join(err, windows.CloseHandle(t.child.thread))
 }
 
-// find opens the job of rec. Where nothing of it lives it is a new, empty one.
+// find opens the job of rec, which is gone where nothing of it lives.
 func find(rec Record) (*Tree, error) {
-	job, err := openJob(rec.ID)
+	job, err := openJob(rec.mark())
 	if err != nil {
 		return nil, err
 	}
@@ -103,10 +114,6 @@ func (t *Tree) unreleased() bool {
 	return before > 0
 }
 
-// suspendThread is SuspendThread, which returns how often the thread was
-// suspended before.
-var suspendThread = windows.NewLazySystemDLL("kernel32.dll").NewProc("SuspendThread")
-
 // threadOf returns one of a process's threads and how many it has.
 func threadOf(pid uint32) (id uint32, n int, err error) {
 	snap, err := windows.CreateToolhelp32Snapshot(windows.TH32CS_SNAPTHREAD, 0)
@@ -130,7 +137,12 @@ func (t *Tree) Suspended() bool { return t.suspended }
 
 // Close frees what the system holds for the tree. Processes of it live on.
 func (t *Tree) Close() {
-	_ = windows.CloseHandle(t.job)
+	t.kept.Lock()
+	defer t.kept.Unlock()
+	if t.job != 0 {
+		_ = windows.CloseHandle(t.job)
+		t.job = 0
+	}
 	if t.found != 0 {
 		_ = windows.CloseHandle(t.found)
 	}
@@ -157,47 +169,30 @@ func (t *Tree) RootAlive() (bool, error) {
 	return Member{PID: t.rec.PID, Birth: t.rec.Birth}.Alive(), nil
 }
 
-// accounting is JOBOBJECT_BASIC_ACCOUNTING_INFORMATION.
-type accounting struct {
-	times                             [4]int64
-	faults, total, active, terminated uint32
-}
-
-func (t *Tree) count() (int, error) {
-	var a accounting
-	err := windows.QueryInformationJobObject(t.job, windows.JobObjectBasicAccountingInformation,
-		uintptr(unsafe.Pointer(&a)), uint32(unsafe.Sizeof(a)), nil)
-	return int(a.active), err
-}
-
 // Members lists the living processes of the tree.
 func (t *Tree) Members() ([]Member, error) {
-	for room := 64; ; room *= 4 {
-		// JOBOBJECT_BASIC_PROCESS_ID_LIST: two counts of 32 bits, and the numbers.
-		list := make([]uintptr, 1+room)
-		err := windows.QueryInformationJobObject(t.job, windows.JobObjectBasicProcessIdList,
-			uintptr(unsafe.Pointer(&list[0])), uint32(uintptr(len(list))*unsafe.Sizeof(list[0])), nil) //nolint:gosec // at most 2 MB
-		if errors.Is(err, windows.ERROR_MORE_DATA) && room < 1<<16 {
-			continue
+	t.kept.Lock()
+	defer t.kept.Unlock()
+	pids, err := jobPIDs(t.job)
+	var members []Member
+	for _, pid := range pids {
+		if m, ok := Lookup(pid); ok {
+			members = append(members, m)
 		}
-		if err != nil {
-			return nil, err
-		}
-		var members []Member
-		n := (*[2]uint32)(unsafe.Pointer(&list[0]))[1]
-		for _, pid := range list[8/unsafe.Sizeof(list[0]):][:n] {
-			if m, ok := Lookup(int(pid)); ok {
-				members = append(members, m)
-			}
-		}
-		return members, nil
 	}
+	return members, err
 }
 
 // End kills all processes of the tree, and returns once they have ended. It may
 // be called again.
 func (t *Tree) End() error {
-	if err := windows.TerminateJobObject(t.job, 1); err != nil {
+	t.kept.Lock()
+	var err error
+	if t.job != 0 {
+		err = windows.TerminateJobObject(t.job, 1)
+	}
+	t.kept.Unlock()
+	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), endTimeout)
@@ -208,14 +203,4 @@ func (t *Tree) End() error {
 		err = survivors(left)
 	}
 	return err
-}
-
-// openJob makes the job of a tree, or opens it where it exists. The name is
-// global, because a service and a person's session have separate names.
-func openJob(id string) (windows.Handle, error) {
-	name, err := windows.UTF16PtrFromString(`Global\aspupdate-` + id)
-	if err != nil {
-		return 0, fmt.Errorf("invalid ID %q: %w", id, err)
-	}
-	return windows.CreateJobObject(nil, name)
 }

@@ -16,7 +16,7 @@ func TestUnderWine(t *testing.T) {
 	w := realtest.StartWine(t)
 	out := w.Output(t, w.Command(w.BuildTest(t, "."), realtest.TestTimeout, "-test.v", "-test.run=^Test"))
 	t.Log(out)
-	for _, name := range []string{"TestStartSavesBeforeAndAfterTheStart", "TestTreeOfAKilledUpdaterIsFound", "TestDoConnectsTheStandardFiles"} {
+	for _, name := range []string{"TestStartSavesBeforeAndAfterTheStart", "TestTreeOfAKilledUpdaterIsFound", "TestDoConnectsTheStandardFiles", "TestTreeWhoseRootHasEndedIsFound", "TestJobsOfOthersAreNotUsed", "TestAProgramInUseIsWaitedFor"} {
 		require.Contains(t, out, "--- PASS: "+name+" (", "it ran, and was not skipped")
 	}
 }

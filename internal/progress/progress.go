@@ -31,12 +31,12 @@ func (p Point) String() string {
 	var parts []string
 	switch {
 	case p.Total > 0:
-		parts = append(parts, fmt.Sprintf("%d of %d MB", p.Done>>20, p.Total>>20))
+		parts = append(parts, fmt.Sprintf("%d of %d MB", p.Done/1e6, p.Total/1e6))
 	case p.Done > 0:
-		parts = append(parts, fmt.Sprintf("%d MB", p.Done>>20))
+		parts = append(parts, fmt.Sprintf("%d MB", p.Done/1e6))
 	}
 	if p.Rate > 0 {
-		parts = append(parts, fmt.Sprintf("%.1f MB/s", float64(p.Rate)/(1<<20)))
+		parts = append(parts, fmt.Sprintf("%.1f MB/s", float64(p.Rate)/1e6))
 	}
 	if p.Left > 0 {
 		parts = append(parts, fmt.Sprintf("%v left", p.Left.Round(time.Second)))

@@ -3,7 +3,6 @@
 package realtest
 
 import (
-	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,6 +19,16 @@ func AsNobody(t testing.TB, test string) {
 	if os.Geteuid() != 0 {
 		return
 	}
+	if out, err := Unprivileged(t, "-test.run=^"+test+"$", "-test.v").CombinedOutput(); err != nil {
+		t.Fatalf("as nobody: %v\n%s", err, out)
+	}
+}
+
+// Unprivileged returns a command that runs the calling package's test binary as an
+// account without permissions, in a directory that this account can enter, with
+// a temporary directory of its own. Only root can run it.
+func Unprivileged(t testing.TB, args ...string) *exec.Cmd {
+	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
@@ -34,13 +43,20 @@ func AsNobody(t testing.TB, test string) {
 		t.Fatal(err)
 	}
 	temp := filepath.Join(dir, "tmp")
-	if err := errors.Join(os.Mkdir(temp, 0o700), os.Chown(temp, nobody, nobody)); err != nil {
+	if err := os.Mkdir(temp, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(path, "-test.run=^"+test+"$", "-test.v")
+	ToUnprivileged(t, temp)
+	cmd := exec.Command(path, args...)
 	cmd.Dir, cmd.Env = dir, append(os.Environ(), "TMPDIR="+temp)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("as nobody: %v\n%s", err, out)
+	return cmd
+}
+
+// ToUnprivileged gives a file or a directory to the account of [Unprivileged].
+func ToUnprivileged(t testing.TB, path string) {
+	t.Helper()
+	if err := os.Chown(path, nobody, nobody); err != nil {
+		t.Fatal(err)
 	}
 }

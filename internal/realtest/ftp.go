@@ -19,6 +19,16 @@ const (
 // Makes returns all of them.
 func Makes() []Make { return []Make{Vsftpd, ProFTPD, PureFTPd} }
 
+// More makes. Pyftpdlib and FTPSrv know explicit TLS, and none of them other options.
+const (
+	Inetutils Make = "inetutils-ftpd"
+	Pyftpdlib Make = "pyftpdlib"
+	FTPSrv    Make = "ftp-srv"
+)
+
+// MoreMakes returns those.
+func MoreMakes() []Make { return []Make{Inetutils, Pyftpdlib, FTPSrv} }
+
 // TLS is what a server requires. vsftpd and proftpd also require that data
 // connections resume the TLS session of their control connection.
 type TLS uint8

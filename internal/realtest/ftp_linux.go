@@ -71,11 +71,11 @@ func serve(t testing.TB, m Make, root string, o Options) Server {
 		s.Roots = x509.NewCertPool()
 		s.Roots.AddCert(s.Certificate)
 	}
-	if m == Vsftpd {
+	if m == Vsftpd || m == Inetutils {
 		s.User = "anonymous" // see the configuration
 	}
 	t.Cleanup(i.Kill)
-	// The port is free when it is chosen; if another process binds it first, try again.
+	// A program that is no test may bind the port first: try again.
 	for range 3 {
 		i.port = FreePort(t)
 		i.addr = net.JoinHostPort("127.0.0.1", strconv.Itoa(i.port))
@@ -116,6 +116,12 @@ func (i *instance) start() error {
 		cmd = i.proftpd()
 	case PureFTPd:
 		cmd = i.pureFTPd()
+	case Inetutils:
+		cmd = i.inetutils()
+	case Pyftpdlib:
+		cmd = i.pyftpdlib()
+	case FTPSrv:
+		cmd = i.ftpSrv()
 	default:
 		return fmt.Errorf("unknown make of FTP server %q", i.make)
 	}

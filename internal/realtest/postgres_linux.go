@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"os/user"
@@ -63,13 +62,13 @@ func (c *Cluster) start(dir string, as *syscall.Credential, settings []string) e
 	// The method "password" spares the tests the client's half of SCRAM, which
 	// under the race detector takes longer than most of what they test.
 	prepare := exec.Command(filepath.Join(c.Bin, "initdb"), "--pgdata="+c.Data, "--username=postgres", "--pwfile="+secret,
-		"--auth=password", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync", "--no-instructions")
+		"--auth=password", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync")
 	prepare.Dir = dir
 	prepare.SysProcAttr = &syscall.SysProcAttr{Credential: as}
 	if out, err := prepare.CombinedOutput(); err != nil {
 		return fmt.Errorf("initdb: %w: %s", err, out)
 	}
-	// The port is free when it is chosen; if another process binds it first, try again.
+	// A program that is no test may bind the port first: try again.
 	var err error
 	for range 3 {
 		if err = c.launch(dir, as, settings); err == nil {
@@ -80,12 +79,10 @@ func (c *Cluster) start(dir string, as *syscall.Credential, settings []string) e
 }
 
 func (c *Cluster) launch(dir string, as *syscall.Credential, settings []string) error {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
+	var err error
+	if c.Port, err = freePort(); err != nil {
 		return err
 	}
-	c.Port = l.Addr().(*net.TCPAddr).Port
-	_ = l.Close()
 	logPath := filepath.Join(dir, "log")
 	log, err := os.Create(logPath)
 	if err != nil {

@@ -15,6 +15,12 @@ func TempDir(t testing.TB) string {
 	if runtime.GOOS != "windows" {
 		return t.TempDir()
 	}
+	return patientDir(t)
+}
+
+// patientDir is a directory whose removal waits for the processes that use it.
+func patientDir(t testing.TB) string {
+	t.Helper()
 	dir, err := os.MkdirTemp("", "aspupdate-test-")
 	if err != nil {
 		t.Fatal(err)

@@ -18,24 +18,38 @@ type Wine struct {
 	Prefix string
 
 	program, server string
+	desktop         func() // ends the desktop
 }
 
 // A Go test ends itself after TestTimeout; if it has not ended a little later,
 // Wine hangs.
 const (
-	TestTimeout = "-test.timeout=3m"
-	wineLimit   = 3*time.Minute + 20*time.Second
+	TestTimeout = "-test.timeout=10m"
+	wineLimit   = 10*time.Minute + 20*time.Second
 )
+
+// Bits32 skips the test if Wine runs no programs for 32-bit Windows.
+func (w *Wine) Bits32(t testing.TB) {
+	t.Helper()
+	if _, err := os.Stat(filepath.Join(w.Prefix, "drive_c", "windows", "syswow64", "kernel32.dll")); err != nil {
+		SkipAbsent(t, "wine32", "Wine has no support of 32 bits: install wine32")
+	}
+}
 
 // StartWine starts a Windows by Wine that ends with the test, without a display
 // and separate from any other of this user. It skips the test if Wine is not
 // installed, and needs some seconds.
 func StartWine(t testing.TB) *Wine {
 	t.Helper()
-	w := &Wine{Prefix: filepath.Join(t.TempDir(), "wine"), program: Program(t, "wine"), server: Program(t, "wineserver", "/usr/lib/wine")}
+	w := &Wine{Prefix: filepath.Join(patientDir(t), "wine"), program: Program(t, "wine"), server: Program(t, "wineserver", "/usr/lib/wine")}
 	t.Cleanup(w.end)
 	w.Output(t, w.Command("wineboot", "-i"))
-	w.ask("-w") // wait for what it started in the background
+	// Windows can then be made without a display; many installers make one that is
+	// never shown, and a message box waits for an answer as it does elsewhere.
+	w.Output(t, w.Command("reg", "add", `HKCU\Software\Wine\Drivers`, "/v", "Graphics", "/d", "null", "/f"))
+	w.ask("-k") // what runs has no windows
+	w.ask("-w")
+	w.startDesktop(t)
 	system32 := filepath.Join(w.Prefix, "drive_c", "windows", "system32")
 	dll := filepath.Join(system32, "bcryptprimitives.dll")
 	if _, err := os.Stat(dll); err != nil { // as in Wine 8: Go's programs need it
@@ -70,6 +84,7 @@ func (w *Wine) Output(t testing.TB, cmd *exec.Cmd) string {
 			t.Fatalf("%v: %v, try %d: %s", cmd.Args[1:], err, try, out)
 		case stands:
 			w.end()
+			w.startDesktop(t)
 		}
 		t.Logf("Wine failed, %s is tried again: %v: %s", cmd.Args[1], err, out)
 	}
@@ -98,8 +113,27 @@ func (w *Wine) output(t testing.TB, cmd *exec.Cmd) (string, error) {
 	return string(out), err
 }
 
+// startDesktop starts the process that the first program with a window would
+// start otherwise. An installer that did would never be at its end: its process
+// tree would last as long as any program runs.
+func (w *Wine) startDesktop(t testing.TB) {
+	cmd := w.Command("explorer", "/desktop")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	gone := make(chan struct{})
+	go func() { _ = cmd.Wait(); close(gone) }()
+	w.desktop = func() {
+		_ = cmd.Process.Kill()
+		<-gone
+	}
+}
+
 // end ends all that runs in this prefix, and nothing in another.
 func (w *Wine) end() {
+	if w.desktop != nil { // which may just be starting, and would start all again
+		w.desktop()
+	}
 	w.ask("-k")
 	w.ask("-w")
 }
@@ -117,16 +151,27 @@ func (w *Wine) ask(what string) {
 // BuildTest builds a package's tests for Windows and returns the program.
 func (w *Wine) BuildTest(t testing.TB, pkg string) string {
 	t.Helper()
+	return w.build(t, "test.exe", pkg, "test", "-c")
+}
+
+// Build builds a package's program for Windows and returns it.
+func (w *Wine) Build(t testing.TB, pkg string) string {
+	t.Helper()
+	return w.build(t, "program.exe", pkg, "build")
+}
+
+func (w *Wine) build(t testing.TB, name, pkg string, args ...string) string {
+	t.Helper()
 	dir := t.TempDir()
-	exe := filepath.Join(dir, "test.exe")
-	args := []string{"test", "-c", "-o", exe}
+	exe := filepath.Join(dir, name)
+	args = append(args, "-o", exe)
 	if overlay := w.overlay(t, dir); overlay != "" {
 		args = append(args, "-overlay", overlay)
 	}
 	build := exec.Command("go", append(args, pkg)...)
 	build.Env = append(os.Environ(), "GOOS=windows", "GOARCH=amd64", "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("go test -c %s: %v: %s", pkg, err, out)
+		t.Fatalf("go %s %s: %v: %s", args[0], pkg, err, out)
 	}
 	return exe
 }
@@ -163,12 +208,13 @@ func (w *Wine) overlay(t testing.TB, dir string) string {
 func (w *Wine) env() []string {
 	var env []string
 	for _, kv := range os.Environ() {
-		if name, _, _ := strings.Cut(kv, "="); !strings.HasPrefix(name, "WINE") && name != "DISPLAY" && name != "WAYLAND_DISPLAY" && name != "ASPUPDATE_REQUIRE_REAL" {
+		if name, _, _ := strings.Cut(kv, "="); !strings.HasPrefix(name, "WINE") && name != "DISPLAY" && name != "WAYLAND_DISPLAY" && name != "LC_ALL" && name != "ASPUPDATE_REQUIRE_REAL" {
 			env = append(env, kv)
 		}
 	}
-	// Without mscoree and mshtml it does not offer to install Mono and Gecko.
-	return append(env, "WINEPREFIX="+w.Prefix, "WINEARCH=win64", "WINEDEBUG=-all", "WINEDLLOVERRIDES=mscoree,mshtml=", "DISPLAY=")
+	// Without mscoree and mshtml it does not offer to install Mono and Gecko. In a
+	// locale without Cyrillic it would lose such names.
+	return append(env, "LC_ALL=C.UTF-8", "WINEPREFIX="+w.Prefix, "WINEARCH=win64", "WINEDEBUG=-all", "WINEDLLOVERRIDES=mscoree,mshtml=", "DISPLAY=")
 }
 
 // forwarder returns a library with one function that is in another library.

@@ -25,6 +25,9 @@ var onWindows = []struct{ name, run, skip string }{
 	{name: "fetch/archive", run: ".", skip: "RealServers|Server(Is)?(Killed|Stopped)|Killed|FaultsAre|PowerCut|AnotherProcess|FileBehindALink|NotItsOwn|BeingRead|R10PruneKeepsTheRules|CopyOfAnOpenFile"},
 	{name: "backup", run: "."},
 	{name: "backup/files", run: "."},
+	{name: "backup/command", run: "^Test(File|Names|R9Backup|R15Failing|R15Killed|Other)"},
+	{name: "backup/internal/swap", run: ".", skip: "LinksInParents"},
+	{name: "internal/tree", run: "."},
 	{name: "rollback", run: "^Test(Lock|Journal|Torn|Damage|Newer|DeletedLock|R15)"},
 }
 

@@ -21,6 +21,19 @@ func Clean(s string) string {
 	}, strings.ToValidUTF8(s, "\uFFFD"))
 }
 
+// Line is [Clean] for text that must stay one line: what separates lines becomes
+// a space.
+func Line(s string) string {
+	s = strings.NewReplacer("\r\n", " ", "\n", " ", "\t", " ", "\r", " ", "\v", " ", "\f", " ", "\u0085", " ", "\u2028", " ", "\u2029", " ").Replace(s)
+	return Clean(s)
+}
+
+// Indented is [Clean] for text that may have several lines: those after the
+// first begin with indent, so that none can be taken for a line of ours.
+func Indented(s, indent string) string {
+	return strings.ReplaceAll(Clean(s), "\n", "\n"+indent)
+}
+
 // FromRune returns b without what is left of a character at its beginning: a
 // text that was cut may begin inside one.
 func FromRune(b []byte) []byte {

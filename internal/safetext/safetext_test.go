@@ -26,6 +26,15 @@ func TestClean(t *testing.T) {
 	}
 }
 
+func TestLine(t *testing.T) {
+	require.Equal(t, "a b c d e f", Line("a\nb\r\nc\td\u2028e\vf\x1b"))
+	require.Equal(t, "plain", Line("plain"))
+}
+
+func TestIndented(t *testing.T) {
+	require.Equal(t, "cause\n  next: rm -rf /\n  ", Indented("cause\nnext: rm -rf /\n\x1b", "  "))
+}
+
 func TestFromRune(t *testing.T) {
 	require.Empty(t, FromRune(nil))
 	require.Equal(t, "ab", string(FromRune([]byte("ab"))))
@@ -43,6 +52,9 @@ func FuzzClean(f *testing.F) {
 		bad := func(r rune) bool { return unicode.In(r, unicode.C) && r != '\n' && r != '\t' }
 		if !utf8.ValidString(got) || strings.ContainsFunc(got, bad) {
 			t.Fatalf("%q can steer a terminal", got)
+		}
+		if strings.ContainsAny(Line(s), "\n\t") || strings.Contains(Indented(s, "  "), "\n") != strings.Contains(got, "\n") {
+			t.Fatalf("%q: more than a line", s)
 		}
 		if Clean(got) != got {
 			t.Fatalf("%q is not clean yet", got)

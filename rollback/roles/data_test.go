@@ -1,7 +1,9 @@
 package roles_test
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"os"
@@ -36,6 +38,19 @@ func TestR15DataIsRestored(t *testing.T) {
 	snap, err := d.Store.Get(ref)
 	require.NoError(t, err)
 	require.Equal(t, "before an update: database", snap.Name)
+	require.Equal(t, snap.Ref(), ref, "with its hash")
+
+	// A journal of an earlier version has the ID alone.
+	var texts []string
+	d.Store.Observe = func(e backup.Event) {
+		if e.Kind == backup.EventWarning {
+			texts = append(texts, e.Text)
+		}
+	}
+	require.NoError(t, d.Verify(t.Context(), ref))
+	require.Empty(t, texts)
+	require.NoError(t, d.Verify(t.Context(), snap.ID))
+	require.Equal(t, []string{"database: the journal of an earlier version has no hash of the snapshot " + snap.ID + ": it is compared with its own manifest alone"}, texts)
 
 	require.NoError(t, os.WriteFile(rows, []byte("damaged"), 0o600))
 	require.NoError(t, d.Restore(t.Context(), ref))
@@ -71,6 +86,33 @@ func TestR9DamagedSnapshotDoesNotVerify(t *testing.T) {
 	require.ErrorIs(t, d.Restore(t.Context(), ref), backup.ErrDamaged)
 	require.Equal(t, "before", content(t, rows))
 	require.ErrorIs(t, d.Verify(t.Context(), "no such snapshot"), backup.ErrNotFound)
+}
+
+// An account that can write to the backups puts another snapshot, with a manifest
+// and a seal of its own, in the place of the one that the journal refers to.
+func TestR15ReplacedSnapshotIsNotRestored(t *testing.T) {
+	d, rows := newData(t)
+	ref, err := d.Snapshot(t.Context())
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(rows, []byte("planted"), 0o600))
+	planted, err := d.Store.Take(t.Context(), "x", d.Target)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(rows, []byte("today"), 0o600))
+	id, at := backup.ID(ref), func(id string, name ...string) string {
+		return filepath.Join(append([]string{d.Store.Dir, id}, name...)...)
+	}
+	manifest, err := os.ReadFile(at(planted.ID, "manifest.json"))
+	require.NoError(t, err)
+	manifest = bytes.ReplaceAll(manifest, []byte(planted.ID), []byte(id))
+	require.NoError(t, os.WriteFile(at(planted.ID, "manifest.json"), manifest, 0o600))
+	require.NoError(t, os.WriteFile(at(planted.ID, "manifest.sha256"), fmt.Appendf(nil, "%x  manifest.json\n", sha256.Sum256(manifest)), 0o600))
+	require.NoError(t, os.RemoveAll(at(id)))
+	require.NoError(t, os.Rename(at(planted.ID), at(id)))
+
+	require.NoError(t, d.Store.Verify(t.Context(), id), "it is whole")
+	require.ErrorIs(t, d.Verify(t.Context(), ref), backup.ErrDamaged)
+	require.ErrorIs(t, d.Restore(t.Context(), ref), backup.ErrDamaged)
+	require.Equal(t, "today", content(t, rows))
 }
 
 // A target calls a function when it is backed up.
@@ -198,4 +240,43 @@ func TestR11WindowMeasuresTheLastBackups(t *testing.T) {
 	w, err = planned.Measured(data)
 	require.NoError(t, err)
 	require.Equal(t, planned, w, "the worst case that a person gave is not made smaller")
+}
+
+// R9, R11: the plan has the last proof, and how long the restore took is planned for.
+func TestR9ProofIsAskedForAndMeasured(t *testing.T) {
+	d, _ := newData(t)
+	clock := time.Date(2026, 1, 13, 4, 0, 0, 0, time.UTC)
+	d.Store.Now = func() time.Time { clock = clock.Add(10 * time.Minute); return clock }
+	_, err := d.Prove(t.Context())
+	require.ErrorIs(t, err, backup.ErrNotFound)
+	p, err := d.Proven(t.Context())
+	require.NoError(t, err)
+	require.Zero(t, p)
+	d.MustProve = true
+	_, err = d.Proven(t.Context())
+	require.ErrorContains(t, err, "no backup like this one was ever restored and compared")
+
+	ref, err := d.Snapshot(t.Context())
+	require.NoError(t, err)
+	planned := roles.Window{}
+	planned.Estimate.Rollback = time.Minute
+	data := []rollback.Dataset{{Name: "a", Data: d}}
+	w, err := planned.Measured(data)
+	require.NoError(t, err)
+	require.Equal(t, time.Minute, w.Estimate.Rollback)
+
+	snap, err := d.Prove(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, ref, snap.Ref())
+	p, err = d.Proven(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, rollback.Proof{At: snap.Proven, Took: snap.ProofTook}, p)
+	require.GreaterOrEqual(t, p.Took, 10*time.Minute)
+	w, err = planned.Measured(data)
+	require.NoError(t, err)
+	require.Equal(t, p.Took+4*time.Minute, w.Estimate.Rollback)
+	planned.Estimate.Rollback = 10 * time.Hour
+	w, err = planned.Measured(data)
+	require.NoError(t, err)
+	require.Equal(t, 10*time.Hour, w.Estimate.Rollback)
 }

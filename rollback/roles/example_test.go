@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log"
 	"os"
 	"path/filepath"
 	"time"
@@ -28,7 +29,7 @@ func (d door) Start(context.Context) error { fmt.Println("start", d); return nil
 
 // The application's entry is closed first and opened last.
 func ExampleFence() {
-	fence := roles.Fence{door("entry"), door("service"), door("database")}
+	fence := roles.Fence(door("entry"), door("service"), door("database"))
 	ctx := context.Background()
 	fmt.Println(fence.Close(ctx))
 	fmt.Println(fence.Open(ctx))
@@ -59,7 +60,7 @@ func ExampleOpenOnly() {
 	}
 	database := door("database")
 	data := roles.Data{Store: &backup.Store{Dir: filepath.Join(dir, "backups")}, Name: "data", Target: &files.Directory{Path: live}, Fence: database}
-	fence := roles.Fence{door("entry"), roles.OpenOnly(database)}
+	fence := roles.Fence(door("entry"), roles.OpenOnly(database))
 	ctx := context.Background()
 	_ = fence.Close(ctx)
 	_, err = data.Snapshot(ctx)
@@ -75,7 +76,7 @@ func ExampleOpenOnly() {
 }
 
 func ExampleApplication() {
-	app := roles.Application{door("pages"), door("server")}
+	app := roles.Application(door("pages"), door("server"))
 	ctx := context.Background()
 	_ = app.Stop(ctx)
 	_ = app.Start(ctx)
@@ -88,9 +89,14 @@ func ExampleApplication() {
 
 // A Switch is for what has commands and no service.
 func ExampleSwitch() {
+	state, err := os.MkdirTemp("", "roles")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer func() { _ = os.RemoveAll(state) }()
 	entry := roles.Switch{
-		Off: roles.Command{Argv: program("say", "closed")}, // such as /opt/asp/bin/entry close
-		On:  roles.Command{Argv: program("fail")},
+		Off: roles.Command{Argv: program("say", "closed"), State: state}, // such as /opt/asp/bin/entry close
+		On:  roles.Command{Argv: program("fail"), State: state},
 	}
 	ctx := context.Background()
 	fmt.Println(entry.Close(ctx))
@@ -100,8 +106,35 @@ func ExampleSwitch() {
 	// true
 }
 
+// The application restructures each database on request, and reports when it is done.
+func ExampleMigrator() {
+	state, err := os.MkdirTemp("", "roles")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer func() { _ = os.RemoveAll(state) }()
+	office := roles.Migrator{
+		Command: roles.Command{Argv: program("say", "restructuring"), State: state}, // such as curl -d office=1 http://127.0.0.1/restructure
+		GoesOn:  true,
+		Structure: install.ProbeFunc(func(context.Context) (string, error) { // or an install.SQLProbe
+			return "7.13.100", nil
+		}),
+	}
+	ctx := context.Background()
+	fmt.Println(office.Migrate(ctx, "7.13.100"))
+	fmt.Println(office.Migrated(ctx, "7.13.100"))
+	// Output:
+	// true <nil>
+	// true <nil>
+}
+
 func ExampleCommand_Run() {
-	mailer := roles.Command{Argv: program("say", "sent"), Environment: []string{"SMTP_PASSWORD"}}
+	state, err := os.MkdirTemp("", "roles")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer func() { _ = os.RemoveAll(state) }()
+	mailer := roles.Command{Argv: program("say", "sent"), Environment: []string{"SMTP_PASSWORD"}, State: state}
 	fmt.Println(mailer.Run(context.Background(), []byte("an event, on its standard input")))
 	// Output: <nil>
 }

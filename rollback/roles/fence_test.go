@@ -60,7 +60,7 @@ func gates(t *testing.T, fails string, names ...string) (list []gate, calls *[]s
 
 func TestFenceClosesInOrderAndOpensInReverse(t *testing.T) {
 	g, calls := gates(t, "", "entry", "service", "database")
-	f := roles.Fence{g[0], g[1], g[2]}
+	f := roles.Fence(g[0], g[1], g[2])
 	require.NoError(t, f.Close(t.Context()))
 	require.NoError(t, f.Open(t.Context()))
 	require.Equal(t, []string{"close entry", "close service", "close database", "open database", "open service", "open entry"}, *calls)
@@ -70,18 +70,18 @@ func TestFenceClosesInOrderAndOpensInReverse(t *testing.T) {
 // opens all of it.
 func TestFenceThatIsHalfClosedOpens(t *testing.T) {
 	g, calls := gates(t, "close database", "entry", "service", "database", "other")
-	f := roles.Fence{g[0], g[1], g[2], g[3]}
+	f := roles.Fence(g[0], g[1], g[2], g[3])
 	require.ErrorContains(t, f.Close(t.Context()), "close database fails")
 	require.True(t, g[0].closed(t) && g[1].closed(t), "what is closed stays closed")
 	*calls = nil
-	require.NoError(t, roles.Fence{g[0], g[1], g[2], g[3]}.Open(t.Context()), "by roles that closed nothing")
+	require.NoError(t, roles.Fence(g[0], g[1], g[2], g[3]).Open(t.Context()), "by roles that closed nothing")
 	require.Equal(t, []string{"open other", "open database", "open service", "open entry"}, *calls)
 	require.False(t, g[0].closed(t) || g[1].closed(t))
 }
 
 func TestFenceStaysClosedWhileADatabaseIsClosed(t *testing.T) {
 	g, calls := gates(t, "open database", "entry", "database")
-	f := roles.Fence{g[0], g[1]}
+	f := roles.Fence(g[0], g[1])
 	require.NoError(t, f.Close(t.Context()))
 	require.ErrorContains(t, f.Open(t.Context()), "open database fails")
 	require.True(t, g[0].closed(t))
@@ -89,13 +89,13 @@ func TestFenceStaysClosedWhileADatabaseIsClosed(t *testing.T) {
 }
 
 func TestEmptyFence(t *testing.T) {
-	require.ErrorContains(t, roles.Fence{}.Close(t.Context()), "rollback.NoFence")
-	require.NoError(t, roles.Fence{}.Open(t.Context()))
+	require.ErrorContains(t, roles.Fence().Close(t.Context()), "rollback.NoFence")
+	require.NoError(t, roles.Fence().Open(t.Context()))
 }
 
 func TestOpenOnly(t *testing.T) {
 	g, _ := gates(t, "", "database")
-	f := roles.Fence{roles.OpenOnly(g[0])}
+	f := roles.Fence(roles.OpenOnly(g[0]))
 	require.NoError(t, f.Close(t.Context()))
 	require.False(t, g[0].closed(t))
 	require.NoError(t, g[0].Close(t.Context())) // as a crash during the snapshot leaves it
@@ -105,15 +105,15 @@ func TestOpenOnly(t *testing.T) {
 
 func TestApplicationStopsInOrderAndStartsInReverse(t *testing.T) {
 	g, calls := gates(t, "", "pages", "server")
-	a := roles.Application{g[0], g[1]}
+	a := roles.Application(g[0], g[1])
 	require.NoError(t, a.Stop(t.Context()))
 	require.NoError(t, a.Start(t.Context()))
 	require.Equal(t, []string{"stop pages", "stop server", "start server", "start pages"}, *calls)
 
 	g, calls = gates(t, "stop pages", "pages", "server")
-	require.Error(t, roles.Application{g[0], g[1]}.Stop(t.Context()))
+	require.Error(t, roles.Application(g[0], g[1]).Stop(t.Context()))
 	require.Equal(t, []string{"stop pages"}, *calls)
 	g, calls = gates(t, "start server", "pages", "server")
-	require.Error(t, roles.Application{g[0], g[1]}.Start(t.Context()))
+	require.Error(t, roles.Application(g[0], g[1]).Start(t.Context()))
 	require.Equal(t, []string{"start server"}, *calls)
 }

@@ -1,14 +1,18 @@
 package roles
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"strings"
 
 	"github.com/aspupdate/aspupdate/fetch/archive"
 	"github.com/aspupdate/aspupdate/install"
+	"github.com/aspupdate/aspupdate/internal/durable"
+	"github.com/aspupdate/aspupdate/internal/process"
 	"github.com/aspupdate/aspupdate/rollback"
 	"github.com/aspupdate/aspupdate/version"
 )
@@ -20,8 +24,10 @@ type Installers struct {
 	Runner  *install.Runner
 
 	// The keys of From, To and Setup of the [rollback.Part], with their hashes.
-	// No other installer is run. From is zero for a first installation. To may
-	// be a FullSetup only if Setup is given (R3).
+	// From is zero for a first installation. To may be a FullSetup only if Setup
+	// is given (R3). What a journal names besides, as that of a pending update, is
+	// found in the archive by version and hash, if it is a Setup of the same
+	// distribution: without keys From has at least the distribution.
 	From, To, Setup archive.Key
 
 	// Command says how they are run. Path, SHA256 and Uninstall are filled in.
@@ -30,9 +36,15 @@ type Installers struct {
 	// Requirements must be met before To is installed (R14). They are not
 	// checked for From: a rollback must not depend on them.
 	Requirements install.Checklist
+	// Vouch fails unless an archived installer is vouched for now, by the same
+	// means as a new release. It is asked of a version to go back to whose hash
+	// the journal does not have. Nil vouches for all.
+	Vouch func(context.Context, archive.Item) error
 	// Remove uninstalls a version. A first installation needs it, and a kind
 	// that cannot install an older version over a newer one. An MSI is
-	// uninstalled by its own package if Remove is not given.
+	// uninstalled by its own package if Remove is not given. It lasts until the last
+	// process that it started has ended: uninstallers return early and go on in a
+	// copy of themselves. Its State is by default a directory below that of Runner.
 	Remove Command
 }
 
@@ -50,16 +62,19 @@ func release(k archive.Key) rollback.Release {
 	return rollback.Release{Version: rollback.Version(k.Version.String()), SHA256: k.SHA256}
 }
 
-// Role returns the role. It is also a [rollback.Spacer], and a [rollback.Remover]
-// if Remove is given or To is an MSI package.
+// Role returns the role. It has Needs, and Remove
+// if that is given or To is an MSI package.
 //
 // Ready reads the installer back from the archive. It fails unless the installer
 // has the hash of the release (R10), this process has the rights that it needs
 // (the error wraps [install.ErrPermission]), and for To all Requirements are met
 // (R14). Install runs the installer to its end. An error that wraps
 // [rollback.ErrReboot] means that it has succeeded and the machine must restart.
-// Settle waits for an installer that an earlier process left running.
+// Settle waits for an installer or a remover that an earlier process left running.
 func (i Installers) Role() rollback.Installer {
+	if i.Remove.State == "" && i.Runner != nil {
+		i.Remove.State = filepath.Join(i.Runner.State, "remove")
+	}
 	if len(i.Remove.Argv) > 0 || i.isMSI() {
 		return remover{installer{i}}
 	}
@@ -92,15 +107,27 @@ func (i Installers) find(r rollback.Release) (item archive.Item, cmd install.Com
 		if key.Variant == version.FullSetup && (key != i.To || i.Setup.Version.IsZero()) {
 			return item, cmd, fmt.Errorf("R3: FullSetup of %s would replace the database by the vendor's example; it is for a first installation, together with the Setup of the same version", r.Version)
 		}
-		if item, err = i.Archive.Get(key); err != nil {
-			return item, cmd, err
+		return i.command(i.Archive.Get(key))
+	}
+	v, err := version.Parse(string(r.Version))
+	if err == nil && r.SHA256 != "" {
+		item, err = i.Archive.Get(archive.Key{Distribution: cmp.Or(i.To.Distribution, i.From.Distribution), Version: v, Variant: version.Setup, SHA256: r.SHA256})
+		if !errors.Is(err, archive.ErrNotFound) {
+			return i.command(item, err)
 		}
-		cmd = i.Command
-		cmd.Path, cmd.SHA256 = item.Path, item.SHA256
-		cmd.Entry, err = entry(item, cmd.Entry)
-		return item, cmd, err
 	}
 	return item, cmd, fmt.Errorf("release %s with the hash %q is not among the installers of this update", r.Version, r.SHA256)
+}
+
+// command returns the command that runs an archived installer.
+func (i Installers) command(item archive.Item, err error) (archive.Item, install.Command, error) {
+	if err != nil {
+		return item, install.Command{}, err
+	}
+	cmd := i.Command
+	cmd.Path, cmd.SHA256 = item.Path, item.SHA256
+	cmd.Entry, err = entry(item, cmd.Entry)
+	return item, cmd, err
 }
 
 // entry returns the file to run of an installer that has several.
@@ -119,7 +146,9 @@ func entry(item archive.Item, name string) (string, error) {
 type installer struct{ Installers }
 
 // String and GoString keep fmt from printing the environment.
-func (i installer) String() string   { return "installers of " + i.To.Distribution }
+func (i installer) String() string {
+	return "installers of " + cmp.Or(i.To.Distribution, i.From.Distribution)
+}
 func (i installer) GoString() string { return i.String() }
 
 func (i installer) Ready(ctx context.Context, r rollback.Release) error {
@@ -138,6 +167,14 @@ func (i installer) Ready(ctx context.Context, r rollback.Release) error {
 	return cmd.Rights()
 }
 
+func (i installer) Vouched(ctx context.Context, r rollback.Release) error {
+	item, _, err := i.find(r)
+	if err != nil || i.Vouch == nil {
+		return err
+	}
+	return i.Vouch(ctx, item)
+}
+
 func (i installer) Install(ctx context.Context, r rollback.Release) error {
 	return i.run(ctx, r, false)
 }
@@ -148,12 +185,68 @@ func (i installer) run(ctx context.Context, r rollback.Release, uninstall bool) 
 		return err
 	}
 	cmd.Uninstall = uninstall
+	if err := i.reserve(r); err != nil {
+		return err
+	}
 	out, err := i.Runner.Run(ctx, cmd)
-	if err == nil {
+	switch {
+	case err == nil:
 		err = reboot(out)
+	case out.Status == install.Busy:
+		err = busyError{err}
 	}
 	return err
 }
+
+// spare is what a rollback writes besides the copy of its installer: logs and records.
+const spare = 16 << 20
+
+// reserve keeps space for the rollback before the new version is installed, because
+// its installer may fill the volume; and gives it back before any other one runs.
+func (i installer) reserve(r rollback.Release) error {
+	if err := i.release(); err != nil {
+		return err
+	}
+	if i.From.Version.IsZero() || r.SHA256 != i.To.SHA256 {
+		return nil
+	}
+	item, err := i.Archive.Get(i.From)
+	if err != nil {
+		return err
+	}
+	if err := durable.MkdirAll(i.Runner.State, 0o700); err != nil {
+		return err
+	}
+	if err := durable.Reserve(i.reserved(), item.Size+spare); err != nil {
+		return fmt.Errorf("cannot reserve the space for a rollback; free some: %w", err)
+	}
+	return nil
+}
+
+// reserved returns the file whose space it is, one for each part of an update.
+func (i installer) reserved() string {
+	return filepath.Join(i.Runner.State, "reserve-"+i.From.SHA256[:min(8, len(i.From.SHA256))])
+}
+
+// Tidy gives back the space that was reserved for a rollback, once an update has
+// ended, and removes the record of the application.
+func (i installer) Tidy(context.Context) error { return errors.Join(i.release(), i.forget()) }
+
+// release gives back the space that was reserved for a rollback.
+func (i installer) release() error {
+	if err := durable.Remove(i.reserved()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// A busyError is that of an installer that another program kept from running.
+type busyError struct{ error }
+
+func (e busyError) Unwrap() error { return e.error }
+
+// Busy reports that nothing was tried yet: it is no failed attempt at a rollback.
+func (busyError) Busy() bool { return true }
 
 // reboot returns an error if the machine must restart.
 func reboot(out install.Outcome) error {
@@ -164,6 +257,12 @@ func reboot(out install.Outcome) error {
 }
 
 func (i installer) Settle(ctx context.Context) (finished bool, err error) {
+	if err := i.release(); err != nil { // what comes next needs the space
+		return false, err
+	}
+	if _, err := i.Remove.settle(ctx); err != nil {
+		return false, err
+	}
 	s, err := i.Runner.Settle(ctx)
 	if err == nil && s.Found == install.Finished {
 		err = reboot(s.Outcome)
@@ -171,7 +270,8 @@ func (i installer) Settle(ctx context.Context) (finished bool, err error) {
 	return s.Found == install.Finished, err
 }
 
-// Needs returns the space for the private copy that Runner runs.
+// Needs returns the space for the private copy that Runner runs, and for what is
+// reserved for a rollback.
 func (i installer) Needs(context.Context) ([]rollback.Need, error) {
 	need := rollback.Need{Path: i.Runner.State, For: "copy of the installer"}
 	for _, key := range []archive.Key{i.To, i.Setup, i.From} {
@@ -184,6 +284,12 @@ func (i installer) Needs(context.Context) ([]rollback.Need, error) {
 		}
 		need.Bytes = max(need.Bytes, item.Size)
 	}
+	if !i.From.Version.IsZero() {
+		need.For, need.Bytes = "copies of the installers", need.Bytes+spare
+		if item, err := i.Archive.Get(i.From); err == nil {
+			need.Bytes += item.Size
+		}
+	}
 	return []rollback.Need{need}, nil
 }
 
@@ -191,7 +297,7 @@ type remover struct{ installer }
 
 func (r remover) Remove(ctx context.Context, rel rollback.Release) error {
 	if len(r.Installers.Remove.Argv) > 0 {
-		return r.Installers.Remove.Run(ctx, nil)
+		return r.Installers.Remove.run(ctx, process.Command{Whole: true})
 	}
 	err := r.run(ctx, rel, true)
 	if errors.Is(err, rollback.ErrReboot) {

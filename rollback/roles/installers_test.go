@@ -61,13 +61,21 @@ func TestInstallersOfAnUpdate(t *testing.T) {
 	w := newWorld(t)
 	from, to := w.add(t, "7.12.100", version.Setup, "7.12.100"), w.add(t, "7.13.100", version.Setup, "7.13.100")
 	role := w.installers(from, to).Role()
-	require.NotImplements(t, (*rollback.Remover)(nil), role)
+	require.NotImplements(t, (*removes)(nil), role)
 	for _, item := range []archive.Item{to, from} { // forward, and back
 		r := roles.Release(item)
 		require.Equal(t, rollback.Release{Version: rollback.Version(item.Version.String()), SHA256: item.SHA256}, r, "it is not vouched for")
 		require.NoError(t, role.Ready(t.Context(), r))
 		require.NoError(t, role.Install(t.Context(), r))
 		require.Equal(t, item.Version.String(), content(t, w.installed()))
+		reserved, err := filepath.Glob(filepath.Join(w.dir, "state", "reserve-*"))
+		require.NoError(t, err)
+		require.Len(t, reserved, map[bool]int{true: 1}[item.SHA256 == to.SHA256], "space is kept until a rollback needs it")
+		for _, file := range reserved {
+			fi, err := os.Stat(file)
+			require.NoError(t, err)
+			require.Greater(t, fi.Size(), int64(16<<20))
+		}
 	}
 	item := to
 	item.Vouched = archive.Vouched{By: "pinned hash", Authenticated: true}
@@ -79,9 +87,11 @@ func TestInstallersOfAnUpdate(t *testing.T) {
 	require.NoError(t, err)
 	require.False(t, finished, "nothing is left running")
 
-	needs, err := role.(rollback.Spacer).Needs(t.Context())
+	needs, err := role.(interface {
+		Needs(ctx context.Context) ([]rollback.Need, error)
+	}).Needs(t.Context())
 	require.NoError(t, err)
-	require.Equal(t, []rollback.Need{{Path: filepath.Join(w.dir, "state"), Bytes: int64(len("7.13.100")), For: "copy of the installer"}}, needs)
+	require.Equal(t, []rollback.Need{{Path: filepath.Join(w.dir, "state"), Bytes: int64(len("7.13.100")+len("7.12.100")) + 16<<20, For: "copies of the installers"}}, needs)
 }
 
 // R10: what the archive does not have as it was vouched for is not run.
@@ -113,7 +123,9 @@ func TestR10InstallersAreReadBack(t *testing.T) {
 	require.NoError(t, os.RemoveAll(filepath.Dir(from.Path)))
 	require.ErrorIs(t, role.Ready(t.Context(), roles.Release(from)), archive.ErrNotFound)
 	require.ErrorIs(t, role.Install(t.Context(), roles.Release(from)), archive.ErrNotFound)
-	needs, err := role.(rollback.Spacer).Needs(t.Context())
+	needs, err := role.(interface {
+		Needs(ctx context.Context) ([]rollback.Need, error)
+	}).Needs(t.Context())
 	require.NoError(t, err, "Ready reports it")
 	require.NotZero(t, needs[0].Bytes)
 	require.Empty(t, content(t, w.installed()))
@@ -169,12 +181,12 @@ func TestRemover(t *testing.T) {
 	removed := filepath.Join(w.dir, "removed")
 	i := w.installers(from, to)
 	i.Remove.Argv = program("append", removed, "removed")
-	role, ok := i.Role().(rollback.Remover)
+	role, ok := i.Role().(removes)
 	require.True(t, ok)
 	require.NoError(t, role.Remove(t.Context(), roles.Release(to)))
 	require.Equal(t, "removed", content(t, removed))
 	i.Remove.Argv = program("fail")
-	require.Error(t, i.Role().(rollback.Remover).Remove(t.Context(), roles.Release(to)))
+	require.Error(t, i.Role().(removes).Remove(t.Context(), roles.Release(to)))
 }
 
 // An MSI goes back to an older version only after the newer one was removed,
@@ -194,13 +206,13 @@ func TestMSIIsARemover(t *testing.T) {
 	} {
 		i := w.installers(from, to)
 		i.Command = c.command
-		_, ok := i.Role().(rollback.Remover)
+		_, ok := i.Role().(removes)
 		require.Equal(t, c.remover, ok, "%+v", c.command)
 	}
 	i := w.installers(from, to)
 	i.Command = install.Command{Kind: install.Auto}
 	i.To.SHA256 = from.SHA256
-	require.NotImplements(t, (*rollback.Remover)(nil), i.Role(), "what is not in the archive is of no kind")
+	require.NotImplements(t, (*removes)(nil), i.Role(), "what is not in the archive is of no kind")
 }
 
 func TestInstallersOfADirectory(t *testing.T) {
@@ -251,4 +263,9 @@ func TestSettleWaitsForTheInstallerOfADeadProcess(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, finished)
 	require.Equal(t, "slow", content(t, w.installed()), "it came to its end")
+}
+
+// removes is the method that an installer which can remove has.
+type removes interface {
+	Remove(ctx context.Context, r rollback.Release) error
 }

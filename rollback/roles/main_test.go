@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"testing"
 	"time"
 
@@ -27,6 +28,27 @@ var programs = map[string]func(args []string) error{
 	"variable": func(args []string) error { return appendTo(args[0], os.Getenv(args[1])) }, // FILE NAME
 	"say":      func(args []string) error { _, err := fmt.Println(args[0]); return err },
 	"fail":     func([]string) error { return errors.New("the mailer is down") },
+	// "leave FILE TEXT" returns at once and goes on in a copy of itself, which writes
+	// a little later.
+	"leave": func(args []string) error {
+		cmd := exec.Command(os.Args[0], "late", args[0], args[1])
+		return cmd.Start()
+	},
+	"late": func(args []string) error {
+		time.Sleep(time.Second)
+		return appendTo(args[0], args[1])
+	},
+	// "off DIR FILE TEXT" is a updater that runs the "late" command.
+	"off": func(args []string) error {
+		return roles.Switch{Off: roles.Command{Argv: program("late", args[1], args[2]), State: args[0]}}.Close(context.Background())
+	},
+	"absent": func(args []string) error { // FILE; exit code 3 if it is there
+		if _, err := os.Stat(args[0]); err == nil {
+			os.Exit(3)
+		}
+		return nil
+	},
+	"restart": func([]string) error { os.Exit(4); return nil },
 	// "setup INSTALLER VERSION-FILE" installs the version in the installer.
 	"setup": func(args []string) error {
 		text, err := os.ReadFile(args[0])

@@ -1,6 +1,7 @@
 package roles
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -31,19 +32,35 @@ func (w Window) Fits(_ context.Context, now time.Time) error {
 }
 
 // Measured returns a window with an Estimate whose Backup is at least as long as
-// the last snapshots took together (R11). It measures each dataset that is a
+// the last snapshots took together, and whose Rollback is at least as long as their last
+// proofs took, which restored them, and an installer takes (R11). It measures each dataset that is a
 // [Data].
 func (w Window) Measured(data []rollback.Dataset) (Window, error) {
-	var took time.Duration
+	var took, back time.Duration
 	for _, d := range data {
-		if measured, ok := d.Data.(interface{ lastTook() (time.Duration, error) }); ok {
-			last, err := measured.lastTook()
-			if err != nil {
-				return w, err
-			}
-			took += last
+		measured, ok := d.Data.(interface {
+			lastTook() (time.Duration, error)
+			lastProof() (time.Duration, error)
+		})
+		if !ok {
+			continue
 		}
+		last, err := measured.lastTook()
+		if err != nil {
+			return w, err
+		}
+		took += last
+		if last, err = measured.lastProof(); err != nil {
+			return w, err
+		}
+		back += last
 	}
-	w.Estimate.Backup = max(w.Estimate.Backup, took)
+	if back > 0 {
+		back += cmp.Or(w.Estimate.Install, usualInstall)
+	}
+	w.Estimate.Backup, w.Estimate.Rollback = max(w.Estimate.Backup, took), max(w.Estimate.Rollback, back)
 	return w, nil
 }
+
+// usualInstall is how long an installer takes at most, as a rule (R11).
+const usualInstall = 4 * time.Minute

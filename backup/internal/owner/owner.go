@@ -4,7 +4,8 @@ package owner
 import (
 	"io/fs"
 	"os"
-	"path/filepath"
+
+	"github.com/aspupdate/aspupdate/internal/tree"
 )
 
 // An Owner is what a restored file gets back, so that the program that it is
@@ -23,17 +24,7 @@ func Of(fi fs.FileInfo) Owner {
 	return o
 }
 
-// Give makes path belong to o. Only root may give files to others; where the
-// file belongs to o already the owner is not set.
-func (o Owner) Give(path string) error {
-	root, err := os.OpenRoot(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	defer func() { _ = root.Close() }()
-	name := filepath.Base(path)
-	if err := Chown(root, name, o.UID, o.GID); err != nil {
-		return err
-	}
-	return root.Chmod(name, o.Mode.Perm())
-}
+// Give makes the open file belong to o. Only root may give files to others;
+// where the file belongs to o already the owner is not set. A manifest can be
+// forged: it never sets more than permissions, such as a set-id bit.
+func (o Owner) Give(f *os.File) error { return tree.Give(f, o.UID, o.GID, o.Mode.Perm()) }

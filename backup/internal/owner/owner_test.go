@@ -20,7 +20,10 @@ func TestGive(t *testing.T) {
 	}
 	before, err := os.Lstat(live)
 	require.NoError(t, err)
-	require.NoError(t, Of(before).Give(fresh))
+	f, err := os.OpenFile(fresh, os.O_RDWR, 0)
+	require.NoError(t, err)
+	defer func() { _ = f.Close() }()
+	require.NoError(t, Of(before).Give(f))
 	after, err := os.Lstat(fresh)
 	require.NoError(t, err)
 	require.Equal(t, Of(before), Of(after))
@@ -28,6 +31,6 @@ func TestGive(t *testing.T) {
 	if os.Getuid() > 0 && runtime.GOOS != "windows" {
 		other := Of(before)
 		other.UID = os.Getuid() + 1
-		require.ErrorContains(t, other.Give(fresh), "run as root or as that user")
+		require.ErrorContains(t, other.Give(f), "run as root or as that user")
 	}
 }

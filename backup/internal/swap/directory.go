@@ -9,11 +9,13 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
+	"unicode/utf16"
 
 	"github.com/aspupdate/aspupdate/backup"
-	"github.com/aspupdate/aspupdate/internal/durable"
+	"github.com/aspupdate/aspupdate/internal/tree"
 )
 
 // At returns the slot of a file or a directory, and of the files that belong to
@@ -36,20 +38,92 @@ func At(path string, companions ...string) (*Slot, error) {
 	if err != nil {
 		return nil, err
 	}
+	d := directory{path: parent}
 	live := filepath.Join(parent, filepath.Base(abs))
-	switch fi, err := os.Lstat(live); {
+	root, err := d.open()
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = root.Close() }()
+	switch fi, err := root.Lstat(filepath.Base(live)); {
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:
 		return nil, err
 	case fi.Mode()&fs.ModeSymlink != 0:
 		return nil, fmt.Errorf("%s is a link: give the path that it points to", live)
 	}
-	probe := []string{live}
+	d.probe = []string{filepath.Base(live)}
+	longest := 0
 	for _, c := range companions {
-		probe = append(probe, live+c)
+		d.probe = append(d.probe, filepath.Base(live)+c)
+		longest = max(longest, len(c))
 	}
-	return &Slot{Live: live, Place: directory{parent, probe}, companions: companions}, nil
+	s := &Slot{Live: live, Place: d, companions: companions}
+	// A name beside the live one that is too long is found now, and not by the rollback.
+	beside := filepath.Base(s.beside(kindUndone, newMark())) + strings.Repeat("x", longest)
+	_, err = root.Lstat(beside)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	if runtime.GOOS == "windows" && len(utf16.Encode([]rune(beside))) > 255 { // which it reports as not existing
+		err = errors.New("more than 255 characters")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("the name %s is too long: a restore makes names beside it that are %d bytes longer: %w",
+			filepath.Base(live), len(beside)-len(filepath.Base(live)), err)
+	}
+	return s, nil
 }
+
+// Movable fails if the live data cannot be renamed, or if something of another
+// volume would be moved with it. It fails before an update what a rollback would
+// stumble over.
+func (s *Slot) Movable() error {
+	d, ok := s.Place.(directory)
+	if !ok {
+		return nil
+	}
+	root, err := d.open()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = root.Close() }()
+	for _, name := range d.probe {
+		if err := tree.Movable(root, name); err != nil {
+			return &backup.Error{Err: err, Next: "change that, or back up what is below it on its own"}
+		}
+	}
+	return nil
+}
+
+// Buildable fails where [Slot.Movable] or [Slot.Build] would.
+func (s *Slot) Buildable() error {
+	if err := s.Movable(); err != nil {
+		return err
+	}
+	_, err := safePlace(filepath.Dir(s.Live))
+	return err
+}
+
+// isMade fails if what is live is not what was made.
+func (s *Slot) isMade() error {
+	if s.made == nil {
+		return nil
+	}
+	root, err := s.Open()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = root.Close() }()
+	fi, err := root.Lstat(filepath.Base(s.Live))
+	if err == nil && !os.SameFile(fi, s.made) {
+		err = fmt.Errorf("%w: another account has replaced it on its way to %s", backup.ErrMismatch, s.Live)
+	}
+	return err
+}
+
+// Open opens the directory that holds the live data. The slot is one of files.
+func (s *Slot) Open() (*tree.Root, error) { return tree.OpenExact(filepath.Dir(s.Live)) }
 
 // Needs returns the space that a backup of a file or directory of that size
 // needs, and a restore of it.
@@ -62,43 +136,83 @@ func Needs(live string, bytes int64) []backup.Need {
 	}
 }
 
-// directory is a place whose names are paths.
+// directory is a place whose names are paths. Its methods open it each time, and
+// then use no path: others may rename what is in it meanwhile.
 type directory struct {
 	path  string
 	probe []string // names that the directory may spell in other letter case
 }
 
-func (d directory) List(context.Context) ([]string, error) {
-	entries, err := os.ReadDir(d.path)
+func (d directory) open() (*tree.Root, error) { return tree.OpenExact(d.path) }
+
+// with calls use with the directory and the names that paths of it end with.
+func (d directory) with(use func(root *tree.Root, names []string) error, paths ...string) error {
+	names := make([]string, len(paths))
+	for i, p := range paths {
+		if filepath.Dir(p) != d.path {
+			return fmt.Errorf("%s is not in %s", p, d.path)
+		}
+		names[i] = filepath.Base(p)
+	}
+	root, err := d.open()
+	if err != nil {
+		return err
+	}
+	return errors.Join(use(root, names), root.Close())
+}
+
+func (d directory) List(context.Context) (paths []string, err error) {
+	err = d.with(func(root *tree.Root, _ []string) error {
+		entries, err := fs.ReadDir(root.FS(), ".")
+		for _, e := range entries {
+			paths = append(paths, filepath.Join(d.path, e.Name()))
+		}
+		for _, name := range d.probe {
+			switch _, lerr := root.Lstat(name); {
+			case lerr == nil:
+				paths = append(paths, filepath.Join(d.path, name))
+			case !errors.Is(lerr, fs.ErrNotExist):
+				err = errors.Join(err, lerr)
+			}
+		}
+		return err
+	})
 	if err != nil {
 		return nil, err
-	}
-	var paths []string
-	for _, e := range entries {
-		paths = append(paths, filepath.Join(d.path, e.Name()))
-	}
-	for _, p := range d.probe {
-		switch _, err := os.Lstat(p); {
-		case err == nil:
-			paths = append(paths, p)
-		case !errors.Is(err, fs.ErrNotExist):
-			return nil, err
-		}
 	}
 	return paths, nil
 }
 
-func (d directory) Rename(_ context.Context, from, to string) error { return durable.Publish(from, to) }
+func (d directory) Rename(_ context.Context, from, to string) error {
+	return d.with(func(root *tree.Root, names []string) error {
+		return tree.Rename(root, names[0], root, names[1])
+	}, from, to)
+}
+
+// Drop also removes a directory whose own permissions forbid that. It never
+// enters another volume.
+func (d directory) Drop(_ context.Context, path string) error {
+	return d.with(func(root *tree.Root, names []string) error {
+		if err := tree.Remove(root, names[0]); err != nil {
+			return err
+		}
+		return tree.Sync(root)
+	}, path)
+}
 
 // firstForm is what follows the live path in the names that the first version
 // gave to files and directories.
 var firstForm = regexp.MustCompile(`^\.aspupdate-(new|old|undone)-([0-9a-f]{12})(.*)$`)
 
 // adopt gives what the first version put aside the names of today, companions
-// first, so that a crash in between leaves the rest to the next adopt.
+// first, so that a crash in between leaves the rest to the next adopt. It drops
+// what a killed Build left.
 func (s *Slot) adopt(ctx context.Context) error {
 	if _, ok := s.Place.(directory); !ok {
 		return nil
+	}
+	if err := s.dropStages(); err != nil {
+		return err
 	}
 	n, err := s.names(ctx)
 	if err != nil {
@@ -116,22 +230,4 @@ func (s *Slot) adopt(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// Drop also removes a directory whose own permissions forbid that.
-func (d directory) Drop(_ context.Context, path string) error {
-	err := os.RemoveAll(path)
-	if errors.Is(err, fs.ErrPermission) {
-		_ = filepath.WalkDir(path, func(p string, e fs.DirEntry, err error) error {
-			if err == nil && e.Type()&fs.ModeSymlink == 0 {
-				_ = os.Chmod(p, 0o700) //nolint:gosec // about to be removed; on Windows read-only files too
-			}
-			return nil
-		})
-		err = os.RemoveAll(path)
-	}
-	if err != nil {
-		return err
-	}
-	return durable.SyncDir(d.path)
 }

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/aspupdate/aspupdate/internal/realtest"
 )
 
 func TestAtRefuses(t *testing.T) {
@@ -24,7 +26,7 @@ func TestAtResolvesLinksInParents(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, os.Mkdir(filepath.Join(dir, "real"), 0o700))
 	if err := os.Symlink("real", filepath.Join(dir, "link")); err != nil {
-		t.Skip("links cannot be made here: ", err)
+		realtest.Skip(t, "links cannot be made here: %v", err)
 	}
 	s, err := At(filepath.Join(dir, "link", "live"))
 	require.NoError(t, err)

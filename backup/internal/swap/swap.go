@@ -26,6 +26,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"regexp"
 	"slices"
 	"strings"
@@ -41,9 +42,17 @@ type Slot struct {
 	// Reopen, if set, returns the slot that an Undo or a Discard works on, which
 	// may come much later than the restore; call is "undo" or "discard".
 	Reopen func(call string) (*Slot, error)
+	// Mark, if set, returns the mark of a restore, of the form that others have; it
+	// may say what was live. It is called after List.
+	Mark func() string
 
-	companions []string // suffixes of names that belong to the main one
+	companions []string    // suffixes of names that belong to the main one
+	made       fs.FileInfo // of the new file or directory, if its identity is known
 }
+
+// Made records what was made, so that a swap finds out if another account puts
+// something else in its place.
+func (s *Slot) Made(fi fs.FileInfo) { s.made = fi }
 
 // A Place holds names.
 type Place interface {
@@ -90,6 +99,10 @@ func (s *Slot) Restore(ctx context.Context, from string, build func(name string)
 		return nil, fmt.Errorf("%w: it is of %s and would replace %s: restore it to a name that is free", backup.ErrIncompatible, from, s.Live)
 	}
 	mark := newMark()
+	if s.Mark != nil {
+		mark = s.Mark()
+	}
+	s.made = nil
 	if err := build(s.beside(kindNew, mark)); err != nil {
 		return nil, errors.Join(err, s.clean(ctx, s.beside(kindNew, mark)))
 	}
@@ -173,6 +186,11 @@ func (s *Slot) swap(ctx context.Context, mark string, live bool) error {
 	}
 	if err == nil {
 		err = s.rename(ctx, s.beside(kindNew, mark), s.Live)
+	}
+	if err == nil {
+		if err = s.isMade(); err != nil {
+			err = errors.Join(err, s.rename(ctx, s.Live, s.beside(kindUndone, mark)))
+		}
 	}
 	if err != nil {
 		return errors.Join(err, s.Recover(ctx))

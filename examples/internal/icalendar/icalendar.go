@@ -15,14 +15,15 @@ import (
 // Write writes an agenda to a file, or replaces it. An event has the same UID
 // each time, a release by its version and a day by its date, so that a program
 // that imports the file again replaces the events. Only releases mark a person
-// as busy. Stamp is the time at which the file is written.
-func Write(file string, a schedule.Agenda, stamp time.Time) error {
+// as busy. Stamp is the time at which the file is written; say
+// puts its texts into a language.
+func Write(file string, a schedule.Agenda, stamp time.Time, say func(string) string) error {
 	cal := ics.NewCalendarFor("aspupdate")
-	cal.SetXWRCalName("ASP releases")
+	cal.SetXWRCalName(say("ASP releases"))
 	event := func(uid, summary string, opaque bool) *ics.VEvent {
 		e := cal.AddEvent(uid + "@aspupdate")
 		e.SetDtStampTime(stamp)
-		e.SetSummary(summary)
+		e.SetSummary(say(summary))
 		if !opaque {
 			e.SetTimeTransparency(ics.TransparencyTransparent)
 		}
@@ -36,10 +37,10 @@ func Write(file string, a schedule.Agenda, stamp time.Time) error {
 		e := event("release-"+r.Version.String(), summary, true)
 		e.SetStartAt(r.Due)
 		e.SetEndAt(r.Due.Add(time.Hour))
-		e.SetDescription("R1: at about 20:00 Moscow time; R5: late if not released by midnight")
+		e.SetDescription(say("R1: at about 20:00 Moscow time; R5: late if not released by midnight"))
 	}
 	for _, day := range a.Days {
-		if !day.Support.Start.IsZero() {
+		if !day.Support.Start.IsZero() && (day.Short || day.Note != "") { // the usual hours would be an event each day
 			e := event("support-"+day.Date.String(), "support (R13)", false)
 			e.SetStartAt(day.Support.Start)
 			e.SetEndAt(day.Support.End)

@@ -21,7 +21,7 @@ func TestWriteReplaces(t *testing.T) {
 	require.NoError(t, err)
 	file := filepath.Join(t.TempDir(), "asp.ics")
 	uids := func(stamp time.Time) (list []string) {
-		require.NoError(t, icalendar.Write(file, agenda, stamp))
+		require.NoError(t, icalendar.Write(file, agenda, stamp, func(s string) string { return s }))
 		text, err := os.ReadFile(file)
 		require.NoError(t, err)
 		require.Equal(t, strings.Count(string(text), "BEGIN:VEVENT")-2, strings.Count(string(text), "TRANSP:TRANSPARENT"))

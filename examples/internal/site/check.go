@@ -20,6 +20,7 @@ import (
 type Check struct {
 	Distributions []Checked `json:"distributions"`
 	Update        bool      `json:"update"`         // a newer release may be installed
+	Offline       bool      `json:"offline"`        // the server was not asked: newest is what the archive has
 	FirstOfYear   bool      `json:"first_of_year"`  // R14: it crosses a new year
 	Next          *Expected `json:"next,omitempty"` // the next expected release; nil beyond the data of the calendar
 	Warnings      []string  `json:"warnings,omitempty"`
@@ -31,7 +32,9 @@ type Checked struct {
 	Installed version.Version `json:"installed,omitzero"` // by the journal, or without an entry by the probe
 	Answers   string          `json:"answers,omitempty"`  // what the probe reports
 	Problem   string          `json:"problem,omitempty"`  // why the probe fails
-	Newest    version.Version `json:"newest,omitzero"`    // what may be installed now
+	Newest    version.Version `json:"newest,omitzero"`    // what may be installed now, with the rest of a bundle
+	Alone     version.Version `json:"alone,omitzero"`     // of a bundle without a release in common: the newest of this distribution
+	Unfit     string          `json:"unfit,omitempty"`    // of a bundle: why this distribution has none
 	State     string          `json:"state,omitempty"`    // up to date, due or late; empty if the server could not be listed
 	Since     time.Time       `json:"since,omitzero"`     // since when it is due or late
 	Missing   *Expected       `json:"missing,omitempty"`  // what is due or late
@@ -57,10 +60,12 @@ func (s *Site) Check(ctx context.Context, now time.Time) (*Check, error) {
 	if err != nil {
 		return nil, err
 	}
-	newest, listErr := s.newest(ctx)
+	watching, missing := s.watchingJoint()
+	settling := watching.watchSettling()
+	newest, listErr := watching.newest(ctx, watching.finder())
 	seen, err := s.watch().Seen()
 	errs := []error{listErr, err}
-	c, held := &Check{}, false
+	c, held := &Check{Offline: s.Offline}, false
 	if w := s.Config.Days().Warning(now); w != "" {
 		c.Warnings = append(c.Warnings, w)
 	}
@@ -72,8 +77,14 @@ func (s *Site) Check(ctx context.Context, now time.Time) (*Check, error) {
 			one.Newest, offer = newest[i].Version, newest[i]
 			known = append(known, one.Newest)
 		}
-		if listErr == nil || errors.Is(listErr, fetch.ErrIncomplete) || errors.Is(listErr, fetch.ErrNoRelease) {
-			next, err := one.compare(s.Config.Calendar.releases(), now, add(seen, d.Name, known))
+		if s.apart(listErr) {
+			one.alone(ctx, s, d.Name)
+			known = append(known, one.Alone)
+		}
+		known = append(known, settling[d.Name]...)
+		listed := listErr == nil || one.Unfit == "" && s.apart(listErr)
+		if listed || errors.Is(listErr, fetch.ErrIncomplete) || errors.Is(listErr, fetch.ErrNoRelease) {
+			next, err := one.compare(s.Config.Calendar.releases(), now, add(seen, d.Name, known, now))
 			errs = append(errs, err)
 			c.Next = newExpected(next)
 		}
@@ -82,8 +93,49 @@ func (s *Site) Check(ctx context.Context, now time.Time) (*Check, error) {
 		c.weigh(one, number)
 		c.Distributions = append(c.Distributions, one)
 	}
+	_, fenceErr := s.Fence(ctx)
+	errs = append(errs, fenceErr)
 	c.Update = c.Update && !held // a quarantine blocks a whole bundle (R4)
-	return c, errors.Join(append(errs, st.Blocked())...)
+	if !c.Update && listErr == nil {
+		var installed []release
+		for _, d := range c.Distributions {
+			installed = append(installed, release{version: d.Installed})
+		}
+		errs = append(errs, incomplete(*missing, installed))
+	}
+	return c, errors.Join(append(errs, s.blocked(st))...)
+}
+
+// watchSettling returns the versions, by distribution, that a search by the site
+// finds and that are still settling: they are on the server all the same.
+func (s *Site) watchSettling() map[string][]version.Version {
+	settling, observe := map[string][]version.Version{}, s.Observe.Find
+	s.Observe.Find = func(e fetch.Event) {
+		if !e.Skipped.Until.IsZero() {
+			settling[e.Distribution] = append(settling[e.Distribution], e.Skipped.Version)
+		}
+		if observe != nil {
+			observe(e)
+		}
+	}
+	return settling
+}
+
+// apart reports whether each distribution of a bundle has to be asked for by
+// itself, because one of them spoilt the search for all.
+func (s *Site) apart(err error) bool {
+	return err != nil && !s.Offline && len(s.Config.Distributions) > 1 && !errors.Is(err, fetch.ErrUnreachable) && !errors.Is(err, fetch.ErrCredentials)
+}
+
+// alone finds the newest release of one distribution of a bundle.
+func (c *Checked) alone(ctx context.Context, s *Site, distribution string) {
+	quiet := *s
+	quiet.Observe.Find = nil // the search for all has reported it
+	r, err := quiet.finder().Latest(ctx, s.Source(), distribution, s.variant())
+	if err != nil {
+		c.Unfit = err.Error()
+	}
+	c.Alone = r.Version
 }
 
 // probe fills in the installed version, by the journal and by the probe.
@@ -155,13 +207,15 @@ func (c *Check) weigh(one Checked, quarantined bool) {
 	}
 }
 
-// add adds versions that the watch has not seen. It is unknown when they
-// appeared.
-func add(seen []watch.Seen, distribution string, versions []version.Version) []watch.Seen {
-	for _, v := range versions {
+// add adds versions that the watch has not seen. When they appeared is unknown,
+// unless the watch has seen others: then since its last check.
+func add(seen []watch.Seen, distribution string, versions []version.Version, now time.Time) []watch.Seen {
+	watched := slices.ContainsFunc(seen, func(s watch.Seen) bool { return s.Distribution == distribution })
+	for i, v := range versions {
 		r := fetch.Release{Distribution: distribution, Version: v}
 		if !v.IsZero() && !slices.ContainsFunc(seen, func(s watch.Seen) bool { return s.Distribution == distribution && s.Version == v }) {
-			seen = append(seen, watch.Seen{Release: r, FirstCheck: true})
+			installed := i == 0 // which may be older than what the watch saw first
+			seen = append(seen, watch.Seen{Release: r, FirstSeen: now, FirstCheck: installed || !watched})
 		}
 	}
 	return seen

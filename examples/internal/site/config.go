@@ -23,15 +23,29 @@ type Config struct {
 	Deadlines     deadlinesConfig      `toml:"deadlines"`
 	FirstOfYear   requirementsConfig   `toml:"first_of_year"` // R14: required before an update into a new year
 	Watch         watchConfig          `toml:"watch"`
+	Copies        copiesConfig         `toml:"copies"`       // the second place
 	Distributions []distributionConfig `toml:"distribution"` // several make a bundle (R4), in the order of installation
 
 	Postgres    []postgresConfig `toml:"postgres"`
+	MSSQL       []mssqlConfig    `toml:"mssql"`
 	SQLite      []pathConfig     `toml:"sqlite"`
 	Directories []pathConfig     `toml:"directory"`
 	Folders     []pathConfig     `toml:"folder"` // Directories, as the first version called them
 	Commands    []commandConfig  `toml:"command"`
-	NoData      string           `toml:"no_data"` // the reason for none of these four (R9); recorded
+	NoData      string           `toml:"no_data"` // the reason for none of these (R9); recorded
+
+	Parallel int `toml:"parallel"` // how many databases are restructured at a time; 0 means 1
+
+	// The reason why an update may start although no backup of a database was ever
+	// restored and compared (R9); recorded.
+	Unproven string `toml:"unproven"`
+
+	file string // it was read from
 }
+
+// kept returns the directories that keep what a rollback needs, and the marks by
+// which an old copy of the state is recognized.
+func (c *Config) kept() []string { return []string{c.Archive, c.Backups} }
 
 type serverConfig struct {
 	Address string          `toml:"address"` // host or host:port
@@ -39,8 +53,23 @@ type serverConfig struct {
 	TLS     string          `toml:"tls"` // "none", "explicit" or "implicit"
 	Root    string          `toml:"root"`
 	Betas   bool            `toml:"betas"`  // R7
-	Settle  strict.Duration `toml:"settle"` // how long a release must have been unchanged
+	Settle  strict.Duration `toml:"settle"` // how long a release must have been seen unchanged
 	secret  `toml:"-"`
+
+	URL       string `toml:"url"`       // instead of address: https://host/directory, a web server's index pages
+	Directory string `toml:"directory"` // instead of a server: a stick, or a share that is mounted here
+	Account   string `toml:"account"`   // for a server that asks for one (ACCT)
+
+	// How to connect.
+	Proxy            string          `toml:"proxy"` // socks5://user@host:1080 or http://host:3128; empty means ALL_PROXY
+	ProxyPasswordEnv string          `toml:"proxy_password_env"`
+	ProxyFile        string          `toml:"proxy_password_file"`
+	PASV             bool            `toml:"pasv"`     // never EPSV
+	Timeout          strict.Duration `toml:"timeout"`  // how long the server may be silent
+	Attempts         int             `toml:"attempts"` // of what fails for the moment
+	RateKB           int64           `toml:"rate_kb"`  // the most KB a second of a download
+	proxyAuth        secret
+	via              dialFunc
 
 	PasswordEnv  string `toml:"password_env"`
 	PasswordFile string `toml:"password_file"`
@@ -70,9 +99,11 @@ type windowConfig struct {
 type applicationConfig struct {
 	Close         []string `toml:"close"` // keeps users out
 	Open          []string `toml:"open"`
+	FenceStatus   []string `toml:"fence_status"`   // reports whether users are in: 0 yes, 1 or 3 no
 	FenceServices []string `toml:"fence_services"` // that let users in: closed after close, opened before open
 	Stop          []string `toml:"stop"`
 	Start         []string `toml:"start"`
+	Status        []string `toml:"status"`      // reports whether it runs: 0 yes, 1 or 3 no
 	Services      []string `toml:"services"`    // stopped after stop, started before start
 	Environment   []string `toml:"environment"` // names of variables of this process that the commands get
 	NoFence       string   `toml:"no_fence"`    // the reason for having none; recorded
@@ -82,6 +113,7 @@ type deadlinesConfig struct {
 	Fence    strict.Duration `toml:"fence"`
 	Snapshot strict.Duration `toml:"snapshot"`
 	Install  strict.Duration `toml:"install"`
+	Migrate  strict.Duration `toml:"migrate"`
 	Probe    strict.Duration `toml:"probe"`
 	Restore  strict.Duration `toml:"restore"`
 	Decide   strict.Duration `toml:"decide"`
@@ -90,19 +122,22 @@ type deadlinesConfig struct {
 func (d deadlinesConfig) deadlines() rollback.Deadlines {
 	return rollback.Deadlines{
 		Fence: time.Duration(d.Fence), Snapshot: time.Duration(d.Snapshot), Install: time.Duration(d.Install),
-		Probe: time.Duration(d.Probe), Restore: time.Duration(d.Restore), Decide: time.Duration(d.Decide),
+		Migrate: time.Duration(d.Migrate), Probe: time.Duration(d.Probe), Restore: time.Duration(d.Restore), Decide: time.Duration(d.Decide),
 	}
 }
 
 type distributionConfig struct {
-	Name        string   `toml:"name"`
-	Kind        string   `toml:"kind"`        // decides silent arguments and exit codes; "auto" detects it, empty is "plain"
-	Entry       string   `toml:"entry"`       // the file to run, if a variant is a directory or a zip archive
-	Launcher    []string `toml:"launcher"`    // the program that opens the installer, if it is not a program
-	Arguments   []string `toml:"arguments"`   // visible to every user of the machine
-	Environment []string `toml:"environment"` // names of variables of this process that the installer gets
-	Remove      []string `toml:"remove"`      // removes a version
-	Unelevated  bool     `toml:"unelevated"`  // the installer needs no elevated rights, unlike its kind
+	Name        string            `toml:"name"`
+	Kind        string            `toml:"kind"`           // decides silent arguments and exit codes; "auto" or empty detects it
+	Entry       string            `toml:"entry"`          // the file to run, if a variant is a directory or a zip archive
+	Launcher    []string          `toml:"launcher"`       // the program that opens the installer, if it is not a program
+	Arguments   []string          `toml:"arguments"`      // visible to every user of the machine
+	Environment []string          `toml:"environment"`    // names of variables of this process that the installer gets
+	Remove      []string          `toml:"remove"`         // removes a version
+	Unelevated  bool              `toml:"unelevated"`     // the installer needs no elevated rights, unlike its kind
+	Codes       map[string]string `toml:"codes"`          // what exit codes mean, besides those of the kind: ok, reboot-needed, busy, canceled or failed
+	CodePage    string            `toml:"code_page"`      // of what the installer prints; empty finds it out for each line
+	Leaves      bool              `toml:"leaves_running"` // programs that the installer starts and that are not in live may outlive it
 
 	SHA256          map[string]string `toml:"sha256"`          // pinned hashes of Setup, by version
 	SHA256FullSetup map[string]string `toml:"sha256_full"`     // and of FullSetup
@@ -111,7 +146,8 @@ type distributionConfig struct {
 
 	Publisher publisherConfig `toml:"publisher"` // whose signature vouches for a file without a pinned hash
 
-	Probe probeConfig `toml:"probe"`
+	Probe   probeConfig     `toml:"probe"`
+	Migrate []migrateConfig `toml:"migrate"` // the databases that are restructured for a new version (R11)
 }
 
 type postgresConfig struct {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -11,7 +12,6 @@ import (
 
 	"github.com/aspupdate/aspupdate/install/service"
 	"github.com/aspupdate/aspupdate/rollback"
-	"github.com/aspupdate/aspupdate/rollback/roles"
 )
 
 // goodConfig is the smallest configuration that is accepted, with its
@@ -71,7 +71,7 @@ func TestConfiguredTrust(t *testing.T) {
 		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
 		c, err := Load(path)
 		require.NoError(t, err, keys)
-		src := (&Site{Config: c}).Source()
+		src := (&Site{Config: c}).ftpServer()
 		require.Equal(t, pinned, src.TLSConfig != nil, keys)
 		if pinned {
 			require.NotNil(t, src.TLSConfig.VerifyConnection)
@@ -121,8 +121,8 @@ func TestServicesAsFenceAndApplication(t *testing.T) {
 	u, err := (&Site{Config: c}).update(oneStep("АСП", "9.23.100", "9.23.101"))
 	require.NoError(t, err)
 	kept := filepath.Join(c.State, "services")
-	require.Equal(t, service.Group{{Name: "entry", Dir: kept}, {Name: "pages", Dir: kept}}, u.Fence.(roles.Fence)[0])
-	require.Equal(t, service.Group{{Name: "asp", Dir: kept}}, u.App.(roles.Application)[0])
+	require.Equal(t, service.Group{{Name: "entry", Dir: kept}, {Name: "pages", Dir: kept}}, reflect.ValueOf(u.Fence).Index(0).Interface().(named).Fence)
+	require.Equal(t, service.Group{{Name: "asp", Dir: kept}}, reflect.ValueOf(u.App).Index(0).Interface())
 }
 
 // Load reports every mistake at once.
@@ -151,12 +151,12 @@ probe = { sql = 'SELECT 1' }
 	require.ErrorIs(t, err, ErrConfig)
 	lines := strings.Split(strings.TrimPrefix(err.Error(), "configuration: "+path+": "), "\n")
 	for i, want := range []string{
-		`state = "state": give an absolute path`,
-		"archive is missing",
 		"server.address is missing",
 		`server.tls = "yes"`,
 		"exclude each other",
 		"variable ASPUPDATE_NOT_SET is not set",
+		`state = "state": give an absolute path`,
+		"archive is missing",
 		"a [[postgres]] has no name",
 		"postgres.uri_file",
 		"give both application.close and application.open",

@@ -6,10 +6,13 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/aspupdate/aspupdate/backup/postgres"
+	"github.com/aspupdate/aspupdate/examples/internal/strict"
 	"github.com/aspupdate/aspupdate/fetch"
 	"github.com/aspupdate/aspupdate/fetch/archive"
 	"github.com/aspupdate/aspupdate/fetch/ftp"
@@ -32,17 +35,20 @@ type Finding struct {
 // update does, and changes nothing.
 func (s *Site) Doctor(ctx context.Context) []Finding {
 	quiet := *s
-	quiet.Observe = Observe{} // the findings have it
+	quiet.Observe, quiet.source = Observe{}, nil // the findings have it
 	d := &doctor{Site: &quiet}
 	d.server(ctx)
 	d.journal()
+	d.fence(ctx)
 	d.versions(ctx)
+	d.installerKinds()
 	d.databases(ctx)
-	d.programs()
+	d.programs(ctx)
 	d.services(ctx)
 	d.directories(ctx)
 	d.space(ctx)
 	d.clock()
+	d.times()
 	d.machine(ctx)
 	return d.findings
 }
@@ -50,6 +56,7 @@ func (s *Site) Doctor(ctx context.Context) []Finding {
 type doctor struct {
 	*Site
 	st       rollback.Status
+	fresh    bool // nothing is installed yet
 	findings []Finding
 }
 
@@ -78,9 +85,17 @@ func (d *doctor) either(err error, what, name, format string, args ...any) {
 // server finds the newest release of each distribution, which needs a
 // connection, TLS and a login.
 func (d *doctor) server(ctx context.Context) {
-	c, source := d.Config.Server, d.Source()
+	c, source := d.Config.Server, d.ftpServer()
 	source.Retry.Attempts = 1 // a person is waiting
+	secure := source.TLS != ftp.TLSNone && c.TLSInsecure == ""
+	if d.source = func() fetch.Source { return source }; c.Directory != "" {
+		c.Address, c.User, d.source = c.Directory, "", nil
+	} else if c.URL != "" {
+		c.Address, c.TLS, d.source = c.URL, "https", nil
+		secure, source.TLS = c.TLSInsecure == "", ftp.TLSImplicit
+	}
 	switch {
+	case c.Directory != "":
 	case source.TLS == ftp.TLSNone:
 		d.warn("tls", "", "none: others on the network can read the password and replace the files; ask the vendor whether server.tls = \"explicit\" works")
 	case c.TLSInsecure != "":
@@ -88,14 +103,14 @@ func (d *doctor) server(ctx context.Context) {
 	}
 	finder := d.finder()
 	for i, dist := range d.Config.Distributions {
-		found, err := finder.Find(ctx, source, dist.Name)
+		found, err := finder.Find(ctx, d.Source(), dist.Name)
 		if errors.Is(err, fetch.ErrUnreachable) {
 			d.fix("server", c.Address, err)
 			return
 		}
 		if i == 0 {
 			d.ok("server", c.Address, "answers")
-			if source.TLS != ftp.TLSNone && c.TLSInsecure == "" {
+			if secure && c.Directory == "" {
 				d.ok("tls", "", "%s, and the certificate is trusted", c.TLS)
 			}
 		}
@@ -103,8 +118,11 @@ func (d *doctor) server(ctx context.Context) {
 			d.fix("credentials", c.User, err)
 			return
 		}
-		if i == 0 {
+		if i == 0 && c.Directory == "" {
 			d.ok("credentials", c.User, "accepted")
+		}
+		if found.Clock != "" {
+			d.warn("clock", dist.Name, "the server's clock is %s; correct this machine's if that is the wrong one", found.Clock)
 		}
 		if err == nil && len(found.Releases) == 0 {
 			d.warn("distribution", dist.Name, "no release can be installed; passed over: %v", found.Skipped)
@@ -130,9 +148,28 @@ func newestOf(f fetch.Found) string {
 func (d *doctor) journal() {
 	st, err := d.Status()
 	if err == nil {
-		d.st, err = st, st.Blocked()
+		d.st, err = st, d.blocked(st)
 	}
 	d.either(err, "journal", "", "no update is pending")
+}
+
+// fence checks whether users are kept out for nothing.
+func (d *doctor) fence(ctx context.Context) {
+	parts, err := d.Fence(ctx)
+	if err != nil {
+		d.fix("fence", "", err)
+		return
+	}
+	for _, p := range parts {
+		switch {
+		case p.State != "unknown":
+			d.ok("fence", p.Name, "%s", p.State)
+		case strings.HasPrefix(p.Name, "application."):
+			d.warn("fence", p.Name, "whether users are in is unknown: give application.fence_status")
+		case p.Detail != "":
+			d.ok("fence", p.Name, "%s", p.Detail)
+		}
+	}
 }
 
 // versions compares what is installed with the journal, and reads back the Setup
@@ -140,10 +177,15 @@ func (d *doctor) journal() {
 func (d *doctor) versions(ctx context.Context) {
 	for _, dist := range d.Config.Distributions {
 		reported, err := newProbe(dist.Probe, nil).Version(ctx)
+		_, invalid := parseOrZero(reported)
 		switch {
 		case err != nil:
 			d.fix("application", dist.Name, err)
+		case invalid != nil:
+			err = fmt.Errorf("the probe reports %q in its first line: %w; point it at the version alone", reported, invalid)
+			d.fix("application", dist.Name, err)
 		case reported == "":
+			d.fresh, d.First = true, true // for what follows
 			d.warn("application", dist.Name, "not installed: %s does not exist; the first update needs --first-installation", dist.Probe.Installed)
 		default:
 			d.ok("application", dist.Name, "reports version %s", reported)
@@ -192,13 +234,55 @@ func (d *doctor) previous(ctx context.Context, dist distributionConfig, installe
 	}
 }
 
+// installerKinds detects the kind of each archived installer, as an update does
+// before it runs one.
+func (d *doctor) installerKinds() {
+	items, _ := d.Archive().List() // versions reports what cannot be read
+	for _, dist := range d.Config.Distributions {
+		if dist.kind() != install.Auto {
+			continue
+		}
+		for _, it := range items {
+			if it.Distribution != dist.Name || it.Parts == nil && strings.EqualFold(filepath.Ext(it.Path), ".zip") {
+				continue // what is in a zip archive is known once it is unpacked
+			}
+			name := fmt.Sprintf("%s %s %s", it.Distribution, it.Version, it.Variant)
+			file, err := it.Entry(dist.Entry)
+			var kind install.Kind
+			if err == nil {
+				kind, err = install.Detect(file)
+			}
+			if err == nil && kind == install.Plain && len(dist.Arguments) == 0 {
+				err = errors.New("a program whose silent arguments are not known: set distribution.arguments to those that make it run unattended")
+			}
+			d.either(err, "installer", name, "kind %s", kind)
+		}
+	}
+}
+
 // databases checks whether backups can be made.
 func (d *doctor) databases(ctx context.Context) {
 	for _, p := range d.Config.Postgres {
+		if d.fresh && !p.exists(ctx) {
+			d.warn("postgres", p.Name, "does not exist yet: FullSetup must create it")
+			continue
+		}
 		server, dump, err := (&postgres.Database{URI: p.value()}).Versions(ctx)
 		d.either(err, "postgres", p.Name, "PostgreSQL %s, the role has the rights that it needs, %s", server, dump)
 	}
+	for _, p := range d.Config.MSSQL {
+		if d.fresh && !p.exists(ctx) {
+			d.warn("mssql", p.Name, "does not exist yet: FullSetup must create it")
+			continue
+		}
+		server, err := d.ready(ctx, p)
+		d.either(err, "mssql", p.Name, "%s, the self-test has passed there, the login has the rights that it needs", server)
+	}
 	for _, p := range slices.Concat(d.Config.SQLite, d.Config.Directories) {
+		if d.fresh && !there(p.Path)(ctx) {
+			d.warn("data", p.Path, "does not exist yet: FullSetup must create it")
+			continue
+		}
 		_, err := os.ReadDir(p.Path)
 		if info, statErr := os.Stat(p.Path); statErr == nil && !info.IsDir() {
 			var f *os.File
@@ -210,10 +294,11 @@ func (d *doctor) databases(ctx context.Context) {
 	}
 }
 
-// programs finds the programs of all commands.
-func (d *doctor) programs() {
+// programs finds the programs of all commands, and those that another account
+// can change, this one included.
+func (d *doctor) programs(ctx context.Context) {
 	app := d.Config.Application
-	commands := [][]string{app.Close, app.Open, app.Stop, app.Start, d.Config.Watch.Command}
+	commands := [][]string{app.Close, app.Open, app.FenceStatus, app.Stop, app.Start, app.Status, d.Config.Watch.Command}
 	for _, dist := range d.Config.Distributions {
 		commands = append(commands, dist.Launcher, dist.Remove, dist.Probe.Command)
 	}
@@ -227,8 +312,16 @@ func (d *doctor) programs() {
 		}
 		seen[argv[0]] = true
 		path, err := exec.LookPath(argv[0])
+		if err == nil {
+			err = install.Private(path, false).Run(ctx)
+		}
 		d.either(err, "program", argv[0], "%s", path)
 	}
+	self, err := os.Executable()
+	if err == nil {
+		err = install.Private(self, false).Run(ctx)
+	}
+	d.either(err, "program", "", "no other account can change %s", self)
 }
 
 // services finds the services of the system that an update stops.
@@ -243,10 +336,15 @@ func (d *doctor) services(ctx context.Context) {
 	}
 }
 
-// directories checks whether the three directories can be written, and are
+// directories checks whether the three directories can be written by this
+// account alone, and are
 // outside the directories that an update replaces.
 func (d *doctor) directories(ctx context.Context) {
 	for _, dir := range []string{d.Config.State, d.Config.Archive, d.Config.Backups} {
+		if err := install.Private(dir, false).Run(ctx); err != nil {
+			d.fix("directory", dir, err)
+			continue
+		}
 		if _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) {
 			d.ok("directory", dir, "is created when it is first needed")
 			continue
@@ -256,7 +354,7 @@ func (d *doctor) directories(ctx context.Context) {
 			_ = f.Close()
 			err = os.Remove(f.Name())
 		}
-		d.either(err, "directory", dir, "can be written")
+		d.either(err, "directory", dir, "can be written, and by no other account")
 	}
 	u, err := d.sample()
 	if err == nil {
@@ -281,7 +379,11 @@ func (d *doctor) sample() (*Update, error) {
 				largest, size = archived(it), it.Size
 			}
 		}
-		steps = append(steps, step{name: dist.Name, from: largest, to: largest})
+		from := largest
+		if d.fresh {
+			from = release{}
+		}
+		steps = append(steps, step{name: dist.Name, from: from, to: largest})
 	}
 	return d.update(steps)
 }
@@ -309,9 +411,9 @@ func (d *doctor) space(ctx context.Context) {
 		seen[volume] = true
 		text := ""
 		if n.Bytes > 0 {
-			text = fmt.Sprintf(", an update needs %d MB (%s)", n.Bytes>>20+1, n.For)
+			text = fmt.Sprintf(", an update needs %d MB (%s)", n.Bytes/1e6+1, n.For)
 		}
-		d.either(err, "space", n.Path, "%d MB free%s", free>>20, text)
+		d.either(err, "space", n.Path, "%d MB free%s", free/1e6, text)
 	}
 }
 
@@ -333,6 +435,32 @@ func (d *doctor) clock() {
 		d.warn("calendar", "", "%s", w)
 	} else {
 		d.ok("calendar", "", "days off are known until %s", d.Config.Calendar.days.Last())
+	}
+}
+
+// times warns of durations that are probably in the wrong unit.
+func (d *doctor) times() {
+	c := d.Config
+	for _, t := range []struct {
+		key   string
+		value strict.Duration
+		least time.Duration
+		why   string
+	}{
+		{"deadlines.fence", c.Deadlines.Fence, time.Second, "services take longer to stop"},
+		{"deadlines.snapshot", c.Deadlines.Snapshot, time.Second, "a backup takes longer"},
+		{"deadlines.install", c.Deadlines.Install, 4 * time.Minute, "an installer may take 4 minutes (R11)"},
+		{"deadlines.probe", c.Deadlines.Probe, 15 * time.Minute, "the restructuring may take 15 minutes, rarely 2 hours (R11)"},
+		{"deadlines.restore", c.Deadlines.Restore, time.Second, "a restore takes longer"},
+		{"deadlines.decide", c.Deadlines.Decide, 15 * time.Minute, "the restructuring may take 15 minutes, rarely 2 hours (R11)"},
+		{"window.backup", c.Window.Backup, time.Second, "a backup takes longer"},
+		{"window.checks", c.Window.Checks, time.Second, "the checks take longer"},
+		{"window.rollback", c.Window.Rollback, time.Second, "a rollback takes longer"},
+		{"server.timeout", c.Server.Timeout, time.Second, "a server may be silent longer"},
+	} {
+		if v := time.Duration(t.value); v > 0 && v < t.least {
+			d.warn("time", t.key, "%s is probably too short: %s", v, t.why)
+		}
 	}
 }
 

@@ -1,12 +1,16 @@
 package site
 
 import (
+	"context"
 	"database/sql"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	_ "modernc.org/sqlite" // the driver of [[sqlite]]
 
 	"github.com/aspupdate/aspupdate/backup"
+	"github.com/aspupdate/aspupdate/backup/command"
 	"github.com/aspupdate/aspupdate/backup/files"
 	"github.com/aspupdate/aspupdate/backup/postgres"
 	"github.com/aspupdate/aspupdate/install/service"
@@ -14,57 +18,86 @@ import (
 	"github.com/aspupdate/aspupdate/rollback/roles"
 )
 
-// protect adds the fence and the data to an update. A PostgreSQL database is
-// both.
+// protect adds the fence and the data to an update. A database of a
+// server is both.
 func (s *Site) protect(u *rollback.Update) {
 	c, app := s.Config, s.Config.Application
-	var fence roles.Fence
+	var fence []rollback.Fence
 	if len(app.Close) > 0 {
-		fence = append(fence, app.commands(app.Close, app.Open))
+		entry := s.commands(app.Close, app.Open, app.FenceStatus)
+		fence = append(fence, named{entry, commandsName("application.close", app.Close), entry.Closed})
 	}
 	if len(app.FenceServices) > 0 {
-		fence = append(fence, s.services(app.FenceServices))
+		fence = append(fence, named{s.services(app.FenceServices), "services " + strings.Join(app.FenceServices, ", "), s.servicesClosed(app.FenceServices)})
 	}
-	add := func(name string, t backup.Target, snapshotFence rollback.Fence) {
-		u.Data = append(u.Data, rollback.Dataset{Name: name, Data: roles.Data{Store: s.Store(), Name: name, Target: t, Fence: snapshotFence}})
+	add := func(name string, exists func(context.Context) bool, t backup.Target, snapshotFence rollback.Fence) {
+		if !s.takesPart(name, exists) {
+			return
+		}
+		u.Data = append(u.Data, rollback.Dataset{Name: name, Data: roles.Data{
+			Store: s.Store(), Name: name, Target: t, MustProve: mustProve(t), Fence: snapshotFence, State: s.records(),
+		}})
 	}
 	for _, p := range c.Postgres {
 		db, name := &postgres.Database{URI: p.value(), Checksums: true, Observe: s.Observe.Backup}, "postgres "+p.Name
+		part := named{db, name, db.Closed}
 		if p.Unfenced != "" {
-			fence = append(fence, roles.OpenOnly(db))
-			add(name, db, db)
+			fence = append(fence, roles.OpenOnly(s.fenceOf(p.exists, part)))
+			add(name, p.exists, db, db)
 			continue
 		}
-		fence = append(fence, db)
-		add(name, db, nil)
+		fence = append(fence, s.fenceOf(p.exists, part))
+		add(name, p.exists, db, nil)
+	}
+	for _, p := range c.MSSQL {
+		db := s.mssqlTarget(p)
+		fence = append(fence, s.fenceOf(p.exists, named{db, p.data(), db.Closed}))
+		add(p.data(), p.exists, db, nil)
 	}
 	for _, p := range c.SQLite {
 		u.Live = append(u.Live, filepath.Dir(p.Path))
-		add("sqlite "+filepath.Base(p.Path), &files.SQLite{Path: p.Path, Open: func(path string) (*sql.DB, error) { return sql.Open("sqlite", path+"?_pragma=busy_timeout(30000)") }}, nil)
+		add("sqlite "+filepath.Base(p.Path), there(p.Path), &files.SQLite{Path: p.Path, Open: func(path string) (*sql.DB, error) { return sql.Open("sqlite", path+"?_pragma=busy_timeout(30000)") }}, nil)
 	}
 	for _, p := range c.Directories {
 		add("folder "+p.Path, // the name in journals and snapshots, which stays
-			&files.Directory{Path: p.Path}, nil)
+			there(p.Path), &files.Directory{Path: p.Path}, nil)
 		u.Live = append(u.Live, p.Path)
 	}
 	for _, p := range c.Commands {
-		add("command "+filepath.Base(p.Live), p.target(), nil)
+		exists := there(p.Live)
+		if len(p.List) > 0 { // the name of a database
+			exists = func(context.Context) bool { return true }
+		}
+		add("command "+filepath.Base(p.Live), exists, p.target(), nil)
 		if len(p.List) == 0 {
 			u.Live = append(u.Live, filepath.Dir(p.Live))
 		}
 	}
-	u.Fence = fence
+	u.Fence = roles.Fence(fence...)
 	if app.NoFence != "" {
 		u.Fence = rollback.NoFence(app.NoFence)
 	}
 }
 
+// mustProve reports whether it is known only from a proof that a backup can be
+// restored. Directories and SQLite files are backed up as what they are, and a command that
+// verifies by a trial restore proves each backup when it is made.
+func mustProve(t backup.Target) bool {
+	switch t := t.(type) {
+	case *files.Directory, *files.SQLite:
+		return false
+	case *command.Target:
+		return !slices.ContainsFunc(t.Commands.Verify.Argv, func(a string) bool { return strings.Contains(a, "{new}") })
+	}
+	return true
+}
+
 // application returns what is stopped behind the fence, nil for nothing.
 func (s *Site) application() rollback.Application {
 	app := s.Config.Application
-	var a roles.Application
+	var a []rollback.Application
 	if len(app.Stop) > 0 {
-		a = append(a, app.commands(app.Stop, app.Start))
+		a = append(a, s.commands(app.Stop, app.Start, app.Status))
 	}
 	if len(app.Services) > 0 {
 		a = append(a, s.services(app.Services))
@@ -72,13 +105,21 @@ func (s *Site) application() rollback.Application {
 	if a == nil {
 		return nil
 	}
-	return a
+	return roles.Application(a...)
 }
 
-// commands returns two of the commands as one role.
-func (app applicationConfig) commands(off, on []string) roles.Switch {
-	return roles.Switch{Off: roles.Command{Argv: off, Environment: app.Environment}, On: roles.Command{Argv: on, Environment: app.Environment}}
+// commands returns two of the commands, and the one that reports which of them
+// ran last, as one role.
+func (s *Site) commands(off, on, status []string) roles.Switch {
+	command := func(argv []string) roles.Command {
+		return roles.Command{Argv: argv, Environment: s.Config.Application.Environment, State: s.records()}
+	}
+	return roles.Switch{Off: command(off), On: command(on), Status: command(status)}
 }
+
+// records returns the directory in which the commands of an update are recorded
+// while they run.
+func (s *Site) records() string { return filepath.Join(s.Config.State, "commands") }
 
 // services returns services of the system, in the order in which they are stopped.
 func (s *Site) services(names []string) service.Group {

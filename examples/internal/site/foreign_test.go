@@ -12,8 +12,8 @@ import (
 	"github.com/aspupdate/aspupdate/internal/realtest"
 )
 
-// TestCopyInAForeignModule builds a copy of this package, and of package strict,
-// in another module: all else that they import can be imported from there.
+// TestCopyInAForeignModule builds a copy of this package, and of the packages strict
+// and copies, in another module: all else that they import can be imported from there.
 func TestCopyInAForeignModule(t *testing.T) {
 	if _, err := exec.LookPath("go"); err != nil {
 		realtest.Skip(t, "the go command is not in PATH: %v", err)
@@ -30,7 +30,7 @@ func TestCopyInAForeignModule(t *testing.T) {
 	require.NoError(t, err)
 	copyTo("go.mod", "../../go.mod", "module github.com/aspupdate/aspupdate/examples", "module example.org/foreign", "=> ../", "=> "+filepath.ToSlash(root))
 	copyTo("go.sum", "../../go.sum")
-	for _, dir := range []string{"../site", "../strict"} {
+	for _, dir := range []string{"../site", "../strict", "../copies"} {
 		files, err := filepath.Glob(dir + "/*")
 		require.NoError(t, err)
 		for _, file := range files {

@@ -43,7 +43,7 @@ func rollbackOfAnMSI(t *testing.T, kind install.Kind) {
 		State: filepath.Join(base, "state"), Archive: filepath.Join(base, "archive"), Backups: filepath.Join(base, "backups"), Live: []string{app},
 		Application: applicationConfig{NoFence: "a test"}, Window: windowConfig{AnyTime: "a test"},
 		Directories:   []pathConfig{{Path: data}},
-		Distributions: []distributionConfig{{Name: "asp", Kind: string(kind), Arguments: []string{"INSTALLDIR=" + app + `\`}, Probe: probeConfig{HTTP: "http://127.0.0.1:1/replaced-below"}}},
+		Distributions: []distributionConfig{{Name: "asp", Kind: string(kind), Unauthenticated: "a test", Arguments: []string{"INSTALLDIR=" + app + `\`}, Probe: probeConfig{HTTP: "http://127.0.0.1:1/replaced-below"}}},
 	}}
 	var releases []release
 	for _, text := range []string{"7.12.100", "7.13.100"} {
@@ -60,7 +60,7 @@ func rollbackOfAnMSI(t *testing.T, kind install.Kind) {
 	}
 	u, err := s.update([]step{{name: "asp", from: releases[0], to: releases[1]}})
 	require.NoError(t, err)
-	u.Deadlines.Probe, u.Interval = 2*time.Second, 10*time.Millisecond
+	u.Deadlines.Probe, u.Steady = 2*time.Second, 10*time.Millisecond
 	u.Parts[0].Probe = rollback.Poll(func(context.Context) (rollback.Version, error) {
 		if v := installed(); v != "7.13.100" {
 			return rollback.Version(v), nil
@@ -95,6 +95,8 @@ func rollbackOfAnMSI(t *testing.T, kind install.Kind) {
 	require.Subset(t, done, []rollback.Step{"install", "remove", "restore", "rolled-back"})
 
 	// A version that is not installed any more can be removed again.
-	require.NoError(t, u.Parts[0].Installer.(rollback.Remover).Remove(t.Context(), releases[1].Release))
+	require.NoError(t, u.Parts[0].Installer.(interface {
+		Remove(ctx context.Context, r rollback.Release) error
+	}).Remove(t.Context(), releases[1].Release))
 	require.Equal(t, "7.12.100", installed())
 }

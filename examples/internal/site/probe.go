@@ -2,14 +2,12 @@ package site
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"regexp"
 	"time"
 
-	_ "github.com/jackc/pgx/v5/stdlib" // the driver of probe.sql
-
+	"github.com/aspupdate/aspupdate/backup/postgres"
 	"github.com/aspupdate/aspupdate/examples/internal/strict"
 	"github.com/aspupdate/aspupdate/install"
 	"github.com/aspupdate/aspupdate/rollback/roles"
@@ -27,12 +25,32 @@ type probeConfig struct {
 	Command []string `toml:"command"` // prints the version in its first line
 	SQL     string   `toml:"sql"`     // returns the version
 	InDB    string   `toml:"in"`      // the name of the [[postgres]] that sql queries
+	Role    string   `toml:"role"`    // with whose rights; "" means those of the database's owner
 	File    string   `toml:"file"`    // a Windows program or library that has the version
 	secret  `toml:"-"`
 
 	Installed   string          `toml:"installed"`   // a path that exists exactly if it is installed; for a first installation
 	Environment []string        `toml:"environment"` // names of variables of this process that the command gets
 	Interval    strict.Duration `toml:"interval"`
+
+	Steady *strict.Duration `toml:"steady"` // how long it must stay healthy; nil is steadyDefault
+}
+
+// steadyDefault is how long every distribution must stay healthy.
+const steadyDefault = 30 * time.Second
+
+// steady returns how long all distributions must stay healthy: the longest of
+// what they need.
+func (c *Config) steady() time.Duration {
+	longest := time.Duration(0)
+	for _, d := range c.Distributions {
+		own := steadyDefault
+		if d.Probe.Steady != nil {
+			own = time.Duration(*d.Probe.Steady)
+		}
+		longest = max(longest, own)
+	}
+	return longest
 }
 
 // newProbe returns the probe of one distribution.
@@ -59,12 +77,11 @@ func (c probeConfig) probe() (p install.Probe) {
 	switch {
 	case c.SQL != "":
 		p = install.ProbeFunc(func(ctx context.Context) (string, error) {
-			db, err := sql.Open("pgx", c.value())
+			version, err := (&postgres.Database{URI: c.value(), Reader: c.Role}).Ask(ctx, c.SQL)
 			if err != nil {
-				return "", errors.New("the connection string of the database is invalid") // and may hold a password
+				err = fmt.Errorf("the database does not answer the version query: %w", err)
 			}
-			defer func() { _ = db.Close() }() // an open connection would block a backup
-			return install.SQLProbe{DB: db, Query: c.SQL}.Version(ctx)
+			return version, err
 		})
 	case c.File != "":
 		p = install.FileProbe{Path: c.File}
@@ -99,8 +116,12 @@ func (c probeConfig) check() error {
 		return errors.New("status and text need http")
 	case (c.SQL == "") != (c.InDB == ""):
 		return errors.New("give both sql and in, the name of the [[postgres]] to query")
+	case c.Role != "" && c.SQL == "":
+		return errors.New("role needs sql")
 	case err != nil:
 		return fmt.Errorf("text: %w", err)
+	case c.Steady != nil && *c.Steady == 0:
+		return errors.New("steady = \"0s\": an application that dies at once would be committed; give a time, such as \"1s\"")
 	}
 	return nil
 }

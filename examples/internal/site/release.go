@@ -76,15 +76,26 @@ func (s *Site) installers(d distributionConfig, st step) roles.Installers {
 	if st.first() {
 		variant = version.FullSetup
 	}
+	codes, _ := d.codes() // the configuration was checked
 	return roles.Installers{
 		Archive: s.Archive(), Runner: s.runner(),
 		From: st.from.key(d.Name, version.Setup), To: st.to.key(d.Name, variant), Setup: st.setup.key(d.Name, version.Setup),
 		Command: install.Command{
-			Entry: d.Entry, Kind: install.Kind(d.Kind), Launcher: d.Launcher, Args: d.Arguments, Env: roles.Environment(d.Environment...),
-			Unelevated: d.Unelevated,
+			Entry: d.Entry, Kind: d.kind(), Launcher: d.Launcher, Args: d.Arguments, Env: roles.Environment(d.Environment...),
+			Unelevated: d.Unelevated, Codes: codes, CodePage: d.CodePage, LeavesRunning: d.Leaves, Application: s.Config.Live,
 		},
+		Vouch:  vouch(d),
 		Remove: roles.Command{Argv: d.Remove, Environment: d.Environment},
 	}
+}
+
+// kind returns the kind of the installer. It is detected unless it is given, or
+// another program opens the installer.
+func (d distributionConfig) kind() install.Kind {
+	if d.Kind == "" && len(d.Launcher) == 0 {
+		return install.Auto
+	}
+	return install.Kind(d.Kind)
 }
 
 // crossesYear reports whether one of the steps crosses a new year, so that R14
@@ -104,4 +115,12 @@ func parseOrZero(s rollback.Version) (v version.Version, err error) {
 		v, err = version.Parse(string(s))
 	}
 	return v, err
+}
+
+// Names returns the names of the distributions, in the order of installation.
+func (c *Config) Names() (names []string) {
+	for _, d := range c.Distributions {
+		names = append(names, d.Name)
+	}
+	return names
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/aspupdate/aspupdate/fetch"
@@ -14,7 +15,7 @@ import (
 // Fetch fetches the newest release into the archive, for every distribution of a
 // bundle (R4).
 func (s *Site) Fetch(ctx context.Context) error {
-	return s.withNewest(ctx, func(found []fetch.Release) error {
+	return s.withNewest(ctx, s.finder(), func(found []fetch.Release) error {
 		_, err := s.fetched(ctx, found)
 		return err
 	})
@@ -32,10 +33,10 @@ func (s *Site) Import(ctx context.Context, file, distribution string, v version.
 
 // withNewest calls use with the newest releases on the server, and again if they
 // were replaced meanwhile: the server keeps only one version.
-func (s *Site) withNewest(ctx context.Context, use func([]fetch.Release) error) error {
+func (s *Site) withNewest(ctx context.Context, f fetch.Finder, use func([]fetch.Release) error) error {
 	const attempts = 3
 	for attempt := 1; ; attempt++ {
-		found, err := s.newest(ctx)
+		found, err := s.newest(ctx, f)
 		if err != nil {
 			return err
 		}
@@ -51,23 +52,40 @@ func (s *Site) withNewest(ctx context.Context, use func([]fetch.Release) error) 
 // newest returns what to install from the server, in the order of the
 // distributions: one release, or the newest number that every distribution of a
 // bundle has (R4).
-func (s *Site) newest(ctx context.Context) ([]fetch.Release, error) {
+func (s *Site) newest(ctx context.Context, f fetch.Finder) ([]fetch.Release, error) {
+	if s.Offline {
+		return s.newestArchived()
+	}
+	found, err := s.newestOnServer(ctx, f)
+	if err == nil && f.Settle >= 0 { // a plan writes nothing
+		s.remember(found)
+	}
+	return found, err
+}
+
+func (s *Site) newestOnServer(ctx context.Context, f fetch.Finder) ([]fetch.Release, error) {
 	s.insecure()
-	f := s.finder()
-	var bundle []fetch.Wanted
+	var bundle []string
 	for _, d := range s.Config.Distributions {
-		bundle = append(bundle, fetch.Wanted{Distribution: d.Name, Variant: s.variant()})
+		bundle = append(bundle, d.Name)
 	}
 	if len(bundle) == 1 {
-		r, err := f.Latest(ctx, s.Source(), bundle[0].Distribution, bundle[0].Variant)
+		r, err := f.Latest(ctx, s.Source(), bundle[0], s.variant())
 		return []fetch.Release{r}, err
 	}
-	return f.Joint(ctx, s.Source(), bundle, fetch.SameNumber)
+	return f.Joint(ctx, s.Source(), bundle, s.variant())
 }
 
 func (s *Site) finder() fetch.Finder {
 	c := s.Config.Server
-	return fetch.Finder{Layout: fetch.Layout{Root: c.Root}, Betas: c.Betas, Settle: time.Duration(c.Settle), Observe: s.Observe.Find}
+	return fetch.Finder{
+		Layout: fetch.Layout{Root: c.Root}, Betas: c.Betas, Settle: time.Duration(c.Settle), Observe: s.Observe.Find,
+		Sightings: s.Archive().Sightings(),
+		Vouched: func(distribution string, v version.Version, variant version.Variant) bool {
+			i := slices.IndexFunc(s.Config.Distributions, func(d distributionConfig) bool { return d.Name == distribution })
+			return i >= 0 && s.Config.Distributions[i].authenticates(v, variant)
+		},
+	}
 }
 
 // insecure warns at each run of a certificate that is not checked.
@@ -98,12 +116,15 @@ func (s *Site) fetched(ctx context.Context, found []fetch.Release) ([]release, e
 }
 
 // inArchive returns the releases as they are in the archive.
-func (s *Site) inArchive(_ context.Context, found []fetch.Release) ([]release, error) {
+func (s *Site) inArchive(ctx context.Context, found []fetch.Release) ([]release, error) {
 	to := make([]release, len(found))
 	for i, d := range s.Config.Distributions {
 		item, err := s.Archive().Get(archive.Key{Distribution: d.Name, Version: found[i].Version, Variant: s.variant()})
-		if errors.Is(err, archive.ErrNotFound) {
+		if errors.Is(err, archive.ErrNotFound) && !s.Offline {
 			err = fmt.Errorf("%s %s: %w", d.Name, found[i].Version, ErrNotFetched)
+		}
+		if err == nil && s.Offline {
+			err = s.vouched(ctx, d, item)
 		}
 		if err != nil {
 			return nil, err

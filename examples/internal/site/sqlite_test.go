@@ -264,3 +264,38 @@ func TestR15SQLiteCountsWhatWasEntered(t *testing.T) {
 	require.ErrorIs(t, err, os.ErrNotExist)
 	require.NoFileExists(t, missing)
 }
+
+// VACUUM copies what it can read, and makes indexes anew: a damaged page is found
+// by the check before it, when the database can still be repaired.
+func TestR9SQLiteDamagedPageIsNotBackedUp(t *testing.T) {
+	w := newSQLite(t, "DELETE")
+	w.exec(t, "CREATE INDEX names ON children (name)")
+	db, err := openSQLite(w.path)
+	require.NoError(t, err)
+	var page, size int64
+	require.NoError(t, db.QueryRow("SELECT rootpage FROM sqlite_schema WHERE name = 'names'").Scan(&page))
+	require.NoError(t, db.QueryRow("PRAGMA page_size").Scan(&size))
+	require.NoError(t, db.Close())
+	data, err := os.ReadFile(w.path)
+	require.NoError(t, err)
+	index := data[(page-1)*size : page*size]
+	at := strings.Index(string(index), "Имя")
+	require.Positive(t, at)
+	index[at] ^= 1
+	require.NoError(t, os.WriteFile(w.path, data, 0o600))
+	w.exec(t, "VACUUM INTO '"+filepath.Join(t.TempDir(), "copy.db")+"'") // it notices nothing
+
+	_, err = w.store.Take(t.Context(), "x", w.target)
+	require.ErrorContains(t, err, "the database is damaged, SQLite reports: ")
+	require.ErrorContains(t, err, "repair it before the update")
+}
+
+// A row that breaks a constraint is the application's affair.
+func TestSQLiteRowThatBreaksAConstraint(t *testing.T) {
+	w := newSQLite(t, "DELETE")
+	w.exec(t, "PRAGMA ignore_check_constraints = ON; CREATE TABLE checked (x CHECK (x > 0)); INSERT INTO checked VALUES (-1)")
+	snap, err := w.store.Take(t.Context(), "x", w.target)
+	require.NoError(t, err)
+	_, err = w.store.Prove(t.Context(), snap.ID, w.target)
+	require.NoError(t, err)
+}

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	_ "github.com/jackc/pgx/v5/stdlib"
 	"github.com/stretchr/testify/require"
 
 	"github.com/aspupdate/aspupdate/install"
@@ -97,12 +98,13 @@ func TestVersionQueryOfPostgreSQL(t *testing.T) {
 	}
 
 	// The probe of a configuration leaves no session open.
+	statement(t, openDatabase(t, "pgx", c.Admin("asp")), "CREATE TABLE about AS SELECT '7.04.100'::text AS version")
 	conf := probeConfig{TCP: addr, SQL: "SELECT version FROM about", InDB: "АСП"}
-	require.NoError(t, conf.connect([]postgresConfig{{Name: "АСП", secret: hidden(c.URI("asp", "hunter2", "postgres") + "&application_name=cli")}}))
+	require.NoError(t, conf.connect([]postgresConfig{{Name: "АСП", secret: hidden(c.Admin("asp"))}}))
 	got, err := newProbe(conf, nil).Version(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, "7.04.100", string(got))
-	sessions := install.SQLProbe{DB: admin, Query: "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'cli'"}
+	sessions := install.SQLProbe{DB: admin, Query: "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'aspupdate'"}
 	require.Eventually(t, func() bool { got, err := sessions.Version(t.Context()); return err == nil && got == "0" }, 10*time.Second, 10*time.Millisecond)
 
 	slow := p.Then.(install.SQLProbe)

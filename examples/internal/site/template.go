@@ -11,19 +11,31 @@ import (
 //go:embed template.toml
 var template string
 
+// templateRussian is the same with its comments in Russian.
+//
+//go:embed template.ru.toml
+var templateRussian string
+
 // Template returns a commented configuration to start from, with the usual
-// directories of an operating system.
-func Template(goos string) string {
+// directories of an operating system. Its comments are in English, or in Russian
+// if the language is "ru".
+func Template(goos, language string) string {
 	places := []string{
 		"{data}", "/var/lib/aspupdate", "{app}", "/opt/asp", "{etc}", "/etc/aspupdate",
 		"{stop}", `["systemctl", "disable", "--now", "asp"]`, "{start}", `["systemctl", "enable", "--now", "asp"]`,
+		"{status}", `["systemctl", "is-active", "--quiet", "asp"]`,
 	}
 	if goos == "windows" {
 		places = []string{
 			"{data}", "C:/ProgramData/aspupdate", "{app}", "C:/ASP", "{etc}", "C:/ProgramData/aspupdate/etc",
 			"{stop}", `["powershell", "-Command", "Set-Service asp -StartupType Disabled; Stop-Service asp"]`,
 			"{start}", `["powershell", "-Command", "Set-Service asp -StartupType Automatic; Start-Service asp"]`,
+			"{status}", `["powershell", "-Command", "if ((Get-Service asp).Status -ne 'Running') { exit 1 }"]`,
 		}
 	}
-	return strings.NewReplacer(places...).Replace(template)
+	text := template
+	if language == "ru" {
+		text = templateRussian
+	}
+	return strings.NewReplacer(places...).Replace(text)
 }

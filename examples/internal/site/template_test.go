@@ -22,7 +22,7 @@ import (
 func TestTemplate(t *testing.T) {
 	dir := filepath.ToSlash(t.TempDir())
 	for _, goos := range []string{"linux", "windows"} {
-		text := Template(goos)
+		text := Template(goos, "en")
 		require.NotRegexp(t, `\{(data|app|etc|stop|start)\}`, text)
 		text = regexp.MustCompile(`"(C:)?/`).ReplaceAllString(text, `"`+dir+"/") // absolute on each system
 		etc := dir + "/etc/aspupdate"
@@ -72,4 +72,25 @@ func requireEveryKey(t *testing.T, at string, typ reflect.Type, table map[string
 		requireEveryKey(t, fmt.Sprint(at, name, "."), inner, sub)
 	}
 	require.ElementsMatch(t, names, slices.Collect(maps.Keys(table)), at)
+}
+
+// TestTemplatesAgree compares the templates of the two languages: the same keys in
+// the same order, with the same values but for those that a person fills in.
+func TestTemplatesAgree(t *testing.T) {
+	values := func(language string) (keys []string) {
+		for line := range strings.Lines(Template("windows", language)) {
+			line, _, _ = strings.Cut(strings.TrimRight(line, "\r\n"), " # ")
+			if strings.HasPrefix(line, "# ") || line == "#" {
+				continue
+			}
+			keys = append(keys, strings.TrimRight(regexp.MustCompile(`"[^"]*"`).ReplaceAllStringFunc(line, func(value string) string {
+				if strings.Contains(value, " ") { // what a person says
+					return `"…"`
+				}
+				return value
+			}), " "))
+		}
+		return keys
+	}
+	require.Equal(t, values("en"), values("ru"))
 }

@@ -1,10 +1,13 @@
 package site
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
+	"time"
 
 	"github.com/aspupdate/aspupdate/backup/postgres"
 	"github.com/aspupdate/aspupdate/fetch"
@@ -23,19 +26,27 @@ type Update struct {
 // on the server, whose installers must be in the archive. It writes nothing. The
 // error wraps [ErrNothing] if that release is installed, and is a
 // [*rollback.Error] if an update is pending.
-func (s *Site) Next(ctx context.Context) (*Update, error) { return s.next(ctx, s.inArchive) }
+func (s *Site) Next(ctx context.Context) (*Update, error) {
+	return s.next(ctx, true, s.inArchive)
+}
 
 // FetchNext is like Next, but fetches the installers into the archive first.
 func (s *Site) FetchNext(ctx context.Context) (*Update, error) {
-	return s.next(ctx, s.fetched)
+	if err := s.stopProof(ctx); err != nil {
+		return nil, err
+	}
+	if s.Offline {
+		return s.next(ctx, false, s.inArchive)
+	}
+	return s.next(ctx, false, s.fetched)
 }
 
-func (s *Site) next(ctx context.Context, get func(context.Context, []fetch.Release) ([]release, error)) (*Update, error) {
+func (s *Site) next(ctx context.Context, planning bool, get func(context.Context, []fetch.Release) ([]release, error)) (*Update, error) {
 	st, err := s.Status()
 	if err != nil {
 		return nil, err
 	}
-	if err := st.Blocked(); err != nil {
+	if err := s.blocked(st); err != nil {
 		return nil, err
 	}
 	from, err := s.installed(ctx, st)
@@ -47,7 +58,12 @@ func (s *Site) next(ctx context.Context, get func(context.Context, []fetch.Relea
 		return nil, err
 	}
 	var u *Update
-	err = s.withNewest(ctx, func(newest []fetch.Release) (err error) {
+	s, missing := s.watchingJoint()
+	f := s.finder()
+	if planning { // a plan remembers nothing, and what is in the archive has settled
+		f.Settle = -1
+	}
+	err = s.withNewest(ctx, f, func(newest []fetch.Release) (err error) {
 		to := make([]release, len(newest))
 		for i := range newest {
 			to[i] = offered(newest[i])
@@ -63,7 +79,70 @@ func (s *Site) next(ctx context.Context, get func(context.Context, []fetch.Relea
 		u, err = s.between(from, to, live)
 		return err
 	})
+	if !s.Offline && (errors.Is(err, ErrNothing) || errors.Is(err, fetch.ErrUnreachable)) {
+		err = s.newerInArchive(err, from)
+	}
+	if errors.Is(err, ErrNothing) {
+		err = cmp.Or(incomplete(*missing, from), err)
+	}
+	switch {
+	case err == nil && planning:
+		s.warnUntested()
+	case err == nil:
+		err = s.restorable(ctx)
+	}
 	return u, err
+}
+
+// restorable fails if the backup of a database could not be made or restored. It is
+// asked while users are still in, and makes and drops a role of the server, as a plan must not.
+func (s *Site) restorable(ctx context.Context) error {
+	for _, p := range s.Config.Postgres {
+		if !s.takesPart("postgres "+p.Name, p.exists) {
+			continue
+		}
+		if _, _, err := (&postgres.Database{URI: p.value()}).Versions(ctx); err != nil {
+			return err
+		}
+	}
+	for _, p := range s.Config.MSSQL {
+		if !s.takesPart(p.data(), p.exists) {
+			continue
+		}
+		if _, err := s.ready(ctx, p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// watchingJoint returns a copy of the site, and what the newest number lacks that
+// a search of the copy finds (R4).
+func (s *Site) watchingJoint() (*Site, *[]fetch.Missing) {
+	var missing []fetch.Missing
+	watching, observe := *s, s.Observe.Find
+	watching.Observe.Find = func(e fetch.Event) {
+		if e.Kind == fetch.EventIncomplete {
+			missing = e.Missing
+		}
+		if observe != nil {
+			observe(e)
+		}
+	}
+	return &watching, &missing
+}
+
+// incomplete returns an error if a newer number than the installed one is there,
+// which not all distributions have: then there is something to wait for.
+func incomplete(missing []fetch.Missing, installed []release) error {
+	for _, m := range missing {
+		for _, r := range installed {
+			if m.Version.Compare(r.version) > 0 {
+				return &fetch.Error{Op: "find", Err: fetch.ErrIncomplete, Missing: missing, Next: "check again later"}
+			}
+		}
+	}
+	return nil
 }
 
 // Pending returns the update that the journal has as pending, nil if there is
@@ -73,8 +152,20 @@ func (s *Site) Pending() (*Update, error) {
 	if err != nil || st.Pending == nil {
 		return nil, err
 	}
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	if err := s.stopProof(ctx); err != nil && s.Observe.Warn != nil {
+		s.Observe.Warn("a proof of backups does not end: " + err.Error()) // users are kept out: it is not waited for any longer
+	}
+	// The server may have another version since: what is pending is finished with it.
+	for _, c := range s.Config.MSSQL {
+		if err := s.testAgain(c); err != nil && s.Observe.Warn != nil {
+			s.Observe.Warn(c.data() + ": " + err.Error())
+		}
+	}
 	pending := *s
 	pending.AnyTime = "a pending update is finished at any time" // R13 is about its start
+	pending.data = firstData(st.Pending.Plan)
 	u, err := pending.journaled(st.Pending.Plan.Parts)
 	if err != nil {
 		return nil, unfinished(*st.Pending, err)
@@ -88,13 +179,18 @@ func (s *Site) Pending() (*Update, error) {
 func (s *Site) Revert(ctx context.Context) (*Update, error) {
 	st, err := s.Status()
 	if err == nil {
-		err = st.Blocked()
+		err = s.blocked(st)
 	}
 	switch {
 	case err != nil:
 		return nil, err
 	case st.RestorePoint == nil:
 		return nil, fmt.Errorf("%w: no update was committed that can be rolled back (R15)", ErrNothing)
+	}
+	for _, c := range s.Config.MSSQL {
+		if _, err := s.ready(ctx, c); err != nil {
+			return nil, err
+		}
 	}
 	u, err := s.journaled(st.RestorePoint.Parts)
 	if err != nil {
@@ -142,7 +238,7 @@ func (s *Site) Forget(update, reason string) error { return s.journal().Forget(u
 
 // journal returns an update for decisions that need no role.
 func (s *Site) journal() *rollback.Update {
-	return &rollback.Update{Dir: s.Config.State, Observe: s.Observe.Rollback}
+	return &rollback.Update{Dir: s.Config.State, Kept: s.Config.kept(), Observe: s.Observe.Rollback}
 }
 
 // installed returns what each distribution is updated from: the release that the
@@ -185,8 +281,11 @@ func (s *Site) running(ctx context.Context, d distributionConfig) (release, erro
 		return release{}, fmt.Errorf("%s: nothing is installed: %s does not exist; use --first-installation", d.Name, d.Probe.Installed)
 	}
 	item, err := s.Archive().Get(archive.Key{Distribution: d.Name, Version: v, Variant: version.Setup})
-	if err != nil {
+	if errors.Is(err, archive.ErrNotFound) {
 		return release{}, fmt.Errorf("%w: %s %s (%w)", ErrPrevious, d.Name, v, err)
+	}
+	if err != nil {
+		return release{}, err
 	}
 	return archived(item), nil
 }
@@ -202,6 +301,13 @@ func (s *Site) databaseDirs(ctx context.Context) ([]string, error) {
 		if dir != "" {
 			dirs = append(dirs, dir)
 		}
+	}
+	for _, p := range s.Config.MSSQL {
+		of, err := p.dirs(ctx)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) { // FullSetup may make it
+			return nil, fmt.Errorf("mssql %s: cannot find the directory of the server: %w", p.Name, err)
+		}
+		dirs = append(dirs, of...)
 	}
 	return dirs, nil
 }
@@ -271,8 +377,8 @@ func (s *Site) update(steps []step) (*Update, error) {
 		return nil, fmt.Errorf("%w: the update has %d distributions, the configuration %d", ErrConfig, len(steps), len(c.Distributions))
 	}
 	u := &rollback.Update{
-		Dir: c.State, Live: slices.Clone(c.Live), Kept: []string{c.Archive, c.Backups}, NoData: c.NoData,
-		App: s.application(), Deadlines: c.Deadlines.deadlines(), Observe: s.Observe.Rollback,
+		Dir: c.State, Live: slices.Clone(c.Live), Kept: c.kept(), NoData: c.NoData,
+		Unproven: cmp.Or(s.Unproven, c.Unproven), App: s.application(), Parallel: c.Parallel, Deadlines: c.Deadlines.deadlines(), Steady: c.steady(), Observe: s.Observe.Rollback,
 	}
 	s.protect(u)
 	if u.Window, err = s.window(firstOfYear, u.Data); err != nil {
@@ -292,6 +398,7 @@ func (s *Site) update(steps []step) (*Update, error) {
 		u.Parts = append(u.Parts, rollback.Part{
 			Name: d.Name, From: st.from.Release, To: st.to.Release, Setup: st.setup.Release,
 			Installer: installers.Role(), Probe: newProbe(d.Probe, s.Observe.Install),
+			Migrations: s.migrations(d, u.Data),
 		})
 	}
 	return &Update{u, firstOfYear}, nil

@@ -2,12 +2,12 @@ package site
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"path/filepath"
 	"time"
 
+	"github.com/aspupdate/aspupdate/examples/internal/strict"
 	"github.com/aspupdate/aspupdate/fetch/watch"
 	"github.com/aspupdate/aspupdate/rollback/roles"
 	"github.com/aspupdate/aspupdate/schedule"
@@ -69,6 +69,9 @@ func newEvent(c Clock, e watch.Sighting) Event {
 // event comes again at the next check.
 func (s *Site) Watch(ctx context.Context, report func(Event) error) error {
 	s.insecure()
+	if _, err := (roles.Switch{Off: s.notify()}).Settle(ctx); err != nil { // of an earlier watch
+		return err
+	}
 	w := s.watch()
 	w.Report = s.report(report)
 	if err := w.Run(ctx, s.Source()); ctx.Err() == nil {
@@ -93,19 +96,24 @@ func (s *Site) watch() *watch.Watch {
 	return w
 }
 
+// notify returns the operator's command for events.
+func (s *Site) notify() roles.Command {
+	return roles.Command{Argv: s.Config.Watch.Command, Environment: s.Config.Watch.Environment, State: filepath.Join(s.Config.State, "watch")}
+}
+
 // report returns a function that gives an event to the operator's command, and
 // then to report.
 func (s *Site) report(report func(Event) error) func(context.Context, watch.Sighting) error {
 	return func(ctx context.Context, e watch.Sighting) error {
 		d := newEvent(s.Config.Clock(), e)
-		text, err := json.Marshal(d)
+		text, err := strict.JSON(d, "")
 		if err != nil {
 			return err
 		}
-		if cmd := (roles.Command{Argv: s.Config.Watch.Command, Environment: s.Config.Watch.Environment}); len(cmd.Argv) > 0 {
+		if cmd := s.notify(); len(cmd.Argv) > 0 {
 			ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
 			defer cancel()
-			if err := cmd.Run(ctx, append(text, '\n')); err != nil {
+			if err := cmd.Run(ctx, text); err != nil {
 				return fmt.Errorf("watch.command with the event %q: %w", d.Text, err)
 			}
 		}

@@ -65,7 +65,7 @@ func TestWatchRepeatsAnEventAfterAnError(t *testing.T) {
 	require.NoError(t, err)
 	events := filepath.Join(dir, "not yet", "events")
 	t.Setenv("ASPUPDATE_TEST_SECRET", "correct horse")
-	text := strings.NewReplacer("127.0.0.1:1'", server.Addr+"'",
+	text := strings.NewReplacer("127.0.0.1:1'", server.Addr+"'\nsettle = '1ms'",
 		"[window]", "[watch]\ncommand = ['"+self+"', 'append-input', '"+events+"']\n[window]").Replace(goodConfig(dir))
 	path := filepath.Join(dir, "aspupdate.toml")
 	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))

@@ -45,6 +45,18 @@ func (u *Update) Slots(now time.Time, n int) (schedule.Plan, error) {
 	return w.Planner.Plan(now, w.Estimate, n)
 }
 
+// LongestOut returns how long users are out if every part of the update takes as
+// long as its estimate and it is rolled back; 0 if there is no estimate because the
+// update may start at any time.
+func (u *Update) LongestOut() time.Duration {
+	w, ok := u.Window.(roles.Window)
+	if !ok {
+		return 0
+	}
+	d, _ := w.Estimate.Total() // the window reports an incomplete one
+	return d
+}
+
 // zone returns the zone of the site, nil for Moscow's.
 func (w windowConfig) zone() *time.Location {
 	zone, err := schedule.ParseZone(w.Local)
@@ -52,4 +64,14 @@ func (w windowConfig) zone() *time.Location {
 		return nil
 	}
 	return zone
+}
+
+// Slot returns the slot in which an update may start now or next (R13). It is the
+// zero slot if an update may start at any time.
+func (c *Config) Slot(now time.Time) (schedule.Slot, error) {
+	if c.Window.AnyTime != "" {
+		return schedule.Slot{}, nil
+	}
+	w := c.Window.hours(false, c.Calendar.days)
+	return w.Planner.Next(now, w.Estimate)
 }

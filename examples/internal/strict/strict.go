@@ -14,31 +14,41 @@ import (
 	"github.com/pelletier/go-toml/v2"
 )
 
-// A Duration is written as "90s", "20m" or "2h". It is never negative.
+// A Duration is written as "90s", "20m" or "2h". It is never negative. A number
+// without a unit is an error: TOML's decoder would read it as nanoseconds.
 type Duration time.Duration
 
 // UnmarshalText implements encoding.TextUnmarshaler.
 func (d *Duration) UnmarshalText(text []byte) error {
 	v, err := time.ParseDuration(string(text))
 	if err != nil || v < 0 {
-		return fmt.Errorf("invalid duration %q; write it as \"90s\", \"20m\" or \"2h\"", text)
+		return fmt.Errorf("invalid duration %q; write %s", text, meant(string(text)))
 	}
 	*d = Duration(v)
 	return nil
 }
 
 // Decode reads data into the struct that into points to. Its errors begin with
-// path.
-func Decode(path string, data []byte, into any) error {
+// path. The places of the keys are for errors that are found later.
+func Decode(path string, data []byte, into any) (Places, error) {
+	t := reflect.TypeOf(into).Elem()
+	data, err := text(path, data)
+	if err != nil {
+		return nil, err
+	}
+	places, err := walk(path, data, t)
+	if err != nil {
+		return nil, err
+	}
 	dec := toml.NewDecoder(bytes.NewReader(data)).DisallowUnknownFields()
 	if err := dec.Decode(into); err != nil {
-		return explain(path, reflect.TypeOf(into).Elem(), err)
+		return nil, explain(path, data, t, err)
 	}
-	return nil
+	return places, nil
 }
 
 // explain returns err with the place in the file and what is allowed there.
-func explain(path string, t reflect.Type, err error) error {
+func explain(path string, data []byte, t reflect.Type, err error) error {
 	if strict, ok := errors.AsType[*toml.StrictMissingError](err); ok {
 		var all []error
 		for _, e := range strict.Errors {
@@ -54,6 +64,9 @@ func explain(path string, t reflect.Type, err error) error {
 		what := strings.TrimPrefix(bad.Error(), "toml: ")
 		if want := wanted(t, bad.Key()); want != "" {
 			what += "; " + strings.Join(bad.Key(), ".") + " must be " + want
+		}
+		if advice := repair(data, row); advice != "" {
+			what += "; " + advice
 		}
 		return fmt.Errorf("%s:%d:%d: %s", path, row, col, what)
 	}

@@ -10,22 +10,15 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 
-	"github.com/aspupdate/aspupdate/internal/realtest"
-)
-
-// The databases.
-const (
-	mix     = "mix"     // text, JSON with a GIN index, photos that do not compress
-	pgbench = "pgbench" // rows that compress very well
+	"github.com/aspupdate/aspupdate/examples/peers/internal/pg"
 )
 
 // A bench is a server, a directory and our program.
 type bench struct {
-	c      *realtest.Cluster
+	*pg.Server
 	dir    string
 	backer string
 }
@@ -46,70 +39,15 @@ func open(ctx context.Context, parent string) (_ *bench, err error) {
 	if out, err := build.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("cannot build backer: %w; run this in the directory of package peers\n%s", err, out)
 	}
-	// The server's directory is created in TMPDIR.
-	before := os.Getenv("TMPDIR")
-	if err := os.Setenv("TMPDIR", parent); err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, os.Setenv("TMPDIR", before)) }()
-	b.c, err = realtest.StartPostgres("fsync=on", "full_page_writes=on", "shared_buffers=128MB", "max_wal_size=2GB", "max_connections=100")
+	b.Server, err = pg.Start(parent)
 	return b, err
 }
 
 func (b *bench) close() error {
-	if b.c != nil {
-		b.c.Stop()
+	if b.Server != nil {
+		b.Stop()
 	}
 	return os.RemoveAll(b.dir)
-}
-
-// tool runs one of PostgreSQL's programs and returns its output and its time.
-func (b *bench) tool(ctx context.Context, name string, args ...string) (string, time.Duration, error) {
-	cmd := exec.CommandContext(ctx, filepath.Join(b.c.Bin, name), args...)
-	cmd.Env = append(os.Environ(), "PGHOST=127.0.0.1", "PGPORT="+strconv.Itoa(b.c.Port), "PGUSER=postgres", "PGPASSWORD="+b.c.Password, "LC_ALL=C.UTF-8")
-	var stderr strings.Builder
-	cmd.Stderr = &stderr
-	began := time.Now()
-	out, err := cmd.Output()
-	took := time.Since(began)
-	if err != nil {
-		return "", 0, fmt.Errorf("%s: %w: %s", name, err, stderr.String())
-	}
-	return strings.TrimSpace(string(out)), took, nil
-}
-
-func (b *bench) psql(ctx context.Context, database, sql string) error {
-	_, err := b.text(ctx, database, sql)
-	return err
-}
-
-func (b *bench) text(ctx context.Context, database, sql string) (string, error) {
-	out, _, err := b.tool(ctx, "psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", database, "-c", sql)
-	return out, err
-}
-
-// fill creates a database. Scale 1 is 1.3 or 2.2 GB.
-func (b *bench) fill(ctx context.Context, name string, scale float64) error {
-	if err := b.psql(ctx, "postgres", "CREATE DATABASE "+name); err != nil {
-		return err
-	}
-	if name == pgbench {
-		_, _, err := b.tool(ctx, "pgbench", "-i", "-q", "-s", strconv.Itoa(max(1, int(150*scale))), name)
-		return err
-	}
-	err := b.psql(ctx, name, fmt.Sprintf(`
-		CREATE TABLE people (id serial PRIMARY KEY, name text, about jsonb);
-		INSERT INTO people (name, about) SELECT 'Имя ' || md5(g::text), jsonb_build_object('g', g, 'm', md5((g * 7)::text), 't', repeat('слово ', 20))
-			FROM generate_series(1, %d) g;
-		CREATE INDEX ON people (name);
-		CREATE INDEX ON people USING gin (about);
-		CREATE TABLE photos (id int PRIMARY KEY, person int REFERENCES people, photo bytea);
-		INSERT INTO photos SELECT g, g, (SELECT string_agg(decode(md5(random()::text || g || i), 'hex'), '') FROM generate_series(1, 640) i)
-			FROM generate_series(1, %d) g`, max(100, int(1_330_000*scale)), max(10, int(40_000*scale))))
-	if err != nil {
-		return err
-	}
-	return b.psql(ctx, name, "VACUUM ANALYZE")
 }
 
 // ours is what backer prints.
@@ -126,7 +64,7 @@ const damaged = 3 // backer's exit code
 
 func (b *bench) run(ctx context.Context, database string, want int, args ...string) (o ours, err error) {
 	cmd := exec.CommandContext(ctx, b.backer, append(args, "-store", filepath.Join(b.dir, "store"))...)
-	cmd.Env = append(os.Environ(), "ASPUPDATE_URI="+b.c.Admin(database))
+	cmd.Env = append(os.Environ(), "ASPUPDATE_URI="+b.Admin(database))
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
@@ -146,14 +84,6 @@ type round struct {
 	stored            int64
 }
 
-// settle lets the server and the system write their buffers, so that no run pays
-// for the one before.
-func (b *bench) settle(ctx context.Context) error {
-	err := b.psql(ctx, "postgres", "CHECKPOINT")
-	_, serr := exec.CommandContext(ctx, "sync").Output()
-	return errors.Join(err, serr)
-}
-
 // round runs all the work once on both sides.
 func (b *bench) round(ctx context.Context, name string, weBegin bool) (r round, err error) {
 	file := filepath.Join(b.dir, "peer.dump")
@@ -164,7 +94,7 @@ func (b *bench) round(ctx context.Context, name string, weBegin bool) (r round, 
 			turns[0], turns[1] = them, us
 		}
 		for _, do := range turns {
-			if err := errors.Join(b.settle(ctx), do()); err != nil {
+			if err := errors.Join(b.Settle(ctx), do()); err != nil {
 				return err
 			}
 		}
@@ -178,7 +108,7 @@ func (b *bench) round(ctx context.Context, name string, weBegin bool) (r round, 
 			return err
 		},
 		func() (err error) {
-			if _, r.dump, err = b.tool(ctx, "pg_dump", "-Fc", "-f", file, name); err != nil {
+			if _, r.dump, err = b.Tool(ctx, "pg_dump", "-Fc", "-f", file, name); err != nil {
 				return err
 			}
 			fi, err := os.Stat(file)
@@ -203,7 +133,7 @@ func (b *bench) round(ctx context.Context, name string, weBegin bool) (r round, 
 	if r.ofDamaged, err = b.run(ctx, name, damaged, "verify", "-id", id); err != nil {
 		return r, err
 	}
-	if err := errors.Join(flip(dump), b.settle(ctx)); err != nil {
+	if err := errors.Join(flip(dump), b.Settle(ctx)); err != nil {
 		return r, err
 	}
 	if r.byClone, err = b.run(ctx, name, 0, "restore", "-id", id); err != nil {
@@ -219,14 +149,14 @@ func (b *bench) round(ctx context.Context, name string, weBegin bool) (r round, 
 		},
 		func() error {
 			began := time.Now()
-			if err := b.psql(ctx, "postgres", "CREATE DATABASE peer TEMPLATE template0"); err != nil {
+			if err := b.SQL(ctx, "postgres", "CREATE DATABASE peer TEMPLATE template0"); err != nil {
 				return err
 			}
-			if _, _, err := b.tool(ctx, "pg_restore", "-j2", "-d", "peer", file); err != nil {
+			if _, _, err := b.Tool(ctx, "pg_restore", "-j2", "-d", "peer", file); err != nil {
 				return err
 			}
 			r.load = time.Since(began)
-			return b.psql(ctx, "postgres", "DROP DATABASE peer")
+			return b.SQL(ctx, "postgres", "DROP DATABASE peer")
 		})
 	return r, err
 }

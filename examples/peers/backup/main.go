@@ -26,6 +26,7 @@ import (
 	"strconv"
 	"syscall"
 
+	"github.com/aspupdate/aspupdate/examples/peers/internal/pg"
 	"github.com/aspupdate/aspupdate/examples/peers/internal/readme"
 )
 
@@ -89,16 +90,16 @@ func (p plan) hold(ctx context.Context) (results []result, version string, err e
 		return nil, "", err
 	}
 	defer func() { err = errors.Join(err, b.close()) }()
-	if version, err = b.text(ctx, "postgres", "SHOW server_version"); err != nil {
+	if version, err = b.Text(ctx, "postgres", "SHOW server_version"); err != nil {
 		return nil, "", err
 	}
-	for _, name := range []string{mix, pgbench} {
+	for _, name := range []string{pg.Mix, pg.Pgbench} {
 		fmt.Fprintf(os.Stderr, "%s: filling\n", name)
-		if err := b.fill(ctx, name, p.scale); err != nil {
+		if err := b.Fill(ctx, name, "postgres", p.scale); err != nil {
 			return nil, "", err
 		}
 		r := result{name: name}
-		size, err := b.text(ctx, name, "SELECT pg_database_size(current_database())")
+		size, err := b.Text(ctx, name, "SELECT pg_database_size(current_database())")
 		if err != nil {
 			return nil, "", err
 		}
@@ -114,7 +115,7 @@ func (p plan) hold(ctx context.Context) (results []result, version string, err e
 			r.rounds = append(r.rounds, rd)
 		}
 		results = append(results, r)
-		if err := b.psql(ctx, "postgres", "DROP DATABASE "+name); err != nil {
+		if err := b.SQL(ctx, "postgres", "DROP DATABASE "+name); err != nil {
 			return nil, "", err
 		}
 	}

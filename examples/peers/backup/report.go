@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/aspupdate/aspupdate/examples/peers/internal/pg"
 	"github.com/aspupdate/aspupdate/examples/peers/internal/readme"
 )
 
@@ -60,7 +61,7 @@ func judge(results []result) (vs []readme.Verdict) {
 			vs = append(vs, readme.Verdict{What: r.name + ": " + what, Measured: figure(x) + unit, Allowed: "≤ " + figure(most), Kept: x <= most})
 		}
 		size := func(rd round) float64 { return float64(rd.stored) / float64(rd.dumpSize) }
-		if r.name == mix {
+		if r.name == pg.Mix {
 			times("dump against pg_dump -Fc", maxDump, func(rd round) float64 { return ratio(rd.take.Stages[dump], rd.dump) }, " × its time")
 			times("size against pg_dump -Fc", maxSizeMix, size, " × its size")
 		} else {

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/aspupdate/aspupdate/examples/peers/internal/pg"
 )
 
 // held returns a result with which all promises are just kept.
@@ -21,7 +23,7 @@ func held(name string) result {
 }
 
 func TestJudge(t *testing.T) {
-	all := []result{held(mix), held(pgbench)}
+	all := []result{held(pg.Mix), held(pg.Pgbench)}
 	vs := judge(all)
 	require.Len(t, vs, 15)
 	for _, v := range vs {
@@ -37,7 +39,7 @@ func TestJudge(t *testing.T) {
 		"verify of a damaged snapshot against pg_restore -j2": func(r *round) { r.ofDamaged.Took += time.Second },
 	}
 	for what, spoil := range worse {
-		for _, name := range []string{mix, pgbench} {
+		for _, name := range []string{pg.Mix, pg.Pgbench} {
 			r := held(name)
 			spoil(&r.rounds[0]) // one of three does not change the median
 			for _, v := range judge([]result{r}) {
@@ -49,7 +51,7 @@ func TestJudge(t *testing.T) {
 			}
 		}
 	}
-	r := held(mix)
+	r := held(pg.Mix)
 	r.rounds[2].byDump.Memory = 64<<20 + 1
 	vs = judge([]result{r})
 	require.False(t, vs[len(vs)-1].Kept, "the peak counts")
@@ -57,7 +59,7 @@ func TestJudge(t *testing.T) {
 }
 
 func TestRender(t *testing.T) {
-	r := held(mix)
+	r := held(pg.Mix)
 	r.bytes = 1_343_000_000
 	require.Contains(t, render([]result{r}), "| mix, 1343 MB | `pg_dump -Fc` | 10.00 s | 0 |  |\n|  | `aspupdate`: a whole snapshot |")
 }

@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"golang.org/x/text/encoding/charmap"
+	"golang.org/x/text/unicode/norm"
 )
 
 // ErrUnsafe is wrapped by the errors of [Check].
@@ -103,6 +104,25 @@ func Text(name string) string {
 		return strings.ToValidUTF8(name, "\uFFFD")
 	}
 	return s
+}
+
+// Fold returns a name so that two which a file system may take for one are equal,
+// apart from their letters' case.
+func Fold(raw string) string { return norm.NFC.String(Text(raw)) }
+
+// Spells reports whether a server's bytes are a spelling of a name: in UTF-8, with
+// letters such as "й" in one character or in two, or in a code page of Russian.
+func Spells(raw, name string) bool {
+	name = norm.NFC.String(name)
+	if utf8.ValidString(raw) {
+		return norm.NFC.String(raw) == name
+	}
+	for _, page := range []*charmap.Charmap{charmap.Windows1251, charmap.KOI8R, charmap.CodePage866} {
+		if s, err := page.NewDecoder().String(raw); err == nil && s == name {
+			return true
+		}
+	}
+	return false
 }
 
 // Show makes a hostile text safe for one line of a message.

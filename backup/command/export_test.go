@@ -1,0 +1,4 @@
+package command
+
+// Failure is the error of a command, for tests.
+type Failure = failure

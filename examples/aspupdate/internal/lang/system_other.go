@@ -1,0 +1,6 @@
+//go:build !windows
+
+package lang
+
+// System returns nothing: LANG and its like have the language of the person.
+func System() []string { return nil }

@@ -1,0 +1,171 @@
+//go:build unix
+
+package main
+
+import (
+	"database/sql"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/aspupdate/aspupdate/internal/realtest"
+)
+
+// An office is a site with twenty databases, which a program restructures one by
+// one after the installer, four at a time. In the site's directory a file wait-BASE
+// makes that of one database wait, and fail-BASE makes it fail.
+type office struct{ *scriptSite }
+
+const offices = 20
+
+// restructure is that program: it counts how many of it run, and changes a
+// database in two transactions.
+const restructure = `import os, sqlite3, sys, time
+site, own, base = sys.argv[1:]
+if open(site + "/entry").read() != "closed":
+    sys.exit("users are in")
+open(own + "/begun", "a").write(base + "\n")
+db = sqlite3.connect(site + "/" + base, timeout=30)
+db.execute("UPDATE about SET version = 'half'")
+db.commit()
+while os.path.exists(own + "/wait-" + base):
+    open(own + "/waiting-" + base, "w").close()
+    time.sleep(0.02)
+if os.path.exists(own + "/fail-" + base):
+    sys.exit("column KIND is missing")
+db.execute("UPDATE about SET version = ?", [open(site + "/version").read().strip()])
+db.execute("INSERT INTO entry VALUES ('restructured')")
+db.commit()
+`
+
+func newOffice(t *testing.T) office {
+	t.Helper()
+	python := realtest.Program(t, "python3")
+	var databases, migrations strings.Builder
+	for i := range offices {
+		fmt.Fprintf(&databases, "[[sqlite]]\npath = '${SITE}/%s'\n", base(i))
+		fmt.Fprintf(&migrations, "[[distribution.migrate]]\ndatabase = '%s'\ncommand = ['%s', '${OWN}/restructure.py', '${SITE}', '${OWN}', '%[1]s']\n", base(i), python)
+		fmt.Fprintf(&migrations, "structure = ['%s', '-c', 'import sqlite3, sys; print(sqlite3.connect(sys.argv[1]).execute(\"SELECT version FROM about\").fetchone()[0])', '${SITE}/%s']\n", python, base(i))
+	}
+	s := office{newScriptSite(t, `
+close = ['/bin/sh', '-c', 'printf closed > ${SITE}/entry']
+open = ['/bin/sh', '-c', 'printf open > ${SITE}/entry']
+`+databases.String(), migrations.String())}
+	config, err := os.ReadFile(s.config())
+	require.NoError(t, err)
+	s.write(s.config(), "parallel = 4\n"+string(config))
+	s.write(filepath.Join(s.own, "restructure.py"), restructure)
+	s.write(filepath.Join(s.site, "entry"), "open")
+	for i := range offices {
+		db, err := sql.Open("sqlite", filepath.Join(s.site, base(i)))
+		require.NoError(t, err)
+		for _, statement := range []string{"CREATE TABLE about (version TEXT)", "INSERT INTO about VALUES ('7.12.100')", "CREATE TABLE entry (text TEXT)", "INSERT INTO entry VALUES ('a citizen')"} {
+			_, err = db.Exec(statement)
+			require.NoError(t, err)
+		}
+		require.NoError(t, db.Close())
+	}
+	s.installed("7.12.100")
+	s.publish("7.13.100", "Setup", "echo 7.13.100 > $1/version\n")
+	return s
+}
+
+func base(i int) string { return fmt.Sprintf("base%02d.db", i+1) }
+
+// all fails unless users are in, and every database has the version of the
+// application and the rows that it must have.
+func (s office) all(version string, rows int) {
+	s.t.Helper()
+	require.Equal(s.t, "open", s.read("entry"))
+	require.Equal(s.t, version, strings.TrimSpace(s.read("version")))
+	for i := range offices {
+		db, err := sql.Open("sqlite", filepath.Join(s.site, base(i)))
+		require.NoError(s.t, err)
+		var v string
+		var n int
+		require.NoError(s.t, db.QueryRow("SELECT version, (SELECT count(*) FROM entry) FROM about").Scan(&v, &n))
+		require.NoError(s.t, db.Close())
+		require.Equal(s.t, version, v, base(i))
+		require.Equal(s.t, rows, n, base(i))
+	}
+}
+
+func (s office) begun() []string {
+	b, err := os.ReadFile(filepath.Join(s.own, "begun"))
+	require.NoError(s.t, err)
+	return strings.Fields(string(b))
+}
+
+func TestR11TwentyDatabasesAreRestructuredBeforeUsersAreIn(t *testing.T) {
+	t.Parallel()
+	s := newOffice(t)
+	code, out := s.run("fetch")
+	require.Zero(t, code, out)
+	_, out = s.run("plan")
+	require.Contains(t, out, "sqlite base20.db")
+	require.Contains(t, out, "migrate")
+	code, out = s.run("update")
+	require.Zero(t, code, out)
+	require.Contains(t, out, "migrate sqlite base13.db")
+	s.all("7.13.100", 2)
+	require.Len(t, s.begun(), offices)
+	_, out = s.run("rollback", "--json")
+	hash := regexp.MustCompile(`"hash": "([0-9a-f]+)"`).FindStringSubmatch(out)
+	require.NotNil(t, hash, out)
+	code, out = s.run("rollback", "--confirm", hash[1], "--reason", "a test")
+	require.Zero(t, code, out)
+	s.all("7.12.100", 1)
+	require.Len(t, s.begun(), offices, "the data comes back with its structure")
+}
+
+func TestOneOfTwentyThatFailsRollsAllBack(t *testing.T) {
+	t.Parallel()
+	s := newOffice(t)
+	s.write(filepath.Join(s.own, "fail-base13.db"), "")
+	code, out := s.run("update")
+	require.Equal(t, exitRolledBack, code, out)
+	require.Contains(t, out, "column KIND is missing")
+	require.Contains(t, out, "sqlite base13.db")
+	s.all("7.12.100", 1)
+	s.last = "" // there is nothing to follow: this release stays out
+}
+
+// A kill in the middle of one migration: what is done is not begun again, and what
+// is half done is.
+func TestMigrationsGoOnAfterAKill(t *testing.T) {
+	t.Parallel()
+	s := newOffice(t)
+	wait := filepath.Join(s.own, "wait-base07.db")
+	s.write(wait, "")
+	cmd := exec.Command(program, "update", "--config", s.config())
+	cmd.Env = append(os.Environ(), "SITE_FTP_PASSWORD="+s.server.Password)
+	require.NoError(t, cmd.Start())
+	// The other three go on with the rest, so that only this one is left.
+	require.Eventually(t, func() bool {
+		records, err := readJournal(filepath.Join(s.own, "state"))
+		require.NoError(t, err)
+		done := 0
+		for _, r := range records {
+			if r.Step == "migrate" && r.Phase == "done" {
+				done++
+			}
+		}
+		_, err = os.Stat(filepath.Join(s.own, "waiting-base07.db"))
+		return err == nil && done == offices-1
+	}, 60*time.Second, 50*time.Millisecond)
+	require.NoError(t, cmd.Process.Kill())
+	require.Error(t, cmd.Wait())
+	require.NoError(t, os.Remove(wait))
+	code, out := s.run("recover")
+	require.Zero(t, code, out)
+	s.all("7.13.100", 2)
+	again := s.begun()[offices:]
+	require.Subset(t, []string{"base07.db"}, again, "what is done is not begun again")
+}

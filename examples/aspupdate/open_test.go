@@ -1,0 +1,131 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+
+	"github.com/aspupdate/aspupdate/backup/postgres"
+)
+
+// TestAClosedFenceWithNothingPendingIsFoundAndOpened closes the application's
+// gate and a database by hand. status, check and doctor show it, and only open
+// lets users in.
+func TestAClosedFenceWithNothingPendingIsFoundAndOpened(t *testing.T) {
+	t.Parallel()
+	s := newRealSite(t)
+	gate := filepath.Join(s.dir, "closed")
+	s.config = map[string]string{"[window]\n": fmt.Sprintf(`[application]
+close = ['/bin/sh', '-c', '! [ -e "$0" ] && touch "$0"', '%[1]s']
+open = ['/bin/rm', '%[1]s']
+fence_status = ['/bin/sh', '-c', '! [ -e "$0" ]', '%[1]s']
+
+[window]
+`, gate)}
+	s.writeConfig(t)
+	code, out, errs := s.run(t, "status")
+	require.Zero(t, code, out+errs)
+	require.NoError(t, os.WriteFile(gate, nil, 0o600))
+	s.closeDatabase(t, "opeka")
+	for _, ask := range []string{"status", "check", "doctor"} {
+		code, out, errs = s.run(t, ask)
+		require.Equal(t, exitClosed, code, "%s: %s", ask, out+errs)
+		require.Contains(t, out+errs, "closed: application.close (/bin/sh), postgres opeka", ask)
+		require.Contains(t, out+errs, "next: aspupdate open --reason WHY\n", ask)
+	}
+	code, out, errs = s.run(t, "status", "--json")
+	require.Equal(t, exitClosed, code, errs)
+	require.Contains(t, out, `"next": "aspupdate open --reason WHY"`)
+
+	code, out, errs = s.run(t, "open", "--reason", "the copy of the state was restored")
+	require.Zero(t, code, out+errs)
+	require.Contains(t, out, "application.close (/bin/sh): open; it was closed\npostgres asp: open\npostgres opeka: open; it was closed\n")
+	require.NoFileExists(t, gate)
+	s.inOrder(t, installed)
+	code, out, errs = s.run(t, "status")
+	require.Zero(t, code, out+errs)
+	require.Contains(t, out, "because: the copy of the state was restored", "it is recorded")
+
+	// What is open already stays so: /bin/rm would fail.
+	code, out, errs = s.run(t, "open", "--reason", "once more")
+	require.Zero(t, code, out+errs)
+}
+
+// closeDatabase closes a database as an update does that was killed and of which
+// nothing else is left.
+func (s *realSite) closeDatabase(t *testing.T, name string) {
+	t.Helper()
+	require.NoError(t, (&postgres.Database{URI: s.cluster.Admin(name)}).Close(t.Context()))
+	conn, err := pgx.Connect(t.Context(), s.cluster.URI("clerk", "clerk", name))
+	if err == nil {
+		_ = conn.Close(t.Context())
+	}
+	require.Error(t, err, "users are out")
+}
+
+// TestADamagedJournalOfAPendingUpdateLeadsOut kills an update while an installer
+// runs, and damages its journal. The lines that the program prints lead to users
+// who are in, with all that they entered.
+func TestADamagedJournalOfAPendingUpdateLeadsOut(t *testing.T) {
+	t.Parallel()
+	s := newRealSite(t)
+	s.publish(t, "7.13.100", both("ALTER TABLE entry ADD COLUMN city text NOT NULL DEFAULT 'Tula'; SELECT pg_sleep(0.3);"))
+	s.killMidway(t)
+	journal := filepath.Join(s.dir, "state", "journal.log")
+	text, err := os.ReadFile(journal)
+	require.NoError(t, err)
+	text[len(text)/2] ^= 1
+	require.NoError(t, os.WriteFile(journal, text, 0o600))
+	marker := filepath.Join(s.site, bundle[1].database+".migrating")
+	require.Eventually(t, func() bool { _, err := os.Stat(marker); return err != nil }, 20*time.Second, 10*time.Millisecond, "the installer ends")
+
+	f := s.followed(t)
+	f.repair = func(next string) {
+		if state := filepath.Join(s.dir, "state"); strings.Contains(next, "move it away") {
+			require.NoError(t, os.Rename(state, state+".damaged"))
+		}
+	}
+	_, out, errs := s.run(t, "recover")
+	f.follow(t, out+errs)
+	s.inOrder(t, "7.13.100")
+}
+
+// followed returns the site as one whose next: lines are followed.
+func (s *realSite) followed(t *testing.T) *followed {
+	return &followed{
+		run: func(args ...string) (int, string) {
+			code, out, errs := s.run(t, args[0], args[1:]...)
+			return code, out + errs
+		},
+		inOrder: func() error {
+			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+			defer cancel()
+			versions := map[string]bool{}
+			for _, b := range bundle {
+				conn, err := pgx.Connect(ctx, s.cluster.URI("clerk", "clerk", b.database))
+				if err != nil {
+					return fmt.Errorf("users of %s are out: %w", b.database, err)
+				}
+				var version string
+				err = errors.Join(conn.QueryRow(ctx, "SELECT version FROM meta").Scan(&version), conn.Close(ctx))
+				software, err2 := os.ReadFile(filepath.Join(s.site, b.database))
+				if err = errors.Join(err, err2); err != nil {
+					return err
+				}
+				versions[version], versions[strings.TrimSpace(string(software))] = true, true
+			}
+			if len(versions) != 1 {
+				return fmt.Errorf("software and data have the versions %v", versions)
+			}
+			return nil
+		},
+	}
+}

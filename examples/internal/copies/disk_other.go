@@ -1,0 +1,7 @@
+//go:build !linux
+
+package copies
+
+import "os"
+
+func dropCache(*os.File) {}

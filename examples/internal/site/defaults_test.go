@@ -1,0 +1,92 @@
+package site
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/aspupdate/aspupdate/examples/internal/strict"
+	"github.com/aspupdate/aspupdate/install"
+	"github.com/aspupdate/aspupdate/version"
+)
+
+// TestTemplateShowsTheDefaults compares what the template shows in a comment with
+// what holds where the key is left out. A key is either compared here or its
+// comment is an example, which is said here.
+func TestTemplateShowsTheDefaults(t *testing.T) {
+	text := regexp.MustCompile(`(?m)^#([^ \n])`).ReplaceAllString(Template("linux", "en"), "$1")
+	var c Config
+	_, err := strict.Decode("template", []byte(text), &c)
+	require.NoError(t, err)
+	d := c.Distributions[0]
+	hours := func(n float64) strict.Duration { return strict.Duration(n * float64(time.Hour)) }
+	seconds := func(n int) strict.Duration { return strict.Duration(n) * strict.Duration(time.Second) }
+	// The libraries' own defaults: their tests hold them.
+	require.Equal(t, deadlinesConfig{Fence: hours(0.25), Snapshot: hours(6), Install: hours(3), Migrate: hours(3), Probe: hours(3), Restore: hours(6), Decide: hours(3)}, c.Deadlines)
+	require.Equal(t, []any{seconds(600), seconds(30), 5, int64(0), "/", false, false}, []any{c.Server.Settle, c.Server.Timeout, c.Server.Attempts, c.Server.RateKB, c.Server.Root, c.Server.Betas, c.Server.PASV})
+	require.Equal(t, []any{false, strict.Duration(0)}, []any{c.Window.Typical, c.Window.FirstOfYearExtra})
+	require.Equal(t, "wednesday", c.Calendar.Weekday)
+	require.Equal(t, []any{200, seconds(5), strict.Duration(steadyDefault)}, []any{d.Probe.Status, d.Probe.Interval, *d.Probe.Steady})
+	require.Equal(t, []any{false, false}, []any{d.Leaves, d.Unelevated})
+	require.Equal(t, hours(3), c.Commands[0].Timeout)
+	require.Equal(t, install.Kind(d.Kind), distributionConfig{}.kind(), "what is left out is what the template shows")
+	require.Empty(t, distributionConfig{Launcher: []string{"wine"}}.kind(), "another program opens it")
+}
+
+// TestMistakesHaveTheirPlace checks that a mistake in the meaning of a value names
+// the line and the column of its key.
+func TestMistakesHaveTheirPlace(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "aspupdate.toml")
+	for _, c := range [][3]string{
+		{"any_time = 'a test'", "any_time = 'a test'\nlocal = 'Europe/Samara'", `:\d+:1: window.local: .*MSK-1 to MSK\+9`},
+		{"name = 'АСП'", "name = 'АСП'\n  kind = 'wise'", `:\d+:3: distribution АСП: kind = "wise"`},
+		{"'DIR/backups'", "'backups'", `:\d+:1: backups = "backups": give an absolute path`},
+		{"http =", "text = '('\nhttp =", `:\d+:1: distribution АСП: probe: text`},
+	} {
+		good := strings.ReplaceAll(goodConfig(dir), filepath.ToSlash(dir), "DIR")
+		bad := strings.Replace(good, c[0], c[1], 1)
+		require.NotEqual(t, good, bad)
+		require.NoError(t, os.WriteFile(path, []byte(strings.ReplaceAll(bad, "DIR", filepath.ToSlash(dir))), 0o600))
+		_, err := Load(path)
+		require.Error(t, err)
+		require.Regexp(t, c[2], err.Error())
+	}
+}
+
+// TestDoctorWarnsOfShortTimes checks that a duration in a wrong unit is seen
+// before an update fails by it, and that each archived installer is looked into.
+func TestDoctorTriesWhatAnUpdateWouldTry(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "aspupdate.toml")
+	require.NoError(t, os.WriteFile(path, []byte(goodConfig(dir)+"[deadlines]\nprobe = '180ms'\n"), 0o600))
+	c, err := Load(path)
+	require.NoError(t, err)
+	d := &doctor{Site: &Site{Config: c}}
+	d.times()
+	require.Len(t, d.findings, 1)
+	require.Equal(t, "deadlines.probe", d.findings[0].Name)
+	require.Contains(t, d.findings[0].Text, "180ms is probably too short: the restructuring may take")
+
+	file := filepath.Join(dir, "Setup.exe")
+	require.NoError(t, os.WriteFile(file, []byte("no installer"), 0o600))
+	_, err = d.Import(t.Context(), file, "АСП", version.MustParse("9.22.100"))
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(file, []byte("#!/bin/sh\n"), 0o600))
+	_, err = d.Import(t.Context(), file, "АСП", version.MustParse("9.22.200"))
+	require.NoError(t, err)
+	d.findings = nil
+	d.installerKinds()
+	require.Len(t, d.findings, 2)
+	states := map[string]string{}
+	for _, f := range d.findings {
+		states[f.Name] = f.State
+	}
+	require.Equal(t, map[string]string{"АСП 9.22.100 Setup": "fix", "АСП 9.22.200 Setup": "ok"}, states, runtime.GOOS)
+}

@@ -1,0 +1,37 @@
+package site
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestMigrationsThatContradictThemselves(t *testing.T) {
+	structure := []string{"structure"}
+	for name, c := range map[string]struct {
+		migrate []migrateConfig
+		said    string
+	}{
+		"unknown":  {[]migrateConfig{{Database: "other", Structure: structure}}, `migrate "other": database names no [[postgres]]`},
+		"twice":    {[]migrateConfig{{Database: "asp", Structure: structure}, {Database: "asp", Structure: structure}}, `migrate "asp": this database is given twice`},
+		"neither":  {[]migrateConfig{{Database: "asp"}}, "give either structure or sql"},
+		"both":     {[]migrateConfig{{Database: "asp", Structure: structure, SQL: "SELECT 1"}}, "give either structure or sql"},
+		"sql":      {[]migrateConfig{{Database: "docs.db", SQL: "SELECT 1"}}, "sql is for a [[postgres]]"},
+		"goes on":  {[]migrateConfig{{Database: "asp", Structure: structure, GoesOn: true}}, "goes_on needs command"},
+		"possible": {[]migrateConfig{{Database: "asp", SQL: "SELECT 1"}, {Database: "docs.db", Structure: structure, Command: structure, GoesOn: true}}, ""},
+	} {
+		config := Config{
+			Postgres: []postgresConfig{{Name: "asp"}}, SQLite: []pathConfig{{Path: "/srv/docs.db"}},
+			Distributions: []distributionConfig{{Name: "АСП", Migrate: c.migrate}},
+		}
+		m := config.checkMigrations()
+		if c.said == "" {
+			require.Empty(t, m, name)
+			continue
+		}
+		require.Len(t, m, 1, name)
+		require.ErrorContains(t, m[0], "distribution АСП: ", name)
+		require.ErrorContains(t, m[0], c.said, name)
+	}
+	require.NotEmpty(t, (&Config{Parallel: -1}).checkMigrations())
+}

@@ -1,0 +1,168 @@
+package rollback
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+var (
+	// errDiffers is why a rollback asks a person: what was restored was changed by
+	// the Setup that was installed over it, and restoring again would not help.
+	errDiffers = errors.New("the data is not what was restored")
+	// errUncompared is that it is not known whether data differs. It is no reason to
+	// restore it again.
+	errUncompared = errors.New("the data cannot be compared with its snapshot")
+)
+
+// differs reports whether the error of a Compare says that the data differs.
+func differs(err error) bool {
+	d, ok := errors.AsType[interface {
+		error
+		Differs() bool
+	}](err)
+	return ok && d.Differs()
+}
+
+// beside returns where what was restored stays because it differs, and then each
+// difference; nil if nothing does.
+func beside(err error) []string {
+	b, ok := errors.AsType[interface {
+		error
+		Beside() (name string, differences []string)
+	}](err)
+	if !ok {
+		return nil
+	}
+	name, differences := b.Beside()
+	return append([]string{name}, differences...)
+}
+
+// errLost is why a rollback asks a person: installing the previous version once more
+// would not bring back what its Setup leaves out.
+var errLost = errors.New("the application is not what it was before the update")
+
+// recordApplication notes what the application consists of.
+func (e *engine) recordApplication(ctx context.Context) error {
+	for _, part := range e.u.Parts {
+		if w, ok := part.Installer.(witness); ok {
+			if err := e.u.within(ctx, e.u.Deadlines.restore(), w.Record); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// compareApplication fails if a part of that is missing.
+func (e *engine) compareApplication(ctx context.Context) error {
+	for _, part := range e.u.Parts {
+		w, ok := part.Installer.(witness)
+		if !ok || !e.st.Pending.begun[part.Name] {
+			continue
+		}
+		if err := e.u.within(ctx, e.u.Deadlines.restore(), w.Compare); err != nil {
+			return &stepError{stepInstall, part.Name, fmt.Errorf("%w: %w", errLost, err)}
+		}
+	}
+	return nil
+}
+
+// same compares a dataset with the snapshot that it was restored from. It
+// reports whether it may be restored again where it differs. What has no way to be
+// compared is believed. What cannot be read is read again, and in the end the
+// error wraps errUncompared.
+func (e *engine) same(ctx context.Context, d Dataset, ref string) (again bool, err error) {
+	c, ok := d.Data.(comparer)
+	if !ok || ref == "" {
+		return false, nil
+	}
+	for try := 1; ; try++ {
+		err = e.u.within(ctx, e.u.Deadlines.restore(), func(ctx context.Context) (err error) {
+			again, err = c.Compare(ctx, ref)
+			return err
+		})
+		switch {
+		case errors.Is(err, errors.ErrUnsupported):
+			return false, nil
+		case err == nil, differs(err):
+			return again, err
+		case try >= e.u.attempts() || pause(ctx, e.u.interval()) != nil:
+			return again, fmt.Errorf("%w: %w", errUncompared, err)
+		}
+	}
+}
+
+// restoreOne restores a dataset and compares it: a restore that reports success
+// and does nothing is found out.
+func (e *engine) restoreOne(ctx context.Context, d Dataset, ref string) error {
+	return e.do(ctx, stepRestore, d.Name, e.u.Deadlines.restore(), func(ctx context.Context) error {
+		if accepted := e.accepted(d.Name); accepted != nil {
+			return d.Data.(differer).RestoreDiffering(ctx, ref, accepted[1:])
+		}
+		if err := d.Data.Restore(ctx, ref); err != nil {
+			return err
+		}
+		_, err := e.same(ctx, d, ref)
+		if differs(err) {
+			err = fmt.Errorf("it was restored, and differs from the snapshot %s: %w", ref, err)
+		}
+		return err
+	})
+}
+
+// accepted returns what stays beside, and the differences that a person has accepted
+// of it, nil if none has. An operator's rollback that goes forward restores other
+// snapshots than the person saw.
+func (e *engine) accepted(dataset string) []string {
+	if e.direction != back {
+		return nil
+	}
+	return e.st.Pending.accepts[dataset]
+}
+
+// compareAll compares once more what was restored, after the Setup that was
+// installed over it (R15). A directory that it changed is restored again; a
+// database that differs is for a person to decide.
+func (e *engine) compareAll(ctx context.Context, refs map[string]string) error {
+	for _, d := range e.u.Data {
+		ref := refs[d.Name]
+		if e.accepted(d.Name) != nil {
+			continue // it differs, and a person has accepted that
+		}
+		if _, err := e.same(ctx, d, ref); err == nil {
+			continue
+		}
+		// The Setup may have started the application, which then writes what is
+		// compared and would write over what is restored.
+		if err := e.app(ctx, stepStop); err != nil {
+			return err
+		}
+		again, err := e.same(ctx, d, ref)
+		switch {
+		case err == nil:
+		case differs(err) && again:
+			err = e.restoreAgain(ctx, d, ref)
+		case differs(err):
+			err = &stepError{stepRestore, d.Name, fmt.Errorf("%w: its Setup has changed it: %w", errDiffers, err)}
+		default:
+			err = &stepError{stepRestore, d.Name, err}
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// restoreAgain restores what a Setup has changed. The Setup may have let users in,
+// too.
+func (e *engine) restoreAgain(ctx context.Context, d Dataset, ref string) error {
+	if err := e.fenceAgain(ctx); err != nil {
+		return err
+	}
+	if err := e.keep(ctx); err != nil {
+		return err
+	}
+	return e.restoreOne(ctx, d, ref)
+}

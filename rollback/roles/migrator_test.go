@@ -1,0 +1,49 @@
+package roles_test
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/aspupdate/aspupdate/install"
+	"github.com/aspupdate/aspupdate/rollback/roles"
+)
+
+func TestR11MigratorRunsItsCommandUntilTheStructureFits(t *testing.T) {
+	structure, failure := "7.12.100", error(nil)
+	m := roles.Migrator{
+		Command:   roles.Command{Argv: program("say", "restructured"), State: t.TempDir()},
+		Structure: install.ProbeFunc(func(context.Context) (string, error) { return structure, failure }),
+	}
+	is, err := m.Migrated(t.Context(), "7.13.100")
+	require.NoError(t, err)
+	require.False(t, is)
+	goesOn, err := m.Migrate(t.Context(), "7.13.100")
+	require.NoError(t, err)
+	require.False(t, goesOn)
+	structure = "7.13.100"
+	is, err = m.Migrated(t.Context(), "7.13.100")
+	require.NoError(t, err)
+	require.True(t, is)
+	failure = errors.New("the database is being restructured")
+	is, err = m.Migrated(t.Context(), "7.13.100")
+	require.ErrorIs(t, err, failure)
+	require.False(t, is)
+}
+
+func TestMigratorThatFailsOrGoesOn(t *testing.T) {
+	state := filepath.Join(t.TempDir(), "state")
+	m := roles.Migrator{Command: roles.Command{Argv: program("fail"), State: state}, GoesOn: true}
+	_, err := m.Migrate(t.Context(), "7.13.100")
+	require.Error(t, err)
+	m.Command.Argv = program("say", "begun")
+	goesOn, err := m.Migrate(t.Context(), "7.13.100")
+	require.NoError(t, err)
+	require.True(t, goesOn)
+	goesOn, err = roles.Migrator{}.Migrate(t.Context(), "7.13.100")
+	require.NoError(t, err)
+	require.True(t, goesOn, "the application does it by itself")
+}
