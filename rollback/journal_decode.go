@@ -123,7 +123,7 @@ func (d *decoder) after(line []byte) bool {
 func unknownHeader(line []byte) error {
 	if format, ok := bytes.CutPrefix(line, []byte(journalMagic)); ok {
 		format, _, _ = bytes.Cut(format, []byte(" "))
-		if n, err := strconv.Atoi(string(format)); err == nil && n > journalFormat {
+		if n, err := strconv.Atoi(string(format)); err == nil && n > journalFormat && strconv.Itoa(n) == string(format) {
 			return fmt.Errorf("the format %d of the journal is %w", n, errNewer)
 		}
 	}
