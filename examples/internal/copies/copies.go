@@ -14,19 +14,9 @@
 package copies
 
 import (
-	"archive/tar"
-	"bufio"
-	"bytes"
 	"context"
-	"crypto/ed25519"
-	"crypto/rand"
-	"crypto/sha256"
-	"encoding/base64"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -70,23 +60,6 @@ type Copy struct {
 	Path     string            `json:"path,omitempty"`     // where it is unpacked to, slash-separated
 }
 
-// Contents is the list of all copies.
-type Contents struct {
-	Host   string    `json:"host"`
-	Signed time.Time `json:"signed"` // UTC
-	Copies []Copy    `json:"copies"` // in the order in which they were made
-}
-
-// find returns the copy with that kind and ID.
-func (c *Contents) find(kind, id string) *Copy {
-	for i := range c.Copies {
-		if c.Copies[i].Kind == kind && c.Copies[i].ID == id {
-			return &c.Copies[i]
-		}
-	}
-	return nil
-}
-
 // A Source is what is to be copied.
 type Source struct {
 	Copy                    // Kind, Name, ID, Of and Ref, Versions, Path
@@ -122,19 +95,6 @@ func ParseRecipients(keys []string) (list []age.Recipient, err error) {
 		list = append(list, r...)
 	}
 	return list, nil
-}
-
-// Known returns the list as this machine has it. Nothing of the place is read.
-func (p *Place) Known() (Contents, error) {
-	var c Contents
-	data, err := os.ReadFile(filepath.Join(p.State, ContentsFile))
-	if errors.Is(err, fs.ErrNotExist) {
-		return c, nil
-	}
-	if err == nil {
-		err = json.Unmarshal(data, &c)
-	}
-	return c, err
 }
 
 // Ready fails unless the place is there, can be written, and is the one that the
@@ -199,135 +159,6 @@ func (p *Place) Missing(sources []Source) ([]Source, error) {
 		missing = append(missing, s)
 	}
 	return missing, nil
-}
-
-// Put copies a source, and returns the copy once it was read back from the place.
-func (p *Place) Put(ctx context.Context, s Source) (Copy, error) {
-	c := s.Copy
-	sum := sha256.Sum256([]byte(c.Kind + "\x00" + c.ID))
-	c.File = c.Kind + "-" + c.Of.UTC().Format("20060102-150405") + "-" + hex.EncodeToString(sum[:6]) + ".tar.age"
-	temp := filepath.Join(p.Dir, tempPrefix+c.File)
-	err := p.write(ctx, temp, s, &c)
-	if err == nil {
-		err = matches(ctx, temp, c) // as it is on the disk
-	}
-	if err == nil {
-		if err = os.Rename(temp, filepath.Join(p.Dir, c.File)); err == nil {
-			err = syncDir(p.Dir)
-		}
-	}
-	if err != nil {
-		_ = os.Remove(temp)
-		return Copy{}, fmt.Errorf("copy %s %s: %w", c.Kind, c.Name, err)
-	}
-	c.Copied = p.now()
-	known, err := p.Known()
-	if err != nil {
-		return Copy{}, err
-	}
-	known.Copies = slices.DeleteFunc(known.Copies, func(old Copy) bool { return old.Kind == c.Kind && old.ID == c.ID })
-	known.Copies = append(known.Copies, c)
-	return c, p.publish(known)
-}
-
-func (p *Place) write(ctx context.Context, temp string, s Source, c *Copy) error {
-	out, err := os.OpenFile(temp, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = out.Close() }()
-	sum := sha256.New()
-	counted := &counter{w: io.MultiWriter(out, sum)}
-	buffered := bufio.NewWriterSize(counted, 1<<20)
-	sealed, err := age.Encrypt(buffered, p.Recipients...)
-	if err != nil {
-		return err
-	}
-	tw := tar.NewWriter(sealed)
-	for _, name := range sorted(s.Files) {
-		if err := pack(ctx, tw, name, s.Files[name]); err != nil {
-			return err
-		}
-	}
-	for name, data := range s.Data {
-		h := &tar.Header{Name: name, Typeflag: tar.TypeReg, Mode: 0o600, Size: int64(len(data)), ModTime: c.Of, Format: tar.FormatPAX}
-		if err := tw.WriteHeader(h); err != nil {
-			return err
-		}
-		if _, err := tw.Write(data); err != nil {
-			return err
-		}
-	}
-	if err := errors.Join(tw.Close(), sealed.Close(), buffered.Flush(), out.Sync(), out.Close()); err != nil {
-		return err
-	}
-	c.Bytes, c.SHA256 = counted.n, hex.EncodeToString(sum.Sum(nil))
-	return nil
-}
-
-// pack adds a file, or a directory with all in it. Anything but files and
-// directories is an error: snapshots and archived installers have no others.
-func pack(ctx context.Context, tw *tar.Writer, name, path string) error {
-	return filepath.WalkDir(path, func(at string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		rel, err := filepath.Rel(path, at)
-		if err != nil {
-			return err
-		}
-		to := filepath.ToSlash(filepath.Join(name, rel))
-		fi, err := d.Info()
-		if err != nil {
-			return err
-		}
-		h := &tar.Header{Name: to, Mode: int64(fi.Mode().Perm()), ModTime: fi.ModTime(), Format: tar.FormatPAX}
-		switch {
-		case d.IsDir():
-			h.Typeflag, h.Name = tar.TypeDir, to+"/"
-			return tw.WriteHeader(h)
-		case !fi.Mode().IsRegular():
-			return fmt.Errorf("%s is neither a file nor a directory", at)
-		}
-		in, err := os.Open(at) //nolint:gosec // archive and backups are this account's alone
-		if err != nil {
-			return err
-		}
-		defer func() { _ = in.Close() }()
-		h.Typeflag, h.Size = tar.TypeReg, fi.Size()
-		if err := tw.WriteHeader(h); err != nil {
-			return err
-		}
-		_, err = io.Copy(tw, reader{ctx, in})
-		return err
-	})
-}
-
-// matches compares a file with what was written.
-func matches(ctx context.Context, path string, c Copy) error {
-	f, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%w: %s is missing", ErrDamaged, filepath.Base(path))
-	}
-	if err != nil {
-		return err
-	}
-	defer func() { _ = f.Close() }()
-	dropCache(f)
-	sum := sha256.New()
-	n, err := io.Copy(sum, reader{ctx, f})
-	switch {
-	case err != nil:
-		return err
-	case n != c.Bytes:
-		return fmt.Errorf("%w: %s has %d bytes, and %d were written", ErrDamaged, c.File, n, c.Bytes)
-	case hex.EncodeToString(sum.Sum(nil)) != c.SHA256:
-		return fmt.Errorf("%w: the bytes of %s are not those that were written", ErrDamaged, c.File)
-	}
-	return nil
 }
 
 // Verify reads every copy back and compares it with the list of this machine, and
@@ -397,125 +228,10 @@ func (p *Place) Prune(keep int, needed func(Copy) bool) (gone []Copy, err error)
 	return gone, err
 }
 
-// publish signs the list, and writes it on this machine and to the place.
-func (p *Place) publish(c Contents) error {
-	key, err := p.key()
-	if err != nil {
-		return err
-	}
-	c.Host, _ = os.Hostname() // only shown to people
-	c.Signed = p.now()
-	body, err := json.MarshalIndent(c, "", "  ")
-	if err != nil {
-		return err
-	}
-	body = append(body, '\n')
-	sig := []byte(base64.StdEncoding.EncodeToString(ed25519.Sign(key, body)) + "\n")
-	if err := replace(filepath.Join(p.State, ContentsFile), body); err != nil {
-		return err
-	}
-	// A list that does not fit its signature is repaired by Republish.
-	for _, f := range []struct {
-		name string
-		data []byte
-	}{{manualFile, []byte(manual)}, {signatureFile, sig}, {ContentsFile, body}} {
-		if err := replace(filepath.Join(p.Dir, f.name), f.data); err != nil {
-			return fmt.Errorf("%w: %w", ErrPlace, err)
-		}
-	}
-	return nil
-}
-
-// Republish writes the list to the place again if another one is there, or none.
-func (p *Place) Republish() error {
-	known, err := p.Known()
-	if err != nil || len(known.Copies) == 0 {
-		return err
-	}
-	there, _, err := readContents(p.Dir, p.PublicKey())
-	if err == nil && there.Signed.Equal(known.Signed) {
-		return nil
-	}
-	return p.publish(known)
-}
-
-const keyFile = "signing.key"
-
-// key returns the key that signs the list, and makes it.
-func (p *Place) key() (ed25519.PrivateKey, error) {
-	path := filepath.Join(p.State, keyFile)
-	seed, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		seed = make([]byte, ed25519.SeedSize)
-		_, _ = rand.Read(seed) // never fails, see crypto/rand
-		if err = os.MkdirAll(p.State, 0o700); err == nil {
-			err = replace(path, seed)
-		}
-	}
-	if err == nil && len(seed) != ed25519.SeedSize {
-		err = fmt.Errorf("%s is not a key", path)
-	}
-	if err != nil {
-		return nil, err
-	}
-	return ed25519.NewKeyFromSeed(seed), nil
-}
-
-// PublicKey returns the key by which the list is verified, to be kept with the key that opens
-// the copies; "" if there is none yet.
-func (p *Place) PublicKey() string {
-	if _, err := os.Stat(filepath.Join(p.State, keyFile)); err != nil {
-		return ""
-	}
-	key, err := p.key()
-	if err != nil {
-		return ""
-	}
-	pub, _ := key.Public().(ed25519.PublicKey)
-	return base64.StdEncoding.EncodeToString(pub)
-}
-
-// replace writes a file so that after a crash it is the old or the new one.
-func replace(path string, data []byte) error {
-	temp := filepath.Join(filepath.Dir(path), tempPrefix+filepath.Base(path))
-	f, err := os.OpenFile(temp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(f, bytes.NewReader(data))
-	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
-		err = os.Rename(temp, path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(temp))
-	}
-	return syncDir(filepath.Dir(path))
-}
-
-func sorted(m map[string]string) []string {
-	names := make([]string, 0, len(m))
-	for name := range m {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
-}
-
-type counter struct {
-	w io.Writer
-	n int64
-}
-
 func (c *counter) Write(b []byte) (int, error) {
 	n, err := c.w.Write(b)
 	c.n += int64(n)
 	return n, err
-}
-
-// A reader ends when its context does.
-type reader struct {
-	ctx context.Context
-	r   io.Reader
 }
 
 func (r reader) Read(b []byte) (int, error) {
@@ -524,18 +240,3 @@ func (r reader) Read(b []byte) (int, error) {
 	}
 	return r.r.Read(b)
 }
-
-const manual = `These files are encrypted copies of a server's backups, made by aspupdate.
-
-contents.json lists them. To check a file:   sha256sum FILE
-To open one with the secret key, without aspupdate:
-
-    age --decrypt --identity KEYFILE FILE.tar.age | tar -x
-
-To get everything back on a new machine:
-
-    aspupdate copies restore --from THIS-DIRECTORY --identity KEYFILE --signer KEY --into NEW-DIRECTORY
-
-KEY is the line that "aspupdate copies key" printed on the old machine. It shows that no one
-else has put these files here.
-`
