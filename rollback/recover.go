@@ -245,11 +245,11 @@ func (e *engine) fits() error {
 }
 
 // binding returns the overridden rules that hold for the whole of an update.
-// R13 and R3 are matters of its start.
+// R13, R3 and R9 are matters of its start; whether it has data is compared with the data.
 func binding(list []Override) []string {
 	var rules []string
 	for _, o := range list {
-		if o.Rule != ruleWindow && o.Rule != ruleSetup {
+		if !slices.Contains([]string{ruleWindow, ruleSetup, ruleBackup}, o.Rule) {
 			rules = append(rules, o.Rule)
 		}
 	}

@@ -61,3 +61,16 @@ func TestR9UpdateWithoutAProofIsRefusedUntilOverridden(t *testing.T) {
 	_, err = u.PlanRevert(t.Context())
 	require.NoError(t, err)
 }
+
+// R9 is asked for when an update starts: one that was started without a proof is recovered by a process
+// that does not know the reason for that.
+func TestAnUpdateWithoutAProofIsRecovered(t *testing.T) {
+	w := newWorld(t, "asp")
+	u := w.update()
+	u.Unproven = "the law starts today"
+	plan, err := u.Plan(t.Context())
+	require.NoError(t, err)
+	w.crashingAt("install asp " + newVersion + " half")
+	require.True(t, crashing(func() { _, _ = u.Run(t.Context(), plan) }))
+	recovered(t, w)
+}
