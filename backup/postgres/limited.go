@@ -69,12 +69,14 @@ func (s *session) foreseeLimited(ctx context.Context, conn *pgx.Conn, live *dbIn
 			UNION ALL SELECT 'pg_largeobject'::regclass, oid, lomowner FROM pg_largeobject_metadata
 			UNION ALL SELECT 'pg_operator'::regclass, oid, oprowner FROM pg_operator UNION ALL SELECT 'pg_collation'::regclass, oid, collowner FROM pg_collation
 			UNION ALL SELECT 'pg_foreign_server'::regclass, oid, srvowner FROM pg_foreign_server UNION ALL SELECT 'pg_statistic_ext'::regclass, oid, stxowner FROM pg_statistic_ext
+			UNION ALL SELECT 'pg_conversion'::regclass, oid, conowner FROM pg_conversion
 			UNION ALL SELECT 'pg_ts_dict'::regclass, oid, dictowner FROM pg_ts_dict UNION ALL SELECT 'pg_ts_config'::regclass, oid, cfgowner FROM pg_ts_config
 			UNION ALL SELECT 'pg_publication'::regclass, oid, pubowner FROM pg_publication UNION ALL SELECT 'pg_event_trigger'::regclass, oid, evtowner FROM pg_event_trigger),
 		special AS (
 			SELECT 'pg_event_trigger'::regclass::oid AS classid, oid AS objid FROM pg_event_trigger
 			UNION ALL SELECT 'pg_publication'::regclass, oid FROM pg_publication p WHERE puballtables OR EXISTS (SELECT FROM pg_publication_namespace WHERE pnpubid = p.oid)
 			UNION ALL SELECT 'pg_cast'::regclass, oid FROM pg_cast UNION ALL SELECT 'pg_opclass'::regclass, oid FROM pg_opclass UNION ALL SELECT 'pg_opfamily'::regclass, oid FROM pg_opfamily
+			UNION ALL SELECT 'pg_type'::regclass, oid FROM pg_type WHERE NOT typisdefined
 			UNION ALL SELECT 'pg_am'::regclass, oid FROM pg_am UNION ALL SELECT 'pg_transform'::regclass, oid FROM pg_transform
 			UNION ALL SELECT 'pg_ts_parser'::regclass, oid FROM pg_ts_parser UNION ALL SELECT 'pg_ts_template'::regclass, oid FROM pg_ts_template
 			UNION ALL SELECT 'pg_foreign_data_wrapper'::regclass, oid FROM pg_foreign_data_wrapper

@@ -334,6 +334,7 @@ func (s *session) handOver(ctx context.Context, conn *pgx.Conn, l login, entries
 	left, err := collect[struct{ What string }](ctx, conn, `SELECT pg_describe_object(classid, objid, 0) FROM pg_shdepend
 		WHERE refclassid = 'pg_authid'::regclass AND pg_get_userbyid(refobjid) = $1 AND deptype = 'o'
 		AND NOT EXISTS (SELECT FROM pg_type t WHERE classid = 'pg_type'::regclass AND t.oid = objid AND typtype = 'm')
+		AND NOT EXISTS (SELECT FROM pg_operator o WHERE classid = 'pg_operator'::regclass AND o.oid = objid AND oprcode = 0)
 		AND dbid = (SELECT oid FROM pg_database WHERE datname = current_database()) LIMIT 5`, l.role)
 	if err != nil {
 		return err
@@ -342,7 +343,8 @@ func (s *session) handOver(ctx context.Context, conn *pgx.Conn, l login, entries
 		return fmt.Errorf("%w: loading the dump has made what is not in it: %q", backup.ErrMismatch, left)
 	}
 	// The type of several ranges does not follow its range type, and no statement
-	// gives it to another owner. After a plain pg_restore it is the superuser's.
+	// gives it to another owner. An operator that only exists as the commutator or the negator of another one is
+	// not in the dump. After a plain pg_restore both are the superuser's.
 	if _, err := conn.Exec(ctx, "REASSIGN OWNED BY "+ident(l.role)+" TO CURRENT_USER"); err != nil {
 		return err
 	}
@@ -362,6 +364,7 @@ func handOverOne(ctx context.Context, conn *pgx.Conn, e *tocEntry) error {
 		return nil
 	}
 	what, ok := strings.CutPrefix(strings.TrimRight(e.drop, "; \n"), "DROP ")
+	what = strings.TrimSuffix(what, " CASCADE") // a type's
 	switch {
 	case e.desc == "SCHEMA": // the dump drops all but public
 		what = "SCHEMA " + ident(e.tag)

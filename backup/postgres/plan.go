@@ -132,7 +132,7 @@ func newPlan(entries []*tocEntry, super []privileged, named []string) plan {
 			superMade[e.id] = true
 			post = append(post, id)
 		case e.section == sectionPreData || e.section == sectionNone:
-			isSuper := waived || slices.Contains(superNames, e.desc) && !about
+			isSuper := waived || e.isShell() || slices.Contains(superNames, e.desc) && !about
 			superMade[e.id] = isSuper
 			if len(p.structure) == 0 || p.structure[len(p.structure)-1].super != isSuper {
 				p.structure = append(p.structure, step{super: isSuper})

@@ -47,6 +47,11 @@ func (e *tocEntry) String() string {
 	return strings.ToLower(e.desc) + " " + name
 }
 
+// isShell reports whether the entry is a type that is only a name. Those that are defined later have the kind SHELL TYPE.
+func (e *tocEntry) isShell() bool {
+	return e.desc == "TYPE" && e.defn != "" && strings.TrimPrefix(e.defn, "CREATE ") == strings.TrimPrefix(e.drop, "DROP ")
+}
+
 var errContents = errors.New("the dump's table of contents cannot be read")
 
 const (
