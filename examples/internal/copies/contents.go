@@ -1,14 +1,12 @@
 package copies
 
 import (
-	"bytes"
 	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -60,7 +58,7 @@ func (p *Place) publish(c Contents) error {
 	}
 	body = append(body, '\n')
 	sig := []byte(base64.StdEncoding.EncodeToString(ed25519.Sign(key, body)) + "\n")
-	if err := replace(filepath.Join(p.State, ContentsFile), body); err != nil {
+	if err := replace(p.State, ContentsFile, body); err != nil {
 		return err
 	}
 	// A list that does not fit its signature is repaired by Republish.
@@ -68,7 +66,7 @@ func (p *Place) publish(c Contents) error {
 		name string
 		data []byte
 	}{{manualFile, []byte(manual)}, {signatureFile, sig}, {ContentsFile, body}} {
-		if err := replace(filepath.Join(p.Dir, f.name), f.data); err != nil {
+		if err := replace(p.Dir, f.name, f.data); err != nil {
 			return fmt.Errorf("%w: %w", ErrPlace, err)
 		}
 	}
@@ -81,8 +79,12 @@ func (p *Place) Republish() error {
 	if err != nil || len(known.Copies) == 0 {
 		return err
 	}
-	there, _, err := readContents(p.Dir, p.PublicKey())
-	if err == nil && there.Signed.Equal(known.Signed) {
+	place, err := os.OpenRoot(p.Dir)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrPlace, err)
+	}
+	there, _, err := readContents(place, p.PublicKey())
+	if err = errors.Join(err, place.Close()); err == nil && there.Signed.Equal(known.Signed) {
 		return nil
 	}
 	return p.publish(known)
@@ -98,7 +100,7 @@ func (p *Place) key() (ed25519.PrivateKey, error) {
 		seed = make([]byte, ed25519.SeedSize)
 		_, _ = rand.Read(seed) // never fails, see crypto/rand
 		if err = os.MkdirAll(p.State, 0o700); err == nil {
-			err = replace(path, seed)
+			err = replace(p.State, keyFile, seed)
 		}
 	}
 	if err == nil && len(seed) != ed25519.SeedSize {
@@ -124,21 +126,49 @@ func (p *Place) PublicKey() string {
 	return base64.StdEncoding.EncodeToString(pub)
 }
 
-// replace writes a file so that after a crash it is the old or the new one.
-func replace(path string, data []byte) error {
-	temp := filepath.Join(filepath.Dir(path), tempPrefix+filepath.Base(path))
-	f, err := os.OpenFile(temp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+// replace writes the file name of dir so that after a crash it is the old or the new one.
+func replace(dir, name string, data []byte) error {
+	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return err
 	}
-	_, err = io.Copy(f, bytes.NewReader(data))
+	defer func() { _ = root.Close() }()
+	f, temp, err := create(root)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
 	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
-		err = os.Rename(temp, path)
+		err = root.Rename(temp, name)
 	}
 	if err != nil {
-		return errors.Join(err, os.Remove(temp))
+		return errors.Join(err, root.Remove(temp))
 	}
-	return syncDir(filepath.Dir(path))
+	return syncDir(root)
+}
+
+// create makes a new file with a hidden name that no one can foresee. Where others can write,
+// a name that they know could be a link to a file of this account by now.
+func create(root *os.Root) (f *os.File, name string, err error) {
+	name = tempPrefix + rand.Text()
+	f, err = root.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	return f, name, err
+}
+
+// open opens a regular file for reading. It follows no link, and waits for no pipe.
+func open(root *os.Root, name string) (*os.File, error) {
+	f, err := root.OpenFile(name, os.O_RDONLY|noWait, 0)
+	if err != nil {
+		return nil, err
+	}
+	fi, err := f.Stat()
+	if err == nil && !fi.Mode().IsRegular() {
+		err = fmt.Errorf("%w: %s is not a regular file", ErrDamaged, name)
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
 }
 
 func sorted(m map[string]string) []string {

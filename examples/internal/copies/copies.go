@@ -11,6 +11,10 @@
 // A copy is written under a hidden name, synced, read back and compared, and only
 // then gets its name. What is interrupted is done again. Copies and lists
 // are made by one process at a time.
+//
+// Others may write to the place while this process does, with more rights than they have: new
+// files get names that no one can foresee, no link is followed, and nothing but a regular file
+// is read.
 package copies
 
 import (
@@ -108,34 +112,42 @@ func (p *Place) Ready() error {
 	if err != nil {
 		return fmt.Errorf("%w: is it mounted? %w", ErrPlace, err)
 	}
+	place, err := os.OpenRoot(p.Dir)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrPlace, err)
+	}
+	defer func() { _ = place.Close() }()
 	known, err := p.Known()
 	if err != nil {
 		return err
 	}
-	if _, err := os.Lstat(filepath.Join(p.Dir, ContentsFile)); err != nil && len(known.Copies) > 0 {
+	if _, err := place.Lstat(ContentsFile); err != nil && len(known.Copies) > 0 {
 		return fmt.Errorf("%w: %s should have %d copies, and has no %s: mount the right disk or share; if they are lost for good, remove %s on this machine and copy anew",
 			ErrPlace, p.Dir, len(known.Copies), ContentsFile, filepath.Join(p.State, ContentsFile))
 	}
 	if len(known.Copies) == 0 {
-		if there, _, err := readContents(p.Dir, ""); err == nil && len(there.Copies) > 0 {
+		if there, _, err := readContents(place, ""); err == nil && len(there.Copies) > 0 {
 			return fmt.Errorf("%w: %s has %d copies of %s, which are not in this machine's list: give a directory of its own", ErrPlace, p.Dir, len(there.Copies), there.Host)
 		}
 	}
-	entries, err := os.ReadDir(p.Dir)
+	entries, err := fs.ReadDir(place.FS(), ".")
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrPlace, err)
 	}
 	for _, e := range entries { // what an interrupted run left
 		if strings.HasPrefix(e.Name(), tempPrefix) {
-			if err := os.Remove(filepath.Join(p.Dir, e.Name())); err != nil {
+			if err := place.Remove(e.Name()); err != nil {
 				return fmt.Errorf("%w: %w", ErrPlace, err)
 			}
 		}
 	}
-	probe := filepath.Join(p.Dir, tempPrefix+"probe")
-	err = os.WriteFile(probe, []byte("x"), 0o600)
-	if err = errors.Join(err, os.Remove(probe)); err != nil {
-		return fmt.Errorf("%w: it cannot be written: %w", ErrPlace, err)
+	probe, name, err := create(place)
+	if err == nil {
+		_, err = probe.Write([]byte("x"))
+		err = errors.Join(err, probe.Close(), place.Remove(name))
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %s cannot be written: %w", ErrPlace, p.Dir, err)
 	}
 	return nil
 }
@@ -171,8 +183,13 @@ func (p *Place) Verify(ctx context.Context) (n int, errs []error) {
 	if err := p.Ready(); err != nil {
 		return 0, []error{err}
 	}
+	place, err := os.OpenRoot(p.Dir)
+	if err != nil {
+		return 0, []error{fmt.Errorf("%w: %w", ErrPlace, err)}
+	}
+	defer func() { _ = place.Close() }()
 	for _, c := range known.Copies {
-		if err := matches(ctx, filepath.Join(p.Dir, c.File), c); err != nil {
+		if err := matches(ctx, place, c.File, c); err != nil {
 			if ctx.Err() != nil {
 				return n, []error{ctx.Err()}
 			}
@@ -180,7 +197,7 @@ func (p *Place) Verify(ctx context.Context) (n int, errs []error) {
 		}
 		n++
 	}
-	there, _, err := readContents(p.Dir, p.PublicKey())
+	there, _, err := readContents(place, p.PublicKey())
 	if err == nil && !slices.EqualFunc(there.Copies, known.Copies, func(a, b Copy) bool { return a.SHA256 == b.SHA256 && a.File == b.File }) {
 		err = fmt.Errorf("%w: %s is not the list of this machine", ErrDamaged, ContentsFile)
 	}
@@ -230,7 +247,7 @@ func (p *Place) Prune(keep int, needed func(Copy) bool) (gone []Copy, err error)
 
 func (c *counter) Write(b []byte) (int, error) {
 	n, err := c.w.Write(b)
-	c.n += int64(n)
+	*c.n += int64(n)
 	return n, err
 }
 

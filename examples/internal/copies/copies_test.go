@@ -168,7 +168,10 @@ func TestFlipsAndCutsAreFound(t *testing.T) {
 		root, err := os.OpenRoot(t.TempDir())
 		require.NoError(t, err)
 		defer func() { _ = root.Close() }()
-		err = restoreOne(t.Context(), w.Dir, c, []age.Identity{w.key}, root)
+		place, err := os.OpenRoot(w.Dir)
+		require.NoError(t, err)
+		defer func() { _ = place.Close() }()
+		err = restoreOne(t.Context(), place, c, []age.Identity{w.key}, root)
 		require.Error(t, err, name)
 		require.True(t, errors.Is(err, ErrDamaged) || errors.Is(err, ErrKey), "%s: %v", name, err)
 	}

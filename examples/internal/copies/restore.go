@@ -23,8 +23,8 @@ const maxContents = 64 << 20
 
 // readContents reads the list in a place, and its signature by the key signer. Without a
 // key it is not known who has written it.
-func readContents(dir, signer string) (c Contents, signed bool, err error) {
-	body, err := readAll(filepath.Join(dir, ContentsFile))
+func readContents(place *os.Root, signer string) (c Contents, signed bool, err error) {
+	body, err := readAll(place, ContentsFile)
 	if err != nil {
 		return c, false, err
 	}
@@ -33,7 +33,7 @@ func readContents(dir, signer string) (c Contents, signed bool, err error) {
 		if err != nil || len(pub) != ed25519.PublicKeySize {
 			return c, false, fmt.Errorf("%w: the signer's key is not one that \"aspupdate copies key\" printed", ErrKey)
 		}
-		text, err := readAll(filepath.Join(dir, signatureFile))
+		text, err := readAll(place, signatureFile)
 		if err != nil {
 			return c, false, err
 		}
@@ -54,8 +54,8 @@ func readContents(dir, signer string) (c Contents, signed bool, err error) {
 	return c, signed, nil
 }
 
-func readAll(name string) ([]byte, error) {
-	f, err := os.Open(name)
+func readAll(place *os.Root, name string) ([]byte, error) {
+	f, err := open(place, name)
 	if err != nil {
 		return nil, err
 	}
@@ -90,10 +90,19 @@ type Restored struct {
 
 // Restore decrypts the copies in the place dir into the directory into, which it makes, for
 // this account alone: what a server kept in backups, archive and configuration. Each
-// copy is compared with the list, whose signature is verified if a signer's key is given. A
+// copy is read once: what is decrypted is compared with the list, whose signature is verified if
+// a signer's key is given, and gets its name in the new directory only then. A
 // copy that is damaged is left out and named; a wrong key is an error that wraps [ErrKey].
 func Restore(ctx context.Context, dir string, identities []age.Identity, signer, into string) (r Restored, err error) {
-	list, signed, err := readContents(dir, signer)
+	if fi, err := os.Stat(dir); err == nil && !fi.IsDir() {
+		return r, fmt.Errorf("%w: %s is not a directory", ErrPlace, dir)
+	}
+	place, err := os.OpenRoot(dir)
+	if err != nil {
+		return r, err
+	}
+	defer func() { _ = place.Close() }()
+	list, signed, err := readContents(place, signer)
 	if err != nil {
 		return r, err
 	}
@@ -108,7 +117,7 @@ func Restore(ctx context.Context, dir string, identities []age.Identity, signer,
 	}
 	defer func() { _ = root.Close() }()
 	for _, c := range list.Copies {
-		err := restoreOne(ctx, dir, c, identities, root)
+		err := restoreOne(ctx, place, c, identities, root)
 		switch {
 		case err == nil:
 			r.Copies = append(r.Copies, c)
@@ -116,27 +125,41 @@ func Restore(ctx context.Context, dir string, identities []age.Identity, signer,
 			return r, err
 		default:
 			r.Damaged = append(r.Damaged, err)
-			if c.Path != "" { // half of it may be there
-				if rerr := root.RemoveAll(filepath.FromSlash(c.Path)); rerr != nil {
-					return r, errors.Join(err, rerr)
-				}
-			}
 		}
 	}
 	return r, nil
 }
 
-func restoreOne(ctx context.Context, dir string, c Copy, identities []age.Identity, root *os.Root) error {
-	file := filepath.Join(dir, c.File)
-	if err := matches(ctx, file, c); err != nil {
-		return err
-	}
-	in, err := os.Open(file)
+// scratch is where a copy is unpacked until it was compared.
+const scratch = ".restoring"
+
+func restoreOne(ctx context.Context, place *os.Root, c Copy, identities []age.Identity, root *os.Root) (err error) {
+	in, err := openCopy(place, c.File)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = in.Close() }()
-	plain, err := age.Decrypt(reader{ctx, in}, identities...)
+	if err := root.Mkdir(scratch, 0o700); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, root.RemoveAll(scratch)) }()
+	sub, err := root.OpenRoot(scratch)
+	if err != nil {
+		return err
+	}
+	bytes := newChecked(ctx, in, c)
+	err = decrypt(bytes, c, identities, sub)
+	if cerr := bytes.check(); cerr != nil {
+		err = cerr // the cause: a stranger's file may not open with our key, which is right all the same
+	}
+	if err = errors.Join(err, sub.Close()); err != nil {
+		return err
+	}
+	return settle(root, c)
+}
+
+func decrypt(bytes io.Reader, c Copy, identities []age.Identity, root *os.Root) error {
+	plain, err := age.Decrypt(bytes, identities...)
 	if _, none := errors.AsType[*age.NoIdentityMatchError](err); none {
 		return fmt.Errorf("%w: %s was encrypted for other keys than the one given: find the secret key of one of the [copies] recipients", ErrKey, c.File)
 	}
@@ -146,9 +169,38 @@ func restoreOne(ctx context.Context, dir string, c Copy, identities []age.Identi
 	return unpack(tar.NewReader(plain), plain, root, c)
 }
 
+// settle moves what was unpacked to its name, in which there is nothing yet.
+func settle(root *os.Root, c Copy) error {
+	names := []string{c.Path}
+	if c.Path == "" {
+		entries, err := fs.ReadDir(root.FS(), scratch)
+		if err != nil {
+			return err
+		}
+		names = nil
+		for _, e := range entries {
+			names = append(names, e.Name())
+		}
+	}
+	for _, name := range names {
+		at := filepath.FromSlash(name)
+		if _, err := root.Lstat(at); !errors.Is(err, fs.ErrNotExist) {
+			return errors.Join(err, fmt.Errorf("%w: %s is to be unpacked to %s, where another copy is", ErrDamaged, c.File, name))
+		}
+		if err := root.MkdirAll(filepath.Dir(at), 0o700); err != nil {
+			return err
+		}
+		if err := root.Rename(filepath.Join(scratch, at), at); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // unpack extracts files and directories, inside of root and below what the list
 // says.
 func unpack(tr *tar.Reader, rest io.Reader, root *os.Root, c Copy) error {
+	total := int64(0)
 	for {
 		h, err := tr.Next()
 		if errors.Is(err, io.EOF) {
@@ -160,6 +212,9 @@ func unpack(tr *tar.Reader, rest io.Reader, root *os.Root, c Copy) error {
 		name := path.Clean(h.Name)
 		if !fs.ValidPath(name) || c.Path != "" && name != c.Path && !strings.HasPrefix(name, c.Path+"/") {
 			return fmt.Errorf("%w: %s has the name %q in it", ErrDamaged, c.File, h.Name)
+		}
+		if total += h.Size; h.Size > c.Bytes || total > c.Bytes { // it has holes, as no copy of ours does
+			return fmt.Errorf("%w: %s has more in it than its size", ErrDamaged, c.File)
 		}
 		at := filepath.FromSlash(name)
 		switch h.Typeflag {

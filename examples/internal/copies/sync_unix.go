@@ -2,10 +2,16 @@
 
 package copies
 
-import "os"
+import (
+	"os"
+	"syscall"
+)
 
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
+// noWait keeps an open from following a link, and from waiting for the other end of a pipe.
+const noWait = syscall.O_NONBLOCK | syscall.O_NOFOLLOW
+
+func syncDir(root *os.Root) error {
+	d, err := root.Open(".")
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"io/fs"
 	"os"
@@ -22,18 +23,7 @@ func (p *Place) Put(ctx context.Context, s Source) (Copy, error) {
 	c := s.Copy
 	sum := sha256.Sum256([]byte(c.Kind + "\x00" + c.ID))
 	c.File = c.Kind + "-" + c.Of.UTC().Format("20060102-150405") + "-" + hex.EncodeToString(sum[:6]) + ".tar.age"
-	temp := filepath.Join(p.Dir, tempPrefix+c.File)
-	err := p.write(ctx, temp, s, &c)
-	if err == nil {
-		err = matches(ctx, temp, c) // as it is on the disk
-	}
-	if err == nil {
-		if err = os.Rename(temp, filepath.Join(p.Dir, c.File)); err == nil {
-			err = syncDir(p.Dir)
-		}
-	}
-	if err != nil {
-		_ = os.Remove(temp)
+	if err := p.put(ctx, s, &c); err != nil {
 		return Copy{}, fmt.Errorf("copy %s %s: %w", c.Kind, c.Name, err)
 	}
 	c.Copied = p.now()
@@ -46,15 +36,34 @@ func (p *Place) Put(ctx context.Context, s Source) (Copy, error) {
 	return c, p.publish(known)
 }
 
-func (p *Place) write(ctx context.Context, temp string, s Source, c *Copy) error {
-	out, err := os.OpenFile(temp, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+func (p *Place) put(ctx context.Context, s Source, c *Copy) error {
+	place, err := os.OpenRoot(p.Dir)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrPlace, err)
+	}
+	defer func() { _ = place.Close() }()
+	out, temp, err := create(place)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = out.Close() }()
+	err = p.write(ctx, out, s, c)
+	if err = errors.Join(err, out.Close()); err == nil {
+		err = matches(ctx, place, temp, *c) // as it is on the disk
+	}
+	if err == nil {
+		err = place.Rename(temp, c.File)
+	}
+	if err != nil {
+		_ = place.Remove(temp)
+		return err
+	}
+	return syncDir(place)
+}
+
+func (p *Place) write(ctx context.Context, out *os.File, s Source, c *Copy) error {
 	sum := sha256.New()
-	counted := &counter{w: io.MultiWriter(out, sum)}
-	buffered := bufio.NewWriterSize(counted, 1<<20)
+	c.Bytes = 0
+	buffered := bufio.NewWriterSize(&counter{w: io.MultiWriter(out, sum), n: &c.Bytes}, 1<<20)
 	sealed, err := age.Encrypt(buffered, p.Recipients...)
 	if err != nil {
 		return err
@@ -74,10 +83,10 @@ func (p *Place) write(ctx context.Context, temp string, s Source, c *Copy) error
 			return err
 		}
 	}
-	if err := errors.Join(tw.Close(), sealed.Close(), buffered.Flush(), out.Sync(), out.Close()); err != nil {
+	if err := errors.Join(tw.Close(), sealed.Close(), buffered.Flush(), out.Sync()); err != nil {
 		return err
 	}
-	c.Bytes, c.SHA256 = counted.n, hex.EncodeToString(sum.Sum(nil))
+	c.SHA256 = hex.EncodeToString(sum.Sum(nil))
 	return nil
 }
 
@@ -122,33 +131,62 @@ func pack(ctx context.Context, tw *tar.Writer, name, path string) error {
 	})
 }
 
-// matches compares a file with what was written.
-func matches(ctx context.Context, path string, c Copy) error {
-	f, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%w: %s is missing", ErrDamaged, filepath.Base(path))
-	}
+// matches compares the file name of the place with what was written.
+func matches(ctx context.Context, place *os.Root, name string, c Copy) error {
+	f, err := openCopy(place, name)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = f.Close() }()
 	dropCache(f)
-	sum := sha256.New()
-	n, err := io.Copy(sum, reader{ctx, f})
+	r := newChecked(ctx, f, c)
+	return r.check()
+}
+
+// openCopy opens a copy, which may have been removed.
+func openCopy(place *os.Root, name string) (*os.File, error) {
+	f, err := open(place, name)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("%w: %s is missing", ErrDamaged, name)
+	}
+	return f, err
+}
+
+// A checked reader hashes what is read of a copy, and reads one byte more than was written
+// at most.
+type checked struct {
+	io.Reader
+	copy Copy
+	sum  hash.Hash
+	read int64
+}
+
+func newChecked(ctx context.Context, f *os.File, c Copy) *checked {
+	r := &checked{copy: c, sum: sha256.New()}
+	r.Reader = io.TeeReader(reader{ctx, io.LimitReader(f, c.Bytes+1)}, &counter{w: r.sum, n: &r.read})
+	return r
+}
+
+// check reads the rest and fails unless the bytes that were read, from the first one on, are
+// those that were written.
+func (r *checked) check() error {
+	_, err := io.Copy(io.Discard, r.Reader)
 	switch {
 	case err != nil:
 		return err
-	case n != c.Bytes:
-		return fmt.Errorf("%w: %s has %d bytes, and %d were written", ErrDamaged, c.File, n, c.Bytes)
-	case hex.EncodeToString(sum.Sum(nil)) != c.SHA256:
-		return fmt.Errorf("%w: the bytes of %s are not those that were written", ErrDamaged, c.File)
+	case r.read > r.copy.Bytes:
+		return fmt.Errorf("%w: %s has more than the %d bytes that were written", ErrDamaged, r.copy.File, r.copy.Bytes)
+	case r.read < r.copy.Bytes:
+		return fmt.Errorf("%w: %s has %d bytes, and %d were written", ErrDamaged, r.copy.File, r.read, r.copy.Bytes)
+	case hex.EncodeToString(r.sum.Sum(nil)) != r.copy.SHA256:
+		return fmt.Errorf("%w: the bytes of %s are not those that were written", ErrDamaged, r.copy.File)
 	}
 	return nil
 }
 
 type counter struct {
 	w io.Writer
-	n int64
+	n *int64
 }
 
 // A reader ends when its context does.
