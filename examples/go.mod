@@ -18,6 +18,7 @@ require (
 	github.com/rogpeppe/go-internal v1.16.0
 	github.com/stretchr/testify v1.12.1
 	github.com/urfave/cli/v3 v3.14.0
+	github.com/wneessen/go-mail v0.8.1
 	goftp.io/server/v2 v2.0.3
 	golang.org/x/net v0.61.0
 	golang.org/x/sys v0.50.0

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"os"
@@ -174,7 +173,7 @@ func TestAttackOnDirectoriesThatAreOpenToAll(t *testing.T) {
 }
 
 // Children get none of the passwords: not the application's commands, which may
-// run as its account, nor installer, probe and the watch's command.
+// run as its account, nor installer, probe and the command that notifies people.
 func TestAttackOnTheEnvironmentOfChildren(t *testing.T) {
 	dir := shared(t)
 	seen := filepath.Join(dir, "seen")
@@ -183,7 +182,7 @@ func TestAttackOnTheEnvironmentOfChildren(t *testing.T) {
 	dump := func(name string) string {
 		return "['/bin/sh', '-c', 'env > " + seen + "/" + name + ".new; mv " + seen + "/" + name + ".new " + seen + "/" + name + "']"
 	}
-	s := newScriptSite(t, "close = "+dump("close")+"\nopen = "+dump("open")+"\nstop = "+dump("stop")+"\nstart = "+dump("start")+"\n[watch]\ncommand = "+dump("watch"), "")
+	s := newScriptSite(t, "close = "+dump("close")+"\nopen = "+dump("open")+"\nstop = "+dump("stop")+"\nstart = "+dump("start")+"\n[notify]\ncommand = "+dump("notify"), "")
 	text, err := os.ReadFile(s.config())
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(s.config(), []byte(strings.Replace(string(text), "command = ['/bin/cat', '"+s.site+"/version']",
@@ -193,18 +192,7 @@ func TestAttackOnTheEnvironmentOfChildren(t *testing.T) {
 	code, out := s.run("update", "--yes")
 	require.Zero(t, code, out)
 
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, program, "watch", "--config", s.config())
-	cmd.Env = append(os.Environ(), "SITE_FTP_PASSWORD="+s.server.Password)
-	var said bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &said, &said
-	require.NoError(t, cmd.Start())
-	require.Eventually(t, func() bool { _, err := os.Stat(filepath.Join(seen, "watch")); return err == nil }, 30*time.Second, 20*time.Millisecond)
-	require.NoError(t, cmd.Process.Signal(syscall.SIGINT))
-	_ = cmd.Wait()
-
-	for _, name := range []string{"close", "open", "stop", "start", "probe", "installer", "watch"} {
+	for _, name := range []string{"close", "open", "stop", "start", "probe", "installer", "notify"} {
 		b, err := os.ReadFile(filepath.Join(seen, name))
 		require.NoError(t, err, "%s ran", name)
 		require.NotEmpty(t, b, name)

@@ -141,6 +141,7 @@ func doctor(ctx context.Context, j *job) error {
 		found = append(found, j.Rehearse(ctx)...)
 		bad = problems(found)
 	}
+	found = append(found, j.notifyFindings(ctx)...)
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -160,9 +161,22 @@ func problems(found []site.Finding) (bad findings) {
 	return bad
 }
 
-// watchServer reports releases until it is stopped, which is not an error.
+// watchServer notifies people of releases until it is stopped, which is not an error.
 func watchServer(ctx context.Context, j *job) error {
+	if j.Config.Notify.On() {
+		ctx, end := context.WithCancel(ctx)
+		defer j.keepNotifying(ctx)()
+		defer end()
+	}
 	return j.Watch(ctx, func(e site.Event) error {
+		if err := j.put(j.releaseMessage(e)); err != nil { // the next check brings the event again
+			return err
+		}
+		if j.Config.Notify.On() {
+			if err := j.deliver(ctx); err != nil && ctx.Err() == nil {
+				j.unsent(err)
+			}
+		}
 		j.show.line("%s  %s", j.show.Second(time.Now()), e.Text)
 		if j.show.json == nil {
 			return nil

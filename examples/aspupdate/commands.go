@@ -84,7 +84,7 @@ func updateCommands() []*cli.Command {
 				&cli.StringFlag{Name: "plan", Usage: "run only the plan with this `HASH`, without asking"},
 				&cli.BoolFlag{Name: "yes", Usage: "do not ask for confirmation, which happens only on a terminal"},
 			},
-			Action: onSite(update),
+			Action: onSite(notifying(update)),
 		},
 		{
 			Name: "recover", Usage: "finish a pending update; run this when the machine starts",
@@ -95,7 +95,7 @@ func updateCommands() []*cli.Command {
 				&cli.StringSliceFlag{Name: "differing", Usage: "with --retry: put in place the database `NAME` as it was restored beside, although it differs from its snapshot as status shows; a snapshot of what is live is kept"},
 				&cli.StringSliceFlag{Name: "installed", Usage: "with --accept: the `VERSION` that is installed, such as the support's hotfix; VERSION@SHA256 if several files of it are archived, NAME=VERSION for one distribution of several"},
 			},
-			Action: here(recoverPending),
+			Action: here(notifying(recoverPending)),
 		},
 		{
 			Name: "rollback", Usage: "show what rolling back the last committed update would do and cost, or do it with --confirm (R15)",
@@ -103,7 +103,7 @@ func updateCommands() []*cli.Command {
 				overrideFlag, reasonFlag,
 				&cli.StringFlag{Name: "confirm", Usage: "roll back as shown with this `HASH`; what was entered since the update is set aside, not merged"},
 			},
-			Action: here(revert),
+			Action: here(notifying(revert)),
 		},
 	}
 }
@@ -129,9 +129,15 @@ func questionCommands() []*cli.Command {
 			Action: orInit(onSite(doctor)),
 		},
 		{
-			Name: "watch", Usage: "report releases and delays to the configured command, until stopped",
+			Name: "watch", Usage: "notify people of releases and delays, until stopped",
 			Action: onSite(watchServer),
 		},
+		{Name: "notify", Usage: "check how people are notified of outcomes and releases", Commands: []*cli.Command{
+			{
+				Name: "test", Usage: "send a test notification, and show what became of it",
+				Action: here(notifyTest),
+			},
+		}},
 		{
 			Name: "status", Usage: "show what is committed, pending, quarantined and set aside; for monitoring, its exit code is the state",
 			Flags:  []cli.Flag{&cli.StringFlag{Name: "metrics", Usage: "also write the state to this `FILE` in Prometheus' text format, for node_exporter's textfile collector; - prints it instead"}},
@@ -198,7 +204,7 @@ func storeCommands() []*cli.Command {
 		{
 			Name: "prove", Usage: "restore the newest snapshot of each database beside the live one, compare and drop it (R9)",
 			Flags:  []cli.Flag{&cli.DurationFlag{Name: "since", Usage: "leave out what was proven less than this `DURATION` ago: 168h is a week"}},
-			Action: here(prove),
+			Action: here(notifying(prove)),
 		},
 		{Name: "backups", Usage: "manage the snapshots that a rollback restores (R9)", Commands: []*cli.Command{
 			{

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -44,7 +43,7 @@ func TestOutputOfHostileNames(t *testing.T) {
 	key, err := strict.JSON(data, "") // TOML has the same escapes
 	require.NoError(t, err)
 	events := filepath.Join(t.TempDir(), "events")
-	s := newScriptSite(t, "no_fence = 'a test'\n[[directory]]\npath = "+string(key)+"\n[watch]\ncommand = ['"+os.Args[0]+"', 'append-input', '"+events+"']", "")
+	s := newScriptSite(t, "no_fence = 'a test'\n[[directory]]\npath = "+string(key)+"\n[notify]\ncommand = ['"+os.Args[0]+"', 'append-message', '"+events+"']", "")
 	s.installed("7.12.100")
 	s.noWayOut = "only the owner of the server can remove these names"
 	for _, dir := range []string{"АСП/" + hostile, "АСП/7.12.200/" + hostile, hostile} {
@@ -92,7 +91,5 @@ func TestOutputOfHostileNames(t *testing.T) {
 	b, err := os.ReadFile(events)
 	require.NoError(t, err)
 	require.Empty(t, steers(string(b)))
-	var event struct{ Text string }
-	require.NoError(t, json.NewDecoder(bytes.NewReader(b)).Decode(&event))
-	require.Empty(t, steers(event.Text))
+	require.NotContains(t, string(b), "\nnext: evil")
 }

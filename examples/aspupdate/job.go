@@ -14,6 +14,7 @@ import (
 
 	"github.com/aspupdate/aspupdate/examples/internal/demo"
 	"github.com/aspupdate/aspupdate/examples/internal/site"
+	"github.com/aspupdate/aspupdate/rollback"
 	"github.com/aspupdate/aspupdate/version"
 )
 
@@ -23,7 +24,8 @@ type job struct {
 	show *printer
 	cmd  *cli.Command
 
-	incomplete bool // the configuration: only the journal can be read
+	incomplete bool            // the configuration: only the journal can be read
+	failed     *rollback.Error // with which the command ended
 }
 
 // onSite runs a command on the site that its configuration describes.
@@ -65,7 +67,7 @@ func onConfig(do func(context.Context, *job) error, needs need) cli.ActionFunc {
 		if err == nil {
 			show.Clock = c.Clock()
 			s := &site.Site{Config: c, First: cmd.Bool("first-installation"), Offline: cmd.Bool("offline"), Version: chosen, Observe: show.observe()}
-			err = do(ctx, &job{s, show, cmd, incomplete})
+			err = do(ctx, &job{Site: s, show: show, cmd: cmd, incomplete: incomplete})
 		}
 		if err != nil && ctx.Err() != nil && slices.Contains([]int{exitOther, exitAbandoned}, exitCode(err)) {
 			err = fmt.Errorf("%w: %w", errStopped, err)

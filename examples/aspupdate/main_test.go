@@ -52,10 +52,24 @@ func TestMain(m *testing.M) {
 // helpers are the operator's commands in the tests. The test binary runs them
 // itself, so that they exist on every system.
 var helpers = map[string]func(args []string) error{
-	"append-input": func(args []string) error {
+	// append-message FILE appends what a command is told.
+	"append-message": func(args []string) error {
+		text, err := io.ReadAll(os.Stdin)
+		if err != nil {
+			return err
+		}
 		f, err := os.OpenFile(args[0], os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
-		if err == nil {
-			_, err = io.Copy(f, os.Stdin)
+		if err != nil {
+			return err
+		}
+		for _, name := range []string{"ID", "KIND", "SUBJECT", "DISTRIBUTION", "VERSION", "UPDATE"} {
+			_, err = fmt.Fprintf(f, "%s=%s\n", name, os.Getenv("ASPUPDATE_"+name))
+		}
+		_, werr := f.Write(append(text, '\n'))
+		for err = errors.Join(err, werr, f.Close()); len(args) > 1; time.Sleep(10 * time.Millisecond) { // until it may end
+			if _, gone := os.Stat(args[1]); gone != nil {
+				break
+			}
 		}
 		return err
 	},

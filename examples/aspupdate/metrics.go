@@ -122,6 +122,11 @@ func newMetrics(d *statusDoc, code int, now time.Time) string {
 		m.gauge("copy_timestamp_seconds", "When the last copy was made; 0 if never.", instant(c.Last))
 		m.gauge("copies_checked_timestamp_seconds", "When all copies were last read back and were whole; 0 if never.", instant(c.Checked))
 	}
+	waiting := 0
+	if d.Notify != nil {
+		waiting = d.Notify.Waiting
+	}
+	m.gauge("notify_waiting", "Notifications that could not be sent yet.", number(waiting))
 	m.gauge("unread", "Whether some snapshots or copies could not be counted.", truth(cmp.Or(d.Unread, d.Lacks) != ""))
 	return m.text.String()
 }

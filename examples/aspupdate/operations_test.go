@@ -1,16 +1,16 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
 	"encoding/json"
-	"fmt"
-	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/aspupdate/aspupdate/backup"
+	"github.com/aspupdate/aspupdate/examples/internal/notify/notifytest"
 	"github.com/aspupdate/aspupdate/examples/internal/site"
 	"github.com/aspupdate/aspupdate/internal/realtest"
 )
@@ -49,7 +50,7 @@ func TestOperationsUnits(t *testing.T) {
 // only watches, with the credentials that systemd makes for it.
 func TestOperationsWatchConfiguration(t *testing.T) {
 	texts := blocks(readDocument(t, operations), "toml")
-	require.Len(t, texts, 1)
+	require.Len(t, texts, 2)
 	dir := t.TempDir()
 	config := filepath.Join(dir, "watch.toml")
 	require.NoError(t, os.WriteFile(config, []byte(texts[0]), 0o600))
@@ -63,58 +64,40 @@ func TestOperationsWatchConfiguration(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// TestOperationsMailer gives an event to the mailer of OPERATIONS.md, which
-// sends it to a mail server.
-func TestOperationsMailer(t *testing.T) {
+// TestOperationsNotify sends a test notification as OPERATIONS.md configures it: through a mail
+// server, and by curl to a messenger.
+func TestOperationsNotify(t *testing.T) {
 	t.Parallel()
-	python := realtest.Program(t, "python3")
-	mailers := blocks(readDocument(t, operations), "python")
-	require.Len(t, mailers, 1)
-	server, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = server.Close() })
-	mail := make(chan string, 1)
-	go func() { mail <- receiveMail(server) }()
-
-	text := strings.Replace(mailers[0], `SMTP("127.0.0.1")`, fmt.Sprintf(`SMTP("127.0.0.1", %d)`, server.Addr().(*net.TCPAddr).Port), 1)
-	event, err := json.Marshal(site.Event{Schema: "aspupdate.event/1", Text: "released 9.23.100"})
-	require.NoError(t, err)
-	cmd := exec.Command(python, "-c", text)
-	cmd.Stdin = bytes.NewReader(event)
-	out, err := cmd.CombinedOutput()
-	require.NoError(t, err, "%s", out)
-	got := <-mail
-	require.Contains(t, got, "Subject: released 9.23.100")
-	require.Contains(t, got, "aspupdate.event/1")
-}
-
-// receiveMail speaks SMTP until it has one message.
-func receiveMail(server net.Listener) (message string) {
-	conn, err := server.Accept()
-	if err != nil {
-		return err.Error()
+	realtest.Program(t, "curl")
+	text := readDocument(t, operations)
+	smtp := notifytest.New(t)
+	got := make(chan url.Values, 1)
+	messenger := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_ = r.ParseForm()
+		got <- r.PostForm
+	}))
+	t.Cleanup(messenger.Close)
+	dir := t.TempDir()
+	file := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+		return filepath.ToSlash(path)
 	}
-	defer func() { _ = conn.Close() }()
-	_, _ = fmt.Fprint(conn, "220 ready\r\n")
-	body := false
-	for lines := bufio.NewScanner(conn); lines.Scan(); {
-		switch line := lines.Text(); {
-		case body && line == ".":
-			body = false
-			_, _ = fmt.Fprint(conn, "250 taken\r\n")
-		case body:
-			message += line + "\n"
-		case line == "data" || line == "DATA":
-			body = true
-			_, _ = fmt.Fprint(conn, "354 go on\r\n")
-		case strings.EqualFold(line, "quit"):
-			_, _ = fmt.Fprint(conn, "221 bye\r\n")
-			return message
-		default:
-			_, _ = fmt.Fprint(conn, "250 ok\r\n")
-		}
-	}
-	return message
+	smtp.Password = "correct horse"
+	secret := blocks(text, "")
+	i := slices.IndexFunc(secret, func(s string) bool { return strings.Contains(s, "api.telegram.org") })
+	require.GreaterOrEqual(t, i, 0)
+	config := strings.NewReplacer("smtp.example.org:587", smtp.Addr, `user = "asp@example.org"`, `user = "site"`+"\ntls_ca = \""+file("ca.pem", smtp.CA)+`"`,
+		"/etc/aspupdate/smtp-password", file("smtp-password", smtp.Password),
+		"/etc/aspupdate/telegram", file("telegram", strings.Replace(secret[i], "https://api.telegram.org", messenger.URL, 1)),
+	).Replace(blocks(text, "toml")[1])
+	code, out, errs := aspupdate(t, []string{"ASPUPDATE_CONFIG=" + file("aspupdate.toml", goodConfig(dir)+config)}, "notify", "test")
+	require.Zero(t, code, out+errs)
+	mails, _ := smtp.Mails()
+	require.Len(t, mails, 1)
+	form := <-got
+	require.Equal(t, "CHAT", form.Get("chat_id"))
+	require.Contains(t, form.Get("text"), "a test of notifications")
 }
 
 // TestOperationsRestoreByHand types the commands of OPERATIONS.md after an

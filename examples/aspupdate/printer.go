@@ -215,14 +215,22 @@ func (p *printer) archive(e archive.Event) {
 
 func (p *printer) result(r rollback.Result) {
 	p.done.Update, p.done.Outcome = r.Update, r.Outcome
-	switch back := r.Plan.Revert != nil; {
-	case r.Outcome == rollback.Committed && back:
-		p.line("committed: the restored version and its data are in place; what was entered since is set aside, see aspupdate status")
-	case r.Outcome == rollback.Committed:
-		p.line("committed: the new version and its data are in place")
-	case r.Outcome == rollback.RolledBack && back:
-		p.line("rolled back: the rollback failed; the version and the data from before it are in place")
-	case r.Outcome == rollback.RolledBack:
-		p.line("rolled back: the previous version and its data are in place")
+	if text := ending(r.Outcome, r.Plan.Revert != nil); text != "" {
+		p.line("%s", text)
 	}
+}
+
+// ending says what an outcome means; "" where the error says it.
+func ending(outcome rollback.Outcome, back bool) string {
+	switch {
+	case outcome == rollback.Committed && back:
+		return "committed: the restored version and its data are in place; what was entered since is set aside, see aspupdate status"
+	case outcome == rollback.Committed:
+		return "committed: the new version and its data are in place"
+	case outcome == rollback.RolledBack && back:
+		return "rolled back: the rollback failed; the version and the data from before it are in place"
+	case outcome == rollback.RolledBack:
+		return "rolled back: the previous version and its data are in place"
+	}
+	return ""
 }

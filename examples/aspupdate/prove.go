@@ -68,6 +68,9 @@ func prove(ctx context.Context, j *job) error {
 	if err == nil && len(list) == 0 {
 		return fmt.Errorf("%w: the configuration backs up no data", site.ErrNothing)
 	}
+	if nerr := j.notifyOfProofs(list); nerr != nil {
+		j.unsent(nerr)
+	}
 	for _, p := range list {
 		if errors.Is(p.Err, backup.ErrNotFound) {
 			p.Err = fmt.Errorf("%s: %w", p.Data, p.Err)

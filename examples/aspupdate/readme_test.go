@@ -187,7 +187,7 @@ func TestManualNamesTheFieldsOfJSON(t *testing.T) {
 	documents := map[string]any{
 		"`aspupdate.result/1`": resultDoc{}, "`aspupdate.plan/1`": planDoc{}, "`aspupdate.status/1`": statusDoc{},
 		"`aspupdate.check/1`": checkDoc{}, "`aspupdate.calendar/1`": calendarDoc{}, "`aspupdate.archive/1`": archiveDoc{},
-		"`aspupdate.backups/1`": backupsDoc{}, "`aspupdate.doctor/1`": doctorDoc{}, "`aspupdate.event/1`": site.Event{}, "`aspupdate.open/1`": openDoc{}, "`aspupdate.prove/1`": proveDoc{}, "`aspupdate.copies/1`": copiesDoc{},
+		"`aspupdate.backups/1`": backupsDoc{}, "`aspupdate.doctor/1`": doctorDoc{}, "`aspupdate.event/1`": site.Event{}, "`aspupdate.open/1`": openDoc{}, "`aspupdate.prove/1`": proveDoc{}, "`aspupdate.copies/1`": copiesDoc{}, "`aspupdate.notify/1`": notifyDoc{},
 	}
 	for _, row := range rows(t, text, "## JSON") {
 		schema := strings.TrimSpace(row[0])

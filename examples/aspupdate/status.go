@@ -33,6 +33,7 @@ type statusDoc struct {
 	Backups     []site.DataState            `json:"backups,omitempty"`   // age and size of the last snapshot, and of the last proof
 	SelfTests   []site.SelfTest             `json:"selftests,omitempty"` // of each [[mssql]]
 	Copies      *site.CopyState             `json:"copies,omitempty"`    // of the second place; none without [copies]
+	Notify      *notifyState                `json:"notify,omitempty"`    // what could not be sent yet
 	Unread      string                      `json:"unread,omitempty"`    // why some snapshots or copies are not counted
 }
 
@@ -108,6 +109,9 @@ func (st statusDoc) print(p *printer) {
 	}
 	if c := st.Copies; c != nil && (c.Failed != "" || c.Missing > 0) {
 		p.line("%s", c)
+	}
+	if st.Notify != nil {
+		p.line("%s", st.Notify)
 	}
 	if st.Unread != "" {
 		p.line("some backups are not counted: %s", st.Unread)
@@ -199,6 +203,7 @@ func (j *job) state(ctx context.Context) (doc *statusDoc, state, err error) {
 		d.Lacks = err.Error() // does not block updates
 	}
 	d.History = append(d.History, history...)
+	d.Notify = j.notifyState()
 	if !j.incomplete {
 		var backupsErr, copiesErr, testsErr error
 		d.SelfTests, testsErr = j.SelfTests()

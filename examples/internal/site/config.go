@@ -22,7 +22,7 @@ type Config struct {
 	Application   applicationConfig    `toml:"application"`
 	Deadlines     deadlinesConfig      `toml:"deadlines"`
 	FirstOfYear   requirementsConfig   `toml:"first_of_year"` // R14: required before an update into a new year
-	Watch         watchConfig          `toml:"watch"`
+	Notify        notifyConfig         `toml:"notify"`
 	Copies        copiesConfig         `toml:"copies"`       // the second place
 	Distributions []distributionConfig `toml:"distribution"` // several make a bundle (R4), in the order of installation
 

@@ -237,7 +237,7 @@ func (s *Site) configuration() ([]copies.Source, error) {
 	if c.file == "" {
 		return nil, nil
 	}
-	paths := []string{c.file, c.Server.PasswordFile, c.Server.ProxyFile, c.Server.TLSCA, c.Calendar.Decrees}
+	paths := []string{c.file, c.Server.PasswordFile, c.Server.ProxyFile, c.Server.TLSCA, c.Calendar.Decrees, c.Notify.Mail.PasswordFile, c.Notify.Mail.TLSCA}
 	for _, p := range c.Postgres {
 		paths = append(paths, p.URIFile)
 	}

@@ -35,6 +35,7 @@ func TestTemplateShowsTheDefaults(t *testing.T) {
 	require.Equal(t, []any{200, seconds(5), strict.Duration(steadyDefault)}, []any{d.Probe.Status, d.Probe.Interval, *d.Probe.Steady})
 	require.Equal(t, []any{false, false}, []any{d.Leaves, d.Unelevated})
 	require.Equal(t, hours(3), c.Commands[0].Timeout)
+	require.Equal(t, []any{notifyKinds, "starttls"}, []any{c.Notify.Kinds, c.Notify.Mail.TLS})
 	require.Equal(t, install.Kind(d.Kind), distributionConfig{}.kind(), "what is left out is what the template shows")
 	require.Empty(t, distributionConfig{Launcher: []string{"wine"}}.kind(), "another program opens it")
 }

@@ -298,7 +298,7 @@ func (d *doctor) databases(ctx context.Context) {
 // can change, this one included.
 func (d *doctor) programs(ctx context.Context) {
 	app := d.Config.Application
-	commands := [][]string{app.Close, app.Open, app.FenceStatus, app.Stop, app.Start, app.Status, d.Config.Watch.Command}
+	commands := [][]string{app.Close, app.Open, app.FenceStatus, app.Stop, app.Start, app.Status, d.Config.Notify.Command}
 	for _, dist := range d.Config.Distributions {
 		commands = append(commands, dist.Launcher, dist.Remove, dist.Probe.Command)
 	}

@@ -7,20 +7,12 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/aspupdate/aspupdate/examples/internal/strict"
 	"github.com/aspupdate/aspupdate/fetch/watch"
-	"github.com/aspupdate/aspupdate/rollback/roles"
 	"github.com/aspupdate/aspupdate/schedule"
 	"github.com/aspupdate/aspupdate/version"
 )
 
-// A watchConfig says what receives the events of the watch.
-type watchConfig struct {
-	Command     []string `toml:"command"`     // gets each event as a JSON document on its standard input, again later if it fails
-	Environment []string `toml:"environment"` // names of variables of this process that the command gets
-}
-
-// An Event is what the command of the watch gets as JSON. Times are UTC.
+// An Event is what the watch reports. Times are UTC.
 type Event struct {
 	Schema       string             `json:"schema"` // aspupdate.event/1
 	Kind         watch.SightingKind `json:"kind"`   // released, re-released, vanished or late
@@ -65,19 +57,19 @@ func newEvent(c Clock, e watch.Sighting) Event {
 }
 
 // Watch watches for releases until ctx is done, and then returns nil. Each event
-// goes to the configured command and then to report. After an error the same
-// event comes again at the next check.
+// goes to report; after an error the same event comes again at the next check.
 func (s *Site) Watch(ctx context.Context, report func(Event) error) error {
 	s.insecure()
-	if _, err := (roles.Switch{Off: s.notify()}).Settle(ctx); err != nil { // of an earlier watch
-		return err
-	}
 	w := s.watch()
-	w.Report = s.report(report)
+	w.Report = s.reports(report)
 	if err := w.Run(ctx, s.Source()); ctx.Err() == nil {
 		return err
 	}
 	return nil
+}
+
+func (s *Site) reports(report func(Event) error) func(context.Context, watch.Sighting) error {
+	return func(_ context.Context, e watch.Sighting) error { return report(newEvent(s.Config.Clock(), e)) }
 }
 
 func (s *Site) watch() *watch.Watch {
@@ -94,31 +86,6 @@ func (s *Site) watch() *watch.Watch {
 		return s.nextCheck(now, w.Distributions, seen).Add(rand.N(time.Minute)) //nolint:gosec // nothing here is secret
 	}
 	return w
-}
-
-// notify returns the operator's command for events.
-func (s *Site) notify() roles.Command {
-	return roles.Command{Argv: s.Config.Watch.Command, Environment: s.Config.Watch.Environment, State: filepath.Join(s.Config.State, "watch")}
-}
-
-// report returns a function that gives an event to the operator's command, and
-// then to report.
-func (s *Site) report(report func(Event) error) func(context.Context, watch.Sighting) error {
-	return func(ctx context.Context, e watch.Sighting) error {
-		d := newEvent(s.Config.Clock(), e)
-		text, err := strict.JSON(d, "")
-		if err != nil {
-			return err
-		}
-		if cmd := s.notify(); len(cmd.Argv) > 0 {
-			ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
-			defer cancel()
-			if err := cmd.Run(ctx, text); err != nil {
-				return fmt.Errorf("watch.command with the event %q: %w", d.Text, err)
-			}
-		}
-		return report(d)
-	}
 }
 
 // late returns since when a late release has been due, the zero time for none.

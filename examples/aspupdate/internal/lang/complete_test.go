@@ -90,7 +90,7 @@ var unread = []string{"MustCompile", "Compile", "QueryRow", "QueryRowContext", "
 func source(t *testing.T) (texts, words []string) {
 	t.Helper()
 	seen := map[string]bool{}
-	skip := []string{"testdata", "fetchtest", "backuptest", "realtest", "peers", "fleet", "embed", "web", "crashfs", "lab", "lang"}
+	skip := []string{"testdata", "fetchtest", "backuptest", "notifytest", "realtest", "peers", "fleet", "embed", "web", "crashfs", "lab", "lang"}
 	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
