@@ -246,7 +246,7 @@ func (a *Agent) report(ctx context.Context, rep *rollout.Report) error {
 func (a *Agent) grant(ctx context.Context) (*rollout.Grant, error) {
 	ctx, cancel := a.request(ctx)
 	defer cancel()
-	m, err := a.conn.RequestWithContext(ctx, link.DesiredSubject(a.Membership.Site), nil)
+	m, err := a.conn.RequestWithContext(ctx, link.GrantSubject(a.Membership.Site), nil)
 	if err != nil {
 		return nil, fmt.Errorf("read the grant: %w", err)
 	}

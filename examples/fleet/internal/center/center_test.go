@@ -357,29 +357,8 @@ func TestPause(t *testing.T) {
 // TestOneSitesKey uses the key of one site for what is not its own: nothing of
 // it succeeds.
 func TestOneSitesKey(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "center")
-	require.NoError(t, center.Create(dir, "127.0.0.1"))
-	identity, err := center.Open(dir)
-	require.NoError(t, err)
-	defer identity.Close()
-	server, err := identity.Serve("127.0.0.1", -1)
-	require.NoError(t, err)
-	defer server.Close()
-	url := strings.Replace(server.URL(), "nats://", "tls://", 1)
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		_ = (&center.Coordinator{Identity: identity, URL: url, Revoked: server.Update}).Run(ctx)
-	}()
-	defer func() { cancel(); <-ended }()
-	login, err := identity.Login(url)
-	require.NoError(t, err)
-	ask := func(c center.Command) (center.Answer, error) {
-		within, cancel := context.WithTimeout(ctx, time.Minute)
-		defer cancel()
-		return center.Ask(within, login, c)
-	}
+	h := host(t)
+	ctx, identity, url, ask := t.Context(), h.identity, h.url, h.ask
 
 	// A ticket is used once, and by the same key again where the answer was lost.
 	a, err := ask(center.Command{Op: "ticket", Site: "село", URL: url})
@@ -402,12 +381,13 @@ func TestOneSitesKey(t *testing.T) {
 		nats.DisconnectErrHandler(func(*nats.Conn, error) { cut <- struct{}{} }))
 	require.NoError(t, err)
 	defer conn.Close()
-	own, err := conn.Request(link.DesiredSubject("село"), nil, time.Minute)
+	own, err := conn.Request(link.GrantSubject("село"), nil, time.Minute)
 	require.NoError(t, err)
 	assert.Equal(t, "404", own.Header.Get("Status"), "its own grant can be read, and there is none")
 	for _, subject := range []string{
-		link.DesiredSubject("город"), link.ReportSubject("город"), link.WakeSubject("город"), link.Control, "$KV.desired." + link.Encode("село"),
+		link.GrantSubject("город"), link.ReportSubject("город"), link.WakeSubject("город"), link.Control, "$KV.desired." + link.Encode("село"),
 		"$KV.rollouts.x", "$JS.API.INFO", "$JS.API.STREAM.LIST", "$JS.API.STREAM.NAMES", "$JS.API.STREAM.DELETE.REPORTS", "$JS.API.STREAM.PURGE.REPORTS",
+		"$JS.API.DIRECT.GET.KV_desired.$KV.desired." + link.Encode("село"), "report." + link.Encode("село"),
 		"$JS.API.STREAM.INFO.REPORTS", "$JS.API.STREAM.MSG.GET.REPORTS", "$JS.API.DIRECT.GET.REPORTS", "$JS.API.DIRECT.GET.KV_desired",
 		"$JS.API.DIRECT.GET.KV_rollouts.$KV.rollouts." + link.Encode("x"), "$JS.API.CONSUMER.CREATE.REPORTS", "$JS.API.CONSUMER.LIST.REPORTS",
 		"$JS.API.STREAM.CREATE.X", "$JS.API.STREAM.UPDATE.REPORTS", "$SYS.REQ.SERVER.PING", "$SYS.REQ.ACCOUNT.PING.CONNZ", "enroll.x.y",

@@ -57,13 +57,12 @@ func (s *session) revoked() error {
 // enroll answers the holder of a ticket.
 func (s *session) enroll(m *nats.Msg) (answer enrollment) {
 	var e enrollment
-	parts := strings.Split(m.Subject, ".") // enroll, site, ticket: the server has checked that the sender has this ticket
-	site, err := link.Decode(parts[1])
+	site, ticket, err := link.Enrolled(m.Subject) // the server has checked that the sender has this ticket
 	if err == nil {
 		err = json.Unmarshal(m.Data, &e)
 	}
 	if err == nil {
-		answer.JWT, err = s.Identity.Enroll(site, parts[2], e.Key)
+		answer.JWT, err = s.Identity.Enroll(site, ticket, e.Key)
 	}
 	if err == nil {
 		delete(s.known, site) // of the machine that it replaces

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -44,6 +43,7 @@ type session struct {
 	rollouts  jetstream.KeyValue
 	desired   jetstream.KeyValue
 	state     map[string]*stored
+	foreign   map[string]uint64 // revisions of what is stored in the place of a rollout, by its id
 	known     map[string]rollout.Heard
 	published map[string]rollout.Grant // by site
 	in        chan any                 // *nats.Msg or jetstream.Msg
@@ -75,7 +75,7 @@ func (c *Coordinator) Run(ctx context.Context) error {
 	}
 	for ctx.Err() == nil {
 		s := &session{
-			Coordinator: c, conn: conn, js: js, state: map[string]*stored{}, known: map[string]rollout.Heard{},
+			Coordinator: c, conn: conn, js: js, state: map[string]*stored{}, foreign: map[string]uint64{}, known: map[string]rollout.Heard{},
 			published: map[string]rollout.Grant{}, in: make(chan any, 4096),
 		}
 		within, cancel := context.WithCancel(ctx)
@@ -108,7 +108,7 @@ func (s *session) run(ctx context.Context) error {
 		return err
 	}
 	consumer, err := s.js.OrderedConsumer(ctx, link.Reports, jetstream.OrderedConsumerConfig{
-		FilterSubjects: []string{"report.*"}, DeliverPolicy: jetstream.DeliverLastPerSubjectPolicy,
+		FilterSubjects: []string{link.AllReports}, DeliverPolicy: jetstream.DeliverLastPerSubjectPolicy,
 	})
 	if err != nil {
 		return err
@@ -175,7 +175,7 @@ func (s *session) prepare(ctx context.Context) (uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	reports, err := s.js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
-		Name: link.Reports, Subjects: []string{"report.*"}, Storage: jetstream.FileStorage, MaxMsgsPerSubject: 20, MaxMsgSize: 64 << 10, AllowDirect: true,
+		Name: link.Reports, Subjects: []string{link.AllReports}, Storage: jetstream.FileStorage, MaxMsgsPerSubject: 20, MaxMsgSize: 64 << 10, AllowDirect: true,
 	})
 	if err != nil {
 		return 0, err
@@ -189,17 +189,22 @@ func (s *session) prepare(ctx context.Context) (uint64, error) {
 	return reports.CachedInfo().State.LastSeq, nil
 }
 
-// ready begins the work once the last report of each site is known: rollouts that
-// the store has lost are made again, and people and sites are answered.
+// ready begins the work once the last report of each site is known: rollouts and
+// grants that the store has lost are made again, and people and sites are
+// answered.
 func (s *session) ready(ctx context.Context) error {
 	for _, d := range s.Identity.decisions() {
 		if s.state[d.plan.ID] != nil {
 			continue
 		}
 		now := time.Now()
-		r, err := rollout.Start(d.plan, s.generation(), now, s.lookup)
+		// The plan was accepted once: what sites say since does not refuse it.
+		r, err := rollout.Start(d.plan, s.generation(), now, func(string) (rollout.Heard, bool) { return rollout.Heard{}, false })
 		if err != nil {
 			return err
+		}
+		for _, h := range s.known {
+			r.Observe(h)
 		}
 		if err := r.Pause(now, fmt.Sprintf("the store does not have it: it was made again from the log of the center and what the sites report. Grants from before have ended at %s: resume it then, once the sites have reported",
 			now.Add(rollout.GrantLife+rollout.MaxSkew).UTC().Format(time.RFC3339))); err != nil {
@@ -209,7 +214,12 @@ func (s *session) ready(ctx context.Context) error {
 			return err
 		}
 	}
-	for _, subject := range []string{link.Control, "enroll.*.*"} {
+	for _, id := range slices.Sorted(maps.Keys(s.state)) {
+		if err := s.publish(ctx, s.state[id]); err != nil {
+			return err
+		}
+	}
+	for _, subject := range []string{link.Control, link.AllEnroll} {
 		sub, err := s.conn.Subscribe(subject, func(m *nats.Msg) { s.put(ctx, m) })
 		if err != nil {
 			return err
@@ -265,14 +275,16 @@ func (s *session) handle(ctx context.Context, m any) (uint64, error) {
 		if err != nil {
 			return 0, err
 		}
-		return 0, m.Respond(b)
+		if err := m.Respond(b); err != nil { // nobody can be told: it is the sender's mistake, and no fault of the store
+			s.say("a request at %s cannot be answered: %v", m.Subject, err)
+		}
 	}
 	return 0, nil
 }
 
 // hear takes a report, unless it is forged or older than what is known.
 func (s *session) hear(m jetstream.Msg, at time.Time) {
-	id, err := link.Decode(strings.TrimPrefix(m.Subject(), "report."))
+	id, err := link.Reporter(m.Subject())
 	key := s.Identity.key(id)
 	if err != nil || key == "" {
 		return // it was revoked

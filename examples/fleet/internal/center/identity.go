@@ -46,10 +46,10 @@ const ticketLife = 24 * time.Hour
 // An Identity has the keys of a center and its log: who belongs to the fleet,
 // and which rollouts were decided on. It is safe for concurrent use.
 type Identity struct {
-	dir                                    string
-	operator, system, account, coordinator nkeys.KeyPair
-	cert                                   tls.Certificate
-	ca                                     string
+	dir                                           string
+	operator, system, account, crowd, coordinator nkeys.KeyPair // account is the center's, crowd that of the sites
+	cert                                          tls.Certificate
+	ca                                            string
 
 	mu      sync.Mutex
 	log     *os.File
@@ -77,6 +77,7 @@ type secrets struct {
 	Operator    string `json:"operator"`
 	System      string `json:"system"`
 	Account     string `json:"account"`
+	Sites       string `json:"sites"` // their account
 	Coordinator string `json:"coordinator"`
 	Cert        string `json:"cert"`
 	Key         string `json:"key"`
@@ -110,7 +111,7 @@ func Create(dir string, hosts ...string) error {
 	for _, k := range []struct {
 		seed *string
 		make func() (nkeys.KeyPair, error)
-	}{{&s.Operator, nkeys.CreateOperator}, {&s.System, nkeys.CreateAccount}, {&s.Account, nkeys.CreateAccount}, {&s.Coordinator, nkeys.CreateUser}} {
+	}{{&s.Operator, nkeys.CreateOperator}, {&s.System, nkeys.CreateAccount}, {&s.Account, nkeys.CreateAccount}, {&s.Sites, nkeys.CreateAccount}, {&s.Coordinator, nkeys.CreateUser}} {
 		key, err := k.make()
 		if err != nil {
 			return err
@@ -181,15 +182,19 @@ func Open(dir string) (*Identity, error) {
 	if err := json.Unmarshal(b, &s); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
+	if s.Sites == "" {
+		return nil, fmt.Errorf("%s: it is of an older version, whose sites share the account of the center: make a new center with fleet init, and enroll the sites again", path)
+	}
 	i := &Identity{
 		dir: dir, ca: s.Cert, sites: map[string]member{}, revoked: map[string]time.Time{},
 		tickets: map[string]string{}, plans: map[string]decided{},
 	}
-	var errs [5]error
+	var errs [6]error
 	i.operator, errs[0] = nkeys.FromSeed([]byte(s.Operator))
 	i.system, errs[1] = nkeys.FromSeed([]byte(s.System))
 	i.account, errs[2] = nkeys.FromSeed([]byte(s.Account))
 	i.coordinator, errs[3] = nkeys.FromSeed([]byte(s.Coordinator))
+	i.crowd, errs[5] = nkeys.FromSeed([]byte(s.Sites))
 	i.cert, errs[4] = tls.X509KeyPair([]byte(s.Cert), []byte(s.Key))
 	if err := errors.Join(errs[:]...); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
@@ -288,7 +293,7 @@ func (i *Identity) Ticket(site, url string) (link.Membership, error) {
 	if err != nil {
 		return link.Membership{}, err
 	}
-	m, err := i.membership(key, site, url, link.TicketRights(site, public(key)), time.Now().Add(ticketLife))
+	m, err := i.membership(i.crowd, key, site, url, link.TicketRights(site, public(key)), time.Now().Add(ticketLife))
 	if err != nil {
 		return m, err
 	}
@@ -326,7 +331,7 @@ func (i *Identity) Enroll(site, ticket, key string) (string, error) {
 	default:
 		return "", fmt.Errorf("%w: the ticket was used by another machine: was this one cloned? Run fleet enroll again, which replaces the other", ErrEnroll)
 	}
-	return i.user(key, site, link.SiteRights(site, key), time.Time{})
+	return i.user(i.crowd, key, site, link.SiteRights(site, key), time.Time{})
 }
 
 // Revoke removes a site from the fleet.
@@ -353,44 +358,50 @@ func (i *Identity) key(site string) string {
 	return i.sites[site].key
 }
 
-// user returns the JWT of a user.
-func (i *Identity) user(key, name string, rights jwt.Permissions, expires time.Time) (string, error) {
+// user returns the JWT of a user of an account.
+func (i *Identity) user(account nkeys.KeyPair, key, name string, rights jwt.Permissions, expires time.Time) (string, error) {
 	c := jwt.NewUserClaims(key)
 	c.Name, c.Permissions = name, rights
 	if !expires.IsZero() {
 		c.Expires = expires.Unix()
 	}
-	return c.Encode(i.account)
+	return c.Encode(account)
 }
 
-func (i *Identity) membership(key nkeys.KeyPair, site, url string, rights jwt.Permissions, expires time.Time) (m link.Membership, err error) {
+func (i *Identity) membership(account, key nkeys.KeyPair, site, url string, rights jwt.Permissions, expires time.Time) (m link.Membership, err error) {
 	seed, err := key.Seed()
 	if err != nil {
 		return m, err
 	}
-	token, err := i.user(public(key), site, rights, expires)
+	token, err := i.user(account, public(key), site, rights, expires)
 	return link.Membership{Site: site, Center: public(i.coordinator), Login: link.Login{URL: url, CA: i.ca, JWT: token, Seed: string(seed)}}, err
 }
 
 // Login returns the login of the center's own programs, which may do everything.
 func (i *Identity) Login(url string) (link.Login, error) {
-	m, err := i.membership(i.coordinator, "center", url, jwt.Permissions{}, time.Time{})
+	m, err := i.membership(i.account, i.coordinator, "center", url, jwt.Permissions{}, time.Time{})
 	return m.Login, err
 }
 
-// accounts returns the claims of the system's account and of the fleet's, with the
-// keys that were revoked.
-func (i *Identity) accounts() (system, fleet *jwt.AccountClaims) {
+// accounts returns the claims of the accounts: the system's, the center's, and
+// that of the sites with the keys that were revoked.
+func (i *Identity) accounts() (system, fleet, sites *jwt.AccountClaims) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	system = jwt.NewAccountClaims(public(i.system))
 	fleet = jwt.NewAccountClaims(public(i.account))
 	fleet.Name = "fleet"
 	fleet.Limits.JetStreamLimits = jwt.JetStreamLimits{MemoryStorage: -1, DiskStorage: -1, Streams: -1, Consumer: -1}
+	fleet.AddMapping(link.AllGrants, jwt.WeightedMapping{Subject: link.StoredGrant})
+	fleet.Exports.Add(&jwt.Export{Name: "requests", Subject: link.Up, Type: jwt.Service}, &jwt.Export{Name: "wake-ups", Subject: link.Down, Type: jwt.Stream})
+	sites = jwt.NewAccountClaims(public(i.crowd))
+	sites.Name = "sites"
+	sites.Imports.Add(&jwt.Import{Name: "requests", Account: fleet.Subject, Subject: link.Up, Type: jwt.Service},
+		&jwt.Import{Name: "wake-ups", Account: fleet.Subject, Subject: link.Down, Type: jwt.Stream})
 	for key, at := range i.revoked {
-		fleet.RevokeAt(key, at.Add(time.Second)) // JWTs have seconds
+		sites.RevokeAt(key, at.Add(time.Second)) // JWTs have seconds
 	}
-	return system, fleet
+	return system, fleet, sites
 }
 
 // plan records a rollout before it starts.

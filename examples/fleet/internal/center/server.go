@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/nats-io/jwt/v2"
 	"github.com/nats-io/nats-server/v2/server"
 )
 
@@ -24,15 +25,12 @@ const maxPayload = 8 << 20
 // message is on the disk before it is confirmed: by default a power cut would
 // lose two minutes.
 func (i *Identity) Serve(host string, port int) (*Server, error) {
-	system, fleet := i.accounts()
+	system, fleet, sites := i.accounts()
 	resolver := &server.MemAccResolver{}
-	for key, encode := range map[string]func() (string, error){
-		public(i.system):  func() (string, error) { return system.Encode(i.operator) },
-		public(i.account): func() (string, error) { return fleet.Encode(i.operator) },
-	} {
-		token, err := encode()
+	for _, claims := range []*jwt.AccountClaims{system, fleet, sites} {
+		token, err := claims.Encode(i.operator)
 		if err == nil {
-			err = resolver.Store(key, token)
+			err = resolver.Store(claims.Subject, token)
 		}
 		if err != nil {
 			return nil, err
@@ -64,19 +62,19 @@ func (s *Server) URL() string { return s.nats.ClientURL() }
 // Update makes the server refuse the keys that were revoked since it started, and
 // cuts their connections.
 func (s *Server) Update() error {
-	_, fleet := s.identity.accounts()
-	token, err := fleet.Encode(s.identity.operator)
+	_, _, sites := s.identity.accounts()
+	token, err := sites.Encode(s.identity.operator)
 	if err != nil {
 		return err
 	}
-	if err := s.nats.AccountResolver().Store(fleet.Subject, token); err != nil {
+	if err := s.nats.AccountResolver().Store(sites.Subject, token); err != nil {
 		return err
 	}
-	account, err := s.nats.LookupAccount(fleet.Subject)
+	account, err := s.nats.LookupAccount(sites.Subject)
 	if err != nil {
-		return fmt.Errorf("the account of the fleet: %w", err)
+		return fmt.Errorf("the account of the sites: %w", err)
 	}
-	s.nats.UpdateAccountClaims(account, fleet)
+	s.nats.UpdateAccountClaims(account, sites)
 	return nil
 }
 

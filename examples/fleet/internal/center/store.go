@@ -2,7 +2,6 @@ package center
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -19,28 +18,41 @@ type stored struct {
 	dirty    bool // it differs from what is stored
 }
 
-// load reads the rollouts and the published grants.
+// load reads the rollouts and the published grants. What the center has not sealed
+// itself is said and ignored: [session.ready] makes it again.
 func (s *session) load(ctx context.Context) error {
-	if err := each(ctx, s.rollouts, func(key string, e jetstream.KeyValueEntry) error {
+	if err := s.each(ctx, s.rollouts, func(key string, e jetstream.KeyValueEntry) {
 		r := &stored{Rollout: &rollout.Rollout{}, revision: e.Revision()}
+		if err := s.unseal("rollout", e, r.Rollout, key, &r.Plan.ID); err != nil {
+			s.say("rollout %q in the store is not the center's own and is ignored: %v", key, err)
+			s.foreign[key] = e.Revision()
+			return
+		}
 		s.state[key] = r
-		return json.Unmarshal(e.Value(), r.Rollout)
 	}); err != nil {
 		return err
 	}
-	return each(ctx, s.desired, func(_ string, e jetstream.KeyValueEntry) error {
+	return s.each(ctx, s.desired, func(key string, e jetstream.KeyValueEntry) {
 		var g rollout.Grant
-		if err := rollout.Unseal(public(s.Identity.coordinator), "grant", e.Value(), &g); err != nil {
-			s.say("a grant in the store is not the center's own and is replaced: %v", err)
-			return nil
+		if err := s.unseal("grant", e, &g, key, &g.Site); err != nil {
+			s.say("the grant of %q in the store is not the center's own and is ignored: %v", key, err)
+			return
 		}
-		s.published[g.Site] = g
-		return nil
+		s.published[key] = g
 	})
 }
 
-// each calls use with all entries of a bucket.
-func each(ctx context.Context, kv jetstream.KeyValue, use func(key string, e jetstream.KeyValueEntry) error) error {
+// unseal decodes an entry into v, whose id must be that of the entry.
+func (s *session) unseal(kind string, e jetstream.KeyValueEntry, v any, key string, id *string) error {
+	err := rollout.Unseal(public(s.Identity.coordinator), kind, e.Value(), v)
+	if err == nil && *id != key {
+		err = fmt.Errorf("it is the %s of %q", kind, *id)
+	}
+	return err
+}
+
+// each calls use with all entries of a bucket whose keys are ids.
+func (s *session) each(ctx context.Context, kv jetstream.KeyValue, use func(key string, e jetstream.KeyValueEntry)) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	w, err := kv.WatchAll(ctx, jetstream.IgnoreDeletes())
@@ -58,11 +70,10 @@ func each(ctx context.Context, kv jetstream.KeyValue, use func(key string, e jet
 			}
 			key, err := link.Decode(e.Key())
 			if err != nil {
-				return err
+				s.say("%s of %s in the store is not the center's own and is ignored: %v", e.Key(), e.Bucket(), err)
+				continue
 			}
-			if err := use(key, e); err != nil {
-				return fmt.Errorf("%s of %s: %w", e.Key(), e.Bucket(), err)
-			}
+			use(key, e)
 		}
 	}
 }
@@ -72,13 +83,16 @@ var errStore = errors.New("the store has not confirmed a change")
 
 // save stores a rollout, and then publishes what follows from it.
 func (s *session) save(ctx context.Context, r *stored) error {
-	b, err := json.Marshal(r.Rollout)
+	b, err := rollout.Seal(s.Identity.coordinator, "rollout", r.Rollout)
 	if err != nil {
 		return err
 	}
 	within, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	key := link.Encode(r.Plan.ID)
+	if r.revision == 0 {
+		r.revision = s.foreign[r.Plan.ID] // 0 if there is none
+	}
 	if r.revision == 0 {
 		r.revision, err = s.rollouts.Create(within, key, b)
 	} else {

@@ -27,6 +27,26 @@ const (
 	Desired  = "desired"  // the bucket of grants, by site
 	Rollouts = "rollouts" // the bucket of rollouts
 	Control  = "control"  // the subject of a person's decisions
+
+	// Sites are in an account of their own, which sees the center's through these
+	// alone: requests up, wake-ups down. So an answer goes back to that account,
+	// whatever subject the request names for it. There is one export for all
+	// requests, since the server ends a chain from an export to itself: an answer
+	// that is sent to the subject of a request is dropped.
+	Up   = "site.>"
+	Down = "wake.*"
+
+	reportPrefix = "site.report."
+	grantPrefix  = "site.grant."
+	enrollPrefix = "site.enroll."
+
+	AllReports = reportPrefix + "*"
+	AllGrants  = grantPrefix + "*"
+	AllEnroll  = enrollPrefix + "*.*"
+
+	// StoredGrant is where the store answers AllGrants. It needs no consumer, and so
+	// no right to create one.
+	StoredGrant = "$JS.API.DIRECT.GET.KV_" + Desired + ".$KV." + Desired + ".{{wildcard(1)}}"
 )
 
 var encoding = base32.HexEncoding.WithPadding(base32.NoPadding)
@@ -42,20 +62,30 @@ func Decode(s string) (string, error) {
 }
 
 // ReportSubject returns the subject of the reports of a site.
-func ReportSubject(site string) string { return "report." + Encode(site) }
+func ReportSubject(site string) string { return reportPrefix + Encode(site) }
+
+// Reporter returns the id of the site whose ReportSubject it is.
+func Reporter(subject string) (string, error) {
+	return Decode(strings.TrimPrefix(subject, reportPrefix))
+}
 
 // WakeSubject returns the subject on which a site learns that its grant has
 // changed.
 func WakeSubject(site string) string { return "wake." + Encode(site) }
 
-// DesiredSubject returns the subject on which the store answers a site with its
-// grant. It needs no consumer, and so no right to create one.
-func DesiredSubject(site string) string {
-	return "$JS.API.DIRECT.GET.KV_" + Desired + ".$KV." + Desired + "." + Encode(site)
-}
+// GrantSubject returns the subject on which the store answers a site with its
+// grant.
+func GrantSubject(site string) string { return grantPrefix + Encode(site) }
 
 // EnrollSubject returns the subject on which the holder of a ticket enrolls.
-func EnrollSubject(site, ticket string) string { return "enroll." + Encode(site) + "." + ticket }
+func EnrollSubject(site, ticket string) string { return enrollPrefix + Encode(site) + "." + ticket }
+
+// Enrolled returns the id of the site and the ticket of an EnrollSubject.
+func Enrolled(subject string) (site, ticket string, err error) {
+	id, ticket, _ := strings.Cut(strings.TrimPrefix(subject, enrollPrefix), ".")
+	site, err = Decode(id)
+	return site, ticket, err
+}
 
 // inbox returns the prefix of the answers to a user: no other can read them.
 func inbox(public string) string { return "_INBOX_" + public }
@@ -63,7 +93,7 @@ func inbox(public string) string { return "_INBOX_" + public }
 // SiteRights returns what a site may do: report, read its own grant, be woken.
 func SiteRights(site, public string) jwt.Permissions {
 	return jwt.Permissions{
-		Pub: jwt.Permission{Allow: jwt.StringList{ReportSubject(site), DesiredSubject(site)}},
+		Pub: jwt.Permission{Allow: jwt.StringList{ReportSubject(site), GrantSubject(site)}},
 		Sub: jwt.Permission{Allow: jwt.StringList{WakeSubject(site), inbox(public) + ".>"}},
 	}
 }

@@ -1,0 +1,226 @@
+package center_test
+
+import (
+	"context"
+	"encoding/json"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nkeys"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/aspupdate/aspupdate/examples/fleet/internal/center"
+	"github.com/aspupdate/aspupdate/examples/fleet/internal/link"
+	"github.com/aspupdate/aspupdate/examples/fleet/internal/rollout"
+)
+
+// hosted is a center in this process.
+type hosted struct {
+	t        *testing.T
+	identity *center.Identity
+	server   *center.Server
+	url      string
+	login    link.Login
+	stop     func() // the coordinator
+}
+
+func host(t *testing.T) *hosted {
+	dir := filepath.Join(t.TempDir(), "center")
+	require.NoError(t, center.Create(dir, "127.0.0.1"))
+	identity, err := center.Open(dir)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = identity.Close() })
+	server, err := identity.Serve("127.0.0.1", -1)
+	require.NoError(t, err)
+	t.Cleanup(server.Close)
+	h := &hosted{t: t, server: server, identity: identity, url: strings.Replace(server.URL(), "nats://", "tls://", 1)}
+	h.login, err = identity.Login(h.url)
+	require.NoError(t, err)
+	h.coordinate()
+	t.Cleanup(func() { h.stop() })
+	_, err = h.ask(center.Command{Op: "status"}) // its store is there
+	require.NoError(t, err)
+	return h
+}
+
+// coordinate starts a coordinator.
+func (h *hosted) coordinate() {
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = (&center.Coordinator{Identity: h.identity, URL: h.url, Revoked: h.server.Update, Log: func(text string) { h.t.Log(text) }}).Run(ctx)
+	}()
+	h.stop = func() { cancel(); <-ended }
+}
+
+func (h *hosted) ask(c center.Command) (center.Answer, error) {
+	within, cancel := context.WithTimeout(h.t.Context(), time.Minute)
+	defer cancel()
+	return center.Ask(within, h.login, c)
+}
+
+// connect connects until the test ends.
+func (h *hosted) connect(l link.Login) *nats.Conn {
+	l.URL = h.url
+	conn, err := l.Connect("test")
+	require.NoError(h.t, err)
+	h.t.Cleanup(conn.Close)
+	return conn
+}
+
+// A member of the fleet whose key is in the hands of the test.
+type member struct {
+	link.Membership
+	conn *nats.Conn
+	key  nkeys.KeyPair
+}
+
+func (h *hosted) member(site string) member {
+	m := member{Membership: enroll(h.t, h.identity, site)}
+	var err error
+	m.key, err = nkeys.FromSeed([]byte(m.Login.Seed))
+	require.NoError(h.t, err)
+	m.conn = h.connect(m.Login)
+	return m
+}
+
+func (h *hosted) report(m member, rep rollout.Report) {
+	h.t.Helper()
+	if rep.Time.IsZero() {
+		rep.Time = time.Now().UTC()
+	}
+	b, err := rollout.Seal(m.key, "report", rep)
+	require.NoError(h.t, err)
+	answer, err := m.conn.Request(link.ReportSubject(m.Site), b, time.Minute)
+	require.NoError(h.t, err)
+	require.Contains(h.t, string(answer.Data), `"seq"`)
+}
+
+// TestReplySubjects has all that the key of a site and a ticket may send, with
+// the subjects of the stores, and of other sites, to answer at: the answers of the
+// center's store and coordinator must not reach them.
+func TestReplySubjects(t *testing.T) {
+	h := host(t)
+	mine := h.member("село")
+	enroll(t, h.identity, "город")
+	a, err := h.ask(center.Command{Op: "ticket", Site: "деревня", URL: h.url})
+	require.NoError(t, err)
+	ticket := h.connect(a.Ticket.Login)
+	plan := rollout.Plan{ID: "r1", Release: next, Canaries: []string{"город"}, Cap: 1}
+	_, err = h.ask(center.Command{Op: "start", Plan: &plan})
+	require.NoError(t, err)
+
+	conn := h.connect(h.login)
+	js, err := jetstream.New(conn)
+	require.NoError(t, err)
+	all := func() string {
+		found := map[string]uint64{}
+		for _, name := range []string{link.Reports, "KV_" + link.Desired, "KV_" + link.Rollouts} {
+			s, err := js.Stream(t.Context(), name)
+			require.NoError(t, err)
+			info, err := s.Info(t.Context(), jetstream.WithSubjectFilter(">"))
+			require.NoError(t, err)
+			maps.Copy(found, info.State.Subjects)
+		}
+		delete(found, link.ReportSubject("село")) // its own
+		b, err := json.Marshal(found)
+		require.NoError(t, err)
+		return string(b)
+	}
+	before := all()
+	own := link.SiteRights("село", "").Pub.Allow
+	require.Contains(t, own, link.ReportSubject("село"))
+	targets := []string{
+		"$KV." + link.Rollouts + "." + link.Encode("r1"), "$KV." + link.Desired + "." + link.Encode("город"),
+		link.ReportSubject("город"), link.EnrollSubject("город", "x"), link.Control,
+	}
+	for _, reply := range targets {
+		for _, subject := range own {
+			require.NoError(t, mine.conn.PublishRequest(subject, reply, []byte("{}")))
+		}
+		require.NoError(t, ticket.PublishRequest(link.TicketRights("деревня", ticketKey(t, *a.Ticket)).Pub.Allow[0], reply, []byte("{}")))
+	}
+	// What was sent before an answer was handled before it, and so was what it
+	// caused: the stores take what comes in its order.
+	for _, subject := range own {
+		_, err := mine.conn.Request(subject, []byte("{}"), time.Minute)
+		require.NoError(t, err)
+	}
+	_, err = ticket.Request(link.EnrollSubject("деревня", ticketKey(t, *a.Ticket)), []byte("{}"), time.Minute)
+	require.NoError(t, err)
+	for _, subject := range []string{"$KV." + link.Rollouts + ".fence", "$KV." + link.Desired + ".fence", link.ReportSubject("fence")} {
+		_, err := js.Publish(t.Context(), subject, nil)
+		require.NoError(t, err)
+		s, err := js.StreamNameBySubject(t.Context(), subject)
+		require.NoError(t, err)
+		stream, err := js.Stream(t.Context(), s)
+		require.NoError(t, err)
+		require.NoError(t, stream.Purge(t.Context(), jetstream.WithPurgeSubject(subject)))
+	}
+	assert.Equal(t, before, all())
+	status, err := h.ask(center.Command{Op: "status"})
+	require.NoError(t, err)
+	require.Len(t, status.Rollouts, 1)
+	assert.Equal(t, []string{"город"}, slices.Collect(func(yield func(string) bool) {
+		for _, m := range status.Rollouts[0].Members {
+			yield(m.ID)
+		}
+	}))
+}
+
+func ticketKey(t *testing.T, m link.Membership) string {
+	key, err := nkeys.FromSeed([]byte(m.Login.Seed))
+	require.NoError(t, err)
+	public, err := key.PublicKey()
+	require.NoError(t, err)
+	return public
+}
+
+// TestForeignStore has other values in the place of a rollout and of a grant than
+// those of the center: they are ignored and made again.
+func TestForeignStore(t *testing.T) {
+	h := host(t)
+	m := h.member("село")
+	h.report(m, rollout.Report{Site: "село", Seq: 1, Activity: rollout.Asking, Until: time.Now().Add(time.Hour), Committed: []rollout.Release{old}})
+	_, err := h.ask(center.Command{Op: "start", Plan: &rollout.Plan{ID: "r1", Release: next, Canaries: []string{"село"}, Cap: 1}})
+	require.NoError(t, err)
+	granted := func() (g rollout.Grant) {
+		require.Eventually(t, func() bool {
+			answer, err := m.conn.Request(link.GrantSubject("село"), nil, time.Minute)
+			require.NoError(t, err)
+			return rollout.Unseal(m.Center, "grant", answer.Data, &g) == nil
+		}, time.Minute, 5*time.Millisecond)
+		return g
+	}
+	require.False(t, granted().Withdrawn)
+	h.stop()
+	conn := h.connect(h.login)
+	js, err := jetstream.New(conn)
+	require.NoError(t, err)
+	for _, subject := range []string{"$KV." + link.Rollouts + "." + link.Encode("r1"), "$KV." + link.Rollouts + ".НЕТ", "$KV." + link.Desired + "." + link.Encode("село")} {
+		_, err = js.Publish(t.Context(), subject, []byte(`{"stream":"REPORTS","seq":1}`))
+		require.NoError(t, err)
+	}
+	// Meanwhile it says that it has another distribution: that refused a plan.
+	other := old
+	other.Distribution = "other"
+	h.report(m, rollout.Report{Site: "село", Seq: 2, Activity: rollout.Asking, Until: time.Now().Add(time.Hour), Committed: []rollout.Release{other}})
+	h.coordinate()
+	a, err := h.ask(center.Command{Op: "status"})
+	require.NoError(t, err)
+	require.Len(t, a.Rollouts, 1)
+	assert.Equal(t, "r1", a.Rollouts[0].Plan.ID)
+	assert.Equal(t, rollout.Paused, a.Rollouts[0].Phase)
+	assert.Len(t, a.Rollouts[0].Members, 1)
+	_, err = h.ask(center.Command{Op: "resume", Rollout: "r1", Reason: "seen"})
+	require.NoError(t, err)
+	assert.Equal(t, "r1", granted().Rollout)
+}
