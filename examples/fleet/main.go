@@ -298,6 +298,9 @@ func sites(ctx context.Context, c *cli.Command) error {
 		if s.Heard != nil {
 			what = fmt.Sprintf("%s, reported at %s", describe(s.Heard.Report), s.Heard.At.UTC().Format(time.RFC3339))
 		}
+		if s.Fault != "" {
+			what += "; " + s.Fault
+		}
 		printf(c.Root().Writer, "%s: %s\n", safetext.Line(s.ID), safetext.Line(what))
 	}
 	return err

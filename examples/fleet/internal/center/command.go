@@ -37,6 +37,7 @@ type Answer struct {
 type SiteState struct {
 	ID    string         `json:"id"`
 	Heard *rollout.Heard `json:"heard,omitempty"`
+	Fault string         `json:"fault,omitempty"` // what it says and cannot be; it is not believed
 }
 
 // An enrollment is what a new site sends, and what it gets.
@@ -66,6 +67,9 @@ func (s *session) enroll(m *nats.Msg) (answer enrollment) {
 	}
 	if err == nil {
 		delete(s.known, site) // of the machine that it replaces
+		for _, r := range s.state {
+			r.dirty = r.Replaced(site) || r.dirty
+		}
 		err = s.revoked()
 	}
 	if err != nil {
@@ -116,7 +120,7 @@ func (s *session) command(ctx context.Context, data []byte) (a Answer, err error
 		for _, id := range s.Identity.Sites() {
 			state := SiteState{ID: id}
 			if h, ok := s.known[id]; ok {
-				state.Heard = &h
+				state.Heard, state.Fault = &h, s.fault(h)
 			}
 			a.Sites = append(a.Sites, state)
 		}
@@ -177,7 +181,7 @@ func (s *session) start(ctx context.Context, now time.Time, p *rollout.Plan, a *
 			return err
 		}
 	}
-	if err := s.Identity.plan(*p); err != nil {
+	if err := s.Identity.plan(*p, r.Generation); err != nil {
 		return err
 	}
 	a.Rollouts = append(a.Rollouts, r)

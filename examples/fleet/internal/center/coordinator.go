@@ -229,17 +229,35 @@ func (s *session) ready(ctx context.Context) error {
 	return nil
 }
 
-// generation returns a generation that is newer than any that a site can have
-// seen, also if all else was lost.
+// generation returns a generation that is newer than any that the center has
+// issued. Its log has them, and they begin at the time: so a log from a backup is
+// enough. Sites that have seen more are believed within slack alone: one of them
+// could otherwise use up all generations, for all.
 func (s *session) generation() uint64 {
-	g := uint64(time.Now().Unix()) //nolint:gosec // not before 1970
+	g := max(seconds(time.Now()), s.Identity.highest())
 	for _, r := range s.state {
 		g = max(g, r.Generation)
 	}
 	for _, h := range s.known {
-		g = max(g, h.Seen)
+		if s.fault(h) == "" {
+			g = max(g, h.Seen)
+		}
 	}
 	return g + 1
+}
+
+// slack is how far a generation can be ahead of the time when the log does not
+// have it: by changes of phases within a second, and a clock that was set back.
+const slack = time.Hour
+
+func seconds(t time.Time) uint64 { return uint64(t.Unix()) } //nolint:gosec // not before 1970
+
+// fault returns what is wrong with a report that is the site's own, "" if nothing is.
+func (s *session) fault(h rollout.Heard) string {
+	if h.Seen <= max(s.Identity.highest(), seconds(h.At.Add(slack))) {
+		return ""
+	}
+	return fmt.Sprintf("it says that it has seen generation %d, which this center has not issued: that is not believed; look at the site, or revoke it", h.Seen)
 }
 
 func (s *session) lookup(site string) (rollout.Heard, bool) {
@@ -298,6 +316,9 @@ func (s *session) hear(m jetstream.Msg, at time.Time) {
 		return
 	}
 	h := rollout.Heard{Report: rep, At: at, On: at}
+	if why := s.fault(h); why != "" && rep.Seen != s.known[id].Seen {
+		s.say("site %q: %s", id, why)
+	}
 	s.known[id] = h
 	for _, r := range s.state {
 		r.dirty = r.Observe(h) || r.dirty // also of one that is over: what has begun ends

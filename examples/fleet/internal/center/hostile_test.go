@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"maps"
+	"math"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -223,4 +224,98 @@ func TestForeignStore(t *testing.T) {
 	_, err = h.ask(center.Command{Op: "resume", Rollout: "r1", Reason: "seen"})
 	require.NoError(t, err)
 	assert.Equal(t, "r1", granted().Rollout)
+}
+
+// TestSeenOfASite has a site that says it has seen more generations than there can
+// be. It is shown, and the next grant is as if it had not said it; what an honest
+// site has seen counts.
+func TestSeenOfASite(t *testing.T) {
+	h := host(t)
+	bad, good := h.member("село"), h.member("город")
+	start := func(id string, p rollout.Release) uint64 {
+		a, err := h.ask(center.Command{Op: "start", Plan: &rollout.Plan{ID: id, Release: p, Canaries: []string{"город"}, Cap: 1}})
+		require.NoError(t, err)
+		return a.Rollouts[0].Generation
+	}
+	fault := func(site string) string {
+		a, err := h.ask(center.Command{Op: "sites"})
+		require.NoError(t, err)
+		i := slices.IndexFunc(a.Sites, func(s center.SiteState) bool { return s.ID == site && s.Heard != nil })
+		if i < 0 {
+			return "not heard"
+		}
+		return a.Sites[i].Fault
+	}
+	h.report(bad, rollout.Report{Site: "село", Seq: 1, Seen: math.MaxUint64 - 2})
+	require.Eventually(t, func() bool { return strings.Contains(fault("село"), "has not issued") }, time.Minute, 5*time.Millisecond)
+	now := uint64(time.Now().Unix())
+	first := start("r1", next)
+	assert.GreaterOrEqual(t, first, now)
+	assert.Less(t, first, now+3600)
+	h.report(bad, rollout.Report{Site: "село", Seq: 2, Seen: math.MaxUint64})
+	require.Eventually(t, func() bool { return strings.Contains(fault("село"), "18446744073709551615") }, time.Minute, 5*time.Millisecond)
+	// A store and a log that were lost: the sites have seen more than the center knows.
+	h.report(good, rollout.Report{Site: "город", Seq: 1, Seen: first + 100})
+	require.Eventually(t, func() bool { return fault("город") == "" }, time.Minute, 5*time.Millisecond)
+	again := next
+	again.SHA256 = strings.Repeat("b", 64)
+	second := start("r2", again)
+	assert.Greater(t, second, first+100)
+	assert.Less(t, second, now+3600)
+}
+
+// TestTicketThatIsRevoked revokes a site that has not enrolled: its ticket cannot be
+// used any more.
+func TestTicketThatIsRevoked(t *testing.T) {
+	h := host(t)
+	a, err := h.ask(center.Command{Op: "ticket", Site: "село", URL: h.url})
+	require.NoError(t, err)
+	h.connect(a.Ticket.Login)
+	_, err = h.ask(center.Command{Op: "revoke", Site: "село", Reason: "sent to the wrong address"})
+	require.NoError(t, err)
+	_, err = a.Ticket.Login.Connect("late", nats.RetryOnFailedConnect(false))
+	require.ErrorIs(t, err, nats.ErrAuthorization)
+	key, err := nkeys.CreateUser()
+	require.NoError(t, err)
+	public, err := key.PublicKey()
+	require.NoError(t, err)
+	_, err = h.identity.Enroll("село", ticketKey(t, *a.Ticket), public)
+	require.ErrorContains(t, err, "the ticket is unknown")
+	_, err = h.ask(center.Command{Op: "revoke", Site: "село", Reason: "again"})
+	require.ErrorContains(t, err, "is not enrolled and has no ticket")
+}
+
+// TestEarlierTicket replaces a machine: the ticket of the first does not replace the
+// second, and the number of its reports does not silence it.
+func TestEarlierTicket(t *testing.T) {
+	h := host(t)
+	first, err := h.ask(center.Command{Op: "ticket", Site: "село", URL: h.url})
+	require.NoError(t, err)
+	join := func(ticket link.Membership) (m member, err error) {
+		m.key, err = nkeys.CreateUser()
+		require.NoError(t, err)
+		if m.Membership, err = center.Join(t.Context(), ticket, m.key); err == nil {
+			m.conn = h.connect(m.Login)
+		}
+		return m, err
+	}
+	bad, err := join(*first.Ticket)
+	require.NoError(t, err)
+	_, err = h.ask(center.Command{Op: "start", Plan: &rollout.Plan{ID: "r1", Release: next, Canaries: []string{"село"}, Cap: 1}})
+	require.NoError(t, err)
+	state := func() rollout.State {
+		a, err := h.ask(center.Command{Op: "status"})
+		require.NoError(t, err)
+		return a.Rollouts[0].Members[0].State
+	}
+	h.report(bad, rollout.Report{Site: "село", Seq: math.MaxUint64, Activity: rollout.Updating, Release: next})
+	require.Eventually(t, func() bool { return state() == rollout.Started }, time.Minute, 5*time.Millisecond)
+	second, err := h.ask(center.Command{Op: "ticket", Site: "село", URL: h.url})
+	require.NoError(t, err)
+	good, err := join(*second.Ticket)
+	require.NoError(t, err)
+	h.report(good, rollout.Report{Site: "село", Seq: 1, Committed: []rollout.Release{next}})
+	require.Eventually(t, func() bool { return state() == rollout.Committed }, 20*time.Second, 5*time.Millisecond)
+	_, err = join(*first.Ticket)
+	require.ErrorContains(t, err, "the ticket is unknown")
 }

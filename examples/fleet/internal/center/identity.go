@@ -59,6 +59,7 @@ type Identity struct {
 	tickets map[string]string // site by the ticket's public key
 	plans   map[string]decided
 	planned []string // in the order of their start
+	issued  uint64   // the highest generation
 }
 
 // A member is an enrolled site.
@@ -95,6 +96,10 @@ type entry struct {
 	Rollout string        `json:"rollout,omitempty"`
 	Phase   rollout.Phase `json:"phase,omitempty"`
 	Reason  string        `json:"reason,omitempty"`
+
+	// Generation is that of the rollout. What the center has issued is known from
+	// its own log, and not from what sites say.
+	Generation uint64 `json:"generation,omitempty"`
 }
 
 // Create makes the keys of a new center in a directory, which must not have
@@ -235,6 +240,7 @@ func (i *Identity) read() error {
 
 func (i *Identity) apply(e entry) {
 	i.next = e.N + 1
+	i.issued = max(i.issued, e.Generation)
 	switch e.Kind {
 	case "ticket":
 		i.tickets[e.Ticket] = e.Site
@@ -243,12 +249,19 @@ func (i *Identity) apply(e entry) {
 			i.revoked[old.key] = e.Time
 		}
 		i.sites[e.Site] = member{e.Key, e.Ticket}
+		// An earlier ticket, used or not, must not replace the machine again.
+		maps.DeleteFunc(i.tickets, func(ticket, site string) bool { return site == e.Site && ticket != e.Ticket })
 	case "revoked":
 		if old, ok := i.sites[e.Site]; ok {
 			i.revoked[old.key] = e.Time
 		}
 		delete(i.sites, e.Site)
-		maps.DeleteFunc(i.tickets, func(_, site string) bool { return site == e.Site })
+		for ticket, site := range i.tickets {
+			if site == e.Site {
+				i.revoked[ticket] = e.Time
+				delete(i.tickets, ticket)
+			}
+		}
 	case "planned":
 		i.plans[e.Plan.ID] = decided{*e.Plan, rollout.Running}
 		i.planned = append(i.planned, e.Plan.ID)
@@ -334,12 +347,14 @@ func (i *Identity) Enroll(site, ticket, key string) (string, error) {
 	return i.user(i.crowd, key, site, link.SiteRights(site, key), time.Time{})
 }
 
-// Revoke removes a site from the fleet.
+// Revoke removes a site from the fleet. Its tickets cannot be used any more, also
+// those of a site that has not enrolled yet.
 func (i *Identity) Revoke(site, reason string) error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if _, ok := i.sites[site]; !ok {
-		return fmt.Errorf("%w: site %q is not enrolled", ErrEnroll, site)
+	_, enrolled := i.sites[site]
+	if !enrolled && !slices.Contains(slices.Collect(maps.Values(i.tickets)), site) {
+		return fmt.Errorf("%w: site %q is not enrolled and has no ticket", ErrEnroll, site)
 	}
 	return i.record(entry{Kind: "revoked", Site: site, Reason: reason})
 }
@@ -405,20 +420,28 @@ func (i *Identity) accounts() (system, fleet, sites *jwt.AccountClaims) {
 }
 
 // plan records a rollout before it starts.
-func (i *Identity) plan(p rollout.Plan) error {
+func (i *Identity) plan(p rollout.Plan, generation uint64) error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	return i.record(entry{Kind: "planned", Plan: &p})
+	return i.record(entry{Kind: "planned", Plan: &p, Generation: generation})
 }
 
-// phase records a new phase of a rollout.
-func (i *Identity) phase(id string, p rollout.Phase, reason string) error {
+// phase records a new phase of a rollout, before grants of its generation are
+// published.
+func (i *Identity) phase(r *rollout.Rollout) error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if i.plans[id].phase == p {
+	if i.plans[r.Plan.ID].phase == r.Phase && r.Generation <= i.issued {
 		return nil
 	}
-	return i.record(entry{Kind: "phase", Rollout: id, Phase: p, Reason: reason})
+	return i.record(entry{Kind: "phase", Rollout: r.Plan.ID, Phase: r.Phase, Reason: r.Reason, Generation: r.Generation})
+}
+
+// highest returns the highest generation that the log has.
+func (i *Identity) highest() uint64 {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.issued
 }
 
 // decisions returns the rollouts of the log that are not over.

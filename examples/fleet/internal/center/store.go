@@ -103,7 +103,7 @@ func (s *session) save(ctx context.Context, r *stored) error {
 	}
 	r.dirty = false
 	s.state[r.Plan.ID] = r
-	if err := s.Identity.phase(r.Plan.ID, r.Phase, r.Reason); err != nil {
+	if err := s.Identity.phase(r.Rollout); err != nil {
 		return err
 	}
 	return s.publish(ctx, r)

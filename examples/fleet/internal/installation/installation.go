@@ -129,10 +129,8 @@ func (i *Installation) Update(ctx context.Context, want rollout.Release) error {
 			return err
 		}
 	}
-	for _, p := range u.Parts {
-		if p.Name == want.Distribution && p.To.SHA256 != want.SHA256 {
-			return fmt.Errorf("%s is not installed: the center permits the file with SHA-256 %s, and this site would install %s", want, want.SHA256, p.To.SHA256)
-		}
+	if err := permitted(want, u.Parts); err != nil {
+		return err
 	}
 	plan, err := u.Plan(ctx)
 	if err != nil {
@@ -140,4 +138,27 @@ func (i *Installation) Update(ctx context.Context, want rollout.Release) error {
 	}
 	_, err = u.Run(ctx, plan)
 	return err
+}
+
+// permitted fails unless an update installs what the center permits, and nothing
+// else: a distribution of a bundle that the grant does not name must stay as it is.
+// Its own pins would let the site install it, but the center has not decided on it:
+// neither its canaries nor its stop rules have seen that file.
+func permitted(want rollout.Release, parts []rollback.Part) error {
+	found := false
+	for _, p := range parts {
+		switch {
+		case p.Name == want.Distribution:
+			found = true
+			if p.To.SHA256 != want.SHA256 || string(p.To.Version) != want.Version.String() {
+				return fmt.Errorf("%s is not installed: the center permits the file with SHA-256 %s, and this site would install %s with SHA-256 %s", want, want.SHA256, p.To.Version, p.To.SHA256)
+			}
+		case p.To != p.From:
+			return fmt.Errorf("%s is not installed: this site would also update %s to %s, which the center does not permit", want, p.Name, p.To.Version)
+		}
+	}
+	if !found {
+		return fmt.Errorf("%s is not installed: this site does not have the distribution %s", want, want.Distribution)
+	}
+	return nil
 }

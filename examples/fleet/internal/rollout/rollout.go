@@ -147,6 +147,17 @@ func (r *Rollout) Observe(h Heard) bool {
 	return true
 }
 
+// Replaced forgets how far the reports of a site are numbered, as another machine
+// has taken its place and counts anew, and returns whether that changed the rollout.
+func (r *Rollout) Replaced(site string) bool {
+	m := r.member(site)
+	if m == nil || m.Seq == 0 {
+		return false
+	}
+	m.Seq = 0
+	return true
+}
+
 // Advance does what time asks for: grants end, rules stop the rollout, waves
 // end, and sites that ask get grants. It returns whether the rollout changed.
 func (r *Rollout) Advance(now time.Time, known Known) bool {
