@@ -71,6 +71,9 @@ func (s *session) foresee(ctx context.Context, live *dbInfo) error {
 		return err
 	}
 	defer closeConn(conn)
+	if err := dumpableLanguages(ctx, conn); err != nil {
+		return err
+	}
 	list, err := readPrivileged(ctx, conn)
 	if err != nil {
 		return err
@@ -211,6 +214,9 @@ func (s *session) dump(ctx context.Context, t tools, source, dir string, f *fact
 	err = still(ctx, conn, func(tx pgx.Tx) error {
 		var snapshot string
 		if err := tx.QueryRow(ctx, "SELECT pg_export_snapshot()").Scan(&snapshot); err != nil {
+			return err
+		}
+		if err := dumpableLanguages(ctx, tx); err != nil {
 			return err
 		}
 		f.Privileged, err = readPrivileged(ctx, tx)

@@ -179,6 +179,20 @@ func TestR15RestoreOfAllKindsOfObjects(t *testing.T) {
 	require.Equal(t, before, w.state(t))
 }
 
+// pg_dump writes no handlers of a language that are not in the dump themselves, and no server makes the language without.
+func TestLanguageThatNoDumpRestores(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.admin(t, w.name, "CREATE LANGUAGE mine HANDLER plpgsql_call_handler")
+	w.waive(t)
+	err := w.db.check(t.Context())
+	require.ErrorIs(t, err, backup.ErrIncompatible)
+	require.ErrorContains(t, err, `the language "mine"`)
+	_, err = w.store.Take(t.Context(), "x", w.db)
+	require.ErrorIs(t, err, backup.ErrIncompatible)
+	require.Empty(t, w.kinds(t))
+}
+
 // ofAllKinds fills the database with the catalogue, of which Versions names what only superusers can restore.
 func (w *world) ofAllKinds(t *testing.T) {
 	t.Helper()

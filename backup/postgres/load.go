@@ -30,7 +30,10 @@ import (
 // transaction: a server does not have enough locks for thousands of tables or large
 // objects. The commits are not synced; that of the swap is.
 func (s *session) load(ctx context.Context, t tools, name, file string, f facts) error {
-	toc := newContents()
+	var toc *contents
+	if !s.serial {
+		toc = newContents()
+	}
 	if toc != nil {
 		defer func() { _ = toc.Close() }()
 	}
@@ -177,7 +180,9 @@ func (s *session) loadAs(ctx context.Context, conn *pgx.Conn, l login, t tools, 
 		}
 		return as.part(ctx, t, name, head, f, p.rest, noOwner, noACL)
 	}
-	return as.loadInParts(ctx, t, name, file, head, f, toc, meter, p)
+	err := as.loadInParts(ctx, t, name, file, head, f, toc, meter, p)
+	s.inParts = err != nil
+	return err
 }
 
 // verified reads a dump as far as its table of contents, and compares the SHA-256 of all of it. A person who

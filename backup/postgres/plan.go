@@ -41,6 +41,21 @@ func readPrivileged(ctx context.Context, q querier) ([]privileged, error) {
 		WHERE objid >= 16384 AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = o.classid AND d.objid = o.objid AND deptype IN ('e', 'i')) ORDER BY 1`)
 }
 
+// dumpableLanguages fails if the database has a language whose handlers pg_dump leaves out, since they belong to the system or to an
+// extension: what it writes of the language is then CREATE LANGUAGE without them, which the server takes for CREATE EXTENSION.
+func dumpableLanguages(ctx context.Context, q querier) error {
+	list, err := collect[struct{ Name string }](ctx, q, `SELECT lanname::text FROM pg_language l WHERE oid >= 16384
+		AND NOT EXISTS (SELECT FROM pg_depend WHERE classid = 'pg_language'::regclass AND objid = l.oid AND deptype = 'e')
+		AND NOT EXISTS (SELECT FROM pg_available_extensions WHERE name = lanname)
+		AND EXISTS (SELECT FROM pg_proc p WHERE oid IN (lanplcallfoid, laninline, lanvalidator) AND (pronamespace = 'pg_catalog'::regnamespace
+			OR EXISTS (SELECT FROM pg_depend WHERE classid = 'pg_proc'::regclass AND objid = p.oid AND deptype = 'e'))) ORDER BY 1`)
+	if err != nil || len(list) == 0 {
+		return err
+	}
+	return advise(fmt.Errorf("%w: pg_dump leaves out the handlers of the language %q, and its dump cannot be restored", backup.ErrIncompatible, list[0].Name),
+		"drop the language, or make its handlers outside pg_catalog")
+}
+
 // waived fails if an object needs a superuser and was not named.
 func (d *Database) waived(list []privileged) error {
 	var missing []string

@@ -154,10 +154,22 @@ func (s *session) buildFromDump(ctx context.Context, name, dir string, f facts) 
 	if err != nil {
 		return facts{}, err
 	}
-	got, err := s.buildFrom(ctx, name, f, func() error {
-		_, err := s.Exec(ctx, s.createStatement(name, f))
-		return err
-	}, func() error { return s.load(ctx, t, name, filepath.Join(dir, dumpFile), f) })
+	build := func() (facts, error) {
+		return s.buildFrom(ctx, name, f, func() error {
+			_, err := s.Exec(ctx, s.createStatement(name, f))
+			return err
+		}, func() error { return s.load(ctx, t, name, filepath.Join(dir, dumpFile), f) })
+	}
+	got, err := build()
+	if err != nil && s.inParts && ctx.Err() == nil && !errors.Is(err, backup.ErrMismatch) && !errors.Is(err, backup.ErrDamaged) && !s.full(ctx, f.Locale.Tablespace, err) {
+		// Two that make indexes of partitions may wait for each other.
+		s.warn("several jobs at a time could not restore the dump, so that it is restored by one: " + err.Error())
+		s.serial = true
+		if err := s.drop(ctx, name); err != nil {
+			return got, err
+		}
+		got, err = build()
+	}
 	if err != nil && !errors.Is(err, backup.ErrNoSpace) && s.full(ctx, f.Locale.Tablespace, err) {
 		err = advise(fmt.Errorf("%w: %w", backup.ErrNoSpace, err), "free some space on the server")
 	}

@@ -39,6 +39,8 @@ type session struct {
 	version   int  // server_version_num
 	restricts bool // the server can refuse views, see [restrict]
 	proving   bool // what is loaded is dropped again
+	inParts   bool // a dump could not be restored by several jobs at a time
+	serial    bool // no dump is
 
 	me      string // the maintenance role
 	limited bool   // it is not a superuser, see limited.go
