@@ -13,8 +13,8 @@ import (
 )
 
 // Ask runs a query that returns one row with one column, and returns its text. The query runs
-// with the rights of Reader, or else of the database's owner, or, if that is a superuser, of
-// pg_read_all_data (PostgreSQL 14), also while the database is closed. It may be any that can stand in
+// with the rights of Reader, or else of the database's owner, who must be no superuser, also while
+// the database is closed. It may be any that can stand in
 // parentheses after FROM. So who puts a view or a function of his own in the place of what is queried
 // gains nothing.
 //
@@ -49,9 +49,8 @@ func (s *session) ask(ctx context.Context, query string) (string, error) {
 			return "", err
 		}
 	case t.super:
-		if as = "pg_read_all_data"; s.version < 140000 {
-			return "", advise(fmt.Errorf("%w: the database belongs to a superuser, with whose rights nothing of its users is run", backup.ErrPermission), "give it to a role of its own")
-		}
+		return "", advise(fmt.Errorf("%w: the database belongs to a superuser, with whose rights nothing of its users is run", backup.ErrPermission),
+			"give it to a role of its own, or name by Reader one that has SELECT on what is queried, and nothing else")
 	}
 	conn, err := s.to(ctx, s.name, writing)
 	if err != nil {
@@ -106,7 +105,7 @@ func (s *session) onlyReads(ctx context.Context, role, owner string) error {
 			(rolsuper, 'is a superuser'), (rolcreaterole, 'has CREATEROLE'), (rolcreatedb, 'has CREATEDB'), (rolreplication, 'has REPLICATION'), (rolbypassrls, 'has BYPASSRLS'),
 			(pg_has_role(r.oid, (SELECT oid FROM pg_roles WHERE rolname = $2), 'MEMBER'), 'is a member of the owner of the database')) v(has, what) WHERE has AND rolname = $1
 		UNION ALL SELECT 'is a member of ' || m.rolname FROM pg_roles m, pg_roles r WHERE r.rolname = $1 AND NOT r.rolsuper AND pg_has_role(r.oid, m.oid, 'MEMBER')
-			AND m.rolname IN ('pg_execute_server_program', 'pg_read_server_files', 'pg_write_server_files', 'pg_write_all_data', 'pg_signal_backend', 'pg_maintain', 'pg_checkpoint')`, role, owner)
+			AND m.rolname ~ '^pg_'`, role, owner)
 	if err == nil && len(more) > 0 {
 		err = advise(fmt.Errorf("%w: the role %q, with whose rights the query runs, %s", backup.ErrPermission, role, more[0].What), "name a role that has SELECT on what is queried, and nothing else")
 	}

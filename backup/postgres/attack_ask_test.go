@@ -27,8 +27,6 @@ func TestAttackByWhatAProbeQueries(t *testing.T) {
 	look("cursor with hold")
 	require.NoError(t, a.db.Close(t.Context()))
 	look("while it is closed")
-	a.admin(t, "postgres", "ALTER DATABASE "+ident(a.name)+" RESET aspupdate.owner")
-	look("of a superuser's database")
 	for query, say := range map[string]string{"SELECT 1 WHERE false": "0 rows", "SELECT 1 AS a, 2 AS b": "2 columns", "SELECT NULL AS n": "null", "nonsense": "syntax"} {
 		_, err := a.db.Ask(t.Context(), query)
 		require.ErrorContains(t, err, say)
@@ -36,6 +34,11 @@ func TestAttackByWhatAProbeQueries(t *testing.T) {
 	got, err := a.db.Ask(t.Context(), "SELECT 9.30 AS v -- a comment")
 	require.NoError(t, err)
 	require.Equal(t, "9.30", got)
+	// What a superuser's database is asked would run with rights to read the passwords of all.
+	a.admin(t, "postgres", "ALTER DATABASE "+ident(a.name)+" RESET aspupdate.owner")
+	_, err = a.db.Ask(t.Context(), "SELECT version FROM about")
+	require.ErrorIs(t, err, backup.ErrPermission)
+	require.ErrorContains(t, err, "belongs to a superuser")
 }
 
 // A role of its own can do no more than read what was given to it, whatever the owner puts in the place of
@@ -76,7 +79,7 @@ func TestAttackByWhatAProbeQueriesAsItsOwnRole(t *testing.T) {
 		require.ErrorIs(t, err, backup.ErrPermission)
 		require.ErrorContains(t, err, say)
 	}
-	for group, say := range map[string]string{a.role: "member of the owner", "pg_read_server_files": "member of pg_read_server_files"} {
+	for group, say := range map[string]string{a.role: "member of the owner", "pg_read_server_files": "member of pg_read_server_files", "pg_read_all_data": "member of pg_read_all_data"} {
 		a.admin(t, "postgres", "GRANT "+ident(group)+" TO "+ident(probe))
 		a.db.Reader = probe
 		_, err := a.db.Ask(t.Context(), "SELECT 1")

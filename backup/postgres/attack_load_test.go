@@ -110,6 +110,39 @@ func TestAttackOnAnotherOwnerWhileADumpIsLoaded(t *testing.T) {
 	}
 }
 
+// A function of one owner runs when his view is made, and changes the settings of the session in which the
+// next statements are read: those of a superuser's table would name functions of his.
+func TestAttackOnTheSessionThatLoadsADump(t *testing.T) {
+	t.Parallel()
+	for setting, value := range map[string]string{"search_path": `"0evil", pg_catalog`, "standard_conforming_strings": "off", "client_encoding": "SJIS", "timezone": "Asia/Kamchatka"} {
+		t.Run(setting, func(t *testing.T) {
+			t.Parallel()
+			a := newAttack(t)
+			a.mine(t, `CREATE SCHEMA "0evil"; GRANT USAGE ON SCHEMA "0evil" TO PUBLIC;
+				CREATE FUNCTION "0evil".harm(text) RETURNS boolean LANGUAGE plpgsql AS $x$ BEGIN
+					IF session_user LIKE 'aspupdate_load%' THEN PERFORM pg_catalog.set_config(`+literal(setting)+`, `+literal(value)+`, false); END IF; RETURN true; END $x$;
+				CREATE DOMAIN "0evil".dom AS text CHECK ("0evil".harm(VALUE));
+				CREATE TYPE "0evil".text AS (a int); CREATE FUNCTION "0evil".current_setting(text) RETURNS text LANGUAGE sql AS $x$ SELECT '' $x$;
+				CREATE FUNCTION "0evil".ne(text, text) RETURNS boolean LANGUAGE sql AS 'SELECT false';
+				CREATE OPERATOR "0evil".<> (LEFTARG = pg_catalog.text, RIGHTARG = pg_catalog.text, FUNCTION = "0evil".ne);
+				CREATE FUNCTION "0evil".upper(text) RETURNS text LANGUAGE plpgsql AS $x$ BEGIN PERFORM public.evil(1); RETURN $1; END $x$;
+				CREATE VIEW "0evil".v AS SELECT '{x}'::"0evil".dom[] AS d`)
+			a.admin(t, a.name, `CREATE SCHEMA root; CREATE TABLE root.log (t text CHECK (upper(t) = t)); INSERT INTO root.log VALUES ('A')`)
+			before := a.state(t)
+			snap := a.take(t)
+			require.NoError(t, a.db.Tidy(t.Context()))
+			_, err := a.store.Prove(t.Context(), snap.ID, a.db)
+			require.ErrorContains(t, err, "a function has changed the setting "+setting)
+			_, err = a.store.Restore(t.Context(), snap.ID, a.db)
+			require.ErrorContains(t, err, "a function has changed the setting "+setting)
+			require.Equal(t, before, a.state(t))
+			require.NoError(t, a.db.Tidy(t.Context()))
+			a.admin(t, a.name, "INSERT INTO root.log VALUES ('B')")
+			a.failed(t, "a superuser uses his table")
+		})
+	}
+}
+
 // Whoever can write where backups are kept exchanges the dump after it was compared.
 func TestAttackByADumpThatIsExchangedWhileItIsLoaded(t *testing.T) {
 	t.Parallel()

@@ -3,12 +3,15 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"io"
+	"net"
 	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -83,7 +86,7 @@ func TestCheckTriesTheLoginThatLoadsDumps(t *testing.T) {
 	w.admin(t, "postgres", "CREATE DATABASE app")
 	require.NoError(t, w.db.check(t.Context()))
 	hba := filepath.Join(c.Data, "pg_hba.conf")
-	rules := "host all postgres 127.0.0.1/32 password\n"
+	rules := "host all postgres 127.0.0.1/32 md5\n"
 	reload := func(text string) {
 		require.NoError(t, os.WriteFile(hba, []byte(text), 0o600))
 		w.admin(t, "postgres", "SELECT pg_reload_conf()")
@@ -230,4 +233,116 @@ func TestOnlyNamedTriggersAndIndexesAreMadeByASuperuser(t *testing.T) {
 	w.admin(t, w.name, "DROP TABLE told")
 	w.restore(t, snap)
 	require.Equal(t, before, w.state(t))
+}
+
+// Whoever listens on the server's port while the server is down learns no password, and is
+// not believed to be the server.
+func TestAttackByWhoListensInTheServersPlace(t *testing.T) {
+	t.Parallel()
+	for name, reply := range map[string][]byte{
+		"asks for the password": {'R', 0, 0, 0, 8, 0, 0, 0, 3},
+		"asks for nothing":      {'R', 0, 0, 0, 8, 0, 0, 0, 0, 'Z', 0, 0, 0, 5, 'I'},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			require.NoError(t, err)
+			heard := make(chan []byte, 1)
+			go func() {
+				conn, err := l.Accept()
+				if err != nil {
+					heard <- nil
+					return
+				}
+				defer func() { _ = conn.Close() }()
+				_ = conn.SetDeadline(time.Now().Add(time.Minute))
+				first := make([]byte, 4<<10)
+				_, _ = conn.Read(first)
+				_, _ = conn.Write(reply)
+				all, _ := io.ReadAll(conn)
+				heard <- all
+			}()
+			db := &Database{URI: "postgres://postgres:hunter2@" + l.Addr().String() + "/app?sslmode=disable"}
+			_, err = db.Counts(t.Context())
+			require.ErrorContains(t, err, "require_auth")
+			require.NoError(t, l.Close())
+			require.NotContains(t, string(<-heard), "hunter2")
+		})
+	}
+}
+
+// What is sent as the login that loads dumps is rows: only the server that has made it gets them.
+func TestAttackByWhoListensForADump(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	s, err := w.db.connect(t.Context(), reading)
+	require.NoError(t, err)
+	defer s.close()
+	require.True(t, s.listensHere(t.Context()))
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer func() { _ = l.Close() }()
+	go func() {
+		conn, err := l.Accept()
+		if err != nil {
+			return
+		}
+		_, _ = conn.Read(make([]byte, 4<<10))
+		_, _ = conn.Write([]byte{'R', 0, 0, 0, 8, 0, 0, 0, 0, 'Z', 0, 0, 0, 5, 'I'})
+		_, _ = io.Copy(io.Discard, conn)
+		_ = conn.Close()
+	}()
+	as := s.loading(login{role: "aspupdate_load", password: "hunter2", host: "127.0.0.1"})
+	as.cfg.Port = uint16(l.Addr().(*net.TCPAddr).Port) //nolint:forcetypeassert // of a TCP listener
+	_, err = as.to(t.Context(), "app", loading)
+	require.ErrorContains(t, err, "require_auth")
+	require.Contains(t, as.command("app", "pg_restore", "").Env, "PGREQUIREAUTH=scram-sha-256")
+}
+
+// Before PostgreSQL 15 a function can make its owner a member of the role that runs it: he is in as
+// the login then.
+func TestAttackByAMemberOfTheLogin(t *testing.T) {
+	t.Parallel()
+	c, _ := otherServer(t, 13)
+	a := attackOn(t, newWorldOn(t, c))
+	a.admin(t, a.name, `CREATE FUNCTION roots() RETURNS int LANGUAGE sql AS 'SELECT 1'`)
+	a.mine(t, `CREATE FUNCTION harm(int) RETURNS int LANGUAGE plpgsql AS $x$ BEGIN
+			IF session_user LIKE 'aspupdate_load%' AND $1 = 1 THEN EXECUTE format('GRANT %I TO %I', session_user, `+literal(a.role)+`::text);
+			ELSIF session_user LIKE 'aspupdate_load%' THEN PERFORM pg_sleep(1); END IF; RETURN $1; END $x$;
+		CREATE TABLE trap (n int CHECK (harm(n) = n)); INSERT INTO trap VALUES (1);
+		CREATE TABLE trap2 (n int CHECK (harm(n) = n)); INSERT INTO trap2 VALUES (2)`)
+	snap := a.take(t)
+	require.NoError(t, a.db.Tidy(t.Context()))
+	ctx, stop := context.WithCancel(t.Context())
+	var racing sync.WaitGroup
+	var replaced atomic.Bool
+	racing.Go(func() {
+		for ctx.Err() == nil {
+			time.Sleep(5 * time.Millisecond)
+			for _, name := range a.databases(t) {
+				if kindOf(a.name, name) != kindNew {
+					continue
+				}
+				conn, err := pgx.Connect(ctx, a.c.URI(a.role, a.password, name))
+				if err != nil {
+					continue
+				}
+				if _, err = conn.Exec(ctx, "SET ROLE "+ident(loaderRole(a.name))); err == nil {
+					_, err = conn.Exec(ctx, `CREATE OR REPLACE FUNCTION public.roots() RETURNS int SECURITY DEFINER LANGUAGE plpgsql AS $x$ BEGIN PERFORM public.evil_does(); RETURN 1; END $x$`)
+				}
+				if err == nil {
+					replaced.Store(true)
+				}
+				closeConn(conn)
+			}
+		}
+	})
+	_, err := a.store.Restore(t.Context(), snap.ID, a.db)
+	stop()
+	racing.Wait()
+	require.ErrorIs(t, err, backup.ErrMismatch)
+	require.ErrorContains(t, err, "memberships")
+	require.False(t, replaced.Load(), "the application was in as the login and replaced a superuser's function")
+	a.mine(t, "SELECT roots()")
+	a.failed(t, "the application calls the superuser's function")
 }

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -28,11 +29,13 @@ import (
 // The login can run no program and read no file, it is a member of no role, and no one
 // knows its password. It owns what it makes, until the superuser hands that over by
 // statements that evaluate nothing, and drops the login. One function could still
-// change what belongs to another owner. So while the login is in, the server refuses to
-// it every change of the structure that is made from within a function. It cannot
-// refuse changes of roles: a function may give the login a password that its owner knows. So
-// no one can log in any more when ANALYZE runs functions, and a copy is not handed over if the
-// password has changed.
+// change what belongs to another owner, or a setting of the session in which the next
+// statements of the dump are read. So while the login is in, the server refuses every
+// change of the structure that is made from within a function, after a change of such a
+// setting, or by anybody else. It cannot refuse changes of roles: a function may give the
+// login a password that its owner knows, or make him a member of it. So no one can log in any more
+// when ANALYZE runs functions, and a copy is not handed over before all others are out, nor
+// if the password or the members have changed.
 
 // A login is a role that exists while a dump is loaded.
 type login struct {
@@ -116,24 +119,53 @@ func (s *session) lockOut(ctx context.Context, role string) error {
 	return err
 }
 
-// unchanged fails if the login has another password than newLogin gave it: a function that
-// ran while the dump was loaded has changed it, and its owner may have been in.
+// unchanged fails if the login has another password or other memberships than newLogin
+// gave it: a function that ran while the dump was loaded has changed them, and its owner may
+// have been in.
 func (s *session) unchanged(ctx context.Context, l login) error {
 	var verifier string
-	if err := s.QueryRow(ctx, "SELECT coalesce(rolpassword, '') FROM pg_authid WHERE rolname = $1", l.role).Scan(&verifier); err != nil {
+	var members bool
+	// A role without superuser is a member itself. Before PostgreSQL 15 each role may take members.
+	err := s.QueryRow(ctx, `SELECT coalesce(rolpassword, ''), EXISTS (SELECT FROM pg_auth_members m
+		WHERE r.oid IN (m.roleid, m.member) AND pg_get_userbyid(m.member) <> current_user) FROM pg_authid r WHERE rolname = $1`, l.role).Scan(&verifier, &members)
+	switch {
+	case err != nil:
 		return err
-	}
-	if verifier != l.verifier {
+	case verifier != l.verifier:
 		return fmt.Errorf("%w: loading the dump has changed the password of the role %q, which loads it", backup.ErrMismatch, l.role)
+	case members:
+		return fmt.Errorf("%w: loading the dump has changed the memberships of the role %q, which loads it", backup.ErrMismatch, l.role)
 	}
 	return nil
+}
+
+// aloneIn ends the sessions of all others in the database of conn, and waits until they have
+// ended. Nobody but a superuser can open another.
+func (s *session) aloneIn(ctx context.Context, conn *pgx.Conn) error {
+	const others = "FROM pg_stat_activity WHERE datname = $1 AND pid <> $2 AND backend_type = 'client backend'"
+	database, pid := conn.Config().Database, int(conn.PgConn().PID())
+	for deadline := time.Now().Add(30 * time.Second); ; {
+		var left int
+		err := s.QueryRow(ctx, "SELECT count(*) FROM (SELECT pg_terminate_backend(pid) "+others+") q", database, pid).Scan(&left)
+		if err != nil || left == 0 {
+			return err
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("%d sessions in %q do not end", left, database)
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
 }
 
 // asLogin connects as the login.
 func (s *session) asLogin(ctx context.Context, l *login, database string) (*pgx.Conn, error) {
 	as := s.loading(*l)
 	conn, err := as.to(ctx, database, loading)
-	if err != nil && (strings.HasPrefix(l.host, "/") || strings.HasPrefix(l.host, "@")) {
+	if err != nil && onSocket(l.host) && s.listensHere(ctx) {
 		// Sockets are often for roles that are named like accounts.
 		l.host = "127.0.0.1"
 		if again, aerr := s.loading(*l).to(ctx, database, loading); aerr == nil {
@@ -144,6 +176,16 @@ func (s *session) asLogin(ctx context.Context, l *login, database string) (*pgx.
 		err = s.admitted(ctx, l.role, err)
 	}
 	return conn, err
+}
+
+// onSocket reports whether a host is the path of a socket.
+func onSocket(host string) bool { return strings.HasPrefix(host, "/") || strings.HasPrefix(host, "@") }
+
+// listensHere reports whether the server itself listens on 127.0.0.1. Where it does not,
+// anybody may.
+func (s *session) listensHere(ctx context.Context) (here bool) {
+	err := s.QueryRow(ctx, `SELECT string_to_array(replace(current_setting('listen_addresses'), ' ', ''), ',') && '{*,0.0.0.0,localhost,127.0.0.1}'`).Scan(&here)
+	return err == nil && here
 }
 
 // admitted explains why the login cannot connect.
@@ -190,6 +232,8 @@ func (s *session) loading(l login) *session {
 	as := *s
 	as.cfg = s.cfg.Copy()
 	as.cfg.User, as.cfg.Password, as.cfg.Host = l.role, l.password, l.host
+	// Only the server that keeps the verifier can answer so: a dump is sent to no other.
+	as.cfg.RequireAuth = "scram-sha-256"
 	as.cfg.Fallbacks = nil
 	for _, f := range s.cfg.Fallbacks {
 		other := *f
@@ -219,21 +263,38 @@ func scramVerifier(password string) (string, error) {
 	return fmt.Sprintf("SCRAM-SHA-256$%d:%s$%s:%s", rounds, b64(salt), b64(stored[:]), b64(mac("Server Key"))), nil
 }
 
-// guard makes the server refuse to the login every change of the structure that does
-// not come from its client, but from within a function: the context of such a
-// statement has more than one line. It also lets the login make objects in the schemas that
-// exist, which are those of extensions and public.
+// guard makes the server refuse every change of the structure that does not come from the
+// login's client or a superuser. A function of the login's session is none: the context of such
+// a statement has more than one line. Nor may it have changed how the client's next statements are
+// read. It also lets the login make objects in the schemas that exist, which are those of
+// extensions and public.
+//
+// The function of the guard has no search_path of its own, to see the session's. So
+// each name in it has its schema.
 func (s *session) guard(ctx context.Context, conn *pgx.Conn, l login) error {
+	var changed strings.Builder
+	for _, c := range s.loadersSettings() {
+		fmt.Fprintf(&changed, "WHEN pg_catalog.current_setting(%s) OPERATOR(pg_catalog.<>) %s THEN %[1]s\n", literal(c[0]), c[1])
+	}
 	statements := []string{
 		"CREATE SCHEMA " + guardSchema,
-		"CREATE FUNCTION " + guardSchema + `.refuse() RETURNS event_trigger LANGUAGE plpgsql SET search_path = pg_catalog AS $guard$
-			DECLARE stack text;
+		"CREATE FUNCTION " + guardSchema + `.refuse() RETURNS event_trigger LANGUAGE plpgsql AS $guard$
+			DECLARE stack pg_catalog.text;
+			DECLARE setting pg_catalog.text;
 			BEGIN
-				IF session_user = ` + literal(l.role) + ` THEN
-					GET DIAGNOSTICS stack = PG_CONTEXT;
-					IF strpos(stack, chr(10)) > 0 THEN
-						RAISE EXCEPTION '% within a function, while a dump is loaded', tg_tag;
-					END IF;
+				IF (SELECT r.rolsuper FROM pg_catalog.pg_roles r WHERE r.rolname OPERATOR(pg_catalog.=) session_user) THEN
+					RETURN;
+				END IF;
+				IF session_user OPERATOR(pg_catalog.<>) ` + literal(l.role) + ` THEN
+					RAISE EXCEPTION '% by another role, while a dump is loaded', tg_tag;
+				END IF;
+				GET DIAGNOSTICS stack = PG_CONTEXT;
+				IF pg_catalog.strpos(stack, pg_catalog.chr(10)) OPERATOR(pg_catalog.>) 0 THEN
+					RAISE EXCEPTION '% within a function, while a dump is loaded', tg_tag;
+				END IF;
+				setting := CASE ` + changed.String() + ` END;
+				IF setting IS NOT NULL THEN
+					RAISE EXCEPTION 'a function has changed the setting %, while a dump is loaded', setting;
 				END IF;
 			END $guard$`,
 		"CREATE EVENT TRIGGER " + guardSchema + " ON ddl_command_start EXECUTE FUNCTION " + guardSchema + ".refuse()",
@@ -248,6 +309,20 @@ func (s *session) guard(ctx context.Context, conn *pgx.Conn, l login) error {
 		}
 	}
 	return s.admit(ctx, conn, l)
+}
+
+// loadersSettings are those that say how a statement of a dump is read, each with the
+// expression of the value that it has in pg_restore's sessions.
+func (s *session) loadersSettings() (list [][2]string) {
+	list = [][2]string{{"search_path", "''"}, {"client_encoding", "pg_catalog.current_setting('server_encoding')"}}
+	p := s.protocol(loading)
+	for _, name := range []string{
+		"role", "standard_conforming_strings", "backslash_quote", "array_nulls", "transform_null_equals", "quote_all_identifiers",
+		"timezone", "datestyle", "intervalstyle", "bytea_output", "extra_float_digits", "xmloption", "xmlbinary",
+	} {
+		list = append(list, [2]string{name, literal(p[name])})
+	}
+	return list
 }
 
 // admit grants the login what exists so far and its objects are made in or from.
@@ -283,6 +358,11 @@ func (s *session) handOver(ctx context.Context, conn *pgx.Conn, l login, entries
 	}
 	if _, err := s.Exec(ctx, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = $1", l.role); err != nil {
 		return err
+	}
+	if !s.limited {
+		if err := s.aloneIn(ctx, conn); err != nil {
+			return err
+		}
 	}
 	if err := s.unchanged(ctx, l); err != nil {
 		return err

@@ -3,8 +3,10 @@ package postgres
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -66,8 +68,22 @@ func (d *Database) config() (*pgx.ConnConfig, error) {
 	if len(cfg.Database) > maxIdentifier {
 		return nil, fmt.Errorf("the database's name is longer than %d bytes", maxIdentifier)
 	}
+	if cfg.RequireAuth == "" && cfg.Password != "" && !onSocket(cfg.Host) && !provesServer(cfg) {
+		// Whoever listens on the port while the server is down gets no password, and is not
+		// believed to be the server.
+		cfg.RequireAuth = passwordKept
+	}
 	cfg.Tracer = d.tracer
 	return cfg, nil
+}
+
+// passwordKept are the methods by which a server learns no password.
+const passwordKept = "scram-sha-256,md5"
+
+// provesServer reports whether each way to the server proves by TLS that it is the one that was named.
+func provesServer(cfg *pgx.ConnConfig) bool {
+	verified := func(t *tls.Config) bool { return t != nil && !t.InsecureSkipVerify }
+	return verified(cfg.TLSConfig) && !slices.ContainsFunc(cfg.Fallbacks, func(f *pgconn.FallbackConfig) bool { return !verified(f.TLSConfig) })
 }
 
 func (d *Database) maintenance() string { return cmp.Or(d.Maintenance, "postgres") }

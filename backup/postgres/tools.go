@@ -129,6 +129,9 @@ func (s *session) command(database, program, options string, args ...string) *ex
 	if s.cfg.Password != "" {
 		cmd.Env = append(cmd.Env, "PGPASSWORD="+s.cfg.Password)
 	}
+	if s.cfg.RequireAuth != "" { // programs of PostgreSQL 16 and later know it
+		cmd.Env = append(cmd.Env, "PGREQUIREAUTH="+s.cfg.RequireAuth)
+	}
 	cmd.WaitDelay = 10 * time.Second
 	return cmd
 }
@@ -140,11 +143,12 @@ func run(ctx context.Context, cmd *exec.Cmd) error {
 }
 
 // runHeard also passes each line to heard, and omits from the error those for
-// which heard returns true.
+// which heard returns true, and what may have rows or passwords of the database in it.
 func runHeard(ctx context.Context, cmd *exec.Cmd, heard func(line string) bool) error {
 	stderr := &tail{max: 4 << 10}
+	private := privateLines(filepath.Base(cmd.Path))
 	lines := &lineWriter{line: func(line []byte) {
-		if !heard(string(line)) {
+		if !heard(string(line)) && !private(string(line)) {
 			_, _ = stderr.Write(line) // never fails
 		}
 	}}
@@ -156,6 +160,24 @@ func runHeard(ctx context.Context, cmd *exec.Cmd, heard func(line string) bool) 
 	}
 	return nil
 }
+
+// privateLines returns a function that reports whether the next line of what a program prints is one of
+// those that follow an error and may quote rows or statements.
+func privateLines(program string) func(line string) bool {
+	program = strings.TrimSuffix(program, ".exe") + ": "
+	private := false
+	return func(line string) bool {
+		switch {
+		case quotes.MatchString(line):
+			private = true
+		case strings.HasPrefix(line, program):
+			private = false
+		}
+		return private
+	}
+}
+
+var quotes = regexp.MustCompile(`^(pg_[a-z]+: (detail: )?)?(DETAIL|HINT|CONTEXT|QUERY|STATEMENT|LOCATION|Command was|Query was):`)
 
 // conninfo joins keys and values the way libpq reads them.
 func conninfo(pairs ...string) string {

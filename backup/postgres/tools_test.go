@@ -213,3 +213,34 @@ func TestProgressOfTheDump(t *testing.T) {
 	require.Equal(t, int64(5), reported[1].Done)
 	require.Positive(t, reported[1].Rate)
 }
+
+// What a program prints after an error may quote rows, and the statements passwords.
+func TestErrorsQuoteNoRowsAndNoStatements(t *testing.T) {
+	private := privateLines("pg_restore.exe")
+	var kept []string
+	for line := range strings.Lines(`pg_restore: while PROCESSING TOC:
+pg_restore: from TOC entry 3361; 2606 16394 CHECK CONSTRAINT child c postgres
+pg_restore: error: could not execute query: ERROR:  check constraint "c" of relation "child" is violated by some row
+DETAIL:  Failing row contains (1, Иванова
+Мария, F20.0).
+Command was: CREATE USER MAPPING FOR app SERVER s OPTIONS (
+password 'hunter2'
+);
+pg_restore: error: COPY failed for table "child": ERROR:  duplicate key value violates unique constraint "child_pkey"
+DETAIL:  Key (name)=(Иванова) already exists.
+CONTEXT:  COPY child, line 1: "Иванова"
+pg_restore: detail: Command was: SELECT 'hunter2'
+pg_restore: warning: errors ignored on restore: 2
+`) {
+		if !private(line) {
+			kept = append(kept, strings.TrimSpace(line))
+		}
+	}
+	require.Equal(t, []string{
+		"pg_restore: while PROCESSING TOC:",
+		"pg_restore: from TOC entry 3361; 2606 16394 CHECK CONSTRAINT child c postgres",
+		`pg_restore: error: could not execute query: ERROR:  check constraint "c" of relation "child" is violated by some row`,
+		`pg_restore: error: COPY failed for table "child": ERROR:  duplicate key value violates unique constraint "child_pkey"`,
+		"pg_restore: warning: errors ignored on restore: 2",
+	}, kept)
+}
