@@ -50,7 +50,7 @@ func (s *session) ask(ctx context.Context, query string) (string, error) {
 		}
 	case t.super:
 		return "", advise(fmt.Errorf("%w: the database belongs to a superuser, with whose rights nothing of its users is run", backup.ErrPermission),
-			"give it to a role of its own, or name by Reader one that has SELECT on what is queried, and nothing else")
+			"name a role that has SELECT on what is queried, and nothing else")
 	}
 	conn, err := s.to(ctx, s.name, writing)
 	if err != nil {
