@@ -130,7 +130,7 @@ func (d *Database) connect(ctx context.Context, a access) (*session, error) {
 	// known. Only a superuser can put an event trigger into the maintenance database.
 	if s.Conn, err = s.to(ctx, d.maintenance(), a); err != nil {
 		if cfg.RequireAuth == passwordKept && strings.Contains(err.Error(), "require_auth") {
-			err = advise(err, "let pg_hba.conf have scram-sha-256 for this role, or, if you trust whatever listens on the server's port with the password, add require_auth with the method to the connection string")
+			err = advise(err, "have the server ask this role for scram-sha-256, or, if you trust whatever listens on the server's port with the password, add require_auth with the method to the connection string")
 		}
 		return nil, err
 	}
