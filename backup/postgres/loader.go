@@ -32,7 +32,7 @@ import (
 // change what belongs to another owner, or a setting of the session in which the next
 // statements of the dump are read. So while the login is in, the server refuses every
 // change of the structure that is made from within a function, after a change of such a
-// setting, or by anybody else. It cannot refuse changes of roles: a function may give the
+// setting, or by any other role. It cannot refuse changes of roles: a function may give the
 // login a password that its owner knows, or make him a member of it. So no one can log in any more
 // when ANALYZE runs functions, and a copy is not handed over before all others are out, nor
 // if the password or the members have changed.
@@ -140,7 +140,7 @@ func (s *session) unchanged(ctx context.Context, l login) error {
 }
 
 // aloneIn ends the sessions of all others in the database of conn, and waits until they have
-// ended. Nobody but a superuser can open another.
+// ended. Only a superuser can open another.
 func (s *session) aloneIn(ctx context.Context, conn *pgx.Conn) error {
 	const others = "FROM pg_stat_activity WHERE datname = $1 AND pid <> $2 AND backend_type = 'client backend'"
 	database, pid := conn.Config().Database, int(conn.PgConn().PID())
@@ -182,7 +182,7 @@ func (s *session) asLogin(ctx context.Context, l *login, database string) (*pgx.
 func onSocket(host string) bool { return strings.HasPrefix(host, "/") || strings.HasPrefix(host, "@") }
 
 // listensHere reports whether the server itself listens on 127.0.0.1. Where it does not,
-// anybody may.
+// any account may.
 func (s *session) listensHere(ctx context.Context) (here bool) {
 	err := s.QueryRow(ctx, `SELECT string_to_array(replace(current_setting('listen_addresses'), ' ', ''), ',') && '{*,0.0.0.0,localhost,127.0.0.1}'`).Scan(&here)
 	return err == nil && here

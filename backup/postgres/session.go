@@ -69,7 +69,7 @@ func (d *Database) config() (*pgx.ConnConfig, error) {
 		return nil, fmt.Errorf("the database's name is longer than %d bytes", maxIdentifier)
 	}
 	if cfg.RequireAuth == "" && cfg.Password != "" && !onSocket(cfg.Host) && !provesServer(cfg) {
-		// Whoever listens on the port while the server is down gets no password, and is not
+		// What listens on the port while the server is down gets no password, and is not
 		// believed to be the server.
 		cfg.RequireAuth = passwordKept
 	}

@@ -293,7 +293,7 @@ func (s *session) handle(ctx context.Context, m any) (uint64, error) {
 		if err != nil {
 			return 0, err
 		}
-		if err := m.Respond(b); err != nil { // nobody can be told: it is the sender's mistake, and no fault of the store
+		if err := m.Respond(b); err != nil { // the sender has made a mistake, the store is well
 			s.say("a request at %s cannot be answered: %v", m.Subject, err)
 		}
 	}
