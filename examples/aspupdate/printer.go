@@ -33,9 +33,13 @@ type printer struct {
 	quiet bool // print only answers
 	speak *lang.Language
 
-	mu       sync.Mutex // guards out, bar and reported: a backup reports from its own goroutines
+	mu       sync.Mutex // guards all that follows, and out: a backup reports from its own goroutines
 	bar      bool       // the terminal's last line is a progress line
 	reported time.Time  // when progress was last printed, where there is no terminal
+
+	steps      []*runningStep // what has begun and not ended, see running.go
+	ticking    bool           // something shows them
+	progressed time.Time      // when progress was last reported
 
 	json     io.Writer // with --json: for the document; out is then for everything else
 	answered bool
@@ -64,11 +68,16 @@ func (p *printer) colored(color, text, format string, args ...any) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.print(color, text, shown(p.speak, fmt.Sprintf(format, args...)))
+}
+
+// print prints a line in the reader's language. The caller has locked mu.
+func (p *printer) print(color, text, line string) {
 	if p.bar {
 		p.control(fmt.Sprintf("\r%*s\r", barWidth, ""))
 		p.bar = false
 	}
-	line := safetext.Indented(shown(p.speak, fmt.Sprintf(format, args...)), indent) + "\n"
+	line = safetext.Indented(line, indent) + "\n"
 	if color != "" {
 		p.control("\x1b[" + color + "m" + text + "\x1b[0m")
 		text = ""
@@ -91,19 +100,26 @@ const barWidth = 78
 // progress prints one line that changes on a terminal, and a line every 30
 // seconds elsewhere.
 func (p *printer) progress(text string) {
-	text = indent + safetext.Line(shown(p.speak, text))
+	text = safetext.Line(shown(p.speak, text))
 	if isTerminal(p.out) && !p.quiet {
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		if r := []rune(text); len(r) > barWidth { // a longer line would wrap and stay
-			text = string(r[:barWidth])
-		}
-		p.control("\r")
-		_, _ = fmt.Fprintf(p.out, "%-*s", barWidth, text)
-		p.bar = true
+		p.progressed = time.Now()
+		p.rewrite(text)
 	} else if p.due(time.Now()) {
-		p.line("%s", text)
+		p.line("%s%s", indent, text)
 	}
+}
+
+// rewrite shows a text in the terminal's last line, in place of the one before. The caller has locked mu.
+func (p *printer) rewrite(text string) {
+	text = indent + safetext.Line(text)
+	if r := []rune(text); len(r) > barWidth { // a longer line would wrap and stay
+		text = string(r[:barWidth])
+	}
+	p.control("\r")
+	_, _ = fmt.Fprintf(p.out, "%-*s", barWidth, text)
+	p.bar = true
 }
 
 // due reports whether it is time for a line of progress: 30 seconds after the previous
@@ -174,6 +190,7 @@ func (p *printer) state(state string) string {
 func (p *printer) observe() site.Observe {
 	return site.Observe{
 		Archive: p.archive, Backup: p.backup, Rollback: p.rollback,
+		Output:   p.printed,
 		Find:     func(e fetch.Event) { p.line("          %s", e.Text) },
 		Server:   func(e fetch.Event) { p.line("          %s", e.Text) },
 		Watch:    func(e fetch.Event) { p.line("%s  %s", p.Second(e.Time), e.Text) },
@@ -184,6 +201,7 @@ func (p *printer) observe() site.Observe {
 }
 
 func (p *printer) rollback(e rollback.Event) {
+	p.follow(e)
 	if e.Kind == rollback.EventBegin {
 		return // the step's end is printed
 	}
