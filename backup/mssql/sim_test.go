@@ -431,6 +431,8 @@ func (s *sim) answer(c *simConn, statement string, args []driver.NamedValue, hal
 	case sqlServer:
 		v := s.server
 		return one(v.name, v.version, v.edition, v.engine, v.login, v.sysadmin, v.data), nil
+	case `SELECT CONVERT(nvarchar(256), ISNULL(SERVERPROPERTY('ServerName'), N'')), CONVERT(nvarchar(128), ISNULL(SERVERPROPERTY('Collation'), N''))`: // the program's
+		return one(s.server.name, "Cyrillic_General_CI_AS"), nil
 	case sqlLock:
 		// relational-databases/system-stored-procedures/sp-getapplock: -1 if it cannot be granted at once.
 		if holder := s.locks[arg()]; holder != nil && holder != c {

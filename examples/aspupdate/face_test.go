@@ -37,7 +37,7 @@ func TestPlanShowsR14FirstAndHowLongUsersAreOut(t *testing.T) {
 	require.Equal(t, "59 min", span(59*time.Minute))
 	moscow := time.FixedZone("MSK", 3*60*60)
 	at := time.Date(2026, 12, 1, 10, 0, 0, 0, moscow)
-	doc, err := (&job{Site: emptySite()}).planDoc(rollback.Plan{Slot: rollback.Slot{Start: at, LatestStart: at}}, nil)
+	doc, err := (&job{Site: emptySite()}).planDoc(&site.Update{}, rollback.Plan{Slot: rollback.Slot{Start: at, LatestStart: at}}, nil)
 	require.NoError(t, err)
 	require.Equal(t, time.UTC, doc.Slot.Start.Location(), "documents have UTC")
 }

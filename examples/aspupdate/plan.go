@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -22,6 +23,7 @@ type planDoc struct {
 	Later       []rollback.Slot `json:"later,omitempty"`       // the next slots after it
 	Passed      []passedDoc     `json:"passed,omitempty"`      // the days without a slot, up to the last slot
 	FirstOfYear bool            `json:"first_of_year"`         // R14
+	Databases   site.Patterns   `json:"databases,omitempty"`   // what the patterns of [[postgres]] and [[mssql]] match
 	Unfenced    []string        `json:"unfenced,omitempty"`    // databases that keep users out for their snapshot alone
 	LongestOut  float64         `json:"longest_out,omitempty"` // seconds: how long users are out if everything takes its longest and is rolled back
 	Copies      *site.CopyState `json:"copies,omitempty"`      // of the second place; none without [copies]
@@ -40,10 +42,10 @@ type passedDoc struct {
 	Reason string        `json:"reason"`
 }
 
-// planDoc returns the document of a plan, or the error with which the plan was
+// planDoc returns the document of an update's plan, or the error with which the plan was
 // made.
-func (j *job) planDoc(plan rollback.Plan, err error) (planDoc, error) {
-	d := planDoc{Schema: "aspupdate.plan/1", Plan: plan, Unfenced: j.Config.Unfenced()}
+func (j *job) planDoc(u *site.Update, plan rollback.Plan, err error) (planDoc, error) {
+	d := planDoc{Schema: "aspupdate.plan/1", Plan: plan, Databases: u.Databases, Unfenced: u.Unfenced}
 	d.Copies, _ = j.Copies(time.Now()) // status says what cannot be read
 	for _, proof := range plan.Proofs {
 		d.Proofs = append(d.Proofs, proofDoc{proof.Data, proof.At, proof.Took.Seconds()})
@@ -88,7 +90,10 @@ func (plan planDoc) print(p *printer) {
 	for _, o := range plan.Overrides {
 		p.line("  overridden: %s, because: %s", o.Rule, o.Reason)
 	}
-	p.proofs(plan.Plan.Proofs)
+	for _, one := range plan.Databases {
+		p.line("  %s, databases: %d: %s", one.Name, len(one.Data), one.Names())
+	}
+	p.proofs(plan.Plan.Proofs, plan.Databases)
 	if c := plan.Copies; c != nil && (c.Missing > 0 || c.Failed != "") {
 		p.line("  %s", c)
 	}
@@ -108,13 +113,29 @@ func (plan planDoc) print(p *printer) {
 		p.line("  only the application's fence keeps users out of: %s", strings.Join(plan.Unfenced, ", "))
 	}
 	for _, n := range plan.Needs {
-		p.line("  space: %d MB at %s for %s", n.Bytes/1e6+1, n.Path, n.For)
+		p.line("  space: %d MB at %s for %s", n.Bytes/1e6+1, n.Path, plan.Databases.Purposes(n.For))
 	}
-	for i, s := range plan.Steps {
-		p.line("  %2d %s", i+1, strings.TrimSpace(string(s.Step)+" "+s.Part))
-	}
+	plan.printSteps(p)
 	if plan.Next != "" {
 		p.line("next: %s", plan.Next)
+	}
+}
+
+// printSteps prints the steps in order. Those with the databases of one pattern that follow each
+// other are one line.
+func (plan planDoc) printSteps(p *printer) {
+	for i := 0; i < len(plan.Steps); {
+		s, n := plan.Steps[i], 1
+		one, _ := plan.Databases.Of(s.Part)
+		for i+n < len(plan.Steps) && plan.Steps[i+n].Step == s.Step && slices.Contains(one.Data, plan.Steps[i+n].Part) {
+			n++
+		}
+		if n == 1 {
+			p.line("  %2d %s", i+1, strings.TrimSpace(string(s.Step)+" "+s.Part))
+		} else {
+			p.line("  %2d %s", i+1, string(s.Step)+" "+one.Name+", "+fmt.Sprint(n))
+		}
+		i += n
 	}
 }
 
@@ -131,18 +152,36 @@ func span(d time.Duration) string {
 	return fmt.Sprintf("%d h %d min", h, m)
 }
 
-// proofs prints which backups are known to be of use (R9).
-func (p *printer) proofs(list []rollback.Proof) {
+// proofs prints which backups are known to be of use (R9). The databases of a pattern have one
+// line, with the oldest of their proofs.
+func (p *printer) proofs(list []rollback.Proof, patterns site.Patterns) {
 	var never []string
+	proven := map[string]rollback.Proof{}
+	var order []string
 	for _, proof := range list {
 		if proof.At.IsZero() {
 			never = append(never, proof.Data)
 			continue
 		}
-		p.line("  proven: a backup like that of %s was restored and compared on %s, which took %s", proof.Data, p.Time(proof.At), proof.Took.Round(time.Second))
+		name := proof.Data
+		if one, ok := patterns.Of(name); ok {
+			name = one.Name
+		}
+		have, ok := proven[name]
+		if !ok {
+			order = append(order, name)
+		}
+		if !ok || proof.At.Before(have.At) {
+			have.At = proof.At
+		}
+		have.Took += proof.Took
+		proven[name] = have
+	}
+	for _, name := range order {
+		p.line("  proven: a backup like that of %s was restored and compared on %s, which took %s", name, p.Time(proven[name].At), proven[name].Took.Round(time.Second))
 	}
 	if len(never) > 0 {
-		p.line("  never restored and compared: a backup like that of %s; aspupdate prove does", strings.Join(never, ", "))
+		p.line("  never restored and compared: a backup like that of %s; aspupdate prove does", strings.Join(patterns.Brief(never), ", "))
 	}
 }
 

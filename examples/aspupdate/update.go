@@ -22,7 +22,8 @@ func plan(ctx context.Context, j *job) error {
 	if err != nil {
 		return err
 	}
-	d, err := j.planDoc(u.Plan(ctx))
+	made, err := u.Plan(ctx)
+	d, err := j.planDoc(u, made, err)
 	if err != nil {
 		return err
 	}
@@ -43,7 +44,8 @@ func update(ctx context.Context, j *job) error {
 	if err != nil {
 		return err
 	}
-	d, err := j.planDoc(u.Plan(ctx))
+	made, err := u.Plan(ctx)
+	d, err := j.planDoc(u, made, err)
 	if err != nil {
 		return err
 	}
@@ -156,7 +158,8 @@ func revert(ctx context.Context, j *job) error {
 	if confirmed != "" {
 		return j.ended(u.Revert(ctx, confirmed, reason))
 	}
-	d, err := j.planDoc(u.PlanRevert(ctx))
+	made, err := u.PlanRevert(ctx)
+	d, err := j.planDoc(u, made, err)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package site
 
 import (
+	"cmp"
 	"crypto/tls"
 	"time"
 
@@ -151,7 +152,10 @@ type distributionConfig struct {
 }
 
 type postgresConfig struct {
-	Name    string `toml:"name"`     // of the database
+	Name      string   `toml:"name"`      // of the database
+	Databases string   `toml:"databases"` // instead of it: a pattern of names; what it matches is in each plan
+	Except    []string `toml:"except"`    // patterns of names that Databases does not match
+
 	URIEnv  string `toml:"uri_env"`  // variable with the maintenance role's connection string
 	URIFile string `toml:"uri_file"` // or a file with it
 	secret  `toml:"-"`
@@ -163,12 +167,12 @@ type postgresConfig struct {
 	Unfenced string `toml:"unfenced"`
 }
 
-// Unfenced returns the names of the databases that keep users out only for
-// their snapshot.
-func (c *Config) Unfenced() (names []string) {
-	for _, p := range c.Postgres {
+// unfenced returns the names of the databases that keep users out only for
+// their snapshot, or the pattern of them.
+func (c *Config) unfenced() (names []string) {
+	for _, p := range servers(c.Postgres) {
 		if p.Unfenced != "" {
-			names = append(names, p.Name)
+			names = append(names, cmp.Or(p.Databases, p.Name))
 		}
 	}
 	return names

@@ -2,6 +2,7 @@ package site
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -290,8 +291,9 @@ func (s *Site) configuration() ([]copies.Source, error) {
 // globals returns the roles of the database servers, with the hashes of their passwords:
 // without them nothing is restored on a new server. They are on no disk but encrypted.
 func (s *Site) globals(ctx context.Context) (list []copies.Source, err error) {
-	var errs []error
-	for _, p := range s.Config.Postgres {
+	s, err = s.resolved(ctx)
+	errs := []error{err}
+	for _, p := range servers(s.Config.Postgres) {
 		text, err := (&postgres.Database{URI: p.value()}).Globals(ctx)
 		if err != nil {
 			errs = append(errs, err)
@@ -309,7 +311,7 @@ func (s *Site) globals(ctx context.Context) (list []copies.Source, err error) {
 			continue // of the same server
 		}
 		list = append(list, copies.Source{
-			Copy: copies.Copy{Kind: "roles", Name: p.Name, ID: id, Of: time.Now().UTC(), Path: at},
+			Copy: copies.Copy{Kind: "roles", Name: cmp.Or(p.Databases, p.Name), ID: id, Of: time.Now().UTC(), Path: at},
 			Data: map[string][]byte{at: text},
 		})
 	}
@@ -433,16 +435,22 @@ func (s *Site) RestoreNew(ctx context.Context) (done []string, err error) {
 	if err != nil {
 		return nil, err
 	}
+	snaps, err := s.Store().List()
+	if err != nil {
+		return nil, err
+	}
+	var stored []string // what the patterns match is known only from these
+	for _, snap := range snaps {
+		stored = append(stored, strings.TrimPrefix(snap.Name, "before an update: "))
+	}
+	slices.Sort(stored)
+	s = s.planned(slices.Compact(stored))
 	present := *s
 	present.First = true // only what is there
 	var live, all rollback.Update
 	present.protect(&live)
 	if s.protect(&all); len(all.Data) == 0 {
 		return nil, fmt.Errorf("%w: the configuration backs up no data", ErrNothing)
-	}
-	snaps, err := s.Store().List()
-	if err != nil {
-		return nil, err
 	}
 	for _, set := range all.Data {
 		if slices.ContainsFunc(live.Data, func(d rollback.Dataset) bool { return d.Name == set.Name }) {

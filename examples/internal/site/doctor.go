@@ -41,6 +41,7 @@ func (s *Site) Doctor(ctx context.Context) []Finding {
 	d.journal()
 	d.fence(ctx)
 	d.versions(ctx)
+	d.patterns(ctx)
 	d.installerKinds()
 	d.databases(ctx)
 	d.programs(ctx)
@@ -50,13 +51,14 @@ func (s *Site) Doctor(ctx context.Context) []Finding {
 	d.clock()
 	d.times()
 	d.machine(ctx)
-	return d.findings
+	return d.gathered()
 }
 
 type doctor struct {
 	*Site
 	st       rollback.Status
-	fresh    bool // nothing is installed yet
+	fresh    bool  // nothing is installed yet
+	unknown  error // why it is not known which databases there are
 	findings []Finding
 }
 
@@ -260,6 +262,22 @@ func (d *doctor) installerKinds() {
 	}
 }
 
+// resolve replaces the patterns by the databases that the servers have now.
+func (d *doctor) resolve(ctx context.Context) error {
+	d.Site, d.unknown = d.resolved(ctx)
+	return d.unknown
+}
+
+// patterns shows what the patterns match now.
+func (d *doctor) patterns(ctx context.Context) {
+	if err := d.resolve(ctx); err != nil {
+		d.fix("databases", "", err)
+	}
+	for _, p := range d.Site.patterns {
+		d.ok("databases", p.Name, "%d: %s", len(p.Data), p.Names())
+	}
+}
+
 // databases checks whether backups can be made.
 func (d *doctor) databases(ctx context.Context) {
 	for _, p := range d.Config.Postgres {
@@ -292,6 +310,26 @@ func (d *doctor) databases(ctx context.Context) {
 		}
 		d.either(err, "data", p.Path, "can be read")
 	}
+}
+
+// gathered returns the findings. Those that say the same of the databases of one pattern, and need
+// nothing, are one.
+func (d *doctor) gathered() (list []Finding) {
+	said := map[Finding]bool{}
+	for _, f := range d.findings {
+		again := false
+		for _, data := range []string{f.Name, f.What + " " + f.Name} {
+			if p, ok := d.Site.patterns.Of(data); ok && f.State == "ok" {
+				f.Name = strings.TrimPrefix(p.Name, strings.TrimSuffix(data, f.Name))
+				again, said[f] = said[f], true
+				break
+			}
+		}
+		if !again {
+			list = append(list, f)
+		}
+	}
+	return list
 }
 
 // programs finds the programs of all commands, and those that another account
@@ -370,6 +408,9 @@ func (d *doctor) directories(ctx context.Context) {
 // sample returns an update whose roles can be asked before there is an update:
 // from and to the largest Setup in the archive.
 func (d *doctor) sample() (*Update, error) {
+	if d.unknown != nil {
+		return nil, d.unknown
+	}
 	items, _ := d.Archive().List() // versions reports what cannot be read
 	var steps []step
 	for _, dist := range d.Config.Distributions {
@@ -411,7 +452,7 @@ func (d *doctor) space(ctx context.Context) {
 		seen[volume] = true
 		text := ""
 		if n.Bytes > 0 {
-			text = fmt.Sprintf(", an update needs %d MB (%s)", n.Bytes/1e6+1, n.For)
+			text = fmt.Sprintf(", an update needs %d MB (%s)", n.Bytes/1e6+1, d.Site.patterns.Purposes(n.For))
 		}
 		d.either(err, "space", n.Path, "%d MB free%s", free/1e6, text)
 	}

@@ -39,7 +39,7 @@ func (s *Site) protect(u *rollback.Update) {
 		}})
 	}
 	for _, p := range c.Postgres {
-		db, name := &postgres.Database{URI: p.value(), Checksums: true, Observe: s.Observe.Backup}, "postgres "+p.Name
+		db, name := &postgres.Database{URI: p.value(), Checksums: true, Observe: s.Observe.Backup}, p.names().data()
 		part := named{db, name, db.Closed}
 		if p.Unfenced != "" {
 			fence = append(fence, roles.OpenOnly(s.fenceOf(p.exists, part)))
@@ -51,8 +51,8 @@ func (s *Site) protect(u *rollback.Update) {
 	}
 	for _, p := range c.MSSQL {
 		db := s.mssqlTarget(p)
-		fence = append(fence, s.fenceOf(p.exists, named{db, p.data(), db.Closed}))
-		add(p.data(), p.exists, db, nil)
+		fence = append(fence, s.fenceOf(p.exists, named{db, p.names().data(), db.Closed}))
+		add(p.names().data(), p.exists, db, nil)
 	}
 	for _, p := range c.SQLite {
 		u.Live = append(u.Live, filepath.Dir(p.Path))

@@ -30,7 +30,7 @@ func (s *Site) Fence(ctx context.Context) ([]rollback.FencePart, error) {
 	if err != nil {
 		return nil, err
 	}
-	parts := s.fence().FenceState(ctx)
+	parts := s.fence(ctx).FenceState(ctx)
 	holder, err := rollback.LockHolder(s.Config.State)
 	if err != nil || holder != nil || st.Pending != nil {
 		return parts, err
@@ -50,14 +50,15 @@ func (s *Site) Fence(ctx context.Context) ([]rollback.FencePart, error) {
 // Open lets users in if nothing is pending. It returns what each part of the
 // fence reported before and reports now. The reason is recorded.
 func (s *Site) Open(ctx context.Context, reason string) (before, now []rollback.FencePart, err error) {
-	u := s.fence()
+	u := s.fence(ctx)
 	before, err = u.Open(ctx, reason)
 	return before, u.FenceState(ctx), err
 }
 
 // fence returns an update with only what its fence needs. The application behind
 // it is its innermost part: users who are let in to what is stopped are still out.
-func (s *Site) fence() *rollback.Update {
+func (s *Site) fence(ctx context.Context) *rollback.Update {
+	s, unknown := s.known(ctx)
 	u := &rollback.Update{Dir: s.Config.State, Kept: s.Config.kept(), Deadlines: s.Config.Deadlines.deadlines(), Observe: s.Observe.Rollback}
 	s.protect(u)
 	app := s.Config.Application
@@ -65,6 +66,9 @@ func (s *Site) fence() *rollback.Update {
 		return u
 	}
 	parts := []rollback.Fence{u.Fence}
+	if unknown != nil {
+		parts = append(parts, unresolved{unknown})
+	}
 	if len(app.Services) > 0 {
 		group := s.services(app.Services)
 		parts = append(parts, whenStopped{group, "services " + strings.Join(app.Services, ", "), s.servicesClosed(app.Services)})
@@ -76,6 +80,23 @@ func (s *Site) fence() *rollback.Update {
 	u.Fence = roles.Fence(parts...)
 	return u
 }
+
+// known returns the site with the databases of the pending update, or without one
+// those that the servers have now.
+func (s *Site) known(ctx context.Context) (*Site, error) {
+	if st, err := s.Status(); err == nil && st.Pending != nil {
+		return s.planned(st.Pending.Plan.Data), nil
+	}
+	return s.resolved(ctx)
+}
+
+// unresolved is the fence of databases that are not known.
+type unresolved struct{ err error }
+
+func (unresolved) String() string                         { return "databases" }
+func (u unresolved) Close(context.Context) error          { return u.err }
+func (u unresolved) Open(context.Context) error           { return u.err }
+func (u unresolved) Closed(context.Context) (bool, error) { return false, u.err }
 
 // whenStopped is an application that is started only if it reports that it is
 // stopped.

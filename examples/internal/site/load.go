@@ -151,10 +151,15 @@ func (c *Config) checkData() (m mistakes) {
 	m.when(c.NoData != "" && data > 0, "no_data excludes [[postgres]], [[mssql]], [[sqlite]], [[directory]] and [[command]]")
 	for i := range c.Postgres {
 		p := &c.Postgres[i]
-		m.when(p.Name == "", "a [[postgres]] has no name: give the database's")
+		for _, err := range p.names().check() {
+			m.add(inTable{err, fmt.Sprintf("postgres.%d", i)})
+		}
 		m.add(p.read("postgres.uri", p.URIEnv, p.URIFile))
 	}
 	for i := range c.MSSQL {
+		for _, err := range c.MSSQL[i].names().check() {
+			m.add(inTable{err, fmt.Sprintf("mssql.%d", i)})
+		}
 		m = append(m, c.MSSQL[i].check(c.Application)...)
 	}
 	for _, p := range slices.Concat(c.SQLite, c.Directories) {

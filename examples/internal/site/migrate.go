@@ -1,10 +1,12 @@
 package site
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/aspupdate/aspupdate/rollback"
 	"github.com/aspupdate/aspupdate/rollback/roles"
@@ -13,37 +15,47 @@ import (
 // A migrateConfig describes how one database is restructured for a new version of
 // its distribution (R11).
 type migrateConfig struct {
-	Database    string   `toml:"database"`    // the name of a [[postgres]] or [[mssql]], or of the file of a [[sqlite]] or [[command]]
-	Command     []string `toml:"command"`     // restructures it; without one the application does it by itself
+	Database    string   `toml:"database"`    // the name of a [[postgres]] or [[mssql]], or its pattern, or the name of the file of a [[sqlite]] or [[command]]
+	Command     []string `toml:"command"`     // restructures it, {database} is its name; without one the application does it by itself
 	GoesOn      bool     `toml:"goes_on"`     // command only starts the restructuring
 	Structure   []string `toml:"structure"`   // prints the version that the structure is of
 	SQL         string   `toml:"sql"`         // instead of it, for a [[postgres]]: returns that version
 	Environment []string `toml:"environment"` // names of variables of this process that both commands get
 }
 
-// dataset returns the name of the database's dataset, "" if there is none.
-func (c *Config) dataset(database string) string {
+// A database is one that can be restructured.
+type database struct {
+	name, data string // data is the name of its dataset
+	secret
+}
+
+// databases returns those of a name: several for the pattern of a [[postgres]] or [[mssql]], none
+// if nothing has it.
+func (c *Config) databases(name string) (list []database) {
 	for _, p := range c.Postgres {
-		if p.Name == database {
-			return "postgres " + database
+		if name == cmp.Or(p.Databases, p.Name) {
+			list = append(list, database{p.Name, p.names().data(), p.secret})
 		}
 	}
+	if list != nil {
+		return list
+	}
 	for _, p := range c.MSSQL {
-		if p.Name == database {
-			return p.data()
+		if name == cmp.Or(p.Databases, p.Name) {
+			list = append(list, database{p.Name, p.names().data(), p.secret})
 		}
 	}
 	for _, p := range c.SQLite {
-		if filepath.Base(p.Path) == database {
-			return "sqlite " + database
+		if filepath.Base(p.Path) == name && list == nil {
+			list = append(list, database{name: name, data: "sqlite " + name})
 		}
 	}
 	for _, p := range c.Commands {
-		if filepath.Base(p.Live) == database {
-			return "command " + database
+		if filepath.Base(p.Live) == name && list == nil {
+			list = append(list, database{name: name, data: "command " + name})
 		}
 	}
-	return ""
+	return list
 }
 
 // checkMigrations checks how the databases of all distributions are restructured.
@@ -54,9 +66,9 @@ func (c *Config) checkMigrations() (m mistakes) {
 			of := func(err error) {
 				m.add(fmt.Errorf("distribution %s: migrate %q: %w", d.Name, one.Database, err))
 			}
-			inPostgres := slices.ContainsFunc(c.Postgres, func(p postgresConfig) bool { return p.Name == one.Database })
+			inPostgres := slices.ContainsFunc(c.Postgres, func(p postgresConfig) bool { return cmp.Or(p.Databases, p.Name) == one.Database })
 			switch {
-			case c.dataset(one.Database) == "":
+			case len(c.databases(one.Database)) == 0:
 				of(errors.New("database names no [[postgres]], [[mssql]], [[sqlite]] or [[command]]: what is restructured must come back in a rollback"))
 			case seen[one.Database]:
 				of(errors.New("this database is given twice"))
@@ -74,24 +86,31 @@ func (c *Config) checkMigrations() (m mistakes) {
 	return m
 }
 
+// placeholder stands for the name of the database in commands that restructure.
+const placeholder = "{database}"
+
+// of returns arguments with the name of a database.
+func (d database) of(argv []string) (list []string) {
+	for _, a := range argv {
+		list = append(list, strings.ReplaceAll(a, placeholder, d.name))
+	}
+	return list
+}
+
 // migrations returns those of a distribution whose databases take part in the
 // update: in a first installation its FullSetup makes them.
 func (s *Site) migrations(d distributionConfig, data []rollback.Dataset) (list []rollback.Migration) {
 	for _, one := range d.Migrate {
-		name := s.Config.dataset(one.Database)
-		if !slices.ContainsFunc(data, func(d rollback.Dataset) bool { return d.Name == name }) {
-			continue
-		}
-		probe := probeConfig{Command: one.Structure, SQL: one.SQL, Environment: one.Environment}
-		for _, p := range s.Config.Postgres {
-			if one.SQL != "" && p.Name == one.Database {
-				probe.secret = p.secret
+		for _, db := range s.Config.databases(one.Database) {
+			if !slices.ContainsFunc(data, func(d rollback.Dataset) bool { return d.Name == db.data }) {
+				continue
 			}
+			probe := probeConfig{Command: db.of(one.Structure), SQL: one.SQL, Environment: one.Environment, secret: db.secret}
+			list = append(list, rollback.Migration{Name: db.data, Migrator: roles.Migrator{
+				Command: roles.Command{Argv: db.of(one.Command), Environment: one.Environment, State: s.records()},
+				GoesOn:  one.GoesOn, Structure: probe.probe(),
+			}})
 		}
-		list = append(list, rollback.Migration{Name: name, Migrator: roles.Migrator{
-			Command: roles.Command{Argv: one.Command, Environment: one.Environment, State: s.records()},
-			GoesOn:  one.GoesOn, Structure: probe.probe(),
-		}})
 	}
 	return list
 }

@@ -1,7 +1,10 @@
 package site
 
 import (
+	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,7 +21,10 @@ import (
 
 // An mssqlConfig describes a SQL Server database.
 type mssqlConfig struct {
-	Name    string `toml:"name"`     // of the database
+	Name      string   `toml:"name"`      // of the database
+	Databases string   `toml:"databases"` // instead of it: a pattern of names; what it matches is in each plan
+	Except    []string `toml:"except"`    // patterns of names that Databases does not match
+
 	URIEnv  string `toml:"uri_env"`  // variable with the maintenance login's connection string
 	URIFile string `toml:"uri_file"` // or a file with it
 	secret  `toml:"-"`
@@ -44,13 +50,13 @@ type SelfTest struct {
 // neverRun is said wherever the backups of SQL Server are: what was tested, and by whom.
 const neverRun = "the authors have not run backups of SQL Server on a real server; an update is refused until the self-test of aspupdate prove has run them on yours"
 
-func (c mssqlConfig) data() string { return "mssql " + c.Name }
-
 // check checks a [[mssql]], and reads its secret.
 func (c *mssqlConfig) check(app applicationConfig) (m mistakes) {
-	m.when(c.Name == "", "a [[mssql]] has no name: give the database's")
 	m.add(c.read("mssql.uri", c.URIEnv, c.URIFile))
-	m.when(c.URIEnv == "" && c.URIFile == "", "mssql %s: give uri_file or uri_env", c.Name)
+	m.when(c.URIEnv == "" && c.URIFile == "", "%s: give uri_file or uri_env", c.names().block())
+	if _, err := databaseURI("mssql", c.value(), ""); err != nil && c.names().open() && c.at != nil {
+		m.add(err)
+	}
 	m.when(!filepath.IsAbs(c.Dir), "mssql.dir = %q: give an absolute path of a directory in which the server's account and this one can write", c.Dir)
 	m.when(c.OwnersOut != "" && len(app.Close)+len(app.FenceServices) == 0, "mssql.owners_out needs application.close and application.open, or application.fence_services: only they keep those users out")
 	return m
@@ -65,8 +71,14 @@ func (s *Site) mssqlTarget(c mssqlConfig) *mssql.Database {
 	return db
 }
 
+// testedFile returns the file of the record, one for all databases of a pattern: the test is of
+// their server.
 func (s *Site) testedFile(c mssqlConfig) string {
-	return filepath.Join(s.Config.State, "selftests", url.QueryEscape(c.Name)+".json")
+	name := url.QueryEscape(cmp.Or(c.Databases, c.Name))
+	if sum := sha256.Sum256([]byte(name)); len(name) > 200 { // names of files end at 255
+		name = hex.EncodeToString(sum[:])
+	}
+	return filepath.Join(s.Config.State, "selftests", name+".json")
 }
 
 // tested returns the record of the self-test that passed last.
@@ -118,14 +130,18 @@ func (s *Site) testAgain(c mssqlConfig) error {
 // testAll runs the self-tests that are due, and returns what is known of each server, by dataset.
 func (s *Site) testAll(ctx context.Context) map[string]SelfTest {
 	errs := map[string]error{}
-	for _, c := range s.Config.MSSQL {
-		errs[c.data()] = s.selfTest(ctx, c)
+	for _, c := range servers(s.Config.MSSQL) {
+		errs[c.names().block()] = s.selfTest(ctx, c)
 	}
 	all := map[string]SelfTest{}
 	list, err := s.SelfTests()
-	for _, t := range list {
-		t.err = errors.Join(errs[t.Data], err)
-		all[t.Data] = t
+	for _, c := range s.Config.MSSQL {
+		for _, t := range list {
+			if t.Data == c.names().block() {
+				t.err = errors.Join(errs[t.Data], err)
+				all[c.names().data()] = t
+			}
+		}
 	}
 	return all
 }
@@ -158,9 +174,9 @@ func (s *Site) ready(ctx context.Context, c mssqlConfig) (server string, err err
 	db := s.mssqlTarget(c)
 	server, err = db.Check(ctx)
 	if err != nil && server != "" && server != spoken(db.Tested) && errors.Is(err, backup.ErrIncompatible) {
-		err = fmt.Errorf("%s: %w: no self-test has passed on it; %s", c.data(), ErrUntested, neverRun)
+		err = fmt.Errorf("%s: %w: no self-test has passed on it; %s", c.names().block(), ErrUntested, neverRun)
 		if !db.Tested.Time.IsZero() {
-			err = fmt.Errorf("%s: %w: the self-test has passed on %s, and this is %s", c.data(), ErrUntested, spoken(db.Tested), server)
+			err = fmt.Errorf("%s: %w: the self-test has passed on %s, and this is %s", c.names().block(), ErrUntested, spoken(db.Tested), server)
 		}
 	}
 	return server, err
@@ -168,10 +184,10 @@ func (s *Site) ready(ctx context.Context, c mssqlConfig) (server string, err err
 
 // SelfTests returns what is known of the servers of the [[mssql]]. It connects to none.
 func (s *Site) SelfTests() (list []SelfTest, err error) {
-	for _, c := range s.Config.MSSQL {
+	for _, c := range servers(s.Config.MSSQL) {
 		t, terr := s.tested(c)
 		err = errors.Join(err, terr)
-		one := SelfTest{Data: c.data(), Server: t.Server, Version: t.Version, Time: t.Time, Text: neverRun}
+		one := SelfTest{Data: c.names().block(), Server: t.Server, Version: t.Version, Time: t.Time, Text: neverRun}
 		if !t.Time.IsZero() {
 			one.Text = fmt.Sprintf("the self-test has passed on %s, version %s, on %s", t.Server, t.Version, s.Config.Clock().Time(t.Time))
 		}

@@ -42,6 +42,9 @@ func (s *Site) Prove(ctx context.Context, since time.Duration) ([]Proved, error)
 	if err != nil {
 		return nil, err
 	}
+	if s, err = s.resolved(ctx); err != nil {
+		return nil, err
+	}
 	ctx, end := s.yielding(ctx)
 	defer end()
 	tests := s.testAll(ctx)

@@ -29,9 +29,10 @@ func (s *Site) Rehearse(ctx context.Context) []Finding {
 		r.st, err = r.Status()
 		err = errors.Join(err, r.st.Blocked())
 	}
-	for _, c := range s.Config.MSSQL {
+	err = errors.Join(err, r.resolve(ctx))
+	for _, c := range servers(r.Config.MSSQL) {
 		if testErr := r.selfTest(ctx, c); testErr != nil { // while users are in
-			err = errors.Join(err, fmt.Errorf("%s: %w", c.data(), testErr))
+			err = errors.Join(err, fmt.Errorf("%s: %w", c.names().block(), testErr))
 		}
 	}
 	u, sampleErr := r.sample()

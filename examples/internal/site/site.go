@@ -63,7 +63,8 @@ type Site struct {
 	Version version.Version
 	Observe Observe
 
-	data map[string]bool // of a pending first installation; nil means all
+	patterns Patterns        // with the databases that they were replaced by
+	data     map[string]bool // of a pending first installation; nil means all
 	// source returns the source that remembers what the server cannot do: a
 	// function, because fmt would print the password in a field.
 	source func() fetch.Source

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"slices"
 	"time"
 
@@ -19,7 +20,22 @@ import (
 // An Update is an update of the site with its roles.
 type Update struct {
 	*rollback.Update
-	FirstOfYear bool // R14: it crosses a new year
+	FirstOfYear bool     // R14: it crosses a new year
+	Databases   Patterns // with what they matched when it was planned
+	Unfenced    []string // names, or patterns, of the databases that keep users out only for their snapshot
+
+	same func(context.Context) error // see Run
+}
+
+// Run is [rollback.Update.Run]. It refuses if a pattern matches other databases than when
+// the update was planned.
+func (u *Update) Run(ctx context.Context, plan rollback.Plan) (rollback.Result, error) {
+	if u.same != nil {
+		if err := u.same(ctx); err != nil {
+			return rollback.Result{Outcome: rollback.Nothing}, err
+		}
+	}
+	return u.Update.Run(ctx, plan)
 }
 
 // Next returns the next update: from the installed version to the newest release
@@ -51,6 +67,10 @@ func (s *Site) next(ctx context.Context, planning bool, get func(context.Context
 	}
 	from, err := s.installed(ctx, st)
 	if err != nil {
+		return nil, err
+	}
+	configured := s
+	if s, err = s.resolved(ctx); err != nil {
 		return nil, err
 	}
 	live, err := s.databaseDirs(ctx)
@@ -90,6 +110,7 @@ func (s *Site) next(ctx context.Context, planning bool, get func(context.Context
 		s.warnUntested()
 	case err == nil:
 		err = s.restorable(ctx)
+		u.same = func(ctx context.Context) error { return configured.same(ctx, u.Databases) }
 	}
 	return u, err
 }
@@ -98,7 +119,7 @@ func (s *Site) next(ctx context.Context, planning bool, get func(context.Context
 // asked while users are still in, and makes and drops a role of the server, as a plan must not.
 func (s *Site) restorable(ctx context.Context) error {
 	for _, p := range s.Config.Postgres {
-		if !s.takesPart("postgres "+p.Name, p.exists) {
+		if !s.takesPart(p.names().data(), p.exists) {
 			continue
 		}
 		if _, _, err := (&postgres.Database{URI: p.value()}).Versions(ctx); err != nil {
@@ -106,7 +127,7 @@ func (s *Site) restorable(ctx context.Context) error {
 		}
 	}
 	for _, p := range s.Config.MSSQL {
-		if !s.takesPart(p.data(), p.exists) {
+		if !s.takesPart(p.names().data(), p.exists) {
 			continue
 		}
 		if _, err := s.ready(ctx, p); err != nil {
@@ -157,13 +178,13 @@ func (s *Site) Pending() (*Update, error) {
 	if err := s.stopProof(ctx); err != nil && s.Observe.Warn != nil {
 		s.Observe.Warn("a proof of backups does not end: " + err.Error()) // users are kept out: it is not waited for any longer
 	}
+	pending := *s.planned(st.Pending.Plan.Data)
 	// The server may have another version since: what is pending is finished with it.
-	for _, c := range s.Config.MSSQL {
+	for _, c := range servers(pending.Config.MSSQL) {
 		if err := s.testAgain(c); err != nil && s.Observe.Warn != nil {
-			s.Observe.Warn(c.data() + ": " + err.Error())
+			s.Observe.Warn(c.names().block() + ": " + err.Error())
 		}
 	}
-	pending := *s
 	pending.AnyTime = "a pending update is finished at any time" // R13 is about its start
 	pending.data = firstData(st.Pending.Plan)
 	u, err := pending.journaled(st.Pending.Plan.Parts)
@@ -187,6 +208,7 @@ func (s *Site) Revert(ctx context.Context) (*Update, error) {
 	case st.RestorePoint == nil:
 		return nil, fmt.Errorf("%w: no update was committed that can be rolled back (R15)", ErrNothing)
 	}
+	s = s.planned(slices.Sorted(maps.Keys(st.RestorePoint.Refs)))
 	for _, c := range s.Config.MSSQL {
 		if _, err := s.ready(ctx, c); err != nil {
 			return nil, err
@@ -204,6 +226,10 @@ func (s *Site) Revert(ctx context.Context) (*Update, error) {
 // Adopt records the versions that the probes report as those to update from.
 // The error wraps [ErrPrevious] if one of their Setups is not in the archive.
 func (s *Site) Adopt(ctx context.Context, reason string) error {
+	s, err := s.resolved(ctx)
+	if err != nil {
+		return err
+	}
 	var steps []step
 	for _, d := range s.Config.Distributions {
 		r, err := s.running(ctx, d)
@@ -293,7 +319,7 @@ func (s *Site) running(ctx context.Context, d distributionConfig) (release, erro
 // databaseDirs returns the directories of database servers on this machine.
 func (s *Site) databaseDirs(ctx context.Context) ([]string, error) {
 	var dirs []string
-	for _, p := range s.Config.Postgres {
+	for _, p := range servers(s.Config.Postgres) {
 		dir, err := (&postgres.Database{URI: p.value()}).DataDir(ctx)
 		if err != nil {
 			return nil, fmt.Errorf("postgres %s: cannot find the directory of the server: %w", p.Name, err)
@@ -401,5 +427,5 @@ func (s *Site) update(steps []step) (*Update, error) {
 			Migrations: s.migrations(d, u.Data),
 		})
 	}
-	return &Update{u, firstOfYear}, nil
+	return &Update{Update: u, FirstOfYear: firstOfYear, Databases: s.patterns, Unfenced: c.unfenced()}, nil
 }
