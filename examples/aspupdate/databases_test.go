@@ -158,7 +158,7 @@ func TestManyDatabases(t *testing.T) {
 	s.create("asp_new")
 	code, out = s.run("recover")
 	require.Zero(t, code, out)
-	require.Contains(t, out, "migrate postgres asp_01: ")
+	require.Contains(t, out, "migrate postgres asp_01")
 	require.Contains(t, out, "column KIND is missing")
 	s.all("7.12.100", 1, "asp_new")
 
