@@ -257,7 +257,7 @@ func (s *session) fault(h rollout.Heard) string {
 	if h.Seen <= max(s.Identity.highest(), seconds(h.At.Add(slack))) {
 		return ""
 	}
-	return fmt.Sprintf("it says that it has seen generation %d, which this center has not issued: that is not believed; look at the site, or revoke it", h.Seen)
+	return fmt.Sprintf("it says that it has seen generation %d, which this center has not issued: that is not believed; check the site, or revoke it", h.Seen)
 }
 
 func (s *session) lookup(site string) (rollout.Heard, bool) {
