@@ -98,3 +98,18 @@ func TestRestoreWhileItsOwnerAttacks(t *testing.T) {
 	}
 	t.Logf("%d of %d restores succeeded", restored, rounds)
 }
+
+// A directory of logs that others can write, where a link could be put in a log's place, gets none.
+func TestLogsWhereOthersCanWrite(t *testing.T) {
+	w := newWorld(t)
+	w.target.Logs = filepath.Join(realtest.SharedDir(t), "logs")
+	require.NoError(t, os.Mkdir(w.target.Logs, 0o700))
+	require.NoError(t, os.Chmod(w.target.Logs, 0o777))
+	w.target.Commands.Backup = tool(t, "say", "5", "text")
+	_, err := w.store.Take(t.Context(), "x", w.target)
+	require.ErrorContains(t, err, "others can change "+w.target.Logs)
+	require.ErrorContains(t, err, "chmod go-w")
+	logs, err := filepath.Glob(filepath.Join(w.target.Logs, "*"))
+	require.NoError(t, err)
+	require.Empty(t, logs)
+}

@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"github.com/aspupdate/aspupdate/internal/durable"
+	"github.com/aspupdate/aspupdate/internal/private"
 	"github.com/aspupdate/aspupdate/internal/safetext"
 )
 
@@ -50,7 +51,12 @@ func (c *call) output(step string, cmd Command) (*output, error) {
 
 func (c *call) openLog(o *output) (err error) {
 	if c.log != "" {
-		o.log, err = os.OpenFile(c.log, os.O_WRONLY|os.O_APPEND, 0o600)
+		root, err := os.OpenRoot(filepath.Dir(c.log)) // out of which no link leads
+		if err != nil {
+			return err
+		}
+		defer func() { _ = root.Close() }()
+		o.log, err = root.OpenFile(filepath.Base(c.log), os.O_WRONLY|os.O_APPEND, 0o600)
 		return err
 	}
 	dir, err := filepath.Abs(c.Logs)
@@ -58,6 +64,9 @@ func (c *call) openLog(o *output) (err error) {
 		return err
 	}
 	if err := durable.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	if err := private.Check(dir); err != nil {
 		return err
 	}
 	o.log, err = os.CreateTemp(dir, c.name+"-*.log") // 0600

@@ -89,8 +89,10 @@ func (s *scan) item(ctx context.Context, n *tree.Node) error {
 		h.Typeflag, h.Size = tar.TypeReg, n.Size
 		_, _ = fmt.Fprintf(s.sum, "file %q %v %d\n", n.Path, n.Mode, n.Size)
 	}
+	var attrs map[string]string
 	if first == "" {
-		if err := s.attrs(n, h); err != nil {
+		var err error
+		if attrs, err = s.attrs(n, h); err != nil {
 			return err
 		}
 	}
@@ -100,7 +102,7 @@ func (s *scan) item(ctx context.Context, n *tree.Node) error {
 		}
 	}
 	if h.Typeflag == tar.TypeReg {
-		if err := s.copyFile(ctx, n); err != nil {
+		if err := s.copyFile(ctx, n, attrs); err != nil {
 			return err
 		}
 	}
@@ -112,13 +114,13 @@ func (s *scan) item(ctx context.Context, n *tree.Node) error {
 
 // attrs records what belongs to a file besides its bytes. The attributes of the
 // directory itself are set last, and compared by the archive's own hash alone.
-func (s *scan) attrs(n *tree.Node, h *tar.Header) error {
+func (s *scan) attrs(n *tree.Node, h *tar.Header) (map[string]string, error) {
 	if s.plain || n.File == nil {
-		return nil
+		return nil, nil
 	}
 	attrs, err := tree.Attrs(n.File)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	h.PAXRecords = map[string]string{}
 	for _, name := range slices.Sorted(maps.Keys(attrs)) {
@@ -130,7 +132,7 @@ func (s *scan) attrs(n *tree.Node, h *tar.Header) error {
 	if n.Sparse() && n.Mode.IsRegular() {
 		h.PAXRecords[sparseRecord] = "1"
 	}
-	return nil
+	return attrs, nil
 }
 
 // kept fails if n is something that cannot be backed up, or that could not be
@@ -154,8 +156,9 @@ func tarMode(m fs.FileMode) int64 {
 }
 
 // copyFile hashes a file and writes it to tw. A file that changes meanwhile is
-// an error.
-func (s *scan) copyFile(ctx context.Context, n *tree.Node) error {
+// an error. The attributes are compared again: who may write a file can set its time back, but
+// the write has taken its capabilities away, which its new bytes must not get in a restore.
+func (s *scan) copyFile(ctx context.Context, n *tree.Node, attrs map[string]string) error {
 	var out io.Writer = s.sum
 	if s.tw != nil {
 		out = io.MultiWriter(s.sum, s.tw)
@@ -167,6 +170,15 @@ func (s *scan) copyFile(ctx context.Context, n *tree.Node) error {
 	}
 	if err != nil {
 		return err
+	}
+	if !s.plain {
+		now, err := tree.Attrs(n.File)
+		if err == nil && !maps.Equal(now, attrs) {
+			err = fmt.Errorf("%s %w", n.Path, tree.ErrChanged)
+		}
+		if err != nil {
+			return err
+		}
 	}
 	return n.Changed()
 }

@@ -48,7 +48,8 @@ type Node struct {
 
 	id     id
 	links  uint64
-	blocks int64 // of 512 bytes; -1 if not known
+	status time.Time // when anything of it was last changed, which no program can set; zero if not known
+	blocks int64     // of 512 bytes; -1 if not known
 }
 
 // An id is equal for two names of one file, and for no others.
@@ -82,7 +83,7 @@ func (n *Node) Changed() error {
 	}
 	now := Node{Path: n.Path}
 	now.set(fi)
-	if now.Size != n.Size || !now.ModTime.Equal(n.ModTime) || now.Mode != n.Mode || now.UID != n.UID || now.GID != n.GID {
+	if now.Size != n.Size || !now.ModTime.Equal(n.ModTime) || !now.status.Equal(n.status) || now.Mode != n.Mode || now.UID != n.UID || now.GID != n.GID {
 		return changed(n.Path)
 	}
 	return nil

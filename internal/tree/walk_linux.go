@@ -7,6 +7,7 @@ import (
 	"os"
 	"path"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -20,6 +21,7 @@ func (n *Node) set(fi fs.FileInfo) {
 	if st, ok := fi.Sys().(*syscall.Stat_t); ok {
 		n.UID, n.GID = int(st.Uid), int(st.Gid)
 		n.id, n.links, n.blocks = id{st.Dev, st.Ino}, uint64(st.Nlink), st.Blocks //nolint:unconvert // the type differs between processors
+		n.status = time.Unix(st.Ctim.Unix())
 	}
 }
 

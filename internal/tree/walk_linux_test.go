@@ -181,3 +181,27 @@ func TestReplacedDirectoryIsNotOpened(t *testing.T) {
 	_, err = Make(rootAt(t, dir), "link")
 	require.Error(t, err)
 }
+
+// Who may write a file can set its time back, and is found out all the same.
+func TestChangedWithTheTimeSetBack(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "f")
+	require.NoError(t, os.WriteFile(path, []byte("before"), 0o600))
+	require.NoError(t, WalkPath(t.Context(), dir, func(n *Node) error {
+		if n.Path != "f" {
+			return nil
+		}
+		require.NoError(t, n.Changed())
+		for now := n.status; now.Equal(n.status); { // the clock of a file system has ticks
+			require.NoError(t, os.WriteFile(path, []byte("behind"), 0o600))
+			require.NoError(t, os.Chtimes(path, n.ModTime, n.ModTime))
+			fi, err := os.Stat(path)
+			require.NoError(t, err)
+			var at Node
+			at.set(fi)
+			now = at.status
+		}
+		require.ErrorIs(t, n.Changed(), ErrChanged)
+		return nil
+	}))
+}

@@ -3,6 +3,7 @@ package site
 import (
 	"context"
 	"database/sql"
+	"net/url"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -56,7 +57,7 @@ func (s *Site) protect(u *rollback.Update) {
 	}
 	for _, p := range c.SQLite {
 		u.Live = append(u.Live, filepath.Dir(p.Path))
-		add("sqlite "+filepath.Base(p.Path), there(p.Path), &files.SQLite{Path: p.Path, Open: func(path string) (*sql.DB, error) { return sql.Open("sqlite", path+"?_pragma=busy_timeout(30000)") }}, nil)
+		add("sqlite "+filepath.Base(p.Path), there(p.Path), &files.SQLite{Path: p.Path, Open: openExisting}, nil)
 	}
 	for _, p := range c.Directories {
 		add("folder "+p.Path, // the name in journals and snapshots, which stays
@@ -77,6 +78,16 @@ func (s *Site) protect(u *rollback.Update) {
 	if app.NoFence != "" {
 		u.Fence = rollback.NoFence(app.NoFence)
 	}
+}
+
+// openExisting opens a database that exists. Where another account can replace it, none is created
+// in its place, nor where a link leads.
+func openExisting(path string) (*sql.DB, error) {
+	path = filepath.ToSlash(path)
+	if !strings.HasPrefix(path, "/") { // C:/
+		path = "/" + path
+	}
+	return sql.Open("sqlite", "file://"+(&url.URL{Path: path}).EscapedPath()+"?mode=rw&_pragma=busy_timeout(30000)")
 }
 
 // mustProve reports whether it is known only from a proof that a backup can be
