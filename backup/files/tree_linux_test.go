@@ -27,7 +27,7 @@ func TestABackupGivesNoCapabilityToOtherBytes(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "app")
 	require.NoError(t, os.Mkdir(dir, 0o700))
 	path := filepath.Join(dir, "program")
-	require.NoError(t, os.WriteFile(path, []byte("what root has trusted"), 0o755))   //nolint:gosec // a program
+	require.NoError(t, os.WriteFile(path, []byte("what root has trusted"), 0o755))
 	capability := []byte{1, 0, 0, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0} // CAP_NET_BIND_SERVICE, effective
 	if err := unix.Setxattr(path, "security.capability", capability, 0); err != nil {
 		realtest.Skip(t, "capabilities cannot be given here: %v", err)

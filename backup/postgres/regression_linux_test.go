@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -120,7 +121,7 @@ func newRegression(t *testing.T) *regression {
 func (r *regression) run(t *testing.T, env []string, dir string, in io.Reader, name string, args ...string) (out []byte, err error) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), filepath.Join(r.c.Bin, name), args...)
-	cmd.Env, cmd.Dir, cmd.Stdin = append(r.env, env...), dir, in
+	cmd.Env, cmd.Dir, cmd.Stdin = slices.Concat(r.env, env), dir, in
 	var text bytes.Buffer
 	cmd.Stdout = &text
 	err = cmd.Run()

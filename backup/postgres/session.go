@@ -78,7 +78,7 @@ func (d *Database) config() (*pgx.ConnConfig, error) {
 }
 
 // passwordKept are the methods by which a server learns no password.
-const passwordKept = "scram-sha-256,md5"
+const passwordKept = "scram-sha-256,md5" //nolint:gosec // methods, no credentials
 
 // provesServer reports whether each way to the server proves by TLS that it is the one that was named.
 func provesServer(cfg *pgx.ConnConfig) bool {

@@ -33,7 +33,7 @@ func (c *Command) send(ctx context.Context, messages []*Message, done func(*Mess
 			break
 		}
 	}
-	return nil
+	return nil //nolint:nilerr // done has each
 }
 
 // variables returns what a message is, as the environment has it.

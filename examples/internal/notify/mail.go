@@ -44,7 +44,7 @@ func (m *Mail) HostPort() (host string, port int, err error) {
 	host, text, err := net.SplitHostPort(m.Server)
 	if err != nil {
 		usual := map[string]int{"": 587, STARTTLS: 587, Implicit: 465, Plain: 25}
-		return m.Server, usual[m.TLS], nil
+		return m.Server, usual[m.TLS], nil //nolint:nilerr // there is no port
 	}
 	port, err = strconv.Atoi(text)
 	if err != nil || port < 1 || port > 65535 {

@@ -423,6 +423,10 @@ func postgresServer(ctx context.Context, uri string) (s dbServer, err error) {
 		return s, err
 	}
 	s.database = cmp.Or(cfg.Database, cfg.User)
+	byTLS := cfg.TLSConfig != nil && !cfg.TLSConfig.InsecureSkipVerify && len(cfg.Fallbacks) == 0
+	if cfg.RequireAuth == "" && cfg.Password != "" && !byTLS && !strings.HasPrefix(cfg.Host, "/") {
+		cfg.RequireAuth = "scram-sha-256,md5" // as backup/postgres: what listens in the server's place gets no password
+	}
 	cfg.Database = "postgres"
 	delete(cfg.RuntimeParams, "options")
 	cfg.RuntimeParams["application_name"], cfg.RuntimeParams["search_path"] = "aspupdate", "pg_catalog"

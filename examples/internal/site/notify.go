@@ -50,12 +50,12 @@ func (n *notifyConfig) Wants(kind string) bool {
 }
 
 // Trust returns which certificates are trusted, nil for the system's roots.
-func (m *mailConfig) Trust() *tls.Config { return m.trust }
+func (c *mailConfig) Trust() *tls.Config { return c.trust }
 
 // Password reads the password of the user.
-func (m *mailConfig) Password() (string, error) {
+func (c *mailConfig) Password() (string, error) {
 	var s secret
-	err := s.read("notify.mail.password", m.PasswordEnv, m.PasswordFile)
+	err := s.read("notify.mail.password", c.PasswordEnv, c.PasswordFile)
 	return s.value(), err
 }
 

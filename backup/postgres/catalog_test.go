@@ -10,9 +10,9 @@ import (
 	"github.com/aspupdate/aspupdate/backup"
 )
 
-// catalogue has one object or more of each kind that pg_dump's own tests know, by the version of the server
+// catalog has one object or more of each kind that pg_dump's own tests know, by the version of the server
 // that has them first. "app" is the application's role.
-var catalogue = []struct {
+var catalog = []struct {
 	since int
 	sql   string
 }{
@@ -193,13 +193,13 @@ func TestLanguageThatNoDumpRestores(t *testing.T) {
 	require.Empty(t, w.kinds(t))
 }
 
-// ofAllKinds fills the database with the catalogue, of which Versions names what only superusers can restore.
+// ofAllKinds fills the database with the catalog, of which Versions names what only superusers can restore.
 func (w *world) ofAllKinds(t *testing.T) {
 	t.Helper()
 	version := w.number(t, "postgres", "SELECT current_setting('server_version_num')::int / 10000")
 	conn := w.connect(t, w.c.Admin(w.name))
 	defer closeConn(conn)
-	for _, c := range catalogue {
+	for _, c := range catalog {
 		if version < c.since {
 			continue
 		}
