@@ -61,12 +61,16 @@ func judge(path string, fi fs.FileInfo, u use) (verdict, error) {
 		if err := windows.GetAce(dacl, i, &ace); err != nil {
 			return verdict{}, fmt.Errorf("cannot read the access list of %s: %w", path, err)
 		}
-		if ace.Header.AceType != windows.ACCESS_ALLOWED_ACE_TYPE || ace.Header.AceFlags&windows.INHERIT_ONLY_ACE != 0 {
+		if ace.Mask&rights == 0 || ace.Header.AceFlags&windows.INHERIT_ONLY_ACE != 0 {
 			continue
 		}
-		sid := (*windows.SID)(unsafe.Pointer(&ace.SidStart))
-		if ace.Mask&rights != 0 && !trusted(sid) {
-			who = append(who, account(sid)+":"+letters(ace.Mask, bad))
+		switch sid := (*windows.SID)(unsafe.Pointer(&ace.SidStart)); ace.Header.AceType {
+		case windows.ACCESS_ALLOWED_ACE_TYPE, allowedIf:
+			if !trusted(sid) {
+				who = append(who, account(sid)+":"+letters(ace.Mask, bad))
+			}
+		case allowedCompound, allowedObject, allowedObjectIf: // the account stands elsewhere in these
+			who = append(who, "an account of an unusual entry:"+letters(ace.Mask, bad))
 		}
 	}
 	if len(who) > 0 {
@@ -74,6 +78,14 @@ func judge(path string, fi fs.FileInfo, u use) (verdict, error) {
 	}
 	return verdict{}, nil
 }
+
+// Other types of entries that allow, of winnt.h.
+const (
+	allowedCompound = 0x4
+	allowedObject   = 0x5
+	allowedIf       = 0x9 // under a condition, which is taken for true
+	allowedObjectIf = 0xB
+)
 
 // repair is the command that closes a path.
 func repair(path string, fi fs.FileInfo) string {

@@ -339,27 +339,45 @@ func (d *doctor) programs(ctx context.Context) {
 	commands := [][]string{app.Close, app.Open, app.FenceStatus, app.Stop, app.Start, app.Status, d.Config.Notify.Command}
 	for _, dist := range d.Config.Distributions {
 		commands = append(commands, dist.Launcher, dist.Remove, dist.Probe.Command)
+		for _, m := range dist.Migrate {
+			commands = append(commands, m.Command, m.Structure)
+		}
 	}
 	for _, c := range d.Config.Commands {
 		commands = append(commands, c.Backup, c.Verify, c.Restore, c.Describe, c.List, c.Rename, c.Drop)
 	}
 	seen := map[string]bool{"": true}
 	for _, argv := range commands {
-		if len(argv) == 0 || seen[argv[0]] {
-			continue
+		for i, arg := range argv {
+			if seen[arg] || i > 0 && !script(arg) {
+				continue
+			}
+			seen[arg] = true
+			path, err := exec.LookPath(arg)
+			if i > 0 {
+				path, err = arg, nil
+			}
+			if err == nil {
+				err = install.Private(path, false).Run(ctx)
+			}
+			d.either(err, "program", arg, "%s", path)
 		}
-		seen[argv[0]] = true
-		path, err := exec.LookPath(argv[0])
-		if err == nil {
-			err = install.Private(path, false).Run(ctx)
-		}
-		d.either(err, "program", argv[0], "%s", path)
 	}
 	self, err := os.Executable()
 	if err == nil {
 		err = install.Private(self, false).Run(ctx)
 	}
 	d.either(err, "program", "", "no other account can change %s", self)
+}
+
+// script reports whether an argument is a program that the one before it may run, as in
+// python3 /opt/asp/close.py.
+func script(arg string) bool {
+	if fi, err := os.Stat(arg); err != nil || !filepath.IsAbs(arg) || !fi.Mode().IsRegular() {
+		return false
+	}
+	known := []string{".sh", ".py", ".pl", ".rb", ".js", ".php", ".jar", ".exe", ".bat", ".cmd", ".ps1", ".vbs"}
+	return slices.Contains(known, strings.ToLower(filepath.Ext(arg)))
 }
 
 // services finds the services of the system that an update stops.

@@ -82,16 +82,25 @@ func TestDoctorNamesProgramsOfOthers(t *testing.T) {
 	require.NoError(t, os.Chmod(program, 0o777))
 	require.NoError(t, os.Mkdir(private, 0o777))
 	require.NoError(t, os.Chmod(private, 0o777))
-	d := &doctor{Site: &Site{Config: &Config{Archive: private, State: dir, Backups: dir, Application: applicationConfig{Close: []string{program}, Open: []string{"/bin/true"}}}}}
+	argument := filepath.Join(dir, "open.py")
+	require.NoError(t, os.WriteFile(argument, []byte("pass"), 0o600))
+	require.NoError(t, os.Chmod(argument, 0o666))
+	data := filepath.Join(dir, "data.txt")
+	require.NoError(t, os.WriteFile(data, nil, 0o600))
+	require.NoError(t, os.Chmod(data, 0o666))
+	d := &doctor{Site: &Site{Config: &Config{
+		Archive: private, State: dir, Backups: dir,
+		Application: applicationConfig{Close: []string{program}, Open: []string{"/bin/true", argument, data, "-x"}},
+	}}}
 	d.programs(t.Context())
 	d.directories(t.Context())
 	states := map[string]string{}
 	for _, f := range d.findings {
 		states[f.Name] = f.State
-		if f.Name == program || f.Name == private {
+		if f.Name == program || f.Name == private || f.Name == argument {
 			require.ErrorContains(t, f.Err, "chmod go-w")
 		}
 		require.NotErrorIs(t, f.Err, install.ErrPermission)
 	}
-	require.Equal(t, map[string]string{program: "fix", private: "fix", "/bin/true": "ok", "": states[""], dir: "ok"}, states)
+	require.Equal(t, map[string]string{program: "fix", private: "fix", argument: "fix", "/bin/true": "ok", "": states[""], dir: "ok"}, states)
 }
