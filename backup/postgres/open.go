@@ -128,10 +128,7 @@ func (d *Database) connect(ctx context.Context, a access) (*session, error) {
 	s := &session{d: d, cfg: cfg, name: cfg.Database}
 	// The settings that only some versions know are added once the version is
 	// known. Only a superuser can put an event trigger into the maintenance database.
-	if s.Conn, err = s.to(ctx, d.maintenance(), a); err != nil {
-		if cfg.RequireAuth == passwordKept && strings.Contains(err.Error(), "require_auth") {
-			err = advise(err, "have the server ask this role for scram-sha-256, or, if you trust whatever listens on the server's port with the password, add require_auth with the method to the connection string")
-		}
+	if s.Conn, err = s.enter(ctx, a); err != nil {
 		return nil, err
 	}
 	if err := s.know(ctx); err != nil {
@@ -139,6 +136,41 @@ func (d *Database) connect(ctx context.Context, a access) (*session, error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+// Server returns what identifies the server, the same for each way to it, the name of the
+// database that the URI names, which may be the maintenance database here, and the names of all
+// databases of the server.
+func (d *Database) Server(ctx context.Context) (id, name string, all []string, err error) {
+	cfg, err := d.parsed()
+	if err != nil {
+		return "", "", nil, err
+	}
+	s := &session{d: d, cfg: cfg, name: cfg.Database}
+	if s.Conn, err = s.enter(ctx, reading); err != nil {
+		return "", "", nil, err
+	}
+	defer s.close()
+	if err := s.QueryRow(ctx, "SELECT system_identifier::text FROM pg_control_system()").Scan(&id); err != nil {
+		return "", "", nil, err
+	}
+	list, err := collect[struct{ Name string }](ctx, s.Conn, "SELECT datname FROM pg_database")
+	for _, one := range list {
+		all = append(all, one.Name)
+	}
+	return id, s.name, all, err
+}
+
+// enter connects to the maintenance database.
+func (s *session) enter(ctx context.Context, a access) (*pgx.Conn, error) {
+	conn, err := s.to(ctx, s.d.maintenance(), a)
+	if err != nil {
+		if s.cfg.RequireAuth == passwordKept && strings.Contains(err.Error(), "require_auth") {
+			err = advise(err, "have the server ask this role for scram-sha-256, or, if you trust whatever listens on the server's port with the password, add require_auth with the method to the connection string")
+		}
+		return nil, err
+	}
+	return conn, nil
 }
 
 // know finds out what the server is, and whether the role has the rights that it needs.

@@ -23,7 +23,7 @@ func TestSessionsAreOpenedAndTablesAreReadInOnePlace(t *testing.T) {
 	require.NotEmpty(t, pkgs["postgres"].Files)
 	// What a statement reads comes after FROM, JOIN or COPY.
 	source := regexp.MustCompile(`(?i)\b(?:FROM|JOIN|COPY|UPDATE|INTO|TABLE)\s+(?:ONLY\s+)?([A-Za-z_."(]*)`)
-	system := regexp.MustCompile(`^(pg_[a-z_]+\(?|unnest\(.*|aclexplode\(|plain|closed|made|special|free|DATA|ATTACH|\(.*)$`)
+	system := regexp.MustCompile(`^((?:pg_catalog\.)?pg_[a-z_]+\(?|unnest\(.*|aclexplode\(|plain|closed|made|special|free|DATA|ATTACH|\(.*)$`)
 	opened := 0
 	for file, f := range pkgs["postgres"].Files {
 		ast.Inspect(f, func(n ast.Node) bool {

@@ -48,8 +48,23 @@ type session struct {
 	limited bool   // it is not a superuser, see limited.go
 }
 
-// config parses the URI.
+// config parses the URI of a database that can be backed up.
 func (d *Database) config() (*pgx.ConnConfig, error) {
+	cfg, err := d.parsed()
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Database == d.maintenance() {
+		return nil, advise(fmt.Errorf("%q is the maintenance database", cfg.Database), "name another database by Maintenance")
+	}
+	if len(cfg.Database) > maxIdentifier {
+		return nil, fmt.Errorf("the database's name is longer than %d bytes", maxIdentifier)
+	}
+	return cfg, nil
+}
+
+// parsed parses the URI.
+func (d *Database) parsed() (*pgx.ConnConfig, error) {
 	cfg, err := pgx.ParseConfig(d.URI) // its errors hide the password
 	if err != nil {
 		return nil, err
@@ -61,12 +76,6 @@ func (d *Database) config() (*pgx.ConnConfig, error) {
 	}
 	if cfg.Database == "" {
 		cfg.Database = cfg.User // as libpq does
-	}
-	if cfg.Database == d.maintenance() {
-		return nil, advise(fmt.Errorf("%q is the maintenance database", cfg.Database), "name another database by Maintenance")
-	}
-	if len(cfg.Database) > maxIdentifier {
-		return nil, fmt.Errorf("the database's name is longer than %d bytes", maxIdentifier)
 	}
 	if cfg.RequireAuth == "" && cfg.Password != "" && !onSocket(cfg.Host) && !provesServer(cfg) {
 		// What listens on the port while the server is down gets no password, and is not

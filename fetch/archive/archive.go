@@ -50,12 +50,12 @@ type Archive struct {
 	// what nothing authenticates: half an upload looks like a file. Zero means ten
 	// minutes, negative means no waiting.
 	Settle  time.Duration
-	Rate    int64            // the most bytes per second of a download; 0 means no limit
-	Now     func() time.Time // nil means time.Now
-	Observe func(Event)      // may be nil
+	Rate    int64       // the most bytes per second of a download; 0 means no limit
+	Observe func(Event) // may be nil
 
-	checkpoint int64         // bytes; 0 means the constant of that name
-	patience   time.Duration // with a share; 0 means share.Timeout
+	now        func() time.Time // nil means time.Now
+	checkpoint int64            // bytes; 0 means the constant of that name
+	patience   time.Duration    // with a share; 0 means share.Timeout
 }
 
 // A Key identifies an archived installer.

@@ -29,7 +29,7 @@ func setupKey() archive.Key {
 
 func TestR10WhatIsArchived(t *testing.T) {
 	x := newSetup(t, size)
-	x.archive.Now = func() time.Time { return lab.Now }
+	x.archive.WithClock(func() time.Time { return lab.Now })
 	it, err := x.fetch(t.Context())
 	x.good(t, it, err)
 	require.Equal(t, "Setup.exe", filepath.Base(it.Path))
@@ -128,7 +128,7 @@ func TestR13ARereleaseIsKeptBeside(t *testing.T) {
 	x.data = lab.Payload(size + 1)
 	x.s.Put(lab.SetupPath, x.data, lab.Released.Add(24*time.Hour))
 	x.rel = lab.Latest(t, x.src)
-	x.archive.Now = func() time.Time { return time.Now().Add(time.Second) }
+	x.archive.WithClock(func() time.Time { return time.Now().Add(time.Second) })
 	second, err := x.blind(t.Context())
 	x.good(t, second, err)
 	require.NotEqual(t, first.Path, second.Path)

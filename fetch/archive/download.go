@@ -88,7 +88,7 @@ func (d *download) run(ctx context.Context) ([]fetch.Part, error) {
 	if d.a.Rate > 0 {
 		d.limit = newLimiter(d.a.Rate)
 	}
-	d.began = clock.Now(d.a.Now)
+	d.began = clock.Now(d.a.now)
 	var done []fetch.Part
 	for _, w := range d.want {
 		sum, err := d.one(ctx, w)
@@ -166,7 +166,7 @@ func formatTime(t time.Time) string {
 // the end. size is that of the current file.
 func (d *download) progress(size int64) {
 	const interval = 250 * time.Millisecond
-	now, done := clock.Now(d.a.Now), d.before+size
+	now, done := clock.Now(d.a.now), d.before+size
 	if done < d.total && now.Sub(d.reported) < interval {
 		return
 	}

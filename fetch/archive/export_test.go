@@ -6,6 +6,12 @@ import (
 	"github.com/aspupdate/aspupdate/fetch"
 )
 
+// WithClock makes it read another clock.
+func (a *Archive) WithClock(now func() time.Time) *Archive {
+	a.now = now
+	return a
+}
+
 // WithCheckpoint makes small files do for tests of what a crash costs.
 func (a *Archive) WithCheckpoint(bytes int64) *Archive {
 	with := *a

@@ -171,7 +171,7 @@ func (a *Archive) see(ctx context.Context, source string, file fetch.File, want 
 	if was := memory.Read()[source]; was.Same(seen) {
 		seen.Listed = was.Listed
 	}
-	all, _, err := memory.See(ctx, "", []sighting.File{seen}, clock.Now(a.Now))
+	all, _, err := memory.See(ctx, "", []sighting.File{seen}, clock.Now(a.now))
 	if err != nil {
 		return time.Time{}, fmt.Errorf("remember a sighting: %w", err)
 	}
@@ -190,7 +190,7 @@ func (a *Archive) settled(ctx context.Context, source string, d *download) error
 		return err
 	}
 	until := since.Add(settle)
-	left := until.Sub(clock.Now(a.Now))
+	left := until.Sub(clock.Now(a.now))
 	switch {
 	case left <= 0:
 		return nil

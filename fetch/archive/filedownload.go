@@ -197,7 +197,7 @@ func (f *fileDownload) startOver(cause error) error {
 		if err := f.part.restart(); err != nil {
 			return err
 		}
-		f.beganAt, f.began = f.before, clock.Now(f.a.Now)
+		f.beganAt, f.began = f.before, clock.Now(f.a.now)
 	}
 	return f.interrupted(cause)
 }

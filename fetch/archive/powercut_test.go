@@ -47,7 +47,7 @@ var (
 // do does the job to the archive below dir, and returns what the caller is
 // said to be there then.
 func (job cutJob) do(ctx context.Context, dir, addr string) ([]archive.Item, error) {
-	a := (&archive.Archive{Settle: -1, Dir: filepath.Join(dir, "archive"), Retry: lab.Soon, Now: func() time.Time { return lab.Now }}).WithCheckpoint(2000)
+	a := (&archive.Archive{Settle: -1, Dir: filepath.Join(dir, "archive"), Retry: lab.Soon}).WithClock(func() time.Time { return lab.Now }).WithCheckpoint(2000)
 	switch job {
 	case cutFetch, cutTree:
 		dist := map[cutJob]string{cutFetch: "asp", cutTree: "tree"}[job]

@@ -32,10 +32,10 @@ func TestRateAndTimeLeftAreReported(t *testing.T) {
 	x := newSetup(t, size)
 	stop(t, x)
 	second := lab.Now
-	x.archive.Now = func() time.Time { // each call is a second later
+	x.archive.WithClock(func() time.Time { // each call is a second later
 		second = second.Add(time.Second)
 		return second
-	}
+	})
 	x.s.OnTransfer(func(tr fetchtest.Transfer) fetchtest.Fault {
 		if tr.N == 2 {
 			return fetchtest.Fault{Cut: size/4 + 64<<10, Reply: "426 broken"} // so that more than the end is reported
@@ -96,10 +96,10 @@ func TestTheTimeLeftIsNeverNegative(t *testing.T) {
 		return fetchtest.Fault{}
 	})
 	calls := 0
-	x.archive.Now = func() time.Time { // one byte in 50 years
+	x.archive.WithClock(func() time.Time { // one byte in 50 years
 		calls++
 		return lab.Now.AddDate(50*min(calls-1, 1), 0, 0)
-	}
+	})
 	it, err := x.blind(t.Context())
 	x.good(t, it, err)
 	reported := x.events.of(archive.EventProgress)

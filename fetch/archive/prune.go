@@ -129,7 +129,7 @@ type archivedVersion struct {
 // prunable returns the versions to remove, and in left what is left as it is
 // because it cannot be read; with err, nothing may be removed at all.
 func (a *Archive) prunable(keep Retention, inUse []Key) (old []archivedVersion, left, err error) {
-	now, everything := clock.Now(a.Now), keep.Newest <= 0 && keep.Younger <= 0
+	now, everything := clock.Now(a.now), keep.Newest <= 0 && keep.Younger <= 0
 	stays := map[Key]bool{}
 	for _, k := range inUse {
 		stays[Key{Distribution: k.Distribution, Version: k.Version}] = true

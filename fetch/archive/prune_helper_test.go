@@ -30,7 +30,7 @@ func store(t testing.TB, a *archive.Archive, k archive.Key, text string, at time
 	file := filepath.Join(dir, k.Variant.String()+".exe")
 	require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
 	then := *a
-	then.Now, then.Observe = func() time.Time { return at }, nil
+	then.WithClock(func() time.Time { return at }).Observe = nil
 	it, err := then.Import(context.Background(), file, k, archive.Unauthenticated("a test"))
 	require.NoError(t, err)
 	return it
@@ -41,7 +41,7 @@ func store(t testing.TB, a *archive.Archive, k archive.Key, text string, at time
 func aged(t testing.TB, versions ...string) (*archive.Archive, *events) {
 	t.Helper()
 	seen := &events{}
-	a := &archive.Archive{Settle: -1, Dir: filepath.Join(t.TempDir(), "archive"), Observe: seen.Observe, Now: func() time.Time { return lab.Now }}
+	a := (&archive.Archive{Settle: -1, Dir: filepath.Join(t.TempDir(), "archive"), Observe: seen.Observe}).WithClock(func() time.Time { return lab.Now })
 	for i, v := range versions {
 		store(t, a, key("asp", v, version.Setup), "setup "+v, lab.Now.AddDate(0, 0, i-len(versions)+1))
 	}

@@ -166,7 +166,7 @@ func TestR10PruneKeepsTheRules(t *testing.T) {
 			inUse = append(inUse, m.key)
 		}
 
-		a := &archive.Archive{Settle: -1, Dir: dir, Now: func() time.Time { return lab.Now }}
+		a := (&archive.Archive{Settle: -1, Dir: dir}).WithClock(func() time.Time { return lab.Now })
 		before := contents(t, dir)
 		_, problems := a.List()
 		plan, planErr := a.Prunable(keep, inUse)

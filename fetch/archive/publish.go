@@ -43,7 +43,7 @@ func (a *Archive) publish(ctx context.Context, st *stage, c Candidate, modified 
 // item of the same version and variant from the future: a clock that was set
 // back must not make an older re-release the latest.
 func (a *Archive) archiveTime(k Key) time.Time {
-	at := clock.Now(a.Now).UTC().Truncate(time.Millisecond)
+	at := clock.Now(a.now).UTC().Truncate(time.Millisecond)
 	items, _ := a.items(filepath.Join(k.Distribution, k.Version.String()))
 	for _, other := range items {
 		if other.Variant == k.Variant && !other.Archived.Before(at) {
@@ -121,7 +121,7 @@ func (it Item) syncName() error { return durable.SyncDir(filepath.Dir(filepath.D
 // moveAside renames a damaged item, and keeps it so that people can find out
 // what happened to it.
 func (a *Archive) moveAside(dir string, k Key, cause error) error {
-	aside := filepath.Join(filepath.Dir(dir), ".damaged-"+filepath.Base(dir)+"-"+clock.Now(a.Now).UTC().Format("20060102T150405.000000000"))
+	aside := filepath.Join(filepath.Dir(dir), ".damaged-"+filepath.Base(dir)+"-"+clock.Now(a.now).UTC().Format("20060102T150405.000000000"))
 	if err := durable.Publish(dir, aside); err != nil {
 		return err
 	}

@@ -33,7 +33,7 @@ func TestHalfAnUploadOnRealServers(t *testing.T) {
 			for _, pinned := range []bool{false, true} {
 				now := time.Now().Add(-9 * time.Hour).Truncate(time.Second)
 				clock := func() time.Time { return now }
-				a := &archive.Archive{Dir: filepath.Join(t.TempDir(), "archive"), Retry: lab.Soon, Now: clock}
+				a := (&archive.Archive{Dir: filepath.Join(t.TempDir(), "archive"), Retry: lab.Soon}).WithClock(clock)
 				f := fetch.Finder{Now: clock, Sightings: a.Sightings()}
 				verify := archive.Unauthenticated("a test")
 				if pinned {

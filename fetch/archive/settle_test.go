@@ -62,7 +62,7 @@ func TestHalfAnUploadIsNeverArchived(t *testing.T) {
 				}
 				src := lab.Client(u.s)
 				clock := func() time.Time { return u.now }
-				a := &archive.Archive{Dir: filepath.Join(t.TempDir(), "archive"), Retry: lab.Soon, Now: clock}
+				a := (&archive.Archive{Dir: filepath.Join(t.TempDir(), "archive"), Retry: lab.Soon}).WithClock(clock)
 				f := fetch.Finder{Now: clock}
 				if o.memory {
 					f.Sightings = a.Sightings()
@@ -119,7 +119,7 @@ func TestASightingIsRemembered(t *testing.T) {
 	x := newSetup(t, size)
 	now := time.Now()
 	fetchAt := func(at time.Time) (archive.Item, error) {
-		a := &archive.Archive{Dir: x.archive.Dir, Retry: lab.Soon, Now: func() time.Time { return at }, Settle: time.Hour}
+		a := (&archive.Archive{Dir: x.archive.Dir, Retry: lab.Soon, Settle: time.Hour}).WithClock(func() time.Time { return at })
 		return a.Fetch(t.Context(), x.src, x.rel, version.Setup, archive.Unauthenticated("a test"))
 	}
 	_, err := fetchAt(now)

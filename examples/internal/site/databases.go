@@ -15,10 +15,10 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/jackc/pgx/v5"
 	mssqldb "github.com/microsoft/go-mssqldb"
 	"github.com/microsoft/go-mssqldb/msdsn"
 
+	"github.com/aspupdate/aspupdate/backup/postgres"
 	"github.com/aspupdate/aspupdate/rollback"
 )
 
@@ -408,42 +408,13 @@ func dbServerOf(ctx context.Context, kind, uri string) (s dbServer, err error) {
 	if kind == "mssql" {
 		s, err = mssqlServer(ctx, uri)
 	} else {
-		s, err = postgresServer(ctx, uri)
+		s.id, s.database, s.databases, err = (&postgres.Database{URI: uri}).Server(ctx)
 	}
 	if err != nil {
 		return s, fmt.Errorf("cannot list the databases of the server: %w", err)
 	}
 	slices.Sort(s.databases)
 	return s, nil
-}
-
-func postgresServer(ctx context.Context, uri string) (s dbServer, err error) {
-	cfg, err := pgx.ParseConfig(uri) // its errors hide the password
-	if err != nil {
-		return s, err
-	}
-	s.database = cmp.Or(cfg.Database, cfg.User)
-	byTLS := cfg.TLSConfig != nil && !cfg.TLSConfig.InsecureSkipVerify && len(cfg.Fallbacks) == 0
-	if cfg.RequireAuth == "" && cfg.Password != "" && !byTLS && !strings.HasPrefix(cfg.Host, "/") {
-		cfg.RequireAuth = "scram-sha-256,md5" // as backup/postgres: what listens in the server's place gets no password
-	}
-	cfg.Database = "postgres"
-	delete(cfg.RuntimeParams, "options")
-	cfg.RuntimeParams["application_name"], cfg.RuntimeParams["search_path"] = "aspupdate", "pg_catalog"
-	conn, err := pgx.ConnectConfig(ctx, cfg)
-	if err != nil {
-		return s, err
-	}
-	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
-	if err := conn.QueryRow(ctx, "SELECT system_identifier::text FROM pg_control_system()").Scan(&s.id); err != nil {
-		return s, err
-	}
-	rows, err := conn.Query(ctx, "SELECT datname FROM pg_database")
-	if err != nil {
-		return s, err
-	}
-	s.databases, err = pgx.CollectRows(rows, pgx.RowTo[string])
-	return s, err
 }
 
 func mssqlServer(ctx context.Context, uri string) (s dbServer, err error) {
