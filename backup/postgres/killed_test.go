@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"errors"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -44,11 +45,16 @@ func (r *reaper) TraceQueryStart(ctx context.Context, _ *pgx.Conn, data pgx.Trac
 
 func (r *reaper) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
 
-// kill runs do once for each of its steps from the first one on, stops it before that step, and
-// calls check. The last time do runs to its end.
+// kill runs do for its steps from the first one on, stops it before that step, and
+// calls check: for each step of a part, and with ASPUPDATE_SOAK=1 of a whole, otherwise for each third one.
+// The last time do runs to its end.
 func (w *world) kill(t *testing.T, first int, do func(db *Database) error, check func(step string)) {
 	t.Helper()
-	for n := first; ; n++ {
+	each := 3
+	if first > 1 || os.Getenv("ASPUPDATE_SOAK") == "1" {
+		each = 1
+	}
+	for n := first; ; n += each {
 		require.Less(t, n, 100, "too many steps")
 		db := *w.db
 		r := &reaper{n: n}
