@@ -99,7 +99,12 @@ func TestVersionQueryOfPostgreSQL(t *testing.T) {
 
 	// The probe of a configuration leaves no session open.
 	statement(t, openDatabase(t, "pgx", c.Admin("asp")), "CREATE TABLE about AS SELECT '7.04.100'::text AS version")
+	statement(t, openDatabase(t, "pgx", c.Admin("asp")), "GRANT SELECT ON about TO asp")
 	conf := probeConfig{TCP: addr, SQL: "SELECT version FROM about", InDB: "АСП"}
+	require.NoError(t, conf.connect([]postgresConfig{{Name: "АСП", secret: hidden(c.Admin("asp"))}}))
+	_, err := newProbe(conf, nil).Version(t.Context())
+	require.ErrorContains(t, err, "belongs to a superuser")
+	conf.Role = "asp"
 	require.NoError(t, conf.connect([]postgresConfig{{Name: "АСП", secret: hidden(c.Admin("asp"))}}))
 	got, err := newProbe(conf, nil).Version(t.Context())
 	require.NoError(t, err)
