@@ -97,7 +97,8 @@ func newRegression(t *testing.T) *regression {
 	if err != nil {
 		realtest.Skip(t, "no list of Debian's packages: %v", err)
 	}
-	sources = bytes.ReplaceAll(sources, []byte("Types: deb\n"), []byte("Types: deb deb-src\n"))
+	sources, _, _ = bytes.Cut(sources, []byte("\n\n")) // without the updates of security
+	sources = bytes.ReplaceAll(append(sources, '\n'), []byte("Types: deb\n"), []byte("Types: deb deb-src\n"))
 	require.NoError(t, os.WriteFile(filepath.Join(down, "of.sources"), sources, 0o600))
 	apt := func(args ...string) *exec.Cmd {
 		return exec.Command("apt-get", append([]string{"-o", "Dir::Etc::sourcelist=" + filepath.Join(down, "of.sources"), "-o", "Dir::Etc::sourceparts=" + filepath.Join(down, "none"),
