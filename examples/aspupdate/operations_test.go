@@ -70,7 +70,8 @@ func TestOperationsNotify(t *testing.T) {
 	t.Parallel()
 	realtest.Program(t, "curl")
 	text := readDocument(t, operations)
-	smtp := notifytest.New(t)
+	const password = "correct horse"
+	smtp := notifytest.New(t, notifytest.Behaviour{Password: password})
 	got := make(chan url.Values, 1)
 	messenger := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		_ = r.ParseForm()
@@ -83,12 +84,11 @@ func TestOperationsNotify(t *testing.T) {
 		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
 		return filepath.ToSlash(path)
 	}
-	smtp.Password = "correct horse"
 	secret := blocks(text, "")
 	i := slices.IndexFunc(secret, func(s string) bool { return strings.Contains(s, "api.telegram.org") })
 	require.GreaterOrEqual(t, i, 0)
 	config := strings.NewReplacer("smtp.example.org:587", smtp.Addr, `user = "asp@example.org"`, `user = "site"`+"\ntls_ca = \""+file("ca.pem", smtp.CA)+`"`,
-		"/etc/aspupdate/smtp-password", file("smtp-password", smtp.Password),
+		"/etc/aspupdate/smtp-password", file("smtp-password", password),
 		"/etc/aspupdate/telegram", file("telegram", strings.Replace(secret[i], "https://api.telegram.org", messenger.URL, 1)),
 	).Replace(blocks(text, "toml")[1])
 	code, out, errs := aspupdate(t, []string{"ASPUPDATE_CONFIG=" + file("aspupdate.toml", goodConfig(dir)+config)}, "notify", "test")

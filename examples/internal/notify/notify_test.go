@@ -52,14 +52,16 @@ func newCommand(t *testing.T, what string) *Command {
 	return &Command{Argv: []string{self, "command", what}, State: filepath.Join(t.TempDir(), "commands")}
 }
 
+// known is a server that asks for the password of newMail.
+var known = notifytest.Behaviour{Password: "correct horse"}
+
 func newMail(s *notifytest.Server) *Mail {
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM([]byte(s.CA))
-	m := &Mail{Server: s.Addr, Trust: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}, From: "asp@example.org", To: []string{"admin@example.org", "Другой <other@example.org>"}}
-	if s.Password != "" {
-		m.User, m.Password = "site", func() (string, error) { return "correct horse", nil }
+	return &Mail{
+		Server: s.Addr, Trust: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}, From: "asp@example.org", To: []string{"admin@example.org", "Другой <other@example.org>"},
+		User: "site", Password: func() (string, error) { return "correct horse", nil },
 	}
-	return m
 }
 
 var hostile = Message{
@@ -71,17 +73,17 @@ var hostile = Message{
 // A mail has the headers that it should, and no others, whatever names servers have. The
 // command gets the same.
 func TestDelivery(t *testing.T) {
-	for name, set := range map[string]func(*notifytest.Server, *Mail){
-		"starttls":    func(*notifytest.Server, *Mail) {},
-		"implicit":    func(s *notifytest.Server, m *Mail) { s.Implicit, m.TLS = true, Implicit },
-		"unencrypted": func(s *notifytest.Server, m *Mail) { s.NoTLS, m.TLS, m.User = true, Plain, "" },
+	for name, set := range map[string]func(*notifytest.Behaviour, *Mail){
+		"starttls":    func(*notifytest.Behaviour, *Mail) {},
+		"implicit":    func(b *notifytest.Behaviour, m *Mail) { b.Implicit, m.TLS = true, Implicit },
+		"unencrypted": func(b *notifytest.Behaviour, m *Mail) { b.NoTLS, m.TLS, m.User = true, Plain, "" },
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := notifytest.New(t)
-			s.Password = "correct horse"
+			s, behave := notifytest.New(t, known), known
 			out := filepath.Join(t.TempDir(), "out")
 			o := &Outbox{Dir: filepath.Join(t.TempDir(), "notify"), Mail: newMail(s), Command: newCommand(t, out)}
-			set(s, o.Mail)
+			set(&behave, o.Mail)
+			s.Behave(behave)
 			require.NoError(t, o.Check(t.Context()))
 			require.NoError(t, o.Put(hostile))
 			require.NoError(t, o.Put(hostile), "the same again")
@@ -116,8 +118,7 @@ func TestDelivery(t *testing.T) {
 // What cannot be sent waits, is not sent twice by a way that took it, and says later that
 // it is late. No error has the password.
 func TestWaits(t *testing.T) {
-	s := notifytest.New(t)
-	s.Password = "another"
+	s := notifytest.New(t, notifytest.Behaviour{Password: "another"})
 	out := filepath.Join(t.TempDir(), "out")
 	o := &Outbox{Dir: filepath.Join(t.TempDir(), "notify"), Mail: newMail(s), Command: newCommand(t, out)}
 	require.NoError(t, o.Put(hostile))
@@ -134,12 +135,12 @@ func TestWaits(t *testing.T) {
 		}
 	}
 	fails("this is wrong: (secret)")
-	s.Password = "correct horse"
-	s.Refuse = "550 no such user"
+	refuses := notifytest.Behaviour{Password: "correct horse", Refuse: "550 no such user"}
+	s.Behave(refuses)
 	fails("no such user")
-	s.NoTLS = true
+	s.Behave(notifytest.Behaviour{Password: "correct horse", NoTLS: true})
 	fails("STARTTLS")
-	s.NoTLS = false
+	s.Behave(refuses)
 	o.Mail.Trust = nil
 	fails("certificate")
 	o.Mail = newMail(s)
@@ -148,7 +149,7 @@ func TestWaits(t *testing.T) {
 	o.Mail = newMail(s)
 	s.Stop()
 	fails("refused")
-	s.Refuse = ""
+	s.Behave(known)
 	s.Restart()
 	require.NoError(t, o.Deliver(t.Context()))
 	mails, raw := s.Mails()
@@ -161,8 +162,7 @@ func TestWaits(t *testing.T) {
 
 // A server or a command that hangs is not waited for.
 func TestHangs(t *testing.T) {
-	s := notifytest.New(t)
-	s.Silent = true
+	s := notifytest.New(t, notifytest.Behaviour{Silent: true})
 	o := &Outbox{Dir: filepath.Join(t.TempDir(), "notify"), Mail: newMail(s), Command: newCommand(t, "hang"), Limit: 200 * time.Millisecond}
 	require.NoError(t, o.Put(hostile))
 	begun := time.Now()

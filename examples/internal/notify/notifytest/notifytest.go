@@ -21,29 +21,34 @@ import (
 	"time"
 )
 
-// A Server is an SMTP server on loopback that keeps what it is sent. Set its fields before
-// the first connection.
-type Server struct {
-	Addr     string
+// Behaviour is how a server treats a connection.
+type Behaviour struct {
 	NoTLS    bool   // offers no STARTTLS
 	Implicit bool   // TLS from the first byte
 	Password string // of the user "site"; "" for none
 	Refuse   string // the answer to each recipient, such as "550 no such user"
 	Silent   bool   // accepts connections, and says nothing
-	CA       string // PEM
+}
+
+// A Server is an SMTP server on loopback that keeps what it is sent. Its methods may be called
+// by any goroutine.
+type Server struct {
+	Addr string
+	CA   string // PEM
 
 	t        testing.TB
 	cert     tls.Certificate
 	listener net.Listener
 	mu       sync.Mutex
+	behave   Behaviour
 	mails    []string
 	open     map[net.Conn]bool
 }
 
 // New starts a server that ends with the test.
-func New(t testing.TB) *Server {
+func New(t testing.TB, b Behaviour) *Server {
 	t.Helper()
-	s := &Server{t: t, open: map[net.Conn]bool{}}
+	s := &Server{t: t, behave: b, open: map[net.Conn]bool{}}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -78,10 +83,18 @@ func (s *Server) listen(addr string) {
 			}
 			s.mu.Lock()
 			s.open[conn] = true
+			b := s.behave
 			s.mu.Unlock()
-			go s.serve(conn)
+			go s.serve(conn, b)
 		}
 	}()
+}
+
+// Behave changes how the server treats the connections that come from now on.
+func (s *Server) Behave(b Behaviour) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.behave = b
 }
 
 // Stop stops the server.
@@ -112,14 +125,14 @@ func (s *Server) Mails() (list []*mail.Message, raw []string) {
 	return list, raw
 }
 
-func (s *Server) serve(conn net.Conn) {
+func (s *Server) serve(conn net.Conn, b Behaviour) {
 	defer func() { _ = conn.Close() }()
-	if s.Silent {
+	if b.Silent {
 		_, _ = conn.Read(make([]byte, 1))
 		return
 	}
-	encrypted := s.Implicit
-	if s.Implicit {
+	encrypted := b.Implicit
+	if b.Implicit {
 		conn = tls.Server(conn, &tls.Config{Certificates: []tls.Certificate{s.cert}})
 	}
 	r := bufio.NewReader(conn)
@@ -135,10 +148,10 @@ func (s *Server) serve(conn net.Conn) {
 		switch verb {
 		case "EHLO":
 			say("250-a test")
-			if !s.NoTLS && !encrypted {
+			if !b.NoTLS && !encrypted {
 				say("250-STARTTLS")
 			}
-			if s.Password != "" {
+			if b.Password != "" {
 				say("250-AUTH PLAIN")
 			}
 			say("250 8BITMIME")
@@ -148,15 +161,15 @@ func (s *Server) serve(conn net.Conn) {
 			r, encrypted = bufio.NewReader(conn), true
 		case "AUTH":
 			token := line[strings.LastIndex(line, " ")+1:]
-			want := base64.StdEncoding.EncodeToString([]byte("\x00site\x00" + s.Password))
+			want := base64.StdEncoding.EncodeToString([]byte("\x00site\x00" + b.Password))
 			if token != want || !encrypted {
 				say("535 this is wrong: %s", token) // as a careless server does
 				continue
 			}
 			say("235 welcome")
 		case "RCPT":
-			if s.Refuse != "" {
-				say("%s", s.Refuse)
+			if b.Refuse != "" {
+				say("%s", b.Refuse)
 				continue
 			}
 			say("250 ok")
