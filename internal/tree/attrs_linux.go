@@ -21,8 +21,8 @@ const acls = "system.posix_acl_"
 // lists, capabilities, and what programs put there. The label of the system's own
 // policy (security.selinux) is that of what a restore replaces, see [CopyLabel].
 func kept(name string) bool {
-	return strings.HasPrefix(name, "user.") || strings.HasPrefix(name, "trusted.") ||
-		strings.HasPrefix(name, acls) || name == "security.capability"
+	return name != mark && (strings.HasPrefix(name, "user.") || strings.HasPrefix(name, "trusted.") ||
+		strings.HasPrefix(name, acls) || name == "security.capability")
 }
 
 // Attrs returns the access control lists, capabilities and extended attributes

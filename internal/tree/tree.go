@@ -189,7 +189,7 @@ func open(root *os.Root, name string, before fs.FileInfo) (*os.File, error) {
 }
 
 // Make makes the new directory name in root, which only this account may
-// enter, and opens it. Its owner and rights are set last, see [Give].
+// enter, and opens it. Its owner and rights are set last, see [Give]. It is [Marked].
 func Make(root *Root, name string) (*Root, error) {
 	if err := root.Mkdir(name, 0o700); err != nil {
 		return nil, err
@@ -200,6 +200,9 @@ func Make(root *Root, name string) (*Root, error) {
 	}
 	if err := ours(dir); err != nil {
 		return nil, errors.Join(fmt.Errorf("the new directory %s is not this account's alone: %w", dir.Name(), err), dir.Close())
+	}
+	if err := dir.mark(root); err != nil {
+		return nil, errors.Join(err, dir.Close())
 	}
 	return dir, nil
 }

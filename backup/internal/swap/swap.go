@@ -64,6 +64,9 @@ type Place interface {
 	Drop(ctx context.Context, name string) error
 }
 
+// errStray is that of a name in the form of ours which is not known to be ours.
+var errStray = errors.New("left as it is")
+
 // Kinds of names beside the live one.
 const (
 	kindNew    = "new"    // being built, or about to be swapped in
@@ -118,7 +121,8 @@ func (s *Slot) Try(ctx context.Context, build func(name string) error) error {
 	return errors.Join(build(name), s.clean(ctx, name))
 }
 
-// Tidy drops what restores kept aside, unless nothing is live.
+// Tidy drops what restores kept aside, unless nothing is live. It fails if something has the name
+// of a copy and is not known to be one.
 func (s *Slot) Tidy(ctx context.Context) error {
 	n, err := s.names(ctx)
 	if err != nil {
@@ -130,6 +134,13 @@ func (s *Slot) Tidy(ctx context.Context) error {
 		}
 		if err := s.drop(ctx, n, s.beside(kindOld, mark)); err != nil {
 			return err
+		}
+	}
+	for _, kind := range []string{kindNew, kindUndone} { // that Recover has left
+		for _, mark := range n.marks(kind) {
+			if err := s.drop(ctx, n, s.beside(kind, mark)); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -164,7 +175,7 @@ func (s *Slot) Recover(ctx context.Context) error {
 	}
 	for _, kind := range []string{kindNew, kindUndone} {
 		for _, mark := range n.marks(kind) {
-			if err := s.drop(ctx, n, s.beside(kind, mark)); err != nil {
+			if err := s.drop(ctx, n, s.beside(kind, mark)); err != nil && !errors.Is(err, errStray) {
 				return err
 			}
 		}
@@ -180,7 +191,9 @@ func (s *Slot) swap(ctx context.Context, mark string, live bool) error {
 	switch {
 	case err != nil:
 	case live:
-		err = s.rename(ctx, s.Live, s.beside(kindOld, mark))
+		if err = s.claim(s.beside(kindNew, mark)); err == nil {
+			err = s.rename(ctx, s.Live, s.beside(kindOld, mark))
+		}
 	default: // a write-ahead log without its database
 		err = s.dropCompanions(ctx, s.Live)
 	}
@@ -236,6 +249,11 @@ func (s *Slot) undo(ctx context.Context, r *Restored) error {
 func (s *Slot) unswap(ctx context.Context, r *Restored, live bool) error {
 	undone := s.beside(kindUndone, r.mark)
 	if live {
+		if r.old {
+			if err := s.claim(s.beside(kindOld, r.mark)); err != nil {
+				return err
+			}
+		}
 		if err := s.rename(ctx, s.Live, undone); err != nil {
 			return err
 		}
@@ -386,7 +404,11 @@ func (r *Restored) Discard(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		return s.drop(ctx, n, s.beside(kindOld, r.mark))
+		err = s.drop(ctx, n, s.beside(kindOld, r.mark))
+		if errors.Is(err, errStray) { // Tidy says so
+			return nil
+		}
+		return err
 	})
 }
 
