@@ -113,8 +113,7 @@ func (s *session) build(ctx context.Context, name, dir string, f facts) error {
 	if err := s.load(ctx, name, dir, f); err != nil {
 		return err
 	}
-	// It belongs to the login that restored it until now.
-	if err := s.alter(ctx, name, sqlOwner(name, f.Owner)); err != nil {
+	if err := s.own(ctx, name, f.Owner); err != nil {
 		return err
 	}
 	s.begins(eventCheck)
@@ -162,6 +161,50 @@ func (s *session) build(ctx context.Context, name, dir string, f facts) error {
 	}
 	have.contents = f.contents // compared above
 	return differ(f.differences(have))
+}
+
+// own gives a copy, which belongs to the login that restored it, the owner that the database had.
+// A trigger of the database would be fired by that, with the rights of our login: those are
+// disabled meanwhile. What is compared afterwards includes which are enabled.
+func (s *session) own(ctx context.Context, name, owner string) error {
+	var triggers []string
+	err := s.inside(ctx, name, func(c *sql.Conn) (err error) {
+		if triggers, err = texts(ctx, c, sqlTriggers); err != nil || len(triggers) == 0 {
+			return err
+		}
+		_, err = c.ExecContext(ctx, sqlSetTriggers("DISABLE", triggers))
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if err := s.alter(ctx, name, sqlOwner(name, owner)); err != nil {
+		return err
+	}
+	if len(triggers) == 0 {
+		return nil
+	}
+	return s.inside(ctx, name, func(c *sql.Conn) error {
+		_, err := c.ExecContext(ctx, sqlSetTriggers("ENABLE", triggers))
+		return err
+	})
+}
+
+// texts returns the first column of what a statement selects.
+func texts(ctx context.Context, c *sql.Conn, statement string) (list []string, err error) {
+	rows, err := c.QueryContext(ctx, statement)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		var text string
+		if err := rows.Scan(&text); err != nil {
+			return nil, err
+		}
+		list = append(list, text)
+	}
+	return list, rows.Err()
 }
 
 // remap gives users their logins by name, where the numbers of logins differ: on

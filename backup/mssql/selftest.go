@@ -39,6 +39,7 @@ var scratch = []string{
 	`CREATE PROCEDURE dbo.pay @id int, @sum money AS UPDATE dbo.families SET paid = ISNULL(paid, 0) + @sum WHERE id = @id`,
 	`CREATE TRIGGER dbo.on_family ON dbo.families AFTER UPDATE AS SET NOCOUNT ON; INSERT dbo.heap (a) SELECT id FROM inserted`,
 	`CREATE TRIGGER on_schema ON DATABASE FOR CREATE_TABLE AS PRINT 'a table'`,
+	`CREATE TRIGGER on_owner ON DATABASE FOR ALTER_AUTHORIZATION_DATABASE AS ROLLBACK`, // fails a restore that fires it
 	`CREATE SYNONYM dbo.payers FOR dbo.paying`,
 	`CREATE ROLE readers`,
 	`CREATE USER reader WITHOUT LOGIN`,

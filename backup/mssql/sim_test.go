@@ -41,9 +41,10 @@ type simDB struct {
 	OwnerRole            []string          // logins of members of db_owner
 	Tables               map[string][]string
 	Code                 []string
-	Marked               bool // has the extended property of this package
-	Scratch              bool // and that of a SelfTest
-	Foreign              bool // of somebody else
+	Triggers             map[string]bool // of the database itself: whether they are enabled
+	Marked               bool            // has the extended property of this package
+	Scratch              bool            // and that of a SelfTest
+	Foreign              bool            // of somebody else
 	Obstacles            [7]int
 	Keys                 []string // certificates without a copy
 	Damaged              bool     // in a way that only DBCC CHECKDB finds
@@ -142,7 +143,7 @@ func (s *sim) add(name string) *simDB {
 		Files:  []file{{Name: "asp", Path: `D:\Data\` + name + `.mdf`}, {Name: "asp more", Path: `E:\Data\` + name + `.ndf`}, {Name: "asp_log", Path: `L:\` + name + `.ldf`, Log: true}},
 		Users:  map[string]string{"clerk": "sid-clerk", "orphan": "sid-gone"},
 		Tables: map[string][]string{"dbo.families": {"1 Ёжикова", "2 O'Neil"}, "Схема \"1\".Таблица ]1": {"5"}, "dbo.empty": {}},
-		Code:   []string{"CREATE VIEW …", "CREATE TRIGGER …"},
+		Code:   []string{"CREATE VIEW …", "CREATE TRIGGER …"}, Triggers: map[string]bool{"audit ]": true, "not any more": false, "x": true},
 	}
 	s.dbs[name] = s.born(d)
 	return d
@@ -421,8 +422,11 @@ var forms = []struct {
 
 // In a database, as its owner.
 var (
-	formSum = regexp.MustCompile(`^SELECT COUNT_BIG\(\*\), CONVERT\(bigint, (.*)\) FROM ` + reIdent + `\.` + reIdent + `$`)
-	formMap = regexp.MustCompile(`^ALTER USER ` + reIdent + ` WITH LOGIN = ` + reIdent + `$`)
+	formSum     = regexp.MustCompile(`^SELECT COUNT_BIG\(\*\), CONVERT\(bigint, (.*)\) FROM ` + reIdent + `\.` + reIdent + `$`)
+	formMap     = regexp.MustCompile(`^ALTER USER ` + reIdent + ` WITH LOGIN = ` + reIdent + `$`)
+	formTrigger = regexp.MustCompile(`^CREATE TRIGGER (\w+) ON DATABASE`)
+	oneIdent    = regexp.MustCompile(reIdent)
+	formSet     = regexp.MustCompile(`^(DISABLE|ENABLE) TRIGGER (` + reIdent + `(?:, ` + reIdent + `)*) ON DATABASE$`)
 )
 
 func (s *sim) answer(c *simConn, statement string, args []driver.NamedValue, half bool) (*simRows, error) {
@@ -569,6 +573,15 @@ func (s *sim) inDatabase(c *simConn, statement string) (*simRows, error) {
 		d.Users[unquote(m[1])] = s.logins[unquote(m[2])]
 		return many(), nil
 	}
+	if m := formSet.FindStringSubmatch(statement); m != nil {
+		for _, name := range oneIdent.FindAllString(m[2], -1) {
+			if _, ok := d.Triggers[unquote(name)]; !ok {
+				return nil, fault(4902, "Cannot find the object %q.", name)
+			}
+			d.Triggers[unquote(name)] = m[1] == "ENABLE"
+		}
+		return many(), nil
+	}
 	for of, queries := range catalog {
 		switch slices.Index(queries, statement) {
 		case -1:
@@ -601,6 +614,12 @@ func (s *sim) inDatabase(c *simConn, statement string) (*simRows, error) {
 	case sqlMarkScratch:
 		d.Scratch = true
 		return many(), nil
+	case sqlTriggers:
+		r := &simRows{columns: []string{"name"}}
+		for _, name := range d.enabled() {
+			r.rows = append(r.rows, []driver.Value{name})
+		}
+		return r, nil
 	case sqlTables:
 		r := &simRows{columns: make([]string, 3)}
 		for i, name := range names {
@@ -622,6 +641,9 @@ func (s *sim) inDatabase(c *simConn, statement string) (*simRows, error) {
 			d.Tables["dbo.log"] = append(d.Tables["dbo.log"], statement)
 		default:
 			d.Code = append(d.Code, statement)
+			if m := formTrigger.FindStringSubmatch(statement); m != nil {
+				d.Triggers[m[1]] = true
+			}
 		}
 		return many(), nil
 	}
@@ -637,6 +659,7 @@ func (d *simDB) list(of string) *simRows {
 		for _, code := range d.Code {
 			add(code)
 		}
+		add(fmt.Sprint(d.Triggers))
 	case "principals":
 		for u := range d.Users {
 			add(u)
@@ -776,8 +799,23 @@ func (s *sim) authorize(_ *simConn, m []string, _ bool) (*simRows, error) {
 	if s.logins[login] == "" {
 		return nil, fault(15151, "Cannot find the principal '%s'.", login)
 	}
+	// relational-databases/triggers/ddl-events: ALTER_AUTHORIZATION_DATABASE, one with database scope.
+	for _, name := range d.enabled() {
+		s.violations = append(s.violations, "the trigger "+name+" with the rights of the login that changes the owner")
+	}
 	d.Owner = login
 	return many(), nil
+}
+
+// enabled returns the triggers of the database that are.
+func (d *simDB) enabled() (names []string) {
+	for name, on := range d.Triggers {
+		if on {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 // drop: t-sql/statements/drop-database. In any state, not while it is used, and not a system database.
@@ -802,6 +840,7 @@ func (s *sim) create(_ *simConn, m []string, _ bool) (*simRows, error) {
 	}
 	d := s.add(name)
 	d.Owner, d.Users, d.Tables, d.Code = s.server.login, map[string]string{}, map[string][]string{"dbo.log": {}}, nil
+	d.Triggers = map[string]bool{}
 	return many(), nil
 }
 

@@ -201,6 +201,9 @@ const (
 
 	sqlMarkScratch = `EXEC sys.sp_addextendedproperty @name = N'` + markScratch + `', @value = N'1'`
 
+	// Triggers of the database itself, which its own changes fire.
+	sqlTriggers = `SELECT t.name FROM sys.triggers t WHERE t.parent_class = 0 AND t.is_disabled = 0 ORDER BY t.name`
+
 	sqlTables = `SELECT CONVERT(int, t.object_id), s.name, t.name FROM sys.tables t JOIN sys.schemas s ON s.schema_id = t.schema_id
 		WHERE t.is_ms_shipped = 0 ORDER BY s.name, t.name`
 	// Columns that nothing needs to compute, of types that have a checksum.
@@ -220,6 +223,15 @@ func sqlSum(schema, table string, columns []string) string {
 		sum = "ISNULL(CHECKSUM_AGG(BINARY_CHECKSUM(" + strings.Join(quoted, ", ") + ")), 0)"
 	}
 	return "SELECT COUNT_BIG(*), CONVERT(bigint, " + sum + ") FROM " + ident(schema, table)
+}
+
+// sqlSetTriggers fires none itself: there is no event for it.
+func sqlSetTriggers(what string, names []string) string {
+	quoted := make([]string, len(names))
+	for i, n := range names {
+		quoted[i] = ident(n)
+	}
+	return what + " TRIGGER " + strings.Join(quoted, ", ") + " ON DATABASE"
 }
 
 func sqlMap(user, login string) string {
