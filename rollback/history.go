@@ -21,6 +21,8 @@ type HistoryEntry struct {
 type historyDetails struct {
 	Step   Step      `json:"step"`             // "intent": an update or an operator's rollback; "adopt", "lift", "forget", "open", "retry", "accept": a decision
 	Ended  time.Time `json:"ended,omitzero"`   // UTC; zero for a decision, and while it is pending
+	Closed time.Time `json:"closed,omitzero"`  // of an update: when users were first kept out, UTC; zero if they never were
+	Opened time.Time `json:"opened,omitzero"`  // and let in again
 	Update string    `json:"update,omitempty"` // id; of retry, accept and forget, that of the update they are about
 	Reason string    `json:"reason,omitempty"` // of a decision and of an operator's rollback
 
@@ -68,12 +70,21 @@ func historyOf(records []record) []HistoryEntry {
 			if r.Step == stepForget {
 				details.Update = r.Ref
 			}
+			if r.Step == stepOpen && pending >= 0 && !entries[pending].Closed.IsZero() { // before the update did it
+				entries[pending].Opened = r.Time
+			}
 			entries = append(entries, HistoryEntry{r.Time, r.Who, details})
 		}
 		if pending < 0 || r.Update != entries[pending].Update {
 			continue
 		}
 		e := &entries[pending]
+		switch {
+		case r.Step == stepFence && e.Closed.IsZero() && !e.leavesOut(ruleFence):
+			e.Closed = r.Time
+		case r.Step == stepUnfence && r.Kind == EventDone && !e.Closed.IsZero() && e.Opened.IsZero():
+			e.Opened = r.Time
+		}
 		switch {
 		case r.Step == stepEnd:
 			e.Outcome, e.Ended, pending = state.Last, r.Time, -1
@@ -84,6 +95,11 @@ func historyOf(records []record) []HistoryEntry {
 		e.Outcome = outcome
 	}
 	return entries
+}
+
+// leavesOut reports whether an update left out a rule.
+func (e historyDetails) leavesOut(rule string) bool {
+	return slices.ContainsFunc(e.Overrides, func(o Override) bool { return o.Rule == rule })
 }
 
 // String returns in one line what was done and how it ended, without when and

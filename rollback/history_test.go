@@ -2,7 +2,9 @@ package rollback_test
 
 import (
 	"errors"
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -112,6 +114,34 @@ func TestEventIsOneLine(t *testing.T) {
 	for _, step := range []rollback.Step{rollback.StepRecover, rollback.StepReboot} {
 		require.Equal(t, rollback.EventNote, rollback.Record{Step: step, Kind: rollback.EventBegin}.Event(nil).Kind, "no end follows")
 	}
+}
+
+// The history shows how long an update kept users out: from the first try to close the fence,
+// in which they may be out already, until it was open again. What decided and let nobody in yet
+// has no end.
+func TestHistoryHasHowLongUsersWereOut(t *testing.T) {
+	at := func(minute int) time.Time { return time.Date(2026, 11, 18, 18, minute, 0, 0, time.UTC) }
+	note := func(minute int, step rollback.Step, kind rollback.EventKind) rollback.Record {
+		return rollback.Record{Time: at(minute), Update: "u1", Step: step, Kind: kind, Direction: rollback.Forward}
+	}
+	intent := note(0, rollback.StepIntent, rollback.EventDone)
+	intent.Plan = &rollback.Plan{Parts: []rollback.PlanPart{{Name: "ASP", To: rollback.Release{Version: "7.13.100"}}}}
+	records := []rollback.Record{
+		intent, note(1, rollback.StepFence, rollback.EventBegin), note(2, rollback.StepFence, rollback.EventFailed), note(3, rollback.StepFence, rollback.EventBegin),
+		note(4, rollback.StepFence, rollback.EventDone), note(10, rollback.StepCommit, rollback.EventDone), note(11, rollback.StepUnfence, rollback.EventBegin),
+		note(12, rollback.StepUnfence, rollback.EventFailed), note(20, rollback.StepUnfence, rollback.EventBegin), note(21, rollback.StepUnfence, rollback.EventDone), note(22, rollback.StepEnd, rollback.EventDone),
+	}
+	got := rollback.HistoryOf(records)[0]
+	require.Equal(t, []time.Time{at(1), at(21), at(22)}, []time.Time{got.Closed, got.Opened, got.Ended})
+	require.True(t, rollback.HistoryOf(records[:9])[0].Opened.IsZero())
+	require.True(t, rollback.HistoryOf(records[:1])[0].Closed.IsZero())
+
+	opened := rollback.Record{Time: at(15), Step: rollback.StepOpen, Kind: rollback.EventDone}
+	require.Equal(t, at(15), rollback.HistoryOf(slices.Insert(slices.Clone(records), 8, opened))[0].Opened, "a person let them in before")
+
+	intent.Plan.Overrides = []rollback.Override{{Rule: "fence", Reason: "nobody works at night"}}
+	got = rollback.HistoryOf(records)[0]
+	require.True(t, got.Closed.IsZero() && got.Opened.IsZero(), "a fence that does nothing keeps nobody out")
 }
 
 // A quarantine holds for a number and a hash: another hash is another release.

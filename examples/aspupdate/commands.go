@@ -140,7 +140,11 @@ func questionCommands() []*cli.Command {
 		}},
 		{
 			Name: "status", Usage: "show what is committed, pending, quarantined and set aside; for monitoring, its exit code is the state",
-			Flags:  []cli.Flag{&cli.StringFlag{Name: "metrics", Usage: "also write the state to this `FILE` in Prometheus' text format, for node_exporter's textfile collector; - prints it instead"}},
+			Flags: []cli.Flag{
+				&cli.IntFlag{Name: "last", Usage: "show the last `NUMBER` updates of each distribution as a table, with how long users were out, in place of the history"},
+				&cli.BoolFlag{Name: "watch", Usage: "on a terminal: show it again every two seconds, until Ctrl-C"},
+				&cli.StringFlag{Name: "metrics", Usage: "also write the state to this `FILE` in Prometheus' text format, for node_exporter's textfile collector; - prints it instead"},
+			},
 			Action: onConfig(status, needsJournal),
 		},
 	}

@@ -1,6 +1,10 @@
 package main
 
-import "golang.org/x/sys/windows"
+import (
+	"os"
+
+	"golang.org/x/sys/windows"
+)
 
 const utf8CodePage = 65001
 
@@ -14,4 +18,14 @@ func unicodeConsole() (restore func()) {
 		return func() {} // no console
 	}
 	return func() { _ = windows.SetConsoleOutputCP(old) }
+}
+
+// controlled lets a console understand control sequences, which Windows 10 and Windows Server 2016
+// are the first to do. The returned function restores the console.
+func controlled(console *os.File) (restore func(), ok bool) {
+	h, old := windows.Handle(console.Fd()), uint32(0)
+	if windows.GetConsoleMode(h, &old) != nil || windows.SetConsoleMode(h, old|windows.ENABLE_VIRTUAL_TERMINAL_PROCESSING) != nil {
+		return nil, false
+	}
+	return func() { _ = windows.SetConsoleMode(h, old) }, true
 }

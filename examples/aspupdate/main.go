@@ -13,6 +13,7 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"slices"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/aspupdate/aspupdate/internal/safetext"
@@ -35,7 +36,9 @@ func run() (code int) {
 	}()
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	defer stopOnSignal(cancel, errs, say)()
+	calm := new(atomic.Bool)
+	ctx = context.WithValue(ctx, calmKey{}, calm)
+	defer stopOnSignal(cancel, errs, say, calm)()
 	root := app(speak)
 	help := len(os.Args) < 2 || slices.ContainsFunc(os.Args[1:], func(arg string) bool {
 		return slices.Contains([]string{"help", "h", "--help", "-h", "--version", "-v"}, arg)
@@ -92,8 +95,9 @@ func buildVersion() string {
 // stopOnSignal calls cancel at the first Ctrl-C, SIGTERM or SIGHUP, so that the
 // command stops at a safe point, and exits at the next Ctrl-C or SIGTERM. A
 // terminal that is closed sends SIGHUP, at times more than once; it never stops
-// the program immediately. The returned function stops waiting for signals.
-func stopOnSignal(cancel func(), errs *output, say func(string)) (end func()) {
+// the program immediately. What is calm stops without words. The returned function stops waiting
+// for signals.
+func stopOnSignal(cancel func(), errs *output, say func(string), calm *atomic.Bool) (end func()) {
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	if !signal.Ignored(syscall.SIGHUP) { // nohup
@@ -106,7 +110,9 @@ func stopOnSignal(cancel func(), errs *output, say func(string)) (end func()) {
 	go func() {
 		<-signals
 		cancel()
-		say("aspupdate: stopping at the next safe point, which is the end of the update once an installer has started; press Ctrl-C again to stop immediately and leave the rest to aspupdate recover")
+		if !calm.Load() {
+			say("aspupdate: stopping at the next safe point, which is the end of the update once an installer has started; press Ctrl-C again to stop immediately and leave the rest to aspupdate recover")
+		}
 		for s := range signals {
 			if s != syscall.SIGHUP {
 				break

@@ -24,6 +24,7 @@ type statusDoc struct {
 	Back        *rollback.RestorePoint      `json:"back,omitempty"`      // what aspupdate rollback would restore
 	Aside       []rollback.RestorePoint     `json:"aside,omitempty"`     // what rollbacks set aside, until it is forgotten
 	History     []rollback.HistoryEntry     `json:"history"`             // oldest first
+	Updates     []endedDoc                  `json:"updates,omitzero"`    // with --last: of each distribution, newest first
 	Lacks       string                      `json:"lacks,omitempty"`     // why the history is incomplete
 	Working     *rollback.Holder            `json:"working,omitempty"`   // the process that is running now
 	Fence       []rollback.FencePart        `json:"fence,omitempty"`     // what each part of the fence reports
@@ -97,10 +98,7 @@ func (st statusDoc) print(p *printer) {
 		}
 	}
 	st.printRestorePoints(p)
-	const lines = 10
-	for _, h := range st.History[max(0, len(st.History)-lines):] {
-		p.line("%s  %s (%s)", p.Time(h.Time), h, h.Who)
-	}
+	st.printHistory(p)
 	if st.Lacks != "" {
 		p.line("the history is incomplete: %s", st.Lacks)
 	}
@@ -123,6 +121,18 @@ func (st statusDoc) print(p *printer) {
 		}
 		p.line("%s", st.Closed)
 		p.line("next: %s", st.Next)
+	}
+}
+
+// printHistory prints the last entries of the history, or with --last a table in their place.
+func (st statusDoc) printHistory(p *printer) {
+	if st.Updates != nil {
+		printEnded(p, st.Updates)
+		return
+	}
+	const lines = 10
+	for _, h := range st.History[max(0, len(st.History)-lines):] {
+		p.line("%s  %s (%s)", p.Time(h.Time), h, h.Who)
 	}
 }
 
@@ -176,6 +186,12 @@ func (st statusDoc) printPending(p *printer) {
 }
 
 func status(ctx context.Context, j *job) error {
+	if n := j.cmd.Int("last"); n < 1 && j.cmd.IsSet("last") {
+		return usage("--last %d: give how many updates of each distribution to show, 1 or more", n)
+	}
+	if j.cmd.Bool("watch") {
+		return j.watchStatus(ctx)
+	}
 	file := j.cmd.String("metrics")
 	if file == "-" && j.cmd.Bool("json") {
 		return usage("--metrics - and --json exclude each other")
@@ -203,6 +219,9 @@ func (j *job) state(ctx context.Context) (doc *statusDoc, state, err error) {
 		d.Lacks = err.Error() // does not block updates
 	}
 	d.History = append(d.History, history...)
+	if j.cmd.IsSet("last") {
+		d.Updates = lastEnded(d.History, j.cmd.Int("last"))
+	}
 	d.Notify = j.notifyState()
 	if !j.incomplete {
 		var backupsErr, copiesErr, testsErr error

@@ -105,6 +105,9 @@ func (l *Language) Text(s string) string {
 		if text := strings.TrimSpace(line); text != "" {
 			at := strings.Index(line, text)
 			before := number.FindString(text)
+			if _, ok := l.whole(text, false); ok { // as "3 min"
+				before = ""
+			}
 			lines[i] = line[:at] + before + l.plurals(l.part(text[len(before):])) + line[at+len(text):]
 		}
 	}

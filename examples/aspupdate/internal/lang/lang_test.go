@@ -13,6 +13,8 @@ func TestText(t *testing.T) {
 	for text, want := range map[string]string{
 		"":              "",
 		"nothing to do": "делать нечего",
+		"2 h 3 min":     "2 ч 3 мин",
+		"3 min":         "3 мин",
 		"  R13: start from 2026-12-01 10:00 MSK (14:00 here), until 2026-12-01 16:36 MSK (20:36 here)": "  R13: начать не раньше 2026-12-01 10:00 МСК (14:00 местное) и не позже 2026-12-01 16:36 МСК (20:36 местное)",
 		"АСП: installed 9.22.100, newest on the server 9.22.200":                                       "АСП: установлена 9.22.100, новейшая на сервере 9.22.200",
 		"the volume of /srv has 5 MB free and the update needs 17 MB (copies of the installers)":       "на томе /srv свободно 5 МБ, а обновлению нужно 17 МБ (копии установщиков)",
