@@ -1,16 +1,19 @@
 package install
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"html"
 	"io"
 	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
 	"regexp"
+	"strings"
 	"time"
 
 	"github.com/aspupdate/aspupdate/internal/durable"
@@ -42,12 +45,21 @@ const probeTimeout = 10 * time.Second
 type HTTPProbe struct {
 	URL    string
 	Header http.Header // of the request, for example an Authorization; never shown
-	Status int         // of the answer; zero is 200
+	// Body is sent with POST, as to a SOAP service, each time that the probe asks:
+	// what it calls must change nothing. Its Content-Type is text/xml in UTF-8 unless
+	// Header has another one. Without a body the request is a GET. It is never shown.
+	Body   string
+	Status int // of the answer; zero is 200
 	// Text must match in the first 64 KiB of the body, which may be in a Russian
 	// code page of Windows. Its first group, or the whole match if it has none,
 	// is the version. nil matches everything.
 	Text *regexp.Regexp
-	// Then is queried for the version instead, once status and Text match: a
+	// Not must not match in the body, neither as it is nor with HTML's character
+	// references resolved and each run of spaces and line breaks as one space: a page
+	// that shows a version may say in the same breath that a database is not
+	// ready. The whole body is read, and one longer than 1 MiB is an error.
+	Not *regexp.Regexp
+	// Then is queried for the version instead, once status, Text and Not hold: a
 	// page may show that people can log in, but no version.
 	Then Probe
 	// Transport makes the connection, for example with a private certificate
@@ -57,8 +69,12 @@ type HTTPProbe struct {
 	timeout time.Duration // of one request, without Then; zero is 10 s
 }
 
-// textLimit is the length of an answer that is searched for a text.
-const textLimit = 64 << 10
+const (
+	// textLimit is the length of an answer that is searched for a text.
+	textLimit = 64 << 10
+	// notLimit is the length of an answer in which a text must not be.
+	notLimit = 1 << 20
+)
 
 // Version implements [Probe].
 func (p HTTPProbe) Version(ctx context.Context) (string, error) {
@@ -73,7 +89,11 @@ func (p HTTPProbe) Version(ctx context.Context) (string, error) {
 func (p HTTPProbe) ask(ctx context.Context) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, orDefault(p.timeout, probeTimeout))
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.URL, nil)
+	method, body := http.MethodGet, io.Reader(nil)
+	if p.Body != "" {
+		method, body = http.MethodPost, strings.NewReader(p.Body)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, p.URL, body)
 	if err != nil || req.URL.Scheme != "http" && req.URL.Scheme != "https" || req.URL.Host == "" {
 		return "", fmt.Errorf("%w: the probe's URL is not a valid http or https address; correct it", ErrFailed)
 	}
@@ -81,6 +101,9 @@ func (p HTTPProbe) ask(ctx context.Context) (string, error) {
 	where := (&url.URL{Scheme: req.URL.Scheme, Host: req.URL.Host, Path: req.URL.Path}).String()
 	for name, values := range p.Header {
 		req.Header[http.CanonicalHeaderKey(name)] = values
+	}
+	if p.Body != "" && req.Header.Get("Content-Type") == "" {
+		req.Header.Set("Content-Type", "text/xml; charset=utf-8")
 	}
 	if host := req.Header.Get("Host"); host != "" {
 		req.Host = host
@@ -101,7 +124,7 @@ func (p HTTPProbe) ask(ctx context.Context) (string, error) {
 	if want := cmp.Or(p.Status, http.StatusOK); resp.StatusCode != want {
 		return "", fmt.Errorf("%s answers with status %d instead of %d", where, resp.StatusCode, want)
 	}
-	if p.Then != nil && p.Text == nil {
+	if p.Then != nil && p.Text == nil && p.Not == nil {
 		return "", nil
 	}
 	version, err := p.read(resp.Body)
@@ -113,25 +136,55 @@ func (p HTTPProbe) ask(ctx context.Context) (string, error) {
 
 // read returns the version in the body, "" if Then is to be queried.
 func (p HTTPProbe) read(body io.Reader) (string, error) {
-	limit := int64(textLimit)
-	if p.Text == nil {
-		limit = answerLimit
+	limit := answerLimit
+	switch {
+	case p.Not != nil:
+		limit = notLimit + 1
+	case p.Text != nil:
+		limit = textLimit
 	}
-	b, err := io.ReadAll(io.LimitReader(body, limit))
+	b, err := io.ReadAll(io.LimitReader(body, int64(limit)))
 	if err != nil {
 		return "", fmt.Errorf("the answer ended early: %w", err)
 	}
-	if p.Text == nil {
-		return firstLine(b)
+	if err := p.without(b); err != nil {
+		return "", err
 	}
-	found := p.Text.FindStringSubmatch(codePage("").decode(b))
-	switch {
-	case found == nil:
-		return "", errors.New("the expected text is not in the answer")
-	case p.Then != nil:
+	if p.Text != nil {
+		found := p.Text.FindStringSubmatch(page(b[:min(len(b), textLimit)]))
+		if found == nil {
+			return "", errors.New("the expected text is not in the answer")
+		}
+		b = []byte(found[min(1, len(found)-1)])
+	}
+	if p.Then != nil {
 		return "", nil
 	}
-	return firstLine([]byte(found[min(1, len(found)-1)]))
+	return firstLine(b[:min(len(b), answerLimit)])
+}
+
+// without returns an error unless it is certain that Not does not match.
+func (p HTTPProbe) without(b []byte) error {
+	if p.Not == nil {
+		return nil
+	}
+	text := page(b)
+	plain := strings.Join(strings.Fields(html.UnescapeString(text)), " ")
+	switch {
+	case p.Not.MatchString(text), p.Not.MatchString(plain):
+		return errors.New("the answer has the text that must not be in it")
+	case len(b) > notLimit:
+		return fmt.Errorf("the answer is longer than %d KiB: it is not known whether it has the text that must not be in it", notLimit>>10)
+	}
+	return nil
+}
+
+// page returns a body as UTF-8.
+func page(b []byte) string {
+	if rest, ok := bytes.CutPrefix(b, []byte(utf16Mark)); ok {
+		return string(decodeUTF16(rest))
+	}
+	return codePage("").decode(b)
 }
 
 // A CommandProbe runs a program that prints the version: it must exit with 0,

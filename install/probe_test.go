@@ -7,6 +7,7 @@ import (
 	"log"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -123,6 +124,120 @@ func TestHTTPProbeWithStatusAndText(t *testing.T) {
 			require.Equal(t, before, asked, "Then is asked only where the page is as it must be")
 		})
 	}
+}
+
+// A SOAP service gets its envelope with POST, and its answer is searched as a page is.
+func TestHTTPProbePosts(t *testing.T) {
+	const envelope = "<soap:Envelope><GetVersion secret='hunter2'/></soap:Envelope>"
+	answers := map[string]string{
+		"/version": "<soap:Envelope><soap:Body><GetVersionResult>7.13.100</GetVersionResult></soap:Body></soap:Envelope>",
+		"/fault":   "<soap:Envelope><faultstring>the database is being restructured</faultstring></soap:Envelope>",
+	}
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if r.Method != http.MethodPost || err != nil || string(body) != envelope || r.Header.Get("SOAPAction") != `"urn:version"` {
+			w.WriteHeader(http.StatusBadRequest)
+			return
+		}
+		switch r.URL.Path {
+		case "/moved":
+			http.Redirect(w, r, "/version", http.StatusTemporaryRedirect) // with which a body would be sent again
+		default:
+			_, _ = io.WriteString(w, r.Header.Get("Content-Type")+"\n"+answers[r.URL.Path])
+		}
+	}))
+	defer srv.Close()
+	probe := func(path string) HTTPProbe {
+		return HTTPProbe{
+			URL: srv.URL + path, Body: envelope, Header: http.Header{"soapaction": {`"urn:version"`}},
+			Text: regexp.MustCompile(`<GetVersionResult>([^<]*)<`),
+		}
+	}
+	got, err := probe("/version").Version(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, "7.13.100", got)
+	for path, want := range map[string]string{"/fault": "the expected text is not in the answer", "/moved": "status 307 instead of 200", "/": "the expected text"} {
+		_, err := probe(path).Version(t.Context())
+		require.ErrorContains(t, err, want, path)
+		require.NotContains(t, err.Error(), "hunter2")
+	}
+	p := probe("/version")
+	p.Text = nil
+	got, err = p.Version(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, "text/xml; charset=utf-8", got, "unless a header says something else")
+	p.Header.Set("Content-Type", "application/soap+xml; charset=utf-8")
+	got, err = p.Version(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, "application/soap+xml; charset=utf-8", got)
+	p.Header = nil
+	_, err = p.Version(t.Context())
+	require.ErrorContains(t, err, "status 400")
+}
+
+// A page that says what it must not is unhealthy, whatever version it shows.
+func TestHTTPProbeWithATextThatMustNotBe(t *testing.T) {
+	const version = "<p>Версия 7.13.100</p>"
+	encode := func(m *charmap.Charmap, text string) string {
+		b, err := m.NewEncoder().String(text)
+		require.NoError(t, err)
+		return b
+	}
+	utf16 := "\xff\xfe"
+	for _, r := range version + "структура отличается" {
+		utf16 += string([]byte{byte(r), byte(r >> 8)})
+	}
+	long := strings.Repeat("<p>строка</p>\n", notLimit/20)
+	pages := map[string]string{
+		"good":             version + "<p>Все базы готовы.</p>",
+		"bad":              version + "<p>В списке есть базы, структура отличается от требуемой.</p>",
+		"before":           "<p>структура отличается</p>" + version,
+		"two lines":        version + "<p>структура\r\n      отличается</p>",
+		"a fixed space":    version + "структура&nbsp;отличается",
+		"a code page":      encode(charmap.Windows1251, version+"структура отличается"),
+		"UTF-16":           utf16,
+		"numbers":          version + "&#1089;&#x442;руктура отличается",
+		"behind the limit": version + strings.Repeat(" ", textLimit) + "структура отличается",
+		"long":             version + long,
+		"no version":       "<p>Все базы готовы.</p>",
+	}
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, pages[r.URL.Path[1:]])
+	}))
+	defer srv.Close()
+	asked := 0
+	for name := range pages {
+		for _, then := range []Probe{nil, ProbeFunc(func(context.Context) (string, error) { asked++; return "7.13.100", nil })} {
+			asked = 0
+			got, err := HTTPProbe{
+				URL: srv.URL + "/" + url.PathEscape(name), Not: regexp.MustCompile("структура отличается"),
+				Text: regexp.MustCompile(`Версия ([\d.]+)`), Then: then,
+			}.Version(t.Context())
+			switch name {
+			case "good":
+				require.NoError(t, err)
+				require.Equal(t, "7.13.100", got)
+				continue
+			case "long":
+				require.ErrorContains(t, err, "longer than 1024 KiB: it is not known", name)
+			case "no version":
+				require.ErrorContains(t, err, "the expected text is not in the answer")
+			default:
+				require.ErrorContains(t, err, "the answer has the text that must not be in it", name)
+			}
+			require.NotErrorIs(t, err, ErrFailed, "a restructuring may still go on")
+			require.Zero(t, asked)
+		}
+	}
+	// Without Text the first line is the version.
+	pages["plain"] = "7.13.100\n" + strings.Repeat("x", answerLimit) + "структура"
+	p := HTTPProbe{URL: srv.URL + "/plain", Not: regexp.MustCompile("отличается")}
+	got, err := p.Version(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, "7.13.100", got)
+	p.Not = regexp.MustCompile("структура")
+	_, err = p.Version(t.Context())
+	require.ErrorContains(t, err, "must not be")
 }
 
 func TestHTTPProbeChecksCertificates(t *testing.T) {

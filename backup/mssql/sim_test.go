@@ -426,6 +426,7 @@ var (
 	formMap     = regexp.MustCompile(`^ALTER USER ` + reIdent + ` WITH LOGIN = ` + reIdent + `$`)
 	formTrigger = regexp.MustCompile(`^CREATE TRIGGER (\w+) ON DATABASE`)
 	oneIdent    = regexp.MustCompile(reIdent)
+	formAs      = regexp.MustCompile(`^EXECUTE AS USER = N'((?:[^']|'')*)' WITH NO REVERT;\nSELECT version FROM about$`) // the program's
 	formSet     = regexp.MustCompile(`^(DISABLE|ENABLE) TRIGGER (` + reIdent + `(?:, ` + reIdent + `)*) ON DATABASE$`)
 )
 
@@ -553,6 +554,18 @@ func (s *sim) inDatabase(c *simConn, statement string) (*simRows, error) {
 		}
 		c.sandbox = true
 		return many(), nil
+	}
+	if m := formAs.FindStringSubmatch(statement); m != nil {
+		// t-sql/statements/execute-as: the user must exist in the database.
+		if _, ok := d.Users[strings.ReplaceAll(m[1], "''", "'")]; !ok {
+			return nil, fault(15517, "Cannot execute as the database principal because the principal %q does not exist, this type of principal cannot be impersonated, or you do not have permission.", m[1])
+		}
+		c.sandbox = true
+		versions := d.Tables["dbo.updated"]
+		if len(versions) == 0 {
+			return nil, fault(errNoObject, "Invalid object name 'about'.")
+		}
+		return one(versions[len(versions)-1]), nil
 	}
 	ours := statement == sqlMarkScratch || slices.Contains(scratch, statement) || slices.Contains(change, statement) || strings.HasPrefix(statement, testPrefix)
 	if !c.sandbox && !ours {

@@ -74,6 +74,59 @@ func (s sqlServer) script(command string) string {
 	return fmt.Sprintf("/bin/bash -c 'exec 3<>/dev/tcp/%s/%s; echo \"%s\" >&3; read line <&3'\n", host, port, command)
 }
 
+// TestProbeOfSQLServers: every database of a pattern answers the version, with the rights of a user
+// of its own.
+func TestProbeOfSQLServers(t *testing.T) {
+	t.Parallel()
+	server := newSQLServer(t)
+	for i := range 10 {
+		name := fmt.Sprintf("asp_%d", i)
+		require.Equal(t, "ok", server.ask(t, "add "+name))
+		require.Equal(t, "ok", server.ask(t, "update "+name+" to 7.12.100"))
+	}
+	server.ask(t, "add opeka")
+	s := newScriptSite(t, `
+close = ['/bin/true']
+open = ['/bin/true']
+[[mssql]]
+databases = 'asp_*'
+uri_file = '${OWN}/asp.uri'
+dir = '`+server.dir+`'`, "")
+	require.NoError(t, os.WriteFile(filepath.Join(s.own, "asp.uri"), []byte("sqlserver://maintenance:s3cr3t@"+server.addr+"?encrypt=disable\n"), 0o600))
+	s.installed("7.12.100")
+	config, err := os.ReadFile(s.config())
+	require.NoError(t, err)
+	probe := func(of string) {
+		text := regexp.MustCompile(`probe = \{ command = \[[^]]*\],`).ReplaceAllLiteralString(string(config), "probe = { sql = 'SELECT version FROM about', in = 'asp_*', "+of)
+		require.NoError(t, os.WriteFile(s.config(), []byte(text), 0o600))
+	}
+	check := func(want string) {
+		t.Helper()
+		_, out := s.run("check", "--json")
+		require.Contains(t, out, want)
+		require.NotContains(t, out, "s3cr3t")
+		s.last = ""
+	}
+	probe("")
+	code, out := s.run("check")
+	require.Equal(t, exitUsage, code, out)
+	require.Contains(t, out, "sql needs role, a user of the database with whose rights it runs")
+	probe(`role = "clerk's", `)
+	check(`asp_0: the database does not answer the version query: error 15517: Cannot execute as`)
+	probe("role = 'clerk', ")
+	check(`"answers": "7.12.100"`)
+	server.ask(t, "update asp_7 to 7.13.100")
+	check(`the databases answer different versions: \"7.12.100\": asp_0, asp_1, asp_2, asp_3, asp_4 and 4 more; \"7.13.100\": asp_7`)
+	for i := range 10 {
+		server.ask(t, fmt.Sprintf("update asp_%d to 7.13.100", i))
+	}
+	check(`"answers": "7.13.100"`)
+	server.ask(t, "add asp_10") // it has no version yet
+	check("asp_10: the database does not answer the version query: error 208: Invalid object name 'about'.")
+	server.ask(t, "add asp_11")
+	check("2 of 12 databases fail: asp_10, asp_11")
+}
+
 // TestSQLServer takes a site with a SQL Server through everything: refused until the
 // self-test has passed on this server and version, proven, updated, an update that fails and
 // takes the database back, an operator's rollback.

@@ -49,19 +49,42 @@ func TestOperationsUnits(t *testing.T) {
 // TestOperationsWatchConfiguration loads the configuration of the account that
 // only watches, with the credentials that systemd makes for it.
 func TestOperationsWatchConfiguration(t *testing.T) {
-	texts := blocks(readDocument(t, operations), "toml")
-	require.Len(t, texts, 2)
+	text := configuration(t, "this account only watches")
 	dir := t.TempDir()
 	config := filepath.Join(dir, "watch.toml")
-	require.NoError(t, os.WriteFile(config, []byte(texts[0]), 0o600))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "ftp-password"), []byte("x"), 0o600))
 	t.Setenv("CREDENTIALS_DIRECTORY", dir)
 	if runtime.GOOS == "windows" {
-		texts[0] = strings.ReplaceAll(texts[0], `"/var/`, `"C:/`)
+		text = strings.ReplaceAll(text, `"/var/`, `"C:/`)
 	}
-	require.NoError(t, os.WriteFile(config, []byte(texts[0]), 0o600))
+	require.NoError(t, os.WriteFile(config, []byte(text), 0o600))
 	_, err := site.Load(config)
 	require.NoError(t, err)
+}
+
+// configuration returns the configuration in OPERATIONS.md that has a text.
+func configuration(t *testing.T, with string) string {
+	t.Helper()
+	texts := blocks(readDocument(t, operations), "toml")
+	i := slices.IndexFunc(texts, func(s string) bool { return strings.Contains(s, with) })
+	require.GreaterOrEqual(t, i, 0, with)
+	return texts[i]
+}
+
+// TestOperationsProbes loads the probes that OPERATIONS.md shows.
+func TestOperationsProbes(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "aspupdate.toml")
+	t.Setenv("ASPUPDATE_TEST_URI", "host=localhost")
+	for _, with := range []string{"not_text", "SOAPAction"} {
+		good := goodConfig(dir)
+		text := regexp.MustCompile(`(?s)\[distribution\.probe\]\n.*?\n(\n|$)`).ReplaceAllLiteralString(good, configuration(t, with))
+		require.NotEqual(t, good, text)
+		text = strings.Replace(text, "no_data", "# no_data", 1) + "\n[[postgres]]\ndatabases = 'asp_*'\nuri_env = 'ASPUPDATE_TEST_URI'\n"
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+		_, err := site.Load(path)
+		require.NoError(t, err)
+	}
 }
 
 // TestOperationsNotify sends a test notification as OPERATIONS.md configures it: through a mail
@@ -90,7 +113,7 @@ func TestOperationsNotify(t *testing.T) {
 	config := strings.NewReplacer("smtp.example.org:587", smtp.Addr, `user = "asp@example.org"`, `user = "site"`+"\ntls_ca = \""+file("ca.pem", smtp.CA)+`"`,
 		"/etc/aspupdate/smtp-password", file("smtp-password", password),
 		"/etc/aspupdate/telegram", file("telegram", strings.Replace(secret[i], "https://api.telegram.org", messenger.URL, 1)),
-	).Replace(blocks(text, "toml")[1])
+	).Replace(configuration(t, "[notify.mail]"))
 	code, out, errs := aspupdate(t, []string{"ASPUPDATE_CONFIG=" + file("aspupdate.toml", goodConfig(dir)+config)}, "notify", "test")
 	require.Zero(t, code, out+errs)
 	mails, _ := smtp.Mails()

@@ -59,11 +59,18 @@ func TestR10WhatIsArchived(t *testing.T) {
 	require.Len(t, left, 1, "no partial file stays")
 }
 
+// perVariant vouches for each variant by another verifier.
+func perVariant(by map[version.Variant]archive.Verifier) archive.Verifier {
+	return archive.VerifierFunc(func(ctx context.Context, c archive.Candidate) (archive.Vouched, error) {
+		return by[c.Variant].Verify(ctx, c)
+	})
+}
+
 func TestR10SetupIsArchivedWithEveryFullSetup(t *testing.T) {
 	x := newSetup(t, size)
 	x.s.Put("/asp/7.12.100/FullSetup.exe", []byte("full"), lab.Released)
 	x.rel = lab.Latest(t, x.src)
-	verify := archive.PerVariant(map[version.Variant]archive.Verifier{
+	verify := perVariant(map[version.Variant]archive.Verifier{
 		version.Setup: archive.PinnedSHA256(lab.Sum(x.data)), version.FullSetup: archive.PinnedSHA256(lab.Sum([]byte("full"))),
 	})
 	full, err := x.archive.Fetch(t.Context(), x.src, x.rel, version.FullSetup, verify)
@@ -157,14 +164,12 @@ func TestNothingIsPublishedBeforeItIsVouchedFor(t *testing.T) {
 		text   string
 		moved  bool
 	}{
-		"another hash":   {archive.PinnedSHA256(strings.Repeat("0", 64)), archive.ErrMismatch, "pinned SHA-256 0000", true},
-		"no hash":        {archive.PinnedSHA256("abc"), nil, "64 hexadecimal digits", false},
-		"no reason":      {archive.Unauthenticated(" "), nil, "reason", false},
-		"no verifier":    {nil, nil, "nothing vouches", false},
-		"undecided":      {archive.VerifierFunc(func(context.Context, archive.Candidate) (archive.Vouched, error) { return archive.Vouched{}, boom }), boom, "", true},
-		"none for Setup": {archive.PerVariant(map[version.Variant]archive.Verifier{version.FullSetup: archive.Unauthenticated("x")}), nil, "nothing vouches for Setup", true},
-		"no sidecar":     {archive.Sidecar(&ftp.Source{}), nil, "write host or host:port", true},
-		"an empty table": {archive.PerVariant(nil), nil, "nothing vouches", false},
+		"another hash": {archive.PinnedSHA256(strings.Repeat("0", 64)), archive.ErrMismatch, "pinned SHA-256 0000", true},
+		"no hash":      {archive.PinnedSHA256("abc"), nil, "64 hexadecimal digits", false},
+		"no reason":    {archive.Unauthenticated(" "), nil, "reason", false},
+		"no verifier":  {nil, nil, "nothing vouches", false},
+		"undecided":    {archive.VerifierFunc(func(context.Context, archive.Candidate) (archive.Vouched, error) { return archive.Vouched{}, boom }), boom, "", true},
+		"no sidecar":   {archive.Sidecar(&ftp.Source{}), nil, "write host or host:port", true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			x := newSetup(t, size)

@@ -356,7 +356,7 @@ func TestFetchFromRealServers(t *testing.T) {
 		rel, err := fetch.Finder{}.Latest(t.Context(), src, "Опека", version.FullSetup)
 		require.NoError(t, err)
 		store := &archive.Archive{Settle: -1, Dir: t.TempDir(), Retry: lab.Soon}
-		full, err := store.Fetch(t.Context(), src, rel, version.FullSetup, archive.PerVariant(map[version.Variant]archive.Verifier{
+		full, err := store.Fetch(t.Context(), src, rel, version.FullSetup, perVariant(map[version.Variant]archive.Verifier{
 			version.Setup: archive.PinnedSHA256(lab.Sum(data)), version.FullSetup: archive.PinnedSHA256(lab.Sum(data[:1<<20])),
 		}))
 		require.NoError(t, err)

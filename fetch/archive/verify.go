@@ -9,7 +9,6 @@ import (
 	"github.com/aspupdate/aspupdate/fetch"
 	"github.com/aspupdate/aspupdate/fetch/internal/digest"
 	"github.com/aspupdate/aspupdate/fetch/internal/names"
-	"github.com/aspupdate/aspupdate/version"
 )
 
 // A Candidate is a file that is complete, not yet published, and waits for a
@@ -71,8 +70,9 @@ func checkVerifier(v Verifier) error {
 }
 
 // PinnedSHA256 vouches for the file that has this hash, written as 64
-// hexadecimal digits. For a FullSetup, whose Setup is archived with it, see
-// [PerVariant]; for hashes that are kept in a file, [PinnedSums].
+// hexadecimal digits. For hashes that are kept in a file, see [PinnedSums]. A
+// FullSetup is archived together with the Setup of its version (R3, R10), which has a hash
+// of its own: a [VerifierFunc] finds out by the Variant of the candidate.
 func PinnedSHA256(sum string) Verifier { return pinned(strings.ToLower(strings.TrimSpace(sum))) }
 
 type pinned string
@@ -109,30 +109,4 @@ func (u unauthenticated) check() error {
 
 func (u unauthenticated) Verify(context.Context, Candidate) (Vouched, error) {
 	return Vouched{By: "unauthenticated: " + string(u)}, u.check() // String expects this prefix
-}
-
-// PerVariant uses another Verifier for each variant: a FullSetup is archived
-// together with the Setup of its version (R3, R10), which has a hash of its own.
-func PerVariant(by map[version.Variant]Verifier) Verifier { return perVariant(by) }
-
-type perVariant map[version.Variant]Verifier
-
-func (p perVariant) check() error {
-	if len(p) == 0 {
-		return errors.New("nothing vouches for any variant")
-	}
-	for variant, v := range p {
-		if err := checkVerifier(v); err != nil {
-			return fmt.Errorf("%s: %w", variant, err)
-		}
-	}
-	return nil
-}
-
-func (p perVariant) Verify(ctx context.Context, c Candidate) (Vouched, error) {
-	v := p[c.Variant]
-	if v == nil {
-		return Vouched{}, fmt.Errorf("nothing vouches for %s: add a Verifier for it", c.Variant)
-	}
-	return v.Verify(ctx, c)
 }

@@ -66,7 +66,7 @@ func (h *history) seen(distribution string) []Seen {
 func (r record) seen(distribution string) Seen {
 	s := Seen{
 		Release:   fetch.Release{Distribution: distribution, Version: r.Version},
-		FirstSeen: r.FirstSeen, LastSeen: r.LastSeen, Gone: r.Gone, FirstCheck: r.FirstCheck,
+		FirstSeen: r.FirstSeen, Gone: r.Gone, FirstCheck: r.FirstCheck,
 	}
 	for _, u := range r.Files {
 		s.Files = append(s.Files, fetch.File{Variant: u.Variant, Path: u.Path, Size: u.Size, Time: u.Time, Sidecar: u.Sidecar})

@@ -37,8 +37,7 @@ type Seen struct {
 	fetch.Release
 
 	FirstSeen time.Time // UTC; of the first check that found it released
-	LastSeen  time.Time // UTC; never before FirstSeen, whatever the clock did
-	Gone      time.Time // UTC; of the first check that did not find it; zero if it is there
+	Gone      time.Time // UTC, and never before FirstSeen, whatever the clock did; of the first check that did not find it; zero if it is there
 
 	// FirstCheck reports that it was there at the first check of its
 	// distribution already: when it appeared is unknown.

@@ -98,8 +98,8 @@ func TestSecretsDoNotPrint(t *testing.T) {
 	d := &c.Distributions[0]
 	d.Probe = probeConfig{SQL: "SELECT 1", InDB: "asp"}
 	require.Empty(t, c.checkData())
-	require.Empty(t, d.check(c.Postgres))
-	require.Contains(t, d.Probe.value(), "horse")
+	require.Empty(t, d.check(c))
+	require.Contains(t, d.Probe.sources[0].value(), "horse")
 	site := &Site{Config: c}
 	u, err := site.update(oneStep(d.Name, "9.23.100", "9.23.101"))
 	require.NoError(t, err)

@@ -3,7 +3,6 @@ package site
 import (
 	"cmp"
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"net/url"
@@ -14,9 +13,6 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
-
-	mssqldb "github.com/microsoft/go-mssqldb"
-	"github.com/microsoft/go-mssqldb/msdsn"
 
 	"github.com/aspupdate/aspupdate/backup/postgres"
 	"github.com/aspupdate/aspupdate/rollback"
@@ -317,15 +313,11 @@ func (r *resolver) find(ctx context.Context, n names, uri string) (list []string
 		return nil, err
 	}
 	var errs []error
-	for _, name := range server.databases {
-		if slices.Contains(system[n.kind], name) || ours[n.kind].MatchString(name) || !n.matches(name, server.fold) {
-			continue
-		}
-		n.name = name
-		if err := errors.Join(r.site.Config.usable(n), r.take(n, server, name)); err != nil {
+	for _, one := range n.among(server) {
+		if err := errors.Join(r.site.Config.usable(one), r.take(one, server, one.name)); err != nil {
 			errs = append(errs, err)
 		}
-		list = append(list, name)
+		list = append(list, one.name)
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
@@ -334,6 +326,17 @@ func (r *resolver) find(ctx context.Context, n names, uri string) (list []string
 		return nil, fmt.Errorf("%w: it matches none of the %d databases of the server: correct databases or except", ErrConfig, len(server.databases))
 	}
 	return list, nil
+}
+
+// among returns the databases of a server that the pattern matches, each by its name.
+func (n names) among(server dbServer) (list []names) {
+	for _, name := range server.databases {
+		if !slices.Contains(system[n.kind], name) && !ours[n.kind].MatchString(name) && n.matches(name, server.fold) {
+			n.name = name
+			list = append(list, n)
+		}
+	}
+	return list
 }
 
 // usable fails if a name cannot be shown, or cannot be handed to the commands that restructure the
@@ -415,35 +418,6 @@ func dbServerOf(ctx context.Context, kind, uri string) (s dbServer, err error) {
 	}
 	slices.Sort(s.databases)
 	return s, nil
-}
-
-func mssqlServer(ctx context.Context, uri string) (s dbServer, err error) {
-	cfg, err := msdsn.Parse(uri)
-	if err != nil { // its text may have the password
-		return s, errors.New("invalid URI: write sqlserver://login:password@host/instance, with %XX for special characters")
-	}
-	s.database = cfg.Database
-	cfg.Database, cfg.AppName, cfg.LogFlags = "master", "aspupdate", 0
-	db := sql.OpenDB(mssqldb.NewConnectorConfig(cfg))
-	defer func() { _ = db.Close() }()
-	var collation string
-	if err := db.QueryRowContext(ctx, `SELECT CONVERT(nvarchar(256), ISNULL(SERVERPROPERTY('ServerName'), N'')), CONVERT(nvarchar(128), ISNULL(SERVERPROPERTY('Collation'), N''))`).Scan(&s.id, &collation); err != nil {
-		return s, err
-	}
-	s.fold = !strings.Contains(collation, "_CS_") && !strings.Contains(collation, "_BIN")
-	rows, err := db.QueryContext(ctx, `SELECT name FROM sys.databases`)
-	if err != nil {
-		return s, err
-	}
-	defer func() { _ = rows.Close() }()
-	for rows.Next() {
-		var name string
-		if err := rows.Scan(&name); err != nil {
-			return s, err
-		}
-		s.databases = append(s.databases, name)
-	}
-	return s, rows.Err()
 }
 
 // databaseURI returns the connection string for another database.

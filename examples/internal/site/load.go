@@ -136,7 +136,7 @@ func (c *Config) check() (m mistakes) {
 	m = append(m, c.Notify.check()...)
 	m.when(len(c.Distributions) == 0, "no [[distribution]] is given")
 	for i := range c.Distributions {
-		for _, err := range c.Distributions[i].check(c.Postgres) {
+		for _, err := range c.Distributions[i].check(c) {
 			m.add(inTable{err, fmt.Sprintf("distribution.%d", i)})
 		}
 	}
@@ -193,22 +193,22 @@ func (c *Config) checkFence() (m mistakes) {
 }
 
 // check checks a distribution, and reads the files that it names.
-func (d *distributionConfig) check(databases []postgresConfig) (m mistakes) {
+func (d *distributionConfig) check(of *Config) (m mistakes) {
 	if d.Name == "" {
 		return mistakes{errors.New("a [[distribution]] has no name")}
 	}
-	of := func(what string, err error) {
+	add := func(what string, err error) {
 		if err != nil {
 			m.add(fmt.Errorf("distribution %s: %s%w", d.Name, what, err))
 		}
 	}
-	of("", readable("publisher.roots", d.Publisher.Roots))
-	of("", readable("sha256_file", d.SHA256File))
+	add("", readable("publisher.roots", d.Publisher.Roots))
+	add("", readable("sha256_file", d.SHA256File))
 	_, err := d.codes()
-	of("", err)
-	of("publisher: ", d.Publisher.read())
-	of("probe: ", d.Probe.check())
-	of("probe: ", d.Probe.connect(databases))
+	add("", err)
+	add("publisher: ", d.Publisher.read())
+	add("probe: ", d.Probe.check())
+	add("probe: ", d.Probe.connect(of))
 	m.when(d.Publisher.given() && d.Unauthenticated != "", "distribution %s: publisher and unauthenticated exclude each other", d.Name)
 	m.when(d.SHA256File != "" && d.Unauthenticated != "", "distribution %s: sha256_file and unauthenticated exclude each other", d.Name)
 	m.when(d.Probe.Installed != "" && !filepath.IsAbs(d.Probe.Installed), "distribution %s: probe.installed = %q: give an absolute path", d.Name, d.Probe.Installed)

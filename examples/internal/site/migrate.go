@@ -19,7 +19,8 @@ type migrateConfig struct {
 	Command     []string `toml:"command"`     // restructures it, {database} is its name; without one the application does it by itself
 	GoesOn      bool     `toml:"goes_on"`     // command only starts the restructuring
 	Structure   []string `toml:"structure"`   // prints the version that the structure is of
-	SQL         string   `toml:"sql"`         // instead of it, for a [[postgres]]: returns that version
+	SQL         string   `toml:"sql"`         // instead of it, for a [[postgres]] or [[mssql]]: returns that version
+	Role        string   `toml:"role"`        // with whose rights sql runs; "" means those of the database's owner, for a [[postgres]]
 	Environment []string `toml:"environment"` // names of variables of this process that both commands get
 }
 
@@ -27,6 +28,12 @@ type migrateConfig struct {
 type database struct {
 	name, data string // data is the name of its dataset
 	secret
+}
+
+// kind returns the word before the name of the dataset.
+func (d database) kind() string {
+	kind, _, _ := strings.Cut(d.data, " ")
+	return kind
 }
 
 // databases returns those of a name: several for the pattern of a [[postgres]] or [[mssql]], none
@@ -66,16 +73,24 @@ func (c *Config) checkMigrations() (m mistakes) {
 			of := func(err error) {
 				m.add(fmt.Errorf("distribution %s: migrate %q: %w", d.Name, one.Database, err))
 			}
-			inPostgres := slices.ContainsFunc(c.Postgres, func(p postgresConfig) bool { return cmp.Or(p.Databases, p.Name) == one.Database })
+			var kind string
+			list := c.databases(one.Database)
+			if len(list) > 0 {
+				kind = list[0].kind()
+			}
 			switch {
-			case len(c.databases(one.Database)) == 0:
+			case len(list) == 0:
 				of(errors.New("database names no [[postgres]], [[mssql]], [[sqlite]] or [[command]]: what is restructured must come back in a rollback"))
 			case seen[one.Database]:
 				of(errors.New("this database is given twice"))
 			case (len(one.Structure) > 0) == (one.SQL != ""):
 				of(errors.New("give either structure or sql, which report the version that the structure is of"))
-			case one.SQL != "" && !inPostgres:
-				of(errors.New("sql is for a [[postgres]]: give a command in structure"))
+			case one.SQL != "" && kind != "postgres" && kind != "mssql":
+				of(errors.New("sql is for a [[postgres]] or [[mssql]]: give a command in structure"))
+			case one.Role != "" && one.SQL == "":
+				of(errors.New("role needs sql"))
+			case one.SQL != "" && kind == "mssql" && one.Role == "":
+				of(errNoRole)
 			case one.GoesOn && len(one.Command) == 0:
 				of(errors.New("goes_on needs command"))
 			}
@@ -105,7 +120,10 @@ func (s *Site) migrations(d distributionConfig, data []rollback.Dataset) (list [
 			if !slices.ContainsFunc(data, func(d rollback.Dataset) bool { return d.Name == db.data }) {
 				continue
 			}
-			probe := probeConfig{Command: db.of(one.Structure), SQL: one.SQL, Environment: one.Environment, secret: db.secret}
+			probe := probeConfig{
+				Command: db.of(one.Structure), Environment: one.Environment,
+				SQL: one.SQL, Role: one.Role, sources: []source{{names{kind: db.kind(), name: db.name}, db.secret}},
+			}
 			list = append(list, rollback.Migration{Name: db.data, Migrator: roles.Migrator{
 				Command: roles.Command{Argv: db.of(one.Command), Environment: one.Environment, State: s.records()},
 				GoesOn:  one.GoesOn, Structure: probe.probe(),

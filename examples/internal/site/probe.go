@@ -1,13 +1,16 @@
 package site
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"regexp"
+	"strings"
 	"time"
+	"unicode"
 
-	"github.com/aspupdate/aspupdate/backup/postgres"
 	"github.com/aspupdate/aspupdate/examples/internal/strict"
 	"github.com/aspupdate/aspupdate/install"
 	"github.com/aspupdate/aspupdate/rollback/roles"
@@ -18,16 +21,21 @@ import (
 // and file, or else from the answer of http. Whatever else is given must succeed
 // first: a port that accepts connections, a page.
 type probeConfig struct {
-	TCP     string   `toml:"tcp"`     // host:port that must accept connections
-	HTTP    string   `toml:"http"`    // answers with the version in its first line
-	Status  int      `toml:"status"`  // that http must answer with; 0 means 200
-	Text    string   `toml:"text"`    // regular expression that the answer must match; its first group is the version
-	Command []string `toml:"command"` // prints the version in its first line
-	SQL     string   `toml:"sql"`     // returns the version
-	InDB    string   `toml:"in"`      // the name of the [[postgres]] that sql queries
-	Role    string   `toml:"role"`    // with whose rights; "" means those of the database's owner
-	File    string   `toml:"file"`    // a Windows program or library that has the version
-	secret  `toml:"-"`
+	TCP     string   `toml:"tcp"`      // host:port that must accept connections
+	HTTP    string   `toml:"http"`     // answers with the version in its first line
+	Body    string   `toml:"body"`     // sent to http with POST
+	Status  int      `toml:"status"`   // that http must answer with; 0 means 200
+	Text    string   `toml:"text"`     // regular expression that the answer must match; its first group is the version
+	NotText string   `toml:"not_text"` // regular expression that the answer must not match
+	Command []string `toml:"command"`  // prints the version in its first line
+	SQL     string   `toml:"sql"`      // returns the version
+	InDB    string   `toml:"in"`       // the name of the [[postgres]] or [[mssql]] that sql queries, or its pattern: then all answer the same version
+	Role    string   `toml:"role"`     // with whose rights; "" means those of the database's owner, for a [[postgres]]
+	File    string   `toml:"file"`     // a Windows program or library that has the version
+
+	Headers map[string]string `toml:"headers"` // of the request to http
+
+	sources []source // that sql queries
 
 	Installed   string          `toml:"installed"`   // a path that exists exactly if it is installed; for a first installation
 	Environment []string        `toml:"environment"` // names of variables of this process that the command gets
@@ -76,22 +84,22 @@ func (d distributionConfig) ask(ctx context.Context) (version.Version, error) {
 func (c probeConfig) probe() (p install.Probe) {
 	switch {
 	case c.SQL != "":
-		p = install.ProbeFunc(func(ctx context.Context) (string, error) {
-			version, err := (&postgres.Database{URI: c.value(), Reader: c.Role}).Ask(ctx, c.SQL)
-			if err != nil {
-				err = fmt.Errorf("the database does not answer the version query: %w", err)
-			}
-			return version, err
-		})
+		p = install.ProbeFunc(c.query)
 	case c.File != "":
 		p = install.FileProbe{Path: c.File}
 	case len(c.Command) > 0:
 		p = install.CommandProbe{Path: c.Command[0], Args: c.Command[1:], Env: roles.Environment(c.Environment...)}
 	}
 	if c.HTTP != "" {
-		h := install.HTTPProbe{URL: c.HTTP, Status: c.Status, Then: p}
+		h := install.HTTPProbe{URL: c.HTTP, Header: http.Header{}, Body: c.Body, Status: c.Status, Then: p}
+		for name, value := range c.Headers {
+			h.Header.Set(name, value)
+		}
 		if c.Text != "" {
 			h.Text = regexp.MustCompile(c.Text) // checked by Load
+		}
+		if c.NotText != "" {
+			h.Not = regexp.MustCompile(c.NotText)
 		}
 		p = h
 	}
@@ -108,34 +116,69 @@ func (c probeConfig) check() error {
 			sources++
 		}
 	}
-	_, err := regexp.Compile(c.Text)
 	switch {
 	case sources > 1 || sources == 0 && c.HTTP == "":
 		return errors.New("give one source of the version: command, sql or file, or http alone")
 	case c.HTTP == "" && (c.Status != 0 || c.Text != ""):
 		return errors.New("status and text need http")
+	case c.HTTP == "" && (c.NotText != "" || c.Body != "" || len(c.Headers) > 0):
+		return errors.New("not_text, body and headers need http")
 	case (c.SQL == "") != (c.InDB == ""):
-		return errors.New("give both sql and in, the name of the [[postgres]] to query")
+		return errors.New("give both sql and in, the name of the [[postgres]] or [[mssql]] to query, or its pattern")
 	case c.Role != "" && c.SQL == "":
 		return errors.New("role needs sql")
-	case err != nil:
-		return fmt.Errorf("text: %w", err)
+	}
+	for _, e := range []struct{ key, text string }{{"text", c.Text}, {"not_text", c.NotText}} {
+		re, err := regexp.Compile(e.text)
+		switch {
+		case err != nil:
+			return fmt.Errorf("%s: %w", e.key, err)
+		case e.key == "not_text" && e.text != "" && re.MatchString(""):
+			return fmt.Errorf("not_text = %q matches every answer, so that none would be healthy", e.text)
+		}
+	}
+	for name, value := range c.Headers {
+		if !headerName.MatchString(name) || strings.ContainsFunc(value, unicode.IsControl) {
+			return fmt.Errorf("headers: %q cannot be sent: write a name such as SOAPAction, and a value in one line", name)
+		}
+	}
+	switch {
 	case c.Steady != nil && *c.Steady == 0:
 		return errors.New("steady = \"0s\": an application that dies at once would be committed; give a time, such as \"1s\"")
 	}
 	return nil
 }
 
-// connect finds the database that sql queries.
-func (c *probeConfig) connect(databases []postgresConfig) error {
+// headerName matches the names of headers: RFC 9110, section 5.6.2.
+var headerName = regexp.MustCompile("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")
+
+// connect finds the databases that sql queries.
+func (c *probeConfig) connect(of *Config) error {
 	if c.SQL == "" || c.InDB == "" { // check reports one without the other
 		return nil
 	}
-	for _, db := range databases {
-		if db.Name == c.InDB {
-			c.secret = db.secret
-			return nil
+	c.sources = nil
+	for _, p := range of.Postgres {
+		if c.InDB == cmp.Or(p.Databases, p.Name) {
+			c.sources = append(c.sources, source{p.names(), p.secret})
 		}
 	}
-	return fmt.Errorf("in = %q: no [[postgres]] has this name", c.InDB)
+	if c.sources != nil {
+		return nil
+	}
+	for _, p := range of.MSSQL {
+		if c.InDB == cmp.Or(p.Databases, p.Name) {
+			c.sources = append(c.sources, source{p.names(), p.secret})
+		}
+	}
+	switch {
+	case c.sources == nil:
+		return fmt.Errorf("in = %q: no [[postgres]] or [[mssql]] has this name, or this pattern in databases", c.InDB)
+	case c.Role == "":
+		return fmt.Errorf("in = %q is a [[mssql]], where %w", c.InDB, errNoRole)
+	}
+	return nil
 }
+
+// errNoRole means that a query would run with the rights of a sysadmin.
+var errNoRole = errors.New("sql needs role, a user of the database with whose rights it runs: CREATE USER asp_probe WITHOUT LOGIN; GRANT SELECT ON about TO asp_probe")

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	_ "github.com/jackc/pgx/v5/stdlib"
 	"github.com/stretchr/testify/require"
 
@@ -101,11 +102,11 @@ func TestVersionQueryOfPostgreSQL(t *testing.T) {
 	statement(t, openDatabase(t, "pgx", c.Admin("asp")), "CREATE TABLE about AS SELECT '7.04.100'::text AS version")
 	statement(t, openDatabase(t, "pgx", c.Admin("asp")), "GRANT SELECT ON about TO asp")
 	conf := probeConfig{TCP: addr, SQL: "SELECT version FROM about", InDB: "АСП"}
-	require.NoError(t, conf.connect([]postgresConfig{{Name: "АСП", secret: hidden(c.Admin("asp"))}}))
+	require.NoError(t, conf.connect(&Config{Postgres: []postgresConfig{{Name: "АСП", secret: hidden(c.Admin("asp"))}}}))
 	_, err := newProbe(conf, nil).Version(t.Context())
 	require.ErrorContains(t, err, "belongs to a superuser")
 	conf.Role = "asp"
-	require.NoError(t, conf.connect([]postgresConfig{{Name: "АСП", secret: hidden(c.Admin("asp"))}}))
+	require.NoError(t, conf.connect(&Config{Postgres: []postgresConfig{{Name: "АСП", secret: hidden(c.Admin("asp"))}}}))
 	got, err := newProbe(conf, nil).Version(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, "7.04.100", string(got))
@@ -157,4 +158,82 @@ func TestR12OnARealServer(t *testing.T) {
 		require.Contains(t, seen[i], want)
 	}
 	require.Contains(t, seen[0], "restructuring, 0 min so far, usually at most 15")
+}
+
+// TestEveryDatabaseAnswersTheVersion: a probe of a pattern asks each database that matches now, and each
+// that an update was planned with.
+func TestEveryDatabaseAnswersTheVersion(t *testing.T) {
+	t.Parallel()
+	c := realtest.Postgres(t)
+	admin := openDatabase(t, "pgx", c.Admin("postgres"))
+	statement(t, admin, "CREATE ROLE asp_probe")
+	in := func(name, text string) {
+		db, err := sql.Open("pgx", c.Admin(name))
+		require.NoError(t, err)
+		statement(t, db, text)
+		require.NoError(t, db.Close())
+	}
+	asp := []string{"asp_1", "asp_2", `asp_ Опека "3"`, "asp_4", "opeka"}
+	for _, name := range asp {
+		statement(t, admin, "CREATE DATABASE "+pgx.Identifier{name}.Sanitize())
+		in(name, "CREATE TABLE about AS SELECT '7.12.100'::text AS version")
+		in(name, "GRANT SELECT ON about TO asp_probe")
+	}
+	in("opeka", "UPDATE about SET version = '1.01.100'") // of another application
+	conf := &Config{Postgres: []postgresConfig{{Databases: "asp_*", Except: []string{"asp_test*"}, secret: hidden(c.Admin("postgres"))}}}
+	p := probeConfig{SQL: "SELECT version FROM about", InDB: "asp_*", Role: "asp_probe"}
+	require.NoError(t, p.connect(conf))
+	ask := func(p probeConfig) (string, error) {
+		got, err := newProbe(p, nil).Version(t.Context())
+		if err != nil {
+			require.NotContains(t, err.Error(), c.Password)
+			require.NotErrorIs(t, err, install.ErrFailed)
+		}
+		return string(got), err
+	}
+	got, err := ask(p)
+	require.NoError(t, err)
+	require.Equal(t, "7.12.100", got)
+
+	// One is not restructured yet, or has failed.
+	in("asp_2", "UPDATE about SET version = '7.13.100'")
+	_, err = ask(p)
+	require.ErrorContains(t, err, `the databases answer different versions: "7.12.100": asp_ Опека "3", asp_1, asp_4; "7.13.100": asp_2`)
+	for _, name := range asp[:4] {
+		in(name, "UPDATE about SET version = '7.13.100'")
+	}
+	in("asp_4", "ALTER TABLE about RENAME TO about_old")
+	_, err = ask(p)
+	require.ErrorContains(t, err, "asp_4: the database does not answer the version query: ")
+	in("asp_4", "ALTER TABLE about_old RENAME TO about")
+	in("asp_4", "UPDATE about SET version = repeat('7', 300)")
+	_, err = ask(p)
+	require.ErrorContains(t, err, "asp_4: the version query returned more than a version")
+	in("asp_4", "UPDATE about SET version = '7.13.100'")
+
+	// One that appears counts, and one that an update was planned with is not forgotten.
+	resolved, err := (&Site{Config: conf}).resolved(t.Context())
+	require.NoError(t, err)
+	planned := p.planned(resolved.Config)
+	got, err = ask(planned)
+	require.NoError(t, err)
+	require.Equal(t, "7.13.100", got)
+	statement(t, admin, "CREATE DATABASE asp_5")
+	_, err = ask(planned)
+	require.ErrorContains(t, err, "asp_5: ")
+	statement(t, admin, "DROP DATABASE asp_5")
+	statement(t, admin, "DROP DATABASE asp_1")
+	_, err = ask(planned)
+	require.ErrorContains(t, err, "asp_1: ")
+	got, err = ask(p)
+	require.NoError(t, err)
+	require.Equal(t, "7.13.100", got)
+
+	none := p
+	none.sources = []source{{names{kind: "postgres", pattern: "tula_*"}, hidden(c.Admin("postgres"))}}
+	_, err = ask(none)
+	require.ErrorContains(t, err, "no database of the server matches")
+	c.Stop()
+	_, err = ask(p)
+	require.ErrorContains(t, err, "cannot list the databases of the server")
 }

@@ -423,7 +423,7 @@ func (s *Site) update(steps []step) (*Update, error) {
 		}
 		u.Parts = append(u.Parts, rollback.Part{
 			Name: d.Name, From: st.from.Release, To: st.to.Release, Setup: st.setup.Release,
-			Installer: installers.Role(), Probe: newProbe(d.Probe, s.Observe.Install),
+			Installer: installers.Role(), Probe: newProbe(d.Probe.planned(c), s.Observe.Install),
 			Migrations: s.migrations(d, u.Data),
 		})
 	}
