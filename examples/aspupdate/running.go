@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 // that it goes on: on a terminal in one line that changes, elsewhere in a line now and then.
 type runningStep struct {
 	key, text string
+	subject   string
 	begun     time.Time
 	next      time.Duration // after how long the next line is printed, where there is no terminal
 	output    string        // the last line that a program of the step has printed
@@ -35,15 +37,16 @@ func (p *printer) follow(e rollback.Event) {
 	if e.Kind != rollback.EventBegin {
 		return
 	}
-	p.steps = append(p.steps, &runningStep{key: key, text: e.Text, begun: time.Now(), next: time.Minute})
+	p.steps = append(p.steps, &runningStep{key: key, text: e.Text, subject: e.Subject, begun: time.Now(), next: time.Minute})
 	if !p.ticking {
 		p.ticking = true
 		go p.tick(time.Second)
 	}
 }
 
-// printed takes what an installer prints.
-func (p *printer) printed(text string) {
+// printed takes what an installer prints, or for a dataset what restructures it: several are
+// restructured at a time.
+func (p *printer) printed(data, text string) {
 	line := ""
 	for part := range strings.Lines(text) {
 		if part = strings.TrimSpace(safetext.Line(part)); part != "" {
@@ -52,8 +55,14 @@ func (p *printer) printed(text string) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if n := len(p.steps); n > 0 && line != "" {
-		p.steps[n-1].output = line
+	if line == "" {
+		return
+	}
+	for _, s := range slices.Backward(p.steps) {
+		if data == "" || s.subject == data {
+			s.output = line
+			return
+		}
 	}
 }
 

@@ -17,10 +17,10 @@ func TestRunningSteps(t *testing.T) {
 	for language, want := range map[string]string{
 		"en": "          install АСП: running for 1 min | Копирую файл 7 из 9\n          install АСП: running for 2 min | Копирую файл 7 из 9\n" +
 			"          install АСП: running for 5 min | Копирую файл 7 из 9\n          install АСП: running for 10 min | Копирую файл 7 из 9\n          install АСП: running for 20 min | Копирую файл 7 из 9\n" +
-			"          migrate asp: running for 1 min\n          migrate asp: running for 2 min\n",
+			"          migrate asp: running for 1 min | Таблица 4 из 9\n          migrate asp: running for 2 min | Таблица 4 из 9\n",
 		"ru": "          установка АСП: идёт 1 мин | Копирую файл 7 из 9\n          установка АСП: идёт 2 мин | Копирую файл 7 из 9\n" +
 			"          установка АСП: идёт 5 мин | Копирую файл 7 из 9\n          установка АСП: идёт 10 мин | Копирую файл 7 из 9\n          установка АСП: идёт 20 мин | Копирую файл 7 из 9\n" +
-			"          перестройка базы asp: идёт 1 мин\n          перестройка базы asp: идёт 2 мин\n",
+			"          перестройка базы asp: идёт 1 мин | Таблица 4 из 9\n          перестройка базы asp: идёт 2 мин | Таблица 4 из 9\n",
 	} {
 		var b strings.Builder
 		p := &printer{out: &b, ticking: true} // the test has the clock
@@ -31,12 +31,15 @@ func TestRunningSteps(t *testing.T) {
 			p.follow(rollback.Event{Kind: kind, Step: step, Subject: subject, Text: string(step) + " " + subject})
 		}
 		event(rollback.EventBegin, "install", "АСП")
-		p.printed("Начало\nКопирую\x1b[2J файл 7 из 9\r\n\n")
+		p.printed("", "Начало\nКопирую\x1b[2J файл 7 из 9\r\n\n")
 		begun := p.steps[0].begun
 		for d := time.Duration(0); d <= 25*time.Minute; d += 10 * time.Second {
 			require.True(t, p.showRunning(begun.Add(d)))
 		}
 		event(rollback.EventBegin, "migrate", "asp")
+		event(rollback.EventBegin, "migrate", "docs")
+		p.printed("asp", "Таблица 3\nТаблица 4 из 9\r\n")
+		event(rollback.EventDone, "migrate", "docs")
 		for d := time.Duration(0); d <= 2*time.Minute; d += 10 * time.Second {
 			require.True(t, p.showRunning(p.steps[1].begun.Add(d)))
 		}

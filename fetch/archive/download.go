@@ -174,10 +174,6 @@ func (d *download) progress(size int64) {
 	e := Event{Kind: EventProgress, Key: d.key, Path: d.file.Path, Done: done, Total: d.total}
 	if spent := now.Sub(d.began).Seconds(); spent > 0 {
 		e.Rate = float64(done-d.beganAt) / spent
-		const sane = 100 * 365 * 24 * time.Hour // more is as good as unknown
-		if left := float64(d.total-done) / e.Rate; e.Rate > 0 && left < sane.Seconds() {
-			e.Left = time.Duration(left * float64(time.Second))
-		}
 	}
 	d.a.observe(e)
 }

@@ -31,9 +31,8 @@ type Event struct {
 	Key  Key    // what it is about; what is not known yet is zero
 	Path string // on the server, or in the archive
 
-	Done, Total int64         // bytes
-	Rate        float64       // bytes per second in this run; 0: not known yet
-	Left        time.Duration // time left at that rate; 0: not known yet
+	Done, Total int64   // bytes
+	Rate        float64 // bytes per second in this run; 0: not known yet
 
 	Attempt int           // the attempt that failed, from 1 on
 	Wait    time.Duration // until the next one
@@ -51,8 +50,9 @@ func (e Event) text() string {
 		return fmt.Sprintf("%s: restarted: %v", e.Key, e.Err)
 	case EventProgress:
 		text := fmt.Sprintf("%s: %d of %d MB", e.Key, e.Done/1e6, e.Total/1e6)
-		if e.Left > 0 {
-			text += fmt.Sprintf(", %.1f MB/s, %v left", e.Rate/1e6, e.Left.Round(time.Second))
+		const sane = 100 * 365 * 24 * time.Hour // more is as good as unknown
+		if left := float64(e.Total-e.Done) / e.Rate; e.Rate > 0 && left > 0 && left < sane.Seconds() {
+			text += fmt.Sprintf(", %.1f MB/s, %v left", e.Rate/1e6, time.Duration(left*float64(time.Second)).Round(time.Second))
 		}
 		return text
 	case EventReused, EventArchived, eventRerelease:

@@ -51,10 +51,9 @@ func TestRateAndTimeLeftAreReported(t *testing.T) {
 	require.Greater(t, len(reported), 1)
 	for i, e := range reported {
 		require.InDelta(t, float64(e.Done-resumed[0].Done)/float64(i+1), e.Rate, 1)
-		require.InDelta(t, float64(e.Total-e.Done)/e.Rate, e.Left.Seconds(), 1e-3)
 	}
-	require.Positive(t, reported[0].Left)
-	require.Zero(t, reported[len(reported)-1].Left)
+	require.Contains(t, reported[0].Text, " left")
+	require.NotContains(t, reported[len(reported)-1].Text, " left")
 }
 
 func TestFullDiskIsSeenBeforeTheDownload(t *testing.T) {
@@ -105,7 +104,7 @@ func TestTheTimeLeftIsNeverNegative(t *testing.T) {
 	reported := x.events.of(archive.EventProgress)
 	require.EqualValues(t, 1, reported[0].Done)
 	for _, e := range reported {
-		require.GreaterOrEqual(t, e.Left, time.Duration(0))
+		require.NotContains(t, e.Text, " left")
 		require.LessOrEqual(t, e.Done, e.Total)
 	}
 }

@@ -26,6 +26,10 @@ type Command struct {
 	// Regardless means that the program runs also where neither it nor its output
 	// can be recorded, as on a full disk: one that lets people in again.
 	Regardless bool
+	// Seen, if not nil, is called with what the program prints while it runs, in whole
+	// lines, by one call at a time and not after Run has returned. Of a flood it gets
+	// parts.
+	Seen func([]byte)
 }
 
 // Run runs a command to its end, recorded in the directory dir, where [Settle]
@@ -55,13 +59,43 @@ func Run(ctx context.Context, dir string, c Command) error {
 	}
 	defer func() { _, _ = out.Close(), durable.Remove(out.Name()) }()
 	cmd.Stdout, cmd.Stderr, r.output = out, out, out.Name()
-	limited := Limit(out.Name(), LogLimits)
+	var lines wholeLines
+	if lines.show = c.Seen; lines.show == nil {
+		lines.show = func([]byte) {}
+	}
+	limited := Follow(out.Name(), 0, LogLimits, lines.seen)
 	err = r.do(ctx, cmd)
 	limited()
+	lines.end()
 	if err != nil {
 		return fmt.Errorf("%s: %w: %s", c.Argv[0], err, strings.TrimSpace(end(out, 500)))
 	}
 	return nil
+}
+
+// wholeLines collects output until a line of it has ended, or is very long.
+type wholeLines struct {
+	show func([]byte)
+	rest []byte
+}
+
+func (l *wholeLines) seen(b []byte) {
+	const most = 64 << 10
+	l.rest = append(l.rest, b...)
+	n := bytes.LastIndexByte(l.rest, '\n') + 1
+	if n == 0 && len(l.rest) > most {
+		n = len(l.rest)
+	}
+	if n > 0 {
+		l.show(l.rest[:n])
+		l.rest = bytes.Clone(l.rest[n:])
+	}
+}
+
+func (l *wholeLines) end() {
+	if len(l.rest) > 0 {
+		l.show(l.rest)
+	}
 }
 
 // end returns the last bytes of a file.

@@ -40,6 +40,15 @@ func TestRun(t *testing.T) {
 	require.NoError(t, process.Run(t.Context(), records, named), "nothing but Env")
 	require.Error(t, process.Run(t.Context(), records, process.Command{Argv: []string{filepath.Join(dir, "none")}}))
 
+	var seen []string
+	talks := sh("echo one; printf two; while [ ! -e " + dir + "/heard ]; do sleep 0.02; done; printf ' three\\nfour'")
+	talks.Seen = func(b []byte) {
+		seen = append(seen, string(b))
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "heard"), nil, 0o600))
+	}
+	require.NoError(t, process.Run(t.Context(), records, talks))
+	require.Equal(t, []string{"one\n", "two three\n", "four"}, seen, "while it runs, in whole lines, and the rest at the end")
+
 	start := time.Now()
 	require.NoError(t, process.Run(t.Context(), records, sh("sleep 20 &")))
 	require.Less(t, time.Since(start), 10*time.Second, "a service that it starts does not delay it")

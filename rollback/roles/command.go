@@ -8,7 +8,9 @@ import (
 	"path/filepath"
 
 	"github.com/aspupdate/aspupdate/install"
+	"github.com/aspupdate/aspupdate/internal/codepage"
 	"github.com/aspupdate/aspupdate/internal/process"
+	"github.com/aspupdate/aspupdate/internal/safetext"
 )
 
 // A Command is a program of the operator.
@@ -22,6 +24,10 @@ type Command struct {
 	// that a later process finds one whose updater has died. Several commands may
 	// share it. It is created with mode 0700.
 	State string
+	// Output, if not nil, is called with what the command prints while it runs:
+	// decoded, without control characters, in whole lines. It is called from a
+	// goroutine of its own, by one call at a time, and not after the command has ended.
+	Output func(text string)
 }
 
 // Run runs the command to its end, with input on its standard input. The error
@@ -41,6 +47,9 @@ func (c Command) run(ctx context.Context, p process.Command) error {
 		return errors.New("the command has no directory for its record; set State")
 	}
 	p.Argv, p.Env = c.Argv, Environment(c.Environment...)
+	if c.Output != nil {
+		p.Seen = func(b []byte) { c.Output(safetext.Clean(codepage.Decode(nil, b))) }
+	}
 	return process.Run(ctx, c.State, p)
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -18,12 +19,19 @@ func TestR11MigratorRunsItsCommandUntilTheStructureFits(t *testing.T) {
 		Command:   roles.Command{Argv: program("say", "restructured"), State: t.TempDir()},
 		Structure: install.ProbeFunc(func(context.Context) (string, error) { return structure, failure }),
 	}
+	printed := ""
+	m.Command.Output = func(text string) { printed += text }
 	is, err := m.Migrated(t.Context(), "7.13.100")
 	require.NoError(t, err)
 	require.False(t, is)
 	goesOn, err := m.Migrate(t.Context(), "7.13.100")
 	require.NoError(t, err)
 	require.False(t, goesOn)
+	require.Equal(t, "restructured", strings.TrimSpace(printed))
+	m.Command.Argv, printed = program("say", "\x1b[2J\x8f\xe0\xae\xa2\xa5\xe0\xaa\xa0"), "" // in code page 866
+	_, err = m.Migrate(t.Context(), "7.13.100")
+	require.NoError(t, err)
+	require.Equal(t, "[2JПроверка", strings.TrimSpace(printed))
 	structure = "7.13.100"
 	is, err = m.Migrated(t.Context(), "7.13.100")
 	require.NoError(t, err)

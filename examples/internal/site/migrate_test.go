@@ -6,6 +6,17 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// What a restructuring prints is shown without the secrets that it was given.
+func TestRestructuringIsShownWithoutSecrets(t *testing.T) {
+	t.Setenv("MIGRATE_TOKEN", "battery staple")
+	t.Setenv("MIGRATE_LEVEL", "2")
+	password, got := "correct horse", ""
+	s := &Site{Observe: Observe{Output: func(data, text string) { got += data + "> " + text }}}
+	s.restructuring(database{data: "database asp", secret: secret{&password}}, []string{"MIGRATE_TOKEN", "MIGRATE_LEVEL", "MIGRATE_NONE"})("level 2: correct horse, battery staple\n")
+	require.Equal(t, "database asp> level 2: ***, ***\n", got)
+	require.Nil(t, (&Site{}).restructuring(database{}, nil))
+}
+
 func TestMigrationsThatContradictThemselves(t *testing.T) {
 	structure := []string{"structure"}
 	for name, c := range map[string]struct {

@@ -79,7 +79,7 @@ type Observe struct {
 	Watch    func(fetch.Event)
 	Backup   func(backup.Event)
 	Install  func(install.Event)
-	Output   func(text string) // what an installer prints, without control characters; from a goroutine of its own
+	Output   func(data, text string) // what an installer prints, or for a dataset what restructures it, without control characters; from goroutines of their own
 	Rollback func(rollback.Event)
 	Warn     func(text string) // a person should know this at each run
 	Replaced func(err error)   // a release was replaced during its download; the server is listed again
@@ -123,7 +123,11 @@ func (s *Site) Store() *backup.Store {
 }
 
 func (s *Site) runner() *install.Runner {
-	return &install.Runner{State: filepath.Join(s.Config.State, "install"), Observe: s.Observe.Install, Output: s.Observe.Output}
+	r := &install.Runner{State: filepath.Join(s.Config.State, "install"), Observe: s.Observe.Install}
+	if show := s.Observe.Output; show != nil {
+		r.Output = func(text string) { show("", text) }
+	}
+	return r
 }
 
 // blocked returns nil if an update may be planned. While a process is running,
