@@ -84,7 +84,7 @@ func updateCommands() []*cli.Command {
 				&cli.StringFlag{Name: "plan", Usage: "run only the plan with this `HASH`, without asking"},
 				&cli.BoolFlag{Name: "yes", Usage: "do not ask for confirmation, which happens only on a terminal"},
 			},
-			Action: onSite(notifying(update)),
+			Action: onSite(notifying(announcing(update))),
 		},
 		{
 			Name: "recover", Usage: "finish a pending update; run this when the machine starts",
@@ -95,7 +95,7 @@ func updateCommands() []*cli.Command {
 				&cli.StringSliceFlag{Name: "differing", Usage: "with --retry: put in place the database `NAME` as it was restored beside, although it differs from its snapshot as status shows; a snapshot of what is live is kept"},
 				&cli.StringSliceFlag{Name: "installed", Usage: "with --accept: the `VERSION` that is installed, such as the support's hotfix; VERSION@SHA256 if several files of it are archived, NAME=VERSION for one distribution of several"},
 			},
-			Action: here(notifying(recoverPending)),
+			Action: here(notifying(announcing(recoverPending))),
 		},
 		{
 			Name: "rollback", Usage: "show what rolling back the last committed update would do and cost, or do it with --confirm (R15)",
@@ -103,7 +103,7 @@ func updateCommands() []*cli.Command {
 				overrideFlag, reasonFlag,
 				&cli.StringFlag{Name: "confirm", Usage: "roll back as shown with this `HASH`; what was entered since the update is set aside, not merged"},
 			},
-			Action: here(notifying(revert)),
+			Action: here(notifying(announcing(revert))),
 		},
 	}
 }

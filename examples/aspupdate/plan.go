@@ -26,8 +26,11 @@ type planDoc struct {
 	Databases   site.Patterns   `json:"databases,omitempty"`   // what the patterns of [[postgres]] and [[mssql]] match
 	Unfenced    []string        `json:"unfenced,omitempty"`    // databases that keep users out for their snapshot alone
 	LongestOut  float64         `json:"longest_out,omitempty"` // seconds: how long users are out if everything takes its longest and is rolled back
+	Announce    float64         `json:"announce,omitempty"`    // seconds: how long ahead users are notified
 	Copies      *site.CopyState `json:"copies,omitempty"`      // of the second place; none without [copies]
 	Next        string          `json:"next,omitempty"`        // the command that carries the plan out
+
+	announced bool // users are notified
 }
 
 // A proofDoc is when a backup like that of the update was last restored and compared.
@@ -46,6 +49,9 @@ type passedDoc struct {
 // made.
 func (j *job) planDoc(u *site.Update, plan rollback.Plan, err error) (planDoc, error) {
 	d := planDoc{Schema: "aspupdate.plan/1", Plan: plan, Databases: u.Databases, Unfenced: u.Unfenced}
+	if j.announces() && plan.Revert == nil {
+		d.Announce, d.announced = time.Duration(j.Config.Announce.Before).Seconds(), true
+	}
 	d.Copies, _ = j.Copies(time.Now()) // status says what cannot be read
 	for _, proof := range plan.Proofs {
 		d.Proofs = append(d.Proofs, proofDoc{proof.Data, proof.At, proof.Took.Seconds()})
@@ -102,6 +108,13 @@ func (plan planDoc) print(p *printer) {
 	}
 	if plan.LongestOut > 0 {
 		p.line("  users out for at most %s", span(time.Duration(plan.LongestOut*float64(time.Second))))
+	}
+	if plan.announced {
+		lead := time.Duration(plan.Announce * float64(time.Second))
+		p.line("  users are notified, and kept out %s later", span(lead))
+		if plan.Slot != nil && lead > 0 {
+			p.line("  so start the update by %s", p.Time(plan.Slot.LatestStart.Add(-lead)))
+		}
 	}
 	for _, s := range plan.Later {
 		p.line("       or  from %s, until %s", p.Time(s.Start), p.Time(s.LatestStart))

@@ -60,7 +60,9 @@ func update(ctx context.Context, j *job) error {
 			return err
 		}
 	}
-	return j.ended(u.Run(ctx, d.Plan))
+	return j.ended(j.announced(ctx, d.Plan, u.LongestOut(), time.Duration(j.Config.Announce.Before), func(ctx context.Context) (rollback.Result, error) {
+		return u.Run(ctx, d.Plan)
+	}))
 }
 
 // override lets this run leave out rules for a reason: the support hours (R13), or the
@@ -156,7 +158,13 @@ func revert(ctx context.Context, j *job) error {
 		return err
 	}
 	if confirmed != "" {
-		return j.ended(u.Revert(ctx, confirmed, reason))
+		back := func(ctx context.Context) (rollback.Result, error) { return u.Revert(ctx, confirmed, reason) }
+		if j.announces() {
+			if made, err := u.PlanRevert(ctx); err == nil && made.Hash == confirmed { // what is broken is not waited for
+				return j.ended(j.announced(ctx, made, u.LongestOut(), 0, back))
+			}
+		}
+		return j.ended(back(ctx))
 	}
 	made, err := u.PlanRevert(ctx)
 	d, err := j.planDoc(u, made, err)

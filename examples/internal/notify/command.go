@@ -1,6 +1,7 @@
 package notify
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"slices"
@@ -45,4 +46,11 @@ func variables(m Message) []string {
 		env = append(env, name+"="+safetext.Line(fields[name]))
 	}
 	return env
+}
+
+// Run hands over one message at once, without an outbox.
+func (c *Command) Run(ctx context.Context, m Message) (err error) {
+	m.Subject, m.Text = subject(m.Subject), safetext.Clean(m.Text)
+	sent := c.send(ctx, []*Message{&m}, func(_ *Message, e error) { err = e })
+	return cmp.Or(sent, err)
 }

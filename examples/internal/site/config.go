@@ -24,6 +24,7 @@ type Config struct {
 	Deadlines     deadlinesConfig      `toml:"deadlines"`
 	FirstOfYear   requirementsConfig   `toml:"first_of_year"` // R14: required before an update into a new year
 	Notify        notifyConfig         `toml:"notify"`
+	Announce      announceConfig       `toml:"announce"`     // who is notified before users are kept out
 	Copies        copiesConfig         `toml:"copies"`       // the second place
 	Distributions []distributionConfig `toml:"distribution"` // several make a bundle (R4), in the order of installation
 

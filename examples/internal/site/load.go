@@ -134,6 +134,7 @@ func (c *Config) check() (m mistakes) {
 	m.add(c.FirstOfYear.check())
 	m = append(m, c.Copies.check()...)
 	m = append(m, c.Notify.check()...)
+	m = append(m, c.Announce.check()...)
 	m.when(len(c.Distributions) == 0, "no [[distribution]] is given")
 	for i := range c.Distributions {
 		for _, err := range c.Distributions[i].check(c) {

@@ -6,7 +6,9 @@ import (
 	"net/mail"
 	"slices"
 	"strings"
+	"time"
 
+	"github.com/aspupdate/aspupdate/examples/internal/strict"
 	"github.com/aspupdate/aspupdate/fetch/ftp"
 )
 
@@ -17,6 +19,23 @@ type notifyConfig struct {
 	Kinds       []string   `toml:"kinds"`       // of which people are notified; empty means all of notifyKinds
 	Mail        mailConfig `toml:"mail"`
 }
+
+// An announceConfig says how users are notified that they will be kept out.
+type announceConfig struct {
+	Command     []string        `toml:"command"`     // gets the announcement on its standard input
+	Environment []string        `toml:"environment"` // names of variables of this process that the command gets
+	Before      strict.Duration `toml:"before"`      // how long ahead; waited for before users are kept out
+}
+
+func (a *announceConfig) check() (m mistakes) {
+	m.when(len(a.Command) == 0 && (a.Before != 0 || len(a.Environment) > 0), "announce.command is missing: give the program that notifies the users")
+	m.when(len(a.Command) > 0 && a.Command[0] == "", "announce.command has no program")
+	m.when(time.Duration(a.Before) > longestBefore, "announce.before = %v: an update waits for that long, give at most %v", time.Duration(a.Before), longestBefore)
+	return m
+}
+
+// longestBefore is how long an update waits at most.
+const longestBefore = 24 * time.Hour
 
 // A mailConfig is a mail server, and who gets mail. The password is read when a mail is
 // sent: a file that cannot be read must not keep an update from being finished.
