@@ -20,8 +20,8 @@ func app(speak *lang.Language) *cli.Command {
 		Version:               buildVersion(),
 		Metadata:              map[string]any{speaking: speak},
 		Flags:                 []cli.Flag{language},
-		EnableShellCompletion: true,                                          // aspupdate completion bash
-		ExitErrHandler:        func(context.Context, *cli.Command, error) {}, // main prints and exits
+		EnableShellCompletion: true, ConfigureShellCompletionCommand: completions, // aspupdate completion bash
+		ExitErrHandler: func(context.Context, *cli.Command, error) {}, // main prints and exits
 		OnUsageError: func(_ context.Context, cmd *cli.Command, err error, _ bool) error {
 			return configured(cmd, usage("%w; see --help", err))
 		},
@@ -270,7 +270,7 @@ func noCommand(_ context.Context, cmd *cli.Command) error {
 // prepare adds to every command the flags and the handlers that all have.
 func prepare(c *cli.Command, onUsageError cli.OnUsageErrorFunc, common ...cli.Flag) {
 	for _, sub := range c.Commands {
-		sub.OnUsageError = onUsageError
+		sub.OnUsageError, sub.ShellComplete = onUsageError, complete
 		if sub.Name == "demo" {
 			continue
 		}
