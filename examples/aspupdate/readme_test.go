@@ -225,6 +225,7 @@ func compareFields(t *testing.T, of, text string, typ reflect.Type) {
 		text = strings.TrimSpace(text[end:])
 		if strings.HasPrefix(text, "(") { // (as another one)
 			_, text, _ = strings.Cut(text, ")")
+			text = strings.TrimSpace(text)
 		}
 		if strings.HasPrefix(text, "{") {
 			inner := text[1:closing(text)]

@@ -14,7 +14,10 @@ type calendarConfig struct {
 	Weekday string `toml:"weekday"` // "wednesday", as R1 says, or "monday", as R2's examples have it
 	Decrees string `toml:"decrees"` // a file for schedule.Production.Load: later decrees, and days off of the support
 
-	days *schedule.Production
+	Epochs map[string]string `toml:"epochs"` // R2: by global version, the month of its first release; those that follow the regulation if there are none
+
+	days      *schedule.Production
+	numbering schedule.Numbering
 }
 
 // read checks the configuration and reads the file that it names.
@@ -42,7 +45,7 @@ func (c *Config) Days() *schedule.Production { return c.Calendar.days }
 
 // Agenda returns the days from first to last, with the releases that are expected.
 func (c *Config) Agenda(first, last schedule.Date) (schedule.Agenda, error) {
-	return c.Calendar.releases().Agenda(first, last, schedule.Hours{Workdays: c.Calendar.days})
+	return c.Calendar.releases().Agenda(first, last, c.Window.support(c.Calendar.days))
 }
 
 // releases returns the calendar of expected releases (R1).
@@ -51,6 +54,7 @@ func (c calendarConfig) releases() schedule.Calendar {
 	if c.Weekday == "monday" {
 		cal = schedule.Mondays()
 	}
+	cal.Numbering = c.numbering
 	if c.days != nil {
 		cal.Workdays = c.days
 	}

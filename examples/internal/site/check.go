@@ -90,7 +90,7 @@ func (s *Site) Check(ctx context.Context, now time.Time) (*Check, error) {
 		}
 		number, file := s.quarantined(one, offer, st)
 		held = held || file && one.Newest.Compare(one.Installed) > 0
-		c.weigh(one, number)
+		c.weigh(one, number, s.Config.Calendar.numbering)
 		c.Distributions = append(c.Distributions, one)
 	}
 	_, fenceErr := s.Fence(ctx)
@@ -192,12 +192,12 @@ func sameMinute(a, b time.Time) bool {
 }
 
 // weigh decides whether the newest release is an update of the installed one.
-func (c *Check) weigh(one Checked, quarantined bool) {
+func (c *Check) weigh(one Checked, quarantined bool, n schedule.Numbering) {
 	if one.Newest.Compare(one.Installed) <= 0 {
 		return
 	}
 	c.Update = true
-	if crosses, err := (schedule.Numbering{}).CrossesYear(one.Installed, one.Newest); crosses {
+	if crosses, err := n.CrossesYear(one.Installed, one.Newest); crosses {
 		c.FirstOfYear = true
 	} else if err != nil {
 		c.Warnings = append(c.Warnings, fmt.Sprintf("R14: cannot find out whether %s to %s crosses a new year: %v", one.Installed, one.Newest, err))

@@ -7,6 +7,7 @@ import (
 
 	"github.com/aspupdate/aspupdate/examples/internal/strict"
 	"github.com/aspupdate/aspupdate/rollback"
+	"github.com/aspupdate/aspupdate/schedule"
 )
 
 // A Config is the one file that describes an installation. Secrets are not in
@@ -83,8 +84,8 @@ type serverConfig struct {
 	trust          *tls.Config
 }
 
-// A windowConfig has the site's estimate (R11) and its zone. The support hours
-// are those of the regulation (R13).
+// A windowConfig has the site's estimate (R11), its zone, and when it has no updates. The
+// support hours are those of the regulation (R13).
 type windowConfig struct {
 	AnyTime  string          `toml:"any_time"` // the reason to ignore R13; recorded
 	Backup   strict.Duration `toml:"backup"`
@@ -94,6 +95,12 @@ type windowConfig struct {
 	Local    string          `toml:"local"`   // the site's zone, MSK-1 to MSK+9, shown beside Moscow time
 
 	FirstOfYearExtra strict.Duration `toml:"first_of_year_extra"` // R14: added for the first version of a year
+
+	WorkingSaturdays bool     `toml:"working_saturdays"` // support works on weekend days that a decree makes working days
+	QuietHours       []string `toml:"quiet_hours"`       // in the site's zone, when it does not need the application (R12): "18:00-24:00", "sat,sun 10:00-19:00"
+	Blackouts        []string `toml:"blackouts"`         // days in the site's zone without updates: "2026-12-25..2027-01-10 annual reports"
+	quiet            []schedule.Daily
+	blackout         []schedule.Period
 }
 
 // An applicationConfig describes the fence and the application behind it:

@@ -30,7 +30,7 @@ func TestTemplateShowsTheDefaults(t *testing.T) {
 	// The libraries' own defaults: their tests hold them.
 	require.Equal(t, deadlinesConfig{Fence: hours(0.25), Snapshot: hours(6), Install: hours(3), Migrate: hours(3), Probe: hours(3), Restore: hours(6), Decide: hours(3)}, c.Deadlines)
 	require.Equal(t, []any{seconds(600), seconds(30), 5, int64(0), "/", false, false}, []any{c.Server.Settle, c.Server.Timeout, c.Server.Attempts, c.Server.RateKB, c.Server.Root, c.Server.Betas, c.Server.PASV})
-	require.Equal(t, []any{false, strict.Duration(0)}, []any{c.Window.Typical, c.Window.FirstOfYearExtra})
+	require.Equal(t, []any{false, false, strict.Duration(0)}, []any{c.Window.Typical, c.Window.WorkingSaturdays, c.Window.FirstOfYearExtra})
 	require.Equal(t, "wednesday", c.Calendar.Weekday)
 	require.Equal(t, []any{200, seconds(5), strict.Duration(steadyDefault)}, []any{d.Probe.Status, d.Probe.Interval, *d.Probe.Steady})
 	require.Equal(t, []any{false, false}, []any{d.Leaves, d.Unelevated})

@@ -129,6 +129,8 @@ func (c *Config) check() (m mistakes) {
 	if _, err := schedule.ParseZone(w.Local); w.Local != "" && err != nil {
 		m.add(fmt.Errorf("window.local: %w", err))
 	}
+	m = append(m, c.Window.read()...)
+	m.add(c.Calendar.readEpochs())
 	m.add(readable("calendar.decrees", c.Calendar.Decrees))
 	m.add(c.Calendar.read())
 	m.add(c.FirstOfYear.check())

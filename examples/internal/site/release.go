@@ -100,9 +100,9 @@ func (d distributionConfig) kind() install.Kind {
 
 // crossesYear reports whether one of the steps crosses a new year, so that R14
 // applies.
-func crossesYear(steps []step) (bool, error) {
+func crossesYear(n schedule.Numbering, steps []step) (bool, error) {
 	for _, s := range steps {
-		if crosses, err := (schedule.Numbering{}).CrossesYear(s.from.version, s.to.version); crosses || err != nil {
+		if crosses, err := n.CrossesYear(s.from.version, s.to.version); crosses || err != nil {
 			return crosses, err
 		}
 	}

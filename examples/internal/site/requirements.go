@@ -11,7 +11,6 @@ import (
 	"strings"
 
 	"github.com/aspupdate/aspupdate/install"
-	"github.com/aspupdate/aspupdate/schedule"
 	"github.com/aspupdate/aspupdate/version"
 )
 
@@ -33,7 +32,7 @@ func (c requirementsConfig) check() error {
 // requirements returns the checklist of R14 for a version; confirmations are
 // valid for the year of its number.
 func (s *Site) requirements(to version.Version) (install.Checklist, error) {
-	year, _, err := schedule.Numbering{}.Month(to)
+	year, _, err := s.Config.Calendar.numbering.Month(to)
 	if err != nil {
 		return nil, err
 	}

@@ -395,7 +395,7 @@ func (s *Site) journaled(parts []rollback.PlanPart) (*Update, error) {
 // update returns the update of these steps with its roles.
 func (s *Site) update(steps []step) (*Update, error) {
 	c := s.Config
-	firstOfYear, err := crossesYear(steps)
+	firstOfYear, err := crossesYear(c.Calendar.numbering, steps)
 	if err != nil {
 		return nil, err
 	}

@@ -31,7 +31,14 @@ func (w windowConfig) hours(firstOfYear bool, days schedule.Workdays) roles.Wind
 		Backup: time.Duration(w.Backup), Checks: time.Duration(w.Checks), Rollback: time.Duration(w.Rollback),
 		Typical: w.Typical, FirstOfYear: firstOfYear, FirstOfYearExtra: time.Duration(w.FirstOfYearExtra),
 	}
-	return roles.Window{Planner: schedule.Planner{Local: w.zone(), Hours: schedule.Hours{Workdays: days}}, Estimate: e}
+	return roles.Window{Planner: schedule.Planner{
+		Local: w.zone(), Hours: w.support(days), QuietHours: w.quiet, Blackouts: w.blackout,
+	}, Estimate: e}
+}
+
+// support returns the support hours.
+func (w windowConfig) support(days schedule.Workdays) schedule.Hours {
+	return schedule.Hours{Workdays: days, WorkingSaturdays: w.WorkingSaturdays}
 }
 
 // Slots returns the next n slots in which the update may start (R13), and the
