@@ -188,10 +188,10 @@ func TestAttackByARenamedSchema(t *testing.T) {
 			}
 		})
 	}
-	for round := range rounds(60) {
+	for round := range rounds(16) {
 		_, _ = a.db.Counts(t.Context())
 		a.failed(t, fmt.Sprint("Counts ", round))
-		if round%10 == 0 {
+		if round%8 == 0 {
 			_, _ = a.store.Take(t.Context(), "x", a.db)
 			a.failed(t, fmt.Sprint("Take ", round))
 		}

@@ -38,17 +38,24 @@ func (w *Wine) Bits32(t testing.TB) {
 
 // StartWine starts a Windows by Wine that ends with the test, without a display
 // and separate from any other of this user. It skips the test if Wine is not
-// installed, and needs some seconds.
+// installed, and needs some seconds, fewer where ASPUPDATE_WINE names a directory of Wine's that
+// .ci/run has made once, to be copied.
 func StartWine(t testing.TB) *Wine {
 	t.Helper()
 	w := &Wine{Prefix: filepath.Join(patientDir(t), "wine"), program: Program(t, "wine"), server: Program(t, "wineserver", "/usr/lib/wine")}
 	t.Cleanup(w.end)
-	w.Output(t, w.Command("wineboot", "-i"))
-	// Windows can then be made without a display; many installers make one that is
-	// never shown, and a message box waits for an answer as it does elsewhere.
-	w.Output(t, w.Command("reg", "add", `HKCU\Software\Wine\Drivers`, "/v", "Graphics", "/d", "null", "/f"))
-	w.ask("-k") // what runs has no windows
-	w.ask("-w")
+	if made := os.Getenv("ASPUPDATE_WINE"); made != "" {
+		if out, err := exec.Command("cp", "-a", made, w.Prefix).CombinedOutput(); err != nil {
+			t.Fatalf("copy %s: %v: %s", made, err, out)
+		}
+	} else {
+		w.Output(t, w.Command("wineboot", "-i"))
+		// Windows can then be made without a display; many installers make one that is
+		// never shown, and a message box waits for an answer as it does elsewhere.
+		w.Output(t, w.Command("reg", "add", `HKCU\Software\Wine\Drivers`, "/v", "Graphics", "/d", "null", "/f"))
+		w.ask("-k") // what runs has no windows
+		w.ask("-w")
+	}
 	w.startDesktop(t)
 	system32 := filepath.Join(w.Prefix, "drive_c", "windows", "system32")
 	dll := filepath.Join(system32, "bcryptprimitives.dll")
