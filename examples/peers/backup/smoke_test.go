@@ -25,7 +25,7 @@ func BenchmarkBackup(b *testing.B) {
 		for _, dir := range []string{parent, filepath.Dir(parent)} {
 			require.NoError(b, os.Chmod(dir, 0o755)) // the server runs as its own user
 		}
-		p := plan{parent: parent, scale: 0.001, rounds: 2}
+		p := plan{parent: parent, scale: 0.001, rounds: 1}
 		results, version, err := p.hold(b.Context())
 		require.NoError(b, err)
 		require.NotEmpty(b, version)
