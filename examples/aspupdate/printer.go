@@ -117,8 +117,13 @@ func (p *printer) rewrite(text string) {
 	if r := []rune(text); len(r) > barWidth { // a longer line would wrap and stay
 		text = string(r[:barWidth])
 	}
-	p.control("\r")
+	begin, end := "\r", ""
+	if color := p.color("running"); color != "" {
+		begin, end = "\r\x1b["+color+"m", "\x1b[0m"
+	}
+	p.control(begin)
 	_, _ = fmt.Fprintf(p.out, "%-*s", barWidth, text)
+	p.control(end)
 	p.bar = true
 }
 
@@ -167,14 +172,14 @@ func (p *printer) confirm(ctx context.Context, in io.Reader) error {
 	}
 }
 
-// color returns the color of a finding's state on a terminal, unless NO_COLOR is
+// color returns the color of a finding's state, or of what is running, on a terminal, unless NO_COLOR is
 // set (no-color.org).
 func (p *printer) color(state string) string {
 	old := runtime.GOOS == "windows" && os.Getenv("WT_SESSION") == "" // such a console prints the escape codes
 	if os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "dumb" || old || !isTerminal(p.out) {
 		return ""
 	}
-	return map[string]string{"ok": "32", "warning": "33", "fix": "31"}[state]
+	return map[string]string{"ok": "32", "warning": "33", "fix": "31", "running": "2"}[state] // dim: it does not stay
 }
 
 // state returns the first word of a finding, as wide as the longest of them.
