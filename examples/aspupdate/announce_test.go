@@ -145,7 +145,7 @@ func TestAKilledAnnouncement(t *testing.T) {
 	s.killed(t)
 	record, err := os.ReadFile(s.record())
 	require.NoError(t, err)
-	soon := time.Now().Add(5 * time.Second).UTC()
+	soon := time.Now().Add(3 * time.Second).UTC()
 	s.write(s.record(), beginsIn.ReplaceAllString(string(record), `"begins":"`+soon.Format(time.RFC3339Nano)+`"`))
 	config, err := os.ReadFile(s.config())
 	require.NoError(t, err)

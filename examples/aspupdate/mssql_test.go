@@ -78,6 +78,9 @@ func (s sqlServer) script(command string) string {
 // of its own.
 func TestProbeOfSQLServers(t *testing.T) {
 	t.Parallel()
+	if runtime.GOOS == "windows" {
+		t.Skip("the site's installers are shell scripts")
+	}
 	server := newSQLServer(t)
 	for i := range 10 {
 		name := fmt.Sprintf("asp_%d", i)

@@ -142,8 +142,7 @@ func (c probeConfig) check() error {
 			return fmt.Errorf("headers: %q cannot be sent: write a name such as SOAPAction, and a value in one line", name)
 		}
 	}
-	switch {
-	case c.Steady != nil && *c.Steady == 0:
+	if c.Steady != nil && *c.Steady == 0 {
 		return errors.New("steady = \"0s\": an application that dies at once would be committed; give a time, such as \"1s\"")
 	}
 	return nil
