@@ -54,10 +54,10 @@ func (j *job) watchStatus(ctx context.Context) error {
 
 // redrawStatus returns the last status that it has shown.
 func (j *job) redrawStatus(ctx context.Context, out *output) (last string, err error) {
-	for {
+	for ctx.Err() == nil {
 		d, _, err := j.state(ctx)
-		if ctx.Err() != nil {
-			return last, nil
+		if err != nil && ctx.Err() != nil {
+			break
 		}
 		if err != nil {
 			return "", err
@@ -82,10 +82,10 @@ func (j *job) redrawStatus(ctx context.Context, out *output) (last string, err e
 		out.control(restBelow)
 		select {
 		case <-ctx.Done():
-			return last, nil
 		case <-time.After(watchInterval):
 		}
 	}
+	return last, nil
 }
 
 // screen returns the lines of a terminal that show a text below a title. Of what is too long the
