@@ -49,6 +49,9 @@ func (j *job) watchStatus(ctx context.Context) error {
 	out.control(usualScreen)
 	_, _ = out.Write([]byte(last))
 	out.flush(outputPatience) // before the console is restored
+	if ctx.Err() != nil {
+		err = nil // of a question that was broken off
+	}
 	return err
 }
 
@@ -56,11 +59,8 @@ func (j *job) watchStatus(ctx context.Context) error {
 func (j *job) redrawStatus(ctx context.Context, out *output) (last string, err error) {
 	for ctx.Err() == nil {
 		d, _, err := j.state(ctx)
-		if err != nil && ctx.Err() != nil {
-			break
-		}
 		if err != nil {
-			return "", err
+			return last, err
 		}
 		var b strings.Builder
 		show := &printer{Clock: j.show.Clock, out: &b, speak: j.show.speak}
