@@ -116,6 +116,8 @@ type applicationConfig struct {
 	Services      []string `toml:"services"`    // stopped after stop, started before start
 	Environment   []string `toml:"environment"` // names of variables of this process that the commands get
 	NoFence       string   `toml:"no_fence"`    // the reason for having none; recorded
+
+	Nginx nginxConfig `toml:"nginx"` // the outermost part of the fence
 }
 
 type deadlinesConfig struct {
@@ -173,6 +175,11 @@ type postgresConfig struct {
 	// database cannot distinguish them from users. Then only the application's
 	// fence keeps users out.
 	Unfenced string `toml:"unfenced"`
+}
+
+// entry reports whether the application's own fence is given.
+func (a *applicationConfig) entry() bool {
+	return len(a.Close)+len(a.FenceServices) > 0 || a.Nginx.on()
 }
 
 // unfenced returns the names of the databases that keep users out only for

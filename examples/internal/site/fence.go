@@ -24,6 +24,10 @@ import (
 func (s *Site) protect(u *rollback.Update) {
 	c, app := s.Config, s.Config.Application
 	var fence []rollback.Fence
+	if app.Nginx.on() {
+		n := s.nginx()
+		fence = append(fence, named{n, "nginx " + app.Nginx.Include, n.Closed})
+	}
 	if len(app.Close) > 0 {
 		entry := s.commands(app.Close, app.Open, app.FenceStatus)
 		fence = append(fence, named{entry, commandsName("application.close", app.Close), entry.Closed})
