@@ -59,11 +59,12 @@ func Run(ctx context.Context, dir string, c Command) error {
 	}
 	defer func() { _, _ = out.Close(), durable.Remove(out.Name()) }()
 	cmd.Stdout, cmd.Stderr, r.output = out, out, out.Name()
-	var lines wholeLines
-	if lines.show = c.Seen; lines.show == nil {
-		lines.show = func([]byte) {}
+	lines := wholeLines{show: c.Seen}
+	var seen func([]byte)
+	if c.Seen != nil {
+		seen = lines.seen
 	}
-	limited := Follow(out.Name(), 0, LogLimits, lines.seen)
+	limited := Follow(out.Name(), 0, LogLimits, seen)
 	err = r.do(ctx, cmd)
 	limited()
 	lines.end()
