@@ -159,7 +159,7 @@ func TestMigrationsGoOnAfterAKill(t *testing.T) {
 		}
 		_, err = os.Stat(filepath.Join(s.own, "waiting-base07.db"))
 		return err == nil && done == offices-1
-	}, 60*time.Second, 50*time.Millisecond)
+	}, 5*time.Minute, 50*time.Millisecond)
 	require.NoError(t, cmd.Process.Kill())
 	require.Error(t, cmd.Wait())
 	require.NoError(t, os.Remove(wait))
