@@ -25,7 +25,7 @@ type notifiedSite struct {
 }
 
 func newNotifiedSite(t *testing.T) *notifiedSite {
-	s := &notifiedSite{t: t, dir: t.TempDir(), smtp: notifytest.New(t, notifytest.Behaviour{Password: "correct horse"})}
+	s := &notifiedSite{t: t, dir: t.TempDir(), smtp: notifytest.New(t, notifytest.Behavior{Password: "correct horse"})}
 	require.NoError(t, os.WriteFile(filepath.Join(s.dir, "password"), []byte("correct horse\n"), 0o600))
 	require.NoError(t, os.WriteFile(filepath.Join(s.dir, "ca.pem"), []byte(s.smtp.CA), 0o600))
 	require.NoError(t, os.Mkdir(filepath.Join(s.dir, "state"), 0o700))

@@ -94,7 +94,7 @@ func TestOperationsNotify(t *testing.T) {
 	realtest.Program(t, "curl")
 	text := readDocument(t, operations)
 	const password = "correct horse"
-	smtp := notifytest.New(t, notifytest.Behaviour{Password: password})
+	smtp := notifytest.New(t, notifytest.Behavior{Password: password})
 	got := make(chan url.Values, 1)
 	messenger := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		_ = r.ParseForm()

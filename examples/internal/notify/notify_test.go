@@ -53,7 +53,7 @@ func newCommand(t *testing.T, what string) *Command {
 }
 
 // known is a server that asks for the password of newMail.
-var known = notifytest.Behaviour{Password: "correct horse"}
+var known = notifytest.Behavior{Password: "correct horse"}
 
 func newMail(s *notifytest.Server) *Mail {
 	pool := x509.NewCertPool()
@@ -73,10 +73,10 @@ var hostile = Message{
 // A mail has the headers that it should, and no others, whatever names servers have. The
 // command gets the same.
 func TestDelivery(t *testing.T) {
-	for name, set := range map[string]func(*notifytest.Behaviour, *Mail){
-		"starttls":    func(*notifytest.Behaviour, *Mail) {},
-		"implicit":    func(b *notifytest.Behaviour, m *Mail) { b.Implicit, m.TLS = true, Implicit },
-		"unencrypted": func(b *notifytest.Behaviour, m *Mail) { b.NoTLS, m.TLS, m.User = true, Plain, "" },
+	for name, set := range map[string]func(*notifytest.Behavior, *Mail){
+		"starttls":    func(*notifytest.Behavior, *Mail) {},
+		"implicit":    func(b *notifytest.Behavior, m *Mail) { b.Implicit, m.TLS = true, Implicit },
+		"unencrypted": func(b *notifytest.Behavior, m *Mail) { b.NoTLS, m.TLS, m.User = true, Plain, "" },
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, behave := notifytest.New(t, known), known
@@ -118,7 +118,7 @@ func TestDelivery(t *testing.T) {
 // What cannot be sent waits, is not sent twice by a way that took it, and says later that
 // it is late. No error has the password.
 func TestWaits(t *testing.T) {
-	s := notifytest.New(t, notifytest.Behaviour{Password: "another"})
+	s := notifytest.New(t, notifytest.Behavior{Password: "another"})
 	out := filepath.Join(t.TempDir(), "out")
 	o := &Outbox{Dir: filepath.Join(t.TempDir(), "notify"), Mail: newMail(s), Command: newCommand(t, out)}
 	require.NoError(t, o.Put(hostile))
@@ -135,10 +135,10 @@ func TestWaits(t *testing.T) {
 		}
 	}
 	fails("this is wrong: (secret)")
-	refuses := notifytest.Behaviour{Password: "correct horse", Refuse: "550 no such user"}
+	refuses := notifytest.Behavior{Password: "correct horse", Refuse: "550 no such user"}
 	s.Behave(refuses)
 	fails("no such user")
-	s.Behave(notifytest.Behaviour{Password: "correct horse", NoTLS: true})
+	s.Behave(notifytest.Behavior{Password: "correct horse", NoTLS: true})
 	fails("STARTTLS")
 	s.Behave(refuses)
 	o.Mail.Trust = nil
@@ -162,7 +162,7 @@ func TestWaits(t *testing.T) {
 
 // A server or a command that hangs is not waited for.
 func TestHangs(t *testing.T) {
-	s := notifytest.New(t, notifytest.Behaviour{Silent: true})
+	s := notifytest.New(t, notifytest.Behavior{Silent: true})
 	o := &Outbox{Dir: filepath.Join(t.TempDir(), "notify"), Mail: newMail(s), Command: newCommand(t, "hang"), Limit: 200 * time.Millisecond}
 	require.NoError(t, o.Put(hostile))
 	begun := time.Now()

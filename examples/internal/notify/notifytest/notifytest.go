@@ -21,8 +21,8 @@ import (
 	"time"
 )
 
-// Behaviour is how a server treats a connection.
-type Behaviour struct {
+// Behavior is how a server treats a connection.
+type Behavior struct {
 	NoTLS    bool   // offers no STARTTLS
 	Implicit bool   // TLS from the first byte
 	Password string // of the user "site"; "" for none
@@ -40,13 +40,13 @@ type Server struct {
 	cert     tls.Certificate
 	listener net.Listener
 	mu       sync.Mutex
-	behave   Behaviour
+	behave   Behavior
 	mails    []string
 	open     map[net.Conn]bool
 }
 
 // New starts a server that ends with the test.
-func New(t testing.TB, b Behaviour) *Server {
+func New(t testing.TB, b Behavior) *Server {
 	t.Helper()
 	s := &Server{t: t, behave: b, open: map[net.Conn]bool{}}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -91,7 +91,7 @@ func (s *Server) listen(addr string) {
 }
 
 // Behave changes how the server treats the connections that come from now on.
-func (s *Server) Behave(b Behaviour) {
+func (s *Server) Behave(b Behavior) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.behave = b
@@ -125,7 +125,7 @@ func (s *Server) Mails() (list []*mail.Message, raw []string) {
 	return list, raw
 }
 
-func (s *Server) serve(conn net.Conn, b Behaviour) {
+func (s *Server) serve(conn net.Conn, b Behavior) {
 	defer func() { _ = conn.Close() }()
 	if b.Silent {
 		_, _ = conn.Read(make([]byte, 1))
