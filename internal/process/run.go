@@ -30,6 +30,41 @@ type Command struct {
 	// lines, by one call at a time and not after Run has returned. Of a flood it gets
 	// parts.
 	Seen func([]byte)
+	// Hide are texts for which Seen and errors have "***", see [Secrets].
+	Hide []string
+}
+
+// Secrets returns the values of variables of this process, unless they are too short for a
+// secret, as a number or a language is.
+func Secrets(names ...string) (values []string) {
+	for _, name := range names {
+		if v := os.Getenv(name); len(v) > 3 {
+			values = append(values, v)
+		}
+	}
+	return values
+}
+
+// hidden replaces what is not shown.
+func (c Command) hidden(text string) string {
+	for _, secret := range c.Hide {
+		if secret != "" {
+			text = strings.ReplaceAll(text, secret, "***")
+		}
+	}
+	return text
+}
+
+// last returns the end of what was printed. A secret is not cut in two, of which one half would
+// be shown.
+func (c Command) last(out *os.File) string {
+	const shown = 500
+	longest := 0
+	for _, secret := range c.Hide {
+		longest = max(longest, len(secret))
+	}
+	text := c.hidden(end(out, int64(shown+longest)))
+	return strings.TrimSpace(text[max(0, len(text)-shown):])
 }
 
 // Run runs a command to its end, recorded in the directory dir, where [Settle]
@@ -47,7 +82,7 @@ func Run(ctx context.Context, dir string, c Command) error {
 		cmd.Stdin = bytes.NewReader(c.Input)
 	}
 	r := run{dir: dir, whole: c.Whole, regardless: c.Regardless}
-	out, err := os.CreateTemp("", outputPrefix+"*")
+	out, err := openOutput()
 	switch {
 	case err != nil && c.Regardless: // its output is lost
 		if err := r.do(ctx, cmd); err != nil {
@@ -59,9 +94,10 @@ func Run(ctx context.Context, dir string, c Command) error {
 	}
 	defer func() { _, _ = out.Close(), durable.Remove(out.Name()) }()
 	cmd.Stdout, cmd.Stderr, r.output = out, out, out.Name()
-	lines := wholeLines{show: c.Seen}
+	var lines wholeLines
 	var seen func([]byte)
 	if c.Seen != nil {
+		lines.show = func(b []byte) { c.Seen([]byte(c.hidden(string(b)))) }
 		seen = lines.seen
 	}
 	limited := Follow(out.Name(), 0, LogLimits, seen)
@@ -69,9 +105,23 @@ func Run(ctx context.Context, dir string, c Command) error {
 	limited()
 	lines.end()
 	if err != nil {
-		return fmt.Errorf("%s: %w: %s", c.Argv[0], err, strings.TrimSpace(end(out, 500)))
+		return fmt.Errorf("%s: %w: %s", c.Argv[0], err, c.last(out))
 	}
 	return nil
+}
+
+// openOutput makes the file for what a command prints. It is open for appending, as [Limits] need,
+// which cut it while the command goes on.
+func openOutput() (*os.File, error) {
+	made, err := os.CreateTemp("", outputPrefix+"*")
+	if err != nil {
+		return nil, err
+	}
+	out, err := os.OpenFile(made.Name(), os.O_RDWR|os.O_APPEND, 0)
+	if err := errors.Join(err, made.Close()); err != nil {
+		return nil, errors.Join(err, durable.Remove(made.Name()))
+	}
+	return out, nil
 }
 
 // wholeLines collects output until a line of it has ended, or is very long.

@@ -18,7 +18,7 @@ type Command struct {
 	Argv []string // the program and its arguments, which every user of the machine can see
 	// Environment has the names of the variables that the command gets from
 	// this process, besides those of [install.BaseEnv]. It gets no others:
-	// they may hold passwords.
+	// they may hold passwords. Their values, of four bytes or more, are in no error.
 	Environment []string
 	// State is a directory in which the command is recorded while it runs, so
 	// that a later process finds one whose updater has died. Several commands may
@@ -46,7 +46,7 @@ func (c Command) run(ctx context.Context, p process.Command) error {
 	case c.State == "":
 		return errors.New("the command has no directory for its record; set State")
 	}
-	p.Argv, p.Env = c.Argv, Environment(c.Environment...)
+	p.Argv, p.Env, p.Hide = c.Argv, Environment(c.Environment...), process.Secrets(c.Environment...)
 	if c.Output != nil {
 		p.Seen = func(b []byte) { c.Output(safetext.Clean(codepage.Decode(nil, b))) }
 	}

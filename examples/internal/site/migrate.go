@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -126,7 +125,7 @@ func (s *Site) migrations(d distributionConfig, data []rollback.Dataset) (list [
 				SQL: one.SQL, Role: one.Role, sources: []source{{names{kind: db.kind(), name: db.name}, db.secret}},
 			}
 			list = append(list, rollback.Migration{Name: db.data, Migrator: roles.Migrator{
-				Command: roles.Command{Argv: db.of(one.Command), Environment: one.Environment, State: s.records(), Output: s.restructuring(db, one.Environment)},
+				Command: roles.Command{Argv: db.of(one.Command), Environment: one.Environment, State: s.records(), Output: s.restructuring(db)},
 				GoesOn:  one.GoesOn, Structure: probe.probe(),
 			}})
 		}
@@ -135,30 +134,16 @@ func (s *Site) migrations(d distributionConfig, data []rollback.Dataset) (list [
 }
 
 // restructuring returns the function that shows what a command prints that restructures a
-// database, without the database's password and the variables that the command was given: a
-// screen may be photographed.
-func (s *Site) restructuring(db database, environment []string) func(text string) {
+// database, without the database's password: a screen may be photographed.
+func (s *Site) restructuring(db database) func(text string) {
 	show := s.Observe.Output
 	if show == nil {
 		return nil
 	}
-	var hidden []string
-	for _, value := range append([]string{db.value()}, values(environment)...) {
-		if value != "" {
-			hidden = append(hidden, value, "***")
+	return func(text string) {
+		if password := db.value(); password != "" {
+			text = strings.ReplaceAll(text, password, "***")
 		}
+		show(db.data, text)
 	}
-	hide := strings.NewReplacer(hidden...)
-	return func(text string) { show(db.data, hide.Replace(text)) }
-}
-
-// values returns those of variables of this process that are long enough for a secret: a
-// language or a number is none.
-func values(names []string) (list []string) {
-	for _, name := range names {
-		if value := os.Getenv(name); len(value) > 3 {
-			list = append(list, value)
-		}
-	}
-	return list
 }
