@@ -6,19 +6,16 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 
 	"github.com/aspupdate/aspupdate/internal/durable"
 	"github.com/aspupdate/aspupdate/internal/private"
+	"github.com/aspupdate/aspupdate/internal/process"
 	"github.com/aspupdate/aspupdate/internal/safetext"
 )
 
-const (
-	tailLimit   = 4 << 10 // bytes of output that an error carries
-	shortSecret = 4       // bytes; hiding shorter values would make any text unreadable
-)
+const tailLimit = 4 << 10 // bytes of output that an error carries
 
 // output receives what a command prints, hides the values of its environment,
 // and keeps the end of it, and all of it in the log.
@@ -35,7 +32,7 @@ type output struct {
 // fails without its log: a full disk must not prevent a rollback.
 func (c *call) output(step string, cmd Command) (*output, error) {
 	o := &output{}
-	o.hide, o.longest = hider(cmd.Env)
+	o.hide, o.longest = process.Hider(cmd.Env)
 	if c.Logs == "" {
 		return o, nil
 	}
@@ -74,26 +71,6 @@ func (c *call) openLog(o *output) (err error) {
 		c.log = o.log.Name()
 	}
 	return err
-}
-
-// hider replaces values of an environment with their names, long ones first: one
-// value may be a part of another.
-func hider(env []string) (*strings.Replacer, int) {
-	type secret struct{ name, value string }
-	var all []secret
-	for _, kv := range env {
-		if name, value, _ := strings.Cut(kv, "="); len(value) >= shortSecret {
-			all = append(all, secret{name, value})
-		}
-	}
-	slices.SortFunc(all, func(a, b secret) int { return len(b.value) - len(a.value) })
-	var pairs []string
-	longest := 1
-	for _, s := range all {
-		pairs = append(pairs, s.value, "$"+s.name)
-		longest = max(longest, len(s.value))
-	}
-	return strings.NewReplacer(pairs...), longest
 }
 
 func (o *output) Write(p []byte) (int, error) {

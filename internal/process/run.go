@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,7 +18,7 @@ import (
 // A Command is a program that runs to its end in a tree of its own.
 type Command struct {
 	Argv  []string
-	Env   []string // the whole environment; nil is [BaseEnv]
+	Env   []string // the whole environment; nil is [BaseEnv]. What is not of that is shown by its name alone.
 	Input []byte   // of its standard input
 	// Whole means that the run lasts until the last process of the tree has ended,
 	// as a program needs that goes on in a copy of itself. Otherwise a service that
@@ -30,41 +31,6 @@ type Command struct {
 	// lines, by one call at a time and not after Run has returned. Of a flood it gets
 	// parts.
 	Seen func([]byte)
-	// Hide are texts for which Seen and errors have "***", see [Secrets].
-	Hide []string
-}
-
-// Secrets returns the values of variables of this process, unless they are too short for a
-// secret, as a number or a language is.
-func Secrets(names ...string) (values []string) {
-	for _, name := range names {
-		if v := os.Getenv(name); len(v) > 3 {
-			values = append(values, v)
-		}
-	}
-	return values
-}
-
-// hidden replaces what is not shown.
-func (c Command) hidden(text string) string {
-	for _, secret := range c.Hide {
-		if secret != "" {
-			text = strings.ReplaceAll(text, secret, "***")
-		}
-	}
-	return text
-}
-
-// last returns the end of what was printed. A secret is not cut in two, of which one half would
-// be shown.
-func (c Command) last(out *os.File) string {
-	const shown = 500
-	longest := 0
-	for _, secret := range c.Hide {
-		longest = max(longest, len(secret))
-	}
-	text := c.hidden(end(out, int64(shown+longest)))
-	return strings.TrimSpace(text[max(0, len(text)-shown):])
 }
 
 // Run runs a command to its end, recorded in the directory dir, where [Settle]
@@ -94,10 +60,12 @@ func Run(ctx context.Context, dir string, c Command) error {
 	}
 	defer func() { _, _ = out.Close(), durable.Remove(out.Name()) }()
 	cmd.Stdout, cmd.Stderr, r.output = out, out, out.Name()
+	base := BaseEnv()
+	hide, longest := Hider(slices.DeleteFunc(slices.Clone(cmd.Env), func(kv string) bool { return slices.Contains(base, kv) }))
 	var lines wholeLines
 	var seen func([]byte)
 	if c.Seen != nil {
-		lines.show = func(b []byte) { c.Seen([]byte(c.hidden(string(b)))) }
+		lines.show = func(b []byte) { c.Seen([]byte(hide.Replace(string(b)))) }
 		seen = lines.seen
 	}
 	limited := Follow(out.Name(), 0, LogLimits, seen)
@@ -105,10 +73,14 @@ func Run(ctx context.Context, dir string, c Command) error {
 	limited()
 	lines.end()
 	if err != nil {
-		return fmt.Errorf("%s: %w: %s", c.Argv[0], err, c.last(out))
+		text := hide.Replace(end(out, int64(shown+longest))) // a secret is not cut in two, of which one half would be shown
+		return fmt.Errorf("%s: %w: %s", c.Argv[0], err, strings.TrimSpace(text[max(0, len(text)-shown):]))
 	}
 	return nil
 }
+
+// shown is how much of its output the error of a command has, in bytes.
+const shown = 500
 
 // openOutput makes the file for what a command prints. It is open for appending, as [Limits] need,
 // which cut it while the command goes on.

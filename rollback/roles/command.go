@@ -46,7 +46,7 @@ func (c Command) run(ctx context.Context, p process.Command) error {
 	case c.State == "":
 		return errors.New("the command has no directory for its record; set State")
 	}
-	p.Argv, p.Env, p.Hide = c.Argv, Environment(c.Environment...), process.Secrets(c.Environment...)
+	p.Argv, p.Env = c.Argv, Environment(c.Environment...)
 	if c.Output != nil {
 		p.Seen = func(b []byte) { c.Output(safetext.Clean(codepage.Decode(nil, b))) }
 	}

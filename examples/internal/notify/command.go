@@ -28,9 +28,7 @@ func (c *Command) send(ctx context.Context, messages []*Message, done func(*Mess
 		return err
 	}
 	for _, m := range messages {
-		err := process.Run(ctx, c.State, process.Command{
-			Argv: c.Argv, Env: append(roles.Environment(c.Environment...), variables(*m)...), Input: []byte(m.Text), Hide: process.Secrets(c.Environment...),
-		})
+		err := process.Run(ctx, c.State, process.Command{Argv: c.Argv, Env: append(roles.Environment(c.Environment...), variables(*m)...), Input: []byte(m.Text)})
 		done(m, err)
 		if ctx.Err() != nil {
 			break

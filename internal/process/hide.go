@@ -1,0 +1,28 @@
+package process
+
+import (
+	"slices"
+	"strings"
+)
+
+// Hider replaces values of an environment with their names, long ones first: one
+// value may be a part of another. Values of less than four bytes stay: without them any text would
+// be unreadable. It returns the length of the longest one, too, in bytes, at least 1.
+func Hider(env []string) (*strings.Replacer, int) {
+	const short = 4
+	type secret struct{ name, value string }
+	var all []secret
+	for _, kv := range env {
+		if name, value, _ := strings.Cut(kv, "="); len(value) >= short {
+			all = append(all, secret{name, value})
+		}
+	}
+	slices.SortFunc(all, func(a, b secret) int { return len(b.value) - len(a.value) })
+	var pairs []string
+	longest := 1
+	for _, s := range all {
+		pairs = append(pairs, s.value, "$"+s.name)
+		longest = max(longest, len(s.value))
+	}
+	return strings.NewReplacer(pairs...), longest
+}
