@@ -6,14 +6,16 @@ import (
 )
 
 // Hider replaces values of an environment with their names, long ones first: one
-// value may be a part of another. Values of less than four bytes stay: without them any text would
-// be unreadable. It returns the length of the longest one, too, in bytes, at least 1.
+// value may be a part of another. What is of [BaseEnv] stays, and so do values of less than four bytes:
+// without them any text would be unreadable. It returns the length of the longest one, too, in bytes,
+// at least 1.
 func Hider(env []string) (*strings.Replacer, int) {
 	const short = 4
+	base := BaseEnv()
 	type secret struct{ name, value string }
 	var all []secret
 	for _, kv := range env {
-		if name, value, _ := strings.Cut(kv, "="); len(value) >= short {
+		if name, value, _ := strings.Cut(kv, "="); len(value) >= short && !slices.Contains(base, kv) {
 			all = append(all, secret{name, value})
 		}
 	}

@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"slices"
 	"strings"
 	"time"
 
@@ -60,8 +59,7 @@ func Run(ctx context.Context, dir string, c Command) error {
 	}
 	defer func() { _, _ = out.Close(), durable.Remove(out.Name()) }()
 	cmd.Stdout, cmd.Stderr, r.output = out, out, out.Name()
-	base := BaseEnv()
-	hide, longest := Hider(slices.DeleteFunc(slices.Clone(cmd.Env), func(kv string) bool { return slices.Contains(base, kv) }))
+	hide, longest := Hider(cmd.Env)
 	var lines wholeLines
 	var seen func([]byte)
 	if c.Seen != nil {

@@ -15,6 +15,18 @@ func TestRestructuringIsShownWithoutThePassword(t *testing.T) {
 	require.Nil(t, (&Site{}).restructuring(database{}))
 }
 
+// What an installer prints is shown without what the configuration gives to it by name.
+func TestInstallersOutputIsShownWithoutSecrets(t *testing.T) {
+	t.Setenv("SETUP_PASSWORD", "battery staple")
+	got := ""
+	s := &Site{
+		Config:  &Config{Distributions: []distributionConfig{{}, {Environment: []string{"SETUP_PASSWORD"}}}},
+		Observe: Observe{Output: func(data, text string) { got += data + "> " + text }},
+	}
+	s.runner().Output("connecting with battery staple")
+	require.Equal(t, "> connecting with $SETUP_PASSWORD", got)
+}
+
 func TestMigrationsThatContradictThemselves(t *testing.T) {
 	structure := []string{"structure"}
 	for name, c := range map[string]struct {

@@ -13,7 +13,9 @@ import (
 	"github.com/aspupdate/aspupdate/fetch/https"
 	"github.com/aspupdate/aspupdate/fetch/local"
 	"github.com/aspupdate/aspupdate/install"
+	"github.com/aspupdate/aspupdate/internal/process"
 	"github.com/aspupdate/aspupdate/rollback"
+	"github.com/aspupdate/aspupdate/rollback/roles"
 	"github.com/aspupdate/aspupdate/version"
 )
 
@@ -125,7 +127,12 @@ func (s *Site) Store() *backup.Store {
 func (s *Site) runner() *install.Runner {
 	r := &install.Runner{State: filepath.Join(s.Config.State, "install"), Observe: s.Observe.Install}
 	if show := s.Observe.Output; show != nil {
-		r.Output = func(text string) { show("", text) }
+		var secrets []string
+		for _, d := range s.Config.Distributions {
+			secrets = append(secrets, roles.Environment(d.Environment...)...)
+		}
+		hide, _ := process.Hider(secrets)
+		r.Output = func(text string) { show("", hide.Replace(text)) } // into a log that others read, too
 	}
 	return r
 }
