@@ -3,7 +3,9 @@ package site
 import (
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/aspupdate/aspupdate/backup"
@@ -13,9 +15,7 @@ import (
 	"github.com/aspupdate/aspupdate/fetch/https"
 	"github.com/aspupdate/aspupdate/fetch/local"
 	"github.com/aspupdate/aspupdate/install"
-	"github.com/aspupdate/aspupdate/internal/process"
 	"github.com/aspupdate/aspupdate/rollback"
-	"github.com/aspupdate/aspupdate/rollback/roles"
 	"github.com/aspupdate/aspupdate/version"
 )
 
@@ -127,12 +127,16 @@ func (s *Site) Store() *backup.Store {
 func (s *Site) runner() *install.Runner {
 	r := &install.Runner{State: filepath.Join(s.Config.State, "install"), Observe: s.Observe.Install}
 	if show := s.Observe.Output; show != nil {
-		var secrets []string
-		for _, d := range s.Config.Distributions {
-			secrets = append(secrets, roles.Environment(d.Environment...)...)
+		r.Output = func(text string) { // into a log that others read, too
+			for _, d := range s.Config.Distributions {
+				for _, name := range d.Environment {
+					if value := os.Getenv(name); len(value) > 3 { // a language or a number is no secret
+						text = strings.ReplaceAll(text, value, "$"+name)
+					}
+				}
+			}
+			show("", text)
 		}
-		hide, _ := process.Hider(secrets)
-		r.Output = func(text string) { show("", hide.Replace(text)) } // into a log that others read, too
 	}
 	return r
 }
