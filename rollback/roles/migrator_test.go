@@ -27,11 +27,12 @@ func TestR11MigratorRunsItsCommandUntilTheStructureFits(t *testing.T) {
 	goesOn, err := m.Migrate(t.Context(), "7.13.100")
 	require.NoError(t, err)
 	require.False(t, goesOn)
-	require.Equal(t, "restructured", strings.TrimSpace(printed))
+	firstLine := func() string { line, _, _ := strings.Cut(printed, "\n"); return strings.TrimSpace(line) } // a test binary with -cover adds one
+	require.Equal(t, "restructured", firstLine())
 	m.Command.Argv, printed = program("say", "\x1b[2J\x8f\xe0\xae\xa2\xa5\xe0\xaa\xa0"), "" // in code page 866
 	_, err = m.Migrate(t.Context(), "7.13.100")
 	require.NoError(t, err)
-	require.Equal(t, "[2JПроверка", strings.TrimSpace(printed))
+	require.Equal(t, "[2JПроверка", firstLine())
 	structure = "7.13.100"
 	is, err = m.Migrated(t.Context(), "7.13.100")
 	require.NoError(t, err)
