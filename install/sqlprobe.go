@@ -18,7 +18,10 @@ import (
 // connection (SetMaxIdleConns(0)): a backup may wait until the last one is
 // closed.
 type SQLProbe struct {
-	DB    *sql.DB
+	// DB is a [*sql.DB], or the [*sql.Conn] of a session whose rights were taken away first.
+	DB interface {
+		QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	}
 	Query string
 	// Explain returns the text of a driver's error that may be shown. Drivers
 	// quote the connection string with its password, so nil shows none of their

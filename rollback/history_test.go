@@ -117,8 +117,8 @@ func TestEventIsOneLine(t *testing.T) {
 }
 
 // The history shows how long an update kept users out: from the first try to close the fence,
-// in which they may be out already, until it was open again. What decided and let nobody in yet
-// has no end.
+// in which they may be out already, until it was open again. What was decided and has let no user in
+// yet has no end.
 func TestHistoryHasHowLongUsersWereOut(t *testing.T) {
 	at := func(minute int) time.Time { return time.Date(2026, 11, 18, 18, minute, 0, 0, time.UTC) }
 	note := func(minute int, step rollback.Step, kind rollback.EventKind) rollback.Record {
@@ -139,9 +139,9 @@ func TestHistoryHasHowLongUsersWereOut(t *testing.T) {
 	opened := rollback.Record{Time: at(15), Step: rollback.StepOpen, Kind: rollback.EventDone}
 	require.Equal(t, at(15), rollback.HistoryOf(slices.Insert(slices.Clone(records), 8, opened))[0].Opened, "a person let them in before")
 
-	intent.Plan.Overrides = []rollback.Override{{Rule: "fence", Reason: "nobody works at night"}}
+	intent.Plan.Overrides = []rollback.Override{{Rule: "fence", Reason: "users do not work at night"}}
 	got = rollback.HistoryOf(records)[0]
-	require.True(t, got.Closed.IsZero() && got.Opened.IsZero(), "a fence that does nothing keeps nobody out")
+	require.True(t, got.Closed.IsZero() && got.Opened.IsZero(), "a fence that does nothing keeps no user out")
 }
 
 // A quarantine holds for a number and a hash: another hash is another release.

@@ -26,7 +26,7 @@ import (
 
 // TestMain serves instead of testing if ASPUPDATE_SIMULATED names a directory: the
 // exchange directory. It prints its address and a second one, which takes a
-// command a line: add NAME, drop NAME, update NAME to VERSION, state NAME, list, version VERSION.
+// command a line: add NAME, drop NAME, update NAME to VERSION, state NAME, list, violations, version VERSION.
 func TestMain(m *testing.M) {
 	dir := os.Getenv("ASPUPDATE_SIMULATED")
 	if dir == "" {
@@ -75,6 +75,8 @@ func (s *sim) control(c net.Conn) {
 			s.add(name)
 		case word == "version":
 			s.server.version = name
+		case word == "violations":
+			answer = strings.Join(s.violations, ", ")
 		case word == "list":
 			var names []string
 			for n := range s.dbs {

@@ -1,6 +1,7 @@
 package mssql
 
 import (
+	"cmp"
 	"context"
 	"database/sql/driver"
 	"encoding/json"
@@ -426,7 +427,7 @@ var (
 	formMap     = regexp.MustCompile(`^ALTER USER ` + reIdent + ` WITH LOGIN = ` + reIdent + `$`)
 	formTrigger = regexp.MustCompile(`^CREATE TRIGGER (\w+) ON DATABASE`)
 	oneIdent    = regexp.MustCompile(reIdent)
-	formAs      = regexp.MustCompile(`^EXECUTE AS USER = N'((?:[^']|'')*)' WITH NO REVERT;\nSELECT version FROM about$`) // the program's
+	formAs      = regexp.MustCompile(`^EXECUTE AS USER = N'((?:[^']|'')*)' WITH NO REVERT$`) // the program's
 	formSet     = regexp.MustCompile(`^(DISABLE|ENABLE) TRIGGER (` + reIdent + `(?:, ` + reIdent + `)*) ON DATABASE$`)
 )
 
@@ -561,11 +562,13 @@ func (s *sim) inDatabase(c *simConn, statement string) (*simRows, error) {
 			return nil, fault(15517, "Cannot execute as the database principal because the principal %q does not exist, this type of principal cannot be impersonated, or you do not have permission.", m[1])
 		}
 		c.sandbox = true
-		versions := d.Tables["dbo.updated"]
-		if len(versions) == 0 {
-			return nil, fault(errNoObject, "Invalid object name 'about'.")
-		}
-		return one(versions[len(versions)-1]), nil
+		return many(), nil
+	}
+	// A batch goes on after such an error: t-sql/language-elements/try-catch-transact-sql, and t-sql/statements/set-xact-abort-transact-sql.
+	if first, rest, ok := strings.Cut(statement, ";\n"); ok {
+		_, failed := s.inDatabase(c, first)
+		rows, err := s.inDatabase(c, rest)
+		return rows, cmp.Or(failed, err)
 	}
 	ours := statement == sqlMarkScratch || slices.Contains(scratch, statement) || slices.Contains(change, statement) || strings.HasPrefix(statement, testPrefix)
 	if !c.sandbox && !ours {
@@ -612,6 +615,12 @@ func (s *sim) inDatabase(c *simConn, statement string) (*simRows, error) {
 		}
 	})
 	switch statement {
+	case "SELECT version FROM about": // the program's
+		versions := d.Tables["dbo.updated"]
+		if len(versions) == 0 {
+			return nil, fault(errNoObject, "Invalid object name 'about'.")
+		}
+		return one(versions[len(versions)-1]), nil
 	case sqlCheckDB:
 		// t-sql/database-console-commands/dbcc-checkdb: errors are messages of the statement.
 		if d.Damaged {

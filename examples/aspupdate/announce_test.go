@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// An announcedSite writes down what its users are told, and when they are kept out.
+// An announcedSite writes down what its users are notified of, and when they are kept out.
 type announcedSite struct{ *scriptSite }
 
 var beginsIn = regexp.MustCompile(`"begins":"[^"]*"`)
@@ -20,14 +20,14 @@ var beginsIn = regexp.MustCompile(`"begins":"[^"]*"`)
 func newAnnouncedSite(t *testing.T, before string) announcedSite {
 	t.Helper()
 	s := announcedSite{newScriptSite(t, `
-close = ['/bin/sh', '-c', 'echo closed >> "${OWN}/told"; test ! -e "${OWN}/stuck" && touch "${OWN}/closed"']
+close = ['/bin/sh', '-c', 'echo closed >> "${OWN}/notices"; test ! -e "${OWN}/stuck" && touch "${OWN}/closed"']
 open = ['/bin/rm', '-f', '${OWN}/closed']
 fence_status = ['/usr/bin/test', '!', '-e', '${OWN}/closed']`, `
 [announce]
 command = ['/bin/sh', '${OWN}/announce', '${OWN}']
 before = '`+before+`'
 `)}
-	s.write(filepath.Join(s.own, "announce"), `echo "$ASPUPDATE_KIND $ASPUPDATE_DISTRIBUTION $ASPUPDATE_VERSION $ASPUPDATE_BEGINS" >> "$1/told"
+	s.write(filepath.Join(s.own, "announce"), `echo "$ASPUPDATE_KIND $ASPUPDATE_DISTRIBUTION $ASPUPDATE_VERSION $ASPUPDATE_BEGINS" >> "$1/notices"
 cat > "$1/text.new" && mv "$1/text.new" "$1/text"
 test ! -e "$1/mute"
 `)
@@ -37,10 +37,10 @@ test ! -e "$1/mute"
 	return s
 }
 
-// told returns what users were told, and begins anew.
-func (s announcedSite) told() (kinds []string) {
+// notices returns what users were notified of, and begins anew.
+func (s announcedSite) notices() (kinds []string) {
 	s.t.Helper()
-	path := filepath.Join(s.own, "told")
+	path := filepath.Join(s.own, "notices")
 	text, _ := os.ReadFile(path)
 	_ = os.Remove(path)
 	for line := range strings.Lines(string(text)) {
@@ -70,24 +70,24 @@ func TestUsersAreToldBefore(t *testing.T) {
 	code, out = s.run("plan")
 	require.Zero(t, code, out)
 	require.Contains(t, out, "users are notified, and kept out 1 min later")
-	require.Empty(t, s.told(), "a plan tells nobody")
+	require.Empty(t, s.notices(), "a plan notifies no user")
 
 	// The fence fails: what was announced does not come.
 	s.touch("stuck")
 	code, out = s.run("update", "--yes")
 	require.Equal(t, exitAbandoned, code, out)
-	require.Equal(t, []string{"announced", "closed", "canceled"}, s.told())
+	require.Equal(t, []string{"announced", "closed", "canceled"}, s.notices())
 	require.NoFileExists(t, s.record())
 	require.NoError(t, os.Remove(filepath.Join(s.own, "stuck")))
 
-	// The command fails: that is told, and tried again, and the update is none of its business.
+	// The command fails: that is said, and tried again, and the update goes on.
 	s.touch("mute")
 	begun := time.Now()
 	code, out = s.run("update", "--yes")
 	require.Zero(t, code, out)
 	require.GreaterOrEqual(t, time.Since(begun), time.Second, "the lead time was waited for")
 	require.Contains(t, out, "announce.command failed (announced), and the update does not wait for it: ")
-	require.Equal(t, []string{"announced", "closed"}, s.told())
+	require.Equal(t, []string{"announced", "closed"}, s.notices())
 	require.NoFileExists(t, s.record())
 	text, err := os.ReadFile(filepath.Join(s.own, "text"))
 	require.NoError(t, err)
@@ -95,7 +95,7 @@ func TestUsersAreToldBefore(t *testing.T) {
 	require.Contains(t, string(text), "update to АСП 7.13.100\nfor how long is not known\n")
 	code, out = s.run("recover")
 	require.Zero(t, code, out)
-	require.Empty(t, s.told())
+	require.Empty(t, s.notices())
 }
 
 // killed starts an update, which waits for its lead time, and kills it.
@@ -118,7 +118,7 @@ func (s announcedSite) killed(t *testing.T) {
 	require.NoError(t, cmd.Process.Kill())
 	require.Error(t, cmd.Wait())
 	require.NoError(t, os.Remove(filepath.Join(s.own, "text")))
-	require.Equal(t, []string{"announced"}, s.told())
+	require.Equal(t, []string{"announced"}, s.notices())
 	require.FileExists(t, s.record())
 }
 
@@ -131,13 +131,13 @@ func TestAKilledAnnouncement(t *testing.T) {
 	code, out := s.run("recover")
 	require.Zero(t, code, out)
 	require.Contains(t, out, "announce.command failed (canceled)")
-	require.Equal(t, []string{"canceled"}, s.told())
+	require.Equal(t, []string{"canceled"}, s.notices())
 	require.NoError(t, os.Remove(filepath.Join(s.own, "mute")))
 	for range 2 {
 		code, out = s.run("recover")
 		require.Zero(t, code, out)
 	}
-	require.Equal(t, []string{"canceled"}, s.told(), "until it has succeeded, and not again")
+	require.Equal(t, []string{"canceled"}, s.notices(), "until it has succeeded, and not again")
 	require.NoFileExists(t, s.record())
 
 	// The same update again, before its time: users know of it. The time is brought nearer than an hour.
@@ -152,11 +152,11 @@ func TestAKilledAnnouncement(t *testing.T) {
 	s.write(s.config(), strings.Replace(string(config), "before = '1h'", "before = '1s'", 1))
 	code, out = s.run("update", "--yes")
 	require.Zero(t, code, out)
-	told := s.told()
-	if len(told) > 2 { // on a machine that needed more than these seconds to get here
-		require.Equal(t, []string{"canceled", "announced", "closed"}, told)
+	notices := s.notices()
+	if len(notices) > 2 { // on a machine that needed more than these seconds to get here
+		require.Equal(t, []string{"canceled", "announced", "closed"}, notices)
 	} else {
-		require.Equal(t, []string{"closed"}, told)
+		require.Equal(t, []string{"closed"}, notices)
 		require.False(t, time.Now().Before(soon))
 	}
 	require.NoFileExists(t, s.record())

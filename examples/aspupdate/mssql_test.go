@@ -128,6 +128,7 @@ dir = '`+server.dir+`'`, "")
 	check("asp_10: the database does not answer the version query: error 208: Invalid object name 'about'.")
 	server.ask(t, "add asp_11")
 	check("2 of 12 databases fail: asp_10, asp_11")
+	require.Empty(t, server.ask(t, "violations"), "nothing was asked with the rights of the login")
 }
 
 // TestSQLServer takes a site with a SQL Server through everything: refused until the

@@ -30,92 +30,79 @@ func (r *Root) mark(in *Root) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(setMark(f), f.Close())
+	setMark(f)
+	return f.Close()
 }
 
-func setMark(f *os.File) error {
-	err := unix.Setxattr("/proc/self/fd/"+strconv.Itoa(int(f.Fd())), mark, nil, 0) // f may have been opened for its path alone
-	if errors.Is(err, unix.ENOTSUP) || errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES) || errors.Is(err, unix.EROFS) {
-		return nil // see Marked
-	}
-	if err != nil {
-		return &fs.PathError{Op: "mark", Path: f.Name(), Err: err}
-	}
-	return nil
+// setMark marks an open directory. A failure, as on a full disk or where there are no such attributes,
+// keeps no restore from going on: see [RemoveOurs].
+func setMark(f *os.File) {
+	_ = unix.Setxattr("/proc/self/fd/"+strconv.Itoa(int(f.Fd())), mark, nil, 0) // f may have been opened for its path alone
 }
 
 // Claim marks the directory name of root if it has the owner of the directory like, of
-// which that is known to be right.
-func Claim(root *Root, name, like string) error {
-	if root.closed() {
-		return nil
-	}
+// which that is known to be right. What it cannot mark it leaves as it is.
+func Claim(root *Root, name, like string) {
 	dir, err := root.self()
-	if err != nil {
-		return err
+	if err != nil || root.closed() {
+		return
 	}
 	defer func() { _ = dir.Close() }()
-	open := func(name string) (f *os.File, uid uint32, err error) {
-		if f, err = openat(dir, name, unix.O_PATH|unix.O_NOFOLLOW, filepath.Join(root.Name(), name)); err != nil {
-			return nil, 0, err
+	f, owner := directoryAt(dir, name)
+	other, want := directoryAt(dir, like)
+	if f != nil && other != nil && owner == want {
+		setMark(f)
+	}
+	for _, open := range []*os.File{f, other} {
+		if open != nil {
+			_ = open.Close()
 		}
-		fi, err := f.Stat()
-		if err != nil {
-			return nil, 0, errors.Join(err, f.Close())
-		}
-		if st, ok := fi.Sys().(*syscall.Stat_t); ok && fi.IsDir() {
-			return f, st.Uid, nil
-		}
-		return nil, 0, f.Close()
 	}
-	f, owner, err := open(name)
-	if err != nil || f == nil {
-		return err
-	}
-	defer func() { _ = f.Close() }()
-	other, want, err := open(like)
-	if err != nil || other == nil {
-		return err
-	}
-	defer func() { _ = other.Close() }()
-	if owner != want {
-		return nil
-	}
-	return setMark(f)
 }
 
-// Marked reports whether the name of root may be removed with all that is in it: whether it is a
+// directoryAt opens the directory name of dir, and returns its owner, too; nil if it is none.
+func directoryAt(dir *os.File, name string) (*os.File, uint32) {
+	f, err := openat(dir, name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_DIRECTORY, name)
+	if err != nil {
+		return nil, 0
+	}
+	if fi, err := f.Stat(); err == nil {
+		if st, ok := fi.Sys().(*syscall.Stat_t); ok {
+			return f, st.Uid
+		}
+	}
+	_ = f.Close()
+	return nil, 0
+}
+
+// RemoveOurs is [Remove] for what this account has made or put aside in root: a
 // directory that [Make] made or [Claim] marked. Where another account may rename in root, it could
-// give a directory the name of one of ours that it could not remove itself.
+// give a directory the name of one of ours that it could not remove itself: that stays,
+// and the result is false. An empty one may be of a run that was killed before it marked it.
 //
-// What is no directory is always marked, since who may rename it may remove it too. So is
+// What is no directory is removed in any case, since who may rename it may remove it too. So is
 // everything where no other account may rename in root, where this account is not root, which
 // removes no more than its user could, and where the file system or a container keeps no marks.
-func Marked(root *Root, name string) (bool, error) {
+func RemoveOurs(root *Root, name string) (bool, error) {
 	if root.closed() {
-		return true, nil
+		return true, Remove(root, name)
 	}
-	dir, err := root.self()
-	if err != nil {
-		return false, err
+	err := removeIf(root, name, marked)
+	if errors.Is(err, errUnmarked) {
+		err = root.Remove(name)
+		return err == nil || errors.Is(err, fs.ErrNotExist), nil
 	}
-	defer func() { _ = dir.Close() }()
-	f, err := openat(dir, name, unix.O_PATH|unix.O_NOFOLLOW, filepath.Join(root.Name(), name))
-	if errors.Is(err, fs.ErrNotExist) {
-		return true, nil
-	}
-	if err != nil {
-		return false, err
-	}
-	defer func() { _ = f.Close() }()
-	fi, err := f.Stat()
-	if err != nil || !fi.IsDir() {
-		return err == nil, err
-	}
-	path := "/proc/self/fd/" + strconv.Itoa(int(f.Fd()))
-	if _, err := unix.Getxattr(path, mark, nil); err == nil {
-		return true, nil
+	return true, err
+}
+
+// errUnmarked is that of a directory that is not known to be ours.
+var errUnmarked = errors.New("not marked")
+
+// marked reports whether an open directory is, or could not be.
+func marked(f *os.File) bool {
+	if _, err := unix.Fgetxattr(int(f.Fd()), mark, nil); err == nil {
+		return true
 	}
 	// Nothing is changed: there is nothing to replace.
-	return !errors.Is(unix.Setxattr(path, mark, nil, unix.XATTR_REPLACE), unix.ENODATA), nil
+	return !errors.Is(unix.Fsetxattr(int(f.Fd()), mark, nil, unix.XATTR_REPLACE), unix.ENODATA)
 }

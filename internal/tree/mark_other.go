@@ -5,7 +5,7 @@ package tree
 func (*Root) mark(*Root) error { return nil }
 
 // Claim does nothing: nothing is marked here.
-func Claim(*Root, string, string) error { return nil }
+func Claim(*Root, string, string) {}
 
-// Marked returns true: nothing is marked here.
-func Marked(*Root, string) (bool, error) { return true, nil }
+// RemoveOurs is [Remove]: nothing is marked here.
+func RemoveOurs(root *Root, name string) (bool, error) { return true, Remove(root, name) }

@@ -13,7 +13,10 @@ import (
 // Remove removes the file or the directory name of root, and all that is in
 // it, but nothing on another volume: it fails where one is mounted. It follows
 // no link. A name that does not exist is no error.
-func Remove(root *Root, name string) error {
+func Remove(root *Root, name string) error { return removeIf(root, name, nil) }
+
+// removeIf is Remove, and asks of an open directory first, unless ours is nil.
+func removeIf(root *Root, name string, ours func(*os.File) bool) error {
 	f, err := root.self()
 	if err != nil {
 		return err
@@ -23,10 +26,10 @@ func Remove(root *Root, name string) error {
 	if err != nil {
 		return err
 	}
-	return remove(f, v, name, path.Join(root.Name(), name))
+	return remove(f, v, name, path.Join(root.Name(), name), ours)
 }
 
-func remove(dir *os.File, v volume, name, full string) error {
+func remove(dir *os.File, v volume, name, full string, ours func(*os.File) bool) error {
 	f, err := openat(dir, name, unix.O_PATH|unix.O_NOFOLLOW, full)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -47,7 +50,7 @@ func remove(dir *os.File, v volume, name, full string) error {
 	flags := 0
 	if fi.IsDir() {
 		flags = unix.AT_REMOVEDIR
-		if err := empty(dir, v, f, name, full); err != nil {
+		if err := empty(dir, v, f, name, full, ours); err != nil {
 			return err
 		}
 	}
@@ -59,7 +62,7 @@ func remove(dir *os.File, v volume, name, full string) error {
 }
 
 // empty removes what is in the directory name of dir, which held refers to.
-func empty(dir *os.File, v volume, held *os.File, name, full string) error {
+func empty(dir *os.File, v volume, held *os.File, name, full string, ours func(*os.File) bool) error {
 	const flags = unix.O_RDONLY | unix.O_DIRECTORY | noWait
 	f, err := openat(dir, name, flags, full)
 	if errors.Is(err, fs.ErrPermission) { // its own permissions forbid it
@@ -75,6 +78,9 @@ func empty(dir *os.File, v volume, held *os.File, name, full string) error {
 	if err := v.within(f, full); err != nil {
 		return err
 	}
+	if ours != nil && !ours(f) { // of what is open, whose name may have been given to another one since
+		return errUnmarked
+	}
 	fi, err := f.Stat()
 	if err != nil {
 		return err
@@ -87,7 +93,7 @@ func empty(dir *os.File, v volume, held *os.File, name, full string) error {
 	list, err := names(f)
 	for _, name := range list {
 		if err == nil {
-			err = remove(f, v, name, path.Join(full, name))
+			err = remove(f, v, name, path.Join(full, name), nil)
 		}
 	}
 	return err

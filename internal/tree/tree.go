@@ -189,7 +189,7 @@ func open(root *os.Root, name string, before fs.FileInfo) (*os.File, error) {
 }
 
 // Make makes the new directory name in root, which only this account may
-// enter, and opens it. Its owner and rights are set last, see [Give]. It is [Marked].
+// enter, and opens it. Its owner and rights are set last, see [Give]. It is marked, see [RemoveOurs].
 func Make(root *Root, name string) (*Root, error) {
 	if err := root.Mkdir(name, 0o700); err != nil {
 		return nil, err

@@ -193,14 +193,11 @@ func (d directory) Rename(_ context.Context, from, to string) error {
 // enters another volume. What it does not know it leaves, with an error that is [errStray].
 func (d directory) Drop(_ context.Context, path string) error {
 	return d.with(func(root *tree.Root, names []string) error {
-		switch marked, err := tree.Marked(root, names[0]); {
+		switch known, err := tree.RemoveOurs(root, names[0]); {
 		case err != nil:
 			return err
-		case !marked && root.Remove(names[0]) != nil: // an empty one may be from a run that was killed
+		case !known:
 			return fmt.Errorf("%w: %s has the name of a copy of ours, which another account may have given to it: remove it yourself, or rename it", errStray, path)
-		}
-		if err := tree.Remove(root, names[0]); err != nil {
-			return err
 		}
 		return tree.Sync(root)
 	}, path)
@@ -209,12 +206,13 @@ func (d directory) Drop(_ context.Context, path string) error {
 // claim marks the directory under the live name, so that it can be dropped when it is no longer
 // live. It does so if the directory belongs to the owner of what takes its place: who may rename
 // there can give the live name to a directory of somebody else.
-func (s *Slot) claim(like string) error {
-	d, ok := s.Place.(directory)
-	if !ok {
-		return nil
+func (s *Slot) claim(like string) {
+	if d, ok := s.Place.(directory); ok {
+		_ = d.with(func(root *tree.Root, names []string) error {
+			tree.Claim(root, names[0], names[1])
+			return nil
+		}, s.Live, like) // what cannot be marked is left later
 	}
-	return d.with(func(root *tree.Root, names []string) error { return tree.Claim(root, names[0], names[1]) }, s.Live, like)
 }
 
 // firstForm is what follows the live path in the names that the first version

@@ -191,9 +191,8 @@ func (s *Slot) swap(ctx context.Context, mark string, live bool) error {
 	switch {
 	case err != nil:
 	case live:
-		if err = s.claim(s.beside(kindNew, mark)); err == nil {
-			err = s.rename(ctx, s.Live, s.beside(kindOld, mark))
-		}
+		s.claim(s.beside(kindNew, mark))
+		err = s.rename(ctx, s.Live, s.beside(kindOld, mark))
 	default: // a write-ahead log without its database
 		err = s.dropCompanions(ctx, s.Live)
 	}
@@ -250,9 +249,7 @@ func (s *Slot) unswap(ctx context.Context, r *Restored, live bool) error {
 	undone := s.beside(kindUndone, r.mark)
 	if live {
 		if r.old {
-			if err := s.claim(s.beside(kindOld, r.mark)); err != nil {
-				return err
-			}
+			s.claim(s.beside(kindOld, r.mark))
 		}
 		if err := s.rename(ctx, s.Live, undone); err != nil {
 			return err

@@ -164,8 +164,12 @@ func replaceFile(path string, text []byte) error {
 	}
 	if err != nil {
 		_ = os.Remove(f.Name())
+		return err
 	}
-	return err
+	if dir, err := os.Open(filepath.Dir(path)); err == nil { // so that the name survives a power cut, where a directory can be synced
+		_, _ = dir.Sync(), dir.Close()
+	}
+	return nil
 }
 
 // ready fails if the database could not be backed up or restored, or if no self-test has

@@ -34,6 +34,9 @@ func (c *nginxConfig) check() (m mistakes) {
 	m.when(!filepath.IsAbs(c.Include), "application.nginx.include = %q: give an absolute path", c.Include)
 	fi, err := os.Lstat(c.Include)
 	m.when(filepath.IsAbs(c.Include) && (err != nil || !fi.Mode().IsRegular()), "application.nginx.include = %q: make an empty file, and include it in the server block of nginx", c.Include)
+	if len(m) == 0 {
+		m.add(readable("application.nginx.include", c.Include)) // root reads it, and replaces it
+	}
 	for _, a := range c.Allow {
 		_, err := netip.ParseAddr(a)
 		m.when(err != nil || strings.Contains(a, "%"), "application.nginx.allow has %q: give an address such as 192.0.2.7", a)
@@ -134,10 +137,39 @@ func (n nginxFence) putBack() error {
 		return err
 	}
 	if err := n.write(was); err != nil {
-		// On a full disk a shorter text still fits into the file.
-		return os.WriteFile(n.Include, was, 0o644) //nolint:gosec // nginx reads it, and it keeps its mode
+		return n.overwrite(was) // on a full disk a shorter text still fits into the file
 	}
 	return nil
+}
+
+// overwrite puts a text into the file itself. It follows no link.
+func (n nginxFence) overwrite(text []byte) (err error) {
+	dir, err := os.OpenRoot(filepath.Dir(n.Include))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, dir.Close()) }()
+	name := filepath.Base(n.Include)
+	before, err := dir.Lstat(name)
+	if err != nil {
+		return err
+	}
+	f, err := dir.OpenFile(name, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	fi, err := f.Stat()
+	if err == nil && !os.SameFile(before, fi) {
+		err = fmt.Errorf("%s is not a regular file", n.Include)
+	}
+	if err == nil {
+		err = f.Truncate(0)
+	}
+	if err == nil {
+		_, err = f.Write(text)
+	}
+	return errors.Join(err, f.Sync())
 }
 
 // write replaces the file, which keeps its mode.

@@ -10,10 +10,11 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/aspupdate/aspupdate/internal/realtest"
 	"github.com/aspupdate/aspupdate/rollback"
 )
 
-// A fakeNginx accepts every file, unless told otherwise, and serves what it has read last.
+// A fakeNginx accepts every file, unless there is one named bad, and serves what it has read last.
 func fakeNginx(t *testing.T) (n nginxFence, served func() string) {
 	t.Helper()
 	if runtime.GOOS == "windows" {
@@ -84,7 +85,7 @@ if ($aspupdate_out) { return 503; }
 	require.NoError(t, n.Open(t.Context()))
 	is(false, "# ours\n")
 
-	// What nginx does not accept is not left, and nginx is not told of it.
+	// What nginx does not accept is not left, and nginx does not read it.
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "bad"), nil, 0o600))
 	require.ErrorContains(t, n.Close(t.Context()), "nginx does not accept "+n.Include)
 	is(false, "# ours\n")
@@ -105,6 +106,25 @@ if ($aspupdate_out) { return 503; }
 	is(false, "# theirs\n")
 }
 
+// On a full disk no new file can be made, and users are let in by the file that is there. A link
+// that has taken its place leads nowhere.
+func TestNginxIsOpenedOnAFullDisk(t *testing.T) {
+	n, _ := fakeNginx(t)
+	require.NoError(t, n.Close(t.Context()))
+	require.NoError(t, n.overwrite([]byte("# ours\n")))
+	closed, err := n.Closed(t.Context())
+	require.NoError(t, err)
+	require.False(t, closed)
+	for _, other := range []string{n.copy, "served"} { // outside, and beside it
+		require.NoError(t, os.Remove(n.Include))
+		require.NoError(t, os.Symlink(other, n.Include))
+		require.Error(t, n.overwrite([]byte("foreign")))
+		text, err := os.ReadFile(n.Include)
+		require.NoError(t, err)
+		require.NotContains(t, string(text), "foreign")
+	}
+}
+
 func TestNginxIsChecked(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "include")
@@ -122,4 +142,14 @@ func TestNginxIsChecked(t *testing.T) {
 		require.True(t, strings.Contains(errors.Join(m...).Error(), want), "%v", m)
 	}
 	require.Empty(t, (&nginxConfig{}).check())
+	if runtime.GOOS == "windows" {
+		return // where a mode says nothing of other accounts
+	}
+	file = filepath.Join(realtest.SharedDir(t), "include")
+	require.NoError(t, os.WriteFile(file, nil, 0o600))
+	require.Empty(t, (&nginxConfig{Include: file}).check())
+	require.NoError(t, os.Chmod(file, 0o666)) // others can enter the directory
+	m := (&nginxConfig{Include: file}).check()
+	require.Len(t, m, 1)
+	require.ErrorContains(t, m[0], "application.nginx.include: ")
 }

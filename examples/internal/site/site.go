@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -127,12 +128,15 @@ func (s *Site) Store() *backup.Store {
 func (s *Site) runner() *install.Runner {
 	r := &install.Runner{State: filepath.Join(s.Config.State, "install"), Observe: s.Observe.Install}
 	if show := s.Observe.Output; show != nil {
-		r.Output = func(text string) { // into a log that others read, too
-			for _, d := range s.Config.Distributions {
-				for _, name := range d.Environment {
-					if value := os.Getenv(name); len(value) > 3 { // a language or a number is no secret
-						text = strings.ReplaceAll(text, value, "$"+name)
-					}
+		var names []string
+		for _, d := range s.Config.Distributions {
+			names = append(names, d.Environment...)
+		}
+		slices.SortFunc(names, func(a, b string) int { return len(os.Getenv(b)) - len(os.Getenv(a)) }) // one value may be a part of another
+		r.Output = func(text string) {                                                                 // into a log that others read, too
+			for _, name := range names {
+				if value := os.Getenv(name); len(value) > 3 { // a language or a number is no secret
+					text = strings.ReplaceAll(text, value, "$"+name)
 				}
 			}
 			show("", text)

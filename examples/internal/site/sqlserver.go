@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"time"
 	"unicode"
 
 	mssqldb "github.com/microsoft/go-mssqldb"
@@ -67,8 +68,19 @@ func askMSSQL(ctx context.Context, uri, user, query string) (string, error) {
 		return "", err
 	}
 	defer func() { _ = db.Close() }()
-	as := "EXECUTE AS USER = N'" + strings.ReplaceAll(user, "'", "''") + "' WITH NO REVERT;\n"
-	return install.SQLProbe{DB: db, Query: as + query, Explain: explainMSSQL}.Version(ctx)
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	c, err := db.Conn(ctx)
+	if err == nil {
+		defer func() { _ = c.Close() }()
+		// Not in one batch with the query, which would go on with the rights of the login if this fails:
+		// the owner of the database can drop the user.
+		_, err = c.ExecContext(ctx, "EXECUTE AS USER = N'"+strings.ReplaceAll(user, "'", "''")+"' WITH NO REVERT")
+	}
+	if err != nil {
+		return "", fmt.Errorf("the database does not answer the version query: %s", explainMSSQL(err))
+	}
+	return install.SQLProbe{DB: c, Query: query, Explain: explainMSSQL}.Version(ctx)
 }
 
 // explainMSSQL returns what the server says, and nothing of what the driver says: that may quote the
