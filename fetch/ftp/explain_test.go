@@ -66,27 +66,27 @@ func TestAccount(t *testing.T) {
 	}{
 		"230 in":                  {},
 		"202 superfluous":         {},
-		"530 no account 4711":     {fetch.ErrCredentials, "check user, password and account"},
-		"530-no\r\n530 not 4711":  {fetch.ErrCredentials, "check user, password and account"},
-		"501 4711 is no account":  {fetch.ErrCredentials, "check user, password and account"},
+		"530 no account K7Q1":     {fetch.ErrCredentials, "check user, password and account"},
+		"530-no\r\n530 not K7Q1":  {fetch.ErrCredentials, "check user, password and account"},
+		"501 K7Q1 is no account":  {fetch.ErrCredentials, "check user, password and account"},
 		"532 another account":     {fetch.ErrCredentials, "set Account"},
-		"421 4711, come back":     {fetch.ErrUnreachable, "try later"},
+		"421 K7Q1, come back":     {fetch.ErrUnreachable, "try later"},
 		"530 too many of account": {fetch.ErrUnreachable, "try later"},
 	} {
 		for _, verb := range []string{"USER", "PASS"} {
 			s := fetchtest.New(t)
 			s.Put(lab.SetupPath, []byte("x"), lab.Released)
-			lab.Replies(s, map[string]string{verb: "332 account?", "ACCT 4711": reply})
-			src := &ftp.Source{Addr: s.Addr, Account: "4711", Timeout: 5 * time.Second, Retry: fetch.Retry{Attempts: 1}}
+			lab.Replies(s, map[string]string{verb: "332 account?", "ACCT K7Q1": reply})
+			src := &ftp.Source{Addr: s.Addr, Account: "K7Q1", Timeout: 5 * time.Second, Retry: fetch.Retry{Attempts: 1}}
 			_, err := src.List(t.Context(), "/asp")
-			require.Contains(t, s.Commands(), "ACCT 4711")
+			require.Contains(t, s.Commands(), "ACCT K7Q1")
 			if want.err == nil {
 				require.NoError(t, err, "%s, %s", verb, reply)
 				continue
 			}
 			require.ErrorIs(t, err, want.err, "%s, %s", verb, reply)
 			require.ErrorContains(t, err, want.text)
-			require.NotContains(t, err.Error(), "4711")
+			require.NotContains(t, err.Error(), "K7Q1")
 		}
 	}
 }

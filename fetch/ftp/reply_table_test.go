@@ -168,7 +168,7 @@ func TestEveryReplyOfTheRFCs(t *testing.T) {
 				return ""
 			})
 			if r.verb == "ACCT" {
-				src.Account = "4711"
+				src.Account = "K7Q1"
 			}
 			if isTransferVerb(r.verb) && !r.refusal {
 				s.OnListing(func(string, string) fetchtest.Fault { return fetchtest.Fault{Begin: reply} })
@@ -199,7 +199,7 @@ func TestEveryReplyOfTheRFCs(t *testing.T) {
 				require.ErrorContains(t, err, strconv.Itoa(r.code))
 			}
 			require.NotContains(t, err.Error(), "secret-word")
-			require.NotContains(t, err.Error(), "4711")
+			require.NotContains(t, err.Error(), "K7Q1")
 			if r.verb == "AUTH" {
 				require.NotContains(t, s.Commands(), "PASS", "nothing secret in the clear")
 			}

@@ -3,6 +3,7 @@ package process
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 	"unsafe"
@@ -117,6 +118,8 @@ func (t *Tree) accounting() (a accounting, err error) {
 	return a, err
 }
 
+// count returns how many processes of the tree have not ended. A job counts some
+// that have: under Wine one whose creator was killed while it created it, for ever.
 func (t *Tree) count() (int, error) {
 	t.kept.Lock()
 	defer t.kept.Unlock()
@@ -125,7 +128,22 @@ func (t *Tree) count() (int, error) {
 		t.kept.total = a.total
 		t.kept.give(t.job)
 	}
-	return int(a.active), err
+	if err != nil || a.active == 0 {
+		return 0, err
+	}
+	pids, err := jobPIDs(t.job)
+	return len(slices.DeleteFunc(pids, hasEnded)), err
+}
+
+// hasEnded reports whether the process of a job is known to have ended.
+func hasEnded(pid int) bool {
+	h, err := windows.OpenProcess(windows.SYNCHRONIZE, false, uint32(pid)) //nolint:gosec // a process number
+	if err != nil {
+		return errors.Is(err, windows.ERROR_INVALID_PARAMETER) // no process has this number
+	}
+	defer func() { _ = windows.CloseHandle(h) }()
+	event, err := windows.WaitForSingleObject(h, 0)
+	return err == nil && event == windows.WAIT_OBJECT_0
 }
 
 // jobPIDs lists the processes of a job.

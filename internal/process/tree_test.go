@@ -83,7 +83,7 @@ func play(steps []string) int {
 			log, err := os.Create(arg + ".log")
 			if err == nil {
 				cmd := self(steps[i+1:]...)
-				cmd.Stdout, cmd.Stderr = log, log
+				cmd.Path, cmd.Stdout, cmd.Stderr = os.Getenv("PROGRAM"), log, log
 				_, err = process.Start(cmd, process.NewRecord(), func(rec process.Record) error {
 					text, _ := json.Marshal(rec)
 					if err := os.WriteFile(arg+".new", text, 0o600); err != nil {
@@ -210,12 +210,20 @@ func TestFindMembersAndEnd(t *testing.T) {
 }
 
 // TestTreeOfAKilledUpdaterIsFound kills updaters at random moments of the
-// start. What they started is found by the record, and ended: nothing holds its
-// log open.
+// start. What they started is found by the record, and ended: its program can be
+// written to, which no system allows while a process runs it.
 func TestTreeOfAKilledUpdaterIsFound(t *testing.T) {
+	dir := realtest.TempDir(t)
+	exe, err := os.Executable()
+	require.NoError(t, err)
+	b, err := os.ReadFile(exe)
+	require.NoError(t, err)
+	program := filepath.Join(dir, "Setup.exe")
+	require.NoError(t, os.WriteFile(program, b, 0o700)) //nolint:gosec // it is run
 	for n := range 12 {
-		file := filepath.Join(t.TempDir(), "record")
+		file := filepath.Join(dir, fmt.Sprint("record-", n))
 		updater := self("start="+file, "hang")
+		updater.Env = append(updater.Env, "PROGRAM="+program)
 		require.NoError(t, realtest.Start(updater))
 		awaitFile(t, file)
 		time.Sleep(time.Duration(rand.N(20_000)) * time.Microsecond)
@@ -235,7 +243,10 @@ func TestTreeOfAKilledUpdaterIsFound(t *testing.T) {
 		require.NoError(t, err)
 		require.False(t, alive)
 		tree.Close()
-		require.Eventually(t, func() bool { return os.Remove(file+".log") == nil }, 5*time.Second, 10*time.Millisecond, "a process holds the log open")
+		require.Eventually(t, func() bool {
+			err = os.Truncate(program, int64(len(b)))
+			return err == nil
+		}, 5*time.Second, 10*time.Millisecond, "a process runs")
 	}
 }
 
