@@ -9,6 +9,8 @@ import (
 	"net"
 	"sync"
 	"time"
+
+	"github.com/aspupdate/aspupdate/fetch/internal/clock"
 )
 
 // A dialer makes the connections of one session: the control connection
@@ -108,13 +110,14 @@ func (d *dialer) controlOn(nc net.Conn) (net.Conn, error) {
 }
 
 // A conn is a connection whose peer may never be silent for longer than
-// the timeout: each Read and Write has a deadline of its own. After a Read
-// timed out, all of them fail: the library would read again and wait as long
-// once more.
+// the timeout, nor drip: each Write has the timeout for itself, and what is read
+// after it has a pace to keep. After a Read timed out, all of them fail: the library
+// would read again and wait as long once more.
 type conn struct {
 	net.Conn
-	mu       sync.Mutex // of the timeout: TLS begins beside the library's work
+	mu       sync.Mutex // of the timeout and the pace: TLS begins beside the library's work
 	timeout  time.Duration
+	pace     clock.Pace
 	limit    *byteLimit // nil: none
 	timedOut error      // of the Read
 }
@@ -125,25 +128,25 @@ func (c *conn) lower(timeout time.Duration) {
 	defer c.mu.Unlock()
 	if timeout < c.timeout {
 		c.timeout = timeout
-		_ = c.SetReadDeadline(time.Now().Add(timeout)) // else Read finds out
+		_ = c.SetReadDeadline(time.Now().Add(c.pace.Left(timeout))) // else Read finds out
 	}
-}
-
-// arm gives a Read or a Write its deadline.
-func (c *conn) arm(set func(time.Time) error) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return set(time.Now().Add(c.timeout))
 }
 
 func (c *conn) Read(p []byte) (int, error) {
 	if c.timedOut != nil {
 		return 0, c.timedOut
 	}
-	if err := c.arm(c.SetReadDeadline); err != nil {
+	start := time.Now()
+	c.mu.Lock()
+	err := c.SetReadDeadline(start.Add(c.pace.Left(c.timeout)))
+	c.mu.Unlock()
+	if err != nil {
 		return 0, err
 	}
 	n, err := c.Conn.Read(p)
+	c.mu.Lock()
+	c.pace.Took(start, n)
+	c.mu.Unlock()
 	if isTimeout(err) {
 		c.timedOut = err
 	}
@@ -159,7 +162,11 @@ func (c *conn) Write(p []byte) (int, error) {
 	if c.timedOut != nil {
 		return 0, c.timedOut
 	}
-	if err := c.arm(c.SetWriteDeadline); err != nil {
+	c.mu.Lock()
+	c.pace = clock.Pace{} // of the reply
+	err := c.SetWriteDeadline(time.Now().Add(c.timeout))
+	c.mu.Unlock()
+	if err != nil {
 		return 0, err
 	}
 	return c.Conn.Write(p)

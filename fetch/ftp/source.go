@@ -54,8 +54,9 @@ type Source struct {
 	// resume the session of their control connection.
 	TLSConfig *tls.Config `json:"-"`
 
-	// Timeout is how long the server may be silent, on any connection. Zero
-	// means 30 seconds. Only [Source.Hash] waits longer.
+	// Timeout is how long the server may be silent, on any connection, and how long
+	// it may take for a reply and for each 16 KiB. Zero means 30 seconds. Only
+	// [Source.Hash] waits longer.
 	Timeout time.Duration
 	Retry   fetch.Retry // of connecting, logging in and commands
 

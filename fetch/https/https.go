@@ -36,8 +36,10 @@ type Source struct {
 	Base string // the URL of "/" of the source: https, without user and password
 	// Client has the proxy, the trusted certificates and, in its Transport, the
 	// credentials; nil means Go's defaults. Its CheckRedirect and Timeout are not used.
-	Client  *http.Client
-	Timeout time.Duration // how long the server may be silent; zero means 30 seconds
+	Client *http.Client
+	// Timeout is how long the server may be silent, and how long it may take for each
+	// 16 KiB; zero means 30 seconds.
+	Timeout time.Duration
 
 	interval time.Duration // between attempts; 0 means the usual one
 }
@@ -274,6 +276,7 @@ type reader struct {
 	resp   *http.Response
 	cancel context.CancelFunc
 	timer  *time.Timer
+	pace   clock.Pace
 	silent atomic.Bool
 	left   int64 // that must still come; negative if unknown
 	end    error
@@ -300,7 +303,7 @@ func (r *reader) check(offset int64) error {
 // cause returns why a wait ended.
 func (r *reader) cause(err error) error {
 	if r.silent.Load() && r.ctx.Err() == nil {
-		return fmt.Errorf("the server is silent for %v", r.s.timeout())
+		return fmt.Errorf("the server is silent for %v, or sends next to nothing", r.s.timeout())
 	}
 	return err
 }
@@ -309,8 +312,11 @@ func (r *reader) Read(p []byte) (int, error) {
 	if r.end != nil || len(p) == 0 {
 		return 0, r.end
 	}
-	r.timer.Reset(r.s.timeout())
+	start := time.Now()
+	r.timer.Reset(r.pace.Left(r.s.timeout()))
 	n, err := r.resp.Body.Read(p)
+	r.timer.Stop()
+	r.pace.Took(start, n)
 	if r.left >= 0 {
 		r.left -= int64(n)
 	}

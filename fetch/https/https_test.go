@@ -183,3 +183,24 @@ func TestRefusals(t *testing.T) {
 	_, err = src.List(t.Context(), "/")
 	require.ErrorContains(t, err, "sends without end")
 }
+
+// A server that is never silent for long, and yet never comes to an end.
+func TestAServerThatDripsIsGivenUp(t *testing.T) {
+	src := serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", "10000")
+		for range 100 {
+			if _, err := io.WriteString(w, "x"); err != nil || http.NewResponseController(w).Flush() != nil {
+				return
+			}
+			time.Sleep(lab.Silence / 10)
+		}
+	}))
+	src.Timeout = lab.Silence
+	r, err := src.Open(t.Context(), "/asp/Setup.exe", 0)
+	require.NoError(t, err)
+	began := time.Now()
+	_, err = io.Copy(io.Discard, r)
+	require.ErrorContains(t, err, "or sends next to nothing")
+	require.Error(t, r.Close())
+	require.Less(t, time.Since(began), 3*lab.Silence)
+}
