@@ -46,11 +46,11 @@ func (r *reaper) TraceQueryStart(ctx context.Context, _ *pgx.Conn, data pgx.Trac
 func (r *reaper) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
 
 // kill runs do for its steps from the first one on, stops it before that step, and
-// calls check: for each step of a part, and with ASPUPDATE_SOAK=1 of a whole, otherwise for each third one.
+// calls check: for each step of a part, and with ASPUPDATE_SOAK=1 of a whole, otherwise for each fifth one.
 // The last time do runs to its end.
 func (w *world) kill(t *testing.T, first int, do func(db *Database) error, check func(step string)) {
 	t.Helper()
-	each := 3
+	each := 5
 	if first > 1 || os.Getenv("ASPUPDATE_SOAK") == "1" {
 		each = 1
 	}

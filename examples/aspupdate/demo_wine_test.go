@@ -14,6 +14,7 @@ import (
 // The README's first command runs on Windows, too; with ASPUPDATE_SOAK=1 ten
 // times in a row. There a file that another process reads cannot be removed.
 func TestDemoUnderWine(t *testing.T) {
+	t.Parallel()
 	times := 1
 	if os.Getenv("ASPUPDATE_SOAK") == "1" {
 		times = 10

@@ -292,7 +292,7 @@ func startWriter(t testing.TB, uri string) *writer {
 		for ctx.Err() == nil {
 			conn, err := pgx.Connect(ctx, uri)
 			if err != nil {
-				time.Sleep(20 * time.Millisecond) // kept out: try again
+				time.Sleep(250 * time.Millisecond) // kept out: try again. A connection costs the server as much as 100 writes
 				continue
 			}
 			for err == nil {
@@ -305,7 +305,7 @@ func startWriter(t testing.TB, uri string) *writer {
 						w.acked = id
 					}
 					w.mu.Unlock()
-					time.Sleep(2 * time.Millisecond)
+					time.Sleep(10 * time.Millisecond)
 				}
 			}
 			_ = conn.Close(context.WithoutCancel(ctx))
