@@ -198,7 +198,9 @@ func (s *Source) get(ctx context.Context, method, name string, offset int64, end
 		client = *s.Client
 	}
 	client.Timeout, client.CheckRedirect = 0, func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	if r.resp, err = client.Do(req); err != nil { //nolint:bodyclose // reader.Close does
+	r.resp, err = client.Do(req) //nolint:bodyclose // reader.Close does
+	r.timer.Stop()
+	if err != nil {
 		r.stop()
 		return nil, r.cause(err)
 	}

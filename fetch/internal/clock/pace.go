@@ -18,7 +18,7 @@ type Pace struct {
 // pace bytes.
 func (p *Pace) Left(silence time.Duration) time.Duration { return silence - p.waited }
 
-// Took tells that a read lasted since start and brought n bytes.
+// Took counts a read that began at start and brought n bytes.
 func (p *Pace) Took(start time.Time, n int) {
 	p.waited += time.Since(start)
 	if p.got += n; p.got >= pace {
