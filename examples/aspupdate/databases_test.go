@@ -175,6 +175,22 @@ func TestManyDatabases(t *testing.T) {
 	}
 }
 
+// A database that is created while users are being kept out ends the update before anything is
+// installed: it has no backup.
+func TestADatabaseAppearsWhileUsersGoOut(t *testing.T) {
+	t.Parallel()
+	s := newDistrict(t, 2)
+	config, err := os.ReadFile(s.config())
+	require.NoError(t, err)
+	s.write(s.config(), strings.Replace(string(config), "close = ['/bin/touch', '"+s.own+"/closed']", fmt.Sprintf(
+		`close = ['/bin/sh', '-c', 'touch "$0/closed"; "$1/psql" -Xqd postgres -c "CREATE DATABASE asp_new OWNER clerk TEMPLATE sample"', '%s', '%s']
+environment = ['PGHOST', 'PGPORT', 'PGUSER', 'PGPASSWORD']`, s.own, s.cluster.Bin), 1))
+	code, out := s.run("update", "--override", "R9", "--reason", "a test")
+	require.Equal(t, exitAbandoned, code, out)
+	require.Contains(t, out, "appeared: postgres asp_new")
+	s.all("7.12.100", 1, "asp_new")
+}
+
 // many returns how many databases a test has: in the normal run only so many that one differs from
 // several.
 func many(few int) int {

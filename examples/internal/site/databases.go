@@ -388,6 +388,39 @@ func (s *Site) same(ctx context.Context, planned Patterns) error {
 	return &rollback.Error{Reason: rollback.ReasonPlanChanged, Err: fmt.Errorf("changed since the plan was made: the databases: %s", strings.Join(changes, "; ")), Next: "make a new plan"}
 }
 
+// aFence is what [roles.Fence] returns.
+type aFence interface {
+	rollback.Fence
+	Settle(ctx context.Context) (finished bool, err error)
+	Unwrap() []rollback.Fence
+}
+
+// A rollCall is a fence that fails if, once users are out, there are other databases than
+// planned: one that was created since would be changed by the update without a backup.
+// It is asked once: what the update itself creates later does not count.
+type rollCall struct {
+	aFence
+	same  func(context.Context) error
+	asked bool
+}
+
+// sameBehind returns the fence with a roll call behind it, if the site has a fence.
+func sameBehind(f rollback.Fence, same func(context.Context) error) rollback.Fence {
+	if f, ok := f.(aFence); ok {
+		return &rollCall{aFence: f, same: same}
+	}
+	return f
+}
+
+func (r *rollCall) Close(ctx context.Context) error {
+	if err := r.aFence.Close(ctx); err != nil || r.asked {
+		return err
+	}
+	err := r.same(ctx)
+	r.asked = err == nil
+	return err
+}
+
 // A dbServer is what a server says of its databases.
 type dbServer struct {
 	id        string // the same for the same server

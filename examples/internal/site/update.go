@@ -111,6 +111,7 @@ func (s *Site) next(ctx context.Context, planning bool, get func(context.Context
 	case err == nil:
 		err = s.restorable(ctx)
 		u.same = func(ctx context.Context) error { return configured.same(ctx, u.Databases) }
+		u.Fence = sameBehind(u.Fence, u.same)
 	}
 	return u, err
 }
