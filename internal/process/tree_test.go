@@ -219,7 +219,7 @@ func TestTreeOfAKilledUpdaterIsFound(t *testing.T) {
 	b, err := os.ReadFile(exe)
 	require.NoError(t, err)
 	program := filepath.Join(dir, "Setup.exe")
-	require.NoError(t, os.WriteFile(program, b, 0o700)) //nolint:gosec // it is run
+	require.NoError(t, os.WriteFile(program, b, 0o700))
 	for n := range 12 {
 		file := filepath.Join(dir, fmt.Sprint("record-", n))
 		updater := self("start="+file, "hang")
