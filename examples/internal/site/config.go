@@ -118,6 +118,7 @@ type applicationConfig struct {
 	NoFence       string   `toml:"no_fence"`    // the reason for having none; recorded
 
 	Nginx nginxConfig `toml:"nginx"` // the outermost part of the fence
+	IIS   iisConfig   `toml:"iis"`   // the same on Windows
 }
 
 type deadlinesConfig struct {
@@ -179,7 +180,7 @@ type postgresConfig struct {
 
 // entry reports whether the application's own fence is given.
 func (a *applicationConfig) entry() bool {
-	return len(a.Close)+len(a.FenceServices) > 0 || a.Nginx.on()
+	return len(a.Close)+len(a.FenceServices) > 0 || a.Nginx.on() || a.IIS.on()
 }
 
 // unfenced returns the names of the databases that keep users out only for

@@ -337,6 +337,9 @@ func (d *doctor) gathered() (list []Finding) {
 func (d *doctor) programs(ctx context.Context) {
 	app := d.Config.Application
 	commands := [][]string{app.Close, app.Open, app.FenceStatus, app.Stop, app.Start, app.Status, d.Config.Notify.Command, d.Config.Announce.Command, app.Nginx.Test, app.Nginx.Reload}
+	if app.IIS.on() {
+		commands = append(commands, []string{app.IIS.program()})
+	}
 	for _, dist := range d.Config.Distributions {
 		commands = append(commands, dist.Launcher, dist.Remove, dist.Probe.Command)
 		for _, m := range dist.Migrate {

@@ -28,6 +28,10 @@ func (s *Site) protect(u *rollback.Update) {
 		n := s.nginx()
 		fence = append(fence, named{n, "nginx " + app.Nginx.Include, n.Closed})
 	}
+	if app.IIS.on() {
+		i := s.iis()
+		fence = append(fence, named{i, "IIS " + app.IIS.Site, i.Closed})
+	}
 	if len(app.Close) > 0 {
 		entry := s.commands(app.Close, app.Open, app.FenceStatus)
 		fence = append(fence, named{entry, commandsName("application.close", app.Close), entry.Closed})

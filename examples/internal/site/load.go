@@ -185,9 +185,10 @@ func (c *Config) checkFence() (m mistakes) {
 	case (len(app.Close) == 0) != (len(app.Open) == 0):
 		m.add(errors.New("give both application.close and application.open, or neither"))
 	case app.NoFence == "" && !app.entry() && !fenced:
-		m.add(errors.New("nothing keeps users out: give application.close and application.open, or application.fence_services, or application.nginx, or the reason for none in application.no_fence"))
+		m.add(errors.New("nothing keeps users out: give application.close and application.open, or application.fence_services, or application.nginx, or application.iis, or the reason for none in application.no_fence"))
 	}
 	m = append(m, app.Nginx.check()...)
+	m = append(m, app.IIS.check()...)
 	// Without a fence a crash would leave the database closed.
 	m.when(app.NoFence != "" && unfenced, "application.no_fence and postgres.unfenced exclude each other: only the application's fence keeps users out of that database")
 	m.when((len(app.Stop) == 0) != (len(app.Start) == 0), "give both application.stop and application.start, or neither")

@@ -58,7 +58,7 @@ func (c *mssqlConfig) check(app applicationConfig) (m mistakes) {
 		m.add(err)
 	}
 	m.when(!filepath.IsAbs(c.Dir), "mssql.dir = %q: give an absolute path of a directory in which the server's account and this one can write", c.Dir)
-	m.when(c.OwnersOut != "" && !app.entry(), "mssql.owners_out needs application.close and application.open, or application.fence_services, or application.nginx: only they keep those users out")
+	m.when(c.OwnersOut != "" && !app.entry(), "mssql.owners_out needs application.close and application.open, or application.fence_services, or application.nginx, or application.iis: only they keep those users out")
 	return m
 }
 
