@@ -24,7 +24,7 @@ type output struct {
 	log     *os.File   // nil if none is kept
 	hide    *strings.Replacer
 	longest int    // of what is hidden, in bytes
-	wait    []byte // may be the start of a value to hide
+	wait    []byte // as it was printed; may end with the start of a value to hide
 	tail    []byte
 }
 
@@ -76,15 +76,20 @@ func (c *call) openLog(o *output) (err error) {
 func (o *output) Write(p []byte) (int, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.wait = []byte(o.hide.Replace(string(append(o.wait, p...))))
-	o.pass(max(0, len(o.wait)-o.longest+1))
+	o.wait = append(o.wait, p...)
+	n := max(0, len(o.wait)-o.longest+1)
+	whole := o.hide.Replace(string(o.wait))
+	for n > 0 && o.hide.Replace(string(o.wait[:n]))+o.hide.Replace(string(o.wait[n:])) != whole {
+		n-- // it is within a value
+	}
+	o.pass(n)
 	return len(p), nil
 }
 
 // pass passes the first n waiting bytes on. A log that cannot be written, such as
 // on a full disk, does not end the command.
 func (o *output) pass(n int) {
-	b := o.wait[:n]
+	b := []byte(o.hide.Replace(string(o.wait[:n])))
 	if o.log != nil {
 		_, _ = o.log.Write(b)
 	}

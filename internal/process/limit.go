@@ -99,6 +99,9 @@ func (w *watched) check() (grown int64) {
 	if w.seen != nil {
 		from := max(w.at, size-w.Tail)
 		b, _ := io.ReadAll(io.NewSectionReader(w.f, from, size-from))
+		if from > w.at { // half a line may begin with half a secret
+			b = b[bytes.IndexByte(b, '\n')+1:]
+		}
 		w.seen(b)
 	}
 	w.at = size

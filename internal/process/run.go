@@ -59,7 +59,7 @@ func Run(ctx context.Context, dir string, c Command) error {
 	}
 	defer func() { _, _ = out.Close(), durable.Remove(out.Name()) }()
 	cmd.Stdout, cmd.Stderr, r.output = out, out, out.Name()
-	hide, longest := Hider(cmd.Env)
+	hide, _ := Hider(cmd.Env)
 	var lines wholeLines
 	var seen func([]byte)
 	if c.Seen != nil {
@@ -71,7 +71,7 @@ func Run(ctx context.Context, dir string, c Command) error {
 	limited()
 	lines.end()
 	if err != nil {
-		text := hide.Replace(end(out, int64(shown+longest))) // a secret is not cut in two, of which one half would be shown
+		text := hide.Replace(end(out, LogLimits.Most)) // of a secret that is cut in two one half would be shown
 		return fmt.Errorf("%s: %w: %s", c.Argv[0], err, strings.TrimSpace(text[max(0, len(text)-shown):]))
 	}
 	return nil

@@ -13,15 +13,18 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf16"
+	"unicode/utf8"
 
 	"github.com/aspupdate/aspupdate/backup"
+	"github.com/aspupdate/aspupdate/internal/private"
 	"github.com/aspupdate/aspupdate/internal/tree"
 )
 
 // At returns the slot of a file or a directory, and of the files that belong to
 // it: companions are the suffixes of their names. The path need not exist. Links
-// in its parents are resolved; the path itself must not be one, since renaming
-// a link moves no data.
+// in its parents are resolved if no other account can change them: it could have data
+// restored into a directory of somebody else. The path itself must not be one, since
+// renaming a link moves no data.
 func At(path string, companions ...string) (*Slot, error) {
 	if path == "" {
 		return nil, errors.New("no path given: set Path")
@@ -34,7 +37,7 @@ func At(path string, companions ...string) (*Slot, error) {
 	if parent == abs {
 		return nil, fmt.Errorf("%s is the root of a volume and cannot be swapped", abs)
 	}
-	parent, err = filepath.EvalSymlinks(parent)
+	parent, err = resolve(parent)
 	if err != nil {
 		return nil, err
 	}
@@ -73,6 +76,47 @@ func At(path string, companions ...string) (*Slot, error) {
 			filepath.Base(live), len(beside)-len(filepath.Base(live)), err)
 	}
 	return s, nil
+}
+
+// resolve returns an absolute path without its links, each of which must be in a directory
+// that no other account can change.
+func resolve(path string) (string, error) {
+	volume := filepath.VolumeName(path) + string(filepath.Separator)
+	names := func(path string) []string {
+		return strings.FieldsFunc(path, func(r rune) bool { return r < utf8.RuneSelf && os.IsPathSeparator(uint8(r)) })
+	}
+	at, rest := volume, names(path[len(filepath.VolumeName(path)):])
+	for links := 0; len(rest) > 0; {
+		next := filepath.Join(at, rest[0])
+		rest = rest[1:]
+		fi, err := os.Lstat(next)
+		if err != nil {
+			return "", err
+		}
+		if fi.Mode()&fs.ModeSymlink == 0 {
+			at = next
+			continue
+		}
+		if err := private.Check(at); err != nil {
+			return "", &backup.Error{Err: fmt.Errorf("%s is a link that another account can change: %w", next, err), Next: "give the path that it leads to"}
+		}
+		to, err := os.Readlink(next)
+		if err != nil {
+			return "", err
+		}
+		if links++; links > 40 {
+			return "", fmt.Errorf("%s has too many links", path)
+		}
+		if filepath.IsAbs(to) {
+			at = filepath.VolumeName(to) + string(filepath.Separator)
+			to = to[len(filepath.VolumeName(to)):]
+		}
+		rest = append(names(to), rest...)
+	}
+	if runtime.GOOS == "windows" { // where a name has several forms
+		return filepath.EvalSymlinks(at)
+	}
+	return at, nil
 }
 
 // Movable fails if the live data cannot be renamed, or if something of another
