@@ -18,6 +18,7 @@ import (
 	"github.com/aspupdate/aspupdate/backup/internal/owner"
 	"github.com/aspupdate/aspupdate/backup/internal/swap"
 	"github.com/aspupdate/aspupdate/internal/ctxio"
+	"github.com/aspupdate/aspupdate/internal/private"
 	"github.com/aspupdate/aspupdate/internal/tree"
 )
 
@@ -36,7 +37,9 @@ type SQLite struct {
 	//
 	//	func(path string) (*sql.DB, error) { return sql.Open("sqlite", path) }
 	//
-	// The handle is closed before the call that needed it returns.
+	// The handle is closed before the call that needed it returns. The driver must do its
+	// work in the goroutine that calls it, as drivers do: on Linux root opens a database in a
+	// directory that another account can change with the rights of the database's owner.
 	Open func(path string) (*sql.DB, error)
 }
 
@@ -94,7 +97,7 @@ func (q *SQLite) backup(ctx context.Context, s *swap.Slot, dir string) (m backup
 	}
 	to := filepath.Join(dir, sqliteFile)
 	var engine string
-	err = q.with(ctx, s.Live, func(c *sql.Conn) error {
+	err = q.withLive(ctx, s, fi, func(c *sql.Conn, ours func(func() error) error) error {
 		var mode string
 		if err := c.QueryRowContext(ctx, "SELECT sqlite_version()").Scan(&engine); err != nil {
 			return err
@@ -112,8 +115,10 @@ func (q *SQLite) backup(ctx context.Context, s *swap.Slot, dir string) (m backup
 		} else if report != "" {
 			return &backup.Error{Err: fmt.Errorf("the database is damaged, SQLite reports: %s", report), Next: "repair it before the update"}
 		}
-		_, err := c.ExecContext(ctx, "VACUUM INTO ?", to)
-		return err
+		return ours(func() error { // the account may not write there
+			_, err := c.ExecContext(ctx, "VACUUM INTO ?", to)
+			return err
+		})
 	})
 	if err != nil {
 		return m, err
@@ -142,13 +147,13 @@ func (q *SQLite) Counts(ctx context.Context) (map[string]int64, error) {
 }
 
 func (q *SQLite) counts(ctx context.Context, s *swap.Slot) (map[string]int64, error) {
-	held, _, err := hold(s) // a driver would create an empty database
+	held, fi, err := hold(s) // a driver would create an empty database
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = held.Close() }()
 	counts := map[string]int64{}
-	err = q.with(ctx, s.Live, func(c *sql.Conn) error {
+	err = q.withLive(ctx, s, fi, func(c *sql.Conn, _ func(func() error) error) error {
 		rows, err := c.QueryContext(ctx, `SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\_%' ESCAPE '\'`)
 		if err != nil {
 			return err
@@ -345,6 +350,20 @@ func (q *SQLite) slot(ctx context.Context) (*swap.Slot, error) {
 		return nil, &backup.Error{Op: "open", Subject: s.Live, Err: errors.New("no driver given"), Next: "set Open"}
 	}
 	return s, failed("recover", s.Live, s.Recover(ctx))
+}
+
+// withLive calls use with one connection to the live database. SQLite opens it and its
+// companions by their paths, and makes those that are missing: where another account could
+// lead these to a directory of root, it has the rights of the database's owner alone. ours
+// calls a function with those of this process.
+func (q *SQLite) withLive(ctx context.Context, s *swap.Slot, fi fs.FileInfo, use func(c *sql.Conn, ours func(func() error) error) error) error {
+	as := owner.Of(fi)
+	if private.Check(filepath.Dir(s.Live)) == nil {
+		as = owner.Owner{} // which changes nothing
+	}
+	return as.As(func(ours func(func() error) error) error {
+		return q.with(ctx, s.Live, func(c *sql.Conn) error { return use(c, ours) })
+	})
 }
 
 // with calls use with one connection to the database at path.

@@ -63,7 +63,7 @@ func (s *session) ask(ctx context.Context, query string) (string, error) {
 	}
 	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
 	text := "SELECT row_to_json(q)::text FROM (" + strings.TrimRight(query, "; \r\n\t") + "\n) q"
-	if err := s.asOwner(ctx, tx, as, "SETOF text", text); err != nil {
+	if _, err := s.asOwner(ctx, tx, as, "SETOF text", text); err != nil {
 		return "", err
 	}
 	for _, sql := range []string{"SET LOCAL statement_timeout = '10s'", "SET LOCAL transaction_read_only = on"} {
@@ -123,8 +123,12 @@ func (s *session) ownersFunction() string {
 }
 
 // asOwner makes ownersFunction, which runs a statement with the rights of a role for as long as the
-// transaction lasts.
-func (s *session) asOwner(ctx context.Context, tx pgx.Tx, role, returns, statement string) error {
+// transaction lasts. One that is not rolled back must run the statements that it returns.
+func (s *session) asOwner(ctx context.Context, tx pgx.Tx, role, returns, statement string) (after []string, err error) {
+	after, err = s.withoutEventTriggers(ctx, tx)
+	if err != nil {
+		return nil, err
+	}
 	does := "EXECUTE "
 	if returns != "void" {
 		does = "RETURN QUERY EXECUTE "
@@ -140,8 +144,39 @@ func (s *session) asOwner(ctx context.Context, tx pgx.Tx, role, returns, stateme
 		"SELECT set_config(name, '', true) FROM pg_settings WHERE name = "+literal(restrict), // views and foreign tables are what applications have
 	) {
 		if _, err := tx.Exec(ctx, sql); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	return nil
+	return after, nil
+}
+
+// withoutEventTriggers disables event triggers for a transaction in which something is made, and
+// returns what enables them again. They run with the rights of our role, and what they do
+// can lead on to the triggers of a table of the application. From version 17 on a
+// setting of the session does this, see [session.protocol].
+func (s *session) withoutEventTriggers(ctx context.Context, tx pgx.Tx) (after []string, err error) {
+	if s.version >= 170000 && !s.limited {
+		return nil, nil
+	}
+	rows, err := tx.Query(ctx, "SELECT evtname, evtenabled::text FROM pg_catalog.pg_event_trigger WHERE evtenabled <> 'D' ORDER BY evtname")
+	if err != nil {
+		return nil, err
+	}
+	type trigger struct{ Name, Enabled string }
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[trigger])
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range list {
+		if s.limited {
+			return nil, advise(fmt.Errorf("%w: the event trigger %q would run with the rights of the maintenance role", backup.ErrPermission, t.Name),
+				"let a superuser disable it (ALTER EVENT TRIGGER), or be the maintenance role")
+		}
+		alter := "ALTER EVENT TRIGGER " + ident(t.Name)
+		if _, err := tx.Exec(ctx, alter+" DISABLE"); err != nil {
+			return nil, err
+		}
+		after = append(after, alter+map[string]string{"O": " ENABLE", "R": " ENABLE REPLICA", "A": " ENABLE ALWAYS"}[t.Enabled])
+	}
+	return after, nil
 }

@@ -41,6 +41,27 @@ func TestAttackByWhatAProbeQueries(t *testing.T) {
 	require.ErrorContains(t, err, "belongs to a superuser")
 }
 
+// A person's event trigger, such as an audit of changes, leads from what Ask makes to a trigger of the
+// application's own table. It is disabled for Ask, and as it was afterwards.
+func TestAttackByAnEventTriggerWhileAProbeQueries(t *testing.T) {
+	t.Parallel()
+	a := newAttack(t)
+	a.mine(t, `CREATE TABLE about (version text); INSERT INTO about VALUES ('9.22.200'); CREATE TABLE changes (tag text);
+		CREATE FUNCTION more() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM public.evil_does(); RETURN NEW; END';
+		CREATE TRIGGER more BEFORE INSERT ON changes FOR EACH ROW EXECUTE FUNCTION more()`)
+	a.admin(t, a.name, `CREATE FUNCTION public.note() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN INSERT INTO public.changes VALUES (tg_tag); END';
+		CREATE EVENT TRIGGER note ON ddl_command_end EXECUTE FUNCTION public.note(); ALTER EVENT TRIGGER note ENABLE ALWAYS`)
+	got, err := a.db.Ask(t.Context(), "SELECT version FROM about")
+	require.NoError(t, err)
+	require.Equal(t, "9.22.200", got)
+	a.failed(t, "Ask")
+	conn := a.connect(t, a.c.Admin(a.name))
+	defer closeConn(conn)
+	var enabled string
+	require.NoError(t, conn.QueryRow(t.Context(), "SELECT evtenabled::text FROM pg_event_trigger WHERE evtname = 'note'").Scan(&enabled))
+	require.Equal(t, "A", enabled)
+}
+
 // A role of its own can do no more than read what was given to it, whatever the owner puts in the place of
 // what is queried.
 func TestAttackByWhatAProbeQueriesAsItsOwnRole(t *testing.T) {

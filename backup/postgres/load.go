@@ -120,17 +120,20 @@ func (s *session) refresh(ctx context.Context, conn *pgx.Conn, e *tocEntry) erro
 		if super {
 			return errors.New("it belongs to a superuser, with whose rights nothing of a dump is run")
 		}
-		if err := s.asOwner(ctx, tx, e.owner, "void", "REFRESH MATERIALIZED VIEW "+ident(e.namespace, e.tag)); err != nil {
+		after, err := s.asOwner(ctx, tx, e.owner, "void", "REFRESH MATERIALIZED VIEW "+ident(e.namespace, e.tag))
+		if err != nil {
 			return err
 		}
-		_, err := tx.Exec(ctx, "SELECT "+s.ownersFunction())
-		if err == nil { // it is the owner's from now on
-			_, err = tx.Exec(ctx, "DROP FUNCTION "+s.ownersFunction())
+		statements := []string{"SELECT " + s.ownersFunction(), "DROP FUNCTION " + s.ownersFunction()} // it is the owner's from now on
+		if s.limited {
+			statements = append(statements, "DROP SCHEMA "+ownersSchema)
 		}
-		if err == nil && s.limited {
-			_, err = tx.Exec(ctx, "DROP SCHEMA "+ownersSchema)
+		for _, sql := range append(statements, after...) {
+			if _, err := tx.Exec(ctx, sql); err != nil {
+				return err
+			}
 		}
-		return err
+		return nil
 	})
 }
 
