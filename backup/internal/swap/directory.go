@@ -13,7 +13,6 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf16"
-	"unicode/utf8"
 
 	"github.com/aspupdate/aspupdate/backup"
 	"github.com/aspupdate/aspupdate/internal/private"
@@ -83,7 +82,7 @@ func At(path string, companions ...string) (*Slot, error) {
 func resolve(path string) (string, error) {
 	volume := filepath.VolumeName(path) + string(filepath.Separator)
 	names := func(path string) []string {
-		return strings.FieldsFunc(path, func(r rune) bool { return r < utf8.RuneSelf && os.IsPathSeparator(uint8(r)) })
+		return strings.FieldsFunc(filepath.ToSlash(path), func(r rune) bool { return r == '/' })
 	}
 	at, rest := volume, names(path[len(filepath.VolumeName(path)):])
 	for links := 0; len(rest) > 0; {
