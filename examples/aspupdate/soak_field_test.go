@@ -87,7 +87,7 @@ func TestSoakFieldActions(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	rnd := rand.New(rand.NewPCG(seed, 0))
-	actions, done, ends := soaking(500, 6), 0, map[string]int{}
+	actions, done, ends := soaking(500, 3), 0, map[string]int{}
 	if n, err := strconv.Atoi(os.Getenv("ASPUPDATE_SOAK_ACTIONS")); err == nil {
 		actions = n
 	}
@@ -205,7 +205,7 @@ func TestSoakOperatorsRollbackIsKilledAtEveryRecord(t *testing.T) {
 	require.Zero(t, code, out+errs)
 	s.reverted(t, version, previous)
 	of := len(s.history(t)) - before
-	every := max(1, of/soaking(of, 3))
+	every := max(1, of/soaking(of, 2))
 	for n := 1; n <= of; n += every {
 		s.installed = strings.TrimSpace(s.software(t))
 		previous := s.installed

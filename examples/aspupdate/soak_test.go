@@ -246,7 +246,7 @@ func TestSoakKilledAtRandom(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	rnd := rand.New(rand.NewPCG(seed, 0))
-	kills, killed, ends := soaking(200, 5), 0, map[string]int{}
+	kills, killed, ends := soaking(200, 3), 0, map[string]int{}
 	for killed < kills {
 		t.Run("site", func(t *testing.T) { // a new site for every 20 kills: its users never stop writing
 			s := newSoak(t)
@@ -306,7 +306,7 @@ func TestSoakKilledAtEveryStep(t *testing.T) {
 			require.Positive(t, first)
 		}
 		of := len(records) - first
-		every := max(1, of/soaking(of, 2))
+		every := max(1, of/soaking(of, 1))
 		for i := first + every/2; i < len(records); i += every {
 			version := s.release(t, good)
 			m, killed := s.killAt(t, i+1, "update")
