@@ -100,7 +100,7 @@ func (w *watched) check() (grown int64) {
 		from := max(w.at, size-w.Tail)
 		b, _ := io.ReadAll(io.NewSectionReader(w.f, from, size-from))
 		if from > w.at { // half a line may begin with half a secret
-			b = b[bytes.IndexByte(b, '\n')+1:]
+			_, b, _ = bytes.Cut(b, []byte{'\n'})
 		}
 		w.seen(b)
 	}

@@ -15,9 +15,9 @@ import (
 // As calls run on a thread of its own that makes and changes no more files than o may, so
 // that a link which that account puts in the way of a path leads to nothing that it
 // could not do itself. It may read all that this process may: the files of a container
-// can be in a directory that their owner cannot enter from here. run must do its work in its own goroutine. ours calls a
-// function with the rights of this process. Where this process is not root, or
-// o is root, nothing differs from calling run.
+// can be in a directory that their owner cannot enter from here. run must do its work in
+// its own goroutine. ours calls a function with the rights of this process. Where this
+// process is not root, or o is root, nothing differs from calling run.
 func (o Owner) As(run func(ours func(func() error) error) error) error {
 	if os.Geteuid() != 0 || o.UID == 0 {
 		return run(func(f func() error) error { return f() })
@@ -41,10 +41,14 @@ func (o Owner) As(run func(ours func(func() error) error) error) error {
 	return <-done
 }
 
-// become gives the thread the rights of the account on files, with its groups.
-func (o Owner) become() error {
+// become gives the thread the rights of the account on files, with its own groups if they
+// are known: a file may have been given another one, even that of root.
+func (o *Owner) become() error {
 	groups := []uint32{uint32(o.GID)} //nolint:gosec // a group's number
 	if u, err := user.LookupId(strconv.Itoa(o.UID)); err == nil {
+		if gid, err := strconv.Atoi(u.Gid); err == nil {
+			o.GID, groups[0] = gid, uint32(gid) //nolint:gosec // the same
+		}
 		ids, _ := u.GroupIds()
 		for _, id := range ids {
 			if n, err := strconv.ParseUint(id, 10, 32); err == nil {

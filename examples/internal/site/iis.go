@@ -136,7 +136,8 @@ func (i iisFence) Close(ctx context.Context) error {
 		return fmt.Errorf("IIS lets in listed addresses alone to %s, and not by this program: keep users out by other means", i.Site)
 	}
 	missing := slices.DeleteFunc(i.allowed(), func(a string) bool { return slices.Contains(have, a) })
-	text, err := json.Marshal(slices.Compact(slices.Sorted(slices.Values(append(added, missing...)))))
+	all := slices.Compact(slices.Sorted(slices.Values(append(added, missing...))))
+	text, err := json.Marshal(append([]string{}, all...)) // a list, if an empty one: it says that we have closed
 	if err == nil {
 		err = replaceFile(i.added, text)
 	}
@@ -151,22 +152,21 @@ func (i iisFence) Close(ctx context.Context) error {
 	return i.set(ctx, "/allowUnlisted:false")
 }
 
-// Open lets in everybody, and removes what Close has added.
+// Open lets in everybody, and removes what Close has added. Letting in comes first, and needs
+// no space on a disk.
 func (i iisFence) Open(ctx context.Context) error {
-	now, err := i.rules(ctx)
-	if err != nil {
-		return err
-	}
-	added, err := i.readAdded()
-	switch {
-	case err != nil:
-		return err
-	case added == nil && now.closed():
-		return fmt.Errorf("it is not known who closed %s in IIS: open it by %s set config %s %s /allowUnlisted:true /commit:apphost", i.Site, i.program(), i.Site, ipSection)
-	case now.closed():
-		if err := i.set(ctx, "/allowUnlisted:true"); err != nil {
+	added, unread := i.readAdded()
+	if added != nil {
+		if err := (roles.Switch{On: i.command("set", "/allowUnlisted:true", "/commit:apphost")}).Open(ctx); err != nil {
 			return err
 		}
+	}
+	now, err := i.rules(ctx)
+	if err = errors.Join(unread, err); err != nil {
+		return err
+	}
+	if now.closed() {
+		return fmt.Errorf("it is not known who closed %s in IIS: open it by %s set config %s %s /allowUnlisted:true /commit:apphost", i.Site, i.program(), i.Site, ipSection)
 	}
 	_, have := now.in(added)
 	for _, a := range have {
@@ -191,7 +191,7 @@ func (i iisFence) Settle(ctx context.Context) (bool, error) {
 	return roles.Switch{Off: i.command("list")}.Settle(ctx)
 }
 
-// readAdded returns nil if Close has added nothing.
+// readAdded returns nil if Close has added nothing, and no address if it cannot be read.
 func (i iisFence) readAdded() ([]string, error) {
 	text, err := os.ReadFile(i.added)
 	if errors.Is(err, fs.ErrNotExist) {
