@@ -25,7 +25,8 @@ type Store struct {
 	Dir string
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
-	// Observe, if set, is called with each event, in order, by the calling goroutine.
+	// Observe, if set, is called with each event, in order, by the calling goroutine:
+	// concurrently if the methods are.
 	Observe func(Event)
 }
 
@@ -139,15 +140,19 @@ func (s *Store) ids() ([]string, error) {
 }
 
 // Needs returns how much space the target needs, on the store's volume too. It
-// returns nothing if the target is not a [Sizer].
+// returns nothing if the target is not a [Sizer]. It fails where [Store.Take] would,
+// as far as that shows.
 func (s *Store) Needs(ctx context.Context, t Target) ([]Need, error) {
+	dir, err := s.dir()
+	if err == nil && durable.MayTry(ctx) {
+		err = s.try(ctx, dir)
+	}
+	if err != nil {
+		return nil, err
+	}
 	sizer, ok := t.(Sizer)
 	if !ok {
 		return nil, nil
-	}
-	dir, err := s.dir()
-	if err != nil {
-		return nil, err
 	}
 	needs, err := sizer.Needs(ctx)
 	for i := range needs {
@@ -156,6 +161,45 @@ func (s *Store) Needs(ctx context.Context, t Target) ([]Need, error) {
 		}
 	}
 	return needs, err
+}
+
+// try makes the directories of a snapshot with a file, as [Store.Take] does, and
+// removes them. A store that does not exist yet stays so.
+func (s *Store) try(ctx context.Context, dir string) error {
+	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	unlock, err := lockShared(ctx, dir) // Tidy removes what is not locked
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	id, err := newID(s.now(), nil)
+	if err != nil {
+		return err
+	}
+	temp := filepath.Join(dir, takingPrefix+id)
+	if err = errors.Join(tryIn(temp), durable.RemoveAll(temp)); err != nil {
+		return &Error{Op: "try to make a snapshot in", Subject: dir, Err: err, Next: "give the store a local file system with owners and permissions, and free inodes"}
+	}
+	return nil
+}
+
+// tryIn makes the new directory temp.
+func tryIn(temp string) error {
+	for _, dir := range []string{temp, filepath.Join(temp, dataDir)} {
+		if err := private.Mkdir(dir); err != nil {
+			return err
+		}
+	}
+	if err := os.WriteFile(filepath.Join(temp, dataDir, "trial"), []byte{0}, 0o600); err != nil {
+		return err
+	}
+	root, err := os.OpenRoot(temp)
+	if err != nil {
+		return err
+	}
+	return errors.Join(restrict(root), root.Close())
 }
 
 // Tidy removes what killed calls of Take, Prove and Prune left unfinished. It

@@ -34,7 +34,7 @@ func (u *unfetchable) Error() string { return fmt.Sprintf("%s: %s", names.Show(u
 // fetched any more is [ErrChanged].
 func (f File) Refresh(ctx context.Context, src Source) (File, error) {
 	if f.Parts == nil {
-		e, err := stat(ctx, src, f.Path)
+		e, err := stat(ctx, src, f.Path, func() (Entry, error) { return listed(ctx, src, f.Path) })
 		f.Size, f.Time = e.Size, e.Time
 		return f, err
 	}

@@ -264,17 +264,14 @@ func (s *search) settled(ctx context.Context, full string, e Entry) (now Entry, 
 	if !e.Time.IsZero() && s.now.Sub(e.Time) > zones+settle {
 		return e, time.Time{}, true, nil
 	}
-	now = e
-	if _, can := s.src.(Stater); can {
-		now, err = stat(ctx, s.src, full)
-		switch {
-		case errors.Is(err, ErrNotFound): // removed after it was listed
-			return e, time.Time{}, false, nil
-		case err != nil:
-			return e, time.Time{}, false, err
-		}
+	now, err = stat(ctx, s.src, full, func() (Entry, error) { return e, nil })
+	switch {
+	case errors.Is(err, ErrNotFound): // removed after it was listed
+		return e, time.Time{}, false, nil
+	case err != nil:
+		return e, time.Time{}, false, err
 	}
-	if now.Time.IsZero() || now.Size != e.Size {
+	if now.Time.IsZero() || e.Size >= 0 && now.Size != e.Size {
 		return now, time.Time{}, false, nil
 	}
 	until = now.Time.Add(settle)

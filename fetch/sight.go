@@ -12,8 +12,8 @@ import (
 	"github.com/aspupdate/aspupdate/fetch/internal/sighting"
 )
 
-// maxSighted is how many installers of a distribution are remembered, of the
-// newest versions: others settle by the server's time.
+// maxSighted is how many installers of a distribution are checked and remembered, of
+// the newest versions: to ask the server about each of 100,000 would take hours.
 const maxSighted = 200
 
 func (s *search) settle() time.Duration { return cmp.Or(s.f.Settle, sighting.Settle) }
@@ -28,9 +28,14 @@ func (s *search) sight(ctx context.Context, dir string) error {
 	known := memory.Read()
 	var at []int
 	var seen []sighting.File
+	looked := 0
 	for i := range slices.Backward(s.pieces) {
 		p := &s.pieces[i]
 		if p.is != isInstaller {
+			continue
+		}
+		if looked++; looked > maxSighted {
+			s.byListing(p)
 			continue
 		}
 		now, exact, err := s.exact(ctx, p.file, known)
@@ -46,11 +51,7 @@ func (s *search) sight(ctx context.Context, dir string) error {
 			continue
 		}
 		p.file.Size, p.file.Time = now.Size, now.Time
-		if len(at) < maxSighted {
-			at, seen = append(at, i), append(seen, now)
-		} else if !s.byServer(now) {
-			p.is = isSettling
-		}
+		at, seen = append(at, i), append(seen, now)
 	}
 	seen, ahead, err := memory.See(ctx, Locate(s.src, dir)+"/", seen, s.now)
 	if ctx.Err() != nil {
@@ -87,19 +88,31 @@ func (s *search) sight(ctx context.Context, dir string) error {
 	return ctx.Err()
 }
 
+// byListing decides about a file that is not checked by its line in the listing
+// alone, whose time may be in any zone.
+func (s *search) byListing(p *piece) {
+	switch {
+	case p.file.Size < 0:
+		s.skip(p.file.Path, skipNoSize, p.version)
+		p.is = isNothing
+	case p.file.Time.IsZero() || s.now.Sub(p.file.Time) <= zones+s.settle():
+		p.is, p.file.Time = isSettling, time.Time{}
+	}
+}
+
 // exact returns a file as it is seen now, with the most exact time that there is.
 // It reports false if the file is changing.
 func (s *search) exact(ctx context.Context, f File, known map[string]sighting.File) (sighting.File, bool, error) {
 	seen := sight(s.src, f)
 	was := known[seen.Key]
-	if _, can := s.src.(Stater); !can || f.Parts != nil {
+	if f.Parts != nil {
 		return seen, true, nil
 	}
 	if was.Size == f.Size && was.Listed.Equal(f.Time) && !was.Time.IsZero() {
 		seen.Time = was.Time // the listing has not changed
 		return seen, true, nil
 	}
-	now, err := stat(ctx, s.src, f.Path)
+	now, err := stat(ctx, s.src, f.Path, func() (Entry, error) { return Entry{Size: f.Size, Time: f.Time.UTC()}, nil })
 	switch {
 	case errors.Is(err, ErrNotFound): // removed after it was listed
 		return seen, false, nil

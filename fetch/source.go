@@ -2,6 +2,7 @@ package fetch
 
 import (
 	"context"
+	"errors"
 	"io"
 	"path"
 	"time"
@@ -59,7 +60,9 @@ type Source interface {
 }
 
 // A Stater is a Source that can get size and time of one file more cheaply or
-// more exactly than by listing its directory.
+// more exactly than by listing its directory. If it cannot get both, the
+// error may wrap [errors.ErrUnsupported]: the Entry has what it could get, its Size is
+// negative or its Time zero where it could not, and a listing has the rest.
 type Stater interface {
 	Stat(ctx context.Context, path string) (Entry, error)
 }
@@ -97,12 +100,28 @@ func Keep(src Source) (kept Source, closeIdle func()) {
 	return src, func() {}
 }
 
-// stat returns size and time of one file: from [Stater] if src is one, else
-// from the listing of the file's directory.
-func stat(ctx context.Context, src Source, name string) (Entry, error) {
+// stat returns size and time of one file, by Stat if src is a [Stater]. What that does not
+// return comes from the file's line in a listing, which listed returns.
+func stat(ctx context.Context, src Source, name string, listed func() (Entry, error)) (Entry, error) {
+	e := Entry{Name: path.Base(name), Size: -1}
 	if s, ok := src.(Stater); ok {
-		return s.Stat(ctx, name)
+		var err error
+		if e, err = s.Stat(ctx, name); !errors.Is(err, errors.ErrUnsupported) {
+			return e, err
+		}
 	}
+	l, err := listed()
+	if e.Size < 0 {
+		e.Size = l.Size
+	}
+	if e.Time.IsZero() {
+		e.Time = l.Time
+	}
+	return e, err
+}
+
+// listed returns what the listing of a file's directory has about it.
+func listed(ctx context.Context, src Source, name string) (Entry, error) {
 	entries, err := src.List(ctx, path.Dir(name))
 	if err != nil {
 		return Entry{}, err

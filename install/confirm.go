@@ -67,7 +67,7 @@ func Confirm(file string, c Confirmation) error {
 // confirmations returns the confirmations in the file, in order; none if it
 // does not exist. A damaged line confirms nothing.
 func confirmations(file string) ([]Confirmation, error) {
-	b, err := os.ReadFile(file)
+	b, err := durable.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

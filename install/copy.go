@@ -40,7 +40,7 @@ func privateCopy(ctx context.Context, state, id, path, sum, entry string) (copie
 	}
 	switch {
 	case fi.IsDir() && entry == "":
-		return "", fmt.Errorf("%s is a directory, not a regular file; name the file in it that installs as its Entry", path)
+		return "", errDirectory(path)
 	case !fi.IsDir() && !fi.Mode().IsRegular():
 		return "", fmt.Errorf("%s is not a regular file; name the installer itself", path)
 	}
@@ -83,6 +83,10 @@ func privateCopy(ctx context.Context, state, id, path, sum, entry string) (copie
 		}
 	}
 	return entryIn(copied, entry)
+}
+
+func errDirectory(path string) error {
+	return fmt.Errorf("%s is a directory, not a regular file; name the file in it that installs as its Entry", path)
 }
 
 // copyFile returns the hash of what it has written.
@@ -139,7 +143,7 @@ func writeLeft(state string, rec process.Record) error {
 
 // leftAlive reports whether a process lives of the run that was noted in the file.
 func leftAlive(path string) bool {
-	b, err := os.ReadFile(path)
+	b, err := durable.ReadFile(path)
 	if err != nil {
 		return false
 	}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -24,7 +23,7 @@ const nextKind = "set the Kind, and the Args that make it run unattended"
 // A kind does not prove the origin: anyone can write such a header. A file is
 // vouched for by its hash or its signature.
 func Detect(path string) (Kind, error) {
-	kind, err := detectFile(path)
+	kind, err := fileAt(path).detect()
 	if err != nil {
 		e := &Error{Op: "detect", Subject: path, Err: err}
 		if errors.Is(err, ErrUnknownKind) {
@@ -33,15 +32,6 @@ func Detect(path string) (Kind, error) {
 		return "", e
 	}
 	return kind, nil
-}
-
-// detectFile returns the kind of the file at path.
-func detectFile(path string) (kind Kind, err error) {
-	err = withHeaders(path, func(f headers) error { kind, err = detect(f.r, f.size); return err })
-	if errors.Is(err, ErrUnknownKind) {
-		err = withLauncher(err, path)
-	}
-	return kind, err
 }
 
 // launchers are the programs that open files of no kind, by the extension, as
@@ -66,23 +56,6 @@ func withLauncher(err error, path string) error {
 		return fmt.Errorf("%w; %s would run it", err, l)
 	}
 	return err
-}
-
-// withHeaders calls read with a regular file only: opening a pipe would wait.
-func withHeaders(path string, read func(headers) error) error {
-	fi, err := os.Stat(path)
-	if err != nil {
-		return err
-	}
-	if !fi.Mode().IsRegular() {
-		return errors.New("not a regular file; name the file itself")
-	}
-	f, err := open(path)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = f.Close() }()
-	return read(headers{f, fi.Size()})
 }
 
 // detect returns the kind of a file of size bytes.

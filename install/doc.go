@@ -42,7 +42,8 @@
 //	out, err := r.Run(ctx, install.Command{Path: setup, SHA256: sum, Kind: install.Auto})
 //
 // For an installer that is a directory or a zip archive, Entry names the file
-// that runs; all of it is copied and hashed.
+// that runs; all of it is copied and hashed. An MSI in a zip archive needs the Kind
+// stated, because an update must know before it is unpacked that it can be uninstalled.
 //
 // Nothing is guessed: a file of no known kind, and a plain program without
 // Args, fails with [ErrUnknownKind] until the command sets a Kind and Args. An installer
@@ -57,7 +58,9 @@
 //
 // How far this was tested: the tests make and run scripts, makeself archives,
 // .deb by dpkg and apt, rpm, and under Wine MSI packages, NSIS for 32 and 64 bits
-// with each of its compressions, and Inno Setup 6.3 and 6.4. They run no real Burn
+// with each of its compressions, and Inno Setup 6.3 and 6.4. Inno Setup and the NSIS of 32 bits
+// need Wine's support of 32 bits (wine32): where it is missing, the tests skip these
+// and run MSI and the NSIS of 64 bits. They run no real Burn
 // bundle, because its compiler cannot be had for them: one is made up there, with
 // the mark and the log of Burn, and its options and codes are as documented by its
 // makers. NSIS writes a log of its own, install.log in its directory, only if a special
@@ -94,8 +97,9 @@
 // list when an update is planned, before users are closed out, and again just before
 // the installer.
 //
-// [Command.Rights] reports in advance that elevated rights are missing. Run
-// starts no MSI, Burn, .deb or program whose manifest requires an administrator
+// [Runner.Ready] reports in advance what would keep Run from starting the installer: a
+// file of a wrong kind or for another system, also where it is one in a zip archive, a program
+// that is missing, or elevated rights. Run starts no MSI, Burn, .deb or program whose manifest requires an administrator
 // without them, unless the command is Unelevated.
 //
 // # When the updater dies
@@ -134,8 +138,7 @@
 // repair of an MSI needs the package again, and the private copy is gone: use
 // the file in the archive. Whether an MSI is for one user or for the machine is
 // not read from it: it counts as the latter. The rights that a script needs are
-// not known: check [Elevated] before it. Those of a program in a zip archive are
-// known only once it is unpacked. [DotNetFramework] does not check .NET 5 and
+// not known: check [Elevated] before it. [DotNetFramework] does not check .NET 5 and
 // later. Whether Windows needs a restart is read from three marks in its
 // registry, which the tests make themselves.
 package install

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -32,11 +31,14 @@ func copyTree(ctx context.Context, src, dst string) (sum string, err error) {
 
 // unpack unpacks the files and directories of a zip archive into dst.
 func unpack(ctx context.Context, archive, dst string) error {
-	z, err := zip.OpenReader(archive)
+	z, err := openZip(archive)
 	if err != nil {
-		return fmt.Errorf("an Entry is set, and %s is not a zip archive: %w; leave Entry empty", filepath.Base(archive), err)
+		return err
 	}
 	defer func() { _ = z.Close() }()
+	if _, err := members(z.File); err != nil {
+		return err
+	}
 	to, err := os.OpenRoot(dst)
 	if err != nil {
 		return err
@@ -47,17 +49,11 @@ func unpack(ctx context.Context, archive, dst string) error {
 	}
 	for _, f := range z.File {
 		name, isDir := strings.CutSuffix(f.Name, "/")
-		if !fs.ValidPath(name) || !filepath.IsLocal(filepath.FromSlash(name)) || strings.ContainsAny(name, `\:`) {
-			return fmt.Errorf("the archive has a file with the name %q, which is outside of it or not valid on every system", f.Name)
-		}
 		if isDir {
 			if err := to.MkdirAll(name, 0o700); err != nil {
 				return err
 			}
 			continue
-		}
-		if !f.Mode().IsRegular() {
-			return fmt.Errorf("%q in the archive is neither a file nor a directory", f.Name)
 		}
 		r, err := f.Open()
 		if err != nil {
@@ -71,8 +67,8 @@ func unpack(ctx context.Context, archive, dst string) error {
 	return nil
 }
 
-// checkSpace returns an error if the volume of dst has too little space for the
-// files, which do not grow beyond the sizes in the archive.
+// checkSpace returns an error if the volume of dst has too little space for
+// the files, which do not grow beyond the sizes in the archive.
 func checkSpace(files []*zip.File, dst string) error {
 	volume, err := durable.VolumeOf(dst)
 	if err != nil {
@@ -109,11 +105,19 @@ func writeInto(root *os.Root, name string, r io.Reader, like *os.File) error {
 func entryIn(dir, entry string) (string, error) {
 	local := filepath.FromSlash(entry)
 	if !filepath.IsLocal(local) {
-		return "", fmt.Errorf("the entry %q is outside of the installer; name a file in it, separated by slashes", entry)
+		return "", errOutside(entry)
 	}
 	file := filepath.Join(dir, local)
 	if fi, err := os.Lstat(file); err != nil || !fi.Mode().IsRegular() {
-		return "", fmt.Errorf("the installer has no file %q; set Entry to a file in it, separated by slashes", entry)
+		return "", errNoEntry(entry)
 	}
 	return file, nil
+}
+
+func errOutside(entry string) error {
+	return fmt.Errorf("the entry %q is outside of the installer; name a file in it, separated by slashes", entry)
+}
+
+func errNoEntry(entry string) error {
+	return fmt.Errorf("the installer has no file %q; set Entry to a file in it, separated by slashes", entry)
 }

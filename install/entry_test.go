@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -88,20 +89,30 @@ func TestEntryOfADirectoryAndOfAZip(t *testing.T) {
 
 func TestHostileZips(t *testing.T) {
 	for name, pairs := range map[string][]string{
-		"up":        {"../evil", "x"},
-		"absolute":  {"/evil", "x"},
-		"deep up":   {"a/../../evil", "x"},
-		"backslash": {`..\evil`, "x"},
-		"stream":    {"a:b", "x"},
-		"empty":     {"", "x"},
-		"link":      {"evil", "@link"},
-		"twice":     {"Setup", "x", "Setup", "y"},
-		"in a file": {"Setup", "x", "Setup/evil", "y"},
+		"up":            {"../evil", "x"},
+		"absolute":      {"/evil", "x"},
+		"deep up":       {"a/../../evil", "x"},
+		"backslash":     {`..\evil`, "x"},
+		"stream":        {"a:b", "x"},
+		"empty":         {"", "x"},
+		"itself":        {".", "x"},
+		"link":          {"evil", "@link"},
+		"twice":         {"Setup", "x", "Setup", "y"},
+		"in a file":     {"Setup", "x", "Setup/evil", "y"},
+		"over files":    {"Setup/evil", "x", "Setup", "y"},
+		"not a parent":  {"a", "x", "a/", ""},
+		"deep":          {strings.Repeat("a/", 2000) + "a", "x"},
+		"a long name":   {strings.Repeat("a", 5000), "x"},
+		"entry in it":   {"entry/evil", "x"},
+		"entry, a link": {"entry", "@link"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			path := makeZip(t, append([]string{"entry", "x"}, pairs...)...)
+			path := makeZip(t, append([]string{"entry", setupScript}, pairs...)...)
 			r, _ := newRunner(t)
-			_, err := r.Run(t.Context(), Command{Path: path, SHA256: sumOf(t, path), Entry: "entry"})
+			cmd := Command{Path: path, SHA256: sumOf(t, path), Entry: "entry", Launcher: []string{self(t)}}
+			err := r.Ready(cmd)
+			require.ErrorContains(t, err, "the archive", "before users are put out")
+			_, err = r.Run(t.Context(), cmd)
 			require.Error(t, err)
 			require.ErrorContains(t, err, "nothing was started")
 			require.Regexp(t, "archive", err.Error())

@@ -191,8 +191,9 @@ func ExampleCodes() {
 }
 
 // Missing rights are known when the update is planned.
-func ExampleCommand_Rights() {
-	err := install.Command{Path: "/srv/archive/ASP/7.13.100/Setup.msi", Kind: install.MSI}.Rights()
+func ExampleRunner_Ready() {
+	runner := &install.Runner{State: "/var/lib/asp/install"}
+	err := runner.Ready(install.Command{Path: "/srv/archive/ASP/7.13.100/Setup.msi", Kind: install.MSI})
 	if errors.Is(err, install.ErrPermission) {
 		fmt.Println("run the update as an administrator:", err)
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"path/filepath"
 
 	"golang.org/x/sys/unix"
 )
@@ -28,6 +29,20 @@ func systems() (map[string]string, error) {
 		break
 	}
 	return has, nil
+}
+
+// forbidsPrograms reports whether the volume of a path, which need not exist yet, is mounted noexec.
+func forbidsPrograms(path string) (bool, error) {
+	for {
+		var st unix.Statfs_t
+		err := unix.Statfs(path, &st)
+		parent := filepath.Dir(path)
+		if errors.Is(err, unix.ENOENT) && parent != path {
+			path = parent
+			continue
+		}
+		return st.Flags&unix.ST_NOEXEC != 0, os.NewSyscallError("statfs", err)
+	}
 }
 
 func frameworkRelease() (uint64, error) { return 0, errors.ErrUnsupported }

@@ -18,11 +18,11 @@ import (
 func TestRightsOfUsers(t *testing.T) {
 	if os.Geteuid() != 0 {
 		require.ErrorIs(t, Elevated().Run(t.Context()), ErrPermission)
-		require.ErrorIs(t, Command{Kind: Deb}.Rights(), ErrPermission)
+		require.ErrorIs(t, new(Runner).Ready(Command{Kind: Deb}), ErrPermission)
 		return
 	}
 	require.NoError(t, Elevated().Run(t.Context()))
-	require.NoError(t, Command{Kind: Deb}.Rights())
+	require.NoError(t, new(Runner).Ready(Command{Kind: Deb}))
 
 	dir := realtest.SharedDir(t)
 	exe, err := os.Executable()

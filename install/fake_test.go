@@ -38,7 +38,7 @@ func TestMain(m *testing.M) {
 		fakeRunner()
 	case "rights":
 		fmt.Println(Elevated().Run(context.Background()))
-		fmt.Println(Command{Kind: Kind(os.Args[1])}.Rights())
+		fmt.Println(new(Runner).Ready(Command{Kind: Kind(os.Args[1])}))
 		os.Exit(0)
 	}
 	os.Exit(func() int {

@@ -136,7 +136,9 @@ func TestFileProbe(t *testing.T) {
 func buildNSIS(t *testing.T, out, version string, defines ...string) {
 	t.Helper()
 	args := append([]string{"-V2", "-INPUTCHARSET", "UTF8", "-DVERSION=" + version, "-DOUT=" + out}, defines...)
-	said, err := exec.Command(realtest.Program(t, "makensis"), append(args, filepath.Join("testdata", "setup.nsi"))...).CombinedOutput()
+	cmd := exec.Command(realtest.Program(t, "makensis"), append(args, filepath.Join("testdata", "setup.nsi"))...)
+	cmd.Env = append(os.Environ(), "LC_ALL=C.UTF-8") // it reads its arguments by the locale
+	said, err := cmd.CombinedOutput()
 	require.NoError(t, err, string(said))
 }
 
@@ -157,10 +159,10 @@ func TestRightsOfNSIS(t *testing.T) {
 	for level, needs := range map[string]bool{"user": false, "admin": true, "highest": false, "none": false} {
 		exe := filepath.Join(t.TempDir(), level+".exe")
 		buildNSIS(t, exe, "7.13.100", "-DLEVEL="+level)
-		demands, err := requiresAdministrator(exe)
+		demands, err := fileAt(exe).requiresAdministrator()
 		require.NoError(t, err)
 		require.Equal(t, needs, demands, level)
-		require.Equal(t, needs, Command{Path: exe, Kind: NSIS}.rights(exe, never) != nil, level)
+		require.Equal(t, needs, Command{Path: exe, Kind: NSIS}.rights(fileAt(exe), never) != nil, level)
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -48,14 +47,17 @@ type target struct {
 	log     string // for the installer's own log
 }
 
-// resolve returns c with the kind that was detected from the private copy, and
-// the kind's table.
-func (c Command) resolve(path string) (Command, error) {
-	if c.Kind != Auto {
-		return c, nil
-	}
+// resolve returns c with the kind that was detected from the file that runs, and
+// the kind's table. It fails where another kind was stated.
+func (c Command) resolve(f contents) (Command, error) {
 	var err error
-	if c.Kind, err = detectFile(path); err != nil {
+	if c.Kind != Auto {
+		if len(c.Launcher) == 0 {
+			err = c.Kind.stated(f)
+		}
+		return c, err
+	}
+	if c.Kind, err = f.detect(); err != nil {
 		return c, withNext(err)
 	}
 	if c.Kind == Plain && len(c.Args)+len(c.Launcher) == 0 {
@@ -71,23 +73,26 @@ func withNext(err error) error {
 	return err
 }
 
-// invoke returns how to start the private copy on this machine.
-func (c Command) invoke(path, log string) (invocation, error) {
-	head, err := readHead(path)
+// invoke returns how to start the file, such as the private copy, on this machine.
+func (c Command) invoke(f contents, log string) (invocation, error) {
+	head, err := f.head()
 	if err != nil {
 		return invocation{}, err
 	}
-	return c.invocation(c.Kind, target{goos: runtime.GOOS, msiexec: msiexec(), path: path, head: head, log: log})
+	return c.invocation(c.Kind, target{goos: runtime.GOOS, msiexec: msiexec(), path: f.path, head: head, log: log})
 }
 
-// readHead returns the beginning of a file, enough for an interpreter line.
-func readHead(path string) ([]byte, error) {
-	f, err := open(path)
-	if err != nil {
-		return nil, err
+// found fails if the program that opens the installer is not on this machine. One that
+// is relative to the private copy is not known before.
+func (inv invocation) found(installer string) error {
+	program := inv.argv[0]
+	if program == installer || program != filepath.Base(program) && !filepath.IsAbs(program) {
+		return nil
 	}
-	defer func() { _ = f.Close() }()
-	return io.ReadAll(io.LimitReader(f, interpreterLimit))
+	if _, err := exec.LookPath(program); err != nil {
+		return fmt.Errorf("the program that opens the installer was not found: %w; install it, or correct the launcher", err)
+	}
+	return nil
 }
 
 // invocation returns how to start an installer of the kind.

@@ -223,7 +223,7 @@ func TestBusyIsRetriedABoundedNumberOfTimes(t *testing.T) {
 	out, events, err := run(50*time.Millisecond, time.Minute, "exit=7")
 	require.ErrorIs(t, err, ErrFailed)
 	require.Equal(t, Busy, out.Status)
-	require.Greater(t, out.attempts, 2)
+	require.Greater(t, out.attempts, 1, "a start may take a second")
 	require.Equal(t, out.attempts, count(events, eventStarted))
 	require.Equal(t, out.attempts-1, count(events, eventBusy))
 	for _, e := range *events {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -53,7 +52,7 @@ func (r *Runner) writeRecord(rec record) error {
 // readRecord returns false if there is no record. One that cannot be understood
 // is an error and stays in place.
 func (r *Runner) readRecord() (rec record, ok bool, err error) {
-	b, err := os.ReadFile(r.recordPath())
+	b, err := durable.ReadFile(r.recordPath())
 	if errors.Is(err, fs.ErrNotExist) {
 		return record{}, false, nil
 	}

@@ -5,9 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 
@@ -31,36 +31,98 @@ func requireRights(elevated func() (bool, error), what string) error {
 	return nil
 }
 
-// Rights returns an error that wraps [ErrPermission] if the installer needs
-// elevated rights and this process does not have them: MSI, Burn, Inno and Deb do, and
-// programs for Windows whose manifest requires an administrator. [Runner.Run]
-// calls it before it starts anything; call it when an update is planned, before
-// users are closed out. Of a zip archive it knows only the Kind, and it returns
-// nil where Unelevated or a Launcher is set.
+// Ready returns why Run would start nothing on this machine, as far as that is known before
+// users are closed out: call it when an update is planned. The error wraps [ErrPermission]
+// if the installer needs elevated rights and this process does not have them: MSI, Burn, Inno and Deb
+// do, and programs for Windows whose manifest requires an administrator; none is asked for where
+// Unelevated or a Launcher is set.
 //
-// It also fails where an argument would be taken apart by cmd.exe, because the
-// installer is a batch file.
-func (c Command) Rights() error {
+// It also fails where the file is of another kind than stated, or of no kind, or for another
+// system; where the program that opens it was not found; where an argument would be taken apart
+// by cmd.exe, because the installer is a batch file; and on Linux where the installer is a
+// program and State is on a volume that forbids running programs.
+//
+// All of that holds for the Entry of a directory and of a zip archive, too. Of an archive Ready
+// reads the names and sizes of all files, and the Entry to its end, and writes nothing. It fails
+// where Run could not unpack the archive: one that is cut short, has files that lead out of it, or needs
+// more space than there is. Whether its other files are whole is not known before Run.
+func (r *Runner) Ready(c Command) error {
 	if err := c.checkBatch(c.Path); err != nil {
 		return err
 	}
-	if c.Unelevated || len(c.Launcher) > 0 {
+	c.Kind = cmp.Or(c.Kind, Plain)
+	elevated := elevated
+	if r.elevated != nil {
+		elevated = r.elevated
+	}
+	var rights error
+	err := c.withEntry(func(f contents) (err error) {
+		if c, err = c.opens(f); err == nil {
+			rights = c.rights(f, elevated)
+		}
+		return err
+	})
+	if err != nil {
+		return &Error{Op: "prepare", Subject: c.subject(), Err: err}
+	}
+	return errors.Join(rights, c.startable(r.State))
+}
+
+// opens fails where the file cannot be run as the command says, and else returns the
+// command with its kind.
+func (c Command) opens(f contents) (Command, error) {
+	if f.read == nil {
+		return c, nil
+	}
+	stated := c.Kind
+	c, err := c.resolve(f)
+	if err != nil {
+		return c, err
+	}
+	if f.zipped && stated == Auto && c.Kind == MSI {
+		return c, errors.New("a package of kind msi in a zip archive: state the kind, because a rollback uninstalls such a package first")
+	}
+	inv, err := c.invoke(f, f.path)
+	if err == nil {
+		err = inv.found(f.path)
+	}
+	return c, err
+}
+
+// stated fails where the file is known to be of another kind.
+func (k Kind) stated(f contents) error {
+	if k == Script || k == makeself { // any text for an interpreter
 		return nil
 	}
-	path := c.Path
-	if fi, err := os.Stat(path); err == nil && fi.IsDir() {
-		path = filepath.Join(path, filepath.FromSlash(c.Entry))
-	} else if c.Entry != "" {
-		path = ""
+	is, err := f.detect()
+	program := slices.Contains([]Kind{NSIS, Inno, Burn}, k)
+	switch ext := strings.ToLower(filepath.Ext(f.path)); {
+	case err != nil && !errors.Is(err, ErrUnknownKind):
+		return err
+	case k == Plain && runtime.GOOS == "windows" && (ext == ".bat" || ext == ".cmd"):
+		return nil
+	case err != nil:
+		return fmt.Errorf("the kind is stated as %s: %w", k, err)
+	case is == k, is == Plain && program, is == Deb && k == apt:
+		return nil
+	case k == Plain && !slices.Contains([]Kind{Deb, rpm, MSI}, is): // all others are programs
+		return nil
 	}
-	if c.Kind == Auto && path != "" {
-		kind, err := Detect(path)
-		if err != nil {
-			return err
-		}
-		c.Kind = kind
+	return fmt.Errorf("the kind is stated as %s, and the file is one of kind %s; state that, or leave the kind out", k, is)
+}
+
+// startable fails if the private copy, which is in the state directory, could not be started
+// from there. What an interpreter or a package manager reads can be anywhere.
+func (c Command) startable(state string) error {
+	own := c.Kind == makeself && slices.Contains(c.Args, "--target") // it unpacks elsewhere
+	if len(c.Launcher) > 0 || state == "" || own || c.Kind != Plain && c.Kind != makeself {
+		return nil
 	}
-	return c.rights(path, elevated)
+	forbidden, err := forbidsPrograms(state)
+	if err == nil && forbidden {
+		err = fmt.Errorf("the volume of %s forbids running programs (noexec), and the installer would be started there; have the state directory elsewhere, or remount the volume", state)
+	}
+	return err
 }
 
 // checkBatch returns an error if arguments would be taken apart by the interpreter of
@@ -75,12 +137,12 @@ func (c Command) checkBatch(path string) error {
 	return process.CheckBatch(path, c.Args)
 }
 
-func (c Command) rights(path string, elevated func() (bool, error)) error {
+func (c Command) rights(f contents, elevated func() (bool, error)) error {
 	if c.Unelevated || len(c.Launcher) > 0 {
 		return nil
 	}
 	if !c.Kind.needsRights() {
-		requires, err := requiresAdministrator(path)
+		requires, err := f.requiresAdministrator()
 		if err != nil || !requires {
 			return err
 		}
@@ -94,11 +156,11 @@ var administrator = regexp.MustCompile(`(?is)requestedExecutionLevel[^>]*\slevel
 
 // requiresAdministrator reports whether Windows would refuse to start the
 // program without elevated rights.
-func requiresAdministrator(path string) (requires bool, err error) {
-	if path == "" {
+func (c contents) requiresAdministrator() (requires bool, err error) {
+	if c.read == nil {
 		return false, nil
 	}
-	err = withHeaders(path, func(f headers) error {
+	err = c.read(func(f headers) error {
 		p, err := f.peHeaders()
 		if errors.Is(err, ErrUnknownKind) {
 			return nil // not a program for Windows

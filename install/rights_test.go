@@ -1,7 +1,6 @@
 package install
 
 import (
-	"archive/zip"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -17,6 +16,21 @@ func always() (bool, error) { return true, nil }
 const manifest = `<assembly xmlns="urn:schemas-microsoft-com:asm.v1"><trustInfo><security><requestedPrivileges>
 <requestedExecutionLevel uiAccess="false"
 	level='%s'/></requestedPrivileges></security></trustInfo></assembly>`
+
+// self is a program that is there.
+func self(t *testing.T) string {
+	t.Helper()
+	path, err := os.Executable()
+	require.NoError(t, err)
+	return path
+}
+
+func at(path string) contents {
+	if path == "" {
+		return contents{}
+	}
+	return fileAt(path)
+}
 
 func demanding(level string) string { return fmt.Sprintf(manifest, level) }
 
@@ -59,8 +73,8 @@ func TestRightsAreCheckedBefore(t *testing.T) {
 		{"script", Command{Kind: Script, Path: script}, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			require.NoError(t, c.cmd.rights(c.cmd.Path, always))
-			err := c.cmd.rights(c.cmd.Path, never)
+			require.NoError(t, c.cmd.rights(at(c.cmd.Path), always))
+			err := c.cmd.rights(at(c.cmd.Path), never)
 			if !c.needs {
 				require.NoError(t, err)
 				return
@@ -94,7 +108,7 @@ func TestRunChecksRightsBeforeItStarts(t *testing.T) {
 
 		ok, err := elevated()
 		require.NoError(t, err)
-		require.Equal(t, ok, cmd.Rights() == nil, "asked ahead it says the same")
+		require.Equal(t, ok, new(Runner).Ready(cmd) == nil, "asked ahead it says the same")
 		require.Equal(t, ok, Elevated().Run(t.Context()) == nil)
 	}
 	r, _ := newRunner(t)
@@ -103,19 +117,55 @@ func TestRunChecksRightsBeforeItStarts(t *testing.T) {
 	require.NoError(t, err, "a program that demands nothing runs")
 }
 
-// Where the installer is one file of many, that file decides about rights.
-func TestRightsOfDirectoriesAndArchives(t *testing.T) {
-	dir := t.TempDir()
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "setup.sh"), []byte("#!/bin/sh\n"), 0o600))
-	require.NoError(t, Command{Path: dir, Entry: "setup.sh", Kind: Auto}.Rights())
-	require.Error(t, Command{Path: dir, Entry: "none", Kind: Auto}.Rights())
-	archive := filepath.Join(dir, "setup.zip")
-	f, err := os.Create(archive)
-	require.NoError(t, err)
-	z := zip.NewWriter(f)
-	_, err = z.Create("setup.exe")
-	require.NoError(t, err)
-	require.NoError(t, z.Close())
-	require.NoError(t, f.Close())
-	require.NoError(t, Command{Path: archive, Entry: "setup.exe", Kind: Auto}.Rights(), "known once it is unpacked")
+// What cannot be run is refused before users are put out: not an installer, truncated, stated as
+// something else, for another system, with arguments that would be taken apart.
+func TestReadyRefuses(t *testing.T) {
+	windows := runtime.GOOS == "windows"
+	mistake := map[bool]string{true: "cannot run on windows", false: "has no program with an absolute"}[windows]
+	for name, c := range map[string]struct {
+		sample string
+		cmd    Command
+		want   string // "" if it is ready here
+	}{
+		"no installer":             {"?not that of an installer", Command{Kind: Auto}, "not that of an installer"},
+		"no installer, stated":     {"?not that of an installer", Command{Kind: MSI}, "the kind is stated as msi: "},
+		"no installer, as plain":   {"?not that of an installer", Command{Kind: Plain, Args: []string{"-s"}}, "the kind is stated as plain: "},
+		"msi as plain":             {"msi", Command{Kind: Plain, Args: []string{"-s"}}, "the kind is stated as plain, and the file is one of kind msi"},
+		"a launcher that is away":  {"script", Command{Kind: Plain, Launcher: []string{"no-such-opener"}}, "no-such-opener"},
+		"a launcher moved":         {"script", Command{Kind: Plain, Launcher: []string{filepath.Join(t.TempDir(), "opener")}}, "opener"},
+		"truncated":                {"?RPM package is truncated", Command{Kind: rpm}, "RPM package is truncated"},
+		"msi as deb":               {"msi", Command{Kind: Deb}, "the kind is stated as deb, and the file is one of kind msi; state that, or leave the kind out"},
+		"inno as nsis":             {"inno", Command{Kind: NSIS}, "the kind is stated as nsis, and the file is one of kind inno"},
+		"script as rpm":            {"script", Command{Kind: rpm}, "the file is one of kind script"},
+		"program without words":    {"plain elf", Command{Kind: Auto}, "the silent arguments of a plain program are not known"},
+		"a line feed":              {"script", Command{Kind: Script, Args: []string{"a\nb"}}, "argument 1 contains a line feed"},
+		"an interpreter's mistake": {"?has no program with an absolute", Command{Kind: Script}, mistake},
+		"missing":                  {"", Command{Kind: Deb}, "setup"},
+		"of the other system":      {map[bool]string{true: "deb", false: "msi"}[windows], Command{Kind: Auto}, "cannot run on " + runtime.GOOS},
+		"of this one":              {map[bool]string{true: "inno", false: "script"}[windows], Command{Kind: Auto}, ""},
+		"stated as it is":          {map[bool]string{true: "inno", false: "deb"}[windows], Command{Kind: map[bool]Kind{true: Inno, false: Deb}[windows]}, ""},
+		"stated better":            {map[bool]string{true: "plain", false: "script"}[windows], Command{Kind: map[bool]Kind{true: NSIS, false: makeself}[windows]}, ""},
+		"opened by a launcher":     {"?not that of an installer", Command{Kind: Plain, Launcher: []string{self(t)}}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c.cmd.Path = filepath.Join(t.TempDir(), "setup")
+			if c.sample != "" {
+				require.NoError(t, os.WriteFile(c.cmd.Path, samples()[c.sample], 0o600))
+			}
+			r := &Runner{State: t.TempDir(), elevated: func() (bool, error) { return true, nil }}
+			err := r.Ready(c.cmd)
+			if c.want == "" {
+				require.NoError(t, err)
+				return
+			}
+			require.ErrorContains(t, err, c.want)
+			if c.sample == "" {
+				return
+			}
+			c.cmd.SHA256 = sumOf(t, c.cmd.Path)
+			out, err := r.Run(t.Context(), c.cmd)
+			require.ErrorContains(t, err, c.want)
+			require.Equal(t, notRun, out.Status)
+		})
+	}
 }

@@ -93,8 +93,8 @@ func (r *Runner) Run(ctx context.Context, cmd Command) (Outcome, error) {
 		return fail(err)
 	}
 	r.event(eventVerified, 0, started, "the installer has the expected SHA-256")
-	if c, err = c.resolve(rec.Program); err == nil {
-		err = c.rights(rec.Program, r.elevated)
+	if c, err = c.resolve(fileAt(rec.Program)); err == nil {
+		err = errors.Join(c.rights(fileAt(rec.Program), r.elevated), c.startable(r.State))
 	}
 	if err == nil {
 		err = c.checkBatch(rec.Program)
@@ -127,7 +127,7 @@ func (r *Runner) runCopy(ctx context.Context, c Command, rec record) (Outcome, e
 	if rec.Log == "" {
 		rec.Log = filepath.Join(r.State, rec.Started.Format("20060102T150405Z")+"-"+rec.ID[:8]+".log")
 	}
-	inv, err := c.invoke(rec.Program, ownLog(rec.Log))
+	inv, err := c.invoke(fileAt(rec.Program), ownLog(rec.Log))
 	if err != nil {
 		return Outcome{}, err
 	}

@@ -169,7 +169,7 @@ func TestScriptsAndLaunchers(t *testing.T) {
 	require.NoError(t, os.WriteFile(path, []byte("not a program"), 0o600))
 	r, _ := newRunner(t)
 	out, err := r.Run(t.Context(), Command{Path: path, SHA256: sumOf(t, path)})
-	require.ErrorContains(t, err, "could not be started")
+	require.ErrorContains(t, err, "the kind is stated as plain: unknown kind of installer")
 	require.Equal(t, notRun, out.Status)
 	requireClean(t, r)
 }

@@ -19,22 +19,28 @@ import (
 // volumeVar is set in a process with mounts of its own.
 const volumeVar = "INSTALL_TEST_VOLUME"
 
+// inMounts runs the test once more, in a process with mounts of its own and with a directory to mount on.
+func inMounts(t *testing.T) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		realtest.Skip(t, "only root can mount a volume")
+	}
+	cmd := exec.Command(realtest.Program(t, "unshare"), "--mount", os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
+	cmd.Env = append(os.Environ(), volumeVar+"="+t.TempDir())
+	out, err := cmd.CombinedOutput()
+	if strings.Contains(string(out), "unshare failed") || strings.Contains(string(out), "cannot mount") {
+		realtest.Skip(t, "no volume can be mounted here: %s", out)
+	}
+	require.NoError(t, err, string(out))
+	t.Logf("%s", out)
+}
+
 // A prompt in a loop fills no volume: neither does the run end because of it, nor is
 // there no space left for a rollback. And it is reported within a minute.
 func TestAPromptWithoutEndLeavesSpaceForTheWayBack(t *testing.T) {
 	dir := os.Getenv(volumeVar)
 	if dir == "" {
-		if os.Geteuid() != 0 {
-			realtest.Skip(t, "only root can mount a volume")
-		}
-		cmd := exec.Command(realtest.Program(t, "unshare"), "--mount", os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
-		cmd.Env = append(os.Environ(), volumeVar+"="+t.TempDir())
-		out, err := cmd.CombinedOutput()
-		if strings.Contains(string(out), "unshare failed") || strings.Contains(string(out), "cannot mount") {
-			realtest.Skip(t, "no volume can be mounted here: %s", out)
-		}
-		require.NoError(t, err, string(out))
-		t.Logf("%s", out)
+		inMounts(t)
 		return
 	}
 	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=40m"); err != nil {
@@ -91,4 +97,38 @@ func TestAPromptWithoutEndLeavesSpaceForTheWayBack(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, OK, out.Status)
 	require.FileExists(t, reserve)
+}
+
+// A program cannot be started from a volume that is mounted noexec: that is known before users are
+// put out. What an interpreter reads can.
+func TestAVolumeThatForbidsPrograms(t *testing.T) {
+	dir := os.Getenv(volumeVar)
+	if dir == "" {
+		inMounts(t)
+		return
+	}
+	if err := unix.Mount("tmpfs", dir, "tmpfs", unix.MS_NOEXEC, "size=40m"); err != nil {
+		t.Fatalf("cannot mount: %v", err)
+	}
+	r := Runner{State: filepath.Join(dir, "below", "state")}
+	program := Command{Path: "/bin/true", SHA256: sumOf(t, "/bin/true"), Kind: Plain, Args: []string{"--silent"}, Deadline: time.Minute}
+	script := program
+	script.Path, script.Args, script.Kind = filepath.Join(dir, "setup.sh"), nil, Script
+	require.NoError(t, os.WriteFile(script.Path, []byte("#!/bin/sh\n"), 0o600))
+	script.SHA256 = sumOf(t, script.Path)
+
+	require.ErrorContains(t, r.Ready(program), "forbids running programs (noexec)")
+	require.NoError(t, r.Ready(script))
+	elsewhere := Runner{State: t.TempDir()}
+	require.NoError(t, elsewhere.Ready(program))
+	launched := program
+	launched.Launcher = []string{"/bin/sh", "-c", "exit"}
+	require.NoError(t, r.Ready(launched))
+
+	out, err := r.Run(t.Context(), program)
+	require.ErrorContains(t, err, "forbids running programs (noexec)")
+	require.Equal(t, notRun, out.Status)
+	out, err = r.Run(t.Context(), script)
+	require.NoError(t, err)
+	require.Equal(t, OK, out.Status)
 }

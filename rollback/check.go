@@ -2,6 +2,7 @@ package rollback
 
 import (
 	"context"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -33,6 +34,8 @@ func (u *Update) checkRoles() error {
 	switch {
 	case u.Dir == "":
 		return refuse(ReasonSetup, "", "no state directory is given")
+	case !filepath.IsAbs(u.Dir):
+		return u.relative()
 	case len(u.Parts) == 0:
 		return refuse(ReasonSetup, "", "no parts are given")
 	case u.Fence == nil:
@@ -62,6 +65,10 @@ func (u *Update) checkRoles() error {
 		return err
 	}
 	return u.checkDirectories()
+}
+
+func (u *Update) relative() *Error {
+	return refuse(ReasonSetup, "", "the state directory %q is not absolute: after a change of the working directory it would be another one", u.Dir)
 }
 
 // checkData refuses an update without data to restore (R9).

@@ -72,13 +72,13 @@ func (e *engine) compareApplication(ctx context.Context) error {
 // reports whether it may be restored again where it differs. What has no way to be
 // compared is believed. What cannot be read is read again, and in the end the
 // error wraps errUncompared.
-func (e *engine) same(ctx context.Context, d Dataset, ref string) (again bool, err error) {
+func (u *Update) same(ctx context.Context, d Dataset, ref string) (again bool, err error) {
 	c, ok := d.Data.(comparer)
 	if !ok || ref == "" {
 		return false, nil
 	}
 	for try := 1; ; try++ {
-		err = e.u.within(ctx, e.u.Deadlines.restore(), func(ctx context.Context) (err error) {
+		err = u.within(ctx, u.Deadlines.restore(), func(ctx context.Context) (err error) {
 			again, err = c.Compare(ctx, ref)
 			return err
 		})
@@ -87,28 +87,29 @@ func (e *engine) same(ctx context.Context, d Dataset, ref string) (again bool, e
 			return false, nil
 		case err == nil, differs(err):
 			return again, err
-		case try >= e.u.attempts() || pause(ctx, e.u.interval()) != nil:
+		case try >= u.attempts() || pause(ctx, u.interval()) != nil:
 			return again, fmt.Errorf("%w: %w", errUncompared, err)
 		}
 	}
 }
 
-// restoreOne restores a dataset and compares it: a restore that reports success
-// and does nothing is found out.
-func (e *engine) restoreOne(ctx context.Context, d Dataset, ref string) error {
-	return e.do(ctx, stepRestore, d.Name, e.u.Deadlines.restore(), func(ctx context.Context) error {
-		if accepted := e.accepted(d.Name); accepted != nil {
-			return d.Data.(differer).RestoreDiffering(ctx, ref, accepted[1:])
+// restoring returns the job that restores a dataset and compares it: a restore that reports
+// success and does nothing is found out.
+func (e *engine) restoring(d Dataset, ref string) job {
+	accepted := e.accepted(d.Name)
+	return job{part: d.Name, limit: e.u.Deadlines.restore(), call: func(ctx context.Context) (record, error) {
+		if accepted != nil {
+			return record{}, d.Data.(differer).RestoreDiffering(ctx, ref, accepted[1:])
 		}
 		if err := d.Data.Restore(ctx, ref); err != nil {
-			return err
+			return record{}, err
 		}
-		_, err := e.same(ctx, d, ref)
+		_, err := e.u.same(ctx, d, ref)
 		if differs(err) {
 			err = fmt.Errorf("it was restored, and differs from the snapshot %s: %w", ref, err)
 		}
-		return err
-	})
+		return record{}, err
+	}}
 }
 
 // accepted returns what stays beside, and the differences that a person has accepted
@@ -130,7 +131,7 @@ func (e *engine) compareAll(ctx context.Context, refs map[string]string) error {
 		if e.accepted(d.Name) != nil {
 			continue // it differs, and a person has accepted that
 		}
-		if _, err := e.same(ctx, d, ref); err == nil {
+		if _, err := e.u.same(ctx, d, ref); err == nil {
 			continue
 		}
 		// The Setup may have started the application, which then writes what is
@@ -138,7 +139,7 @@ func (e *engine) compareAll(ctx context.Context, refs map[string]string) error {
 		if err := e.app(ctx, stepStop); err != nil {
 			return err
 		}
-		again, err := e.same(ctx, d, ref)
+		again, err := e.u.same(ctx, d, ref)
 		switch {
 		case err == nil:
 		case differs(err) && again:
@@ -164,5 +165,5 @@ func (e *engine) restoreAgain(ctx context.Context, d Dataset, ref string) error 
 	if err := e.keep(ctx); err != nil {
 		return err
 	}
-	return e.restoreOne(ctx, d, ref)
+	return e.abreast(ctx, stepRestore, []job{e.restoring(d, ref)}, false)
 }

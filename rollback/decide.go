@@ -66,7 +66,8 @@ func (e *engine) checkDiffering() *Error {
 // part is healthy at its version and stays so, and the Setup is in the archive
 // with that hash (R10).
 //
-// No data is restored, and users are let in. A version that is not the previous
+// No data is restored, the application is started, which an earlier rollback may have
+// stopped, and users are let in. A version that is not the previous
 // one is committed, so that [Update.Revert] goes back from it to what was before
 // the update. The reason is recorded.
 func (u *Update) Accept(ctx context.Context, reason string, installed map[string]Release) (Result, error) {
@@ -90,14 +91,14 @@ func (e *engine) accept(ctx context.Context, reason string, installed map[string
 	if refusal != nil {
 		return e.undecided(ctx, refusal)
 	}
+	e.direction = back // of a first installation, where nothing is installed then
+	if outcome == Committed {
+		e.direction = forward
+	}
 	if err := e.decided(reason, record{Step: stepAccept, Outcome: outcome, Releases: releases}); err != nil {
 		return e.interrupted(errors.Join(err, e.keepOut(ctx)))
 	}
-	res, err := e.finish(context.WithoutCancel(ctx), nil)
-	if res.Outcome == outcome {
-		err = nil
-	}
-	return res, err
+	return e.startAndFinish(context.WithoutCancel(ctx), nil)
 }
 
 // undecided leaves the update waiting for a person, and closes the fence, which

@@ -41,7 +41,7 @@ func (u *Update) open(doing string) (*engine, error) {
 // begin makes the state directory, takes the lock and reads the journal.
 func (u *Update) begin(doing string) (*engine, error) {
 	if !filepath.IsAbs(u.Dir) {
-		return nil, refuse(ReasonSetup, "", "the state directory %q is not absolute: after a change of the working directory it would be another one", u.Dir)
+		return nil, u.relative()
 	}
 	if err := durable.MkdirAll(u.Dir, 0o700); err != nil {
 		return nil, fileError("make the state directory", u.Dir, err)
@@ -149,15 +149,33 @@ func (e *engine) do(ctx context.Context, step Step, part string, d time.Duration
 // doRecord is do for a call that returns what its end is journaled with. A
 // zero deadline is none.
 func (e *engine) doRecord(ctx context.Context, step Step, part string, d time.Duration, call func(context.Context) (record, error)) error {
+	if err := e.began(step, part); err != nil {
+		return err
+	}
+	ctx, cancel := limited(ctx, step, d)
+	defer cancel()
+	done, err := call(ctx)
+	return e.ended(step, part, done, err)
+}
+
+// limited bounds a step. A zero deadline is none.
+func limited(ctx context.Context, step Step, d time.Duration) (context.Context, context.CancelFunc) {
+	if d == 0 {
+		return ctx, func() {}
+	}
+	return context.WithTimeoutCause(ctx, d, fmt.Errorf("the deadline of %v for %s passed: %w", d, step, context.DeadlineExceeded))
+}
+
+// began journals the begin of a step.
+func (e *engine) began(step Step, part string) error {
 	if err := e.record(record{Step: step, Kind: EventBegin, Part: part}, nil); err != nil {
 		return &stepError{step, part, err}
 	}
-	if d > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, d, fmt.Errorf("the deadline of %v for %s passed: %w", d, step, context.DeadlineExceeded))
-		defer cancel()
-	}
-	done, err := call(ctx)
+	return nil
+}
+
+// ended journals the end of a step, and returns why it failed.
+func (e *engine) ended(step Step, part string, done record, err error) error {
 	if err != nil {
 		err = &stepError{step, part, err}
 		return errors.Join(err, e.record(record{Step: step, Kind: EventFailed, Part: part, Differing: beside(err)}, err))

@@ -279,7 +279,8 @@ func (e *engine) keepOut(ctx context.Context) error {
 
 // Open lets users in where nothing is pending, or where the pending update has
 // ended and only that is left: it opens every part of the fence and checks
-// whether it is open. It returns what the parts reported before. The reason
+// whether it is open. A command of the fence that a dead process left running is waited for first, for a
+// minute: it would close the fence again. It returns what the parts reported before. The reason
 // is recorded; if that fails the fence is opened all the same, and the error
 // says so. Of u only Dir and Fence are required.
 func (u *Update) Open(ctx context.Context, reason string) ([]FencePart, error) {
@@ -300,11 +301,17 @@ func (u *Update) Open(ctx context.Context, reason string) ([]FencePart, error) {
 	if p := e.st.Pending; p != nil && !p.decided() {
 		return u.FenceState(ctx), e.st.Blocked()
 	}
+	settled := u.within(ctx, min(askDeadline, u.Deadlines.fence()), e.settleRoles)
 	found := u.FenceState(ctx)
 	if err := u.within(ctx, u.Deadlines.fence(), e.unlock); err != nil {
+		err = errors.Join(err, settled)
 		left := slices.DeleteFunc(u.FenceState(ctx), func(p FencePart) bool { return p.State == fenceOpen })
 		return found, &Error{Op: "open", Subject: "fence", Err: fmt.Errorf("%w (%v)", err, left), Next: "repair what the message names, then open it again"}
 	}
 	e.id = "" // a decision outside an update
-	return found, e.decided(reason, record{Step: stepOpen})
+	err = e.decided(reason, record{Step: stepOpen})
+	if settled != nil {
+		err = errors.Join(err, &Error{Op: "open", Subject: "fence", Err: fmt.Errorf("it is open: %w", settled), Next: "find out what still runs: it may close the fence again"})
+	}
+	return found, err
 }

@@ -1,6 +1,7 @@
 package rollback_test
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -13,7 +14,28 @@ import (
 	"github.com/aspupdate/aspupdate/rollback"
 )
 
-// Another file than the data does not exist.
+// removedWorld waits for a person: a remover was started, which may have taken the data
+// along, and the data could not be restored. Its installer can remove.
+func removedWorld(t *testing.T) (w *world, update func() *rollback.Update) {
+	w = newWorld(t, "ASP")
+	update = func() *rollback.Update {
+		u := w.update()
+		u.Parts[0].Installer = remover{installer{w, "ASP"}}
+		return u
+	}
+	w.write(t, "archive.ASP."+newVersion, "bad")
+	w.failing("restore ASP")
+	plan, err := update().Plan(t.Context())
+	require.NoError(t, err)
+	_, err = update().Run(t.Context(), plan)
+	require.ErrorIs(t, err, rollback.ErrNeedsOperator)
+	require.Contains(t, w.calls, "remove ASP")
+	w.fault = nil
+	return w, update
+}
+
+// Another file than the data does not exist. Even where the data may have been removed
+// that says nothing about it.
 func TestFieldWhatIsMissingOtherThanTheDataIsNoAbsence(t *testing.T) {
 	here, err := os.Executable()
 	require.NoError(t, err)
@@ -30,7 +52,7 @@ func TestFieldWhatIsMissingOtherThanTheDataIsNoAbsence(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			require.Error(t, c.err)
-			w := stuckWorld(t)
+			w, update := removedWorld(t)
 			w.enter(t, newVersion, newRows)
 			w.fault = func(call string) error {
 				if call == c.call {
@@ -38,7 +60,7 @@ func TestFieldWhatIsMissingOtherThanTheDataIsNoAbsence(t *testing.T) {
 				}
 				return nil
 			}
-			_, err := w.update().Retry(t.Context(), "the disk is replaced")
+			_, err := update().Retry(t.Context(), "the disk is replaced")
 			require.ErrorIs(t, err, rollback.ErrNeedsOperator)
 			require.ErrorContains(t, err, "nothing is restored without one of today")
 			require.Equal(t, "schema "+newVersion+"\n"+newRows, w.read("data.ASP"))
@@ -66,6 +88,22 @@ func TestFieldDataThatComesLateIsKept(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, rollback.RolledBack, res.Outcome)
 	w.stands(t, oldVersion, oldRows)
+	w.keptRows(t, res.Kept, "schema "+newVersion+"\n"+newRows)
+
+	// Where the data may have been removed it is asked for again in each attempt.
+	w, update := removedWorld(t)
+	w.enter(t, newVersion, newRows)
+	missing := map[string]error{
+		"snapshot ASP": &fs.PathError{Op: "stat", Path: "data.ASP", Err: fs.ErrNotExist},
+		"remove ASP":   errors.New("the volume is not mounted"),
+	}
+	w.fault = func(call string) error {
+		err := missing[call]
+		delete(missing, call)
+		return err
+	}
+	res, err = update().Retry(t.Context(), "the disk is replaced")
+	require.NoError(t, err)
 	w.keptRows(t, res.Kept, "schema "+newVersion+"\n"+newRows)
 }
 

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -99,7 +100,7 @@ func TestFieldUnknownBootMayBeAnother(t *testing.T) {
 func TestFieldUpdateWithoutAFenceKeepsWhatWasEntered(t *testing.T) {
 	w := newWorld(t, "ASP")
 	w.write(t, "archive.ASP."+newVersion, "bad")
-	w.write(t, "fence", "the snapshots of this world want one")
+	w.write(t, "fence", "a snapshot of this world needs one")
 	u := w.update()
 	u.Fence = rollback.NoFence("a test")
 	plan, err := u.Plan(t.Context())
@@ -108,6 +109,24 @@ func TestFieldUpdateWithoutAFenceKeepsWhatWasEntered(t *testing.T) {
 	require.Equal(t, rollback.RolledBack, res.Outcome)
 	require.ErrorContains(t, err, "what was live before the restore is kept in the snapshot "+res.Kept[0])
 	w.keptRows(t, res.Kept, "schema "+newVersion+"\nbroken\n")
+
+	// They are in after a crash, too, so that each recovery keeps it again.
+	w = newWorld(t, "ASP")
+	w.write(t, "archive.ASP."+newVersion, "bad")
+	w.write(t, "fence", "the snapshots of this world want one")
+	u = w.update()
+	u.Fence = rollback.NoFence("a test")
+	plan, err = u.Plan(t.Context())
+	require.NoError(t, err)
+	w.crashingAt("restore ASP")
+	require.True(t, crashing(func() { _, _ = u.Run(t.Context(), plan) }))
+	w.fault = nil
+	w.enter(t, newVersion, newRows)
+	res, err = u.Recover(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, "schema "+oldVersion+"\n"+oldRows, w.read("data.ASP"))
+	require.Len(t, res.Kept, 2)
+	require.Equal(t, "schema "+newVersion+"\n"+newRows, w.read(res.Kept[1]))
 }
 
 // An update that fails by itself behind a closed fence needs no second snapshot.
@@ -258,6 +277,16 @@ func TestFieldSnapshotReferenceIsUsedOnce(t *testing.T) {
 	requireRefusal(t, err, rollback.ReasonBackup)
 	require.Equal(t, rollback.Abandoned, res.Outcome)
 	w.stands(t, newVersion, newRows)
+
+	// What is kept before a restore over the snapshot to be restored.
+	w = stuckWorld(t)
+	w.enter(t, newVersion, newRows)
+	u = w.update()
+	u.Data[0].Data = sameRef{data{w, "ASP"}, w.status(t).Pending.References()["ASP"]}
+	_, err = u.Retry(t.Context(), "the disk is replaced")
+	require.ErrorIs(t, err, rollback.ErrNeedsOperator)
+	require.ErrorContains(t, err, "is in use")
+	require.Equal(t, "schema "+newVersion+"\n"+newRows, w.read("data.ASP"))
 }
 
 const hotfix = "7.13.101"
@@ -283,6 +312,9 @@ func TestFieldAcceptTakesTheSupportsHotfix(t *testing.T) {
 			requireRefusal(t, accept(t, w.update(), fix), rollback.ReasonPrevious) // it is not in the archive
 			require.True(t, w.fenced())
 			w.write(t, "archive.ASP."+hotfix, "good")
+			require.NoError(t, w.put("running", ""))
+			requireRefusal(t, accept(t, w.update(), fix), rollback.ReasonInstalled) // it is not healthy
+			require.NoError(t, w.put("running", "yes"))
 			require.NoError(t, accept(t, w.update(), fix))
 			w.stands(t, hotfix, newRows)
 			st := w.status(t)
@@ -300,6 +332,96 @@ func TestFieldAcceptTakesTheSupportsHotfix(t *testing.T) {
 		})
 	}
 }
+
+// The way back has stopped the application, and the support, whose probe does not ask
+// it, did not start it.
+func TestFieldAcceptStartsTheApplication(t *testing.T) {
+	w := stuckWorld(t)
+	w.write(t, "archive.ASP."+newVersion, "good")
+	w.enter(t, newVersion, newRows)
+	require.Empty(t, w.read("running"))
+	update := func() *rollback.Update {
+		u := w.update()
+		u.Parts[0].Probe = probe{rollback.Poll(func(context.Context) (rollback.Version, error) {
+			return rollback.Version(w.read("app.ASP")), nil
+		}, time.Millisecond), w}
+		return u
+	}
+	w.failing("app.start")
+	u := update()
+	u.App = stopped{app{w}}
+	res, err := u.Accept(t.Context(), "with the support", nil)
+	require.Equal(t, rollback.Interrupted, res.Outcome, "%v", err)
+	require.False(t, w.fenced(), "it is reported, and locks no one out")
+	w.fault = nil
+	res, err = update().Recover(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, rollback.Committed, res.Outcome)
+	w.stands(t, newVersion, newRows)
+	require.Equal(t, "yes", w.read("running"))
+
+	w = stuckWorld(t)
+	w.write(t, "archive.ASP."+newVersion, "good")
+	w.enter(t, newVersion, newRows)
+	res, err = update().Accept(t.Context(), "with the support", nil)
+	require.NoError(t, err)
+	require.Equal(t, rollback.Committed, res.Outcome)
+	require.Equal(t, "yes", w.read("running"))
+	require.False(t, w.fenced())
+}
+
+// A first installation that failed has stopped the application, and the support has installed it by hand; or
+// there is nothing to start, because the support has removed it.
+func TestFieldAcceptOfAFirstInstallation(t *testing.T) {
+	w := newWorld(t, "ASP")
+	u := firstInstallation(t, w)
+	u.Parts[0].Probe = probe{rollback.Poll(func(context.Context) (rollback.Version, error) {
+		return rollback.Version(w.read("app.ASP")), nil
+	}, time.Millisecond), w}
+	plan, err := u.Plan(t.Context())
+	require.NoError(t, err)
+	w.failing("remove ASP")
+	byHand := u.Parts[0].Probe
+	tries := 0
+	u.Parts[0].Probe = probe{rollback.Poll(func(ctx context.Context) (rollback.Version, error) {
+		if tries++; tries == 1 {
+			return "", nil
+		}
+		return "", errors.New("internal server error")
+	}, time.Millisecond), w}
+	_, err = u.Run(t.Context(), plan)
+	require.ErrorIs(t, err, rollback.ErrNeedsOperator)
+	require.Empty(t, w.read("running"))
+	w.fault = nil
+	u.Parts[0].Probe = byHand
+	w.write(t, "app.ASP", newVersion)
+	w.write(t, "archive.ASP."+newVersion, "good")
+	res, err := u.Accept(t.Context(), "with the support", nil)
+	require.NoError(t, err)
+	require.Equal(t, rollback.Committed, res.Outcome)
+	require.Equal(t, "yes", w.read("running"))
+	require.False(t, w.fenced())
+
+	w = newWorld(t, "ASP")
+	u = firstInstallation(t, w)
+	plan, err = u.Plan(t.Context())
+	require.NoError(t, err)
+	w.crashingAt("install ASP " + newVersion + " half")
+	require.True(t, crashing(func() { _, _ = u.Run(t.Context(), plan) }))
+	w.fault, w.calls = nil, nil
+	w.write(t, "app.ASP", "")
+	w.write(t, "data.ASP", "")
+	res, err = u.Accept(t.Context(), "removed by hand", nil)
+	require.NoError(t, err)
+	require.Equal(t, rollback.RolledBack, res.Outcome)
+	require.NotContains(t, w.calls, "app.start")
+	require.False(t, w.fenced())
+}
+
+// A stopped application reports that it is.
+type stopped struct{ app }
+
+func (stopped) Closed(context.Context) (bool, error) { return true, nil }
 
 // The support installed a re-release of the number that failed: what is committed
 // is that, and not the broken file of the plan.
@@ -356,6 +478,16 @@ func TestFieldSetupToGoBackToIsVouchedFor(t *testing.T) {
 	requireRefusal(t, plan("old", "forged"), rollback.ReasonPrevious)
 	require.NoError(t, plan("old", "old"))
 	require.NoError(t, plan("another", "old"), "the journal has it")
+
+	// Or one of what the support is said to have installed.
+	w = stuckWorld(t)
+	w.enter(t, newVersion, newRows)
+	require.NoError(t, w.put("running", "yes"))
+	u := w.update()
+	u.Parts[0].Installer = vouching{installer{w, "ASP"}, "old"}
+	w.write(t, "archive.ASP."+newVersion, "good")
+	_, err := u.Accept(t.Context(), "with the support", map[string]rollback.Release{"ASP": {Version: newVersion, SHA256: "forged"}})
+	requireRefusal(t, err, rollback.ReasonPrevious)
 }
 
 // A comparing role compares. It may be a directory, which is restored again, and

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -81,7 +82,11 @@ func TestFieldShareThatHangsBlocksNoRecovery(t *testing.T) {
 	hangs, back := false, make(chan struct{})
 	update := func() (u *rollback.Update, told *string) {
 		u, told = w.marked(t), new(string)
-		u.TuneMarks(20*time.Millisecond, func(dir string) {
+		deadline := time.Minute // a busy machine answers late, and is no share that hangs
+		if hangs {
+			deadline = 20 * time.Millisecond
+		}
+		u.TuneMarks(deadline, func(dir string) {
 			if hangs && strings.HasSuffix(dir, "backups") {
 				<-back
 			}
@@ -108,6 +113,31 @@ func TestFieldShareThatHangsBlocksNoRecovery(t *testing.T) {
 	hangs = false
 	_, err = rollback.ReadStatus(u.Dir, u.Kept...)
 	require.NoError(t, err)
+}
+
+// The marks are lost: an old copy of the state would not be recognized, which is reported until
+// they are written again.
+func TestLostMarksAreReported(t *testing.T) {
+	w := newWorld(t, "ASP")
+	run := func() string {
+		reported := ""
+		u := w.marked(t)
+		u.Observe = func(e rollback.Event) { reported += e.String() + "\n" }
+		_, err := u.Open(t.Context(), "a test")
+		require.NoError(t, err)
+		return reported
+	}
+	run()
+	const missing = "an old copy of the state directory may not be recognized: no mark of how far the journal has come is in "
+	require.NotContains(t, run(), missing)
+	for _, dir := range w.marked(t).Kept {
+		marks, err := filepath.Glob(filepath.Join(dir, ".journal-*.json"))
+		require.NoError(t, err)
+		require.Len(t, marks, 1)
+		require.NoError(t, os.WriteFile(marks[0], []byte("{"), 0o600))
+	}
+	require.Contains(t, run(), missing+strings.Join(w.marked(t).Kept, ", "))
+	require.NotContains(t, run(), missing)
 }
 
 // An archive or a backup directory that cannot be written is found before anybody is kept out.

@@ -12,52 +12,8 @@ import (
 	"github.com/aspupdate/aspupdate/rollback"
 )
 
-// What people and machines do around a crash. Each fault was seen in the
-// field, and is one of a kind.
-//
-//	fault                                                kind                              test
-//	the state's volume fills after users are let in      users are not locked out          TestDiskFullAtEveryByte
-//	the same, before anything was damaged                users are not locked out          TestDiskFullAtEveryByte
-//	recovery closes the fence of a committed update      after a durable end only open     TestFieldRecoveryAfterADurableEndOnlyOpens
-//	the application does not start after the commit      reported until it does            TestFieldApplicationThatDoesNotStartAfterTheCommitIsReported
-//	the journal is lost while users are kept out         no dead end                       TestFieldOpenLetsUsersInWithNothingPending
-//	"users may be in" above "users are kept out"         one source of truth               TestFieldErrorsSayOfUsersWhatTheFenceSays
-//	the database's owner opens the fence                 checked, not believed             TestFieldFenceThatOpensByItselfIsSeen
-//	a part that cannot be asked does not open            users are not locked out          TestFieldFencePartThatDoesNotOpenAndCannotBeAskedIsNoSuccess
-//	the package manager's lock fails a rollback          a busy installer is no attempt    TestFieldABusyInstallerIsNoFailedAttempt
-//	the installer died in its first moment               a verdict at once                 TestFieldDeadInstallerIsAVerdictAtOnce, TestFieldBundleHalfInstalledGoesBackAtOnce
-//	recovery waits, and neither SIGTERM nor a person helps  no dead end                    TestFieldRecoveryThatWaitsMakesWay
-//	a process that decides is killed while it waits      no dead end                       TestFieldDecisionOfADeadProcessStopsNoRecovery
-//	recover, three times, while the database starts      looking is no attempt             TestFieldWhatCannotBeLookedAtYetIsWaitedFor
-//	healthy once, and then it dies                       healthy is for a time             TestFieldHealthyOnceIsNotHealthy
-//	a close command outlives its updater                 what was started is settled       TestFieldOrphanIsSettledBeforeAnythingIsDecided, TestFieldCommandsOfADeadUpdaterAreSettledFirst
-//	retry after the support's repair                     no restore over newer data        TestFieldRetryKeepsWhatWasEnteredSince
-//	a restart opens the fence of a pending update        no restore over newer data        TestFieldRestartThatOpenedTheFenceKeepsWhatWasEntered
-//	a rollback without a fence                           no restore over newer data        TestFieldUpdateWithoutAFenceKeepsWhatWasEntered
-//	the live data cannot be kept, or is gone             no restore over newer data        TestFieldNothingIsRestoredOverWhatCannotBeKept
-//	damaged data cannot be kept, and each retry fails    no dead end                       TestFieldNothingIsRestoredOverWhatCannotBeKept, TestFieldNamingWhatCannotBeKeptGivesUpNothingElse
-//	the new version's remover takes the data along       no dead end                       TestFieldDataRemovedWithItsVersionIsNoLoss
-//	the system does not say which boot it is             no restore over newer data        TestFieldUnknownBootMayBeAnother
-//	the previous Setup starts the application            no restore over newer data        TestFieldRestoreAgainStopsTheApplicationAndKeepsWhatIsNewer
-//	an I/O error while what was restored is compared     what cannot be read is no verdict  TestFieldWhatCannotBeComparedIsNoDifference
-//	a decision cannot be recorded, the fence is open     one source of truth               TestFieldDecisionThatCannotBeRecordedKeepsUsersOut
-//	a part is installed by hand, then retry              no dead end                       TestFieldRetryRemovesWhatWasInstalledByHand
-//	recovery fails each time that it is started          a loop ends in a told state       TestFieldLoopOfRecoveriesEnds
-//	a part of the fence does not answer any more         no dead end                       TestFieldFencePartThatDoesNotAnswerKeepsNoUpdatePending
-//	the share with the backups hangs                     no dead end                       TestFieldShareThatHangsBlocksNoRecovery
-//	the archive's share is read-only                     refused before users are out      TestFieldShareThatCannotBeWrittenIsRefusedBeforeTheFence
-//	the backup program, or the data's volume, is missing  no restore over newer data       TestFieldWhatIsMissingOtherThanTheDataIsNoAbsence, TestFieldDataThatComesLateIsKept
-//	a role gives two snapshots one reference             a reference is used once          TestFieldSnapshotReferenceIsUsedOnce
-//	the support repairs with a third version             any healthy version is accepted   TestFieldAcceptTakesTheSupportsHotfix
-//	a re-release is installed by hand and accepted       what is installed is committed    TestFieldAcceptCommitsWhatIsReallyInstalled
-//	a forged Setup of the installed version              the way back asks the verifier    TestFieldSetupToGoBackToIsVouchedFor
-//	recovery with the releases of another day            the journal has the plan          TestFieldRecoverNeedsOnlyTheRoles
-//	an old copy of the state directory is put back       a stale state is refused          TestFieldStaleStateDirectoryIsRefused, TestFieldStateFromBeforeThePendingUpdateIsRefused, TestFieldStateThatWentOnElsewhereIsRefused
-//	a newer journal is called damaged                    each refusal has its own words    TestFieldNewerJournalIsNotCalledDamaged
-//	the previous Setup writes its own configuration      a way back is compared            TestFieldWayBackIsComparedAfterTheSetup, TestFieldRevertIsComparedAfterTheSetup
-//	a restore that does nothing                          checked, not believed             TestFieldWayBackIsComparedAfterTheSetup
-//	a first installation whose FullSetup creates its data  data is not there yet           TestFieldFirstInstallationCreatesItsData
-//	a start command that fails if the program runs       what is so already has not failed TestFieldStartThatFailsBecauseItRunsIsNoFailure
+// What people and machines do around a crash. Each fault was seen in the field, and is
+// one of a kind: TestEachFieldFaultHasItsTests in examples/aspupdate has the table.
 
 // An asked fence can be asked.
 type asked struct{ fence }
@@ -304,12 +260,36 @@ func TestFieldCommandsOfADeadUpdaterAreSettledFirst(t *testing.T) {
 	require.ErrorIs(t, err, still)
 	require.Equal(t, rollback.Interrupted, res.Outcome)
 	require.Equal(t, []string{"settle"}, w.calls, "nothing else is done")
+	_, err = u.Accept(t.Context(), "it looks fine", nil)
+	requireRefusal(t, err, rollback.ReasonInstalled)
+	require.ErrorIs(t, err, still)
 
 	w.calls = nil
 	u.Fence = settled{asked{fence{w}}, nil}
 	_, err = u.Recover(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, "settle", w.calls[0])
+}
+
+// A killed rehearsal has left a command that closes the fence: it is waited for before the
+// fence is opened, and what cannot be settled keeps no user out.
+func TestFieldOpenSettlesWhatADeadProcessLeft(t *testing.T) {
+	w := newWorld(t, "ASP")
+	require.NoError(t, w.put("fence", ""))
+	u := w.update()
+	u.Fence = settled{asked{fence{w}}, nil}
+	_, err := u.Open(t.Context(), "the rehearsal died")
+	require.NoError(t, err)
+	require.Equal(t, []string{"settle", "fence.open"}, w.calls)
+	require.False(t, w.fenced())
+
+	require.NoError(t, w.put("fence", ""))
+	still := errors.New("the close command is still running")
+	u.Fence = settled{asked{fence{w}}, still}
+	_, err = u.Open(t.Context(), "the rehearsal died")
+	require.ErrorIs(t, err, still)
+	require.ErrorContains(t, err, "it may close the fence again")
+	require.False(t, w.fenced())
 }
 
 // A busyError is that of an installer which another program keeps from running.

@@ -118,7 +118,9 @@ func TestFieldDecisionOfADeadProcessStopsNoRecovery(t *testing.T) {
 			require.ErrorContains(t, err, "a person decides")
 			at := time.Now().Add(-age)
 			require.NoError(t, os.Chtimes(waits, at, at))
-			res, err := w.update().Recover(t.Context())
+			u := w.update()
+			u.Deadlines.Decide, u.Deadlines.Probe = time.Second, time.Second // long enough to look at the file
+			res, err := u.Recover(t.Context())
 			require.NoError(t, err)
 			require.Equal(t, rollback.RolledBack, res.Outcome)
 			require.NoFileExists(t, waits)

@@ -34,30 +34,38 @@ func (e *engine) prepare(ctx context.Context) error {
 	if err := e.app(ctx, stepStop); err != nil {
 		return err
 	}
-	for _, d := range e.u.Data {
-		if err := e.snapshot(ctx, d); err != nil {
-			return err
-		}
+	if err := e.snapshots(ctx); err != nil {
+		return err
 	}
 	return e.do(ctx, stepGuard, "", 0, e.guard)
 }
 
-// snapshot backs one dataset up (R9) and reads the copy back.
-func (e *engine) snapshot(ctx context.Context, d Dataset) error {
-	return e.doRecord(ctx, stepSnapshot, d.Name, e.u.Deadlines.snapshot(), func(ctx context.Context) (record, error) {
-		ref, err := e.take(ctx, d)
-		switch {
-		case e.plan().first() && errors.Is(err, errNoData):
-			return record{}, nil // FullSetup creates it
-		case err != nil:
-			return record{}, err
-		}
-		// What users entered meanwhile would be in one dataset and not in another.
-		if err := e.u.unfenced(ctx); err != nil {
-			return record{}, err
-		}
-		return record{Ref: ref, Counts: e.u.count(ctx, d)}, nil
-	})
+// snapshots backs the datasets up (R9) and reads the copies back.
+func (e *engine) snapshots(ctx context.Context) error {
+	first := e.plan().first()
+	var jobs []job
+	for _, d := range e.u.Data {
+		jobs = append(jobs, job{part: d.Name, limit: e.u.Deadlines.snapshot(), call: func(ctx context.Context) (record, error) {
+			ref, err := take(ctx, d)
+			switch {
+			case first && errors.Is(err, errNoData):
+				return record{}, nil // FullSetup creates it
+			case err != nil:
+				return record{}, err
+			}
+			return record{Ref: ref, Counts: e.u.count(ctx, d)}, nil
+		}, then: func(ctx context.Context, r record) error {
+			if r.Ref == "" {
+				return nil
+			}
+			if err := e.unused(r); err != nil {
+				return err
+			}
+			// What users entered meanwhile would be in one dataset and not in another.
+			return e.u.unfenced(ctx)
+		}})
+	}
+	return e.abreast(ctx, stepSnapshot, jobs, true)
 }
 
 // guard is the last check before the first damage. It reads everything from the

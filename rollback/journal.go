@@ -126,7 +126,7 @@ func readJournal(dir string) (segment, []byte, error) {
 		return segment{}, nil, err
 	}
 	path := filepath.Join(dir, journalName)
-	data, err := os.ReadFile(path)
+	data, err := durable.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return segment{}, nil, missing(dir)
 	}
@@ -228,7 +228,7 @@ func (j *journal) check() error {
 	if j.broken != nil {
 		return j.broken
 	}
-	data, err := os.ReadFile(j.path)
+	data, err := durable.ReadFile(j.path)
 	if err != nil {
 		return fileError("check", j.path, err)
 	}

@@ -77,12 +77,12 @@ func (j *journal) rotate() error {
 // whether that is durable. It replaces what an earlier rotation left, and
 // nothing else.
 func (j *journal) keepSegment() bool {
-	data, err := os.ReadFile(j.path)
+	data, err := durable.ReadFile(j.path)
 	if err != nil {
 		return false
 	}
 	path := filepath.Join(filepath.Dir(j.path), fmt.Sprintf("%s%06d%s", segmentPrefix, j.start+1, segmentSuffix))
-	had, err := os.ReadFile(path)
+	had, err := durable.ReadFile(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) || !bytes.HasPrefix(data, had) {
 		return false
 	}
@@ -140,7 +140,7 @@ func readRecords(dir string) ([]record, error) {
 		}
 		// A crash before the rename leaves a copy, and a rotation at this
 		// very moment a longer one.
-		had, err := os.ReadFile(s.path)
+		had, err := durable.ReadFile(s.path)
 		if err != nil || s.first != now.start+1 || !bytes.HasPrefix(data, had) && !bytes.HasPrefix(had, data) {
 			h.fault(s.path, "it does not belong to this journal", "find out where it comes from and move it away")
 		}
@@ -163,7 +163,7 @@ func (h *history) fault(path, what, next string) {
 
 func (h *history) add(f segmentFile) {
 	var s segment
-	data, err := os.ReadFile(f.path)
+	data, err := durable.ReadFile(f.path)
 	ours := err == nil
 	if ours {
 		s, err = decode(data)

@@ -111,25 +111,35 @@ func (e *engine) suspect(ctx context.Context) error {
 // keep takes and reads back a snapshot of each dataset that may be newer than
 // its last one. The fence is closed and the application stopped.
 func (e *engine) keep(ctx context.Context) error {
+	p := e.st.Pending
+	removed := p.removed
+	var jobs []job
 	for _, d := range e.u.Data {
-		if !e.st.Pending.doubted(d.Name) {
+		if !p.doubted(d.Name) {
 			continue
 		}
-		err := e.doRecord(ctx, stepKeep, d.Name, e.u.Deadlines.snapshot(), func(ctx context.Context) (record, error) {
-			ref, err := e.take(ctx, d)
+		jobs = append(jobs, job{part: d.Name, limit: e.u.Deadlines.snapshot(), spare: p.given[d.Name], call: func(ctx context.Context) (record, error) {
+			ref, err := take(ctx, d)
 			switch {
-			case errors.Is(err, errNoData) && e.st.Pending.removed:
+			case errors.Is(err, errNoData) && removed:
 				return record{}, nil // it was removed with the version, and kept before that
 			case err != nil:
-				return record{}, fmt.Errorf("users may have worked since the last snapshot, so that nothing is restored without one of today: %w", err)
+				return record{}, notKept(err)
 			}
 			return record{Ref: ref}, nil
-		})
-		if err != nil && (e.j.broken != nil || !e.st.Pending.given[d.Name]) {
-			return err
-		}
+		}, then: func(_ context.Context, r record) error {
+			if err := e.unused(r); err != nil {
+				return notKept(err)
+			}
+			return nil
+		}})
 	}
-	return nil
+	// Hasty, it would name data that could be kept among what could not.
+	return e.abreast(ctx, stepKeep, jobs, false)
+}
+
+func notKept(err error) error {
+	return fmt.Errorf("users may have worked since the last snapshot, so that nothing is restored without one of today: %w", err)
 }
 
 // errNoData is that a role says that its data does not exist.
@@ -149,20 +159,24 @@ func noData(err error) bool {
 
 // take makes a snapshot and reads it back. Its error wraps errNoData if there is
 // nothing to make one of.
-func (e *engine) take(ctx context.Context, d Dataset) (ref string, err error) {
+func take(ctx context.Context, d Dataset) (ref string, err error) {
 	if ref, err = d.Data.Snapshot(ctx); err != nil {
 		if noData(err) {
 			err = fmt.Errorf("%w: %w", errNoData, err)
 		}
 		return "", err
 	}
-	switch {
-	case ref == "":
+	if ref == "" {
 		return "", errors.New("the snapshot has no reference")
-	case slices.Contains(e.st.Needed(), ref):
-		// The role has overwritten a snapshot, or cannot distinguish two: with
-		// it the wrong data would be restored.
-		return "", refuse(ReasonBackup, "", "the reference %q is in use: each snapshot needs one that was never given before", ref)
 	}
 	return ref, d.Data.Verify(ctx, ref)
+}
+
+// unused refuses the reference of a new snapshot that is one of another snapshot: the role has
+// overwritten that, or cannot distinguish the two, and with it the wrong data would be restored.
+func (e *engine) unused(r record) error {
+	if r.Ref != "" && slices.Contains(e.st.Needed(), r.Ref) {
+		return refuse(ReasonBackup, "", "the reference %q is in use: each snapshot needs one that was never given before", r.Ref)
+	}
+	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -57,8 +58,12 @@ func updater() {
 	if os.Getenv("ROLLBACK_TEST_REVERT") != "" {
 		u = w.backwards()
 	}
+	u.Parallel, _ = strconv.Atoi(os.Getenv("ROLLBACK_TEST_PARALLEL"))
 	crowd := os.Getenv("ROLLBACK_TEST_GO") != "" // of which one is killed
+	var mu sync.Mutex
 	kill := func() {
+		mu.Lock()
+		defer mu.Unlock()
 		if moment--; moment == 0 && (!crowd || os.Mkdir(w.path("killed"), 0o700) == nil) {
 			me, _ := os.FindProcess(os.Getpid())
 			_ = me.Kill() // SIGKILL; no deferred call runs
@@ -162,7 +167,7 @@ func TestKilledProcess(t *testing.T) {
 	for moment := 5; ; moment += 7 {
 		w := newWorld(t, "ASP", "Опека")
 		w.write(t, "archive.Опека."+newVersion, []string{"good", "bad"}[moment%2])
-		env := []string{"ROLLBACK_TEST_WORLD=" + w.root}
+		env := []string{"ROLLBACK_TEST_WORLD=" + w.root, "ROLLBACK_TEST_PARALLEL=" + strconv.Itoa(1+moment/14%2)}
 		err := as("updater", append(env, "ROLLBACK_TEST_MOMENT="+strconv.Itoa(moment))...).Run()
 		if err == nil {
 			break // it ended before that moment

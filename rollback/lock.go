@@ -99,7 +99,7 @@ func LockHolder(dir string) (*Holder, error) {
 
 func readHolder(dir string) Holder {
 	var h Holder
-	data, err := os.ReadFile(filepath.Join(dir, holderName))
+	data, err := durable.ReadFile(filepath.Join(dir, holderName))
 	if err != nil || json.Unmarshal(data, &h) != nil {
 		return Holder{} // it is being written just now
 	}

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"maps"
 	"path/filepath"
+	"runtime"
 	"slices"
+	"sync"
 	"syscall"
 	"time"
 
@@ -31,10 +33,10 @@ type machine struct {
 	live            state
 	fenced, running bool
 	boot            int
-	restart         bool   // an installer asked for a restart, and there was none yet
-	left            func() // what an installer that outlived its updater has still to do
-	orphan          func() // likewise, of a command
-	goesOn          func() // a restructuring that the database goes on with by itself
+	restart         bool              // an installer asked for a restart, and there was none yet
+	left            func()            // what an installer that outlived its updater has still to do
+	orphan          func()            // likewise, of a command
+	goesOn          map[string]func() // restructurings that the databases go on with by themselves, by part
 	archive         map[rollback.Release]release
 	snapshots       map[string]state // by reference, of one part
 	quarantined     map[string]bool  // part, version and hash, as the model has it
@@ -54,6 +56,11 @@ type machine struct {
 	ready         map[string]bool // hashes that were read again since the doors were closed
 	fits          bool
 	changes       int // calls that change something
+
+	// Datasets are called concurrently: one call at a time, and none of a process that has died.
+	parallel int
+	mu       sync.Mutex
+	life     int
 
 	byHand bool            // a person has installed something while an update was pending
 	newer  map[string]bool // parts in which users have worked since their last snapshot
@@ -93,8 +100,24 @@ func (m *machine) tick() {
 		case m.survives:
 			m.left = m.doing
 		}
-		panic(crash{})
+		m.die()
 	}
+}
+
+// die is the end of the process.
+func (m *machine) die() {
+	m.life++
+	panic(crash{})
+}
+
+// alone returns once no other call is at work, and never to a process that has died.
+func (m *machine) alone(life int) (leave func()) {
+	m.mu.Lock()
+	if m.life != life {
+		m.mu.Unlock()
+		runtime.Goexit()
+	}
+	return m.mu.Unlock
 }
 
 // noSpace is why the journal takes no record.
@@ -113,7 +136,7 @@ func (m *machine) order(name string, check, act func()) error {
 		check()
 		if m.strike--; m.strike == 0 {
 			m.orphan = act
-			panic(crash{})
+			m.die()
 		}
 		act()
 		return nil
@@ -156,13 +179,15 @@ func (m *machine) version(part string) (rollback.Version, error) {
 }
 
 // harm is called before anything changes that users have.
-func (m *machine) harm(part string) *rollback.Pending {
+func (m *machine) harm(part string, migrating bool) *rollback.Pending {
 	m.changes++
 	p := m.status().Pending
 	require.NotNil(m.t, p, "the intent is durable before the damage")
 	require.True(m.t, m.fenced, "must hold 2")
 	require.Nil(m.t, m.left, "%s: an installer is still at work", part)
-	require.Nil(m.t, m.goesOn, "%s: a restructuring is still at work", part)
+	if len(m.goesOn) > 0 {
+		require.True(m.t, migrating && m.goesOn[part] == nil, "%s: a restructuring is still at work", part)
+	}
 	require.Nil(m.t, m.orphan, "%s: a command is still to act", part)
 	require.Empty(m.t, p.Outcome, "an end that is durable is not changed")
 	if m.damaged {
@@ -197,7 +222,7 @@ func (m mFence) Close(context.Context) error {
 		}
 	}, func() {
 		m.fenced = true
-		m.left, m.goesOn = nil, nil // their sessions are ended, and half is done
+		m.left, m.goesOn = nil, map[string]func(){} // their sessions are ended, and half is done
 	})
 }
 
@@ -234,9 +259,11 @@ func (m mWindow) Fits(context.Context, time.Time) error {
 type mData struct {
 	*machine
 	part string
+	life int
 }
 
 func (d mData) Snapshot(context.Context) (ref string, err error) {
+	defer d.alone(d.life)()
 	err = d.call("snapshot", func() error {
 		require.True(d.t, d.fenced && !d.running, "must hold 2: a snapshot of what stands still")
 		d.changes++
@@ -252,6 +279,7 @@ func (d mData) Snapshot(context.Context) (ref string, err error) {
 }
 
 func (d mData) Verify(_ context.Context, ref string) error {
+	defer d.alone(d.life)()
 	return d.call("verify", func() error {
 		if d.snapshots[ref] == nil {
 			return errors.New("not there")
@@ -263,8 +291,9 @@ func (d mData) Verify(_ context.Context, ref string) error {
 
 // Restore brings the data back; the application is the installer's.
 func (d mData) Restore(_ context.Context, ref string) error {
+	defer d.alone(d.life)()
 	return d.call("restore", func() error {
-		d.harm(d.part)
+		d.harm(d.part, false)
 		require.Contains(d.t, d.snapshots, ref, "must hold 3")
 		require.False(d.t, d.newer[d.part], "must hold 13: users have worked since the last snapshot")
 		s := d.snapshots[ref][d.part]
@@ -296,7 +325,7 @@ func (i mInstaller) Ready(_ context.Context, r rollback.Release) error {
 
 func (i mInstaller) Install(_ context.Context, r rollback.Release) error {
 	return i.call("install", func() error {
-		p := i.harm(i.part)
+		p := i.harm(i.part, false)
 		if p.Direction == rollback.Forward && p.Plan.Revert == nil {
 			require.False(i.t, i.quarantined[key(i.part, r)], "%s is quarantined", r.Version)
 		}
@@ -347,15 +376,17 @@ func (i mInstaller) Settle(context.Context) (finished bool, err error) {
 type mMigrator struct {
 	*machine
 	part string
+	life int
 }
 
 func (i mMigrator) Settle(context.Context) (bool, error) { return i.settle() }
 
 func (i mMigrator) Migrated(_ context.Context, to rollback.Version) (is bool, err error) {
+	defer i.alone(i.life)()
 	err = i.call("migrated", func() error {
-		if i.goesOn != nil {
-			i.goesOn()
-			i.goesOn = nil
+		if goesOn := i.goesOn[i.part]; goesOn != nil {
+			goesOn()
+			delete(i.goesOn, i.part)
 		}
 		is = i.live[i.part].Schema == to
 		return nil
@@ -364,8 +395,9 @@ func (i mMigrator) Migrated(_ context.Context, to rollback.Version) (is bool, er
 }
 
 func (i mMigrator) Migrate(_ context.Context, to rollback.Version) (goesOn bool, err error) {
+	defer i.alone(i.life)()
 	err = i.call("migrate", func() error {
-		p := i.harm(i.part)
+		p := i.harm(i.part, true)
 		require.Equal(i.t, rollback.Forward, p.Direction, "the data comes back with its structure")
 		require.True(i.t, i.running && !i.restart, "the application runs, and the machine was restarted")
 		s := i.live[i.part]
@@ -393,13 +425,13 @@ func (i mMigrator) Migrate(_ context.Context, to rollback.Version) (goesOn bool,
 		}
 		if i.strike--; i.strike == 0 {
 			i.orphan = i.doing
-			panic(crash{})
+			i.die()
 		}
 		switch {
 		case is.stuck:
 			return errors.New("the structure differs")
 		case is.goesOn:
-			i.goesOn, goesOn = i.doing, true
+			i.goesOn[i.part], goesOn = i.doing, true
 		default:
 			i.doing()
 		}
@@ -412,7 +444,7 @@ type mRemover struct{ mInstaller }
 
 func (i mRemover) Remove(context.Context, rollback.Release) error {
 	return i.call("remove", func() error {
-		p := i.harm(i.part)
+		p := i.harm(i.part, false)
 		require.False(i.t, i.newer[i.part] && slices.Contains(p.Plan.Data, i.part), "must hold 13: it may take data with it")
 		i.live[i.part] = standing{}
 		return nil

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/aspupdate/aspupdate/internal/durable"
@@ -129,16 +130,19 @@ func (e *engine) unmarked(err error) {
 
 // check refuses a state directory that is older than its marks. A mark that
 // is not there, or cannot be read, shows nothing; silent is why one did not come
-// in time.
+// in time, or that there is none at all.
 func (m *marker) check(state string, kept []string, journal string, s segment) (silent, stale error) {
 	if journal == "" {
 		return nil, nil
 	}
+	var without []string
+	marked := false
 	for _, dir := range kept {
 		var data []byte
-		var rerr error
+		var rerr, derr error
 		err := m.in(dir, func() error {
-			data, rerr = os.ReadFile(markPath(dir, journal))
+			data, rerr = durable.ReadFile(markPath(dir, journal))
+			_, derr = os.Stat(dir)
 			return nil
 		})
 		if err != nil {
@@ -146,11 +150,20 @@ func (m *marker) check(state string, kept []string, journal string, s segment) (
 			continue
 		}
 		var found mark
-		if rerr != nil || json.Unmarshal(data, &found) != nil || found.Journal != journal || s.has(found) {
+		if rerr != nil || json.Unmarshal(data, &found) != nil || found.Journal != journal {
+			if derr == nil {
+				without = append(without, dir)
+			}
+			continue
+		}
+		if marked = true; s.has(found) {
 			continue
 		}
 		return silent, refuse(ReasonStale, state, "the state directory is an older copy of itself: its journal has %d records, and %s has a mark of its record %d", s.end(), dir, found.Records).
 			then("put the newest copy of the state directory back; if there is none, move this one aside, adopt what is installed, and open the fence: nothing is restored from it")
+	}
+	if !marked && len(without) > 0 {
+		silent = errors.Join(silent, fmt.Errorf("no mark of how far the journal has come is in %s; it is written again when an update begins or ends", strings.Join(without, ", ")))
 	}
 	return silent, nil
 }

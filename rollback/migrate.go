@@ -2,11 +2,8 @@ package rollback
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
-	"strings"
-	"time"
 )
 
 // A Migration is the restructuring of one dataset, a database mostly, which a new
@@ -17,8 +14,8 @@ type Migration struct {
 }
 
 // A Migrator brings a dataset to the structure that a version needs. It may have
-// Settle, as the other roles. Several Migrators are called concurrently, see
-// [Update].Parallel; the methods of one are not.
+// Settle, as the other roles. Several may be called concurrently, see
+// [Update].Parallel.
 type Migrator interface {
 	// Migrated reports whether the dataset has the structure that version to
 	// needs. An error means that this cannot be found out now, as while a
@@ -38,9 +35,6 @@ type migration struct {
 	to Version
 }
 
-// progressInterval is the time between two notes of how far the migrations are.
-const progressInterval = time.Minute
-
 // unmigrated returns what the plan migrates and has not been migrated yet.
 func (e *engine) unmigrated() (list []migration) {
 	for _, part := range e.u.Parts {
@@ -58,96 +52,15 @@ func (p Plan) migrates(name string) bool {
 	return slices.Contains(p.Steps, PlanStep{stepMigrate, name})
 }
 
-// A migrated is how one migration ended.
-type migrated struct {
-	name     string
-	err      error
-	panicked any
-}
-
-// migrate brings every dataset of the plan to the structure that its version needs,
-// several at a time, each with its own begin and end in the journal. The first
-// failure cancels the others.
+// migrate brings every dataset of the plan to the structure that its version needs.
 func (e *engine) migrate(ctx context.Context) error {
-	left := e.unmigrated()
-	if len(left) == 0 {
-		return nil
+	var jobs []job
+	for _, m := range e.unmigrated() {
+		jobs = append(jobs, job{part: m.Name, limit: e.u.Deadlines.migrate(), call: func(ctx context.Context) (record, error) {
+			return record{}, e.u.bring(ctx, m)
+		}})
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	ended, tick := make(chan migrated, len(left)), time.NewTicker(progressInterval)
-	defer tick.Stop()
-	total, done, running := len(left), 0, map[string]time.Time{}
-	var failure error
-	fail := func(err error) {
-		if failure == nil {
-			cancel(fmt.Errorf("another migration failed: %w", err))
-		}
-		failure = errors.Join(failure, err)
-	}
-	for len(running) > 0 || failure == nil && len(left) > 0 {
-		if failure == nil && len(left) > 0 && len(running) < max(e.u.Parallel, 1) {
-			m := left[0]
-			left = left[1:]
-			if err := e.record(record{Step: stepMigrate, Kind: EventBegin, Part: m.Name}, nil); err != nil {
-				fail(&stepError{stepMigrate, m.Name, err})
-				continue
-			}
-			running[m.Name] = time.Now()
-			go func() { ended <- e.u.migrateOne(ctx, m) }()
-			continue
-		}
-		select {
-		case m := <-ended:
-			delete(running, m.name)
-			if err := e.migrationEnded(m); err != nil {
-				fail(err)
-				continue
-			}
-			done++
-		case <-tick.C:
-			e.note(stepMigrate, fmt.Sprintf("%s: %d of %d done, in progress: %s", stepMigrate, done, total, lasting(running)))
-		}
-	}
-	return failure
-}
-
-// migrationEnded journals the end of a migration. A panic of a role is the
-// caller's, as that of any other role.
-func (e *engine) migrationEnded(m migrated) error {
-	if m.panicked != nil {
-		panic(m.panicked)
-	}
-	kind := EventDone
-	var cause error
-	if m.err != nil {
-		kind, cause = EventFailed, &stepError{stepMigrate, m.name, m.err}
-	}
-	if err := e.record(record{Step: stepMigrate, Kind: kind, Part: m.name}, cause); err != nil {
-		return errors.Join(cause, &stepError{stepMigrate, m.name, err})
-	}
-	return cause
-}
-
-// lasting lists what is in progress and for how long.
-func lasting(running map[string]time.Time) string {
-	var list []string
-	for name, since := range running {
-		list = append(list, fmt.Sprintf("%s for %s", name, time.Since(since).Round(time.Second)))
-	}
-	slices.Sort(list)
-	return strings.Join(list, ", ")
-}
-
-// migrateOne migrates one dataset and does not return before that has ended.
-func (u *Update) migrateOne(ctx context.Context, m migration) (end migrated) {
-	end.name, end.err = m.Name, errors.New("the migration ended its goroutine")
-	defer func() { end.panicked = recover() }()
-	d := u.Deadlines.migrate()
-	ctx, cancel := context.WithTimeoutCause(ctx, d, fmt.Errorf("the deadline of %v for %s passed: %w", d, stepMigrate, context.DeadlineExceeded))
-	defer cancel()
-	end.err = u.bring(ctx, m)
-	return end
+	return e.abreast(ctx, stepMigrate, jobs, true)
 }
 
 // bring asks for the structure, starts what makes it, and asks again. What is said to

@@ -172,7 +172,7 @@ func (m *model) accept(t *rapid.T) string {
 	if right != nil {
 		m.orphanActs() // which the person has seen to as well
 		clear(m.newer) // and to what users entered
-		m.live, m.running, m.restart, m.left, m.goesOn, m.damaged = maps.Clone(right), true, false, nil, nil, true
+		m.live, m.running, m.restart, m.left, m.goesOn, m.damaged = maps.Clone(right), true, false, nil, map[string]func(){}, true
 		m.byHand = true
 		if right[m.names[0]].App.Version == "" {
 			m.running = false
@@ -201,7 +201,7 @@ func (m *model) hotfix(t *rapid.T) string {
 	}
 	m.orphanActs()
 	clear(m.newer)
-	m.live, m.running, m.restart, m.left, m.goesOn, m.damaged = maps.Clone(fix), true, false, nil, nil, true
+	m.live, m.running, m.restart, m.left, m.goesOn, m.damaged = maps.Clone(fix), true, false, nil, map[string]func(){}, true
 	m.byHand = true
 	was := m.flight
 	m.flight = &flight{old: was.old, new: fix, to: was.to, third: true, back: was.back, begun: was.begun}
@@ -382,7 +382,7 @@ func (m *model) intrude() {
 // reboot restarts the machine, which may open a fence.
 func (m *model) reboot(t *rapid.T) {
 	m.boot++
-	m.restart, m.left, m.orphan, m.goesOn = false, nil, nil, nil
+	m.restart, m.left, m.orphan, m.goesOn = false, nil, nil, map[string]func(){}
 	if m.status().Pending != nil {
 		if rapid.Bool().Draw(t, "the fence is lost") {
 			m.fenced, m.lost = false, true

@@ -103,7 +103,7 @@ func newModel(t *rapid.T, dir string) *model {
 	m := &model{
 		machine: &machine{
 			t: t, dir: filepath.Join(dir, "state"), running: true, live: state{}, snapshots: map[string]state{},
-			archive: map[rollback.Release]release{}, quarantined: map[string]bool{}, read: map[string]int{}, newer: map[string]bool{}, ready: map[string]bool{},
+			archive: map[rollback.Release]release{}, quarantined: map[string]bool{}, read: map[string]int{}, goesOn: map[string]func(){}, newer: map[string]bool{}, ready: map[string]bool{},
 		},
 		kept:  filepath.Join(dir, "kept"),
 		names: []string{"ASP", "Опека"}[:rapid.IntRange(1, 2).Draw(t, "parts")], offer: map[string]rollback.Release{},
@@ -111,6 +111,7 @@ func newModel(t *rapid.T, dir string) *model {
 	require.NoError(t, os.Mkdir(m.kept, 0o700))
 	m.removes = rapid.Bool().Draw(t, "removes")
 	m.migrates = rapid.Bool().Draw(t, "migrates")
+	m.parallel = rapid.IntRange(0, 2).Draw(t, "parallel")
 	nothing := m.removes && rapid.Bool().Draw(t, "nothing installed")
 	for _, part := range m.names {
 		m.live[part] = standing{}
@@ -127,11 +128,12 @@ func newModel(t *rapid.T, dir string) *model {
 func (m *model) roles(from state, to map[string]rollback.Release) *rollback.Update {
 	u := &rollback.Update{
 		Dir: m.dir, Fence: mFence{m.machine}, App: mApp{m.machine}, Window: mWindow{m.machine}, Steady: 1,
-		Observe:   func(rollback.Event) { m.tick() },
+		Observe:   func(rollback.Event) { m.mu.Lock(); defer m.mu.Unlock(); m.tick() },
+		Parallel:  m.parallel,
 		Now:       func() time.Time { return m.clock },
 		Deadlines: rollback.Deadlines{Fence: time.Millisecond, Probe: time.Millisecond, Decide: time.Millisecond, Migrate: time.Millisecond},
 	}
-	u.Tune(attempts, 1, func() (string, error) { return fmt.Sprint(m.boot), nil }, "tester").TuneFull(m.noSpace)
+	u.Tune(attempts, 1, func() (string, error) { return fmt.Sprint(m.boot), nil }, "tester").TuneFull(func() error { m.mu.Lock(); defer m.mu.Unlock(); return m.noSpace() })
 	u.Kept = []string{m.kept}
 	for _, part := range m.names {
 		p := rollback.Part{Name: part, From: from[part].App, To: to[part], Installer: mInstaller{m.machine, part}, Probe: mProbe{m.machine, part}}
@@ -139,9 +141,9 @@ func (m *model) roles(from state, to map[string]rollback.Release) *rollback.Upda
 			p.Installer = mRemover{mInstaller{m.machine, part}}
 		}
 		if p.From.Version != "" {
-			u.Data = append(u.Data, rollback.Dataset{Name: part, Data: mData{m.machine, part}})
+			u.Data = append(u.Data, rollback.Dataset{Name: part, Data: mData{m.machine, part, m.life}})
 			if m.migrates {
-				p.Migrations = []rollback.Migration{{Name: part, Migrator: mMigrator{m.machine, part}}}
+				p.Migrations = []rollback.Migration{{Name: part, Migrator: mMigrator{m.machine, part, m.life}}}
 			}
 		}
 		u.Parts = append(u.Parts, p)
@@ -260,7 +262,7 @@ func (m *model) resume() *rollback.Update {
 func (m *model) calmly() {
 	for range 12 {
 		m.boot++
-		m.restart, m.left, m.orphan, m.goesOn = false, nil, nil, nil
+		m.restart, m.left, m.orphan, m.goesOn = false, nil, nil, map[string]func(){}
 		res, err := m.act(func() (rollback.Result, error) { return m.resume().Recover(m.t.Context()) })
 		if errors.Is(err, rollback.ErrNeedsOperator) {
 			res, _ = m.act(func() (rollback.Result, error) { return m.resume().Retry(m.t.Context(), "repaired") })

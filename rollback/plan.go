@@ -171,7 +171,7 @@ func (u *Update) complete(ctx context.Context, p *Plan) (err error) {
 	if p.Slot, err = u.Window.Next(ctx, u.now()); err != nil {
 		return refuse(ReasonWindow, "", "R13: %w", err)
 	}
-	p.Needs, err = u.Needs(ctx)
+	p.Needs, err = u.needs(ctx)
 	return err
 }
 
@@ -202,8 +202,13 @@ func (u *Update) proofs(ctx context.Context) (list []Proof, err error) {
 
 // Needs returns the space that the update needs, summed by volume, as far as its
 // data and installers have Needs. If a volume has less free space the error
-// has [ReasonSpace]. It writes nothing, and needs no plan.
+// has [ReasonSpace]. It needs no plan. The ready roles also try what a backup and a
+// restore begin with, as Run does before users are kept out, and remove it again.
 func (u *Update) Needs(ctx context.Context) ([]Need, error) {
+	return u.needs(durable.Trying(ctx))
+}
+
+func (u *Update) needs(ctx context.Context) ([]Need, error) {
 	var roles []any
 	for _, d := range u.Data {
 		roles = append(roles, d.Data)

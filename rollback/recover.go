@@ -77,15 +77,20 @@ func (e *engine) recover(ctx context.Context) (Result, error) {
 }
 
 // end lets users in where the outcome of the pending update is durable. It does
-// nothing else: whatever fails, they are not locked out. An application that
-// cannot be started, and is not healthy, leaves the update pending, so that the
-// next recovery starts it; no other decision of a person waits for that.
+// nothing else: whatever fails, they are not locked out.
 func (e *engine) end(ctx context.Context) (Result, error) {
-	outcome := e.st.Pending.Outcome
 	err := e.takeOver(noReboot)
 	if e.foreignWriter() {
 		return e.interrupted(err)
 	}
+	return e.startAndFinish(ctx, err)
+}
+
+// startAndFinish starts the application and lets users in after an outcome that is
+// durable. An application that cannot be started, and is not healthy, leaves the update
+// pending, so that the next recovery starts it; no other decision of a person waits for that.
+func (e *engine) startAndFinish(ctx context.Context, err error) (Result, error) {
+	outcome := e.st.Pending.Outcome
 	serr := e.letIn(ctx, stepStart)
 	if serr != nil && e.j.broken == nil && !e.goesOn {
 		return e.interrupted(errors.Join(serr, e.letIn(ctx, stepUnfence)))

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/aspupdate/aspupdate/internal/durable"
 )
 
 // A Revert is the [RestorePoint] that an operator's rollback goes back to, and
@@ -149,7 +151,7 @@ func (u *Update) Revert(ctx context.Context, confirmed, reason string) (Result, 
 		return res, err
 	}
 	e.u = u // recovery had the releases of another plan
-	now, err := u.planRevert(ctx, e.st)
+	now, err := u.planRevert(durable.Trying(ctx), e.st)
 	if err != nil {
 		return Result{Outcome: Nothing}, err
 	}

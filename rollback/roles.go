@@ -10,8 +10,9 @@ import (
 // The roles are the hooks of an update. An error abandons the update before the
 // first damage, and rolls it back from then on until the commit. All methods
 // must be idempotent: each may be called again after a crash, by another
-// process. Each gets a context with the deadline from [Deadlines]. None but
-// a [Migrator] is called concurrently.
+// process. Each gets a context with the deadline from [Deadlines]. The methods of
+// several [Data] or [Migrator], but not those of one, are called concurrently where
+// [Update].Parallel is above 1; no other role is, and an installer never beside them.
 //
 // Each role may have
 //

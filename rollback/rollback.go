@@ -146,6 +146,7 @@ func (e *engine) restoreAll(ctx context.Context, refs map[string]string) error {
 	if err := e.keep(ctx); err != nil {
 		return err
 	}
+	var jobs []job
 	for _, d := range e.u.Data {
 		if e.st.Pending.absent[d.Name] {
 			continue // what was installed is removed with it
@@ -156,11 +157,9 @@ func (e *engine) restoreAll(ctx context.Context, refs map[string]string) error {
 			// restore must never count as one.
 			return &stepError{stepRestore, d.Name, errors.New("the journal has no snapshot of it")}
 		}
-		if err := e.restoreOne(ctx, d, ref); err != nil {
-			return err
-		}
+		jobs = append(jobs, e.restoring(d, ref))
 	}
-	return nil
+	return e.abreast(ctx, stepRestore, jobs, false)
 }
 
 // reinstall installs the previous version of each part that may have been

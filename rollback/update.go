@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/aspupdate/aspupdate/internal/boot"
+	"github.com/aspupdate/aspupdate/internal/durable"
 )
 
 // An Update is the safe update as a value: what to install, and the roles that
@@ -42,7 +43,7 @@ type Update struct {
 	// that is an older copy of itself is refused.
 	Live, Kept []string
 
-	// Parallel is how many migrations run at a time; 0 means 1.
+	// Parallel is how many datasets are backed up, restored or migrated at a time; 0 means 1.
 	Parallel  int
 	Deadlines Deadlines
 	// Steady is how long every part must stay healthy before an update is
@@ -130,7 +131,7 @@ func (u *Update) Run(ctx context.Context, plan Plan) (Result, error) {
 		return res, err
 	}
 	e.u = u // recovery had the releases of another plan
-	now, err := u.plan(ctx, e.st)
+	now, err := u.plan(durable.Trying(ctx), e.st)
 	if err != nil {
 		return Result{Outcome: Nothing}, err
 	}

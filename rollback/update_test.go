@@ -12,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/aspupdate/aspupdate/internal/durable"
 	"github.com/aspupdate/aspupdate/rollback"
 )
 
@@ -300,6 +301,7 @@ func TestRunRefusesWhatThePlanDidNotShow(t *testing.T) {
 func TestUpdateThatLacksSomethingIsRefused(t *testing.T) {
 	for name, change := range map[string]func(u *rollback.Update){
 		"no state":             func(u *rollback.Update) { u.Dir = "" },
+		"relative state":       func(u *rollback.Update) { u.Dir = "state" },
 		"no parts":             func(u *rollback.Update) { u.Parts = nil },
 		"no fence":             func(u *rollback.Update) { u.Fence = nil },
 		"fence without reason": func(u *rollback.Update) { u.Fence = rollback.NoFence(" ") },
@@ -320,6 +322,16 @@ func TestUpdateThatLacksSomethingIsRefused(t *testing.T) {
 		_, err := u.Plan(t.Context())
 		require.ErrorIs(t, err, rollback.ErrRefused, name)
 	}
+
+	// Decisions outside an update look at nothing else of it.
+	t.Chdir(t.TempDir())
+	u := newWorld(t, "ASP").update()
+	u.Dir = "state"
+	_, err := u.Open(t.Context(), "a test")
+	requireRefusal(t, err, rollback.ReasonSetup)
+	requireRefusal(t, u.Lift("ASP", u.Parts[0].To, "a test"), rollback.ReasonSetup)
+	requireRefusal(t, u.Forget("u1", "a test"), rollback.ReasonSetup)
+	require.NoDirExists(t, "state")
 }
 
 func TestFoldersInsideLiveOnesAreRefused(t *testing.T) {
@@ -356,6 +368,42 @@ func TestRoomIsSummedPerVolumeAndChecked(t *testing.T) {
 	needs, err := u.Needs(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, []rollback.Need{{Path: w.root, Bytes: 5, For: "clone, dump"}}, needs)
+}
+
+// A trier finds what only trying shows.
+type trier struct{ data }
+
+func (d trier) Needs(ctx context.Context) ([]rollback.Need, error) {
+	if !durable.MayTry(ctx) {
+		return nil, nil
+	}
+	return nil, errors.New("nothing could be restored beside it")
+}
+
+// A plan writes nothing. What only trying shows is found by a run, before users are kept
+// out, and without a plan.
+func TestWhatOnlyTryingShowsIsFoundBeforeTheFence(t *testing.T) {
+	w := newWorld(t, "ASP")
+	u := w.update()
+	u.Data[0].Data = trier{data{w, "ASP"}}
+	plan, err := u.Plan(t.Context())
+	require.NoError(t, err)
+	_, err = u.Needs(t.Context())
+	require.ErrorContains(t, err, "nothing could be restored beside it")
+	res, err := u.Run(t.Context(), plan)
+	require.Equal(t, rollback.Nothing, res.Outcome)
+	require.ErrorContains(t, err, "nothing could be restored beside it")
+	require.NotContains(t, w.calls, "fence.close")
+
+	w = committedWorld(t, "ASP")
+	u = w.backwards()
+	u.Data[0].Data = trier{data{w, "ASP"}}
+	plan, err = u.PlanRevert(t.Context())
+	require.NoError(t, err)
+	w.calls = nil
+	_, err = u.Revert(t.Context(), plan.Hash, "the reports are empty")
+	require.ErrorContains(t, err, "nothing could be restored beside it")
+	require.NotContains(t, w.calls, "fence.close")
 }
 
 type modest struct{ data }

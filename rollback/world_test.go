@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -40,6 +41,7 @@ type world struct {
 	migrates bool
 	durable  bool // what a role did is synced before it returns
 	now      func() time.Time
+	mu       sync.Mutex // guards calls: datasets may be called concurrently
 }
 
 const (
@@ -88,7 +90,9 @@ func (w *world) put(name, text string) error {
 
 // call wraps a role's work in the two places where it can fail.
 func (w *world) call(name string, work func() error) error {
+	w.mu.Lock()
 	w.calls = append(w.calls, name)
+	w.mu.Unlock()
 	if w.fault != nil {
 		if err := w.fault(name); err != nil {
 			return err

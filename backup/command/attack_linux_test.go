@@ -99,6 +99,34 @@ func TestRestoreWhileItsOwnerAttacks(t *testing.T) {
 	t.Logf("%d of %d restores succeeded", restored, rounds)
 }
 
+// The owner of the directory puts a link to root's file in the place of the live one while a
+// command opens that by its path, and takes it away again: no backup has root's file.
+func TestBackupWhileItsOwnerLeadsTheCommandElsewhere(t *testing.T) {
+	if os.Getuid() != 0 {
+		realtest.Skip(t, "only root has something that others may not get")
+	}
+	w := newWorld(t)
+	home := filepath.Join(realtest.SharedDir(t), "home")
+	require.NoError(t, os.Mkdir(home, 0o755))
+	realtest.ToUnprivileged(t, home)
+	private := filepath.Join(t.TempDir(), "private")
+	require.NoError(t, os.WriteFile(private, []byte("only root may read this"), 0o600))
+	w.live = filepath.Join(home, "app.db")
+	w.target.Live = w.live
+	w.target.Commands = command.Commands{
+		Backup:  command.Command{Argv: []string{"sh", "-c", `mv "$0" "$0.away" && ln -s ` + private + ` "$0" && cp "$0" "$1"; mv "$0.away" "$0"`, "{live}", "{file}"}},
+		Restore: tool(t, "say", "1", "x"),
+	}
+	require.NoError(t, os.WriteFile(w.live, []byte("live"), 0o600))
+	realtest.ToUnprivileged(t, w.live)
+	w.store = &backup.Store{Dir: filepath.Join(t.TempDir(), "store")}
+	_, err := w.store.Take(t.Context(), "x", w.target)
+	require.ErrorContains(t, err, "the file was replaced while it was backed up: \"app.db\" was renamed, removed or replaced on the way to "+w.live)
+	list, err := w.store.List()
+	require.NoError(t, err)
+	require.Empty(t, list)
+}
+
 // A directory of logs that others can write, where a link could be put in a log's place, gets none.
 func TestLogsWhereOthersCanWrite(t *testing.T) {
 	w := newWorld(t)

@@ -138,7 +138,6 @@ func TestR15FirebirdDamagedBackup(t *testing.T) {
 		live, err := os.ReadFile(f.live)
 		require.NoError(t, err)
 		require.True(t, bytes.Equal(changed, live), "not a byte of the live database is another")
-		require.Empty(t, f.beside(t))
 	}
 	spoilt := t.TempDir()
 	restore := func(data []byte) error {
@@ -147,6 +146,9 @@ func TestR15FirebirdDamagedBackup(t *testing.T) {
 		if err == nil {
 			require.Equal(t, backedUp, f.state(t), "what is restored without an error is what was backed up")
 			require.NoError(t, r.Undo(t.Context()))
+		}
+		if !errors.Is(err, backup.ErrMismatch) {
+			require.Empty(t, f.beside(t))
 		}
 		requireUntouched()
 		return err
@@ -168,6 +170,7 @@ func TestR15FirebirdDamagedBackup(t *testing.T) {
 		flipped[i] ^= 1
 		if errors.Is(restore(flipped), backup.ErrMismatch) {
 			silent++
+			require.NoError(t, f.target.Tidy(t.Context())) // what differs is kept
 		}
 	}
 	require.Positive(t, silent, "gbak restores other data and says 0: Describe finds it")

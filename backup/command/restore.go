@@ -2,6 +2,7 @@ package command
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 
@@ -12,12 +13,27 @@ import (
 // Restore implements [backup.Target]. A backup of other data is restored only if
 // nothing has the name Live. When ctx ends, a restore stops before the swap, but
 // does not interrupt the swap itself.
+//
+// If Describe prints something else of what was restored, the error wraps [backup.ErrMismatch],
+// and has a method Beside: what was restored stays beside the live data until the next
+// restore or Tidy.
 func (t *Target) Restore(ctx context.Context, dir string, m backup.Meta) (backup.Restored, error) {
+	return t.restore(ctx, dir, m, nil)
+}
+
+// RestoreDiffering is Restore for a person who has seen these differences and accepted
+// them. The backup is restored anew, and what was kept is dropped first. It fails if Describe
+// prints something else again.
+func (t *Target) RestoreDiffering(ctx context.Context, dir string, m backup.Meta, accepted []string) (backup.Restored, error) {
+	return t.restore(ctx, dir, m, accepted)
+}
+
+func (t *Target) restore(ctx context.Context, dir string, m backup.Meta, accepted []string) (backup.Restored, error) {
 	c, err := t.begin(ctx, "restore")
 	if err != nil {
 		return nil, failed("restore", t.Live, err)
 	}
-	r, err := c.restore(ctx, dir, m)
+	r, err := c.restore(ctx, dir, m, accepted)
 	if err != nil {
 		return nil, failed("restore", t.Live, err)
 	}
@@ -31,7 +47,7 @@ func (t *Target) Prove(ctx context.Context, dir string, m backup.Meta) error {
 	if err == nil {
 		var d detail
 		if d, err = c.readDetail(m); err == nil {
-			err = c.slot.Try(ctx, c.builder(ctx, dir, d))
+			err = c.slot.Try(ctx, c.builder(ctx, dir, d, nil))
 		}
 	}
 	return failed("prove a backup of", t.Live, err)
@@ -47,14 +63,25 @@ func (c *call) readDetail(m backup.Meta) (d detail, err error) {
 	return d, nil
 }
 
-// builder returns the function that restores to a new name.
-func (c *call) builder(ctx context.Context, dir string, d detail) func(name string) error {
+// builder returns the function that restores to a new name. What differs gets its name, too.
+func (c *call) builder(ctx context.Context, dir string, d detail, accepted []string) func(name string) error {
 	return func(name string) error {
-		return c.make(name, d.Owner, func(name string) error { return c.build(ctx, dir, name, d) })
+		var differing *swap.Differing
+		err := c.make(name, d.Owner, func(name string) error {
+			err := c.build(ctx, dir, name, d, accepted)
+			if errors.As(err, &differing) {
+				return nil
+			}
+			return err
+		})
+		if err == nil && differing != nil {
+			return differing
+		}
+		return err
 	}
 }
 
-func (c *call) restore(ctx context.Context, dir string, m backup.Meta) (*swap.Restored, error) {
+func (c *call) restore(ctx context.Context, dir string, m backup.Meta, accepted []string) (*swap.Restored, error) {
 	d, err := c.readDetail(m)
 	if err != nil {
 		return nil, err
@@ -66,11 +93,11 @@ func (c *call) restore(ctx context.Context, dir string, m backup.Meta) (*swap.Re
 		}
 		return later.slot, nil
 	}
-	return c.slot.Restore(ctx, d.Live, c.builder(ctx, dir, d))
+	return c.slot.Restore(ctx, d.Live, c.builder(ctx, dir, d, accepted))
 }
 
 // build restores to a new name, and compares the result with what was backed up.
-func (c *call) build(ctx context.Context, dir, name string, d detail) error {
+func (c *call) build(ctx context.Context, dir, name string, d detail, accepted []string) error {
 	if err := c.run(ctx, "restore", c.Commands.Restore, c.inSnapshot(dir, name), nil); err != nil {
 		return err
 	}
@@ -79,17 +106,17 @@ func (c *call) build(ctx context.Context, dir, name string, d detail) error {
 	} else if !there {
 		return c.noEffect("restore", c.Commands.Restore, "%s does not exist", name)
 	}
-	if d.Digest != "" { // a backup made without Describe has none
-		if err := c.compare(ctx, name, d); err != nil {
+	if !c.onServer() {
+		fi, err := os.Lstat(name)
+		if err == nil && (!fi.Mode().IsRegular() || fi.Size() == 0) {
+			err = c.noEffect("restore", c.Commands.Restore, "%s is empty or not a regular file", name)
+		}
+		if err != nil {
 			return err
 		}
 	}
-	if c.onServer() {
+	if d.Digest == "" { // a backup made without Describe has none
 		return nil
 	}
-	fi, err := os.Lstat(name)
-	if err == nil && (!fi.Mode().IsRegular() || fi.Size() == 0) {
-		err = c.noEffect("restore", c.Commands.Restore, "%s is empty or not a regular file", name)
-	}
-	return err
+	return c.compare(ctx, name, d, accepted)
 }

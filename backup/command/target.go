@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -16,6 +17,8 @@ import (
 	"github.com/aspupdate/aspupdate/backup"
 	"github.com/aspupdate/aspupdate/backup/internal/owner"
 	"github.com/aspupdate/aspupdate/backup/internal/swap"
+	"github.com/aspupdate/aspupdate/internal/durable"
+	"github.com/aspupdate/aspupdate/internal/tree"
 )
 
 // Target is a [backup.Target] made of the caller's commands. Live and the
@@ -159,12 +162,25 @@ func (c *call) backup(ctx context.Context, dir string) (m backup.Meta, err error
 		if ierr != nil {
 			return m, ierr
 		}
+		if err := c.slot.TryFile(ctx, owner.Of(before)); err != nil {
+			return m, err
+		}
 		of := owner.Of(before)
 		d.Owner = &of
+		release, perr := tree.Pin(c.slot.Live) // or another account could lead the commands to another file, and back
+		if perr != nil {
+			return m, perr
+		}
+		const next = "stop the application first"
 		defer func() { // the owner belongs to the file that the commands have read
 			now, lerr := c.identify()
-			if err == nil && (lerr != nil || !os.SameFile(before, now)) {
-				err = &backup.Error{Err: errors.New("the file was replaced while it was backed up"), Next: "stop the application first"}
+			changed := release()
+			switch why := cmp.Or(changed, lerr); {
+			case err != nil:
+			case why != nil:
+				err = &backup.Error{Err: fmt.Errorf("the file was replaced while it was backed up: %w", why), Next: next}
+			case !os.SameFile(before, now):
+				err = &backup.Error{Err: errors.New("the file was replaced while it was backed up"), Next: next}
 			}
 		}()
 	}
@@ -236,7 +252,7 @@ func (c *call) verify(ctx context.Context, dir string, d detail) error {
 			if err != nil {
 				return err
 			}
-			return c.compare(ctx, name, d)
+			return c.compare(ctx, name, d, nil)
 		})
 		if errors.Is(err, errDropped) {
 			err = nil
@@ -269,13 +285,15 @@ func (c *call) exists(ctx context.Context, name string) (bool, error) {
 	return slices.Contains(all, name), err
 }
 
-// compare runs Describe on a restored copy.
-func (c *call) compare(ctx context.Context, name string, d detail) error {
+// compare runs Describe on a restored copy. The hash of what it prints says in which way it differs.
+func (c *call) compare(ctx context.Context, name string, d detail, accepted []string) error {
 	digest, err := c.describe(ctx, name)
-	if err == nil && digest != d.Digest {
-		err = fmt.Errorf("%w: Describe prints something else", backup.ErrMismatch)
+	if err != nil || digest == d.Digest {
+		return err
 	}
-	return err
+	return swap.Unaccepted([]string{fmt.Sprintf("Describe prints something else (SHA-256 %s)", digest)}, accepted, func(diff []string) error {
+		return fmt.Errorf("%w: %s", backup.ErrMismatch, diff[0])
+	})
 }
 
 // describe returns the SHA-256 of what Describe prints, "" if it is not set.
@@ -324,7 +342,7 @@ func (t *Target) Tidy(ctx context.Context) error {
 
 // Needs implements [backup.Sizer]. It assumes that backups of a file are as
 // large as the file, and returns nothing for the database of a server.
-func (t *Target) Needs(context.Context) ([]backup.Need, error) {
+func (t *Target) Needs(ctx context.Context) ([]backup.Need, error) {
 	c, err := t.open("needs")
 	if err != nil || t.onServer() {
 		return nil, err
@@ -332,9 +350,21 @@ func (t *Target) Needs(context.Context) ([]backup.Need, error) {
 	if err := c.slot.Buildable(); err != nil {
 		return nil, failed("prepare a restore of", t.Live, err)
 	}
+	release, err := tree.Pin(c.slot.Live) // a backup needs that
+	if err == nil {
+		err = release()
+	}
+	if err != nil {
+		return nil, failed("prepare a backup of", t.Live, err)
+	}
 	fi, err := os.Lstat(c.slot.Live)
 	if err != nil {
 		return nil, err
+	}
+	if durable.MayTry(ctx) {
+		if err := c.slot.TryFile(ctx, owner.Of(fi)); err != nil {
+			return nil, failed("prepare a restore of", t.Live, err)
+		}
 	}
 	return c.slot.Needs(fi.Size()), nil
 }

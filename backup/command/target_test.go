@@ -1,9 +1,12 @@
 package command_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -111,6 +114,10 @@ func TestR15FailingRestoreLeavesTheLiveData(t *testing.T) {
 				_, err := w.store.Restore(t.Context(), snap.ID, w.target)
 				require.Error(t, err)
 				require.Equal(t, before, w.state(t))
+				if errors.Is(err, backup.ErrMismatch) {
+					require.Len(t, w.beside(t), 1, "what was made and differs is kept")
+					require.NoError(t, w.target.Tidy(t.Context()))
+				}
 				require.Empty(t, w.beside(t), "what was half made is dropped")
 
 				w.target.Commands.Describe = command.Command{}
@@ -241,4 +248,55 @@ func TestNeedsOfAFile(t *testing.T) {
 	needs, err = s.store.Needs(t.Context(), s.target)
 	require.NoError(t, err)
 	require.Empty(t, needs, "a server elsewhere cannot be looked into")
+}
+
+// What was restored, and of which Describe prints something else, stays beside the live data, and is
+// put in place for a person who has looked at it.
+func TestR15WhatDiffersIsKept(t *testing.T) {
+	t.Parallel()
+	for name, w := range map[string]*world{"a file": newWorld(t), "a server": newServer(t)} {
+		t.Run(name, func(t *testing.T) {
+			snap := w.take(t)
+			w.change(t)
+			live := w.state(t)
+			other := filepath.Join(t.TempDir(), "other")
+			require.NoError(t, os.WriteFile(other, []byte("numbered anew"), 0o600))
+			restore := &w.target.Commands.Restore
+			restore.Argv = slices.Clone(restore.Argv)
+			restore.Argv[3] = other
+			kept := func(err error) (name string, differences []string) {
+				t.Helper()
+				require.ErrorIs(t, err, backup.ErrMismatch)
+				e, ok := errors.AsType[interface {
+					error
+					Beside() (string, []string)
+				}](err)
+				require.True(t, ok, err)
+				return e.Beside()
+			}
+			dir := filepath.Join(w.store.Dir, snap.ID, "data")
+
+			_, err := w.store.Restore(t.Context(), snap.ID, w.target)
+			first, diff := kept(err)
+			require.Len(t, diff, 1)
+			require.ErrorContains(t, err, "it stays beside the live one as "+strconv.Quote(first))
+			require.Equal(t, live, w.state(t))
+			require.Equal(t, []string{filepath.Base(first)}, w.beside(t))
+			got, err := os.ReadFile(filepath.Join(filepath.Dir(w.live), filepath.Base(first)))
+			require.NoError(t, err)
+			require.Equal(t, "numbered anew", string(got), "a person can look at it")
+
+			_, err = w.target.RestoreDiffering(t.Context(), dir, snap.Meta, []string{"something else"})
+			second, _ := kept(err)
+			require.NotEqual(t, first, second)
+			require.Equal(t, []string{filepath.Base(second)}, w.beside(t), "never more than one is kept")
+
+			r, err := w.target.RestoreDiffering(t.Context(), dir, snap.Meta, diff)
+			require.NoError(t, err)
+			require.Equal(t, "numbered anew", w.state(t))
+			require.NoError(t, r.Undo(t.Context()))
+			require.Equal(t, live, w.state(t))
+			require.Empty(t, w.beside(t))
+		})
+	}
 }

@@ -73,8 +73,8 @@ func pack(ctx context.Context, s *swap.Slot, file string) (m backup.Meta, err er
 		return m, err
 	}
 	defer func() { _ = root.Close() }()
-	if err := s.Try(ctx, func(name string) error { return makeEmpty(root, filepath.Base(name), filepath.Base(s.Live)) }); err != nil {
-		return m, fmt.Errorf("nothing could be restored beside it: %w", err)
+	if err := tryEmpty(ctx, s, root); err != nil {
+		return m, err
 	}
 	out, err := os.OpenFile(file, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -100,13 +100,16 @@ func pack(ctx context.Context, s *swap.Slot, file string) (m backup.Meta, err er
 	}, err
 }
 
-// makeEmpty makes what a restore begins with.
-func makeEmpty(parent *tree.Root, name, live string) error {
-	dir, err := tree.Make(parent, name)
-	if err != nil {
-		return err
-	}
-	return errors.Join(tree.CopyLabel(parent, live, parent, name), dir.Close())
+// tryEmpty makes what a restore begins with, and drops it.
+func tryEmpty(ctx context.Context, s *swap.Slot, parent *tree.Root) error {
+	return s.TryBegin(ctx, func(name string) error {
+		name = filepath.Base(name)
+		dir, err := tree.Make(parent, name)
+		if err != nil {
+			return err
+		}
+		return errors.Join(tree.CopyLabel(parent, filepath.Base(s.Live), parent, name), dir.Close())
+	})
 }
 
 // Restore implements [backup.Target]. A backup of another directory is restored
@@ -188,7 +191,7 @@ func unpack(ctx context.Context, s *swap.Slot, file, sum, name string, d directo
 // extractArchive unpacks the file into root, and fails if its SHA-256 is not
 // sum: since it was verified, another account may have replaced it.
 func extractArchive(ctx context.Context, file, sum string, root *os.Root) (top *tar.Header, err error) {
-	in, err := os.Open(file)
+	in, err := durable.Open(file)
 	if err != nil {
 		return nil, err
 	}
@@ -251,6 +254,9 @@ func size(ctx context.Context, s *swap.Slot) (n int64, err error) {
 		}
 		return kept(item)
 	})
+	if err == nil && durable.MayTry(ctx) {
+		err = tryEmpty(ctx, s, root)
+	}
 	return n, err
 }
 

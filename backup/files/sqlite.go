@@ -18,6 +18,7 @@ import (
 	"github.com/aspupdate/aspupdate/backup/internal/owner"
 	"github.com/aspupdate/aspupdate/backup/internal/swap"
 	"github.com/aspupdate/aspupdate/internal/ctxio"
+	"github.com/aspupdate/aspupdate/internal/durable"
 	"github.com/aspupdate/aspupdate/internal/private"
 	"github.com/aspupdate/aspupdate/internal/tree"
 )
@@ -89,11 +90,8 @@ func (q *SQLite) backup(ctx context.Context, s *swap.Slot, dir string) (m backup
 		return m, err
 	}
 	// Before the update, what a restore would stumble over.
-	err = s.Try(ctx, func(name string) error {
-		return s.Build(name, &d.Owner, func(file string) error { return os.WriteFile(file, nil, 0o600) })
-	})
-	if err != nil {
-		return m, fmt.Errorf("nothing could be restored beside it: %w", err)
+	if err := s.TryFile(ctx, d.Owner); err != nil {
+		return m, err
 	}
 	to := filepath.Join(dir, sqliteFile)
 	var engine string
@@ -321,7 +319,7 @@ func (q *SQLite) Tidy(ctx context.Context) error {
 }
 
 // Needs implements [backup.Sizer].
-func (q *SQLite) Needs(context.Context) ([]backup.Need, error) {
+func (q *SQLite) Needs(ctx context.Context) ([]backup.Need, error) {
 	s, err := swap.At(q.Path, sqliteCompanions...)
 	if err != nil {
 		return nil, err
@@ -331,10 +329,17 @@ func (q *SQLite) Needs(context.Context) ([]backup.Need, error) {
 	}
 	var n int64
 	for _, c := range append([]string{""}, sqliteCompanions...) {
-		if fi, err := os.Stat(s.Live + c); err == nil {
+		fi, err := os.Stat(s.Live + c)
+		switch {
+		case err == nil:
 			n += fi.Size()
-		} else if c == "" {
+		case c == "":
 			return nil, err
+		}
+		if c == "" && durable.MayTry(ctx) {
+			if err := s.TryFile(ctx, owner.Of(fi)); err != nil {
+				return nil, failed("prepare a restore of", s.Live, err)
+			}
 		}
 	}
 	return s.Needs(n), nil

@@ -333,6 +333,8 @@ func TestReplacedOnItsWay(t *testing.T) {
 				require.ErrorIs(t, err, backup.ErrMismatch)
 			}
 			require.Equal(t, changed, w.state())
+			require.NotContains(t, w.beside(), "new")
+			require.NoError(t, w.db.Tidy(t.Context())) // what differs was kept
 			require.Empty(t, w.beside())
 		})
 	}
@@ -474,7 +476,7 @@ func TestPasswordIsNowhere(t *testing.T) {
 		d := *w.db
 		d.URI = uri
 		_, err := d.Check(context.Background())
-		fmt.Fprintf(&said, "%v %+v %#v %s %v", d, d, d, d.String(), err)
+		fmt.Fprintf(&said, "%v %+v %#v %s %v", d, d, d, d, err)
 		b, err := json.Marshal(d)
 		require.NoError(t, err)
 		said.Write(b)
@@ -487,7 +489,7 @@ func TestPasswordIsNowhere(t *testing.T) {
 	require.NoError(t, err)
 	said.Write(manifest)
 	require.NotContains(t, said.String()+strings.Join(w.statements, "\n"), secret)
-	require.Contains(t, fmt.Sprint(w.db.String()), "mssql db.example:1433 "+liveName)
+	require.Contains(t, fmt.Sprint(w.db), "mssql db.example:1433 "+liveName)
 }
 
 // A name is never more than a name.

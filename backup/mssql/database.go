@@ -3,6 +3,7 @@ package mssql
 import (
 	"database/sql/driver"
 	"fmt"
+	"io"
 	"net"
 	"time"
 
@@ -67,8 +68,8 @@ var (
 	_ backup.Prover  = (*Database)(nil)
 )
 
-// String returns server and database, without login and password.
-func (d Database) String() string {
+// label is server and database.
+func (d Database) label() string {
 	cfg, err := d.config()
 	if err != nil { // which may contain the password
 		return "mssql"
@@ -83,8 +84,8 @@ func (d Database) String() string {
 	return "mssql " + host + " " + cfg.Database
 }
 
-// GoString is String: %#v prints no password either.
-func (d Database) GoString() string { return "mssql.Database{" + d.String() + "}" }
+// Format implements [fmt.Formatter]: no verb, not even %#v, prints login and password.
+func (d Database) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, d.label()) }
 
 // Kinds of events.
 const (

@@ -75,7 +75,7 @@ func (s *session) madeBy(ctx context.Context, name, mark string) (bool, error) {
 	return len(list) > 0 && s.fileForm(mark).MatchString(list[0].Path), err
 }
 
-var besideForm = regexp.MustCompile(`^(new|old|undone)_([0-9a-f]{12})$`)
+var besideForm = regexp.MustCompile(`^(new|old|undone|differ)_([0-9a-f]{12})$`)
 
 // prove finds out which databases are those of restores, and remembers their identities.
 // It returns their names, and the live one. What has the name of one and is not proven
@@ -106,7 +106,7 @@ func (s *session) prove(ctx context.Context) ([]string, error) {
 		}
 		s.known[name] = st
 		proven, marks = append(proven, name), append(marks, m[2])
-		if m[1] != "new" {
+		if m[1] == "old" || m[1] == "undone" {
 			aside = append(aside, name)
 		}
 	}
@@ -132,8 +132,8 @@ func (s *session) prove(ctx context.Context) ([]string, error) {
 	return append(proven, s.name), nil
 }
 
-// beOne reports whether the database is what its name says. What is new or undone was made by a
-// restore; what is old was live before it.
+// beOne reports whether the database is what its name says. What is new, undone or differ was made by
+// a restore; what is old was live before it.
 func (s *session) beOne(ctx context.Context, name, kind, mark string) (st status, ours bool, err error) {
 	if st, err = s.status(ctx, name); err != nil {
 		return st, false, ignoreNone(err)

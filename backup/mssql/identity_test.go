@@ -2,6 +2,8 @@ package mssql
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 
@@ -306,4 +308,43 @@ func TestDatabaseThatWasMadeAnew(t *testing.T) {
 	_, aside := w.holds()
 	require.Equal(t, []string{anew}, aside)
 	require.Contains(t, warned, "it was made since")
+}
+
+// A member of db_owner gets into a copy, as RESTRICTED_USER lets him, and makes a trigger for
+// the change of its owner before any statement: none is fired with the rights of our login.
+func TestAttackByAMemberOfDBOwnerInACopy(t *testing.T) {
+	planted, refused, ended := 0, 0, false
+	for n := 1; !ended; n++ {
+		require.Less(t, n, 60)
+		w := newWorld(t)
+		w.dbs[liveName].OwnerRole = []string{"clerk"}
+		w.db.OwnersOut = true
+		w.dbs[liveName].Options[optionAsync] = fmt.Sprint(n % 2)
+		snap := w.take(t)
+		old := w.state()
+		at := w.sim.n + n
+		ended = true
+		w.interlude = func(statement string) {
+			if w.sim.n != at {
+				return
+			}
+			ended = false
+			for _, name := range slices.Sorted(maps.Keys(w.dbs)) {
+				if name != liveName && w.plants("clerk", name) {
+					planted++
+				}
+			}
+		}
+		_, err := w.store.Prove(t.Context(), snap.ID, w.db)
+		w.interlude = nil
+		if err != nil {
+			require.ErrorIs(t, err, backup.ErrMismatch)
+			refused++
+		}
+		require.Empty(t, w.violations)
+		require.Equal(t, old, w.state())
+		require.Empty(t, w.beside())
+	}
+	require.NotZero(t, planted)
+	require.NotZero(t, refused)
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/aspupdate/aspupdate/backup"
+	"github.com/aspupdate/aspupdate/backup/internal/swap"
 )
 
 // Restore implements [backup.Target]. The live database must be closed to users, and
@@ -17,7 +18,22 @@ import (
 //
 // A backup of a database of another name is restored only if the server has no
 // database of this name. After an error the live database is as it was.
+//
+// If what was restored differs from the backup, the error wraps [backup.ErrMismatch], and has a
+// method Beside: the restored database stays beside the live one, restricted as that is,
+// until the next restore or Tidy.
 func (d *Database) Restore(ctx context.Context, dir string, m backup.Meta) (backup.Restored, error) {
+	return d.restore(ctx, dir, m, nil)
+}
+
+// RestoreDiffering is Restore for a person who has seen these differences and accepted
+// them. The backup is restored anew, which needs no more space than before: what was kept is
+// dropped first. It fails if there are others.
+func (d *Database) RestoreDiffering(ctx context.Context, dir string, m backup.Meta, accepted []string) (backup.Restored, error) {
+	return d.restore(ctx, dir, m, accepted)
+}
+
+func (d *Database) restore(ctx context.Context, dir string, m backup.Meta, accepted []string) (backup.Restored, error) {
 	f, err := readFacts(m)
 	if err != nil {
 		return nil, err
@@ -27,14 +43,14 @@ func (d *Database) Restore(ctx context.Context, dir string, m backup.Meta) (back
 		return nil, err
 	}
 	defer s.close()
-	r, err := s.restore(ctx, dir, f)
+	r, err := s.restore(ctx, dir, f, accepted)
 	if err != nil {
 		return nil, failed("restore database", s.name, err)
 	}
 	return r, nil
 }
 
-func (s *session) restore(ctx context.Context, dir string, f facts) (*restored, error) {
+func (s *session) restore(ctx context.Context, dir string, f facts, accepted []string) (*restored, error) {
 	if err := s.tested(); err != nil {
 		return nil, err
 	}
@@ -56,7 +72,7 @@ func (s *session) restore(ctx context.Context, dir string, f facts) (*restored, 
 		}
 	}
 	r, err := slot.Restore(ctx, f.Database, func(name string) error {
-		if err := s.build(ctx, name, dir, f); err != nil {
+		if err := s.build(ctx, name, dir, f, accepted); err != nil {
 			return err
 		}
 		s.begins(eventSwap)
@@ -99,11 +115,11 @@ func (d *Database) Prove(ctx context.Context, dir string, m backup.Meta) error {
 		return err
 	}
 	defer s.close()
-	return failed("prove a backup of database", f.Database, s.slot().Try(ctx, func(name string) error { return s.build(ctx, name, dir, f) }))
+	return failed("prove a backup of database", f.Database, s.slot().Try(ctx, func(name string) error { return s.build(ctx, name, dir, f, nil) }))
 }
 
 // build makes the database name from the backup in dir, and compares it.
-func (s *session) build(ctx context.Context, name, dir string, f facts) error {
+func (s *session) build(ctx context.Context, name, dir string, f facts, accepted []string) error {
 	if s.server.major() < f.Major {
 		return advise(fmt.Errorf("%w: the backup is of SQL Server %s, which %s cannot read", backup.ErrIncompatible, f.Version, s.server.version), "restore it on a server of that version or a newer one")
 	}
@@ -113,7 +129,7 @@ func (s *session) build(ctx context.Context, name, dir string, f facts) error {
 	if err := s.load(ctx, name, dir, f); err != nil {
 		return err
 	}
-	if err := s.own(ctx, name, f.Owner); err != nil {
+	if err := s.own(ctx, name, f); err != nil {
 		return err
 	}
 	s.begins(eventCheck)
@@ -137,7 +153,7 @@ func (s *session) build(ctx context.Context, name, dir string, f facts) error {
 	if err != nil {
 		return err
 	}
-	if err := differ(f.contents.differences(got)); err != nil {
+	if err := swap.Unaccepted(f.contents.differences(got), accepted, differ); err != nil {
 		return err
 	}
 	if err := s.remap(ctx, name, f); err != nil {
@@ -159,35 +175,54 @@ func (s *session) build(ctx context.Context, name, dir string, f facts) error {
 	if err != nil {
 		return err
 	}
-	have.contents = f.contents // compared above
-	return differ(f.differences(have))
+	have.contents = got
+	return swap.Unaccepted(f.differences(have), accepted, differ)
 }
 
 // own gives a copy, which belongs to the login that restored it, the owner that the database had.
 // A trigger of the database would be fired by that, with the rights of our login: those are
-// disabled meanwhile. What is compared afterwards includes which are enabled.
-func (s *session) own(ctx context.Context, name, owner string) error {
-	var triggers []string
-	err := s.inside(ctx, name, func(c *sql.Conn) (err error) {
-		if triggers, err = texts(ctx, c, sqlTriggers); err != nil || len(triggers) == 0 {
-			return err
-		}
-		_, err = c.ExecContext(ctx, sqlSetTriggers("DISABLE", triggers))
-		return err
-	})
+// disabled meanwhile. A member of db_owner could make another one at that moment, so that this
+// session is the only one until the copy has its owner. What is compared afterwards includes
+// which triggers are enabled.
+func (s *session) own(ctx context.Context, name string, f facts) error {
+	h, err := s.hold(name)
 	if err != nil {
 		return err
 	}
-	if err := s.alter(ctx, name, sqlOwner(name, owner)); err != nil {
-		return err
+	const async = "AUTO_UPDATE_STATISTICS_ASYNC" // its thread could be the only session
+	updates := f.Options[optionAsync] == "1"
+	if updates {
+		if err := s.alter(ctx, name, sqlSet(name, async, false)); err != nil {
+			return err
+		}
 	}
-	if len(triggers) == 0 {
+	err = s.within(ctx, name, func(c *sql.Conn) error {
+		run := func(statement string) error {
+			_, err := c.ExecContext(ctx, guarded(statement, h))
+			return err
+		}
+		if err := run(sqlAlone(name)); err != nil {
+			return err
+		}
+		triggers, err := texts(ctx, c, sqlTriggers)
+		if err != nil {
+			return err
+		}
+		steps := []string{sqlOwner(name, f.Owner)}
+		if len(triggers) > 0 {
+			steps = []string{sqlSetTriggers("DISABLE", triggers), steps[0], sqlSetTriggers("ENABLE", triggers)}
+		}
+		for _, statement := range append(steps, sqlRestrict(name, 0)) {
+			if err := run(statement); err != nil {
+				return err
+			}
+		}
 		return nil
-	}
-	return s.inside(ctx, name, func(c *sql.Conn) error {
-		_, err := c.ExecContext(ctx, sqlSetTriggers("ENABLE", triggers))
-		return err
 	})
+	if err != nil || !updates {
+		return err
+	}
+	return s.alter(ctx, name, sqlSet(name, async, true))
 }
 
 // texts returns the first column of what a statement selects.

@@ -107,6 +107,7 @@ type sim struct {
 	statements []string
 	violations []string               // reads of what belongs to others, with rights outside it; changes of a database that is known by its name alone
 	interlude  func(statement string) // what others do before a changing statement
+	upgrade    func(d *simDB)         // what a restore changes, as that of an older version's backup does
 
 	n     int // changing statements so far
 	at    int // the one that meets the fault
@@ -204,6 +205,9 @@ func (c simConnector) Connect(ctx context.Context) (driver.Conn, error) {
 	if d == nil || d.State != online {
 		return nil, fault(4060, "Cannot open database %q requested by the login. The login failed.", c.cfg.Database)
 	}
+	if d.Access == single && s.inUse(nil, c.cfg.Database) {
+		return nil, fault(924, "Database '%s' is already open and can only have one user at a time.", c.cfg.Database)
+	}
 	s.ids++
 	conn := &simConn{s: s, id: s.ids, db: c.cfg.Database}
 	s.conns[conn] = true
@@ -295,7 +299,7 @@ func (c *simConn) run(ctx context.Context, statement string, args []driver.Named
 	if c.broken || s.dead {
 		return nil, driver.ErrBadConn
 	}
-	changes := !strings.HasPrefix(statement, "SELECT") && statement != sqlAsOwner && statement != sqlLock && statement != sqlCheckDB &&
+	changes := !strings.HasPrefix(statement, "SELECT") && !strings.HasPrefix(statement, "WITH r (id)") && statement != sqlAsOwner && statement != sqlLock && statement != sqlCheckDB &&
 		!strings.HasPrefix(statement, "RESTORE VERIFYONLY") && !strings.HasPrefix(statement, "RESTORE FILELISTONLY")
 	mode := never
 	if changes {
@@ -405,9 +409,10 @@ var forms = []struct {
 	do   func(s *sim, c *simConn, m []string, half bool) (*simRows, error)
 }{
 	{regexp.MustCompile(`^ALTER DATABASE ` + reIdent + ` SET RESTRICTED_USER WITH ROLLBACK (?:IMMEDIATE|AFTER [1-9]\d* SECONDS)$`), (*sim).restrict},
+	{regexp.MustCompile(`^ALTER DATABASE ` + reIdent + ` SET SINGLE_USER WITH ROLLBACK IMMEDIATE$`), (*sim).alone},
 	{regexp.MustCompile(`^ALTER DATABASE ` + reIdent + ` SET MULTI_USER$`), (*sim).admit},
 	{regexp.MustCompile(`^ALTER DATABASE ` + reIdent + ` MODIFY NAME = ` + reIdent + `$`), (*sim).rename},
-	{regexp.MustCompile(`^ALTER DATABASE ` + reIdent + ` SET (TRUSTWORTHY|DB_CHAINING) (ON|OFF)$`), (*sim).set},
+	{regexp.MustCompile(`^ALTER DATABASE ` + reIdent + ` SET (TRUSTWORTHY|DB_CHAINING|AUTO_UPDATE_STATISTICS_ASYNC) (ON|OFF)$`), (*sim).set},
 	{regexp.MustCompile(`^ALTER DATABASE ` + reIdent + ` SET (ENABLE|DISABLE)_BROKER WITH ROLLBACK IMMEDIATE$`), (*sim).broker},
 	{regexp.MustCompile(`^ALTER AUTHORIZATION ON DATABASE::` + reIdent + ` TO ` + reIdent + `$`), (*sim).authorize},
 	{regexp.MustCompile(`^DROP DATABASE ` + reIdent + `$`), (*sim).drop},
@@ -520,7 +525,7 @@ func (s *sim) answer(c *simConn, statement string, args []driver.NamedValue, hal
 		}
 		return r, nil
 	}
-	if strings.HasPrefix(statement, "SELECT DISTINCT l.name") {
+	if strings.HasPrefix(statement, "WITH r (id)") {
 		d, r := s.dbs[arg()], &simRows{columns: []string{"name"}}
 		for _, login := range append(slices.Clone(d.OwnerRole), d.Owner) {
 			if !s.sysadmins[login] && s.logins[login] != "" {
@@ -570,7 +575,8 @@ func (s *sim) inDatabase(c *simConn, statement string) (*simRows, error) {
 		rows, err := s.inDatabase(c, rest)
 		return rows, cmp.Or(failed, err)
 	}
-	ours := statement == sqlMarkScratch || slices.Contains(scratch, statement) || slices.Contains(change, statement) || strings.HasPrefix(statement, testPrefix)
+	alone := d.Access == single && (statement == sqlTriggers || formSet.MatchString(statement))
+	ours := alone || statement == sqlMarkScratch || slices.Contains(scratch, statement) || slices.Contains(change, statement) || strings.HasPrefix(statement, testPrefix)
 	if !c.sandbox && !ours {
 		s.violations = append(s.violations, statement)
 	}
@@ -747,6 +753,40 @@ func (s *sim) qualified(u *simUser, d *simDB) bool {
 	return u.sysadmin || d.Owner == u.login || slices.Contains(d.OwnerRole, u.login)
 }
 
+const single = "SINGLE_USER"
+
+// alone: alter-database-transact-sql-set-options, SINGLE_USER. All sessions are ended but that which
+// runs it, which is the one if it is in the database; else the next one that comes. The same
+// page requires AUTO_UPDATE_STATISTICS_ASYNC to be off, or its thread takes the place.
+func (s *sim) alone(c *simConn, m []string, _ bool) (*simRows, error) {
+	name, d, err := s.get(m[1])
+	if err != nil {
+		return nil, err
+	}
+	if c.db != name || d.Options[optionAsync] == "1" {
+		s.violations = append(s.violations, "others can be the single user of "+name)
+	}
+	d.Access = single
+	s.users = slices.DeleteFunc(s.users, func(u *simUser) bool { return u.db == name })
+	for other := range s.conns {
+		if other != c && other.db == name {
+			other.gone()
+		}
+	}
+	return many(), nil
+}
+
+// plants has a login make a trigger of the database, and reports whether it could: as a member of
+// db_owner, or the owner, it can be in a restricted database, and not in one that has its single user.
+func (s *sim) plants(login, database string) bool {
+	d := s.dbs[database]
+	if d.State != online || d.Access == single && s.inUse(nil, database) || d.Owner != login && !slices.Contains(d.OwnerRole, login) {
+		return false
+	}
+	d.Triggers["planted"] = true
+	return true
+}
+
 func (s *sim) admit(_ *simConn, m []string, _ bool) (*simRows, error) {
 	_, d, err := s.get(m[1])
 	if err == nil {
@@ -782,11 +822,8 @@ func (s *sim) set(_ *simConn, m []string, _ bool) (*simRows, error) {
 		return nil, err
 	}
 	value := fmt.Sprint(truth(m[3] == "ON"))
-	if m[2] == "TRUSTWORTHY" { // a sysadmin's: relational-databases/security/trustworthy-database-property
-		d.Options[optionTrust] = value
-	} else {
-		d.Options[optionChain] = value
-	}
+	// TRUSTWORTHY is a sysadmin's: relational-databases/security/trustworthy-database-property.
+	d.Options[map[string]string{"TRUSTWORTHY": optionTrust, "DB_CHAINING": optionChain, "AUTO_UPDATE_STATISTICS_ASYNC": optionAsync}[m[2]]] = value
 	return many(), nil
 }
 
@@ -1012,6 +1049,9 @@ func (s *sim) restore(_ *simConn, m []string, half bool) (*simRows, error) {
 	s.dbs[name] = s.born(d)
 	d.State, d.Access, d.Owner, d.Broker = online, restricted, s.server.login, false
 	d.Options[optionTrust], d.Options[optionChain] = "0", "0"
+	if s.upgrade != nil {
+		s.upgrade(d)
+	}
 	if half {
 		d.State = "RESTORING"
 	}

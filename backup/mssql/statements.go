@@ -56,13 +56,14 @@ const (
 )
 
 // sqlOwners selects the logins, besides sysadmins, that RESTRICTED_USER admits by
-// their rights in the database.
+// their rights in the database: members of db_owner, and of roles that are members of it.
 func sqlOwners(database string) string {
 	in := ident(database)
-	return `SELECT DISTINCT l.name FROM sys.server_principals l WHERE l.is_disabled = 0 AND ISNULL(IS_SRVROLEMEMBER('sysadmin', l.name), 0) = 0
+	return `WITH r (id) AS (SELECT p.principal_id FROM ` + in + `.sys.database_principals p WHERE p.name = N'db_owner'
+		UNION ALL SELECT m.member_principal_id FROM ` + in + `.sys.database_role_members m JOIN r ON r.id = m.role_principal_id)
+		SELECT DISTINCT l.name FROM sys.server_principals l WHERE l.is_disabled = 0 AND ISNULL(IS_SRVROLEMEMBER('sysadmin', l.name), 0) = 0
 		AND (l.sid IN (SELECT d.owner_sid FROM sys.databases d WHERE d.name = @p1) OR l.sid IN (SELECT u.sid FROM ` + in + `.sys.database_principals u
-		JOIN ` + in + `.sys.database_role_members m ON m.member_principal_id = u.principal_id
-		JOIN ` + in + `.sys.database_principals r ON r.principal_id = m.role_principal_id WHERE r.name = N'db_owner')) ORDER BY l.name`
+		JOIN r ON r.id = u.principal_id)) ORDER BY l.name`
 }
 
 // sqlSessions lists who uses a database: who is in it, or holds a lock on it from
@@ -90,6 +91,11 @@ func sqlRestrict(database string, notice time.Duration) string {
 		how = fmt.Sprintf("AFTER %d SECONDS", seconds)
 	}
 	return "ALTER DATABASE " + ident(database) + " SET RESTRICTED_USER WITH ROLLBACK " + how
+}
+
+// sqlAlone leaves the session that runs it, in the database, the only one.
+func sqlAlone(database string) string {
+	return "ALTER DATABASE " + ident(database) + " SET SINGLE_USER WITH ROLLBACK IMMEDIATE"
 }
 
 func sqlAdmit(database string) string { return "ALTER DATABASE " + ident(database) + " SET MULTI_USER" }
@@ -153,7 +159,7 @@ func sqlRestore(database, path string, files []file) string {
 var optionColumns = []string{
 	"recovery_model_desc", "compatibility_level", "collation_name", "page_verify_option_desc", "containment_desc",
 	"snapshot_isolation_state_desc", "is_read_committed_snapshot_on", "is_auto_close_on", "is_auto_shrink_on",
-	"is_auto_create_stats_on", "is_auto_update_stats_on", "is_auto_update_stats_async_on", "is_ansi_null_default_on", "is_ansi_nulls_on",
+	"is_auto_create_stats_on", "is_auto_update_stats_on", optionAsync, "is_ansi_null_default_on", "is_ansi_nulls_on",
 	"is_ansi_padding_on", "is_ansi_warnings_on", "is_arithabort_on", "is_concat_null_yields_null_on", "is_numeric_roundabort_on",
 	"is_quoted_identifier_on", "is_recursive_triggers_on", "is_cursor_close_on_commit_on", "is_local_cursor_default",
 	"is_parameterization_forced", "is_date_correlation_on", "is_honor_broker_priority_on", optionTrust, optionChain,
@@ -162,6 +168,7 @@ var optionColumns = []string{
 const (
 	optionTrust = "is_trustworthy_on"
 	optionChain = "is_db_chaining_on"
+	optionAsync = "is_auto_update_stats_async_on"
 )
 
 // sqlOptions selects a name and a value for each option. Columns of catalog views
@@ -201,7 +208,7 @@ const (
 
 	sqlMarkScratch = `EXEC sys.sp_addextendedproperty @name = N'` + markScratch + `', @value = N'1'`
 
-	// Triggers of the database itself, which its own changes fire.
+	// Triggers of the database itself, which its own changes fire. This evaluates nothing of theirs.
 	sqlTriggers = `SELECT t.name FROM sys.triggers t WHERE t.parent_class = 0 AND t.is_disabled = 0 ORDER BY t.name`
 
 	sqlTables = `SELECT CONVERT(int, t.object_id), s.name, t.name FROM sys.tables t JOIN sys.schemas s ON s.schema_id = t.schema_id

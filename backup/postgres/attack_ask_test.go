@@ -62,6 +62,24 @@ func TestAttackByAnEventTriggerWhileAProbeQueries(t *testing.T) {
 	require.Equal(t, "A", enabled)
 }
 
+// A maintenance role that is no superuser cannot disable them, and asks nothing while there is one.
+func TestAttackByAnEventTriggerOnAMaintenanceRoleThatIsNoSuperuser(t *testing.T) {
+	t.Parallel()
+	a := newLimited(t, server(t))
+	a.mine(t, `CREATE TABLE about (version text); INSERT INTO about VALUES ('9.22.200')`)
+	a.admin(t, a.name, `CREATE FUNCTION public.note() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN PERFORM public.evil_does(); END';
+		CREATE EVENT TRIGGER note ON ddl_command_end EXECUTE FUNCTION public.note()`)
+	_, err := a.db.Ask(t.Context(), "SELECT version FROM about")
+	require.ErrorIs(t, err, backup.ErrPermission)
+	require.ErrorContains(t, err, `the event trigger "note" would run with the rights of the maintenance role`)
+	a.failed(t, "Ask")
+	a.admin(t, a.name, "ALTER EVENT TRIGGER note DISABLE")
+	got, err := a.db.Ask(t.Context(), "SELECT version FROM about")
+	require.NoError(t, err)
+	require.Equal(t, "9.22.200", got)
+	a.failed(t, "Ask")
+}
+
 // A role of its own can do no more than read what was given to it, whatever the owner puts in the place of
 // what is queried.
 func TestAttackByWhatAProbeQueriesAsItsOwnRole(t *testing.T) {

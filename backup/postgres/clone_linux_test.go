@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -105,6 +106,40 @@ func TestR15RestoreOfTablespaces(t *testing.T) {
 	w.tablespace(t, space, "64m")
 	w.admin(t, w.name, "CREATE TABLE far (x int PRIMARY KEY USING INDEX TABLESPACE "+ident(space)+") TABLESPACE "+ident(space)+"; INSERT INTO far VALUES (1)")
 	w.bothWays(t, func() { w.update(t) })
+}
+
+// Several databases of one tablespace may be restored at a time: their rights on it are in one row, and
+// the server refuses one of two changes of it.
+func TestR15RestoresAtTheSameTimeShareATablespace(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	space := "shared " + w.name
+	w.tablespace(t, space, "24m")
+	grant := func(role string) string { return "GRANT CREATE ON TABLESPACE " + ident(space) + " TO " + ident(role) }
+	var sessions []*session
+	for i := range 2 {
+		role := fmt.Sprintf("loader %d %s", i, w.name)
+		w.admin(t, "postgres", "CREATE ROLE "+ident(role))
+		t.Cleanup(func() { w.admin(t, "postgres", "DROP OWNED BY "+ident(role)+"; DROP ROLE "+ident(role)) })
+		s := &session{Conn: w.connect(t, w.c.Admin("postgres")), d: w.db, name: w.name}
+		t.Cleanup(func() { closeConn(s.Conn) })
+		sessions = append(sessions, s)
+	}
+	first, err := sessions[0].Begin(t.Context())
+	require.NoError(t, err)
+	_, err = first.Exec(t.Context(), grant("loader 0 "+w.name))
+	require.NoError(t, err)
+	done, pid := make(chan error, 1), sessions[1].PgConn().PID()
+	go func() { done <- sessions[1].together(t.Context(), grant("loader 1 "+w.name)) }()
+	watcher := w.connect(t, w.c.Admin("postgres"))
+	defer closeConn(watcher)
+	require.Eventually(t, func() bool {
+		var waits bool
+		err := watcher.QueryRow(t.Context(), "SELECT wait_event_type = 'Lock' FROM pg_stat_activity WHERE pid = $1", pid).Scan(&waits)
+		return err == nil && waits
+	}, time.Minute, 10*time.Millisecond, "it waits for the row")
+	require.NoError(t, first.Commit(t.Context()))
+	require.NoError(t, <-done)
 }
 
 // tablespace creates one on a small disk of its own.

@@ -1,6 +1,8 @@
 package postgres
 
 import (
+	"fmt"
+	"io"
 	"net"
 	"strconv"
 	"time"
@@ -53,8 +55,8 @@ type Database struct {
 	tracer       pgx.QueryTracer // tests interrupt runs at each statement
 }
 
-// String returns server and database, without role and password.
-func (d Database) String() string {
+// label is server and database.
+func (d Database) label() string {
 	cfg, err := pgx.ParseConfig(d.URI)
 	if err != nil { // which may contain the password
 		return "postgres"
@@ -62,8 +64,8 @@ func (d Database) String() string {
 	return "postgres " + net.JoinHostPort(cfg.Host, strconv.Itoa(int(cfg.Port))) + " " + cfg.Database
 }
 
-// GoString is String: %#v prints no password either.
-func (d Database) GoString() string { return "postgres.Database{" + d.String() + "}" }
+// Format implements [fmt.Formatter]: no verb, not even %#v, prints login and password.
+func (d Database) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, d.label()) }
 
 var (
 	_ backup.Target  = (*Database)(nil)

@@ -102,7 +102,7 @@ func (s *session) dropLogin(ctx context.Context) error {
 	err := s.lockOut(ctx, role) // even if it stays
 	if err == nil {
 		// Its rights on databases and tablespaces. Those within a copy went with it.
-		_, err = s.Exec(ctx, "DROP OWNED BY "+ident(role))
+		err = s.together(ctx, "DROP OWNED BY "+ident(role))
 	}
 	if err == nil {
 		_, err = s.Exec(ctx, "DROP ROLE "+ident(role))

@@ -23,7 +23,7 @@ func TestPasswordIsNotPrinted(t *testing.T) {
 		require.NoError(t, err)
 		require.NotContains(t, string(text), "horse")
 	}
-	require.Equal(t, "postgres db.example.org:5433 asp", Database{URI: "postgres://boss:horse@db.example.org:5433/asp"}.String())
+	require.Equal(t, "postgres db.example.org:5433 asp", fmt.Sprint(Database{URI: "postgres://boss:horse@db.example.org:5433/asp"}))
 }
 
 // logged returns what both handlers of log/slog make of a value.

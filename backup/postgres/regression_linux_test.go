@@ -75,7 +75,7 @@ type regression struct {
 // newRegression skips the test if the source package cannot be had.
 func newRegression(t *testing.T) *regression {
 	t.Helper()
-	c, err := realtest.StartPostgres("wal_level=logical", "max_wal_size=4GB", "shared_buffers=128MB")
+	c, err := realtest.StartPostgres("wal_level=logical", "max_wal_size=1GB", "shared_buffers=128MB")
 	if err != nil {
 		realtest.Skip(t, "no PostgreSQL server: %v", err)
 	}

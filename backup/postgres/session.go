@@ -20,6 +20,7 @@ const (
 	codeInUse       = "55006" // object_in_use: sessions are on the database
 	codeDiskFull    = "53100" // disk_full
 	codeLockTimeout = "55P03" // lock_not_available
+	codeInternal    = "XX000" // internal_error: among others that another session has changed the same row of a catalog just now
 	codeNoLocale    = "42809" // wrong_object_type: CREATE DATABASE with a locale that the machine lacks
 )
 
@@ -142,6 +143,27 @@ func (d *Database) settle(ctx context.Context) error {
 
 // together runs statements in one transaction.
 func (s *session) together(ctx context.Context, statements ...string) error {
+	return contended(ctx, func() error { return s.transaction(ctx, statements...) })
+}
+
+// contended repeats a change of what all databases of a server share, such as rights on a tablespace: another
+// session, as of a restore at the same time, may change the same row, and the server then refuses one of them.
+func contended(ctx context.Context, change func() error) error {
+	const tries = 10
+	for try := 1; ; try++ {
+		err := change()
+		if sqlState(err) != codeInternal || try == tries {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(time.Duration(try) * 20 * time.Millisecond):
+		}
+	}
+}
+
+func (s *session) transaction(ctx context.Context, statements ...string) error {
 	return pgx.BeginFunc(ctx, s.Conn, func(tx pgx.Tx) error {
 		for _, sql := range statements {
 			if _, err := tx.Exec(ctx, sql); err != nil {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -37,7 +38,7 @@ start = ['/bin/sh', '${OWN}/held.sh', 'start', '/bin/touch', '${OWN}/running']
 [[command]]
 live = '${SITE}/data'
 backup = ['/bin/sh', '${OWN}/held.sh', 'backup', '/bin/cp', '{live}', '{file}']
-restore = ['/bin/cp', '{file}', '{new}']
+restore = ['/bin/sh', '${OWN}/held.sh', 'restore', '/bin/cp', '{file}', '{new}']
 verify = ['/bin/cp', '{file}', '{new}']`, `
 [[distribution.migrate]]
 database = 'data'
@@ -53,13 +54,19 @@ while [ -e held-$1 ]; do touch at-$1; sleep 0.02; done
 shift
 exec "$@"
 `, s.own))
-	s.installed("7.12.100")
+	old := s.publish("7.12.100", "Setup", fmt.Sprintf("sh '%s/held.sh' previous true\necho 7.12.100 > $1/version\n", s.own))
+	s.write(filepath.Join(s.site, "version"), "7.12.100\n")
+	code, out := s.run("archive", "import", "--distribution", "АСП", "--version", "7.12.100", old)
+	require.Zero(t, code, out)
 	s.write(filepath.Join(s.site, "data"), "7.12.100\nentered before\n")
 	s.write(filepath.Join(s.own, "running"), "")
 	h := heldSite{s, step}
 	install := fmt.Sprintf("sh '%s/held.sh' install true\necho 7.12.200 > $1/version\n", s.own)
 	if step == "probe" {
 		install += "touch '" + s.own + "/held-probe'\n"
+	}
+	if onTheWayBack(step) {
+		install += "echo half > $1/data\nexit 1\n"
 	}
 	s.publish("7.12.200", "Setup", install)
 	text, err := os.ReadFile(s.config())
@@ -75,6 +82,9 @@ exec "$@"
 	}
 	return h
 }
+
+// onTheWayBack reports whether a step is reached only by a release that fails.
+func onTheWayBack(step string) bool { return step == "restore" || step == "previous" }
 
 func (h heldSite) hold() string { return filepath.Join(h.own, "held-"+h.step) }
 
@@ -235,8 +245,9 @@ var ends = map[string]end{
 // program prints lead to a healthy site with its users.
 func TestNothingEndsAnUpdateInAnyStep(t *testing.T) {
 	t.Parallel()
+	hangUp()
 	early := map[string]bool{"close": true, "stop": true, "backup": true}
-	steps := []string{"close", "stop", "backup", "install", "start", "migrate", "probe", "open"}
+	steps := []string{"close", "stop", "backup", "install", "start", "migrate", "probe", "open", "restore", "previous"}
 	i := 0
 	for name, end := range ends {
 		for _, step := range steps {
@@ -261,7 +272,16 @@ func TestNothingEndsAnUpdateInAnyStep(t *testing.T) {
 					require.NoError(t, h.inOrder())
 					return
 				}
-				time.Sleep(200 * time.Millisecond) // the signal is seen before the step ends
+				stops := !end.goes && early[step]
+				if stops { // the signal is seen before the step ends
+					select {
+					case err := <-ended:
+						ended <- err
+					case <-time.After(30 * time.Second):
+					}
+				} else {
+					time.Sleep(200 * time.Millisecond)
+				}
 				require.NoError(t, os.Remove(h.hold()))
 				var err error
 				select {
@@ -271,8 +291,11 @@ func TestNothingEndsAnUpdateInAnyStep(t *testing.T) {
 					t.Fatal("the update waits for its reader")
 				}
 				want := exitDone
-				if !end.goes && early[step] {
+				switch {
+				case stops:
 					want = exitAbandoned
+				case onTheWayBack(step):
+					want = exitRolledBack
 				}
 				require.Equal(t, want, cmd.ProcessState.ExitCode(), "%v", err)
 				require.NoError(t, h.inOrder())
@@ -283,17 +306,25 @@ func TestNothingEndsAnUpdateInAnyStep(t *testing.T) {
 	}
 }
 
+// hangUp lets the programs that are started from now on receive SIGHUP, though the tests
+// were started by nohup, which updates respect.
+func hangUp() {
+	if signal.Ignored(syscall.SIGHUP) {
+		signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
+	}
+}
+
 // chosen picks some of the strikes for each run; a soak has all.
 func chosen(name, step string) bool {
 	switch name {
 	case "closed terminal", "kill -9 of the process group":
-		return step == "close" || step == "install" || step == "migrate" || step == "open"
+		return step == "close" || step == "install" || step == "migrate" || step == "open" || step == "restore"
 	case "the control group's kill":
-		return step == "backup" || step == "install" || step == "start" || step == "migrate"
+		return step == "backup" || step == "install" || step == "start" || step == "migrate" || step == "previous"
 	case "SIGHUP twice":
 		return step == "start"
 	case "SIGTERM", "SIGHUP":
-		return step == "migrate"
+		return step == "migrate" || step == "previous"
 	}
 	return step == "install"
 }

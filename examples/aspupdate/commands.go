@@ -27,7 +27,10 @@ func app(speak *lang.Language) *cli.Command {
 		},
 		Commands: []*cli.Command{{
 			Name: "demo", Usage: "demonstrate the whole flow on this machine: a good release, a broken one, a killed update",
-			Flags:    []cli.Flag{&cli.BoolFlag{Name: "keep", Usage: "keep the demo's directory"}, quiet, asJSON},
+			Flags: []cli.Flag{
+				&cli.StringFlag{Name: "site", Usage: "the `KIND` of application: plain has one database, asp twenty that are restructured after the installer"},
+				&cli.BoolFlag{Name: "keep", Usage: "keep the demo's directory"}, quiet, asJSON,
+			},
 			Action:   alone(runDemo),
 			Commands: demo.Commands(),
 		}},
@@ -40,6 +43,7 @@ func app(speak *lang.Language) *cli.Command {
 		{"Ask", questionCommands()},
 		{"Decide", decisionCommands()},
 		{"Archive and backups", storeCommands()},
+		{"On this machine", machineCommands()},
 	} {
 		for _, c := range group.commands {
 			c.Metadata = map[string]any{grouped: group.title}
@@ -47,6 +51,7 @@ func app(speak *lang.Language) *cli.Command {
 		}
 	}
 	prepare(root, root.OnUsageError, config, quiet, asJSON)
+	root.Commands = append(root.Commands, manCommand())
 	translate(root, speak)
 	root.CustomRootCommandHelpTemplate = rootHelp(root, speak)
 	return root
@@ -88,6 +93,7 @@ func updateCommands() []*cli.Command {
 		},
 		{
 			Name: "recover", Usage: "finish a pending update; run this when the machine starts",
+			DisableSliceFlagSeparator: true, // a name may have commas
 			Flags: []cli.Flag{
 				&cli.StringFlag{Name: "retry", Usage: "after \"a person must decide\": try the rollback again, for this `REASON`"},
 				&cli.StringFlag{Name: "accept", Usage: "after \"a person must decide\": accept what was repaired by hand, for this `REASON`"},
@@ -254,6 +260,30 @@ func storeCommands() []*cli.Command {
 			},
 		}},
 	}
+}
+
+// machineCommands returns the commands that have the system start the program.
+func machineCommands() []*cli.Command {
+	watch := &cli.StringFlag{Name: "watch", Usage: "the configuration `FILE` of the account that watches for releases; without it watch.toml beside the configuration, on Windows in its directory with -watch; if there is none, nothing watches"}
+	account := &cli.StringFlag{Name: "account", Usage: "the `NAME` of that account; without it aspupdate, on Windows LOCAL SERVICE"}
+	replace := &cli.BoolFlag{Name: "replace", Usage: "also replace or remove what was changed by hand"}
+	return []*cli.Command{{
+		Name: "service", Usage: "have this machine recover, update, verify and watch by itself: units of systemd, tasks of Windows", Commands: []*cli.Command{
+			{
+				Name: "install", Usage: "install and start what the configuration needs; remove what it does not need any more",
+				Flags:  []cli.Flag{watch, account, replace, &cli.BoolFlag{Name: "print", Usage: "only print what would be written"}},
+				Action: onMachine(serviceInstall),
+			},
+			{
+				Name: "remove", Usage: "stop and remove what was installed, and nothing else",
+				Flags: []cli.Flag{replace}, Action: onMachine(serviceRemove),
+			},
+			{
+				Name: "status", Usage: "show what is installed, when it ran last and with what result, and when it runs next",
+				Flags: []cli.Flag{watch, account}, Action: onMachine(serviceStatus),
+			},
+		},
+	}}
 }
 
 // noCommand prints the help if no command is given, and refuses an unknown one.

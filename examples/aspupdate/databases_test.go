@@ -261,6 +261,9 @@ structure = ['/bin/bash', '${OWN}/structure.sh', '{database}']
 	ask := "exec 3<>/dev/tcp/" + host + "/" + port + "; echo \"%s\" >&3; read line <&3\n"
 	s.write(filepath.Join(s.own, "restructure.sh"), restructureFirst+fmt.Sprintf(ask, "update $2 to $(cat "+s.site+"/version)"))
 	s.write(filepath.Join(s.own, "structure.sh"), fmt.Sprintf(ask, "state $1")+"echo ${line##*[ ,]}\n")
+	config, err := os.ReadFile(s.config())
+	require.NoError(t, err)
+	s.write(s.config(), "parallel = 4\n"+string(config))
 	require.NoError(t, os.WriteFile(filepath.Join(s.own, "asp.uri"), []byte("sqlserver://maintenance:s3cr3t@"+server.addr+"?encrypt=disable\n"), 0o600))
 	s.installed("7.12.100")
 	s.publish("7.13.100", "Setup", "echo 7.13.100 > $1/version\n")

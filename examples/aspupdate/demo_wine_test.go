@@ -5,6 +5,7 @@ package main
 import (
 	"os"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -21,9 +22,11 @@ func TestDemoUnderWine(t *testing.T) {
 	}
 	w := realtest.StartWine(t)
 	program := w.Build(t, ".")
-	for range times {
+	for n := range times {
+		begun := time.Now()
 		code, out := wineRun(t, w, nil, program, "demo")
 		require.Zero(t, code, out)
 		requireDemo(t, out)
+		t.Logf("run %d took %s", n+1, time.Since(begun).Round(time.Second))
 	}
 }

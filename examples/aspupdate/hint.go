@@ -5,10 +5,12 @@ import (
 	"errors"
 	"maps"
 	"os"
+	"os/exec"
 	"regexp"
 	"runtime"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/urfave/cli/v3"
 
@@ -40,6 +42,11 @@ func hint(err error) string {
 		return exitTable[code].next
 	case code == exitInterrupted && errors.Is(err, site.ErrConfig):
 		return ofSite(cmd, "correct the configuration as the message says, then aspupdate recover")
+	case code == exitInterrupted && diskFull(err):
+		return ofSite(cmd, "free space on the disk that the message names, then aspupdate recover")
+	case code == exitInterrupted && ofFence(err):
+		return ofSite(cmd, "correct the command that the message names, or give application.fence_status (what is closed already is then not closed again), then aspupdate recover; "+
+			"or put the installation in order by hand, then aspupdate recover --accept REASON")
 	case code == exitAbandoned && (errors.Is(err, errStopped) || errors.Is(err, context.Canceled)):
 		return "run it again later: aspupdate " + typed(os.Args[1:])
 	case errors.Is(err, rollback.ErrPending) && code == exitRefused:
@@ -72,6 +79,20 @@ func hint(err error) string {
 		return ofSite(cmd, fixAndCheck)
 	}
 	return ofSite(cmd, exitTable[code].next)
+}
+
+// ofFence reports whether an update stays pending because a command that closes the fence again
+// fails.
+func ofFence(err error) bool {
+	r, ok := errors.AsType[*rollback.Error](err)
+	_, failed := errors.AsType[*exec.ExitError](err)
+	return ok && r.Op == "fence" && failed && !errors.Is(err, context.Canceled)
+}
+
+// diskFull reports whether a file could not be written because its disk is full.
+func diskFull(err error) bool {
+	const handleDiskFull, diskFull = syscall.Errno(39), syscall.Errno(112) // of Windows
+	return errors.Is(err, syscall.ENOSPC) || runtime.GOOS == "windows" && (errors.Is(err, handleDiskFull) || errors.Is(err, diskFull))
 }
 
 // refusalHint returns the next step after a refusal without an exit code of

@@ -108,7 +108,14 @@ func runDemo(ctx context.Context, show *printer, cmd *cli.Command) error {
 		out = io.Discard
 	}
 	_ = os.Setenv("LC_ALL", show.speak.String()) // for the programs that it runs, which are this one
-	return demo.Run(ctx, textWriter{out, show.speak}, cmd.Bool("keep"))
+	switch kind := cmd.String("site"); kind {
+	case "", "plain":
+		return demo.Run(ctx, textWriter{out, show.speak}, cmd.Bool("keep"))
+	case "asp":
+		return demo.ASP{Keep: cmd.Bool("keep")}.Run(ctx, textWriter{out, show.speak})
+	default:
+		return configured(cmd, usage("unknown site %q: give plain or asp", kind))
+	}
 }
 
 // noArguments refuses any argument.

@@ -71,6 +71,14 @@ func run() (code int) {
 	return code
 }
 
+// programVersion returns the version of this program's module.
+func programVersion() string {
+	if info, ok := debug.ReadBuildInfo(); ok {
+		return info.Main.Version
+	}
+	return "unknown"
+}
+
 // buildVersion returns the version of this program, with the commit and its date where the build
 // recorded them.
 func buildVersion() string {
@@ -82,7 +90,7 @@ func buildVersion() string {
 	for _, s := range info.Settings {
 		of[s.Key] = s.Value
 	}
-	text := info.Main.Version
+	text := programVersion()
 	if commit := of["vcs.revision"]; commit != "" {
 		text += ", commit " + commit[:min(12, len(commit))] + after(" of ", of["vcs.time"])
 		if of["vcs.modified"] == "true" {

@@ -52,6 +52,7 @@ func TestMain(m *testing.M) {
 // helpers are the operator's commands in the tests. The test binary runs them
 // itself, so that they exist on every system.
 var helpers = map[string]func(args []string) error{
+	"systemd-world": systemdWorld,
 	// append-message FILE appends what a command is told.
 	"append-message": func(args []string) error {
 		text, err := io.ReadAll(os.Stdin)
@@ -144,7 +145,7 @@ func setup(args []string) error {
 // standard error.
 func aspupdate(t testing.TB, env []string, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 2*time.Minute) // also in a cleanup
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), time.Duration(soaking(20, 2))*time.Minute) // also in a cleanup
 	defer cancel()
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Env = append(os.Environ(), env...)

@@ -59,6 +59,45 @@ fence_status = ['/bin/sh', '-c', '! [ -e "$0" ]', '%[1]s']
 	require.Zero(t, code, out+errs)
 }
 
+// TestAFenceThatFailsWhereItIsClosed has a command that fails if there is nothing to do, and no
+// status: after a crash it can never be closed again. Either way that the program names leads out.
+func TestAFenceThatFailsWhereItIsClosed(t *testing.T) {
+	t.Parallel()
+	for _, way := range []string{"the command is corrected", "a person accepts"} {
+		t.Run(way, func(t *testing.T) {
+			t.Parallel()
+			s := newScriptSite(t, "close = ['/bin/sh', '-c', '! [ -e ${OWN}/closed ] && touch ${OWN}/closed']\nopen = ['/bin/rm', '-f', '${OWN}/closed']", "")
+			text, err := os.ReadFile(s.config())
+			require.NoError(t, err)
+			config := string(text)
+			patient := func(fence string) string {
+				return strings.Replace(config, "probe = '1s'", "probe = '1s'\nfence = '"+fence+"'", 1)
+			}
+			s.installed("7.12.100")
+			s.publish("7.13.100", "Setup", "touch "+s.own+"/waiting-x; while [ -e "+s.own+"/wait-x ]; do sleep 0.05; done\necho 7.13.100 > $1/version\n")
+			s.killed("x")
+			s.write(s.config(), patient("3s"))
+			code, out := s.run("recover")
+			require.Equal(t, exitInterrupted, code, out)
+			require.Contains(t, out, "next: correct the command that the message names, or give application.fence_status")
+			require.FileExists(t, filepath.Join(s.own, "closed"), "users are out")
+			if way == "a person accepts" {
+				s.write(s.config(), patient("20s"))
+				code, out = s.run("recover", "--accept", "a test")
+				require.Zero(t, code, out)
+			} else {
+				s.write(s.config(), strings.Replace(config, "! [ -e "+s.own+"/closed ] && touch", "touch", 1))
+				code, out = s.run("recover")
+				require.Zero(t, code, out)
+			}
+			require.Equal(t, "7.13.100\n", s.read("version"))
+			require.NoFileExists(t, filepath.Join(s.own, "closed"))
+			code, out = s.run("status")
+			require.Zero(t, code, out)
+		})
+	}
+}
+
 // closeDatabase closes a database as an update does that was killed and of which
 // nothing else is left.
 func (s *realSite) closeDatabase(t *testing.T, name string) {

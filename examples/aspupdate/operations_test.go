@@ -20,6 +20,7 @@ import (
 	"github.com/aspupdate/aspupdate/backup"
 	"github.com/aspupdate/aspupdate/examples/internal/notify/notifytest"
 	"github.com/aspupdate/aspupdate/examples/internal/site"
+	"github.com/aspupdate/aspupdate/examples/internal/units"
 	"github.com/aspupdate/aspupdate/internal/realtest"
 )
 
@@ -44,6 +45,45 @@ func TestOperationsUnits(t *testing.T) {
 	// 10 is no protection, 0 is all that systemd has.
 	out, err = exec.Command(analyze, "security", "--offline=true", "--threshold=20", "--no-pager", filepath.Join(dir, "aspupdate-watch.service")).CombinedOutput()
 	require.NoError(t, err, "%s", out)
+}
+
+// TestOperationsUnitsAreThoseOfTheCommand compares the units of OPERATIONS.md with those that aspupdate service
+// install writes for the paths in it.
+func TestOperationsUnitsAreThoseOfTheCommand(t *testing.T) {
+	t.Parallel()
+	m := units.Machine{
+		Program: "/usr/local/bin/aspupdate", Config: "/etc/aspupdate/aspupdate.toml", WatchConfig: "/etc/aspupdate/watch.toml", Account: "aspupdate",
+		Credentials: []string{"asp.uri", "ftp-password"}, WatchCredentials: []string{"ftp-password"},
+	}
+	list, err := (&units.Systemd{}).Units(units.Jobs(units.Needs{Data: true, Copies: true, Watch: true}), m)
+	require.NoError(t, err)
+	text := readDocument(t, operations)
+	written := map[string]string{}
+	for _, u := range list {
+		written[u.Name] = units.Body(u.Text)
+	}
+	documented := map[string]string{}
+	for _, u := range regexp.MustCompile("(?s)`/etc/systemd/system/([a-z.-]+)`[^`]*\n\n```ini\n(.*?)```").FindAllStringSubmatch(text, -1) {
+		documented[u[1]] = u[2]
+	}
+	prove := documented["aspupdate-prove.service"]
+	for _, row := range regexp.MustCompile("(?m)^\\| `(aspupdate-[a-z-]+)` \\| `([^`]+)` \\| `([^`]+)` \\|$").FindAllStringSubmatch(text, -1) {
+		description := regexp.MustCompile("Description=.*").FindString(written[row[1]+".service"])
+		other := strings.Replace(prove, "aspupdate prove --since 160h", "aspupdate "+row[2], 1)
+		documented[row[1]+".service"] = regexp.MustCompile("Description=.*").ReplaceAllLiteralString(other, description)
+		timer := strings.Replace(documented["aspupdate-prove.timer"], "Sat 02:00", row[3], 1)
+		if row[1] == "aspupdate-copies-run" {
+			timer = strings.Replace(timer, "Persistent=yes\n", "", 1)
+		}
+		documented[row[1]+".timer"] = timer
+	}
+	require.Equal(t, written, documented)
+	for _, u := range list { // what is not needed is not there
+		none, err := (&units.Systemd{}).Units(units.Jobs(units.Needs{}), m)
+		require.NoError(t, err)
+		needed := regexp.MustCompile("watch|prove|backups|copies").FindString(u.Name) == ""
+		require.Equal(t, needed, slices.ContainsFunc(none, func(n units.Unit) bool { return n.Name == u.Name }), u.Name)
+	}
 }
 
 // TestOperationsWatchConfiguration loads the configuration of the account that

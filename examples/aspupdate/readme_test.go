@@ -187,7 +187,7 @@ func TestManualNamesTheFieldsOfJSON(t *testing.T) {
 	documents := map[string]any{
 		"`aspupdate.result/1`": resultDoc{}, "`aspupdate.plan/1`": planDoc{}, "`aspupdate.status/1`": statusDoc{},
 		"`aspupdate.check/1`": checkDoc{}, "`aspupdate.calendar/1`": calendarDoc{}, "`aspupdate.archive/1`": archiveDoc{},
-		"`aspupdate.backups/1`": backupsDoc{}, "`aspupdate.doctor/1`": doctorDoc{}, "`aspupdate.event/1`": site.Event{}, "`aspupdate.open/1`": openDoc{}, "`aspupdate.prove/1`": proveDoc{}, "`aspupdate.copies/1`": copiesDoc{}, "`aspupdate.notify/1`": notifyDoc{},
+		"`aspupdate.backups/1`": backupsDoc{}, "`aspupdate.doctor/1`": doctorDoc{}, "`aspupdate.event/1`": site.Event{}, "`aspupdate.open/1`": openDoc{}, "`aspupdate.prove/1`": proveDoc{}, "`aspupdate.copies/1`": copiesDoc{}, "`aspupdate.notify/1`": notifyDoc{}, "`aspupdate.service/1`": serviceDoc{},
 	}
 	for _, row := range rows(t, text, "## JSON") {
 		schema := strings.TrimSpace(row[0])
@@ -334,7 +334,7 @@ func TestDocumentsNameCommands(t *testing.T) {
 func known(t *testing.T, path string, cmd *cli.Command, words []string) {
 	t.Helper()
 	line := strings.Join(words, " ")
-	if words[0] == "completion" || words[0] == "--help" {
+	if slices.Contains([]string{"completion", "--help", "--version"}, words[0]) {
 		return // of the library for command lines
 	}
 	for len(words) > 0 && cmd.Command(words[0]) != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/url"
@@ -29,6 +30,7 @@ type realSite struct {
 	users          []*writer
 	config         map[string]string // replacements in the configuration
 	more           []string          // more of the environment
+	volume         string            // where the state is; "" beside the archive and the backups
 
 	maintenance string // a role that is no superuser, and its password; "" is the superuser
 }
@@ -121,12 +123,14 @@ func (s *realSite) uri(database string) string {
 	return s.cluster.Admin(database)
 }
 
+func (s *realSite) state() string { return filepath.Join(cmp.Or(s.volume, s.dir), "state") }
+
 func (s *realSite) configFile() string { return filepath.Join(s.dir, "aspupdate.toml") }
 
 func (s *realSite) writeConfig(t testing.TB) {
 	t.Helper()
 	var b strings.Builder
-	fmt.Fprintf(&b, `state = '%[1]s/state'
+	fmt.Fprintf(&b, `state = '%[5]s'
 archive = '%[1]s/archive'
 backups = '%[1]s/backups'
 live = ['%[2]s']
@@ -143,7 +147,7 @@ any_time = 'a test has no support hours'
 
 [deadlines]
 probe = '5s'
-`, s.dir, s.site, s.server.Addr, s.server.User)
+`, s.dir, s.site, s.server.Addr, s.server.User, s.state())
 	for _, d := range bundle {
 		secret := filepath.Join(s.dir, d.database+".uri")
 		require.NoError(t, os.WriteFile(secret, []byte(s.uri(d.database)+"\n"), 0o600))
@@ -216,7 +220,7 @@ func (s *realSite) inOrder(t *testing.T, version string) {
 		require.Equal(t, acked, kept, "no acknowledged write is lost")
 		require.NoError(t, conn.Close(t.Context()))
 	}
-	st, err := rollback.ReadStatus(filepath.Join(s.dir, "state"))
+	st, err := rollback.ReadStatus(s.state())
 	require.NoError(t, err)
 	require.Nil(t, st.Pending)
 }

@@ -34,6 +34,12 @@ type scriptSite struct {
 // are the site's directories.
 func newScriptSite(t *testing.T, application, distribution string) *scriptSite {
 	t.Helper()
+	return newScriptSiteBy(t, realtest.Vsftpd, application, distribution)
+}
+
+// newScriptSiteBy is newScriptSite on a server of another make.
+func newScriptSiteBy(t *testing.T, m realtest.Make, application, distribution string) *scriptSite {
+	t.Helper()
 	if runtime.GOOS == "windows" {
 		t.Skip("the site's installers are shell scripts")
 	}
@@ -42,7 +48,7 @@ func newScriptSite(t *testing.T, application, distribution string) *scriptSite {
 	for _, d := range []string{s.ftp, s.site, s.own} {
 		require.NoError(t, os.Mkdir(d, 0o755))
 	}
-	s.server = realtest.VSFTPD(t, s.ftp)
+	s.server = realtest.FTP(t, m, s.ftp, realtest.Options{})
 	t.Cleanup(s.leadOut)
 	noData := "no_data = 'a test'"
 	if strings.Contains(application, "[[") {

@@ -31,13 +31,14 @@ type notes struct {
 const notesName = "Записи"
 
 // The application's commands hold this lock, and so does the user for each row: what
-// was acknowledged before the application stopped was written before.
+// was acknowledged before the application stopped was written before. They take their
+// time, so that one whose updater dies acts later.
 const notesCommands = `[application]
-close = ['/usr/bin/flock', 'DIR/lock', '/bin/sh', '-c', '! [ -e "$0" ] && touch "$0"', 'DIR/closed']
-open = ['/bin/rm', 'DIR/closed']
+close = ['/usr/bin/flock', 'DIR/lock', '/bin/sh', '-c', 'sleep 0.1; ! [ -e "$0" ] && touch "$0"', 'DIR/closed']
+open = ['/bin/sh', '-c', 'sleep 0.1; rm "$0"', 'DIR/closed']
 fence_status = ['/usr/bin/test', '!', '-e', 'DIR/closed']
-stop = ['/usr/bin/flock', 'DIR/lock', '/bin/rm', 'DIR/running']
-start = ['/bin/sh', '-c', '! [ -e "$0" ] && touch "$0"', 'DIR/running']
+stop = ['/usr/bin/flock', 'DIR/lock', '/bin/sh', '-c', 'sleep 0.1; rm "$0"', 'DIR/running']
+start = ['/bin/sh', '-c', 'sleep 0.1; ! [ -e "$0" ] && touch "$0"', 'DIR/running']
 status = ['/usr/bin/test', '-e', 'DIR/running']
 
 [[sqlite]]
@@ -77,8 +78,7 @@ func newNotes(t *testing.T, s *soak) *notes {
 	require.NoError(t, os.Mkdir(filepath.Dir(n.file), 0o755))
 	n.sqlite(t, "CREATE TABLE meta (version text NOT NULL); INSERT INTO meta VALUES ('"+installed+"'); CREATE TABLE entry (id integer PRIMARY KEY, text text NOT NULL)")
 	deb := n.build(t, installed, "")
-	out, err := exec.Command("dpkg", "--root="+n.root, "--force-script-chrootless", "--log=/dev/null", "-i", deb).CombinedOutput()
-	require.NoError(t, err, "%s", out)
+	n.install(t, deb)
 	require.NoError(t, os.WriteFile(filepath.Join(s.dir, "running"), nil, 0o600))
 
 	s.config = map[string]string{
@@ -98,6 +98,24 @@ func (n *notes) sqlite(t *testing.T, statements string) string {
 	out, err := exec.Command("sqlite3", "-cmd", ".timeout 30000", n.file, statements).CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	return strings.TrimSpace(string(out))
+}
+
+func (n *notes) install(t *testing.T, deb string) {
+	t.Helper()
+	out, err := exec.Command("dpkg", "--root="+n.root, "--force-script-chrootless", "--log=/dev/null", "-i", deb).CombinedOutput()
+	require.NoError(t, err, "%s", out)
+}
+
+// byHand installs a version that has a column, whatever is there, and returns its package.
+func (n *notes) byHand(t *testing.T, version, column string) (deb string) {
+	t.Helper()
+	statements := ""
+	if n.sqlite(t, "SELECT count(*) FROM pragma_table_info('entry') WHERE name = '"+column+"'") == "0" {
+		statements = "ALTER TABLE entry ADD COLUMN " + column + " text NOT NULL DEFAULT 'Tula';"
+	}
+	deb = n.build(t, version, statements)
+	n.install(t, deb)
+	return deb
 }
 
 // build makes a package.

@@ -47,7 +47,13 @@ type soak struct {
 }
 
 func newSoak(t *testing.T) *soak {
-	return &soak{realSite: newRealSite(t), installed: installed, ends: map[string]int{}}
+	s := &soak{realSite: newRealSite(t), installed: installed, ends: map[string]int{}}
+	if s.config == nil {
+		s.config = map[string]string{}
+	}
+	s.config["unproven = "] = "parallel = 2\nunproven = " // both databases at a time
+	s.writeConfig(t)
+	return s
 }
 
 // release publishes the next version, good or bad, and removes the last one: the
@@ -67,7 +73,16 @@ func (s *soak) release(t *testing.T, good bool) (version string) {
 	return version
 }
 
-func (s *soak) state() string { return filepath.Join(s.dir, "state") }
+// followed has a person who frees the volume of the state when a line says so.
+func (s *soak) followed(t *testing.T) *followed {
+	f := s.realSite.followed(t)
+	f.repair = func(next string) {
+		if s.volume != "" && strings.HasPrefix(next, "free space") || strings.HasPrefix(next, "fix what the message names") {
+			_ = os.Remove(filepath.Join(s.volume, "filler"))
+		}
+	}
+	return f
+}
 
 // start starts a command and returns a function that kills it and reports
 // whether it was still running.
@@ -226,15 +241,20 @@ func (s *soak) recovered(t *testing.T, version string, good bool) {
 	require.Equal(t, []string{"asp", "opeka", "postgres"}, left, "nothing is left behind")
 }
 
-// evidence fails unless the snapshots and the archive are intact.
+// evidence fails unless the archive is intact, and the snapshots of the pending update are.
 func (s *soak) evidence(t *testing.T) {
 	t.Helper()
 	st, err := rollback.ReadStatus(s.state())
 	require.NoError(t, err)
-	require.GreaterOrEqual(t, len(st.Needed()), len(bundle))
-	for _, ref := range st.Needed() {
-		require.NoError(t, (&backup.Store{Dir: filepath.Join(s.dir, "backups")}).Verify(t.Context(), ref))
+	require.NotNil(t, st.Pending)
+	verified := 0
+	for _, r := range s.history(t) {
+		if r.Update == st.Pending.Update && r.Step == "snapshot" && r.Phase == "done" && r.Way == "forward" {
+			require.NoError(t, (&backup.Store{Dir: filepath.Join(s.dir, "backups")}).Verify(t.Context(), r.Ref))
+			verified++
+		}
 	}
+	require.GreaterOrEqual(t, verified, len(bundle))
 	code, out, errs := s.run(t, "archive", "verify")
 	require.Zero(t, code, out+errs)
 }
@@ -246,7 +266,7 @@ func TestSoakKilledAtRandom(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	rnd := rand.New(rand.NewPCG(seed, 0))
-	kills, killed, ends := soaking(200, 3), 0, map[string]int{}
+	kills, killed, ends := soaking(200, 1), 0, map[string]int{}
 	for killed < kills {
 		t.Run("site", func(t *testing.T) { // a new site for every 20 kills: its users never stop writing
 			s := newSoak(t)

@@ -53,11 +53,14 @@ func shown(speak *lang.Language, text string) string {
 // escaped matches what an address has for letters outside of ASCII.
 var escaped = regexp.MustCompile(`(%[89A-F][0-9A-F])+`)
 
+// synopsis is how the program is run.
+const synopsis = "aspupdate COMMAND [--config FILE] [--json] [--quiet] [--lang en|ru]; aspupdate COMMAND --help shows the flags of one"
+
 // rootHelp returns the help of the program: its commands by what they are for, and
 // the exit codes last.
 func rootHelp(root *cli.Command, speak *lang.Language) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s - %s\n\n%s\n", root.Name, root.Usage, speak.Text("aspupdate COMMAND [--config FILE] [--json] [--quiet] [--lang en|ru]; aspupdate COMMAND --help shows the flags of one"))
+	fmt.Fprintf(&b, "%s - %s\n\n%s\n", root.Name, root.Usage, speak.Text(synopsis))
 	above := "-"
 	for _, c := range root.VisibleCommands() {
 		if c.Name == "help" || c.Name == "completion" {

@@ -7,10 +7,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"html/template"
 	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -27,6 +30,7 @@ type region struct {
 	names  []string
 	stage  *demo.Stage
 	url    string
+	page   string // its address
 	center *exec.Cmd
 	all    []*exec.Cmd
 }
@@ -79,6 +83,9 @@ func play(ctx context.Context, out io.Writer, sites int) (err error) {
 	if err := s.verify(ctx, "7.13.100"); err != nil {
 		return err
 	}
+	if err := s.onPage(ctx, "7.13.200", string(rollout.Stopped), s.names[0], fmt.Sprintf("canary %q was rolled back", s.names[0])); err != nil {
+		return err
+	}
 	printf(out, "\n== The vendor releases it again, repaired: another hash, another release ==\n")
 	if err := s.release(ctx, "7.13.200 again", "7.13.200", false); err != nil {
 		return err
@@ -87,6 +94,9 @@ func play(ctx context.Context, out io.Writer, sites int) (err error) {
 		return err
 	}
 	if err := s.until(ctx, "7.13.200 again", func(r *rollout.Rollout) bool { return r.Phase == rollout.Done }); err != nil {
+		return err
+	}
+	if err := s.report(ctx, "7.13.200 again"); err != nil {
 		return err
 	}
 	return s.verify(ctx, "7.13.200")
@@ -106,13 +116,16 @@ func (s *region) begin(ctx context.Context) (err error) {
 	if err := s.startCenter(ctx, "-1"); err != nil {
 		return err
 	}
+	if err := s.openPage(ctx); err != nil {
+		return err
+	}
 	for _, name := range s.names {
 		config, err := s.stage.Install(ctx, name)
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 		dir := filepath.Join(s.root, name)
-		ticket, member := filepath.Join(dir, "ticket.json"), filepath.Join(dir, "member.json")
+		ticket, member := filepath.Join(dir, "ticket.json"), filepath.Join(dir, "member", "member.json")
 		if _, err := s.fleet(ctx, "enroll", "--dir", s.dir(), "--url", s.url, "--out", ticket, name); err != nil {
 			return err
 		}
@@ -153,6 +166,69 @@ func (s *region) startCenter(ctx context.Context, port string) error {
 	s.url = "tls://127.0.0.1:" + strings.TrimSpace(line[strings.LastIndex(line, " ")+1:])
 	go func() { _, _ = io.Copy(io.Discard, r) }()
 	return nil
+}
+
+// openPage starts the page, which outlives the coordinator's death. Its address is a
+// secret of this demo alone.
+func (s *region) openPage(ctx context.Context) error {
+	p := s.command(ctx, "page", "--dir", s.dir(), "--url", s.url, "--listen", "127.0.0.1:0")
+	out, err := p.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	p.Stderr = os.Stderr
+	if err := p.Start(); err != nil {
+		return err
+	}
+	s.all = append(s.all, p)
+	r := bufio.NewReader(out)
+	if _, err := r.ReadString('\n'); err != nil {
+		return fmt.Errorf("the page does not start: %w", err)
+	}
+	go func() { _, _ = io.Copy(io.Discard, r) }()
+	address, err := os.ReadFile(filepath.Join(s.dir(), "page.url"))
+	if err != nil {
+		return err
+	}
+	s.page = strings.TrimSpace(string(address))
+	printf(s.out, "The page of the center, until the demo ends: %s\n", s.page)
+	return nil
+}
+
+// onPage waits until the page shows these texts, which it does in a moment.
+func (s *region) onPage(ctx context.Context, texts ...string) error {
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	for {
+		page, err := s.shown(ctx)
+		if err != nil {
+			return err
+		}
+		missing := slices.DeleteFunc(slices.Clone(texts), func(text string) bool { return strings.Contains(page, template.HTMLEscapeString(text)) })
+		if len(missing) == 0 {
+			printf(s.out, "   the page shows it\n")
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("the page does not show %q", missing)
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+// shown returns what the page shows now.
+func (s *region) shown(ctx context.Context) (string, error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, s.page, nil)
+	if err != nil {
+		return "", err
+	}
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return "", err
+	}
+	b, err := io.ReadAll(answer.Body)
+	return string(b), errors.Join(err, answer.Body.Close())
 }
 
 // command returns a command of this program as its own process.
@@ -219,6 +295,25 @@ func (s *region) verify(ctx context.Context, want string) error {
 		}
 	}
 	printf(s.out, "   all %d sites are healthy at version %s\n", len(s.names), want)
+	return nil
+}
+
+// report writes the report of a rollout, and checks that it has all sites.
+func (s *region) report(ctx context.Context, id string) error {
+	table, text := filepath.Join(s.root, "report.csv"), filepath.Join(s.root, "report.html")
+	if _, err := s.fleet(ctx, "rollout", "report", "--dir", s.dir(), "--url", s.url, "--id", id, "--csv", table, "--html", text); err != nil {
+		return err
+	}
+	for _, file := range []string{table, text} {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		if n := strings.Count(string(b), string(rollout.Committed)); n < len(s.names) {
+			return fmt.Errorf("%s has %d of %d sites", file, n, len(s.names))
+		}
+	}
+	printf(s.out, "   its report has all %d sites, as HTML and CSV\n", len(s.names))
 	return nil
 }
 

@@ -3,8 +3,8 @@
 // quarantine, window and pins decide what runs there.
 //
 // It is a first part. It does not do yet: installers from the center (each
-// site fetches from the vendor's server itself), a cluster of three, a page,
-// reports as files, Russian, and the monitoring of the center.
+// site fetches from the vendor's server itself), a cluster of three, and Russian
+// on the command line (the page and the reports have it).
 package main
 
 import (
@@ -72,11 +72,17 @@ func app() *cli.Command {
 	return &cli.Command{
 		Name: "fleet", Usage: "update many sites from one center", HideVersion: true,
 		Commands: []*cli.Command{
-			{Name: "init", Usage: "make the keys of a new center", Flags: []cli.Flag{dir,
+			{Name: "init", Usage: "make the keys of a new center", DisableSliceFlagSeparator: true, Flags: []cli.Flag{dir,
 				&cli.StringSliceFlag{Name: "host", Required: true, Usage: "`NAME` or address under which sites reach the center; repeat it for each"}},
 				Action: func(_ context.Context, c *cli.Command) error {
 					return center.Create(c.String("dir"), c.StringSlice("host")...)
 				}},
+			{Name: "backup", Usage: "copy the keys and the log of the center, also while it runs", Flags: []cli.Flag{dir,
+				&cli.StringFlag{Name: "out", Required: true, Usage: "the new `DIRECTORY`; it is a secret"}}, Action: backUp},
+			{Name: "restore", Usage: "make the center again from a backup", DisableSliceFlagSeparator: true, Flags: []cli.Flag{dir,
+				&cli.StringFlag{Name: "from", Required: true, Usage: "the `DIRECTORY` of the backup"},
+				&cli.StringSliceFlag{Name: "revoked", Usage: "`SITE` that was revoked after the backup; repeat it for each"},
+				&cli.BoolFlag{Name: "none-revoked", Usage: "no site was revoked after the backup"}}, Action: restore},
 			{Name: "coordinator", Usage: "run the center", Flags: []cli.Flag{dir,
 				&cli.StringFlag{Name: "host", Usage: "`ADDRESS` to listen at; all by default"},
 				&cli.IntFlag{Name: "port", Value: 4222, Usage: "`PORT` to listen at"}}, Action: coordinate},
@@ -94,14 +100,19 @@ func app() *cli.Command {
 				}},
 			{Name: "sites", Usage: "list the sites", Flags: []cli.Flag{dir, url}, Action: sites},
 			{Name: "rollout", Usage: "decide on rollouts", Commands: []*cli.Command{
-				{Name: "plan", Usage: "show a rollout without starting it", Flags: plan, Action: planned},
-				{Name: "start", Usage: "start a rollout; it replaces those of other releases of the distribution", Flags: plan, Action: started},
+				{Name: "plan", Usage: "show a rollout without starting it", DisableSliceFlagSeparator: true, Flags: plan, Action: planned},
+				{Name: "start", Usage: "start a rollout; it replaces those of other releases of the distribution", DisableSliceFlagSeparator: true, Flags: plan, Action: started},
 				decision("pause", "let no more sites start"),
 				decision("resume", "let sites start again; failures so far are accepted"),
 				decision("abort", "end a rollout for good"),
 				{Name: "status", Usage: "show the rollouts", Flags: []cli.Flag{dir, url, &cli.StringFlag{Name: "id", Usage: "of this `ID` only"},
 					&cli.BoolFlag{Name: "json", Usage: "as JSON"}}, Action: status},
+				{Name: "report", Usage: "write a rollout with all its sites to files", Flags: []cli.Flag{dir, url, id, language(), zone(),
+					&cli.StringFlag{Name: "html", Usage: "the `FILE` for people"},
+					&cli.StringFlag{Name: "csv", Usage: "the `FILE` for spreadsheets"}}, Action: report},
 			}},
+			{Name: "page", Usage: "serve the page, metrics and health of the center, on this machine alone", Flags: []cli.Flag{dir, url, language(), zone(),
+				&cli.StringFlag{Name: "listen", Value: "127.0.0.1:8470", Usage: "`ADDRESS` to listen at, on loopback; port 0 takes a free one"}}, Action: serve},
 			{Name: "demo", Usage: "show a good and a bad release at real sites on this machine", Flags: []cli.Flag{
 				&cli.IntFlag{Name: "sites", Value: 12, Usage: "how many `SITES`"}},
 				Action: func(ctx context.Context, c *cli.Command) error {
@@ -130,12 +141,8 @@ func coordinate(ctx context.Context, c *cli.Command) error {
 
 // ask sends a command to the coordinator with the center's own key.
 func ask(ctx context.Context, c *cli.Command, command center.Command) (center.Answer, error) {
-	identity, err := center.Open(c.String("dir"))
+	login, err := center.Login(c.String("dir"), c.String("url"))
 	if err != nil {
-		return center.Answer{}, err
-	}
-	login, err := identity.Login(c.String("url"))
-	if err = errors.Join(err, identity.Close()); err != nil {
 		return center.Answer{}, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
@@ -162,6 +169,11 @@ func join(ctx context.Context, c *cli.Command) error {
 	if err != nil {
 		return err
 	}
+	if dir := filepath.Dir(c.String("out")); dir != "." {
+		if err := private.Mkdir(dir); err != nil && !errors.Is(err, os.ErrExist) {
+			return err
+		}
+	}
 	path := c.String("out") + ".key"
 	seed, err := os.ReadFile(path)
 	if err == nil {
@@ -173,6 +185,11 @@ func join(ctx context.Context, c *cli.Command) error {
 		}
 		if seed, err = key.Seed(); err == nil {
 			err = durable.WriteFile(path, seed, 0o600)
+		}
+		if err == nil { // on Windows the directory decides who can read it
+			if err = private.CheckSecret(path); err != nil {
+				err = errors.Join(err, durable.Remove(path))
+			}
 		}
 	}
 	if err != nil {
@@ -256,7 +273,7 @@ func planned(ctx context.Context, c *cli.Command) error {
 		case !ok:
 			printf(w, "%s: it has never reported\n", safetext.Line(m.ID))
 		case h.Never != "":
-			printf(w, "%s: it can never fit: %s\n", safetext.Line(m.ID), safetext.Line(h.Never))
+			printf(w, "%s: it can never start: %s\n", safetext.Line(m.ID), safetext.Line(h.Never))
 		case h.Skew().Abs() > rollout.MaxSkew:
 			printf(w, "%s: its clock differs by %v, and it will not start\n", safetext.Line(m.ID), h.Skew().Round(time.Second))
 		}

@@ -19,15 +19,6 @@ import (
 	"github.com/aspupdate/aspupdate/version"
 )
 
-// hooked is a context that calls a function each time it is asked whether
-// it has ended: once for each read, and before a lock is tried.
-type hooked struct {
-	context.Context
-	asked func()
-}
-
-func (h hooked) Err() error { h.asked(); return h.Context.Err() }
-
 func within(t *testing.T, d time.Duration, what string, f func()) {
 	t.Helper()
 	done := make(chan struct{})

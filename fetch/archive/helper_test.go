@@ -72,3 +72,12 @@ func (x *setup) empty(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, items)
 }
+
+// hooked is a context that calls a function each time it is asked whether
+// it has ended: once for each read, and before a lock is tried.
+type hooked struct {
+	context.Context
+	asked func()
+}
+
+func (h hooked) Err() error { h.asked(); return h.Context.Err() }

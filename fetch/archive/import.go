@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,10 +22,10 @@ import (
 // Import archives a copy of a file or a directory that did not come from the
 // server, such as a version that the vendor's support sent (R10). A FullSetup is
 // accepted only if the Setup of its version is archived. A stick or a share that
-// gives no answer for 30 seconds ends it with [fetch.ErrUnreachable].
+// gives no answer for 30 seconds, or can no longer be read, ends it with [fetch.ErrUnreachable].
 func (a *Archive) Import(ctx context.Context, file string, k Key, verify Verifier) (Item, error) {
 	it, err := a.importFile(ctx, file, k, verify)
-	if errors.Is(err, share.ErrSilent) {
+	if errors.Is(err, share.ErrSilent) || errors.Is(err, share.ErrBroken) {
 		err = &fetch.Error{Op: "import", Subject: file, Err: fmt.Errorf("%w: %w", fetch.ErrUnreachable, err), Temporary: true, Next: "check the stick or the share"}
 	}
 	if err != nil {
@@ -119,6 +120,9 @@ func (a *Archive) importInto(ctx context.Context, st *stage, file string, k Key,
 			}
 			c.Parts = append(c.Parts, p)
 		}
+		if err := unchanged(ctx, file, parts, a.silence()); err != nil {
+			return Item{}, err
+		}
 		c.Size, mod = measure(c.Parts)
 		k.SHA256 = hashParts(c.Parts)
 	}
@@ -131,6 +135,22 @@ func (a *Archive) importInto(ctx context.Context, st *stage, file string, k Key,
 		return Item{}, err
 	}
 	return a.publish(ctx, st, c, mod, v)
+}
+
+// unchanged returns an error if a directory does not have the parts that it had: who
+// still copies into it adds files, and the first ones may have changed since they
+// were copied.
+func unchanged(ctx context.Context, dir string, parts []fetch.Part, silence time.Duration) error {
+	now, err := localParts(ctx, dir, silence)
+	same := func(a, b fetch.Part) bool { return a.Path == b.Path && a.Size == b.Size && a.Time.Equal(b.Time) }
+	if err == nil && !slices.EqualFunc(parts, now, same) {
+		err = changedMeanwhile(dir)
+	}
+	return err
+}
+
+func changedMeanwhile(file string) error {
+	return fmt.Errorf("%s changed while it was copied: import it again when nothing writes to it", names.Show(file))
 }
 
 // silence is how long a share may give no answer.
@@ -163,7 +183,7 @@ func (s *stage) copyFile(ctx context.Context, file string, p fetch.Part, silence
 	p.SHA256 = out.sum()
 	fi, err := share.Within(ctx, silence, in.Stat)
 	if err == nil && (out.size != p.Size || fi.Size() != p.Size || !fi.ModTime().Equal(p.Time)) {
-		err = fmt.Errorf("%s changed while it was copied: import it again when nothing writes to it", names.Show(file))
+		err = changedMeanwhile(file)
 	}
 	return p, err
 }

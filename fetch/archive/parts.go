@@ -17,31 +17,27 @@ import (
 )
 
 // localParts returns the files below a directory of this machine, by path, under
-// the rules for a directory on a server. Each directory may take the timeout.
+// the rules for a directory on a server. See [share.ReadDir] for the timeout.
 func localParts(ctx context.Context, dir string, timeout time.Duration) ([]fetch.Part, error) {
 	return fetch.ReadParts(ctx, func(ctx context.Context, dir string) ([]fetch.Entry, error) {
-		return share.Within(ctx, timeout, func() ([]fetch.Entry, error) { return localEntries(dir) })
+		infos, err := share.ReadDir(ctx, timeout, share.MaxNames, func() (*os.File, error) { return os.Open(filepath.FromSlash(dir)) })
+		var entries []fetch.Entry
+		for _, fi := range infos {
+			entries = append(entries, localEntry(fi))
+		}
+		return entries, err
 	}, filepath.ToSlash(dir))
 }
 
-func localEntries(dir string) ([]fetch.Entry, error) {
-	listed, err := os.ReadDir(filepath.FromSlash(dir))
-	var entries []fetch.Entry
-	for _, l := range listed {
-		fi, err := l.Info()
-		if err != nil {
-			return nil, err
-		}
-		e := fetch.Entry{Name: l.Name(), Kind: fetch.KindOther, Size: fi.Size(), Time: fi.ModTime().UTC()}
-		switch {
-		case fi.IsDir():
-			e.Kind = fetch.KindDir
-		case fi.Mode().IsRegular():
-			e.Kind = fetch.KindFile
-		}
-		entries = append(entries, e)
+func localEntry(fi os.FileInfo) fetch.Entry {
+	e := fetch.Entry{Name: fi.Name(), Kind: fetch.KindOther, Size: fi.Size(), Time: fi.ModTime().UTC()}
+	switch {
+	case fi.IsDir():
+		e.Kind = fetch.KindDir
+	case fi.Mode().IsRegular():
+		e.Kind = fetch.KindFile
 	}
-	return entries, err
+	return e
 }
 
 // measure returns the size of all parts and the time of the newest.

@@ -1,9 +1,12 @@
 package archive_test
 
 import (
+	"errors"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -51,5 +54,31 @@ func TestCyrillicOnEveryMakeOfServer(t *testing.T) {
 		unvouched := archive.WithServerHash(src, archive.Unauthenticated("a test"))
 		_, err = (&archive.Archive{Dir: t.TempDir(), Settle: -1}).Fetch(t.Context(), src, found.Releases[1], version.Setup, unvouched)
 		require.NoError(t, err, "without a sidecar")
+	})
+}
+
+// A server whose owner denies commands that only tell: what they would have told comes from
+// elsewhere. See https://www.proftpd.org/docs/howto/Limit.html
+func TestServersThatDenyCommands(t *testing.T) {
+	t.Parallel()
+	denied := []string{"MLSD MLST", "SIZE", "MDTM", "SIZE MDTM", "EPSV", "FEAT", "MLSD MLST SIZE MDTM EPSV"}
+	lab.SideBySide(t, denied, func(d string) string { return d }, func(t *testing.T, d string) {
+		root := t.TempDir()
+		for version, length := range map[string]int{"7.12.100": 1000, "7.13.100": 300_000} {
+			lab.Put(t, root, "АСП/"+version+"/Setup.exe", lab.Payload(length))
+		}
+		src := lab.Real(realtest.FTP(t, realtest.ProFTPD, root, realtest.Options{Denied: d}), realtest.Plain)
+		_, err := src.Stat(t.Context(), "/АСП/7.13.100/Setup.exe")
+		require.Equal(t, strings.Contains(d, "SIZE") || strings.Contains(d, "MDTM"), errors.Is(err, errors.ErrUnsupported), err)
+		a := &archive.Archive{Dir: filepath.Join(t.TempDir(), "archive"), Retry: lab.Soon}
+		f := fetch.Finder{Sightings: a.Sightings(), Vouched: func(string, version.Version, version.Variant) bool { return true }}
+		found, err := f.Find(t.Context(), src, "АСП")
+		require.NoError(t, err)
+		require.Len(t, found.Releases, 2)
+		require.EqualValues(t, 300_000, found.Releases[0].Files[0].Size)
+		require.WithinDuration(t, lab.Released, found.Releases[0].Files[0].Time, 26*time.Hour) // a listing's is in any zone
+		it, err := a.Fetch(t.Context(), src, found.Releases[0], version.Setup, archive.PinnedSHA256(lab.Sum(lab.Payload(300_000))))
+		require.NoError(t, err)
+		require.NoError(t, a.Verify(t.Context(), it))
 	})
 }

@@ -84,7 +84,7 @@ func (a *Archive) stage(k Key, source string, parts []fetch.Part) (*stage, error
 	if s.root, err = os.OpenRoot(s.dataDir()); err != nil {
 		return nil, err
 	}
-	b, err := os.ReadFile(filepath.Join(s.dir, "journal.json"))
+	b, err := durable.ReadFile(filepath.Join(s.dir, "journal.json"))
 	if err != nil || json.Unmarshal(b, &s.j) != nil || s.j.Source != source || s.j.Files == nil {
 		s.j = journal{Source: source, Files: map[string]progress{}}
 	}

@@ -70,6 +70,8 @@ func (f *Source) explain(ctx context.Context, s *session, op, name string, err e
 	case s.phase == phaseConnect && f.TLS == TLSNone && isTimeout(err) && s.transcript.code == 0 && s.connected():
 		cause, e.Temporary = err, true
 		e.Next = `the server sends no greeting: if it expects TLS from the first byte, set TLS to "implicit"; else try later`
+	case errors.Is(err, errOutOfStep):
+		cause, e.Temporary, e.Next = err, true, "try later; if it stays so, report to the server's owner that its replies do not match the commands"
 	case lost(err):
 		e.Temporary, e.Next = true, "check the network, or try later"
 		if _, ok := errors.AsType[textproto.ProtocolError](err); !ok { // that one quotes the server

@@ -1,9 +1,11 @@
 package ftp_test
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"sync"
@@ -94,6 +96,66 @@ func TestFTPUnknownCertificateOnRealServers(t *testing.T) {
 		require.ErrorIs(t, err, fetch.ErrUnreachable)
 		require.ErrorContains(t, err, "certificate")
 	})
+}
+
+// A server that speaks TLS only, asked in the clear: the error names the setting, comes
+// soon, and no password was sent.
+func TestFTPTLSOnlyOnRealServers(t *testing.T) {
+	t.Parallel()
+	type server struct {
+		make realtest.Make
+		mode realtest.TLS
+	}
+	servers := []server{
+		{realtest.Vsftpd, realtest.Explicit}, {realtest.ProFTPD, realtest.Explicit}, {realtest.PureFTPd, realtest.Explicit}, {realtest.Pyftpdlib, realtest.Explicit},
+		{realtest.Vsftpd, realtest.Implicit}, {realtest.ProFTPD, realtest.Implicit},
+	}
+	modes := map[realtest.TLS]string{realtest.Explicit: "explicit", realtest.Implicit: "implicit"}
+	name := func(s server) string { return string(s.make) + ", " + modes[s.mode] }
+	lab.SideBySide(t, servers, name, func(t *testing.T, s server) {
+		src := lab.Real(realtest.FTP(t, s.make, t.TempDir(), realtest.Options{TLS: s.mode}), realtest.Plain)
+		src.Timeout, src.Retry.Attempts = lab.RealIdle, 1
+		var sent spy
+		src.Dial = sent.dial
+		began := time.Now()
+		_, err := src.List(t.Context(), "/")
+		require.ErrorIs(t, err, fetch.ErrUnreachable)
+		require.ErrorContains(t, err, `set TLS to "`+modes[s.mode]+`"`)
+		require.Less(t, time.Since(began), 20*lab.RealIdle)
+		require.NotContains(t, sent.text(), src.Password)
+	})
+}
+
+// A spy keeps what its connections send.
+type spy struct {
+	mu   sync.Mutex
+	sent []byte
+}
+
+func (s *spy) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	c, err := (&net.Dialer{}).DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	return spied{c, s}, nil
+}
+
+func (s *spy) text() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return string(s.sent)
+}
+
+type spied struct {
+	net.Conn
+	s *spy
+}
+
+func (c spied) Write(b []byte) (int, error) {
+	c.s.mu.Lock()
+	c.s.sent = append(c.s.sent, b...)
+	c.s.mu.Unlock()
+	return c.Conn.Write(b)
 }
 
 func TestFTPWrongPasswordOnRealServers(t *testing.T) {

@@ -2,6 +2,8 @@ package ftp
 
 import (
 	"bufio"
+	"bytes"
+	"errors"
 	"fmt"
 	"net"
 	"net/textproto"
@@ -39,8 +41,14 @@ func (c *control) RemoteAddr() net.Addr {
 	return &net.TCPAddr{IP: net.IPv4zero}
 }
 
+// errOutOfStep means that replies and commands no longer match.
+var errOutOfStep = errors.New("the server has replied twice to one command")
+
 // Write sends commands, and notes their verbs.
 func (c *control) Write(p []byte) (int, error) {
+	if c.unread() {
+		return 0, errOutOfStep
+	}
 	const longest = 16
 	whole := false
 	for _, b := range p {
@@ -60,6 +68,22 @@ func (c *control) Write(p []byte) (int, error) {
 		sent()
 	}
 	return n, err
+}
+
+// unread reports whether a final reply has come that no command waits for. What a later read
+// passes over does not count, nor does the server's farewell.
+func (c *control) unread() bool {
+	for n := c.r.Buffered(); n > 0; n = c.r.Buffered() {
+		said, _ := c.r.Peek(n)
+		line, _, whole := bytes.Cut(said, []byte("\n"))
+		if blank := len(bytes.TrimSpace(line)) == 0; !blank && line[0] != '1' {
+			return !bytes.HasPrefix(line, []byte("421"))
+		} else if !whole {
+			return false
+		}
+		_, _ = c.r.Discard(len(line) + 1)
+	}
+	return false
 }
 
 func (c *control) command(verb string) {

@@ -48,8 +48,9 @@ func successes() (all []variant) {
 		}
 	}
 	for verb, replies := range map[string][]string{
-		"":     {"120 in a minute\r\n220 now", "220-hello\r\n220", "\ufeff220 with a mark", "\r\n220 after a blank line"},
+		"":     {"120 in a minute\r\n220 now", "220-hello\r\n220", "\ufeff220 with a mark", "\r\n220 after a blank line", "220 before a blank line\r\n\r\n", "220 now\r\n150 soon"},
 		"FEAT": {"211-\r\n SIZE\r\n MDTM\r\n211 end", "211 none", "200-x\r\nSIZE\r\n200 no blank before", "500 what", "502 no", "550 no", "530 log in"},
+		"PASS": {"230 in\r\n\r\n"},
 		"OPTS": {"500 no", "501 no", "502 no", "504 no", "530 no", "550 no", "451 no"},
 		"SIZE": {"500 no", "501 no", "502 no", "504 no", "550 not in ASCII", "550 denied", "213 many", "450 busy"},
 		"MDTM": {"500 no", "501 no", "502 no", "504 no", "550 no", "213 soon", "450 busy"},

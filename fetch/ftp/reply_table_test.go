@@ -224,7 +224,7 @@ func legalFlow(t *testing.T, src *ftp.Source, data []byte) error {
 	if err != nil {
 		return err
 	}
-	if _, err := src.Stat(t.Context(), lab.SetupPath); err != nil {
+	if _, err := (fetch.File{Path: lab.SetupPath}).Refresh(t.Context(), src); err != nil {
 		return err
 	}
 	a := &archive.Archive{Dir: filepath.Join(t.TempDir(), "archive"), Retry: lab.Soon}

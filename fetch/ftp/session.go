@@ -25,6 +25,40 @@ type options struct {
 	noEPSV bool // EPSV leads to no data connection, such as behind a firewall that does not know it
 	noMLSD bool // announces MLSD, and refuses it
 	noHash bool // computes no SHA-256, or is silent for too long
+	noSize refusals
+	noTime refusals // refuses MDTM
+}
+
+// refusals counts how often a server has refused to return the size or the time of a file that is
+// there. One refusal may be about the file alone.
+type refusals int
+
+const (
+	enough   refusals = 2
+	answered refusals = -1
+)
+
+func (r refusals) always() bool { return r >= enough }
+
+// and returns the count after one more file.
+func (r refusals) and(shown refusals) refusals {
+	if shown == answered {
+		return 0
+	}
+	return r + shown
+}
+
+// refusalsOf returns what the answer about one file that is there counts as.
+func refusalsOf(err error) refusals {
+	switch code := refused(err); {
+	case err == nil:
+		return answered
+	case code == 500 || code == 502 || code == 504: // it does not know the command
+		return enough
+	case code/100 == 5:
+		return 1
+	}
+	return 0
 }
 
 // after returns what to try next after a session that failed with err, if
@@ -52,6 +86,7 @@ func (s *session) shows(o options, err error) options {
 		noEPSV: t.refusedEPSV || (o.noEPSV || t.noEPSV) && (err == nil || s.passive),
 		noMLSD: o.noMLSD && err == nil || t.verb == "MLSD" && refused(err)/100 == 5,
 		noHash: s.noHash,
+		noSize: s.noSize, noTime: s.noTime,
 	}
 }
 
@@ -94,6 +129,8 @@ type session struct {
 	dataRefused bool // a data connection could not be made
 	passive     bool // one was made after PASV
 	noHash      bool // see options
+	noSize      refusals
+	noTime      refusals
 
 	mu     sync.Mutex
 	conns  []net.Conn
@@ -317,43 +354,45 @@ func (s *session) lines(dir string, ask func() error, take func(lines []string))
 	return nil
 }
 
-func (s *session) stat(name string) (e fetch.Entry, err error) {
+// stat returns the size and the time of a file, or the one that the server has. It does not ask for what
+// the server is known to refuse. Where it asks and gets neither, the listing shows whether the file is there.
+func (s *session) stat(name string, known options) (e fetch.Entry, err error) {
 	defer guard(&err)
 	e = fetch.Entry{Name: path.Base(name), Kind: fetch.KindFile, Size: -1}
-	size, serr := s.conn.FileSize(name)
-	if serr == nil {
-		e.Size = size
-	} else if lost(serr) {
-		return e, serr
-	}
-	t, terr := s.conn.GetTime(name)
-	if terr == nil {
-		e.Time = t.UTC().Truncate(time.Second)
-	}
-	if serr == nil && terr == nil {
-		return e, nil
-	}
-	if terr != nil && lost(terr) {
-		return e, terr
-	}
-	// The listing may have what SIZE or MDTM do not return.
-	entries, err := s.list(path.Dir(name))
-	if err != nil {
-		return e, err
-	}
-	for _, l := range entries {
-		if l.Name != e.Name || l.Kind != fetch.KindFile {
-			continue
+	var serr, terr error
+	if !known.noSize.always() {
+		var size int64
+		if size, serr = s.conn.FileSize(name); serr == nil {
+			e.Size = size
+		} else if lost(serr) {
+			return e, serr
 		}
-		if serr != nil {
-			e.Size = l.Size
-		}
-		if terr != nil {
-			e.Time = l.Time
-		}
-		return e, nil
 	}
-	return e, &textproto.Error{Code: 550, Msg: "not in its directory's listing"}
+	if !known.noTime.always() {
+		var t time.Time
+		if t, terr = s.conn.GetTime(name); terr == nil {
+			e.Time = t.UTC().Truncate(time.Second)
+		} else if lost(terr) {
+			return e, terr
+		}
+	}
+	some := e.Size >= 0 || !e.Time.IsZero()
+	if !some && (serr != nil || terr != nil) {
+		entries, err := s.list(path.Dir(name))
+		if err != nil {
+			return e, err
+		}
+		if !slices.ContainsFunc(entries, func(l fetch.Entry) bool { return l.Name == e.Name && l.Kind == fetch.KindFile }) {
+			return e, &textproto.Error{Code: 550, Msg: "not in its directory's listing"}
+		}
+	}
+	if !known.noSize.always() {
+		s.noSize = refusalsOf(serr)
+	}
+	if !known.noTime.always() {
+		s.noTime = refusalsOf(terr)
+	}
+	return e, nil
 }
 
 // refused returns the reply code of a refusal, or 0.
@@ -369,5 +408,5 @@ func refused(err error) int {
 func lost(err error) bool {
 	_, timeout := errors.AsType[net.Error](err)
 	_, protocol := errors.AsType[textproto.ProtocolError](err)
-	return timeout || protocol || refused(err) == 421 || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed)
+	return timeout || protocol || refused(err) == 421 || errors.Is(err, errOutOfStep) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed)
 }

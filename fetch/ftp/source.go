@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -139,14 +140,17 @@ func (f *Source) List(ctx context.Context, dir string) ([]fetch.Entry, error) {
 	return entries, err
 }
 
-// Stat returns size and time of one file, by SIZE and MDTM where the server
-// has them, else by listing the directory.
+// Stat returns size and time of one file, by SIZE and MDTM. Without one of them the
+// error wraps [errors.ErrUnsupported], see [fetch.Stater].
 func (f *Source) Stat(ctx context.Context, name string) (fetch.Entry, error) {
 	var e fetch.Entry
 	err := f.with(ctx, "stat", name, func(s *session) (err error) {
-		e, err = s.stat(name)
+		e, err = s.stat(name, f.recall())
 		return err
 	})
+	if err == nil && (e.Size < 0 || e.Time.IsZero()) { // no failure of the connection
+		err = &fetch.Error{Op: "stat", Subject: f.URL(name), Err: fmt.Errorf("%w: the server does not return both size and time", errors.ErrUnsupported)}
+	}
 	return e, err
 }
 
@@ -179,8 +183,9 @@ func (f *Source) with(ctx context.Context, op, name string, run func(*session) e
 			s.end()
 			return s, err
 		}
+		f.learn(o, s, nil) // before another operation takes it
 		f.done(s)
-		return s, nil
+		return nil, nil //nolint:nilnil // it is no longer ours
 	})
 }
 
@@ -197,6 +202,8 @@ func (f *Source) learn(o options, s *session, err error) {
 	f.learned.noEPSV = f.learned.noEPSV || shown.noEPSV
 	f.learned.noMLSD = f.learned.noMLSD || shown.noMLSD
 	f.learned.noHash = f.learned.noHash || shown.noHash
+	f.learned.noSize, f.learned.noTime = f.learned.noSize.and(shown.noSize), f.learned.noTime.and(shown.noTime)
+	s.noSize, s.noTime = 0, 0 // a connection that is kept shows it once
 }
 
 func (f *Source) recall() options {

@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -21,6 +22,7 @@ import (
 	"github.com/aspupdate/aspupdate/fetch/ftp"
 	"github.com/aspupdate/aspupdate/fetch/internal/lab"
 	"github.com/aspupdate/aspupdate/internal/realtest"
+	"github.com/aspupdate/aspupdate/version"
 )
 
 func TestFTPIsASource(t *testing.T) {
@@ -225,16 +227,93 @@ func TestFTPRefusesLineBreaks(t *testing.T) {
 	}
 }
 
+// Stat returns what the server has; Refresh takes the rest from the listing.
 func TestFTPStatFallsBackToTheListing(t *testing.T) {
-	for verb, text := range map[string]string{"SIZE": "213   5  ", "MDTM": "500 what?"} {
+	for verb, text := range map[string]string{"SIZE": "550 no", "MDTM": "500 what?"} {
 		s := fetchtest.New(t)
 		s.Put(lab.SetupPath, []byte("12345"), lab.Released)
 		s.OnCommand(func(v, _ string) string { return map[string]string{verb: text}[v] })
 		e, err := lab.Client(s).Stat(t.Context(), lab.SetupPath)
+		require.ErrorIs(t, err, errors.ErrUnsupported, verb)
+		require.Equal(t, verb == "MDTM", e.Size == 5 && e.Time.IsZero(), "%v", e)
+		require.Equal(t, verb == "SIZE", e.Size < 0 && e.Time.Equal(lab.Released), "%v", e)
+		f, err := fetch.File{Path: lab.SetupPath}.Refresh(t.Context(), lab.Client(s))
 		require.NoError(t, err, verb)
-		require.Equal(t, int64(5), e.Size, verb)
-		require.True(t, e.Time.Equal(lab.Released), "%s: %v", verb, e.Time)
+		require.Equal(t, int64(5), f.Size, verb)
+		require.True(t, f.Time.Equal(lab.Released), "%s: %v", verb, f.Time)
 	}
+}
+
+// A server that refuses SIZE, and perhaps MDTM, is not asked about each of its files, nor
+// for a listing for each of them.
+func TestAServerThatRefusesSIZEIsListedOnce(t *testing.T) {
+	t.Parallel()
+	for name, refused := range map[string]map[string]string{
+		"SIZE": {"SIZE": "550 not allowed"}, "both": {"SIZE": "550 not allowed", "MDTM": "550 not allowed"}, "neither announced": {"FEAT": "502 no", "SIZE": "502 no"},
+	} {
+		for _, remembered := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s, remembered: %v", name, remembered), func(t *testing.T) {
+				t.Parallel()
+				s := fetchtest.New(t)
+				for i := range 200 {
+					s.Put(fmt.Sprintf("/asp/Setup_7.12.%d.exe", 100+i), []byte("x"), time.Now().Add(-time.Hour))
+				}
+				lab.Replies(s, refused)
+				f := fetch.Finder{}
+				if remembered {
+					f.Sightings = filepath.Join(t.TempDir(), "sightings.json")
+					f.Vouched = func(string, version.Version, version.Variant) bool { return true }
+				}
+				src := lab.Client(s)
+				for range 2 {
+					found, err := f.Find(t.Context(), src, "asp")
+					require.NoError(t, err)
+					require.Len(t, found.Releases, 200)
+				}
+				require.LessOrEqual(t, count(s, "SIZE"), 2)
+				require.LessOrEqual(t, count(s, "LIST")+count(s, "MLSD"), 4, "two searches, and two looks whether a file is there")
+				e, err := src.Stat(t.Context(), "/asp/Setup_7.12.100.exe")
+				require.ErrorIs(t, err, errors.ErrUnsupported)
+				require.EqualValues(t, -1, e.Size)
+				_, err = fetch.File{Path: "/asp/none.exe"}.Refresh(t.Context(), src)
+				require.ErrorIs(t, err, fetch.ErrNotFound)
+			})
+		}
+	}
+}
+
+// One file that is in use says nothing about the others, and a file that is not there is missing whatever the
+// server refuses.
+func TestOneRefusedFileTeachesNothing(t *testing.T) {
+	s := fetchtest.New(t)
+	for _, name := range []string{"/a.exe", "/b.exe", "/c.exe"} {
+		s.Put(name, []byte("12345"), lab.Released)
+	}
+	busy := ""
+	s.OnCommand(func(verb, arg string) string {
+		if verb == "SIZE" && arg == busy {
+			return "550 in use by another process"
+		}
+		return ""
+	})
+	src, closeIdle := lab.Client(s).Keep()
+	defer closeIdle()
+	stat := src.(fetch.Stater).Stat
+	for range 3 {
+		for _, name := range []string{"/a.exe", "/b.exe", "/c.exe"} {
+			busy = name
+			_, err := stat(t.Context(), name)
+			require.ErrorIs(t, err, errors.ErrUnsupported)
+			_, err = src.List(t.Context(), "/") // by the same connection
+			require.NoError(t, err)
+			busy = ""
+			e, err := stat(t.Context(), name)
+			require.NoError(t, err)
+			require.EqualValues(t, 5, e.Size)
+		}
+	}
+	_, err := stat(t.Context(), "/none.exe")
+	require.ErrorIs(t, err, fetch.ErrNotFound)
 }
 
 func TestFTPShowsNoPassword(t *testing.T) {

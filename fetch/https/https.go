@@ -123,9 +123,8 @@ func (s *Source) Stat(ctx context.Context, name string) (fetch.Entry, error) {
 			return err
 		}
 		defer func() { _ = r.Close() }()
-		e.Size = r.resp.ContentLength
-		e.Time, _ = http.ParseTime(r.resp.Header.Get("Last-Modified")) // zero if unknown
-		e.Time = e.Time.UTC()
+		changed, _ := http.ParseTime(r.resp.Header.Get("Last-Modified")) // zero if unknown
+		e.Size, e.Time = r.resp.ContentLength, changed.UTC()
 		return nil
 	})
 	return e, err
@@ -178,26 +177,21 @@ func (s *Source) get(ctx context.Context, method, name string, offset int64, end
 	if err != nil {
 		return nil, &fetch.Error{Op: "connect", Subject: name, Err: err}
 	}
-	if u.Path = strings.TrimSuffix(u.Path, "/") + end; ctx.Err() != nil {
-		return nil, context.Cause(ctx)
-	}
-	r := &reader{s: s, ctx: ctx, name: name, left: -1}
+	u.Path = strings.TrimSuffix(u.Path, "/") + end
 	inner, cancel := context.WithCancel(ctx)
-	r.cancel = cancel
-	r.timer = time.AfterFunc(s.timeout(), func() { r.silent.Store(true); cancel() })
 	req, err := http.NewRequestWithContext(inner, method, u.String(), nil)
 	if err != nil {
+		cancel()
 		return nil, err
 	}
 	req.Header.Set("Accept-Encoding", "identity")
 	if offset > 0 {
 		req.Header.Set("Range", fmt.Sprintf("bytes=%d-", offset))
 	}
-	client := http.Client{}
-	if s.Client != nil {
-		client = *s.Client
-	}
+	client := *cmp.Or(s.Client, &http.Client{})
 	client.Timeout, client.CheckRedirect = 0, func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	r := &reader{s: s, ctx: ctx, name: name, cancel: cancel}
+	r.timer = time.AfterFunc(s.timeout(), func() { r.silent.Store(true); cancel() })
 	r.resp, err = client.Do(req) //nolint:bodyclose // reader.Close does
 	r.timer.Stop()
 	if err != nil {
@@ -280,7 +274,7 @@ type reader struct {
 	timer  *time.Timer
 	pace   clock.Pace
 	silent atomic.Bool
-	left   int64 // that must still come; negative if unknown
+	left   int64 // that must still come; below zero if unknown
 	end    error
 }
 
@@ -319,13 +313,10 @@ func (r *reader) Read(p []byte) (int, error) {
 	n, err := r.resp.Body.Read(p)
 	r.timer.Stop()
 	r.pace.Took(start, n)
-	if r.left >= 0 {
-		r.left -= int64(n)
-	}
-	switch {
-	case errors.Is(err, io.EOF):
+	r.left -= int64(n)
+	if errors.Is(err, io.EOF) {
 		r.end = io.EOF
-	case err != nil:
+	} else if err != nil {
 		r.end = r.s.explain(r.ctx, "read", r.name, r.cause(err))
 	}
 	return n, r.end

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -203,4 +204,31 @@ func TestAServerThatDripsIsGivenUp(t *testing.T) {
 	require.ErrorContains(t, err, "or sends next to nothing")
 	require.Error(t, r.Close())
 	require.Less(t, time.Since(began), 3*lab.Silence)
+}
+
+// A page of 100,000 names: the newest release is found, though it is the last one, and
+// not each of the others is asked for.
+func TestAnIndexOf100000Names(t *testing.T) {
+	t.Parallel()
+	var page strings.Builder
+	for i := range 100_000 {
+		fmt.Fprintf(&page, "<a href=\"readme-%d.txt\">x</a>\n", i)
+	}
+	page.WriteString(`<a href="Setup_7.12.100.exe">Setup</a>`)
+	var asked atomic.Int64
+	src := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked.Add(1)
+		if r.URL.Path == "/asp/" {
+			w.Header().Set("Content-Type", "text/html")
+			_, _ = io.WriteString(w, page.String())
+			return
+		}
+		w.Header().Set("Last-Modified", lab.Released.Format(http.TimeFormat))
+		_, _ = io.WriteString(w, "x")
+	}))
+	rel, err := lab.Finder().Latest(t.Context(), src, "asp", version.Setup)
+	require.NoError(t, err)
+	require.Equal(t, "7.12.100", rel.Version.String())
+	require.EqualValues(t, 1, rel.Files[0].Size)
+	require.Less(t, asked.Load(), int64(5100))
 }

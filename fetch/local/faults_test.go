@@ -3,7 +3,6 @@ package local_test
 import (
 	"os"
 	"path/filepath"
-	"runtime"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -20,27 +19,7 @@ import (
 func TestNoDirectoryPublishesAWrongFile(t *testing.T) {
 	const size = 8 << 20
 	old, other := lab.Payload(size), lab.Payload(size + 1)[:size]
-	faults := map[string]func(full string) error{
-		"cut to half":    func(full string) error { return os.Truncate(full, size/2) },
-		"cut to nothing": func(full string) error { return os.Truncate(full, 0) },
-		"longer":         func(full string) error { return os.Truncate(full, size+1000) },
-		"written over":   func(full string) error { return os.WriteFile(full, other, 0o600) },
-		"written over from half": func(full string) error {
-			return os.WriteFile(full, append(old[:size/2:size/2], other[size/2:]...), 0o600)
-		},
-		"replaced": func(full string) error {
-			if err := os.WriteFile(full+".new", other, 0o600); err != nil {
-				return err
-			}
-			return os.Rename(full+".new", full)
-		},
-		"removed": os.Remove,
-	}
-	if runtime.GOOS == "windows" { // an open file stays where it is there
-		delete(faults, "replaced")
-		delete(faults, "removed")
-	}
-	for name, fault := range faults {
+	for name, fault := range lab.FileFaults(old, other) {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
 			full := put(t, dir, "asp/7.12.100/Setup.exe", old)

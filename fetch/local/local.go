@@ -31,8 +31,9 @@ import (
 type Source struct {
 	Dir string // what it has is below "/" of the source
 
-	// Timeout is how long the system may take for one operation or one Read. A
-	// share that hangs cannot be interrupted: what waits for it is left behind.
+	// Timeout is how long the system may take for one operation, one Read, or a
+	// thousand names of a directory. A share that hangs cannot be interrupted: what
+	// waits for it is left behind.
 	// Zero means 30 seconds.
 	Timeout time.Duration
 }
@@ -51,30 +52,11 @@ func (s *Source) URL(name string) string {
 
 // List lists a directory.
 func (s *Source) List(ctx context.Context, dir string) ([]fetch.Entry, error) {
-	entries, err := share.Within(ctx, s.timeout(), func() ([]fetch.Entry, error) {
-		f, err := s.open(dir)
-		if err != nil {
-			return nil, err
-		}
-		defer func() { _ = f.Close() }()
-		var entries []fetch.Entry
-		for {
-			const some = 1000
-			infos, err := f.Readdir(some)
-			for _, fi := range infos {
-				entries = append(entries, entry(fi))
-			}
-			if errors.Is(err, io.EOF) {
-				return entries, nil
-			}
-			if err == nil {
-				err = ctx.Err()
-			}
-			if err != nil {
-				return nil, err
-			}
-		}
-	})
+	infos, err := share.ReadDir(ctx, s.timeout(), share.MaxNames, func() (*os.File, error) { return s.open(dir) })
+	var entries []fetch.Entry
+	for _, fi := range infos {
+		entries = append(entries, entry(fi))
+	}
 	return entries, s.explain(ctx, "list", dir, err)
 }
 

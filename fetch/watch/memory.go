@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 
 	"github.com/aspupdate/aspupdate/fetch"
@@ -33,7 +32,7 @@ var errMemory = errors.New("the memory of the watch cannot be used")
 // be reported again, as at the first check.
 func readMemory(file string) (memory, error) {
 	m := memory{Format: memoryFormat, Distributions: map[string]*history{}}
-	f, err := os.Open(file)
+	f, err := durable.Open(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		return m, nil
 	}

@@ -104,6 +104,9 @@ func exactTime(ctx context.Context, src fetch.Source, path string, u upload) (ti
 		return u.Listed, nil
 	}
 	e, err := s.Stat(ctx, path)
+	if errors.Is(err, errors.ErrUnsupported) {
+		err = nil // e has a part
+	}
 	switch {
 	case errors.Is(err, fetch.ErrNotFound) || err == nil && e.Size >= 0 && e.Size != u.Size:
 		return u.Listed, errChanging

@@ -121,7 +121,7 @@ func (p Policy) Check() error {
 // LoadRoots reads certificates in PEM from the file at path, for the Roots and
 // TimeRoots of a [Policy].
 func LoadRoots(path string) ([]*x509.Certificate, error) {
-	text, err := os.ReadFile(path)
+	text, err := durable.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("load roots: %w", err)
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"net/url"
-	"os"
 	"path/filepath"
 	"reflect"
 
@@ -69,7 +68,7 @@ func (s *Service) path() string {
 // read returns an empty record if there is none. A record that cannot be
 // understood is an error and stays in place.
 func (s *Service) read() (rec record, err error) {
-	b, err := os.ReadFile(s.path())
+	b, err := durable.ReadFile(s.path())
 	if errors.Is(err, fs.ErrNotExist) {
 		return record{}, nil
 	}

@@ -79,8 +79,8 @@ func syncParents(a, b string) error {
 	return nil
 }
 
-// Open is [os.Open] for regular files that other processes rename and remove: on
-// Windows it waits up to a second for them. It follows no link in the last part
+// Open is [os.Open] for regular files that other processes rename, remove and scan: on
+// Windows it waits for them, as [WhileInUse] does. It follows no link in the last part
 // of the path, and waits for no pipe that has taken the file's place.
 func Open(path string) (f *os.File, err error) {
 	err = WhileInUse(func() error {
@@ -98,6 +98,15 @@ func Open(path string) (f *os.File, err error) {
 		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil
+}
+
+// ReadFile is [os.ReadFile], and waits as [Open] does.
+func ReadFile(path string) (b []byte, err error) {
+	err = WhileInUse(func() error {
+		b, err = os.ReadFile(path)
+		return err
+	})
+	return b, err
 }
 
 // ReadDir is [os.ReadDir], and waits as [Open] does.
@@ -127,11 +136,15 @@ func SyncTree(root string) error {
 // syncFile syncs the contents of a file, which may be read-only, as in a copied
 // tree.
 func syncFile(path string) error {
-	f, err := os.OpenFile(path, os.O_RDWR, 0) // Windows flushes only handles with the right to write
-	readOnly := errors.Is(err, fs.ErrPermission)
-	if readOnly {
-		f, err = os.Open(path)
-	}
+	var f *os.File
+	readOnly := false
+	err := WhileInUse(func() (err error) {
+		f, err = os.OpenFile(path, os.O_RDWR, 0) // Windows flushes only handles with the right to write
+		if readOnly = errors.Is(err, fs.ErrPermission); readOnly {
+			f, err = os.Open(path)
+		}
+		return err
+	})
 	if err != nil {
 		return err
 	}
@@ -253,7 +266,7 @@ func VolumeOf(path string) (Volume, error) {
 // making them durable. It never writes to what has the name now, such as a
 // link that another account has put there.
 func Rewrite(path string, data []byte, perm fs.FileMode) error {
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, perm)

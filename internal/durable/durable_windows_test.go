@@ -43,9 +43,17 @@ func TestReadersWaitForWhoeverHasItAlone(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, entries, 1)
 	alone(file)
+	_, err = os.ReadFile(file)
+	require.ErrorIs(t, err, windows.ERROR_SHARING_VIOLATION)
 	f, err := Open(file)
 	require.NoError(t, err)
 	require.NoError(t, f.Close())
+	alone(file)
+	b, err := ReadFile(file)
+	require.NoError(t, err)
+	require.Equal(t, "x", string(b))
+	alone(file)
+	require.NoError(t, SyncTree(dir))
 }
 
 // A virus scanner holds a new file for longer than an instant.

@@ -40,12 +40,16 @@ func (e *Error) Error() string {
 // that no other account can enter, modes do not matter. If path does not exist, the
 // parents that exist are checked: make it with [Mkdir], which never takes what is
 // there already, and check it again.
-func Check(path string) error { return check(path, false) }
+func Check(path string) error { return check(path, use{}) }
+
+// CheckSystem is [Check] for what root or the system will run: an account that runs this
+// process now counts as another one.
+func CheckSystem(path string) error { return check(path, use{system: true}) }
 
 // CheckSecret is [Check], and an [*Error] too if another account can read the
 // file: its mode must be 0600 or less. What systemd puts into the directory of a
 // unit's credentials (LoadCredential=) may be readable by its group.
-func CheckSecret(path string) error { return check(path, true) }
+func CheckSecret(path string) error { return check(path, use{secret: true}) }
 
 // maxLinks is how many links a path may have; Linux allows 40.
 const maxLinks = 40
@@ -57,7 +61,7 @@ type level struct {
 }
 
 // check walks along path as the system does.
-func check(path string, secret bool) error {
+func check(path string, asked use) error {
 	bad := func(why, next string) error { return &Error{path, why, next} }
 	abs, err := filepath.Abs(path)
 	if err != nil || strings.ContainsRune(path, 0) {
@@ -79,7 +83,7 @@ func check(path string, secret bool) error {
 			return bad(err.Error(), "")
 		}
 		last := len(names) == 0 && !link
-		v, err := judge(next, fi, use{last: last, secret: secret && last, closed: above})
+		v, err := judge(next, fi, use{last: last, secret: asked.secret && last, closed: above, system: asked.system})
 		if err != nil {
 			return bad(err.Error(), "")
 		}
@@ -139,6 +143,7 @@ type use struct {
 	last   bool // it is what was asked about, not a directory or link on the way
 	secret bool // no other account may read it
 	closed bool // no other account can reach it
+	system bool // root or the system uses it, not this account
 }
 
 // A verdict is what [judge] found.

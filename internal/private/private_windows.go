@@ -33,7 +33,7 @@ func judge(path string, fi fs.FileInfo, u use) (verdict, error) {
 	if err != nil {
 		return verdict{}, fmt.Errorf("cannot read the access list of %s: %w", path, err)
 	}
-	trusted, err := ours()
+	trusted, err := ours(u.system)
 	if err != nil {
 		return verdict{}, err
 	}
@@ -127,17 +127,19 @@ func descriptor(path string) (*windows.SECURITY_DESCRIPTOR, error) {
 	return windows.GetSecurityInfo(h, windows.SE_FILE_OBJECT, windows.OWNER_SECURITY_INFORMATION|windows.DACL_SECURITY_INFORMATION)
 }
 
-// ours returns whether an account is this process's, the system, an
-// administrator, or Windows's own installer.
-func ours() (func(*windows.SID) bool, error) {
-	user, err := windows.GetCurrentProcessToken().GetTokenUser()
-	if err != nil {
-		return nil, err
-	}
+// ours returns whether an account is the system, an administrator, Windows's own
+// installer, or unless only the system counts this process's.
+func ours(system bool) (func(*windows.SID) bool, error) {
 	known := []string{
 		"S-1-5-18", "S-1-5-32-544", "S-1-5-80-956008885-3418522649-1831038044-1853292631-2271478464",
 		"S-1-3-4", // the owner's rights: the owner is asked about before
-		user.User.Sid.String(),
+	}
+	if !system {
+		user, err := windows.GetCurrentProcessToken().GetTokenUser()
+		if err != nil {
+			return nil, err
+		}
+		known = append(known, user.User.Sid.String())
 	}
 	return func(sid *windows.SID) bool {
 		text := sid.String()

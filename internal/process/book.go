@@ -108,7 +108,7 @@ func settle(ctx context.Context, path string) (finished bool, err error) {
 		return false, err
 	}
 	b := &book{path: path, lock: held}
-	text, err := os.ReadFile(path)
+	text, err := durable.ReadFile(path)
 	if err == nil {
 		err = json.Unmarshal(text, &b.entry)
 	}

@@ -3,6 +3,7 @@ package realtest
 import (
 	"crypto/x509"
 	"testing"
+	"time"
 )
 
 // A Make is a program that serves FTP.
@@ -48,13 +49,19 @@ type Options struct {
 	ListLimit int    // pure-ftpd only: entries after which it cuts a listing; 0: its own 10,000
 	Clients   int    // proftpd only: how many may be logged in at a time; 0: any number
 	Digest    bool   // proftpd only: answers HASH, XSHA256 and their like
+	Denied    string // proftpd only: commands that are refused to everybody, such as "SIZE MLSD"
+
+	// How the server's clock differs, which shows in the times of its files as well.
+	// vsftpd, proftpd and pyftpdlib only.
+	Ahead time.Duration // by libfaketime; negative: it is slow
+	East  time.Duration // its zone is ahead of UTC, and its listings are in it; whole hours
 }
 
-// A Server is an FTP server that a test may use until it ends.
+// A Server is one that a test may use until it ends.
 type Server struct {
 	Addr     string // host:port on loopback
 	User     string
-	Password string // any other is refused with 530
+	Password string // any other is refused, with 530 by FTP
 
 	// Certificate is the server's own, self-signed, for 127.0.0.1; Roots has
 	// only this one. Both are nil without TLS.

@@ -54,12 +54,12 @@ type instance struct {
 
 func serve(t testing.TB, m Make, root string, o Options) Server {
 	t.Helper()
-	if os.Geteuid() != 0 {
+	if os.Geteuid() != 0 && m != nginx {
 		Skip(t, "%s needs root, since it confines its users to a directory", m)
 	}
 	open(t, root)
 	// Not t.TempDir, whose name may hold what means something to a server.
-	dir, err := os.MkdirTemp("", "ftp-")
+	dir, err := os.MkdirTemp("", "server-")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,8 +122,10 @@ func (i *instance) start() error {
 		cmd = i.pyftpdlib()
 	case FTPSrv:
 		cmd = i.ftpSrv()
+	case nginx:
+		cmd = i.nginx()
 	default:
-		return fmt.Errorf("unknown make of FTP server %q", i.make)
+		return fmt.Errorf("unknown make of server %q", i.make)
 	}
 	// A file, because sessions would keep a pipe open.
 	logPath := filepath.Join(i.dir, "log")
@@ -133,10 +135,14 @@ func (i *instance) start() error {
 	}
 	defer func() { _ = log.Close() }()
 	cmd.Stdout, cmd.Stderr = log, log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if i.options.MaxTLS != 0 {
-		cmd.Env = append(os.Environ(), "OPENSSL_CONF="+i.opensslConf())
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{}
 	}
+	cmd.SysProcAttr.Setpgid = true
+	if i.options.MaxTLS != 0 {
+		cmd.Env = append(cmd.Environ(), "OPENSSL_CONF="+i.opensslConf())
+	}
+	cmd.Env = append(cmd.Environ(), i.clock()...)
 	if err := cmd.Start(); err != nil {
 		return err
 	}
@@ -186,11 +192,17 @@ func (i *instance) Kill() {
 	if i.cmd == nil {
 		return
 	}
-	killFamily(i.cmd.Process.Pid)
+	pid := i.cmd.Process.Pid
+	killFamily(pid)
 	<-i.exited
 	i.cmd = nil
 	if i.make == PureFTPd {
 		forgetSessions()
+	}
+	if i.options.Ahead != 0 { // libfaketime's
+		for _, name := range []string{"faketime_shm_", "sem.faketime_sem_"} {
+			_ = os.Remove("/dev/shm/" + name + strconv.Itoa(pid))
+		}
 	}
 }
 

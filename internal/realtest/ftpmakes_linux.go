@@ -10,6 +10,26 @@ import (
 	"strings"
 )
 
+// clock returns the variables that give a server its clock and its zone. Children
+// that it forks have both, whatever they see of the machine's files.
+func (s site) clock() (env []string) {
+	s.t.Helper()
+	if east := s.options.East; east != 0 { // the sign is POSIX's, and no file of zones is needed
+		env = append(env, fmt.Sprintf("TZ=HERE%+d", -int(east.Hours())))
+	}
+	if s.options.Ahead == 0 {
+		return env
+	}
+	const library = "usr/lib/*/faketime/libfaketime.so.1"
+	for _, dir := range []string{"/", os.Getenv("ASPUPDATE_FTP_SERVERS")} {
+		if found, _ := filepath.Glob(filepath.Join(dir, library)); len(found) > 0 { // the pattern is good
+			return append(env, "LD_PRELOAD="+found[0], fmt.Sprintf("FAKETIME=%+d", int(s.options.Ahead.Seconds())), "FAKETIME_DONT_FAKE_MONOTONIC=1")
+		}
+	}
+	Skip(s.t, "libfaketime is not installed")
+	return nil
+}
+
 // program returns the path of a server's program: an installed one, or one
 // unpacked in ASPUPDATE_FTP_SERVERS.
 func (s site) program(name string) string {
@@ -55,6 +75,9 @@ func (s site) vsftpd() *exec.Cmd {
 		"isolate=NO",
 		"isolate_network=NO",
 		fmt.Sprintf("anon_max_rate=%d", s.options.Rate),
+	}
+	if s.options.East != 0 {
+		lines = append(lines, "use_localtime=YES")
 	}
 	if s.options.TLS != Plain {
 		lines = append(lines,
@@ -104,6 +127,12 @@ func (s site) proftpd() *exec.Cmd {
 		"DelayEngine off",
 		"WtmpLog off",
 		"TransferLog none")
+	if s.options.East != 0 {
+		lines = append(lines, "TimesGMT off")
+	}
+	if s.options.Denied != "" {
+		lines = append(lines, "<Limit "+s.options.Denied+">", "DenyAll", "</Limit>")
+	}
 	if s.options.Rate > 0 {
 		lines = append(lines, fmt.Sprintf("TransferRate RETR %d", s.options.Rate>>10))
 	}

@@ -61,7 +61,7 @@ warnings.simplefilter("ignore")
 from pyftpdlib.authorizers import DummyAuthorizer
 from pyftpdlib.handlers import FTPHandler
 from pyftpdlib.servers import FTPServer
-port, root, user, password, uid, gid, certificate = sys.argv[1:]
+port, root, user, password, uid, gid, certificate, local = sys.argv[1:]
 authorizer = DummyAuthorizer()
 if certificate:
     from pyftpdlib.handlers import TLS_FTPHandler as FTPHandler
@@ -70,13 +70,14 @@ if certificate:
     FTPHandler.get_ssl_context()
 FTPHandler.authorizer = authorizer
 FTPHandler.banner = "ready"
+FTPHandler.use_gmt_times = local != "true"
 server = FTPServer(("127.0.0.1", int(port)), FTPHandler)
 os.setgroups([])
 os.setgid(int(gid))
 os.setuid(int(uid))
 authorizer.add_user(user, password, root, perm="elr")
 server.serve_forever()
-`), strconv.Itoa(s.port), s.root, ftpUser, ftpPassword, s.reader.Uid, s.reader.Gid, certificate)
+`), strconv.Itoa(s.port), s.root, ftpUser, ftpPassword, s.reader.Uid, s.reader.Gid, certificate, strconv.FormatBool(s.options.East != 0))
 }
 
 // ftpSrv is a server of npm's, beside the unpacked servers. It loads its commands

@@ -18,8 +18,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// StartPostgres starts a server for several tests, as TestMain needs it. It
-// does not sync to the disk unless the settings ("fsync=on") say so. The
+// StartPostgres starts a server for several tests, as TestMain needs it. Its files are in
+// memory if there is enough, and are not synced, unless the settings ("fsync=on") say so. The
 // caller ends it by Stop; if the test's process dies first, the kernel ends it.
 func StartPostgres(settings ...string) (*Cluster, error) {
 	bin, err := postgresBin()
@@ -35,7 +35,11 @@ func StartPostgresOf(bin string, settings ...string) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	dir, err := os.MkdirTemp("", "aspupdate-postgres-")
+	parent := ""
+	if !slices.Contains(settings, "fsync=on") {
+		parent = memory()
+	}
+	dir, err := os.MkdirTemp(parent, "aspupdate-postgres-")
 	if err != nil {
 		return nil, err
 	}

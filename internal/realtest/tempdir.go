@@ -15,13 +15,13 @@ func TempDir(t testing.TB) string {
 	if runtime.GOOS != "windows" {
 		return t.TempDir()
 	}
-	return patientDir(t)
+	return patientDir(t, "")
 }
 
-// patientDir is a directory whose removal waits for the processes that use it.
-func patientDir(t testing.TB) string {
+// patientDir is a directory in parent whose removal waits for the processes that use it.
+func patientDir(t testing.TB, parent string) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "aspupdate-test-")
+	dir, err := os.MkdirTemp(parent, "aspupdate-test-")
 	if err != nil {
 		t.Fatal(err)
 	}

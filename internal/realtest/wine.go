@@ -42,7 +42,7 @@ func (w *Wine) Bits32(t testing.TB) {
 // .ci/run has made once, to be copied.
 func StartWine(t testing.TB) *Wine {
 	t.Helper()
-	w := &Wine{Prefix: filepath.Join(patientDir(t), "wine"), program: Program(t, "wine"), server: Program(t, "wineserver", "/usr/lib/wine")}
+	w := &Wine{Prefix: filepath.Join(patientDir(t, memory()), "wine"), program: Program(t, "wine"), server: Program(t, "wineserver", "/usr/lib/wine")}
 	t.Cleanup(w.end)
 	if made := os.Getenv("ASPUPDATE_WINE"); made != "" {
 		if out, err := exec.Command("cp", "-a", made, w.Prefix).CombinedOutput(); err != nil {

@@ -199,7 +199,9 @@ func Make(root *Root, name string) (*Root, error) {
 		return nil, err
 	}
 	if err := ours(dir); err != nil {
-		return nil, errors.Join(fmt.Errorf("the new directory %s is not this account's alone: %w", dir.Name(), err), dir.Close())
+		err = fmt.Errorf("the new directory %s is not this account's alone: %w", dir.Name(), err)
+		_ = root.Remove(name) // unless something is in it
+		return nil, errors.Join(err, dir.Close())
 	}
 	if err := dir.mark(root); err != nil {
 		return nil, errors.Join(err, dir.Close())

@@ -112,7 +112,7 @@ func (i installer) Compare(ctx context.Context) error {
 
 // recorded returns what was recorded, or the zero value if nothing was.
 func (i installer) recorded() (before application, err error) {
-	b, err := os.ReadFile(i.applicationPath())
+	b, err := durable.ReadFile(i.applicationPath())
 	if errors.Is(err, fs.ErrNotExist) {
 		return before, nil
 	}

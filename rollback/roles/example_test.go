@@ -185,7 +185,7 @@ func ExampleInstallers() {
 	ctx := context.Background()
 	versions := &archive.Archive{Dir: filepath.Join(dir, "archive")}
 	add := func(v string) (archive.Item, error) {
-		file := filepath.Join(dir, "Setup.exe")
+		file := filepath.Join(dir, "setup.ps1")
 		if err := os.WriteFile(file, []byte("the installer of "+v), 0o600); err != nil {
 			return archive.Item{}, err
 		}
@@ -203,12 +203,17 @@ func ExampleInstallers() {
 		return
 	}
 
+	opener, err := os.Executable() // such as powershell
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
 	part := rollback.Part{
 		Name: "ASP", From: roles.Release(from), To: roles.Release(to),
 		Installer: roles.Installers{
 			Archive: versions, Runner: &install.Runner{State: filepath.Join(dir, "install")},
 			From: from.Key, To: to.Key,
-			Command: install.Command{Kind: install.NSIS, Args: []string{"/D=C:\\ASP"}},
+			Command: install.Command{Launcher: []string{opener, "-File"}, Args: []string{"-Silent"}},
 		}.Role(),
 	}
 	fmt.Println(part.From, part.To)

@@ -13,6 +13,7 @@ import (
 	"github.com/aspupdate/aspupdate/install"
 	"github.com/aspupdate/aspupdate/internal/durable"
 	"github.com/aspupdate/aspupdate/internal/process"
+	"github.com/aspupdate/aspupdate/internal/zipfile"
 	"github.com/aspupdate/aspupdate/rollback"
 	"github.com/aspupdate/aspupdate/version"
 )
@@ -132,8 +133,8 @@ func (i Installers) command(item archive.Item, err error) (archive.Item, install
 
 // entry returns the file to run of an installer that has several.
 func entry(item archive.Item, name string) (string, error) {
-	if item.Parts == nil && strings.EqualFold(filepath.Ext(item.Path), ".zip") {
-		return name, nil // its files are known once it is unpacked
+	if isZip(item) {
+		return name, nil // the runner knows whether it is there
 	}
 	file, err := item.Entry(name)
 	if err != nil || item.Parts == nil {
@@ -141,6 +142,29 @@ func entry(item archive.Item, name string) (string, error) {
 	}
 	rel, err := filepath.Rel(item.Path, file)
 	return filepath.ToSlash(rel), err
+}
+
+func isZip(item archive.Item) bool {
+	return item.Parts == nil && strings.EqualFold(filepath.Ext(item.Path), ".zip")
+}
+
+// space returns how much the private copy of an installer takes: of a zip archive that of
+// the files in it, too.
+func (i Installers) space(item archive.Item) int64 {
+	if i.Command.Entry == "" || !isZip(item) {
+		return item.Size
+	}
+	z, err := zipfile.Open(item.Path)
+	if err != nil {
+		return item.Size // Ready reports it
+	}
+	defer func() { _ = z.Close() }()
+	const most = 1 << 60 // which no volume has
+	var unpacked uint64
+	for _, f := range z.File {
+		unpacked += min(f.UncompressedSize64, most-unpacked)
+	}
+	return item.Size + int64(unpacked)
 }
 
 type installer struct{ Installers }
@@ -164,7 +188,7 @@ func (i installer) Ready(ctx context.Context, r rollback.Release) error {
 			return fmt.Errorf("R14: %w", err)
 		}
 	}
-	return cmd.Rights()
+	return i.Runner.Ready(cmd)
 }
 
 func (i installer) Vouched(ctx context.Context, r rollback.Release) error {
@@ -217,7 +241,7 @@ func (i installer) reserve(r rollback.Release) error {
 	if err := durable.MkdirAll(i.Runner.State, 0o700); err != nil {
 		return err
 	}
-	if err := durable.Reserve(i.reserved(), item.Size+spare); err != nil {
+	if err := durable.Reserve(i.reserved(), i.space(item)+spare); err != nil {
 		return fmt.Errorf("cannot reserve the space for a rollback; free some: %w", err)
 	}
 	return nil
@@ -282,12 +306,12 @@ func (i installer) Needs(context.Context) ([]rollback.Need, error) {
 		if err != nil && !errors.Is(err, archive.ErrNotFound) { // Ready reports it
 			return nil, err
 		}
-		need.Bytes = max(need.Bytes, item.Size)
+		need.Bytes = max(need.Bytes, i.space(item))
 	}
 	if !i.From.Version.IsZero() {
 		need.For, need.Bytes = "copies of the installers", need.Bytes+spare
 		if item, err := i.Archive.Get(i.From); err == nil {
-			need.Bytes += item.Size
+			need.Bytes += i.space(item)
 		}
 	}
 	return []rollback.Need{need}, nil

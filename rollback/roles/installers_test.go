@@ -1,6 +1,7 @@
 package roles_test
 
 import (
+	"archive/zip"
 	"context"
 	"errors"
 	"fmt"
@@ -231,6 +232,51 @@ func TestInstallersOfADirectory(t *testing.T) {
 	require.NoError(t, i.Role().Ready(t.Context(), roles.Release(to)))
 	require.NoError(t, i.Role().Install(t.Context(), roles.Release(to)))
 	require.Equal(t, "7.13.100", content(t, w.installed()))
+}
+
+// Of a zip archive both it and the files in it are on the volume while its installer runs: before
+// users are put out that is asked for, and it is reserved for a rollback.
+func TestInstallersOfAZip(t *testing.T) {
+	w := newWorld(t)
+	const padding = 5 << 20
+	add := func(v string) archive.Item {
+		file := filepath.Join(t.TempDir(), "Setup.zip")
+		f, err := os.Create(file)
+		require.NoError(t, err)
+		z := zip.NewWriter(f)
+		for name, text := range map[string]string{"bin/setup": v, "zeros": string(make([]byte, padding))} {
+			e, err := z.Create(name)
+			require.NoError(t, err)
+			_, err = e.Write([]byte(text))
+			require.NoError(t, err)
+		}
+		require.NoError(t, errors.Join(z.Close(), f.Close()))
+		item, err := w.archive.Import(t.Context(), file, archive.Key{Distribution: "АСП", Version: version.MustParse(v), Variant: version.Setup}, archive.Unauthenticated("a test"))
+		require.NoError(t, err)
+		return item
+	}
+	from, to := add("7.12.100"), add("7.13.100")
+	i := w.installers(from, to)
+	i.Command.Entry = "bin/other"
+	require.ErrorContains(t, i.Role().Ready(t.Context(), roles.Release(to)), "has no file")
+	i.Command.Entry = "bin/setup"
+	role := i.Role()
+	needs, err := role.(interface {
+		Needs(ctx context.Context) ([]rollback.Need, error)
+	}).Needs(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, to.Size+from.Size+2*(padding+int64(len("7.12.100")))+16<<20, needs[0].Bytes)
+	require.NoError(t, role.Ready(t.Context(), roles.Release(to)))
+	require.NoError(t, role.Install(t.Context(), roles.Release(to)))
+	require.Equal(t, "7.13.100", content(t, w.installed()))
+	reserved, err := filepath.Glob(filepath.Join(w.dir, "state", "reserve-*"))
+	require.NoError(t, err)
+	require.Len(t, reserved, 1)
+	fi, err := os.Stat(reserved[0])
+	require.NoError(t, err)
+	require.Equal(t, from.Size+padding+int64(len("7.12.100"))+16<<20, fi.Size())
+	require.NoError(t, role.Install(t.Context(), roles.Release(from))) // R15
+	require.Equal(t, "7.12.100", content(t, w.installed()))
 }
 
 func TestInstallersDoNotPrintTheEnvironment(t *testing.T) {

@@ -3,6 +3,7 @@ package roles
 import (
 	"cmp"
 	"context"
+	"slices"
 	"time"
 
 	"github.com/aspupdate/aspupdate/rollback"
@@ -32,11 +33,12 @@ func (w Window) Fits(_ context.Context, now time.Time) error {
 }
 
 // Measured returns a window with an Estimate whose Backup is at least as long as
-// the last snapshots took together, and whose Rollback is at least as long as their last
-// proofs took, which restored them, and an installer takes (R11). It measures each dataset that is a
-// [Data].
-func (w Window) Measured(data []rollback.Dataset) (Window, error) {
-	var took, back time.Duration
+// the last snapshots took, made as many at a time as [rollback.Update].Parallel says, and whose
+// Rollback is at least as long as their last proofs took together, which restored them one at a
+// time, and an installer takes (R11). It measures each dataset that is a [Data].
+func (w Window) Measured(data []rollback.Dataset, parallel int) (Window, error) {
+	var took []time.Duration
+	var back time.Duration
 	for _, d := range data {
 		measured, ok := d.Data.(interface {
 			lastTook() (time.Duration, error)
@@ -49,7 +51,7 @@ func (w Window) Measured(data []rollback.Dataset) (Window, error) {
 		if err != nil {
 			return w, err
 		}
-		took += last
+		took = append(took, last)
 		if last, err = measured.lastProof(); err != nil {
 			return w, err
 		}
@@ -58,8 +60,18 @@ func (w Window) Measured(data []rollback.Dataset) (Window, error) {
 	if back > 0 {
 		back += cmp.Or(w.Estimate.Install, usualInstall)
 	}
-	w.Estimate.Backup, w.Estimate.Rollback = max(w.Estimate.Backup, took), max(w.Estimate.Rollback, back)
+	w.Estimate.Backup, w.Estimate.Rollback = max(w.Estimate.Backup, abreast(took, parallel)), max(w.Estimate.Rollback, back)
 	return w, nil
+}
+
+// abreast returns how long calls take together that begin in order, several at a time.
+func abreast(calls []time.Duration, parallel int) time.Duration {
+	ends := make([]time.Duration, max(parallel, 1))
+	for _, d := range calls {
+		slices.Sort(ends)
+		ends[0] += d
+	}
+	return slices.Max(ends)
 }
 
 // usualInstall is how long an installer takes at most, as a rule (R11).

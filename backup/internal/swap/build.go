@@ -1,6 +1,7 @@
 package swap
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -184,4 +185,11 @@ func safePlace(dir string) (string, error) {
 		return place, nil
 	}
 	return "", &backup.Error{Err: err, Next: "let root or this account own " + dir + ", and no other account write there"}
+}
+
+// TryFile is TryBegin of a file that has this owner.
+func (s *Slot) TryFile(ctx context.Context, own owner.Owner) error {
+	return s.TryBegin(ctx, func(name string) error {
+		return s.Build(name, &own, func(file string) error { return os.WriteFile(file, nil, 0o600) })
+	})
 }

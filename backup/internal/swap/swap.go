@@ -12,6 +12,9 @@
 // the live name back to the old data. It then drops everything new and undone.
 // An old name without them is data that was kept aside, and stays.
 //
+// A restore that differs from its backup stays as <live>_aspupdate_differ_<mark>,
+// which has no part in a swap; see [Differing].
+//
 // A slot of files can have companions, files that belong to the main one, such
 // as the write-ahead log of an SQLite database. The main name leaves the slot
 // first and takes it last, and new data has no companions.
@@ -72,6 +75,9 @@ const (
 	kindNew    = "new"    // being built, or about to be swapped in
 	kindOld    = "old"    // was live, kept aside
 	kindUndone = "undone" // was restored, then given up by Undo
+	// What was restored and differs from its backup; a person may compare it. It has no
+	// part in a swap, and stays until the next restore or Tidy.
+	kindDiffers = "differ" // no longer than the others: names have a limit
 )
 
 var markForm = regexp.MustCompile(`^[0-9a-f]{12}$`)
@@ -105,8 +111,14 @@ func (s *Slot) Restore(ctx context.Context, from string, build func(name string)
 	if s.Mark != nil {
 		mark = s.Mark()
 	}
+	if err := s.dropDiffering(ctx, n); err != nil { // its space is needed
+		return nil, err
+	}
 	s.made = nil
 	if err := build(s.beside(kindNew, mark)); err != nil {
+		if d, ok := errors.AsType[*Differing](err); ok {
+			return nil, s.keep(ctx, mark, d)
+		}
 		return nil, errors.Join(err, s.clean(ctx, s.beside(kindNew, mark)))
 	}
 	if err := s.swap(ctx, mark, n.live()); err != nil {
@@ -119,6 +131,14 @@ func (s *Slot) Restore(ctx context.Context, from string, build func(name string)
 func (s *Slot) Try(ctx context.Context, build func(name string) error) error {
 	name := s.beside(kindNew, newMark())
 	return errors.Join(build(name), s.clean(ctx, name))
+}
+
+// TryBegin has begin make what a restore begins with beside the live data, and drops it.
+func (s *Slot) TryBegin(ctx context.Context, begin func(name string) error) error {
+	if err := s.Try(ctx, begin); err != nil {
+		return fmt.Errorf("nothing could be restored beside it: %w", err)
+	}
+	return nil
 }
 
 // Tidy drops what restores kept aside, unless nothing is live. It fails if something has the name
@@ -136,7 +156,7 @@ func (s *Slot) Tidy(ctx context.Context) error {
 			return err
 		}
 	}
-	for _, kind := range []string{kindNew, kindUndone} { // that Recover has left
+	for _, kind := range []string{kindNew, kindUndone, kindDiffers} { // that Recover has left
 		for _, mark := range n.marks(kind) {
 			if err := s.drop(ctx, n, s.beside(kind, mark)); err != nil {
 				return err

@@ -49,25 +49,36 @@ func (i installation) write(name string, data []byte) error {
 // migrating reports whether an installer is changing the database.
 func (i installation) migrating() bool { return i.read("migrating") != "" }
 
-// create makes the directory.
-func (i installation) create(port int) error {
+// create makes the directory, with the program that the application is.
+func (i installation) create(port int, program string) error {
 	if err := os.MkdirAll(string(i), 0o700); err != nil {
 		return err
 	}
-	return i.write("port", []byte(strconv.Itoa(port)))
+	return errors.Join(i.write("port", []byte(strconv.Itoa(port))), i.write("program", []byte(program)))
 }
 
-func (i installation) open() (*sql.DB, error) {
-	return sql.Open("sqlite", i.database()+"?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)")
+func (i installation) open() (*sql.DB, error) { return openSQLite(i.database()) }
+
+func openSQLite(path string) (*sql.DB, error) {
+	return sql.Open("sqlite", path+"?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)")
 }
 
 // serve is the application. It acknowledges a write once it is durable, and
 // refuses writes while the entry is closed.
 func (i installation) serve(ctx context.Context) (err error) {
+	if o := (office{i}); o.is() {
+		return o.serve(ctx)
+	}
 	db, err := i.open()
 	if err != nil {
 		return err
 	}
+	err = i.listen(ctx, func(quit func()) http.Handler { return i.handler(db, quit) })
+	return errors.Join(err, db.Close())
+}
+
+// listen answers requests until the application is ended.
+func (i installation) listen(ctx context.Context, handler func(quit func()) http.Handler) (err error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:"+i.read("port"))
 	if err != nil {
 		return err
@@ -79,7 +90,7 @@ func (i installation) serve(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, durable.Remove(i.path("running"))) }()
 	ctx, quit := context.WithCancel(ctx)
 	defer quit()
-	server := &http.Server{Handler: i.handler(db, quit), ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{Handler: handler(quit), ReadHeaderTimeout: 10 * time.Second}
 	down := make(chan error, 1)
 	go func() {
 		<-ctx.Done()
@@ -90,25 +101,13 @@ func (i installation) serve(ctx context.Context) (err error) {
 	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
-	return errors.Join(<-down, db.Close())
+	return <-down
 }
 
 // handler returns the application's requests; quit ends the application.
 func (i installation) handler(db *sql.DB, quit func()) http.Handler {
-	var writers sync.RWMutex // closing the entry waits for running writes
-	entry := func(text string) error {
-		writers.Lock()
-		defer writers.Unlock()
-		return i.write("closed", []byte(text))
-	}
-	mux := http.NewServeMux()
-	mux.HandleFunc("POST /write", func(w http.ResponseWriter, r *http.Request) {
-		writers.RLock()
-		defer writers.RUnlock()
-		if i.read("closed") != "" {
-			http.Error(w, "the application is being updated", http.StatusServiceUnavailable)
-			return
-		}
+	mux, asUser := i.entry(quit)
+	asUser("POST /write", func(w http.ResponseWriter, r *http.Request) {
 		id := r.FormValue("id")
 		reply(w, func() error {
 			_, err := db.ExecContext(r.Context(), "INSERT OR IGNORE INTO entry (id, text) VALUES (?, ?)", id, "entry "+id)
@@ -123,10 +122,34 @@ func (i installation) handler(db *sql.DB, quit func()) http.Handler {
 		}
 		_, _ = io.WriteString(w, v+"\n")
 	})
-	mux.HandleFunc("POST /close", func(w http.ResponseWriter, _ *http.Request) { reply(w, entry("closed")) })
-	mux.HandleFunc("POST /open", func(w http.ResponseWriter, _ *http.Request) { reply(w, entry("")) })
-	mux.HandleFunc("POST /quit", func(w http.ResponseWriter, _ *http.Request) { reply(w, nil); quit() })
 	return mux
+}
+
+// entry returns a handler with the requests that close and open the entry and end
+// the application, and the function that adds those of users, which are refused
+// while the entry is closed.
+func (i installation) entry(quit func()) (mux *http.ServeMux, asUser func(pattern string, answer http.HandlerFunc)) {
+	var users sync.RWMutex // closing the entry waits for requests of users
+	turn := func(text string) error {
+		users.Lock()
+		defer users.Unlock()
+		return i.write("closed", []byte(text))
+	}
+	mux = http.NewServeMux()
+	mux.HandleFunc("POST /close", func(w http.ResponseWriter, _ *http.Request) { reply(w, turn("closed")) })
+	mux.HandleFunc("POST /open", func(w http.ResponseWriter, _ *http.Request) { reply(w, turn("")) })
+	mux.HandleFunc("POST /quit", func(w http.ResponseWriter, _ *http.Request) { reply(w, nil); quit() })
+	return mux, func(pattern string, answer http.HandlerFunc) {
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+			users.RLock()
+			defer users.RUnlock()
+			if i.read("closed") != "" {
+				http.Error(w, "the application is being updated", http.StatusServiceUnavailable)
+				return
+			}
+			answer(w, r)
+		})
+	}
 }
 
 func reply(w http.ResponseWriter, err error) {
@@ -158,16 +181,12 @@ func (i installation) start(ctx context.Context) error {
 	if i.answers(ctx) {
 		return nil
 	}
-	self, err := os.Executable()
-	if err != nil {
-		return err
-	}
 	log, err := os.OpenFile(i.path("app.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = log.Close() }()
-	cmd := exec.Command(self, "demo", "app", "--dir", string(i))
+	cmd := exec.Command(i.read("program"), "demo", "app", "--dir", string(i))
 	cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = log, log, process.OwnGroup()
 	if err := cmd.Start(); err != nil {
 		return err
@@ -228,21 +247,27 @@ func (i installation) answers(ctx context.Context) bool {
 }
 
 func (i installation) post(ctx context.Context, path string) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, i.url(path), nil)
+	_, err := i.ask(ctx, http.MethodPost, path)
+	return err
+}
+
+// ask returns what the application answers.
+func (i installation) ask(ctx context.Context, method, path string) (answer string, err error) {
+	req, err := http.NewRequestWithContext(ctx, method, i.url(path), nil)
 	if err != nil {
-		return err
+		return "", err
 	}
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer func() { _ = res.Body.Close() }()
+	text, err := io.ReadAll(io.LimitReader(res.Body, 1<<20))
+	answer = strings.TrimSpace(string(text))
 	if res.StatusCode != http.StatusOK {
-		text, _ := io.ReadAll(io.LimitReader(res.Body, 500)) // only shown
-		return fmt.Errorf("%s: %s: %s", path, res.Status, strings.TrimSpace(string(text)))
+		return "", fmt.Errorf("%s: %s: %s", path, res.Status, answer)
 	}
-	_, err = io.Copy(io.Discard, io.LimitReader(res.Body, 1<<20))
-	return err
+	return answer, err
 }
 
 // install is the installer of a release. It reads the release from the end of
@@ -257,6 +282,9 @@ func (i installation) install(ctx context.Context) error {
 		return err
 	}
 	fmt.Printf("installing %s, %d steps\n", c.Version, len(c.Statements)) // into the installer's log
+	if o := (office{i}); o.is() {
+		return o.install(ctx, c)
+	}
 	return i.apply(ctx, c)
 }
 

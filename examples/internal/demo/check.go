@@ -30,12 +30,24 @@ func (s *show) publish(c change) error {
 
 // writeConfig writes the configuration that the update command reads.
 func (s *show) writeConfig() error {
-	return os.WriteFile(s.config(), []byte(s.server.configuration(s.self, s.root, s.state, s.site)), 0o600)
+	return os.WriteFile(s.config(), []byte(s.configuration()), 0o600)
 }
 
 // configuration returns the configuration of a site, with its own directories
 // below root.
 func (v *vendor) configuration(program, root, state string, site installation) string {
+	var b strings.Builder
+	b.WriteString(v.place(program, root, state, site))
+	fmt.Fprintf(&b, "\n[[sqlite]]\npath = '%s'\n", site.database())
+	fmt.Fprintf(&b, "\n[[distribution]]\nname = '%s'\narguments = ['demo', 'install', '--dir', '%s']\n", distribution, site)
+	fmt.Fprintf(&b, "probe = { http = '%s', interval = '100ms', steady = '1s' }\n\n", site.url("/version"))
+	b.WriteString(v.hashes())
+	return b.String()
+}
+
+// place returns the part of a configuration with directories, server and the commands of
+// the application.
+func (v *vendor) place(program, root, state string, site installation) string {
 	var b strings.Builder
 	command := func(key, what string) {
 		fmt.Fprintf(&b, "%s = ['%s', 'demo', '%s', '--dir', '%s']\n", key, program, what, site)
@@ -49,9 +61,13 @@ func (v *vendor) configuration(program, root, state string, site installation) s
 	command("open", "open")
 	command("stop", "stop")
 	command("start", "start")
-	fmt.Fprintf(&b, "\n[[sqlite]]\npath = '%s'\n", site.database())
-	fmt.Fprintf(&b, "\n[[distribution]]\nname = '%s'\narguments = ['demo', 'install', '--dir', '%s']\n", distribution, site)
-	fmt.Fprintf(&b, "probe = { http = '%s', interval = '100ms', steady = '1s' }\n\n[distribution.sha256]\n", site.url("/version"))
+	return b.String()
+}
+
+// hashes returns the part of a configuration with the pinned hashes of the releases.
+func (v *vendor) hashes() string {
+	var b strings.Builder
+	b.WriteString("[distribution.sha256]\n")
 	for v, sum := range v.sums {
 		fmt.Fprintf(&b, "'%s' = '%s'\n", v, sum)
 	}
@@ -65,6 +81,7 @@ func (s *show) config() string { return filepath.Join(s.root, "aspupdate.toml") 
 func (s *show) aspupdate(ctx context.Context, name string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, s.self, append([]string{name}, args...)...)
 	cmd.Env = append(os.Environ(), "ASPUPDATE_CONFIG="+s.config(), PasswordVariable+"="+s.server.password)
+	cmd.Env = append(cmd.Env, s.env...)
 	cmd.WaitDelay = 10 * time.Second
 	w := &indenter{w: s.out}
 	cmd.Stdout, cmd.Stderr = w, w

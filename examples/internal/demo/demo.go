@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"time"
 
@@ -22,18 +23,27 @@ import (
 // Commands returns the hidden subcommands of demo that its configuration calls.
 func Commands() []*cli.Command {
 	dir := &cli.StringFlag{Name: "dir", Required: true, Usage: "the application's `DIRECTORY`"}
-	hidden := func(name string, run func(installation, context.Context) error) *cli.Command {
-		return &cli.Command{Name: name, Hidden: true, Flags: []cli.Flag{dir}, Action: func(ctx context.Context, cmd *cli.Command) error {
-			return run(installation(cmd.String("dir")), ctx)
+	database := &cli.StringFlag{Name: "database", Required: true, Usage: "the `NAME` of a database"}
+	hidden := func(name string, flags []cli.Flag, run func(i installation, ctx context.Context, database string) error) *cli.Command {
+		return &cli.Command{Name: name, Hidden: true, Flags: flags, Action: func(ctx context.Context, cmd *cli.Command) error {
+			return run(installation(cmd.String("dir")), ctx, cmd.String("database"))
 		}}
 	}
+	of := func(name string, run func(installation, context.Context) error) *cli.Command {
+		return hidden(name, []cli.Flag{dir}, func(i installation, ctx context.Context, _ string) error { return run(i, ctx) })
+	}
+	ofOne := func(name string, run func(office, context.Context, string) error) *cli.Command {
+		return hidden(name, []cli.Flag{dir, database}, func(i installation, ctx context.Context, database string) error { return run(office{i}, ctx, database) })
+	}
 	return []*cli.Command{
-		hidden("app", installation.serve),
-		hidden("start", installation.start),
-		hidden("stop", installation.stop),
-		hidden("close", installation.closeEntry),
-		hidden("open", installation.openEntry),
-		hidden("install", installation.install),
+		of("app", installation.serve),
+		of("start", installation.start),
+		of("stop", installation.stop),
+		of("close", installation.closeEntry),
+		of("open", installation.openEntry),
+		of("install", installation.install),
+		ofOne("restructure", office.restructureOne),
+		ofOne("structure", office.structureOf),
 	}
 }
 
@@ -46,6 +56,9 @@ type show struct {
 	server *vendor
 	user   *user
 	state  string
+
+	configuration func() string
+	env           []string // more of the environment
 }
 
 // limit is of the whole demo, which takes seconds: it only ends one that hangs.
@@ -78,54 +91,67 @@ func Run(ctx context.Context, out io.Writer, keep bool) (err error) {
 	return nil
 }
 
-// setUp starts the vendor's server, the application at version 7.12.100 and
-// its user.
-func setUp(ctx context.Context, out io.Writer) (s *show, err error) {
-	root, err := os.MkdirTemp("", "aspupdate-demo-")
+// begin makes the directory of a show below dir, and starts the vendor's server.
+func begin(out io.Writer, dir, program string) (s *show, err error) {
+	root, err := os.MkdirTemp(dir, "aspupdate-demo-")
 	if err != nil {
 		return nil, err
 	}
-	s = &show{out: out, root: root, site: installation(filepath.Join(root, "site")), state: filepath.Join(root, "state")}
+	s = &show{out: out, root: root, self: program, site: installation(filepath.Join(root, "site")), state: filepath.Join(root, "state")}
+	s.server, err = openVendor(filepath.Join(root, "ftp"), program)
+	if err != nil {
+		err = errors.Join(err, s.tearDown(false))
+	}
+	return s, err
+}
+
+// installed archives the Setup of the version that is installed: the server keeps no
+// history (R10), it came with the installation.
+func (s *show) installed(ctx context.Context, c change) error {
+	setup, err := s.server.build(filepath.Join(s.root, "from-support"), c)
+	if err == nil {
+		err = s.writeConfig()
+	}
+	if err != nil {
+		return err
+	}
+	return s.expect(s.aspupdate(ctx, "archive", "import", "--distribution", distribution, "--version", c.Version, setup), 0)
+}
+
+// setUp starts the vendor's server, the application at version 7.12.100 and
+// its user.
+func setUp(ctx context.Context, out io.Writer) (_ *show, err error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	s, err := begin(out, "", self)
+	if err != nil {
+		return nil, err
+	}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.tearDown(false))
 		}
 	}()
-	if s.self, err = os.Executable(); err != nil {
-		return nil, err
-	}
+	s.configuration = func() string { return s.server.configuration(s.self, s.root, s.state, s.site) }
 	s.say("The scene: an application at version 7.12.100 with an SQLite database, a user who never stops writing,")
-	s.say("and the vendor's FTP server, all below %s.", root)
-	if s.server, err = openVendor(filepath.Join(root, "ftp"), s.self); err != nil {
-		return nil, err
-	}
+	s.say("and the vendor's FTP server, all below %s.", s.root)
 	first := change{Version: "7.12.100", Statements: []string{
 		"CREATE TABLE entry (id INTEGER PRIMARY KEY, text TEXT NOT NULL)",
 	}}
-	setup, err := s.server.build(filepath.Join(root, "from-support"), first)
-	if err != nil {
-		return nil, err
-	}
 	port, err := freePort()
 	if err != nil {
 		return nil, err
 	}
-	if err := s.site.create(port); err != nil {
-		return nil, err
-	}
-	if err := s.site.apply(ctx, first); err != nil {
+	if err := errors.Join(s.site.create(port, s.self), s.site.apply(ctx, first)); err != nil {
 		return nil, err
 	}
 	if err := s.site.start(ctx); err != nil {
 		return nil, err
 	}
-	s.user = startUser(s.site)
-	if err := s.writeConfig(); err != nil {
-		return nil, err
-	}
-	// The server keeps no history (R10): the installed version's Setup came
-	// with the installation.
-	return s, s.expect(s.aspupdate(ctx, "archive", "import", "--distribution", distribution, "--version", first.Version, setup), 0)
+	s.user = startUser(2*time.Millisecond, func(ctx context.Context, id int) error { return s.site.post(ctx, fmt.Sprintf("/write?id=%d", id)) })
+	return s, s.installed(ctx, first)
 }
 
 // tearDown stops the user, the server and the application, and removes the
@@ -194,21 +220,15 @@ func (s *show) killed(ctx context.Context) error {
 	if err := s.publish(slow); err != nil {
 		return err
 	}
-	updater := s.aspupdate(ctx, "update")
-	if err := updater.Start(); err != nil {
+	updater, err := s.updating(ctx)
+	if err != nil {
 		return err
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- updater.Wait() }()
-	if err := s.midway(ctx, ended); err != nil {
-		_ = updater.Process.Kill() // it must not outlive the demo
+	if err := s.midway(ctx, updater.ended); err != nil {
+		return errors.Join(err, updater.kill()) // it must not outlive the demo
+	}
+	if err := updater.kill(); err != nil {
 		return err
-	}
-	if err := updater.Process.Kill(); err != nil {
-		return fmt.Errorf("kill the updater: %w", err)
-	}
-	if err := <-ended; err == nil {
-		return errors.New("the updater exited before it was killed")
 	}
 	if !s.site.migrating() {
 		return errors.New("the installer exited before the updater was killed; this machine is too slow for the demo")
@@ -221,6 +241,33 @@ func (s *show) killed(ctx context.Context) error {
 		return err
 	}
 	return s.verify(ctx, "7.13.300")
+}
+
+// An updater is the update command as a process that is running.
+type updater struct {
+	*exec.Cmd
+	ended chan error
+}
+
+// updating starts it.
+func (s *show) updating(ctx context.Context) (updater, error) {
+	u := updater{s.aspupdate(ctx, "update"), make(chan error, 1)}
+	if err := u.Start(); err != nil {
+		return u, err
+	}
+	go func() { u.ended <- u.Wait() }()
+	return u, nil
+}
+
+// kill fails if it has exited before.
+func (u updater) kill() error {
+	if err := u.Process.Kill(); err != nil {
+		return fmt.Errorf("kill the updater: %w", err)
+	}
+	if err := <-u.ended; err == nil {
+		return errors.New("the updater exited before it was killed")
+	}
+	return nil
 }
 
 // midway waits until the installer is changing the database.

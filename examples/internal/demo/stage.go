@@ -65,7 +65,7 @@ func (s *Stage) Install(ctx context.Context, name string) (config string, err er
 		return "", err
 	}
 	i := installation(filepath.Join(root, "site"))
-	if err := errors.Join(i.create(port), i.apply(ctx, first), i.start(ctx)); err != nil {
+	if err := errors.Join(i.create(port, s.program), i.apply(ctx, first), i.start(ctx)); err != nil {
 		return "", err
 	}
 	s.sites[name] = i

@@ -2,7 +2,6 @@ package demo
 
 import (
 	"context"
-	"fmt"
 	"sync"
 	"time"
 )
@@ -17,21 +16,23 @@ type user struct {
 	acked int // entries 1 to acked were acknowledged
 }
 
-func startUser(i installation) *user {
+// startUser starts one who does these writes, beginning with 1, with a pause after
+// each. A write returns nil once it was acknowledged.
+func startUser(pause time.Duration, write func(ctx context.Context, id int) error) *user {
 	ctx, cancel := context.WithCancel(context.Background())
 	u := &user{cancel: cancel, done: make(chan struct{})}
 	go func() {
 		defer close(u.done)
 		for id := 1; ctx.Err() == nil; {
-			if err := i.post(ctx, fmt.Sprintf("/write?id=%d", id)); err != nil {
-				time.Sleep(20 * time.Millisecond) // kept out: try again
+			if err := write(ctx, id); err != nil {
+				time.Sleep(max(pause, 20*time.Millisecond)) // kept out: try again
 				continue
 			}
 			u.mu.Lock()
 			u.acked = id
 			u.mu.Unlock()
 			id++
-			time.Sleep(2 * time.Millisecond)
+			time.Sleep(pause)
 		}
 	}()
 	return u

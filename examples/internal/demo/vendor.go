@@ -27,6 +27,7 @@ type change struct {
 	Version    string
 	Statements []string
 	Pause      time.Duration // after each statement
+	Slow       []string      // the databases of an office that have the pause
 }
 
 const mark = "\n#aspupdate-demo-release "

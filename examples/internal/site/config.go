@@ -37,7 +37,7 @@ type Config struct {
 	Commands    []commandConfig  `toml:"command"`
 	NoData      string           `toml:"no_data"` // the reason for none of these (R9); recorded
 
-	Parallel int `toml:"parallel"` // how many databases are restructured at a time; 0 means 1
+	Parallel int `toml:"parallel"` // how many datasets are backed up, restored and restructured at a time; 0 means 1
 
 	// The reason why an update may start although no backup of a database was ever
 	// restored and compared (R9); recorded.

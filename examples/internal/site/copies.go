@@ -238,13 +238,7 @@ func (s *Site) configuration() ([]copies.Source, error) {
 	if c.file == "" {
 		return nil, nil
 	}
-	paths := []string{c.file, c.Server.PasswordFile, c.Server.ProxyFile, c.Server.TLSCA, c.Calendar.Decrees, c.Notify.Mail.PasswordFile, c.Notify.Mail.TLSCA}
-	for _, p := range c.Postgres {
-		paths = append(paths, p.URIFile)
-	}
-	for _, p := range c.MSSQL {
-		paths = append(paths, p.URIFile)
-	}
+	paths := append([]string{c.file, c.Server.TLSCA, c.Calendar.Decrees, c.Notify.Mail.TLSCA}, c.secretFiles()...)
 	for _, d := range c.Distributions {
 		paths = append(paths, d.SHA256File, d.Publisher.Roots)
 	}

@@ -121,7 +121,7 @@ var system = map[string][]string{
 // databases of others.
 var ours = map[string]*regexp.Regexp{
 	"postgres": regexp.MustCompile(`_aspupdate_(clone|new|old|differs)_[0-9a-f]{14}$`),
-	"mssql":    regexp.MustCompile(`_aspupdate_(new|old|undone)_[0-9a-f]{12}$|^aspupdate_selftest$`),
+	"mssql":    regexp.MustCompile(`_aspupdate_(new|old|undone|differ)_[0-9a-f]{12}$|^aspupdate_selftest$`),
 }
 
 // check checks what can be without the server.

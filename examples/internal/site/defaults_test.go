@@ -1,6 +1,8 @@
 package site
 
 import (
+	"archive/zip"
+	"errors"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -90,4 +92,26 @@ func TestDoctorTriesWhatAnUpdateWouldTry(t *testing.T) {
 		states[f.Name] = f.State
 	}
 	require.Equal(t, map[string]string{"АСП 9.22.100 Setup": "fix", "АСП 9.22.200 Setup": "ok"}, states, runtime.GOOS)
+
+	for v, text := range map[string]string{"9.22.300": "no installer", "9.23.100": "#!/bin/sh\n"} {
+		f, err := os.Create(filepath.Join(dir, "Setup.zip"))
+		require.NoError(t, err)
+		z := zip.NewWriter(f)
+		w, err := z.Create("bin/setup")
+		require.NoError(t, err)
+		_, err = w.Write([]byte(text))
+		require.NoError(t, errors.Join(err, z.Close(), f.Close()))
+		_, err = d.Import(t.Context(), f.Name(), "АСП", version.MustParse(v))
+		require.NoError(t, err)
+	}
+	d.Config.Distributions[0].Entry = "bin/setup"
+	d.findings = nil
+	d.installerKinds()
+	texts := map[string]string{}
+	for _, f := range d.findings {
+		texts[f.Name] = f.State + ": " + f.Text
+	}
+	require.Contains(t, texts["АСП 9.22.300 Setup"], "fix: ")
+	require.Contains(t, texts["АСП 9.22.300 Setup"], "the header is not that of an installer")
+	require.Equal(t, "ok: bin/setup in the zip archive can be run", texts["АСП 9.23.100 Setup"])
 }

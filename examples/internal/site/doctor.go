@@ -46,6 +46,7 @@ func (s *Site) Doctor(ctx context.Context) []Finding {
 	d.databases(ctx)
 	d.programs(ctx)
 	d.services(ctx)
+	d.iisPools(ctx)
 	d.directories(ctx)
 	d.space(ctx)
 	d.clock()
@@ -245,10 +246,16 @@ func (d *doctor) installerKinds() {
 			continue
 		}
 		for _, it := range items {
-			if it.Distribution != dist.Name || it.Parts == nil && strings.EqualFold(filepath.Ext(it.Path), ".zip") {
-				continue // what is in a zip archive is known once it is unpacked
+			if it.Distribution != dist.Name {
+				continue
 			}
 			name := fmt.Sprintf("%s %s %s", it.Distribution, it.Version, it.Variant)
+			if it.Parts == nil && strings.EqualFold(filepath.Ext(it.Path), ".zip") {
+				cmd := d.installers(dist, step{}).Command
+				cmd.Path, cmd.Unelevated = it.Path, true // rights are a finding of their own
+				d.either(d.runner().Ready(cmd), "installer", name, "%s in the zip archive can be run", dist.Entry)
+				continue
+			}
 			file, err := it.Entry(dist.Entry)
 			var kind install.Kind
 			if err == nil {
@@ -337,7 +344,7 @@ func (d *doctor) gathered() (list []Finding) {
 func (d *doctor) programs(ctx context.Context) {
 	app := d.Config.Application
 	commands := [][]string{app.Close, app.Open, app.FenceStatus, app.Stop, app.Start, app.Status, d.Config.Notify.Command, d.Config.Announce.Command, app.Nginx.Test, app.Nginx.Reload}
-	if app.IIS.on() {
+	if app.IIS.on() || len(app.IIS.Pools) > 0 {
 		commands = append(commands, []string{app.IIS.program()})
 	}
 	for _, dist := range d.Config.Distributions {

@@ -111,12 +111,15 @@ func mustProve(t backup.Target) bool {
 	return true
 }
 
-// application returns what is stopped behind the fence, nil for nothing.
-func (s *Site) application() rollback.Application {
+// application returns what is stopped behind the fence, nil for nothing. First is a first installation.
+func (s *Site) application(first bool) rollback.Application {
 	app := s.Config.Application
 	var a []rollback.Application
 	if len(app.Stop) > 0 {
 		a = append(a, s.commands(app.Stop, app.Start, app.Status))
+	}
+	for _, pool := range s.pools(first) {
+		a = append(a, pool)
 	}
 	if len(app.Services) > 0 {
 		a = append(a, s.services(app.Services))

@@ -23,20 +23,21 @@ import (
 type iisConfig struct {
 	Site   string   `toml:"site"`   // its name in IIS
 	Allow  []string `toml:"allow"`  // IPv4 addresses that are let in, besides 127.0.0.1
+	Pools  []string `toml:"pools"`  // application pools that are stopped behind the fence
 	Appcmd string   `toml:"appcmd"` // the program; empty is the system's
 }
 
 func (c *iisConfig) on() bool { return c.Site != "" }
 
 func (c *iisConfig) check() (m mistakes) {
-	m.when(!c.on() && (len(c.Allow) > 0 || c.Appcmd != ""), "application.iis.site is missing: give the name of the site in IIS")
+	m.when(!c.on() && (len(c.Allow) > 0 || c.Appcmd != "" && len(c.Pools) == 0), "application.iis.site is missing: give the name of the site in IIS")
 	m.when(strings.HasPrefix(c.Site, "/") || strings.HasPrefix(c.Site, "-") || strings.ContainsAny(c.Site, "\"'\r\n"), "application.iis.site = %q: give the name of a site in IIS, such as asp", c.Site)
 	m.when(c.Appcmd != "" && !filepath.IsAbs(c.Appcmd), "application.iis.appcmd = %q: give an absolute path", c.Appcmd)
 	for _, a := range c.Allow {
 		addr, err := netip.ParseAddr(a)
 		m.when(err != nil || !addr.Is4(), "application.iis.allow has %q: give an IPv4 address such as 192.0.2.7", a)
 	}
-	return m
+	return append(m, c.checkPools()...)
 }
 
 func (c *iisConfig) program() string {

@@ -13,33 +13,6 @@ import (
 	"github.com/aspupdate/aspupdate/rollback"
 )
 
-// appcmd plays IIS's program: the rules are a directory with one file an address, and a
-// file named closed. A file named fail-N makes its N-th command fail before it does
-// anything.
-const appcmd = `cd "$(dirname "$0")"
-echo "$@" >> asked
-[ -e "fail-$(wc -l < asked)" ] && { echo "ERROR ( message:Access denied. )"; exit 5; }
-[ "$2 $3 $4" = "config asp /section:system.webServer/security/ipSecurity" ] || { echo "ERROR ( message:unknown )"; exit 1; }
-address=$(echo "$5" | sed "s/.*ipAddress='\([^']*\)'.*/\1/")
-case "$1 $5" in
-"list ")
-	echo '<system.webServer>'
-	echo '  <security>'
-	if [ -e closed ]; then echo '    <ipSecurity allowUnlisted="false">'; else echo '    <ipSecurity>'; fi
-	for a in listed/*; do [ ! -e "$a" ] || echo "      <add $(cat "$a") />"; done
-	echo '    </ipSecurity>'
-	echo '  </security>'
-	echo '</system.webServer>';;
-"set /allowUnlisted:false") touch closed;;
-"set /allowUnlisted:true") rm -f closed;;
-"set /+["*) [ ! -e "listed/$address" ] || { echo "ERROR ( message:duplicate )"; exit 183; }
-	echo "ipAddress=\"$address\" allowed=\"true\"" > "listed/$address";;
-"set /-["*) rm "listed/$address";;
-*) exit 1;;
-esac
-[ "$1" = list ] || [ "$6" = /commit:apphost ]
-`
-
 // A fakeIIS is a site of IIS with that program.
 type fakeIIS struct {
 	iisFence
@@ -53,8 +26,11 @@ func newIIS(t *testing.T) *fakeIIS {
 	}
 	dir := t.TempDir()
 	require.NoError(t, os.MkdirAll(filepath.Join(dir, "listed"), 0o700))
+	require.NoError(t, os.MkdirAll(filepath.Join(dir, "pools"), 0o700))
+	appcmd, err := os.ReadFile("testdata/appcmd.sh")
+	require.NoError(t, err)
 	program := filepath.Join(dir, "appcmd")
-	require.NoError(t, os.WriteFile(program, []byte("#!/bin/sh\n"+appcmd), 0o700))
+	require.NoError(t, os.WriteFile(program, appcmd, 0o700))
 	c := &Config{State: filepath.Join(dir, "state"), Application: applicationConfig{IIS: iisConfig{Site: "asp", Allow: []string{"192.0.2.7"}, Appcmd: program}}}
 	require.Empty(t, c.Application.IIS.check())
 	s := &Site{Config: c}

@@ -97,7 +97,35 @@ func (c *Config) checkMigrations() (m mistakes) {
 			seen[one.Database] = true
 		}
 	}
-	m.when(c.Parallel < 0, "parallel = %d: give how many databases are restructured at a time", c.Parallel)
+	m = append(m, c.checkParallel()...)
+	m.when(c.Parallel < 0, "parallel = %d: give how many databases and directories are worked on at a time", c.Parallel)
+	return m
+}
+
+// checkParallel refuses data within a directory that is worked on at the same time.
+func (c *Config) checkParallel() (m mistakes) {
+	if c.Parallel < 2 {
+		return nil
+	}
+	type data struct{ block, path string }
+	var all []data
+	for _, d := range c.Directories {
+		all = append(all, data{"directory", d.Path})
+	}
+	for _, d := range c.SQLite {
+		all = append(all, data{"sqlite", d.Path})
+	}
+	for _, d := range c.Commands {
+		if len(d.List) == 0 { // else it is a name
+			all = append(all, data{"command", d.Live})
+		}
+	}
+	for i, outer := range all[:len(c.Directories)] {
+		for j, inner := range all {
+			rel, err := filepath.Rel(outer.path, inner.path)
+			m.when(i != j && err == nil && filepath.IsLocal(rel), "parallel = %d: [[%s]] %s is in [[directory]] %s, and they would be worked on at the same time: omit parallel, or leave one of them out", c.Parallel, inner.block, inner.path, outer.path)
+		}
+	}
 	return m
 }
 

@@ -56,3 +56,14 @@ func TestMigrationsThatContradictThemselves(t *testing.T) {
 	}
 	require.NotEmpty(t, (&Config{Parallel: -1}).checkMigrations())
 }
+
+// Data that lies in a directory is not worked on beside it.
+func TestParallelDataIsNotNested(t *testing.T) {
+	c := &Config{Parallel: 2, Directories: []pathConfig{{Path: "/opt/asp"}, {Path: "/opt/asp-data"}}, SQLite: []pathConfig{{Path: "/opt/asp/data/asp.db"}}}
+	require.Len(t, c.checkParallel(), 1)
+	require.ErrorContains(t, c.checkParallel()[0], "[[sqlite]] /opt/asp/data/asp.db is in [[directory]] /opt/asp, and they would be worked on at the same time")
+	c.Directories = append(c.Directories, pathConfig{Path: "/opt/asp-data/files"})
+	require.Len(t, c.checkParallel(), 2)
+	c.Parallel = 1
+	require.Empty(t, c.checkParallel())
+}

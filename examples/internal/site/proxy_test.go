@@ -23,6 +23,7 @@ import (
 	"github.com/aspupdate/aspupdate/fetch/archive"
 	"github.com/aspupdate/aspupdate/fetch/fetchtest"
 	"github.com/aspupdate/aspupdate/fetch/ftp"
+	"github.com/aspupdate/aspupdate/internal/realtest"
 	"github.com/aspupdate/aspupdate/version"
 )
 
@@ -76,32 +77,9 @@ func (p *testProxy) splice(c net.Conn, r io.Reader, address string, ok func(bool
 }
 
 func socks5(p *testProxy, c net.Conn) {
-	b := make([]byte, 300)
-	read := func(n int) []byte { _, _ = io.ReadFull(c, b[:n]); return b[:n] }
-	n := read(2)[1]
-	if !strings.Contains(string(read(int(n))), "\x02") {
-		_, _ = c.Write([]byte{5, 0xff})
-		return
+	if address, reply, ok := realtest.AcceptSOCKS(c, "site", proxyPassword); ok {
+		p.splice(c, c, address, reply)
 	}
-	_, _ = c.Write([]byte{5, 2})
-	user := string(read(int(read(2)[1])))
-	password := string(read(int(read(1)[0])))
-	if user != "site" || password != proxyPassword {
-		_, _ = c.Write([]byte{1, 1})
-		return
-	}
-	_, _ = c.Write([]byte{1, 0})
-	host := ""
-	switch read(4)[3] {
-	case 1:
-		host = net.IP(read(4)).String()
-	case 3:
-		host = string(read(int(read(1)[0])))
-	}
-	port := read(2)
-	p.splice(c, c, fmt.Sprintf("%s:%d", host, int(port[0])<<8|int(port[1])), func(ok bool) {
-		_, _ = c.Write([]byte{5, map[bool]byte{true: 0, false: 2}[ok], 0, 1, 0, 0, 0, 0, 0, 0})
-	})
 }
 
 func httpConnect(p *testProxy, c net.Conn) {
@@ -319,6 +297,19 @@ func TestProxyKeys(t *testing.T) {
 		require.ErrorContains(t, err, want)
 		require.NotContains(t, err.Error(), "secret-word")
 	}
+}
+
+// What the keys say about connections and downloads is what is done.
+func TestKeysOfConnections(t *testing.T) {
+	s, err := siteBehind(t, "pasv = true\naccount = 'K7Q1'\nrate_kb = 300")
+	require.NoError(t, err)
+	src := s.Source().(*ftp.Source)
+	require.True(t, src.PASV)
+	require.Equal(t, "K7Q1", src.Account)
+	require.Equal(t, 5*time.Second, src.Timeout)
+	require.Equal(t, 1, src.Retry.Attempts)
+	require.EqualValues(t, 300<<10, s.Archive().Rate)
+	require.Equal(t, 1, s.Archive().Retry.Attempts)
 }
 
 // A stick in the place of a server.

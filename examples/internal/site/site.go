@@ -80,7 +80,7 @@ type Observe struct {
 	Server   func(fetch.Event)
 	Archive  func(archive.Event)
 	Watch    func(fetch.Event)
-	Backup   func(backup.Event)
+	Backup   func(backup.Event) // concurrently, from other goroutines, where several datasets are backed up or restored at a time
 	Install  func(install.Event)
 	Output   func(data, text string) // what an installer prints, or for a dataset what restructures it, without control characters; from goroutines of their own
 	Rollback func(rollback.Event)

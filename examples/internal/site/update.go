@@ -109,16 +109,22 @@ func (s *Site) next(ctx context.Context, planning bool, get func(context.Context
 	case err == nil && planning:
 		s.warnUntested()
 	case err == nil:
-		err = s.restorable(ctx)
+		err = s.feasible(ctx)
 		u.same = func(ctx context.Context) error { return configured.same(ctx, u.Databases) }
 		u.Fence = sameBehind(u.Fence, u.same)
 	}
 	return u, err
 }
 
-// restorable fails if the backup of a database could not be made or restored. It is
-// asked while users are still in, and makes and drops a role of the server, as a plan must not.
-func (s *Site) restorable(ctx context.Context) error {
+// feasible fails if the backup of a database could not be made or restored, or if IIS lacks an
+// application pool that the update stops. It is asked while users are still in, and makes and drops a role of the
+// server, as a plan must not.
+func (s *Site) feasible(ctx context.Context) error {
+	for _, pool := range s.pools(s.First) {
+		if _, err := pool.exists(ctx); err != nil {
+			return fmt.Errorf("%w: %w", ErrConfig, err)
+		}
+	}
 	for _, p := range s.Config.Postgres {
 		if !s.takesPart(p.names().data(), p.exists) {
 			continue
@@ -403,9 +409,10 @@ func (s *Site) update(steps []step) (*Update, error) {
 	if len(steps) != len(c.Distributions) {
 		return nil, fmt.Errorf("%w: the update has %d distributions, the configuration %d", ErrConfig, len(steps), len(c.Distributions))
 	}
+	first := !slices.ContainsFunc(steps, func(st step) bool { return !st.from.version.IsZero() })
 	u := &rollback.Update{
 		Dir: c.State, Live: slices.Clone(c.Live), Kept: c.kept(), NoData: c.NoData,
-		Unproven: cmp.Or(s.Unproven, c.Unproven), App: s.application(), Parallel: c.Parallel, Deadlines: c.Deadlines.deadlines(), Steady: c.steady(), Observe: s.Observe.Rollback,
+		Unproven: cmp.Or(s.Unproven, c.Unproven), App: s.application(first), Parallel: c.Parallel, Deadlines: c.Deadlines.deadlines(), Steady: c.steady(), Observe: s.Observe.Rollback,
 	}
 	s.protect(u)
 	if u.Window, err = s.window(firstOfYear, u.Data); err != nil {

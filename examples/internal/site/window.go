@@ -18,7 +18,7 @@ func (s *Site) window(firstOfYear bool, data []rollback.Dataset) (rollback.Windo
 		return rollback.AnyTime(why), nil
 	}
 	planned := s.Config.Window.hours(firstOfYear, s.Config.Calendar.days)
-	w, err := planned.Measured(data)
+	w, err := planned.Measured(data, s.Config.Parallel)
 	if took := w.Estimate.Backup; err == nil && took > planned.Estimate.Backup && s.Observe.Warn != nil {
 		s.Observe.Warn(fmt.Sprintf("the last backup took %v; the plan uses this and not window.backup = %v", took.Round(time.Second), planned.Estimate.Backup))
 	}

@@ -142,6 +142,7 @@ func (p plan) site(ctx context.Context, k kind) (r result, err error) {
 				return r, fmt.Errorf("%s: %w", w, err)
 			}
 			r.rounds[i][w] = t
+			fmt.Fprintf(os.Stderr, "  %s: %v, %v, %v, of that %v\n", w, t.good, t.operator, t.failing, t.back) // an hour of work may yet be cut short
 		}
 	}
 	return r, nil

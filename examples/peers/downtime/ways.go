@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -117,7 +118,8 @@ func (s *site) ours() runner {
 	}
 	update := func(from, to string, failed *time.Time) *rollback.Update {
 		return &rollback.Update{
-			Dir: s.in("state"), Live: []string{s.in("app")}, Kept: []string{versions.Dir, backups.Dir},
+			Parallel: runtime.NumCPU(),
+			Dir:      s.in("state"), Live: []string{s.in("app")}, Kept: []string{versions.Dir, backups.Dir},
 			Window: rollback.AnyTime("a benchmark"), Fence: roles.Fence(fences...), Data: data, Steady: watching,
 			Observe: func(e rollback.Event) {
 				if e.Step == "install" && e.Kind == rollback.EventFailed && failed.IsZero() {

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
@@ -36,7 +37,8 @@ const (
 )
 
 // A Share is a mounted file system that stops answering, as a network share
-// does whose server is gone: no signal and no deadline ends what waits for it.
+// does whose server is gone: no signal and no deadline ends what waits for it. Or it
+// is a stick that is pulled out.
 type Share struct {
 	Dir string
 
@@ -44,8 +46,10 @@ type Share struct {
 	nodes []shareNode // by number, from 1 on
 
 	mu     sync.Mutex
-	hangOn uint32
+	stopOn uint32
 	after  int
+	broken bool // it fails then, and does not hang
+	slow   time.Duration
 }
 
 type shareNode struct {
@@ -102,17 +106,37 @@ func (s *Share) settle(t *testing.T, name string) {
 func (s *Share) Hang(kind uint32, after int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.hangOn, s.after = kind, after
+	s.stopOn, s.after = kind, after
 }
 
-func (s *Share) hangs(kind uint32) bool {
+// PullOut lets the share answer so many more requests of a kind, and then fail
+// whatever is asked, as the system does for a stick that is pulled out.
+func (s *Share) PullOut(kind uint32, after int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if kind != s.hangOn {
-		return false
+	s.stopOn, s.after, s.broken = kind, after, true
+}
+
+// SlowListing lets each request for some names of a directory take that long.
+func (s *Share) SlowListing(d time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.slow = d
+}
+
+// stopped reports whether a request is one that fails, or is never answered.
+func (s *Share) stopped(kind uint32) (fails, hangs bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if kind == ShareReaddir {
+		time.Sleep(s.slow)
 	}
-	s.after--
-	return s.after < 0
+	if kind == s.stopOn {
+		s.after--
+	} else if !s.broken {
+		return false, false
+	}
+	return s.broken && s.after < 0, !s.broken && s.after < 0
 }
 
 func (s *Share) put(name string, data []byte) {
@@ -150,10 +174,17 @@ func (s *Share) serve() {
 		}
 		const header = 40
 		kind, unique, node := binary.LittleEndian.Uint32(buf[4:]), binary.LittleEndian.Uint64(buf[8:]), int(binary.LittleEndian.Uint64(buf[16:]))
-		if kind == shareForget || kind == shareForgets || kind == shareIntr || s.hangs(kind) {
+		if kind == shareForget || kind == shareForgets || kind == shareIntr {
+			continue
+		}
+		fails, hangs := s.stopped(kind)
+		if hangs {
 			continue
 		}
 		body, errno := s.answer(kind, node, slices.Clone(buf[header:n]))
+		if fails {
+			body, errno = nil, unix.EIO
+		}
 		out := binary.LittleEndian.AppendUint32(nil, uint32(16+len(body)))
 		out = binary.LittleEndian.AppendUint32(out, uint32(-int32(errno)))
 		out = binary.LittleEndian.AppendUint64(out, unique)
@@ -189,17 +220,20 @@ func (s *Share) answer(kind uint32, node int, in []byte) ([]byte, unix.Errno) {
 		from := min(le.Uint64(in[8:]), uint64(len(data)))
 		return data[from:min(from+uint64(le.Uint32(in[16:])), uint64(len(data)))], 0
 	case ShareReaddir:
-		return s.names(node, int(le.Uint64(in[8:]))), 0
+		return s.names(node, int(le.Uint64(in[8:])), int(le.Uint32(in[16:]))), 0
 	case shareRelease, shareReldir, shareFlush:
 		return nil, 0
 	}
 	return nil, unix.ENOSYS
 }
 
-func (s *Share) names(node, from int) (out []byte) {
+func (s *Share) names(node, from, most int) (out []byte) {
 	le := binary.LittleEndian
 	for n, i := range s.nodes[node].children[min(from, len(s.nodes[node].children)):] {
 		name := s.nodes[i].name
+		if len(out)+len(name)+32 > most {
+			break
+		}
 		out = le.AppendUint64(out, uint64(i))
 		out = le.AppendUint64(out, uint64(from+n+1))
 		out = le.AppendUint32(out, uint32(len(name)))

@@ -7,17 +7,26 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
+	"slices"
+	"sync"
+	"syscall"
 	"time"
 )
 
 // Timeout is how long the system may take for one operation, unless the caller gives another time.
 const Timeout = 30 * time.Second
 
-// ErrSilent means that the system has not answered in time.
-var ErrSilent = errors.New("no answer from the system: the share or the disk hangs")
+var (
+	// ErrSilent means that the system has not answered in time.
+	ErrSilent = errors.New("no answer from the system: the share or the disk hangs")
+	// ErrBroken means that the system cannot read on.
+	ErrBroken = errors.New("the stick, the share or the disk cannot be read")
+)
 
 // Within runs f for at most the timeout, and leaves it behind after that. What f
-// returns later is closed if it can be.
+// returns later is closed if it can be. An I/O error is [ErrBroken].
 func Within[T any](ctx context.Context, timeout time.Duration, f func() (T, error)) (T, error) {
 	type result struct {
 		t   T
@@ -36,6 +45,9 @@ func Within[T any](ctx context.Context, timeout time.Duration, f func() (T, erro
 	var err error
 	select {
 	case r := <-done:
+		if isBroken(r.err) {
+			r.err = fmt.Errorf("%w: %w", ErrBroken, r.err)
+		}
 		return r.t, r.err
 	case <-ctx.Done():
 		err = context.Cause(ctx)
@@ -49,6 +61,44 @@ func Within[T any](ctx context.Context, timeout time.Duration, f func() (T, erro
 		}
 	}()
 	return *new(T), err
+}
+
+// MaxNames is how many names of a directory are read: more than any distribution has.
+const MaxNames = 200_000
+
+// ReadDir returns what is in a directory, in any order. Opening it may take the timeout,
+// and so may each thousand names. More than most names are an error.
+func ReadDir(ctx context.Context, timeout time.Duration, most int, open func() (*os.File, error)) ([]fs.FileInfo, error) {
+	const some = 1000
+	f, err := Within(ctx, timeout, open)
+	if err != nil {
+		return nil, err
+	}
+	var reading sync.Mutex // a reading that was left behind goes on, and a file is not closed beside it
+	defer func() {
+		go func() { // a share that hangs would keep it
+			reading.Lock()
+			defer reading.Unlock()
+			_ = f.Close()
+		}()
+	}()
+	var all []fs.FileInfo
+	for {
+		infos, err := Within(ctx, timeout, func() ([]fs.FileInfo, error) {
+			reading.Lock()
+			defer reading.Unlock()
+			return f.Readdir(some)
+		})
+		all = append(all, infos...)
+		switch {
+		case errors.Is(err, io.EOF):
+			return all, nil
+		case err != nil:
+			return nil, broken(ctx, err)
+		case len(all) > most:
+			return nil, fmt.Errorf("more than %d names in a directory", most)
+		}
+	}
 }
 
 // Reader returns a reader that reads from r, each time for at most the timeout.
@@ -75,6 +125,29 @@ func (r *reader) Read(p []byte) (int, error) {
 	}
 	own := r.own[:min(len(p), most)]
 	n, err := Within(r.ctx, r.timeout, func() (int, error) { return r.r.Read(own) })
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = broken(r.ctx, err)
+	}
 	r.end = err
 	return copy(p, own[:n]), err
+}
+
+// broken returns what a read of something open has failed with as [ErrBroken], unless it was about
+// one name of a directory.
+func broken(ctx context.Context, err error) error {
+	for _, other := range []error{ErrSilent, ErrBroken, fs.ErrNotExist, fs.ErrPermission} {
+		if errors.Is(err, other) {
+			return err
+		}
+	}
+	if ctx.Err() != nil {
+		return err
+	}
+	return fmt.Errorf("%w: %w", ErrBroken, err)
+}
+
+// isBroken reports whether a stick, a share or a disk is the cause.
+func isBroken(err error) bool {
+	code, ok := errors.AsType[syscall.Errno](err)
+	return ok && slices.Contains(brokenCodes, code)
 }

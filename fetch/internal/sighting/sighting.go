@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -84,7 +83,7 @@ func (m Memory) Read() map[string]File { return m.read().Files }
 
 func (m Memory) read() memory {
 	all := memory{Format: format}
-	f, err := os.Open(m.Path)
+	f, err := durable.Open(m.Path)
 	if err == nil {
 		defer func() { _ = f.Close() }()
 		var b []byte

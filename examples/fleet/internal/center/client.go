@@ -15,11 +15,44 @@ import (
 
 // Ask sends a command to the coordinator and returns its answer.
 func Ask(ctx context.Context, l link.Login, c Command) (a Answer, err error) {
-	b, err := json.Marshal(c)
+	client, err := Dial(l)
 	if err != nil {
 		return a, err
 	}
-	if err := request(ctx, l, link.Control, b, &a); err != nil {
+	defer client.Close()
+	return client.Ask(ctx, c)
+}
+
+// A Client is a connection with the center. It is safe for concurrent use.
+type Client struct{ conn *nats.Conn }
+
+// Dial returns a client, which connects as soon as the center can be reached.
+func Dial(l link.Login) (*Client, error) {
+	conn, err := l.Connect("client")
+	if err != nil {
+		return nil, err
+	}
+	return &Client{conn}, nil
+}
+
+// Close closes the connection.
+func (c *Client) Close() { c.conn.Close() }
+
+// Changed calls f, one call at a time, after something has changed at the center. A
+// call can be lost, as in a cut.
+func (c *Client) Changed(f func()) error {
+	_, err := c.conn.Subscribe(link.Changed, func(*nats.Msg) { f() })
+	return err
+}
+
+// Ask sends a command to the coordinator and returns its answer. It asks again until
+// there is one.
+func (c *Client) Ask(ctx context.Context, command Command) (a Answer, err error) {
+	b, err := json.Marshal(command)
+	if err != nil {
+		return a, err
+	}
+	if err := request(ctx, c.conn, link.Control, b, &a); err != nil {
 		return a, fmt.Errorf("the coordinator does not answer: %w", err)
 	}
 	if a.Error != "" {
@@ -47,8 +80,13 @@ func Join(ctx context.Context, ticket link.Membership, key nkeys.KeyPair) (m lin
 	if err != nil {
 		return m, err
 	}
+	conn, err := ticket.Login.Connect("client")
+	if err != nil {
+		return m, err
+	}
+	defer conn.Close()
 	var answer enrollment
-	if err := request(ctx, ticket.Login, link.EnrollSubject(ticket.Site, public(holder)), b, &answer); err != nil {
+	if err := request(ctx, conn, link.EnrollSubject(ticket.Site, public(holder)), b, &answer); err != nil {
 		return m, fmt.Errorf("%w: the center does not answer, or the ticket has ended: %w", ErrEnroll, err)
 	}
 	if answer.Error != "" {
@@ -61,17 +99,11 @@ func Join(ctx context.Context, ticket link.Membership, key nkeys.KeyPair) (m lin
 
 // request asks until there is an answer: the coordinator may be reading its
 // store, or be started again.
-func request(ctx context.Context, l link.Login, subject string, data []byte, answer any) error {
-	conn, err := l.Connect("client")
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
+func request(ctx context.Context, conn *nats.Conn, subject string, data []byte, answer any) error {
 	var last error
 	for ctx.Err() == nil {
-		var m *nats.Msg
 		within, cancel := context.WithTimeout(ctx, timeout)
-		m, err = conn.RequestWithContext(within, subject, data)
+		m, err := conn.RequestWithContext(within, subject, data)
 		cancel()
 		if err == nil {
 			return json.Unmarshal(m.Data, answer)

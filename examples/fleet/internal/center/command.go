@@ -17,12 +17,19 @@ import (
 
 // A Command is a decision of a person, sent to link.Control.
 type Command struct {
-	Op      string        `json:"op"` // start, pause, resume, abort, status, sites, ticket, revoke
+	Op      string        `json:"op"` // start, pause, resume, abort, status, sites, overview, ticket, revoke
 	Rollout string        `json:"rollout,omitempty"`
 	Reason  string        `json:"reason,omitempty"`
 	Plan    *rollout.Plan `json:"plan,omitempty"`
 	Site    string        `json:"site,omitempty"`
 	URL     string        `json:"url,omitempty"` // of a ticket: where the site connects to
+
+	// Generation is that of the rollout which the person has seen: another one is
+	// refused. 0 is any.
+	Generation uint64 `json:"generation,omitempty"`
+	// Accepts is how many failures the person has seen, which resume accepts: another number is
+	// refused. Nil is any.
+	Accepts *int `json:"accepts,omitempty"`
 }
 
 // An Answer is what a Command returns.
@@ -31,6 +38,8 @@ type Answer struct {
 	Rollouts []*rollout.Rollout `json:"rollouts,omitempty"`
 	Sites    []SiteState        `json:"sites,omitempty"`
 	Ticket   *link.Membership   `json:"ticket,omitempty"`
+	Older    []string           `json:"older,omitempty"` // ids of rollouts that an overview leaves out
+	Health   *Health            `json:"health,omitempty"`
 }
 
 // A SiteState is what the center knows of an enrolled site.
@@ -67,6 +76,7 @@ func (s *session) enroll(m *nats.Msg) (answer enrollment) {
 	}
 	if err == nil {
 		delete(s.known, site) // of the machine that it replaces
+		s.changed = true
 		for _, r := range s.state {
 			r.dirty = r.Replaced(site) || r.dirty
 		}
@@ -91,6 +101,9 @@ func (s *session) command(ctx context.Context, data []byte) (a Answer, err error
 		if r == nil {
 			return fmt.Errorf("rollout %q not found", c.Rollout)
 		}
+		if c.Generation != 0 && c.Generation != r.Generation {
+			return fmt.Errorf("%w: rollout %s has changed meanwhile: it is %s", rollout.ErrPhase, c.Rollout, r.Phase)
+		}
 		if err := f(r); err != nil {
 			return err
 		}
@@ -103,7 +116,12 @@ func (s *session) command(ctx context.Context, data []byte) (a Answer, err error
 	case "pause":
 		return a, decide(func(r *stored) error { return r.Pause(now, c.Reason) })
 	case "resume":
-		return a, decide(func(r *stored) error { return r.Resume(now, c.Reason) })
+		return a, decide(func(r *stored) error {
+			if n := r.Unaccepted(); c.Accepts != nil && *c.Accepts != n {
+				return fmt.Errorf("%w: %d failures would be accepted, and %d were shown", rollout.ErrPhase, n, *c.Accepts)
+			}
+			return r.Resume(now, c.Reason)
+		})
 	case "abort":
 		return a, decide(func(r *stored) error { return r.Abort(now, c.Reason) })
 	case "status":
@@ -117,14 +135,10 @@ func (s *session) command(ctx context.Context, data []byte) (a Answer, err error
 		}
 		return a, nil
 	case "sites":
-		for _, id := range s.Identity.Sites() {
-			state := SiteState{ID: id}
-			if h, ok := s.known[id]; ok {
-				state.Heard, state.Fault = &h, s.fault(h)
-			}
-			a.Sites = append(a.Sites, state)
-		}
+		a.Sites = s.sites()
 		return a, nil
+	case "overview":
+		return s.overview(ctx), nil
 	case "ticket":
 		ticket, err := s.Identity.Ticket(c.Site, c.URL)
 		a.Ticket = &ticket
@@ -134,9 +148,24 @@ func (s *session) command(ctx context.Context, data []byte) (a Answer, err error
 			return a, err
 		}
 		delete(s.known, c.Site)
+		s.changed = true
 		return a, s.revoked()
 	}
 	return a, fmt.Errorf("unknown operation %q", c.Op)
+}
+
+func (s *session) sites() (all []SiteState) {
+	for _, id := range s.Identity.Sites() {
+		state := SiteState{ID: id}
+		if h, ok := s.known[id]; ok {
+			state.Heard, state.Fault = &h, s.fault(h)
+			if state.Fault == "" && s.long[id] {
+				state.Fault = "its report is longer than that of any site should be, and was cut; check the site, or revoke it"
+			}
+		}
+		all = append(all, state)
+	}
+	return all
 }
 
 // start starts a rollout. Rollouts of the same distribution that are not over are

@@ -45,8 +45,13 @@ type session struct {
 	state     map[string]*stored
 	foreign   map[string]uint64 // revisions of what is stored in the place of a rollout, by its id
 	known     map[string]rollout.Heard
+	long      map[string]bool          // sites whose report was cut
+	ahead     map[string]bool          // sites that have seen more than the log has
 	published map[string]rollout.Grant // by site
+	asked     time.Time                // when the store was last asked how much it has
+	changed   bool                     // since those who watch were woken
 	in        chan any                 // *nats.Msg or jetstream.Msg
+	health    *Health
 }
 
 // Run coordinates until ctx is done. After an error of the store, a time-out
@@ -73,9 +78,10 @@ func (c *Coordinator) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	health := &Health{Started: time.Now().UTC()}
 	for ctx.Err() == nil {
 		s := &session{
-			Coordinator: c, conn: conn, js: js, state: map[string]*stored{}, foreign: map[string]uint64{}, known: map[string]rollout.Heard{},
+			Coordinator: c, health: health, conn: conn, js: js, state: map[string]*stored{}, foreign: map[string]uint64{}, known: map[string]rollout.Heard{}, long: map[string]bool{}, ahead: map[string]bool{},
 			published: map[string]rollout.Grant{}, in: make(chan any, 4096),
 		}
 		within, cancel := context.WithCancel(ctx)
@@ -84,6 +90,7 @@ func (c *Coordinator) Run(ctx context.Context) error {
 		cancel()
 		if err != nil && ctx.Err() == nil {
 			s.say("the store: %v; everything is read again", err)
+			health.Losses, health.Lost, health.Why = health.Losses+1, time.Now().UTC(), err.Error()
 			select {
 			case <-ctx.Done():
 			case <-time.After(again):
@@ -134,6 +141,7 @@ func (s *session) run(ctx context.Context) error {
 		case <-tick.C:
 		case m = <-s.in:
 		}
+		s.changed = false
 		for ; m != nil; m = s.next() {
 			if seq, err := s.handle(ctx, m); err != nil {
 				return err
@@ -147,6 +155,11 @@ func (s *session) run(ctx context.Context) error {
 		if read {
 			if err := s.advance(ctx); err != nil {
 				return err
+			}
+			if s.changed {
+				if err := s.conn.Publish(link.Changed, nil); err != nil {
+					return err
+				}
 			}
 		}
 	}
@@ -206,8 +219,13 @@ func (s *session) ready(ctx context.Context) error {
 		for _, h := range s.known {
 			r.Observe(h)
 		}
-		if err := r.Pause(now, fmt.Sprintf("the store does not have it: it was made again from the log of the center and what the sites report. Grants from before have ended at %s: resume it then, once the sites have reported",
-			now.Add(rollout.GrantLife+rollout.MaxSkew).UTC().Format(time.RFC3339))); err != nil {
+		free := now.Add(rollout.GrantLife + rollout.MaxSkew).UTC().Format(time.RFC3339)
+		why := fmt.Sprintf("the store does not have it: it was made again from the log of the center and what the sites report. Grants from before have ended at %s: resume it then, once the sites have reported", free)
+		if !d.ends.IsZero() {
+			why = fmt.Sprintf("the center was restored from a backup that ends at %s: abort this rollout if that was done since, or if another one has replaced it. Otherwise resume it once the sites have reported, but not before %s: grants from before have ended then",
+				d.ends.UTC().Format(time.RFC3339), free)
+		}
+		if err := r.Pause(now, why); err != nil {
 			return err
 		}
 		if err := s.save(ctx, &stored{Rollout: r}); err != nil {
@@ -215,7 +233,17 @@ func (s *session) ready(ctx context.Context) error {
 		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(s.state)) {
-		if err := s.publish(ctx, s.state[id]); err != nil {
+		r := s.state[id]
+		if r.dirty { // a report has changed it: the store gets it before the log
+			if err := s.save(ctx, r); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := s.Identity.phase(r.Rollout); err != nil { // its keeper may have died before
+			return err
+		}
+		if err := s.publish(ctx, r); err != nil {
 			return err
 		}
 	}
@@ -289,15 +317,24 @@ func (s *session) handle(ctx context.Context, m any) (uint64, error) {
 		} else {
 			answer = s.enroll(m)
 		}
-		b, err := json.Marshal(answer)
-		if err != nil {
-			return 0, err
-		}
-		if err := m.Respond(b); err != nil { // the sender has made a mistake, the store is well
-			s.say("a request at %s cannot be answered: %v", m.Subject, err)
-		}
+		s.respond(m, answer)
 	}
 	return 0, nil
+}
+
+// respond answers. Whatever is wrong with an answer, the store is well.
+func (s *session) respond(m *nats.Msg, answer any) {
+	b, err := json.Marshal(answer)
+	if err == nil {
+		err = m.Respond(b)
+	}
+	if err == nil {
+		return
+	}
+	s.say("a request at %s cannot be answered: %v", m.Subject, err)
+	if b, err = json.Marshal(Answer{Error: fmt.Sprintf("the answer of %d bytes cannot be sent: %v", len(b), err)}); err == nil {
+		_ = m.Respond(b) // the sender may have given no subject for it
+	}
 }
 
 // hear takes a report, unless it is forged or older than what is known.
@@ -315,13 +352,38 @@ func (s *session) hear(m jetstream.Msg, at time.Time) {
 	if rep.Seq < s.known[id].Seq {
 		return
 	}
+	s.long[id] = brief(&rep)
 	h := rollout.Heard{Report: rep, At: at, On: at}
 	if why := s.fault(h); why != "" && rep.Seen != s.known[id].Seen {
 		s.say("site %q: %s", id, why)
 	}
-	s.known[id] = h
+	s.known[id], s.changed = h, true
 	for _, r := range s.state {
 		r.dirty = r.Observe(h) || r.dirty // also of one that is over: what has begun ends
+	}
+	if s.fault(h) == "" && h.Seen > s.Identity.highest() {
+		s.behind(h)
+	}
+}
+
+// behind pauses the rollouts of a site that has seen a generation which the log does
+// not have, though each is in the log before a grant has it: log and store are those of
+// an earlier time. Their generations are raised, since the site refuses lower ones. A
+// person decides about a site once: it cannot stop a rollout again and again.
+func (s *session) behind(h rollout.Heard) {
+	again := s.ahead[h.Site]
+	s.ahead[h.Site] = true
+	if !again {
+		s.say("site %q has seen a later decision than the log of the center has: the center was put back to an earlier time, or the site is wrong", h.Site)
+	}
+	for _, r := range s.state {
+		if _, ok := r.Member(h.Site); !ok || r.Phase.Over() || r.Generation > h.Seen {
+			continue
+		}
+		r.Generation, r.dirty = s.generation(), true
+		if r.Phase == rollout.Running && !again {
+			_ = r.Pause(time.Now(), fmt.Sprintf("site %q has seen a later decision than the log of the center has: the center was put back to an earlier time. Revoke again the sites that were revoked since. Abort this rollout if that was done since, or if another one has replaced it; otherwise resume it", h.Site)) // it is running, and there is a reason
+		}
 	}
 }
 

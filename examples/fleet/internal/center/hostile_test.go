@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"maps"
 	"math"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -318,4 +320,131 @@ func TestEarlierTicket(t *testing.T) {
 	require.Eventually(t, func() bool { return state() == rollout.Committed }, 20*time.Second, 5*time.Millisecond)
 	_, err = join(*first.Ticket)
 	require.ErrorContains(t, err, "the ticket is unknown")
+}
+
+// TestOverview has what those who watch are shown: a report that is too long is cut and
+// named, a decision on a rollout that has changed is refused, and they are woken.
+func TestOverview(t *testing.T) {
+	h := host(t)
+	long := h.member("село")
+	client, err := center.Dial(h.login)
+	require.NoError(t, err)
+	t.Cleanup(client.Close)
+	woken := make(chan struct{}, 1)
+	require.NoError(t, client.Changed(func() {
+		select {
+		case woken <- struct{}{}:
+		default:
+		}
+	}))
+	rep := rollout.Report{Site: "село", Seq: 1, Time: time.Now().UTC(), Never: strings.Repeat("Ж", 2000), Zone: strings.Repeat("z", 400)}
+	for range 100 {
+		rep.Committed = append(rep.Committed, old)
+		rep.Quarantined = append(rep.Quarantined, rollout.Failure{Release: next, Code: "x"})
+	}
+	enroll(t, h.identity, "город")
+	h.report(long, rep)
+	var a center.Answer
+	require.Eventually(t, func() bool {
+		a, err = client.Ask(t.Context(), center.Command{Op: "overview"})
+		return err == nil && len(a.Sites) == 2 && a.Sites[1].Heard != nil
+	}, time.Minute, 10*time.Millisecond)
+	select {
+	case <-woken:
+	case <-time.After(time.Minute):
+		t.Fatal("those who watch are not woken")
+	}
+	got := a.Sites[1] // sorted
+	assert.Contains(t, got.Fault, "and was cut")
+	assert.LessOrEqual(t, len(got.Heard.Never), 300)
+	assert.LessOrEqual(t, len(got.Heard.Zone), 300)
+	assert.Len(t, got.Heard.Committed, 20)
+	assert.Len(t, got.Heard.Quarantined, 10)
+	assert.False(t, a.Health.Started.IsZero())
+	assert.Positive(t, a.Health.Bytes)
+	assert.Positive(t, a.Health.Free)
+
+	started, err := client.Ask(t.Context(), center.Command{Op: "start", Plan: &rollout.Plan{ID: "r", Release: next, Canaries: []string{"город"}, Cap: 1}})
+	require.NoError(t, err)
+	generation := started.Rollouts[0].Generation
+	_, err = client.Ask(t.Context(), center.Command{Op: "pause", Rollout: "r", Reason: "x", Generation: generation + 1})
+	require.ErrorContains(t, err, "has changed meanwhile")
+	_, err = client.Ask(t.Context(), center.Command{Op: "pause", Rollout: "r", Reason: "x", Generation: generation})
+	require.NoError(t, err)
+	seen := 1
+	_, err = client.Ask(t.Context(), center.Command{Op: "resume", Rollout: "r", Reason: "x", Accepts: &seen})
+	require.ErrorContains(t, err, "0 failures would be accepted, and 1 were shown")
+	seen = 0
+	_, err = client.Ask(t.Context(), center.Command{Op: "resume", Rollout: "r", Reason: "x", Accepts: &seen})
+	require.NoError(t, err)
+}
+
+// TestLoginLeavesTheLog has a line that the coordinator has not written whole yet while
+// another program of the center starts: it stays.
+func TestLoginLeavesTheLog(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "center")
+	require.NoError(t, center.Create(dir, "127.0.0.1"))
+	log := filepath.Join(dir, "log.jsonl")
+	require.NoError(t, os.WriteFile(log, []byte(`{"body":`), 0o600))
+	_, err := center.Login(dir, "tls://127.0.0.1:1")
+	require.NoError(t, err)
+	b, err := os.ReadFile(log)
+	require.NoError(t, err)
+	assert.Equal(t, `{"body":`, string(b))
+}
+
+// TestTimesThatJSONCannotHave has a site report a time that can be read and not be written: the
+// center goes on answering.
+func TestTimesThatJSONCannotHave(t *testing.T) {
+	h := host(t)
+	m := h.member("село")
+	b, err := rollout.Seal(m.key, "report", map[string]any{"site": "село", "seq": 1, "time": time.Now(), "slot": "2026-01-01T00:00:00+24:00", "until": "0000-01-01T00:00:00+23:60"})
+	require.NoError(t, err)
+	answer, err := m.conn.Request(link.ReportSubject(m.Site), b, time.Minute)
+	require.NoError(t, err)
+	require.Contains(t, string(answer.Data), `"seq"`)
+	require.Eventually(t, func() bool {
+		a, err := h.ask(center.Command{Op: "overview"})
+		return err == nil && len(a.Sites) == 1 && a.Sites[0].Heard != nil
+	}, time.Minute, 10*time.Millisecond)
+}
+
+// TestQuestionsWakeNoOne asks for overviews: those who watch ask for them when they are woken, and would
+// do so for ever.
+func TestQuestionsWakeNoOne(t *testing.T) {
+	h := host(t)
+	client, err := center.Dial(h.login)
+	require.NoError(t, err)
+	t.Cleanup(client.Close)
+	var woken atomic.Int64
+	require.NoError(t, client.Changed(func() { woken.Add(1) }))
+	for range 30 {
+		_, err := client.Ask(t.Context(), center.Command{Op: "overview"})
+		require.NoError(t, err)
+	}
+	require.Less(t, woken.Load(), int64(10))
+	h.report(h.member("село"), rollout.Report{Site: "село", Seq: 1})
+	require.Eventually(t, func() bool { return woken.Load() > 0 }, time.Minute, 10*time.Millisecond)
+}
+
+// TestLogAfterAnEntryThatWasNotWrittenWhole has what a full disk leaves in the log while the center runs.
+func TestLogAfterAnEntryThatWasNotWrittenWhole(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "center")
+	require.NoError(t, center.Create(dir, "127.0.0.1"))
+	identity, err := center.Open(dir)
+	require.NoError(t, err)
+	_, err = identity.Ticket("город", "tls://127.0.0.1:1")
+	require.NoError(t, err)
+	f, err := os.OpenFile(filepath.Join(dir, "log.jsonl"), os.O_APPEND|os.O_WRONLY, 0)
+	require.NoError(t, err)
+	_, err = f.WriteString(`{"body":`)
+	require.NoError(t, err)
+	require.NoError(t, f.Close())
+	_, err = identity.Ticket("село", "tls://127.0.0.1:1")
+	require.NoError(t, err)
+	require.NoError(t, identity.Close())
+	identity, err = center.Open(dir)
+	require.NoError(t, err)
+	require.NoError(t, identity.Revoke("село", "its ticket is in the log"))
+	require.NoError(t, identity.Close())
 }

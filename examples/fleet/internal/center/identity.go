@@ -6,8 +6,6 @@
 package center
 
 import (
-	"bufio"
-	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -32,7 +30,6 @@ import (
 	"github.com/nats-io/nkeys"
 
 	"github.com/aspupdate/aspupdate/examples/fleet/internal/link"
-	"github.com/aspupdate/aspupdate/examples/fleet/internal/rollout"
 	"github.com/aspupdate/aspupdate/internal/durable"
 	"github.com/aspupdate/aspupdate/internal/private"
 )
@@ -53,8 +50,11 @@ type Identity struct {
 
 	mu      sync.Mutex
 	log     *os.File
+	size    int64 // of the log, up to its last entry
 	next    int
+	last    time.Time         // of the last entry
 	sites   map[string]member // by id
+	barred  map[string]bool   // ids that are never enrolled again
 	revoked map[string]time.Time
 	tickets map[string]string // site by the ticket's public key
 	plans   map[string]decided
@@ -68,12 +68,6 @@ type member struct {
 	ticket string // with which it enrolled
 }
 
-// decided is a rollout as the log has it.
-type decided struct {
-	plan  rollout.Plan
-	phase rollout.Phase
-}
-
 type secrets struct {
 	Operator    string `json:"operator"`
 	System      string `json:"system"`
@@ -82,24 +76,6 @@ type secrets struct {
 	Coordinator string `json:"coordinator"`
 	Cert        string `json:"cert"`
 	Key         string `json:"key"`
-}
-
-// An entry is a line of the log, signed.
-type entry struct {
-	N       int           `json:"n"`
-	Time    time.Time     `json:"time"`
-	Kind    string        `json:"kind"`
-	Site    string        `json:"site,omitempty"`
-	Key     string        `json:"key,omitempty"`
-	Ticket  string        `json:"ticket,omitempty"`
-	Plan    *rollout.Plan `json:"plan,omitempty"`
-	Rollout string        `json:"rollout,omitempty"`
-	Phase   rollout.Phase `json:"phase,omitempty"`
-	Reason  string        `json:"reason,omitempty"`
-
-	// Generation is that of the rollout. What the center has issued is known from
-	// its own log, and not from what sites say.
-	Generation uint64 `json:"generation,omitempty"`
 }
 
 // Create makes the keys of a new center in a directory, which must not have
@@ -173,8 +149,28 @@ func certificate(hosts []string) (cert, key string, err error) {
 	return cert, string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8})), nil
 }
 
-// Open opens the center in a directory.
+// Open opens the center in a directory, for the coordinator: the log is written by
+// one process alone.
 func Open(dir string) (*Identity, error) {
+	i, err := keys(dir)
+	if err != nil {
+		return nil, err
+	}
+	return i, i.read()
+}
+
+// Login returns the login of the center in a directory, for the programs beside its
+// coordinator. It leaves the log alone: its last line may be one that the
+// coordinator is writing now.
+func Login(dir, url string) (link.Login, error) {
+	i, err := keys(dir)
+	if err != nil {
+		return link.Login{}, err
+	}
+	return i.Login(url)
+}
+
+func keys(dir string) (*Identity, error) {
 	path := filepath.Join(dir, "identity.json")
 	if err := private.CheckSecret(path); err != nil {
 		return nil, err
@@ -191,7 +187,7 @@ func Open(dir string) (*Identity, error) {
 		return nil, fmt.Errorf("%s: it is of an older version, whose sites share the account of the center: make a new center with fleet init, and enroll the sites again", path)
 	}
 	i := &Identity{
-		dir: dir, ca: s.Cert, sites: map[string]member{}, revoked: map[string]time.Time{},
+		dir: dir, ca: s.Cert, sites: map[string]member{}, barred: map[string]bool{}, revoked: map[string]time.Time{},
 		tickets: map[string]string{}, plans: map[string]decided{},
 	}
 	var errs [6]error
@@ -204,90 +200,11 @@ func Open(dir string) (*Identity, error) {
 	if err := errors.Join(errs[:]...); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	return i, i.read()
+	return i, nil
 }
 
 // Close closes the log.
 func (i *Identity) Close() error { return i.log.Close() }
-
-// read reads the log. A torn last line is cut off; anything else that is not
-// signed by the center is an error.
-func (i *Identity) read() error {
-	path := filepath.Join(i.dir, "log.jsonl")
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
-	if err != nil {
-		return err
-	}
-	i.log = f
-	r, whole := bufio.NewReader(f), int64(0)
-	for {
-		line, err := r.ReadBytes('\n')
-		if err != nil {
-			break // without its end a line was not written whole
-		}
-		var e entry
-		if err := rollout.Unseal(public(i.coordinator), "log", bytes.TrimSpace(line), &e); err != nil || e.N != i.next {
-			return errors.Join(fmt.Errorf("%s is damaged at line %d: restore it from a backup", path, i.next+1), err, f.Close())
-		}
-		i.apply(e)
-		whole += int64(len(line))
-	}
-	if err := f.Truncate(whole); err != nil {
-		return errors.Join(err, f.Close())
-	}
-	return durable.SyncDir(i.dir)
-}
-
-func (i *Identity) apply(e entry) {
-	i.next = e.N + 1
-	i.issued = max(i.issued, e.Generation)
-	switch e.Kind {
-	case "ticket":
-		i.tickets[e.Ticket] = e.Site
-	case "enrolled":
-		if old, ok := i.sites[e.Site]; ok {
-			i.revoked[old.key] = e.Time
-		}
-		i.sites[e.Site] = member{e.Key, e.Ticket}
-		// An earlier ticket, used or not, must not replace the machine again.
-		maps.DeleteFunc(i.tickets, func(ticket, site string) bool { return site == e.Site && ticket != e.Ticket })
-	case "revoked":
-		if old, ok := i.sites[e.Site]; ok {
-			i.revoked[old.key] = e.Time
-		}
-		delete(i.sites, e.Site)
-		for ticket, site := range i.tickets {
-			if site == e.Site {
-				i.revoked[ticket] = e.Time
-				delete(i.tickets, ticket)
-			}
-		}
-	case "planned":
-		i.plans[e.Plan.ID] = decided{*e.Plan, rollout.Running}
-		i.planned = append(i.planned, e.Plan.ID)
-	case "phase":
-		d := i.plans[e.Rollout]
-		d.phase = e.Phase
-		i.plans[e.Rollout] = d
-	}
-}
-
-// record makes an entry of the log durable. The caller holds the lock.
-func (i *Identity) record(e entry) error {
-	e.N, e.Time = i.next, time.Now().UTC()
-	b, err := rollout.Seal(i.coordinator, "log", e)
-	if err != nil {
-		return err
-	}
-	if _, err = i.log.Write(append(b, '\n')); err == nil {
-		err = i.log.Sync()
-	}
-	if err != nil {
-		return fmt.Errorf("the log of the center: %w", err)
-	}
-	i.apply(e)
-	return nil
-}
 
 func public(k nkeys.KeyPair) string {
 	p, _ := k.PublicKey() // a key that was parsed has one
@@ -301,6 +218,9 @@ func (i *Identity) Ticket(site, url string) (link.Membership, error) {
 	defer i.mu.Unlock()
 	if site == "" || len(site) > 100 {
 		return link.Membership{}, fmt.Errorf("%w: the id of a site has from 1 to 100 bytes", ErrEnroll)
+	}
+	if i.barred[site] { // a key that it got after the backup is not known, and can still log in under this id
+		return link.Membership{}, fmt.Errorf("%w: site %q was revoked after the backup that this center was restored from: enroll it under another id", ErrEnroll, site)
 	}
 	key, err := nkeys.CreateUser()
 	if err != nil {
@@ -327,9 +247,12 @@ func (i *Identity) Enroll(site, ticket, key string) (string, error) {
 		return "", fmt.Errorf("%w: the ticket is unknown: run fleet enroll again", ErrEnroll)
 	}
 	used := ""
-	for _, m := range i.sites {
+	for other, m := range i.sites {
 		if m.ticket == ticket {
 			used = m.key
+		}
+		if other != site && m.key == key { // revoking one of the two would cut off both
+			return "", fmt.Errorf("%w: the key is that of another site", ErrEnroll)
 		}
 	}
 	switch used {
@@ -417,43 +340,6 @@ func (i *Identity) accounts() (system, fleet, sites *jwt.AccountClaims) {
 		sites.RevokeAt(key, at.Add(time.Second)) // JWTs have seconds
 	}
 	return system, fleet, sites
-}
-
-// plan records a rollout before it starts.
-func (i *Identity) plan(p rollout.Plan, generation uint64) error {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	return i.record(entry{Kind: "planned", Plan: &p, Generation: generation})
-}
-
-// phase records a new phase of a rollout, before grants of its generation are
-// published.
-func (i *Identity) phase(r *rollout.Rollout) error {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	if i.plans[r.Plan.ID].phase == r.Phase && r.Generation <= i.issued {
-		return nil
-	}
-	return i.record(entry{Kind: "phase", Rollout: r.Plan.ID, Phase: r.Phase, Reason: r.Reason, Generation: r.Generation})
-}
-
-// highest returns the highest generation that the log has.
-func (i *Identity) highest() uint64 {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	return i.issued
-}
-
-// decisions returns the rollouts of the log that are not over.
-func (i *Identity) decisions() (open []decided) {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	for _, id := range i.planned {
-		if d := i.plans[id]; !d.phase.Over() {
-			open = append(open, d)
-		}
-	}
-	return open
 }
 
 // Host returns the first name of the center's certificate.

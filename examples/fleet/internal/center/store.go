@@ -28,6 +28,11 @@ func (s *session) load(ctx context.Context) error {
 			s.foreign[key] = e.Revision()
 			return
 		}
+		if r.Generation < s.Identity.generation(key) {
+			s.say("rollout %q in the store is older than in the log of the center and is ignored", key)
+			s.foreign[key] = e.Revision()
+			return
+		}
 		s.state[key] = r
 	}); err != nil {
 		return err
@@ -101,10 +106,10 @@ func (s *session) save(ctx context.Context, r *stored) error {
 	if err != nil {
 		return fmt.Errorf("%w: rollout %s: %w", errStore, r.Plan.ID, err)
 	}
-	r.dirty = false
+	r.dirty, s.changed = false, true
 	s.state[r.Plan.ID] = r
-	if err := s.Identity.phase(r.Rollout); err != nil {
-		return err
+	if err := s.Identity.phase(r.Rollout); err != nil { // what is stored is to be published all the same
+		return fmt.Errorf("%w: %w", errStore, err)
 	}
 	return s.publish(ctx, r)
 }

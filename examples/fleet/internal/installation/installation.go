@@ -60,6 +60,7 @@ func (i *Installation) State(context.Context) (rep rollout.Report, err error) {
 	if err != nil {
 		return rep, err
 	}
+	rep.Zone = s.Config.Window.Local
 	st, err := s.Status()
 	if err != nil {
 		return rep, err

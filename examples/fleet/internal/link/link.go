@@ -27,6 +27,7 @@ const (
 	Desired  = "desired"  // the bucket of grants, by site
 	Rollouts = "rollouts" // the bucket of rollouts
 	Control  = "control"  // the subject of a person's decisions
+	Changed  = "changed"  // the subject on which the coordinator says that something has changed
 
 	// Sites are in an account of their own, which sees the center's through these
 	// alone: requests up, wake-ups down. So an answer goes back to that account,

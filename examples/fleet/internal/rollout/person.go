@@ -39,10 +39,22 @@ func (r *Rollout) Resume(now time.Time, reason string) error {
 	r.Reason = ""
 	for i := range r.Members {
 		m := &r.Members[i]
-		m.Accepted = m.Accepted || m.State == RolledBack || m.State == Operator || m.Silent
+		m.Accepted = m.Accepted || m.failed()
 	}
 	return nil
 }
+
+// Unaccepted returns how many failures Resume would accept.
+func (r *Rollout) Unaccepted() (n int) {
+	for _, m := range r.Members {
+		if m.failed() && !m.Accepted {
+			n++
+		}
+	}
+	return n
+}
+
+func (m Member) failed() bool { return m.State == RolledBack || m.State == Operator || m.Silent }
 
 func (r *Rollout) decide(now time.Time, reason string, to Phase, from ...Phase) error {
 	if strings.TrimSpace(reason) == "" {

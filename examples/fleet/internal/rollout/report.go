@@ -31,6 +31,7 @@ type Report struct {
 	Slot        time.Time `json:"slot,omitzero"`         // when it can start next; zero if that is unknown
 	Until       time.Time `json:"until,omitzero"`        // the last time at which it can start in that slot
 	Never       string    `json:"never,omitempty"`       // why it can never start
+	Zone        string    `json:"zone,omitempty"`        // the site's, "MSK+4"; "" is Moscow's
 	Seen        uint64    `json:"seen,omitempty"`        // the highest generation of grants that it has seen
 }
 
@@ -71,6 +72,9 @@ type Heard struct {
 
 // Known returns what the center last heard of a site, false if it never did.
 type Known func(site string) (Heard, bool)
+
+// Connected reports whether the site has shown a sign of life lately.
+func (h Heard) Connected(now time.Time) bool { return now.Sub(h.On) <= connected }
 
 // Skew returns how far the site's clock is ahead of the center's.
 func (h Heard) Skew() time.Duration { return h.Time.Sub(h.At) }

@@ -208,6 +208,14 @@ func (r *Rollout) Counts() map[State]int {
 	return c
 }
 
+// Ended returns when the rollout last changed its phase or its wave.
+func (r *Rollout) Ended() time.Time {
+	if len(r.Log) == 0 {
+		return time.Time{}
+	}
+	return r.Log[len(r.Log)-1].Time
+}
+
 // Touched returns how many sites have started.
 func (r *Rollout) Touched() (n int) {
 	for _, m := range r.Members {

@@ -25,12 +25,8 @@ func (r *Rollout) expire(now time.Time) (changed bool) {
 
 // wrong returns why the rollout must stop, "" if it need not.
 func (r *Rollout) wrong() string {
-	started, back := 0, 0
 	codes := map[string]string{}
 	for _, m := range r.Members {
-		if m.touched() {
-			started++
-		}
 		if m.Accepted {
 			continue
 		}
@@ -41,26 +37,46 @@ func (r *Rollout) wrong() string {
 			return fmt.Sprintf("site %q has no outcome %v after its start", m.ID, r.Plan.Silence)
 		case m.State != RolledBack:
 			continue
+		case m.Wave == 0 && m.Code == "":
+			return fmt.Sprintf("canary %q was rolled back", m.ID)
 		case m.Wave == 0:
-			return fmt.Sprintf("canary %q was rolled back%s", m.ID, withCode(m.Code))
+			return fmt.Sprintf("canary %q was rolled back with %s", m.ID, m.Code)
 		}
-		back++
 		if other := codes[m.Code]; m.Code != "" && other != "" {
-			return fmt.Sprintf("sites %q and %q were rolled back%s", other, m.ID, withCode(m.Code))
+			return fmt.Sprintf("sites %q and %q were rolled back with %s", other, m.ID, m.Code)
 		}
 		codes[m.Code] = m.ID
 	}
-	if limit := max(1, started*5/100); back > limit {
+	if back, limit := r.Failures(); back > limit {
+		started := r.Touched()
 		return fmt.Sprintf("%d of %d sites that started were rolled back, more than %d", back, started, limit)
 	}
 	return ""
 }
 
-func withCode(code string) string {
-	if code == "" {
-		return ""
+// Failures returns how many sites besides the canaries were rolled back and are not
+// accepted, and how many of them do not stop the rollout yet.
+func (r *Rollout) Failures() (back, limit int) {
+	for _, m := range r.Members {
+		if m.State == RolledBack && m.Wave > 0 && !m.Accepted {
+			back++
+		}
 	}
-	return " with " + code
+	return back, max(1, r.Touched()*5/100)
+}
+
+// Busy returns how many sites have a grant or are updated, and how many may be now.
+func (r *Rollout) Busy() (busy, limit int) {
+	committed := 0
+	for _, m := range r.Members {
+		if m.busy() {
+			busy++
+		}
+		if m.State == Committed {
+			committed++
+		}
+	}
+	return busy, min(r.Plan.Cap, max(slowStart, committed))
 }
 
 // waveOver starts the next wave if the current one is over, and returns whether
@@ -141,7 +157,7 @@ func (r *Rollout) cannot(m Member, known Known, now time.Time, late bool) string
 		return ""
 	case !ok:
 		return "it has never reported"
-	case now.Sub(h.On) > connected:
+	case !h.Connected(now):
 		return "not connected since " + h.On.UTC().Format(time.RFC3339)
 	}
 	return "it had no turn"
@@ -159,16 +175,7 @@ func (r *Rollout) deadline(now time.Time) time.Time {
 
 // grant gives grants to sites that ask, and renews those that end soon.
 func (r *Rollout) grant(now time.Time, known Known) (changed bool) {
-	busy, committed := 0, 0
-	for _, m := range r.Members {
-		if m.busy() {
-			busy++
-		}
-		if m.State == Committed {
-			committed++
-		}
-	}
-	limit := min(r.Plan.Cap, max(slowStart, committed))
+	busy, limit := r.Busy()
 	for i := range r.Members {
 		m := &r.Members[i]
 		if m.Wave > r.Wave || m.State != Granted && (m.State != Waiting || busy >= limit) ||
@@ -176,7 +183,7 @@ func (r *Rollout) grant(now time.Time, known Known) (changed bool) {
 			continue
 		}
 		h, ok := known(m.ID)
-		if !ok || h.Activity != Asking || now.Sub(h.On) > connected || !now.Before(h.Until) || h.Skew().Abs() > MaxSkew {
+		if !ok || h.Activity != Asking || !h.Connected(now) || !now.Before(h.Until) || h.Skew().Abs() > MaxSkew {
 			continue
 		}
 		if m.State == Waiting {

@@ -3,7 +3,7 @@
 // offline, slow, cut off and of different kinds. The same options give the same
 // result, byte for byte, on every machine.
 //
-// It answers how long a rollout will take, which sites can never fit, and how
+// It answers how long a rollout will take, which sites can never start, and how
 // far a bad release comes. It also checks at each step that no site starts a
 // release twice, that no more sites are updated at a time than the cap permits,
 // and that no wave outlasts its deadline, and returns an error if one does.
@@ -55,7 +55,7 @@ type Result struct {
 	Peak      int // the most sites that were updated at a time
 	Deaths    int
 	Committed int
-	Never     []string // sites that can never fit
+	Never     []string // sites that can never start
 	Rollout   *rollout.Rollout
 }
 
@@ -67,7 +67,7 @@ func (r Result) String() string {
 	for i, d := range r.WaveEnds {
 		fmt.Fprintf(&b, "wave %d ended after %v\n", i+1, d)
 	}
-	fmt.Fprintf(&b, "%d sites can never fit%s\n", len(r.Never), list(r.Never))
+	fmt.Fprintf(&b, "%d sites can never start%s\n", len(r.Never), list(r.Never))
 	for _, e := range r.Rollout.Log {
 		fmt.Fprintf(&b, "%s %s\n", e.Time.Format(time.RFC3339), e.Text)
 	}

@@ -13,7 +13,7 @@ import (
 )
 
 // field is a region as it is: a fifth of the sites have a bad link, some never
-// connect, some can never fit.
+// connect, some can never start.
 func field(seed uint64, sites, limit int) Options {
 	return Options{Seed: seed, Sites: sites, Canaries: 5, Cap: limit, Offline: 0.2, Gone: 0.02, Narrow: 0.03, Deaths: 10}
 }
@@ -91,7 +91,7 @@ func TestPastTheCanaries(t *testing.T) {
 	assert.LessOrEqual(t, worst, 50)
 }
 
-// TestOfflineAndSlotless has regions in which most sites are away or never fit:
+// TestOfflineAndSlotless has regions in which most sites are away or never start:
 // each wave ends by its deadline all the same, which Run checks.
 func TestOfflineAndSlotless(t *testing.T) {
 	for seed := range uint64(20) {

@@ -1,4 +1,4 @@
-package lang
+package translate
 
 import "golang.org/x/sys/windows"
 

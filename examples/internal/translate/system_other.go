@@ -1,6 +1,6 @@
 //go:build !windows
 
-package lang
+package translate
 
 // System returns nothing: LANG and its like have the language of the person.
 func System() []string { return nil }

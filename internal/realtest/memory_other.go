@@ -1,0 +1,5 @@
+//go:build !linux
+
+package realtest
+
+func memory() string { return "" }

@@ -1,0 +1,129 @@
+package rollback
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// A job is a step for one dataset, which may run beside those for others.
+type job struct {
+	part  string
+	limit time.Duration // of call
+	// call runs beside those of other jobs, so it must not use the engine. What it
+	// returns is journaled with the end of the step.
+	call func(context.Context) (record, error)
+	// then is called by the engine once call has succeeded, and may use it; may be nil.
+	then func(context.Context, record) error
+	// spare is a job whose failure is journaled and fails nothing.
+	spare bool
+}
+
+// An end is how one job ended.
+type end struct {
+	job
+	done     record
+	err      error
+	panicked any
+}
+
+// errAnother is why a job is canceled that has not failed itself.
+var errAnother = errors.New("another one failed")
+
+// progressInterval is the time between two notes of how far several jobs are.
+const progressInterval = time.Minute
+
+// abreast runs the jobs of a step, [Update].Parallel at a time, each with its own begin
+// and end in the journal. After the first failure no other begins. Hasty cancels
+// those in progress; otherwise they come to their own end. When it returns, all have.
+func (e *engine) abreast(ctx context.Context, step Step, jobs []job, hasty bool) error {
+	together, cancel := context.WithCancelCause(ctx)
+	ends, tick := make(chan end, len(jobs)), time.NewTicker(progressInterval)
+	defer tick.Stop()
+	total, done, running := len(jobs), 0, map[string]time.Time{}
+	defer func() { // also after a panic
+		cancel(errAnother)
+		for range running {
+			<-ends
+		}
+	}()
+	var failure error
+	fail := func(err error) {
+		if failure != nil && e.j.broken == nil && (errors.Is(err, errAnother) || errors.Is(err, context.Canceled)) {
+			return // the journal has it; it says no more than the failure
+		}
+		failure = errors.Join(failure, err)
+		if hasty {
+			cancel(errAnother)
+		}
+	}
+	for {
+		for failure == nil && len(jobs) > 0 && len(running) < max(e.u.Parallel, 1) {
+			j := jobs[0]
+			jobs = jobs[1:]
+			if err := e.began(step, j.part); err != nil {
+				fail(err)
+				break
+			}
+			running[j.part] = time.Now()
+			go j.run(together, step, ends)
+		}
+		if len(running) == 0 {
+			return failure
+		}
+		select {
+		case j := <-ends:
+			delete(running, j.part)
+			if err := e.jobEnded(ctx, step, j); err != nil {
+				fail(err)
+				continue
+			}
+			done++
+		case <-tick.C:
+			if total > 1 && (e.u.Parallel > 1 || step == stepMigrate) { // else the steps in the journal say it
+				e.note(step, fmt.Sprintf("%s: %d of %d done, in progress: %s", step, done, total, lasting(running)))
+			}
+		}
+	}
+}
+
+// run calls a job and then says how it ended, also where that ended its goroutine.
+func (j job) run(ctx context.Context, step Step, ends chan<- end) {
+	result := end{job: j, err: errors.New("the call ended its goroutine")}
+	defer func() {
+		result.panicked = recover()
+		ends <- result
+	}()
+	ctx, cancel := limited(ctx, step, j.limit)
+	defer cancel()
+	result.done, result.err = j.call(ctx)
+}
+
+// jobEnded completes a job and journals its end. A panic of a role is the caller's, as
+// that of any other role.
+func (e *engine) jobEnded(ctx context.Context, step Step, j end) error {
+	if j.panicked != nil {
+		panic(j.panicked)
+	}
+	if j.err == nil && j.then != nil {
+		j.err = j.then(ctx, j.done)
+	}
+	err := e.ended(step, j.part, j.done, j.err)
+	if j.spare && e.j.broken == nil {
+		return nil
+	}
+	return err
+}
+
+// lasting lists what is in progress and for how long.
+func lasting(running map[string]time.Time) string {
+	var list []string
+	for name, since := range running {
+		list = append(list, fmt.Sprintf("%s for %s", name, time.Since(since).Round(time.Second)))
+	}
+	slices.Sort(list)
+	return strings.Join(list, ", ")
+}
