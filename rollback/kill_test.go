@@ -58,6 +58,11 @@ func updater() {
 	if os.Getenv("ROLLBACK_TEST_REVERT") != "" {
 		u = w.backwards()
 	}
+	d, decides := decisions[os.Getenv("ROLLBACK_TEST_DECIDE")]
+	if decides {
+		w.parts = []string{"ASP"}
+		u = d.update(w)
+	}
 	u.Parallel, _ = strconv.Atoi(os.Getenv("ROLLBACK_TEST_PARALLEL"))
 	crowd := os.Getenv("ROLLBACK_TEST_GO") != "" // of which one is killed
 	var mu sync.Mutex
@@ -84,6 +89,10 @@ func updater() {
 	}
 	if os.Getenv("ROLLBACK_TEST_RECOVER") != "" {
 		_, _ = u.Recover(ctx)
+		return
+	}
+	if decides {
+		_ = d.decide(ctx, u)
 		return
 	}
 	if os.Getenv("ROLLBACK_TEST_REVERT") != "" {

@@ -56,6 +56,7 @@ var fieldFaults = []fieldFault{
 	{"recovery waits, and neither SIGTERM nor a person helps", "no dead end", "TestFieldRecoveryThatWaitsMakesWay TestFieldDecisionThatWaitsAsksAgain"},
 	{"a process that decides is killed while it waits", "no dead end", "TestFieldDecisionOfADeadProcessStopsNoRecovery"},
 	{"the journal is damaged or lost while users are kept out", "no dead end", "TestFieldOpenLetsUsersInWithNothingPending TestAClosedFenceWithNothingPendingIsFoundAndOpened TestADamagedJournalOfAPendingUpdateLeadsOut script/codes"},
+	{"a process that decides is killed in what it does", "no dead end", "TestCrashAtEveryMomentOfADecision TestKilledDecision"},
 	{"a closed terminal, a broken pipe, a signal, a kill of a group", "nothing but a request ends an update", "TestNothingEndsAnUpdateInAnyStep TestSoakFieldActions"},
 
 	{"the previous Setup writes its own configuration", "a way back is compared", "TestFieldWayBackIsComparedAfterTheSetup TestFieldRevertIsComparedAfterTheSetup TestR15WhatDiffersIsKeptAndTakenByName"},
