@@ -64,7 +64,7 @@ var fieldFaults = []fieldFault{
 	{"an I/O error while what was restored is compared", "what cannot be read is no verdict", "TestFieldWhatCannotBeComparedIsNoDifference"},
 	{"the database's owner opens the fence", "checked, not believed", "TestFieldFenceThatOpensByItselfIsSeen"},
 
-	{"a command that fails when there is nothing to do", "what is so already has not failed", "TestFieldStartThatFailsBecauseItRunsIsNoFailure TestRehearsalNamesWhatCannotBeDoneTwice TestSwitchAsksItsStatus TestSoakFieldActions"},
+	{"a command that fails when there is nothing to do", "what is so already has not failed", "TestFieldStartThatFailsBecauseItRunsIsNoFailure TestAnApplicationThatCannotBeStoppedTwice TestRehearsalNamesWhatCannotBeDoneTwice TestSwitchAsksItsStatus TestSoakFieldActions"},
 	{"recovery fails each time that it is started", "a loop ends in a visible state", "TestFieldLoopOfRecoveriesEnds TestCrashLoopEndsInAVisibleState"},
 	{"an installer starts the application", "the application is no installer", "TestTheApplicationOutlivesItsInstaller TestWhatIsNotTheApplicationIsWaitedFor TestSettleLeavesTheApplicationAlone TestInnoStartsTheApplication"},
 	{"recover, three times, while the database starts", "looking is no attempt", "TestFieldWhatCannotBeLookedAtYetIsWaitedFor"},

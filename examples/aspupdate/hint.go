@@ -62,6 +62,9 @@ func hint(err error) string {
 	case errors.Is(err, site.ErrSeveral):
 		return ofSite(cmd, "aspupdate recover --accept REASON --installed VERSION@SHA256")
 	case errors.Is(err, backup.ErrNotFound) && cmd != nil && cmd.Name == "prove":
+	if next := applicationHint(err, code); next != "" {
+		return ofSite(cmd, next)
+	}
 		return ofSite(cmd, "aspupdate doctor --rehearse (takes a snapshot and proves it, in a quiet hour)")
 	case errors.Is(err, site.ErrUntested):
 		return ofSite(cmd, "aspupdate prove (runs the self-test on a database of its own, while users work)")
@@ -93,6 +96,33 @@ func ofFence(err error) bool {
 func diskFull(err error) bool {
 	const handleDiskFull, diskFull = syscall.Errno(39), syscall.Errno(112) // of Windows
 	return errors.Is(err, syscall.ENOSPC) || runtime.GOOS == "windows" && (errors.Is(err, handleDiskFull) || errors.Is(err, diskFull))
+// applicationHint returns the next step where the application could not be stopped or
+// started, which is perhaps so already; "" where that is not why the update ends so.
+func applicationHint(err error, code int) string {
+	if r, ok := errors.AsType[*rollback.Error](err); ok && code == exitOperator {
+		err = errors.Join(r.Unwrap()[1:]...) // why the rollback failed
+	}
+	failed, ok := errors.AsType[*site.CommandError](err)
+	switch {
+	case !ok:
+		return ""
+	case code == exitOperator && failed.Status:
+		return "correct the command that the message names, then aspupdate recover --retry REASON; or repair the installation by hand, then aspupdate recover --accept REASON"
+	case code == exitOperator:
+		return "correct the command that the message names, or give application.status (what is stopped already is then not stopped again), then aspupdate recover --retry REASON; " +
+			"or repair the installation by hand, then aspupdate recover --accept REASON"
+	case code == exitInterrupted && failed.Status:
+		return "correct the command that the message names, then aspupdate recover"
+	case code == exitInterrupted:
+		return "correct the command that the message names, or give application.status (what runs already is then not started again), then aspupdate recover"
+	case code == exitAbandoned && failed.Status:
+		return "correct the command that the message names, then aspupdate doctor --rehearse (in a quiet hour)"
+	case code == exitAbandoned:
+		return "correct the command that the message names, or give application.status (what is stopped already is then not stopped again), then aspupdate doctor --rehearse (in a quiet hour)"
+	}
+	return ""
+}
+
 }
 
 // refusalHint returns the next step after a refusal without an exit code of

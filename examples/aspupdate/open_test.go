@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"os"
@@ -96,6 +97,84 @@ func TestAFenceThatFailsWhereItIsClosed(t *testing.T) {
 			require.Zero(t, code, out)
 		})
 	}
+}
+
+// TestAnApplicationThatCannotBeStoppedTwice has commands that fail if there is nothing to do,
+// and no status: the way back stops once more what is stopped. The lines lead out, whichever way
+// a person takes.
+func TestAnApplicationThatCannotBeStoppedTwice(t *testing.T) {
+	t.Parallel()
+	const (
+		close = "close = ['/bin/touch', '${OWN}/closed']\nopen = ['/bin/rm', '-f', '${OWN}/closed']\n"
+		stop  = "stop = ['/bin/rm', '${OWN}/running']\nstart = ['/bin/sh', '-c', '! [ -e ${OWN}/running ] && touch ${OWN}/running']\n"
+	)
+	for way, want := range map[string]string{
+		"status is given": "7.12.100\n", "the command is corrected": "7.12.100\n", "a person accepts": "7.13.100\n",
+	} {
+		t.Run(way, func(t *testing.T) {
+			t.Parallel()
+			s := newScriptSite(t, close+stop, "")
+			s.installed("7.12.100")
+			s.write(filepath.Join(s.own, "running"), "")
+			s.publish("7.13.100", "Setup", "echo broken > $1/version\nexit 1\n")
+			code, out := s.run("update")
+			require.Equal(t, exitOperator, code, out)
+			require.Contains(t, out, "next: correct the command that the message names, or give application.status (what is stopped already is then not stopped again), "+
+				"then aspupdate recover --retry REASON; or repair the installation by hand, then aspupdate recover --accept REASON\n")
+			require.Contains(t, out, "/bin/rm", "the message names it")
+			require.FileExists(t, filepath.Join(s.own, "closed"), "users are out")
+			text, err := os.ReadFile(s.config())
+			require.NoError(t, err)
+			switch way {
+			case "status is given":
+				s.write(s.config(), strings.Replace(string(text), "stop = ", "status = ['/usr/bin/test', '-e', '"+s.own+"/running']\nstop = ", 1))
+			case "the command is corrected":
+				s.write(s.config(), strings.Replace(string(text), "['/bin/rm', '"+s.own+"/running']", "['/bin/rm', '-f', '"+s.own+"/running']", 1))
+			default:
+				s.write(filepath.Join(s.site, "version"), want)
+				hotfix := filepath.Join(s.own, "hotfix.sh")
+				s.write(hotfix, "echo 7.13.100 > $1/version\n")
+				code, out = s.run("archive", "import", "--distribution", "АСП", "--version", "7.13.100", hotfix)
+				require.Zero(t, code, out)
+				code, out = s.run("recover", "--accept", "a test", "--installed", fmt.Sprintf("7.13.100@%x", sha256.Sum256([]byte("echo 7.13.100 > $1/version\n"))))
+				require.Zero(t, code, out)
+			}
+			if way != "a person accepts" {
+				code, out = s.run("recover", "--retry", "a test")
+				require.Zero(t, code, out)
+			}
+			require.Equal(t, want, s.read("version"))
+			require.NoFileExists(t, filepath.Join(s.own, "closed"))
+			require.FileExists(t, filepath.Join(s.own, "running"))
+			code, out = s.run("status")
+			require.Zero(t, code, out)
+		})
+	}
+	t.Run("it was stopped before the update", func(t *testing.T) {
+		t.Parallel()
+		s := newScriptSite(t, close+stop, "")
+		s.installed("7.12.100")
+		s.publish("7.13.100", "Setup", "echo 7.13.100 > $1/version\n")
+		code, out := s.run("update")
+		require.Equal(t, exitAbandoned, code, out)
+		require.Contains(t, out, "next: correct the command that the message names, or give application.status (what is stopped already is then not stopped again), then aspupdate doctor --rehearse (in a quiet hour)\n")
+		require.NoFileExists(t, filepath.Join(s.own, "closed"))
+	})
+	t.Run("it does not start", func(t *testing.T) {
+		t.Parallel()
+		s := newScriptSite(t, close+"status = ['/usr/bin/test', '-e', '${OWN}/running']\nstop = ['/bin/rm', '${OWN}/running']\nstart = ['/bin/cp', '${OWN}/start', '${OWN}/running']\n"+
+			"[[command]]\nlive = '${SITE}/version'\nbackup = ['/bin/false', '{live}', '{file}']\nrestore = ['/bin/cp', '{file}', '{new}']\nverify = ['/bin/cp', '{file}', '{new}']", "")
+		s.installed("7.12.100")
+		s.write(filepath.Join(s.own, "running"), "")
+		s.publish("7.13.100", "Setup", "echo 7.13.100 > $1/version\n")
+		code, out := s.run("update")
+		require.Equal(t, exitInterrupted, code, out)
+		require.Contains(t, out, "next: correct the command that the message names, then aspupdate recover\n")
+		s.write(filepath.Join(s.own, "start"), "")
+		code, out = s.run("recover")
+		require.Zero(t, code, out)
+		require.FileExists(t, filepath.Join(s.own, "running"))
+	})
 }
 
 // closeDatabase closes a database as an update does that was killed and of which

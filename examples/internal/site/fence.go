@@ -3,7 +3,9 @@ package site
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"net/url"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -116,7 +118,7 @@ func (s *Site) application(first bool) rollback.Application {
 	app := s.Config.Application
 	var a []rollback.Application
 	if len(app.Stop) > 0 {
-		a = append(a, s.commands(app.Stop, app.Start, app.Status))
+		a = append(a, commanded{s.commands(app.Stop, app.Start, app.Status), len(app.Status) > 0})
 	}
 	for _, pool := range s.pools(first) {
 		a = append(a, pool)
@@ -137,6 +139,32 @@ func (s *Site) commands(off, on, status []string) roles.Switch {
 		return roles.Command{Argv: argv, Environment: s.Config.Application.Environment, State: s.records()}
 	}
 	return roles.Switch{Off: command(off), On: command(on), Status: command(status)}
+}
+
+// A CommandError is that of application.stop or application.start. Without a status
+// command it may have failed only because there was nothing to do.
+type CommandError struct {
+	error
+	Status bool // application.status is given
+}
+
+func (e *CommandError) Unwrap() error { return e.error }
+
+// commanded is the application that commands stop and start.
+type commanded struct {
+	roles.Switch
+	status bool
+}
+
+func (c commanded) Stop(ctx context.Context) error  { return c.failed(c.Switch.Stop(ctx)) }
+func (c commanded) Start(ctx context.Context) error { return c.failed(c.Switch.Start(ctx)) }
+
+// failed marks the error of a command that ran to its end.
+func (c commanded) failed(err error) error {
+	if exit, ok := errors.AsType[*exec.ExitError](err); !ok || !exit.Exited() {
+		return err
+	}
+	return &CommandError{err, c.status}
 }
 
 // records returns the directory in which the commands of an update are recorded
