@@ -7,6 +7,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -46,7 +48,7 @@ func TestTheSupportsHotfixIsAccepted(t *testing.T) {
 
 	code, out := s.run("recover", "--accept", "the support has installed 7.12.250")
 	require.Equal(t, exitPrevious, code, out)
-	require.Contains(t, out, "next: ask support for that Setup, then aspupdate archive import --distribution NAME --version VERSION FILE\n")
+	require.Contains(t, out, "next: ask support for that Setup, then aspupdate recover --accept REASON --setup FILE (NAME=FILE in a bundle)\n")
 	code, out = s.run("archive", "import", "--distribution", "АСП", "--version", "7.12.250", hotfix)
 	require.Zero(t, code, out)
 	code, out, errs := aspupdate(t, []string{"ASPUPDATE_CONFIG=" + s.config()}, "recover", "--accept", "the support has installed 7.12.250")
@@ -62,6 +64,59 @@ func TestTheSupportsHotfixIsAccepted(t *testing.T) {
 	require.Equal(t, exitRolledBack, code, out)
 	require.Equal(t, "7.12.250\n", s.read("version"))
 	require.Equal(t, "entered before\nentered with the support\n", s.read("data"))
+}
+
+// TestTheSupportsHotfixIsGivenWithTheCall accepts a version whose Setup is not archived. The
+// file is archived by the checks of an import, and needs nothing of the server.
+func TestTheSupportsHotfixIsGivenWithTheCall(t *testing.T) {
+	t.Parallel()
+	s := newUndecidedSite(t)
+	hotfix, text := filepath.Join(s.own, "hotfix.sh"), "echo 7.12.250 > $1/version\n"
+	sum := fmt.Sprintf("%x", sha256.Sum256([]byte(text)))
+	s.write(hotfix, text)
+	s.write(filepath.Join(s.site, "version"), "7.12.250\n")
+	pin := func(sum string) {
+		config, err := os.ReadFile(s.config())
+		require.NoError(t, err)
+		kept := slices.DeleteFunc(strings.SplitAfter(string(config), "\n"), func(line string) bool { return strings.HasPrefix(line, "sha256 = ") })
+		s.write(s.config(), strings.Replace(strings.Join(kept, ""), "name = 'АСП'\n", "name = 'АСП'\nsha256 = { '7.12.250' = '"+sum+"' }\n", 1))
+	}
+	archived := func() []string {
+		files, err := filepath.Glob(filepath.Join(s.own, "archive", "АСП", "7.12.250", "*", "*.sh"))
+		require.NoError(t, err)
+		return files
+	}
+	pin(strings.Repeat("0", 64))
+	code, out := s.run("recover", "--accept", "a test", "--setup", hotfix)
+	require.Equal(t, exitUnvouched, code, out)
+	require.Empty(t, archived())
+	pin(sum)
+	code, out = s.run("recover", "--accept", "a test", "--setup", hotfix, "--installed", "7.12.250@00")
+	require.Equal(t, exitUnvouched, code, out)
+	require.Contains(t, out, sum, "what it has")
+	code, out = s.run("recover", "--accept", "a test", "--setup", filepath.Join(s.own, "no-such-file"))
+	require.Equal(t, exitOther, code, out)
+	require.FileExists(t, filepath.Join(s.own, "closed"), "users are out")
+	require.NoError(t, os.RemoveAll(filepath.Join(s.own, "archive", "АСП", "7.12.250")))
+
+	code, out = s.run("recover", "--accept", "a test")
+	require.Equal(t, exitPrevious, code, out)
+	f := &followed{
+		inOrder: func() error { _, err := os.Stat(filepath.Join(s.own, "closed")); return absent(err) },
+		values:  map[string]string{"FILE": hotfix},
+		run: func(args ...string) (int, string) { // without the server's password
+			code, out, errs := aspupdate(t, []string{"ASPUPDATE_CONFIG=" + s.config()}, args...)
+			return code, out + errs
+		},
+	}
+	f.follow(t, out)
+	s.last = ""
+	require.Len(t, archived(), 1)
+	code, out = s.run("status", "--json")
+	require.Zero(t, code, out)
+	var d statusDoc
+	require.NoError(t, json.Unmarshal([]byte(out), &d))
+	require.Equal(t, sum, d.Committed["АСП"].SHA256)
 }
 
 // TestAReReleaseIsAcceptedByItsOwnHash installs another file of the number that

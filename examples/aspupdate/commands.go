@@ -100,6 +100,7 @@ func updateCommands() []*cli.Command {
 				&cli.StringSliceFlag{Name: "unkept", Usage: "with --retry: restore the data `NAME` even if no copy of today can be made of it first, because it is damaged; what the restore replaces stays beside it until the next update"},
 				&cli.StringSliceFlag{Name: "differing", Usage: "with --retry: put in place the database `NAME` as it was restored beside, although it differs from its snapshot as status shows; a snapshot of what is live is kept"},
 				&cli.StringSliceFlag{Name: "installed", Usage: "with --accept: the `VERSION` that is installed, such as the support's hotfix; VERSION@SHA256 if several files of it are archived, NAME=VERSION for one distribution of several"},
+				&cli.StringSliceFlag{Name: "setup", Usage: "with --accept: the `FILE` of the Setup that is installed, such as the support's hotfix, if it is not archived: that is done first; NAME=FILE for one distribution of several"},
 			},
 			Action: here(notifying(announcing(recoverPending))),
 		},
@@ -161,7 +162,12 @@ func decisionCommands() []*cli.Command {
 	return []*cli.Command{
 		{
 			Name: "adopt", Usage: "accept the installed version, however it was installed, as the one to update from",
-			Flags: []cli.Flag{requiredReasonFlag}, Action: here(adopt),
+			DisableSliceFlagSeparator: true, // a name may have commas
+			Flags: []cli.Flag{
+				requiredReasonFlag,
+				&cli.StringSliceFlag{Name: "setup", Usage: "the `FILE` of the Setup that is installed, if it is not archived: that is done first; NAME=FILE for one distribution of several"},
+			},
+			Action: here(adopt),
 		},
 		{
 			Name: "open", Usage: "let users in if no update is pending: open every part of the fence, and show what was found",

@@ -25,7 +25,7 @@ var fieldFaults = []fieldFault{
 	{"a journal is edited, or cut", "each refusal has its own words", "TestDamageBlocksAndIsKept TestTornTailIsCutOff TestADamagedJournalOfAPendingUpdateLeadsOut"},
 
 	{"a re-release is installed by hand and accepted", "what is installed is committed", "TestFieldAcceptCommitsWhatIsReallyInstalled TestAReReleaseIsAcceptedByItsOwnHash"},
-	{"the support repairs with a third version", "any healthy version is accepted", "TestFieldAcceptTakesTheSupportsHotfix TestTheSupportsHotfixIsAccepted TestSoakFieldActions"},
+	{"the support repairs with a third version", "any healthy version is accepted", "TestFieldAcceptTakesTheSupportsHotfix TestTheSupportsHotfixIsAccepted TestTheSupportsHotfixIsGivenWithTheCall TestSoakFieldActions"},
 	{"the way back has stopped the application, and a person accepts", "after a durable end users are in", "TestFieldAcceptStartsTheApplication TestFieldAcceptOfAFirstInstallation TestSoakFieldActions"},
 	{"a forged Setup of the installed version", "the way back asks the verifier", "TestFieldSetupToGoBackToIsVouchedFor"},
 	{"retry after the support's repair", "no restore over newer data", "TestFieldRetryKeepsWhatWasEnteredSince"},

@@ -47,6 +47,10 @@ func hint(err error) string {
 	case code == exitInterrupted && ofFence(err):
 		return ofSite(cmd, "correct the command that the message names, or give application.fence_status (what is closed already is then not closed again), then aspupdate recover; "+
 			"or put the installation in order by hand, then aspupdate recover --accept REASON")
+	case code == exitPrevious && cmd != nil && cmd.Name == "recover" && cmd.String("accept") != "":
+		return ofSite(cmd, "ask support for that Setup, then aspupdate recover --accept REASON --setup FILE (NAME=FILE in a bundle)")
+	case code == exitPrevious && cmd != nil && cmd.Name == "adopt":
+		return ofSite(cmd, "ask support for that Setup, then aspupdate adopt --reason WHY --setup FILE (NAME=FILE in a bundle)")
 	case code == exitAbandoned && (errors.Is(err, errStopped) || errors.Is(err, context.Canceled)):
 		return "run it again later: aspupdate " + typed(os.Args[1:])
 	case errors.Is(err, rollback.ErrPending) && code == exitRefused:
@@ -58,13 +62,13 @@ func hint(err error) string {
 	if r, ok := errors.AsType[*rollback.Error](err); ok && len(r.Unkept)+len(r.Differing) > 0 {
 		return decisionHint(r, cmd)
 	}
+	if next := applicationHint(err, code); next != "" {
+		return ofSite(cmd, next)
+	}
 	switch {
 	case errors.Is(err, site.ErrSeveral):
 		return ofSite(cmd, "aspupdate recover --accept REASON --installed VERSION@SHA256")
 	case errors.Is(err, backup.ErrNotFound) && cmd != nil && cmd.Name == "prove":
-	if next := applicationHint(err, code); next != "" {
-		return ofSite(cmd, next)
-	}
 		return ofSite(cmd, "aspupdate doctor --rehearse (takes a snapshot and proves it, in a quiet hour)")
 	case errors.Is(err, site.ErrUntested):
 		return ofSite(cmd, "aspupdate prove (runs the self-test on a database of its own, while users work)")
@@ -92,10 +96,6 @@ func ofFence(err error) bool {
 	return ok && r.Op == "fence" && failed && !errors.Is(err, context.Canceled)
 }
 
-// diskFull reports whether a file could not be written because its disk is full.
-func diskFull(err error) bool {
-	const handleDiskFull, diskFull = syscall.Errno(39), syscall.Errno(112) // of Windows
-	return errors.Is(err, syscall.ENOSPC) || runtime.GOOS == "windows" && (errors.Is(err, handleDiskFull) || errors.Is(err, diskFull))
 // applicationHint returns the next step where the application could not be stopped or
 // started, which is perhaps so already; "" where that is not why the update ends so.
 func applicationHint(err error, code int) string {
@@ -123,6 +123,10 @@ func applicationHint(err error, code int) string {
 	return ""
 }
 
+// diskFull reports whether a file could not be written because its disk is full.
+func diskFull(err error) bool {
+	const handleDiskFull, diskFull = syscall.Errno(39), syscall.Errno(112) // of Windows
+	return errors.Is(err, syscall.ENOSPC) || runtime.GOOS == "windows" && (errors.Is(err, handleDiskFull) || errors.Is(err, diskFull))
 }
 
 // refusalHint returns the next step after a refusal without an exit code of

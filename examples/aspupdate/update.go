@@ -121,11 +121,13 @@ func recoverPending(ctx context.Context, j *job) error {
 		return usage("--retry and --accept exclude each other")
 	case accept == "" && len(j.cmd.StringSlice("installed")) > 0:
 		return usage("--installed needs --accept")
+	case accept == "" && len(j.cmd.StringSlice("setup")) > 0:
+		return usage("--setup needs --accept")
 	case retry == "" && accept == "":
 		return j.recover(ctx)
 	}
 	if accept != "" {
-		return j.ended(j.Accept(ctx, accept, j.cmd.StringSlice("installed")))
+		return j.ended(j.Accept(ctx, accept, j.cmd.StringSlice("installed"), j.cmd.StringSlice("setup")))
 	}
 	u, err := j.Pending()
 	switch {
@@ -178,7 +180,9 @@ func revert(ctx context.Context, j *job) error {
 	return j.show.answer(d)
 }
 
-func adopt(ctx context.Context, j *job) error { return j.Adopt(ctx, j.cmd.String("reason")) }
+func adopt(ctx context.Context, j *job) error {
+	return j.Adopt(ctx, j.cmd.String("reason"), j.cmd.StringSlice("setup"))
+}
 
 func lift(_ context.Context, j *job) error {
 	v, err := argument(j.cmd, "version")

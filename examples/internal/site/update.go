@@ -231,15 +231,20 @@ func (s *Site) Revert(ctx context.Context) (*Update, error) {
 }
 
 // Adopt records the versions that the probes report as those to update from.
-// The error wraps [ErrPrevious] if one of their Setups is not in the archive.
-func (s *Site) Adopt(ctx context.Context, reason string) error {
+// The error wraps [ErrPrevious] if one of their Setups is neither in the archive nor
+// among setups, as for [Site.Accept].
+func (s *Site) Adopt(ctx context.Context, reason string, setups []string) error {
 	s, err := s.resolved(ctx)
+	if err != nil {
+		return err
+	}
+	files, err := s.given(setups)
 	if err != nil {
 		return err
 	}
 	var steps []step
 	for _, d := range s.Config.Distributions {
-		r, err := s.running(ctx, d)
+		r, err := s.running(ctx, d, files[d.Name])
 		if err != nil {
 			return err
 		}
@@ -294,15 +299,16 @@ func (s *Site) installed(ctx context.Context, st rollback.Status) (from []releas
 		case s.First:
 			continue
 		}
-		if from[i], err = s.running(ctx, d); err != nil {
+		if from[i], err = s.running(ctx, d, ""); err != nil {
 			return nil, err
 		}
 	}
 	return from, nil
 }
 
-// running returns the archived Setup of the version that the probe reports.
-func (s *Site) running(ctx context.Context, d distributionConfig) (release, error) {
+// running returns the archived Setup of the version that the probe reports. File, unless it
+// is "", is archived first.
+func (s *Site) running(ctx context.Context, d distributionConfig, file string) (release, error) {
 	v, err := d.ask(ctx)
 	_, unreadable := errors.AsType[*version.Error](err)
 	switch {
@@ -312,6 +318,9 @@ func (s *Site) running(ctx context.Context, d distributionConfig) (release, erro
 		return release{}, fmt.Errorf("%s: the installed version is unknown: %w; if none is installed, use --first-installation", d.Name, err)
 	case v.IsZero():
 		return release{}, fmt.Errorf("%s: nothing is installed: %s does not exist; use --first-installation", d.Name, d.Probe.Installed)
+	case file != "":
+		item, err := s.archive(ctx, d, v, "", file)
+		return archived(item), err
 	}
 	item, err := s.Archive().Get(archive.Key{Distribution: d.Name, Version: v, Variant: version.Setup})
 	if errors.Is(err, archive.ErrNotFound) {
