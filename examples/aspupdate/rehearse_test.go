@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -62,4 +63,65 @@ start = ['/bin/sh', '-c', '! [ -e "$0" ] && touch "$0"', '%[1]s/running']
 	s.followed(t).follow(t, out+errs)
 	s.inOrder(t, installed)
 	require.FileExists(t, running)
+}
+
+// TestRehearsalCallsTheCommandsInOrder has every command of a site note its name, and compares
+// what a rehearsal calls: each of them twice, the outermost part of the site first, and the
+// probe before and after. The proof of the snapshot restores it beside the live data.
+func TestRehearsalCallsTheCommandsInOrder(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name, status string
+		want         []string
+	}{
+		{"without a status", "", []string{
+			"probe", "close", "close", "stop", "stop",
+			"backup", "verify", "restore", "start", "start", "probe", "open", "open",
+		}},
+		{"with a status that says what holds", `
+fence_status = ['/bin/sh', '${OWN}/note.sh', 'is open', '/usr/bin/test', '!', '-e', '${OWN}/closed']
+status = ['/bin/sh', '${OWN}/note.sh', 'is running', '/usr/bin/test', '-e', '${OWN}/running']`, []string{
+			"probe", "is open", "close", "is open", "is open", // at last it is asked what it reports of itself
+			"is running", "stop", "is running",
+			"backup", "verify", "restore", "is running", "start", "is running", "probe",
+			"is open", "open", "is open", "is open",
+		}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			s := newScriptSite(t, `
+close = ['/bin/sh', '${OWN}/note.sh', 'close', '/bin/touch', '${OWN}/closed']
+open = ['/bin/sh', '${OWN}/note.sh', 'open', '/bin/rm', '-f', '${OWN}/closed']
+stop = ['/bin/sh', '${OWN}/note.sh', 'stop', '/bin/rm', '-f', '${OWN}/running']
+start = ['/bin/sh', '${OWN}/note.sh', 'start', '/bin/touch', '${OWN}/running']`+tc.status+`
+[[command]]
+live = '${SITE}/data'
+backup = ['/bin/sh', '${OWN}/note.sh', 'backup', '/bin/cp', '{live}', '{file}']
+restore = ['/bin/sh', '${OWN}/note.sh', 'restore', '/bin/cp', '{file}', '{new}']
+verify = ['/bin/sh', '${OWN}/note.sh', 'verify', '/bin/cp', '{file}', '{new}']`, "")
+			calls := filepath.Join(s.own, "calls")
+			s.write(filepath.Join(s.own, "note.sh"), "echo \"$1\" >> "+calls+"\nshift\nexec \"$@\"\n")
+			text, err := os.ReadFile(s.config())
+			require.NoError(t, err)
+			probe := fmt.Sprintf("command = ['/bin/cat', '%s/version']", s.site)
+			require.Contains(t, string(text), probe)
+			s.write(s.config(), strings.Replace(string(text), probe, fmt.Sprintf("command = ['/bin/sh', '%s/note.sh', 'probe', '/bin/cat', '%s/version']", s.own, s.site), 1))
+			s.installed("7.12.100")
+			s.write(filepath.Join(s.site, "data"), "entered before\n")
+			s.write(filepath.Join(s.own, "running"), "")
+			called := func(args ...string) (list []string) {
+				code, out := s.run("doctor", args...)
+				require.Zero(t, code, out)
+				text, err := os.ReadFile(calls)
+				require.NoError(t, err)
+				require.NoError(t, os.Remove(calls))
+				return strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
+			}
+			looking := called() // what doctor asks in any case
+			require.Subset(t, []string{"probe", "is open", "is running"}, looking)
+			require.Equal(t, append(looking, tc.want...), called("--rehearse"))
+			require.NoFileExists(t, filepath.Join(s.own, "closed"))
+			require.FileExists(t, filepath.Join(s.own, "running"))
+		})
+	}
 }
