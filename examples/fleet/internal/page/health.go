@@ -1,6 +1,7 @@
 package page
 
 import (
+	"context"
 	"io"
 	"net/http"
 	"time"
@@ -13,9 +14,9 @@ import (
 const fresh = 3 * atLeast
 
 // healthz answers 200 if the center answers, 503 if it does not.
-func (p *Page) healthz(w http.ResponseWriter, _ *http.Request) {
+func (p *Page) healthz(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	if s := p.watch.last(); s.wrong != "" || p.now().Sub(s.at) > fresh {
+	if s := p.heard(r.Context()); s.wrong != "" || p.now().Sub(s.at) > fresh {
 		w.WriteHeader(http.StatusServiceUnavailable)
 		_, _ = io.WriteString(w, "the center does not answer\n")
 		return
@@ -25,13 +26,23 @@ func (p *Page) healthz(w http.ResponseWriter, _ *http.Request) {
 
 // metrics serves the state of the center in Prometheus' text format. It needs no key,
 // and so has no name of a site.
-func (p *Page) metrics(w http.ResponseWriter, _ *http.Request) {
+func (p *Page) metrics(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
-	_, _ = io.WriteString(w, p.measured())
+	_, _ = io.WriteString(w, p.measured(p.heard(r.Context())))
 }
 
-func (p *Page) measured() string {
+// heard returns the last snapshot. A page that has just been opened asks for its first
+// one, so that no center counts as silent before it was asked.
+func (p *Page) heard(ctx context.Context) snapshot {
 	s := p.watch.last()
+	if s.n == 0 {
+		p.read(ctx, time.Second)
+		s = p.watch.last()
+	}
+	return s
+}
+
+func (p *Page) measured(s snapshot) string {
 	m := metrics.Text{Prefix: "aspupdate_fleet_"}
 	m.Gauge("up", "Whether the center answers.", metrics.Truth(s.wrong == "" && p.now().Sub(s.at) <= fresh))
 	m.Gauge("answered_timestamp_seconds", "When the center last answered; 0 if never.", metrics.Instant(s.at))

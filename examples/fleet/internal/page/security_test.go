@@ -180,13 +180,15 @@ func TestMetricsHaveNoNamesOfSites(t *testing.T) {
 	g.report("Село №3", func(h *rollout.Heard) { h.Time = h.Time.Add(rollout.MaxSkew * 2) })
 	g.report("Село №4", func(h *rollout.Heard) { h.Activity = rollout.Decision })
 	g.report("Село №5", func(h *rollout.Heard) { h.On = h.On.Add(-rollout.GrantLife) })
+	g.down = true
+	silent := serveTest(t, &Page{Ask: g.ask, Key: NewKey()})
+	r, _ := get(t, "GET", silent+"/healthz", "")
+	assert.Equal(t, http.StatusServiceUnavailable, r.StatusCode, "it has never answered")
+	g.down = false
 	p := &Page{Ask: g.ask, Key: NewKey()}
 	server := serveTest(t, p)
-	r, _ := get(t, "GET", server+"/healthz", "")
-	assert.Equal(t, http.StatusServiceUnavailable, r.StatusCode, "it has never answered")
-	p.read(t.Context(), 0)
 	r, _ = get(t, "GET", server+"/healthz", "")
-	assert.Equal(t, http.StatusOK, r.StatusCode)
+	assert.Equal(t, http.StatusOK, r.StatusCode, "asked before the page asks by itself")
 	r, text := get(t, "GET", server+"/metrics", "")
 	assert.Contains(t, r.Header.Get("Content-Type"), "version=0.0.4")
 	for _, want := range []string{
