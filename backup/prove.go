@@ -27,7 +27,7 @@ func (s *Store) Prove(ctx context.Context, ref string, t Target) (snap Snapshot,
 	if !ok {
 		return Snapshot{}, wrap("prove", ID(ref), fmt.Errorf("%w: this kind of target cannot prove a backup", errors.ErrUnsupported))
 	}
-	err = s.verified(ctx, ref, true, func(sealed Snapshot, data string) error {
+	err = s.verified(ctx, ref, true, s.readBack, func(sealed Snapshot, data string) error {
 		s.observe(eventProve, sealed, progress.Point{Left: sealed.ProofTook})
 		begun := s.now()
 		if err := prover.Prove(ctx, data, sealed.Meta); err != nil {

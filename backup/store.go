@@ -9,11 +9,13 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/aspupdate/aspupdate/internal/durable"
 	"github.com/aspupdate/aspupdate/internal/lock"
 	"github.com/aspupdate/aspupdate/internal/private"
+	"github.com/aspupdate/aspupdate/internal/tree"
 )
 
 // A Store is a directory of snapshots. Its methods may be called concurrently,
@@ -28,6 +30,9 @@ type Store struct {
 	// Observe, if set, is called with each event, in order, by the calling goroutine:
 	// concurrently if the methods are.
 	Observe func(Event)
+
+	mu   sync.Mutex
+	read map[string][]tree.State // of the files that were read back, by the reference of their snapshot
 }
 
 // Prefixes of the ID in names of unfinished work.

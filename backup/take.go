@@ -30,42 +30,71 @@ func (s *Store) Take(ctx context.Context, name string, t Target) (Snapshot, erro
 	return snap, nil
 }
 
-func (s *Store) take(ctx context.Context, name string, t Target) (snap Snapshot, err error) {
+func (s *Store) take(ctx context.Context, name string, t Target) (Snapshot, error) {
+	k, err := s.begin(ctx, name, t)
+	if err != nil {
+		return k.snap, err
+	}
+	return k.snap, k.end()
+}
+
+// A taking is a snapshot that is whole and has no name yet. It keeps the store locked.
+type taking struct {
+	store  *Store
+	dir    string // of the store
+	snap   Snapshot
+	unlock func()
+}
+
+func (k taking) temp() string { return filepath.Join(k.dir, takingPrefix+k.snap.ID) }
+
+// begin does all of Take but the rename.
+func (s *Store) begin(ctx context.Context, name string, t Target) (k taking, err error) {
 	if err := checkName(name); err != nil {
-		return snap, err
+		return k, err
 	}
 	dir, err := s.dir()
 	if err != nil {
-		return snap, err
+		return k, err
 	}
 	if err := durable.MkdirAll(dir, 0o700); err != nil {
-		return snap, err
+		return k, err
 	}
 	if err := s.tidy(ctx); err != nil {
-		return snap, err
+		return k, err
 	}
 	unlock, err := lockShared(ctx, dir)
 	if err != nil {
-		return snap, err
+		return k, err
 	}
-	defer unlock()
+	k = taking{store: s, dir: dir, snap: Snapshot{Name: name, Started: s.now()}, unlock: unlock}
 	ids, err := s.ids()
-	if err != nil {
-		return snap, err
-	}
-	snap = Snapshot{Name: name, Started: s.now()}
-	if snap.ID, err = newID(snap.Started, ids); err != nil {
-		return snap, err
-	}
-	temp := filepath.Join(dir, takingPrefix+snap.ID)
-	if err = s.write(ctx, temp, &snap, t, s.lastTook(ids, name)); err == nil {
-		err = durable.Publish(temp, filepath.Join(dir, snap.ID))
+	if err == nil {
+		k.snap.ID, err = newID(k.snap.Started, ids)
 	}
 	if err != nil {
-		return snap, errors.Join(err, durable.RemoveAll(temp))
+		unlock()
+		return k, err
 	}
-	s.observe(EventSealed, snap, progress.Point{})
-	return snap, nil
+	if err = s.write(ctx, k.temp(), &k.snap, t, s.lastTook(ids, name)); err != nil {
+		return k, errors.Join(err, k.drop())
+	}
+	return k, nil
+}
+
+// end gives the snapshot its name.
+func (k taking) end() error {
+	if err := durable.Publish(k.temp(), filepath.Join(k.dir, k.snap.ID)); err != nil {
+		return errors.Join(err, k.drop())
+	}
+	k.unlock()
+	k.store.observe(EventSealed, k.snap, progress.Point{})
+	return nil
+}
+
+func (k taking) drop() error {
+	defer k.unlock()
+	return durable.RemoveAll(k.temp())
 }
 
 // write makes the snapshot in the new directory temp.

@@ -9,12 +9,24 @@ import (
 // A Target can be backed up and restored. It writes files into a directory,
 // which the Store names, hashes and seals.
 //
-// A Target may have one more method:
+// A Target may have more methods:
 //
 //	Shape(ctx context.Context) (string, error)
 //
 // returns what Meta.Shape of a backup would be now, without making one. The shape
 // of a Target without it is "".
+//
+//	Compare(ctx context.Context, dir string, m Meta) (again bool, err error)
+//
+// compares the live data with what Backup wrote into dir, by what Restore compares. The error
+// wraps [ErrMismatch] if they differ; any other means that they could not be compared,
+// [errors.ErrUnsupported] that this backup cannot be. Again reports whether it may be restored
+// once more if an installer has changed it since, as a directory may; of a database a person decides.
+//
+//	Unchanged(ctx context.Context, m Meta) (bool, error)
+//
+// reports whether the live data is still what Backup wrote, with everything that Restore brings
+// back, in less time than Backup takes; see Store.Early.
 //
 // A Target whose Restore fails because the restored data differs may keep it beside the live
 // data until Tidy. The error then wraps [ErrMismatch] and has a method

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // A job is a step for one dataset, which may run beside those for others.
@@ -116,6 +118,27 @@ func (e *engine) jobEnded(ctx context.Context, step Step, j end) error {
 		return nil
 	}
 	return err
+}
+
+// each calls call with each number below n, [Update].Parallel at a time and none of them in
+// the journal, and returns when all have returned. A panic is the caller's.
+func (u *Update) each(n int, call func(i int)) {
+	panics := make([]any, n)
+	var calls errgroup.Group
+	calls.SetLimit(max(u.Parallel, 1))
+	for i := range n {
+		calls.Go(func() error {
+			defer func() { panics[i] = recover() }()
+			call(i)
+			return nil
+		})
+	}
+	_ = calls.Wait() // no call returns an error
+	for _, p := range panics {
+		if p != nil {
+			panic(p)
+		}
+	}
 }
 
 // lasting lists what is in progress and for how long.

@@ -233,3 +233,54 @@ func TestAPanicOfARoleIsTheCallers(t *testing.T) {
 	require.True(t, crashing(func() { _, _ = u.Run(t.Context(), plan) }))
 	require.Equal(t, oldVersion, recovered(t, w))
 }
+
+// A meeting role compares only while another one does.
+type meeting struct {
+	comparing
+	met chan struct{}
+}
+
+func (d meeting) Compare(ctx context.Context, ref string) (bool, error) {
+	select {
+	case d.met <- struct{}{}:
+	case <-d.met:
+	case <-ctx.Done():
+		return false, ctx.Err()
+	}
+	return d.comparing.Compare(ctx, ref)
+}
+
+// What was restored is compared as it was restored: several at a time.
+func TestR15ComparesSeveralAtATime(t *testing.T) {
+	w := newWorld(t, "ASP", "INFO")
+	u := w.update()
+	u.Parallel = 2
+	u.Deadlines.Restore = 10 * time.Second
+	met := make(chan struct{})
+	for i, d := range u.Data {
+		u.Data[i].Data = meeting{comparing{data: d.Data.(data)}, met}
+	}
+	w.write(t, "archive.ASP."+newVersion, "bad")
+	plan, err := u.Plan(t.Context())
+	require.NoError(t, err)
+	res, err := u.Run(t.Context(), plan)
+	require.Equal(t, rollback.RolledBack, res.Outcome, "%v", err)
+	w.stands(t, oldVersion, oldRows)
+}
+
+// A role that panics while it compares ends as any other call that panics.
+func TestPanicWhileComparingIsTheCallers(t *testing.T) {
+	w := newWorld(t, "ASP")
+	u := w.update()
+	u.Data[0].Data = comparing{data: data{w, "ASP"}}
+	w.write(t, "archive.ASP."+newVersion, "bad")
+	plan, err := u.Plan(t.Context())
+	require.NoError(t, err)
+	w.fault = func(call string) error {
+		if call == "compare ASP" {
+			panic("a role's own fault")
+		}
+		return nil
+	}
+	require.PanicsWithValue(t, "a role's own fault", func() { _, _ = u.Run(t.Context(), plan) })
+}

@@ -93,22 +93,14 @@ func (u *Update) same(ctx context.Context, d Dataset, ref string) (again bool, e
 	}
 }
 
-// restoring returns the job that restores a dataset and compares it: a restore that reports
-// success and does nothing is found out.
+// restoring returns the job that restores a dataset.
 func (e *engine) restoring(d Dataset, ref string) job {
 	accepted := e.accepted(d.Name)
 	return job{part: d.Name, limit: e.u.Deadlines.restore(), call: func(ctx context.Context) (record, error) {
 		if accepted != nil {
 			return record{}, d.Data.(differer).RestoreDiffering(ctx, ref, accepted[1:])
 		}
-		if err := d.Data.Restore(ctx, ref); err != nil {
-			return record{}, err
-		}
-		_, err := e.u.same(ctx, d, ref)
-		if differs(err) {
-			err = fmt.Errorf("it was restored, and differs from the snapshot %s: %w", ref, err)
-		}
-		return record{}, err
+		return record{}, d.Data.Restore(ctx, ref)
 	}}
 }
 
@@ -122,23 +114,21 @@ func (e *engine) accepted(dataset string) []string {
 	return e.st.Pending.accepts[dataset]
 }
 
-// compareAll compares once more what was restored, after the Setup that was
-// installed over it (R15). A directory that it changed is restored again; a
-// database that differs is for a person to decide.
+// compareAll compares what was restored, after the Setup that was installed over it
+// (R15). A directory that it changed is restored again; a database that differs is for a
+// person to decide.
 func (e *engine) compareAll(ctx context.Context, refs map[string]string) error {
-	for _, d := range e.u.Data {
+	differing := e.unlike(ctx, e.u.Data, refs)
+	if len(differing) == 0 {
+		return nil
+	}
+	// The Setup may have started the application, which then writes what is compared
+	// and would write over what is restored.
+	if err := e.app(ctx, stepStop); err != nil {
+		return err
+	}
+	for _, d := range differing {
 		ref := refs[d.Name]
-		if e.accepted(d.Name) != nil {
-			continue // it differs, and a person has accepted that
-		}
-		if _, err := e.u.same(ctx, d, ref); err == nil {
-			continue
-		}
-		// The Setup may have started the application, which then writes what is
-		// compared and would write over what is restored.
-		if err := e.app(ctx, stepStop); err != nil {
-			return err
-		}
 		again, err := e.u.same(ctx, d, ref)
 		switch {
 		case err == nil:
@@ -156,8 +146,25 @@ func (e *engine) compareAll(ctx context.Context, refs map[string]string) error {
 	return nil
 }
 
-// restoreAgain restores what a Setup has changed. The Setup may have let users in,
-// too.
+// unlike returns the datasets that differ from what they were restored from, or cannot be
+// compared with it, in their order. [Update].Parallel are read at a time: users are waiting.
+func (e *engine) unlike(ctx context.Context, data []Dataset, refs map[string]string) (differing []Dataset) {
+	errs := make([]error, len(data))
+	e.u.each(len(data), func(i int) {
+		if e.accepted(data[i].Name) == nil { // else it differs, and a person has accepted that
+			_, errs[i] = e.u.same(ctx, data[i], refs[data[i].Name])
+		}
+	})
+	for i, d := range data {
+		if errs[i] != nil {
+			differing = append(differing, d)
+		}
+	}
+	return differing
+}
+
+// restoreAgain restores what a Setup has changed, and compares it: the role may do nothing
+// and report success. The Setup may have let users in, too.
 func (e *engine) restoreAgain(ctx context.Context, d Dataset, ref string) error {
 	if err := e.fenceAgain(ctx); err != nil {
 		return err
@@ -165,5 +172,15 @@ func (e *engine) restoreAgain(ctx context.Context, d Dataset, ref string) error 
 	if err := e.keep(ctx); err != nil {
 		return err
 	}
-	return e.abreast(ctx, stepRestore, []job{e.restoring(d, ref)}, false)
+	if err := e.abreast(ctx, stepRestore, []job{e.restoring(d, ref)}, false); err != nil {
+		return err
+	}
+	_, err := e.u.same(ctx, d, ref)
+	if differs(err) {
+		err = fmt.Errorf("%w: it was restored, and differs from the snapshot %s: %w", errDiffers, ref, err)
+	}
+	if err != nil {
+		return &stepError{stepRestore, d.Name, err}
+	}
+	return nil
 }

@@ -28,25 +28,65 @@ func (e *engine) carryOut(ctx context.Context, now Plan, reason string) (Result,
 
 // prepare does all that damages nothing: fence, stop, snapshots, guard.
 func (e *engine) prepare(ctx context.Context) error {
-	if err := e.fence(ctx); err != nil {
+	early := e.early(ctx)
+	err := e.fence(ctx)
+	if err == nil {
+		err = e.app(ctx, stepStop)
+	}
+	if err != nil {
+		e.drop(ctx, early)
 		return err
 	}
-	if err := e.app(ctx, stepStop); err != nil {
-		return err
-	}
-	if err := e.snapshots(ctx); err != nil {
+	if err := e.snapshots(ctx, early); err != nil {
 		return err
 	}
 	return e.do(ctx, stepGuard, "", 0, e.guard)
 }
 
+// early prepares snapshots while users still work, in the order of the datasets; nil where
+// there is none.
+func (e *engine) early(ctx context.Context) []Prepared {
+	early, errs := make([]Prepared, len(e.u.Data)), make([]error, len(e.u.Data))
+	e.u.each(len(early), func(i int) {
+		p, ok := e.u.Data[i].Data.(preparer)
+		if !ok {
+			return
+		}
+		errs[i] = e.u.within(ctx, e.u.Deadlines.snapshot(), func(ctx context.Context) (err error) {
+			early[i], err = p.Prepare(ctx)
+			return err
+		})
+	})
+	for i, err := range errs {
+		if err != nil {
+			early[i] = nil
+		}
+		if err != nil && !errors.Is(err, errors.ErrUnsupported) && ctx.Err() == nil {
+			e.note(stepSnapshot, fmt.Sprintf("%s is backed up only when users are kept out: %v", e.u.Data[i].Name, err))
+		}
+	}
+	return early
+}
+
+// drop removes what was prepared for an update that goes no further.
+func (e *engine) drop(ctx context.Context, early []Prepared) {
+	for i, p := range early {
+		if p == nil {
+			continue
+		}
+		if err := e.u.within(context.WithoutCancel(ctx), e.u.Deadlines.snapshot(), p.Drop); err != nil {
+			e.note(stepSnapshot, fmt.Sprintf("%s: what was prepared cannot be removed: %v", e.u.Data[i].Name, err))
+		}
+	}
+}
+
 // snapshots backs the datasets up (R9) and reads the copies back.
-func (e *engine) snapshots(ctx context.Context) error {
+func (e *engine) snapshots(ctx context.Context, early []Prepared) error {
 	first := e.plan().first()
 	var jobs []job
-	for _, d := range e.u.Data {
+	for i, d := range e.u.Data {
 		jobs = append(jobs, job{part: d.Name, limit: e.u.Deadlines.snapshot(), call: func(ctx context.Context) (record, error) {
-			ref, err := take(ctx, d)
+			ref, err := take(ctx, d, early[i])
 			switch {
 			case first && errors.Is(err, errNoData):
 				return record{}, nil // FullSetup creates it

@@ -56,8 +56,19 @@ type (
 	// Differs() bool that returns true if they differ; any other error means that
 	// they could not be compared, and is tried again. Again reports whether it
 	// may be restored again although a Setup was installed since, as a directory
-	// may. It is asked after each Restore, and after the Setup. The
+	// may; of a database a person decides. It is asked after that Setup, for several
+	// datasets at a time, and after a Restore that follows from it. The
 	// error is [errors.ErrUnsupported] of data that cannot be compared.
+	//
+	//	Prepare(ctx context.Context) (Prepared, error)
+	//
+	// makes a snapshot before users are kept out, so that they wait for less. Its error fails
+	// nothing: Snapshot is called then. It is [errors.ErrUnsupported] of data that has no use for it.
+	//
+	//	Recheck(ctx context.Context, ref string) error
+	//
+	// is called instead of Verify while users wait. It may leave out what has been read back
+	// before, as long as nothing can have written to it since.
 	//
 	//	RestoreDiffering(ctx context.Context, ref string, accepted []string) error
 	//
@@ -94,6 +105,15 @@ type (
 		// Restore makes the live data equal the snapshot, or changes
 		// nothing. What it replaced is kept until Tidy.
 		Restore(ctx context.Context, ref string) error
+	}
+
+	// Prepared is a snapshot that Prepare of [Data] has made. One of its methods is called, once.
+	Prepared interface {
+		// Snapshot is that of Data: with users kept out it returns what was prepared if the
+		// live data still equals it, and else removes that and makes another.
+		Snapshot(ctx context.Context) (ref string, err error)
+		// Drop removes what was prepared.
+		Drop(ctx context.Context) error
 	}
 
 	// An Installer installs the releases of one distribution, the new one
@@ -191,6 +211,14 @@ type (
 
 	differer interface {
 		RestoreDiffering(ctx context.Context, ref string, accepted []string) error
+	}
+
+	preparer interface {
+		Prepare(ctx context.Context) (Prepared, error)
+	}
+
+	rechecker interface {
+		Recheck(ctx context.Context, ref string) error
 	}
 
 	prover interface {

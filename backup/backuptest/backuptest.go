@@ -44,6 +44,8 @@ func Test(t *testing.T, fixture func(t *testing.T) Fixture) {
 		{"TidyLeavesTheLiveDataAlone", tidyLeavesTheLiveDataAlone},
 		{"TidiedSnapshotStillRestores", tidiedSnapshotStillRestores},
 		{"ProofLeavesTheLiveDataAlone", proofLeavesTheLiveDataAlone},
+		{"WhatHasChangedIsFound", whatHasChangedIsFound},
+		{"EarlyBackupCountsOnlyIfNothingChanges", earlyBackupCountsOnlyIfNothingChanges},
 		{"DamagedSnapshotIsRefused", damagedSnapshotIsRefused},
 		{"ForeignSnapshotIsRefused", foreignSnapshotIsRefused},
 		{"CanceledLeavesTheLiveDataAlone", canceledLeavesTheLiveDataAlone},
@@ -190,6 +192,60 @@ func proofLeavesTheLiveDataAlone(t *testing.T, s suite) {
 	require.NotZero(t, snap.Proven)
 	require.Equal(t, changed, s.State(t))
 	require.NoError(t, s.store.Verify(t.Context(), id), "what was sealed stays as it was")
+}
+
+func whatHasChangedIsFound(t *testing.T, s suite) {
+	c, ok := s.Target.(interface {
+		Compare(ctx context.Context, dir string, m backup.Meta) (again bool, err error)
+	})
+	if !ok {
+		t.Skip("the target has no Compare")
+	}
+	id := s.take(t)
+	snap, err := s.store.Get(id)
+	require.NoError(t, err)
+	dir, err := s.store.Path(id)
+	require.NoError(t, err)
+	compare := func() error {
+		_, err := c.Compare(t.Context(), dir, snap.Meta)
+		if errors.Is(err, errors.ErrUnsupported) {
+			t.Skip("the target cannot compare this backup")
+		}
+		return err
+	}
+	require.NoError(t, compare())
+	s.Change(t)
+	changed := s.State(t)
+	require.ErrorIs(t, compare(), backup.ErrMismatch)
+	require.Equal(t, changed, s.State(t))
+	s.restore(t, id)
+	require.NoError(t, compare())
+	_, err = c.Compare(t.Context(), dir, backup.Meta{Kind: "something else"})
+	require.ErrorIs(t, err, backup.ErrIncompatible)
+
+	canceled, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err = c.Compare(canceled, dir, snap.Meta)
+	require.ErrorIs(t, err, context.Canceled)
+}
+
+func earlyBackupCountsOnlyIfNothingChanges(t *testing.T, s suite) {
+	for _, change := range []func(*testing.T){nil, s.Change} {
+		early, err := s.store.Early(t.Context(), "x", s.Target)
+		if errors.Is(err, errors.ErrUnsupported) {
+			t.Skip("the target has no Unchanged")
+		}
+		require.NoError(t, err)
+		if change != nil {
+			change(t)
+		}
+		before := s.State(t)
+		snap, err := early.Take(t.Context())
+		require.NoError(t, err)
+		s.Change(t)
+		s.restore(t, snap.Ref())
+		require.Equal(t, before, s.State(t))
+	}
 }
 
 func damagedSnapshotIsRefused(t *testing.T, s suite) {

@@ -53,6 +53,25 @@ func (t *Target) Prove(ctx context.Context, dir string, m backup.Meta) error {
 	return failed("prove a backup of", t.Live, err)
 }
 
+// Compare fails unless Describe prints of the live data what it printed of what was backed up. The
+// error wraps [backup.ErrMismatch] if not, and is [errors.ErrUnsupported] if Describe is not set, or
+// was not then. The data is never restored again because of that: what changed it may have had a reason.
+func (t *Target) Compare(ctx context.Context, _ string, m backup.Meta) (again bool, err error) {
+	var d detail
+	c, err := t.begin(ctx, "compare")
+	if err == nil {
+		d, err = c.readDetail(m)
+	}
+	switch {
+	case err != nil:
+	case d.Digest == "":
+		return false, errors.ErrUnsupported
+	default:
+		err = c.compare(ctx, c.slot.Live, d, nil)
+	}
+	return false, failed("compare", t.Live, err)
+}
+
 func (c *call) readDetail(m backup.Meta) (d detail, err error) {
 	if err := m.Decode(kind, &d); err != nil {
 		return d, err

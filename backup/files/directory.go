@@ -45,6 +45,7 @@ type directoryDetail struct {
 	Items  int    `json:"items"`
 	Digest string `json:"digest"` // see contents
 	Attrs  bool   `json:"attrs"`  // attributes and hard links were recorded; earlier versions did not
+	Stamp  string `json:"stamp"`  // see contents; earlier versions have none
 }
 
 // Backup implements [backup.Target]. A file that changes while it is read is
@@ -91,7 +92,7 @@ func pack(ctx context.Context, s *swap.Slot, file string) (m backup.Meta, err er
 	if err = errors.Join(err, tw.Close(), z.Close(), out.Sync(), out.Close()); err != nil {
 		return m, err
 	}
-	detail, err := json.Marshal(directoryDetail{Path: s.Live, Bytes: found.bytes, Items: found.items, Digest: found.digest, Attrs: true})
+	detail, err := json.Marshal(directoryDetail{Path: s.Live, Bytes: found.bytes, Items: found.items, Digest: found.digest, Attrs: true, Stamp: found.stamp})
 	return backup.Meta{
 		Kind:   directoryKind,
 		Target: s.Live,

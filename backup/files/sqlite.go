@@ -152,18 +152,13 @@ func (q *SQLite) counts(ctx context.Context, s *swap.Slot) (map[string]int64, er
 	defer func() { _ = held.Close() }()
 	counts := map[string]int64{}
 	err = q.withLive(ctx, s, fi, func(c *sql.Conn, _ func(func() error) error) error {
-		rows, err := c.QueryContext(ctx, `SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\_%' ESCAPE '\'`)
-		if err != nil {
-			return err
-		}
-		for rows.Next() {
+		err := query(ctx, c, `SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\_%' ESCAPE '\'`, nil, func(scan func(...any) error) error {
 			var name string
-			if err := rows.Scan(&name); err != nil {
-				return errors.Join(err, rows.Close())
-			}
+			err := scan(&name)
 			counts[name] = 0
-		}
-		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+			return err
+		})
+		if err != nil {
 			return err
 		}
 		if err := isOpen(held); err != nil {
@@ -171,7 +166,7 @@ func (q *SQLite) counts(ctx context.Context, s *swap.Slot) (map[string]int64, er
 		}
 		for name := range counts {
 			var n int64
-			if err := c.QueryRowContext(ctx, `SELECT count(*) FROM "`+strings.ReplaceAll(name, `"`, `""`)+`"`).Scan(&n); err != nil {
+			if err := c.QueryRowContext(ctx, `SELECT count(*) FROM `+quoted(name)).Scan(&n); err != nil {
 				return fmt.Errorf("table %s: %w", name, err)
 			}
 			counts[name] = n
@@ -264,21 +259,15 @@ func isOpen(held *os.File) error {
 // integrity returns the first damage that SQLite finds, "" if there is none. A
 // row that breaks a constraint is none: the application lives with it.
 func integrity(ctx context.Context, c *sql.Conn) (report string, err error) {
-	rows, err := c.QueryContext(ctx, "PRAGMA integrity_check(1000000)")
-	if err != nil {
-		return "", err
-	}
-	defer func() { err = errors.Join(err, rows.Err(), rows.Close()) }()
-	for rows.Next() {
+	err = query(ctx, c, "PRAGMA integrity_check(1000000)", nil, func(scan func(...any) error) error {
 		var line string
-		if err := rows.Scan(&line); err != nil {
-			return "", err
+		err := scan(&line)
+		if report == "" && line != "ok" && !strings.HasPrefix(line, "NULL value in ") && !strings.HasPrefix(line, "CHECK constraint failed in ") {
+			report = line
 		}
-		if line != "ok" && !strings.HasPrefix(line, "NULL value in ") && !strings.HasPrefix(line, "CHECK constraint failed in ") {
-			return line, nil
-		}
-	}
-	return "", nil
+		return err
+	})
+	return report, err
 }
 
 // hold refers to the database's file until it is closed. Its companions are

@@ -21,11 +21,13 @@ import (
 // contents are what scan found. The digest covers the names, kinds, permissions,
 // links, sizes and bytes of everything, in the order of a walk, and access
 // control lists, capabilities, extended attributes and hard links: two
-// directories with the same digest are the same to an application.
+// directories with the same digest are the same to an application. The stamp covers what is
+// known without reading a byte, owners and times included: it is equal if nothing was touched.
 type contents struct {
 	items  int
 	bytes  int64
 	digest string
+	stamp  string
 }
 
 // A scan reads a whole directory, and the same way again what was restored.
@@ -35,6 +37,7 @@ type scan struct {
 	made  *fs.FileMode // of what a restore has made, which is synced: the mode that the directory itself gets last
 
 	sum   hash.Hash
+	stamp hash.Hash
 	links tree.Links
 	found contents
 }
@@ -47,13 +50,34 @@ const (
 
 // read scans the directory name of root.
 func (s scan) read(ctx context.Context, root *tree.Root, name string) (contents, error) {
-	s.sum, s.links = sha256.New(), tree.Links{}
+	s.sum, s.stamp, s.links = sha256.New(), sha256.New(), tree.Links{}
 	err := tree.Walk(ctx, root, name, func(n *tree.Node) error { return s.item(ctx, n) })
 	if errors.Is(err, tree.ErrChanged) {
 		err = &backup.Error{Err: err, Next: "stop the application first"}
 	}
-	s.found.digest = hex.EncodeToString(s.sum.Sum(nil))
+	s.found.digest, s.found.stamp = hex.EncodeToString(s.sum.Sum(nil)), hex.EncodeToString(s.stamp.Sum(nil))
 	return s.found, err
+}
+
+// stamped reports whether the directory name of root has that stamp.
+func stamped(ctx context.Context, root *tree.Root, name, stamp string) (bool, error) {
+	sum := sha256.New()
+	err := tree.Walk(ctx, root, name, func(n *tree.Node) error {
+		if n.Mode&fs.ModeSocket == 0 {
+			touch(sum, n)
+		}
+		return nil
+	})
+	return err == nil && hex.EncodeToString(sum.Sum(nil)) == stamp, err
+}
+
+// touch adds a name to a stamp.
+func touch(sum hash.Hash, n *tree.Node) {
+	size := n.Size
+	if !n.Mode.IsRegular() {
+		size = 0 // of a directory the file system decides
+	}
+	_, _ = fmt.Fprintf(sum, "%q %q %v %d %d %d %d\n", n.Path, n.Link, n.Mode, size, n.UID, n.GID, n.ModTime.UnixNano())
 }
 
 func (s *scan) item(ctx context.Context, n *tree.Node) error {
@@ -61,6 +85,7 @@ func (s *scan) item(ctx context.Context, n *tree.Node) error {
 		return err
 	}
 	s.found.items++
+	touch(s.stamp, n)
 	h := &tar.Header{
 		// PAX keeps any name, size and time. User names are left out: on one
 		// machine only the number matters.

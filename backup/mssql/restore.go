@@ -118,6 +118,26 @@ func (d *Database) Prove(ctx context.Context, dir string, m backup.Meta) error {
 	return failed("prove a backup of database", f.Database, s.slot().Try(ctx, func(name string) error { return s.build(ctx, name, dir, f, nil) }))
 }
 
+// Compare fails unless the live database is what was backed up, by what is compared after a
+// restore: all rows, the catalog, the options, the users. The error wraps [backup.ErrMismatch] if it
+// differs. It is never restored again because of that: what changed it may have had a reason.
+func (d *Database) Compare(ctx context.Context, _ string, m backup.Meta) (again bool, err error) {
+	f, err := readFacts(m)
+	if err != nil {
+		return false, err
+	}
+	s, err := d.begin(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer s.close()
+	got, err := s.describe(ctx, s.name)
+	if err == nil {
+		err = differ(f.differences(got))
+	}
+	return false, failed("compare database", s.name, err)
+}
+
 // build makes the database name from the backup in dir, and compares it.
 func (s *session) build(ctx context.Context, name, dir string, f facts, accepted []string) error {
 	if s.server.major() < f.Major {

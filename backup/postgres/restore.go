@@ -208,20 +208,60 @@ func (s *session) buildFrom(ctx context.Context, name string, f facts, create, l
 	return s.inspect(ctx, name, f)
 }
 
-// inspect returns all that can be compared with a backup.
+// inspect returns all that can be compared with a backup, of a copy as the swap will leave it.
 func (s *session) inspect(ctx context.Context, name string, f facts) (got facts, err error) {
 	s.begins(eventCompare)
 	if got, err = s.rehearse(ctx, name, f); err != nil {
 		return got, err
 	}
+	return got, s.readAll(ctx, name, f.Checksums, &got)
+}
+
+// readAll adds what is inside a database.
+func (s *session) readAll(ctx context.Context, name string, sums bool, got *facts) error {
 	conn, err := s.to(ctx, name, reading)
 	if err != nil {
-		return got, err
+		return err
 	}
 	defer closeConn(conn)
-	got.Checksums, got.Way = f.Checksums, wayOfCopy
-	err = still(ctx, conn, func(tx pgx.Tx) error { return readInside(ctx, tx, s.version, &got) })
-	return got, err
+	got.Checksums, got.Way = sums, wayOfCopy
+	return still(ctx, conn, func(tx pgx.Tx) error { return readInside(ctx, tx, s.version, got) })
+}
+
+// Compare fails unless the live database is what was backed up, by what is compared after a restore:
+// its rows, its owner, grants and settings, what extensions it has. The error wraps
+// [backup.ErrMismatch] if it differs. It is never restored again because of that: what
+// changed it may have had a reason.
+func (d *Database) Compare(ctx context.Context, _ string, m backup.Meta) (again bool, err error) {
+	f, err := readFacts(m)
+	if err != nil {
+		return false, err
+	}
+	s, err := d.begin(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer s.close()
+	return false, failed("compare database", s.name, s.compare(ctx, f))
+}
+
+func (s *session) compare(ctx context.Context, f facts) error {
+	live, err := s.find(ctx, s.name)
+	if err != nil {
+		return err
+	}
+	if live == nil {
+		return fmt.Errorf("%w: there is no such database", backup.ErrMismatch)
+	}
+	s.begins(eventCompare)
+	got, err := s.describe(ctx, live)
+	if err != nil {
+		return err
+	}
+	if err := s.readAll(ctx, s.name, f.Checksums, &got); err != nil {
+		return err
+	}
+	return differ(f.differences(got))
 }
 
 // cloneUnusable says why that backup's clone cannot be used, "" if it can: it

@@ -103,3 +103,44 @@ uri_file = '${OWN}/asp.uri'`, "")
 	require.Contains(t, out, "although it differs: postgres asp, because: the audit has each row twice")
 	require.Contains(t, out, "set aside by rollback", "and a snapshot of what was live until a person forgets it")
 }
+
+// TestR15WhatTheSetupWritesIntoADatabaseIsForAPerson rolls back by a previous Setup that writes
+// into the database that has just been restored. Users stay out until a person has looked at it.
+func TestR15WhatTheSetupWritesIntoADatabaseIsForAPerson(t *testing.T) {
+	t.Parallel()
+	cluster := realtest.Postgres(t)
+	run := func(database, sql string) {
+		t.Helper()
+		conn, err := pgx.Connect(t.Context(), cluster.Admin(database))
+		require.NoError(t, err)
+		_, err = conn.Exec(t.Context(), sql)
+		require.NoError(t, err)
+		require.NoError(t, conn.Close(t.Context()))
+	}
+	run("postgres", "CREATE DATABASE asp")
+	run("asp", "CREATE TABLE families (n int); INSERT INTO families VALUES (1); CREATE TABLE settings (name text, value text); INSERT INTO settings VALUES ('color', 'blue')")
+	s := newScriptSite(t, `
+close = ['/bin/touch', '${OWN}/closed']
+open = ['/bin/rm', '-f', '${OWN}/closed']
+[[postgres]]
+name = 'asp'
+uri_file = '${OWN}/asp.uri'`, "")
+	require.NoError(t, os.WriteFile(filepath.Join(s.own, "asp.uri"), []byte(cluster.Admin("asp")+"\n"), 0o600))
+	psql := "'" + filepath.Join(cluster.Bin, "psql") + "' -XAtq '" + cluster.Admin("asp") + "' -c "
+	s.installedBy("7.12.100", psql+`"UPDATE settings SET value = 'green'"`+"\n")
+	s.publish("7.12.200", "Setup", "echo broken > $1/version\n"+psql+`"INSERT INTO families VALUES (2)"`+"\n")
+
+	code, out := s.run("update")
+	require.Equal(t, exitOperator, code, out)
+	require.Contains(t, out, `its Setup has changed it: compare database asp`)
+	require.Contains(t, out, `"public"."settings" has 1 rows with sum`)
+	require.NotContains(t, out, "families")
+	require.Contains(t, out, "if that is what the previous version's Setup writes, aspupdate recover --accept REASON")
+	require.FileExists(t, filepath.Join(s.own, "closed"))
+	require.Equal(t, "7.12.100\n", s.read("version"))
+	code, out = s.run("recover", "--accept", "green is right")
+	require.Zero(t, code, out)
+	require.NoFileExists(t, filepath.Join(s.own, "closed"))
+	code, out = s.run("status")
+	require.Zero(t, code, out)
+}

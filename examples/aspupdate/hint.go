@@ -66,6 +66,9 @@ func hint(err error) string {
 		return ofSite(cmd, next)
 	}
 	switch {
+	case code == exitOperator && errors.Is(err, backup.ErrMismatch):
+		return ofSite(cmd, "look at what the message names; if that is what the previous version's Setup writes, aspupdate recover --accept REASON; "+
+			"or aspupdate recover --retry REASON (restores it once more and runs that Setup again)")
 	case errors.Is(err, site.ErrSeveral):
 		return ofSite(cmd, "aspupdate recover --accept REASON --installed VERSION@SHA256")
 	case errors.Is(err, backup.ErrNotFound) && cmd != nil && cmd.Name == "prove":

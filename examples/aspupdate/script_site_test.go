@@ -151,7 +151,13 @@ func (s *scriptSite) output(name string) string {
 // installed installs a version by hand, and archives its Setup.
 func (s *scriptSite) installed(version string) {
 	s.t.Helper()
-	setup := s.publish(version, "Setup", "echo "+version+" > $1/version\n")
+	s.installedBy(version, "")
+}
+
+// installedBy is installed, by a Setup that does more.
+func (s *scriptSite) installedBy(version, script string) {
+	s.t.Helper()
+	setup := s.publish(version, "Setup", "echo "+version+" > $1/version\n"+script)
 	s.write(filepath.Join(s.site, "version"), version+"\n")
 	code, out := s.run("archive", "import", "--distribution", "АСП", "--version", version, setup)
 	require.Zero(s.t, code, out)

@@ -74,6 +74,28 @@ func (l Links) First(n *Node) string {
 	return first
 }
 
+// A State is what is known of an open file without its bytes. Two of one file are equal unless
+// it was written in between, or one that may set the clock or the disk itself has undone what
+// shows that. On Windows an owner may set the times, too.
+type State struct {
+	size             int64
+	mode             fs.FileMode
+	uid, gid         int
+	modified, status int64
+	id               id
+}
+
+// StateOf returns the state of an open file.
+func StateOf(f *os.File) (State, error) {
+	fi, err := f.Stat()
+	if err != nil {
+		return State{}, err
+	}
+	var n Node
+	n.set(fi)
+	return State{n.Size, n.Mode, n.UID, n.GID, n.ModTime.UnixNano(), n.status.UnixNano(), n.id}, nil
+}
+
 // Changed returns an error that wraps [ErrChanged] if the open file is no longer
 // as it was when it was opened.
 func (n *Node) Changed() error {

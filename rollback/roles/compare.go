@@ -7,14 +7,12 @@ import (
 	"github.com/aspupdate/aspupdate/backup"
 )
 
-// Compare fails unless the live data equals the snapshot, for a Target that can
-// compare. The error has a method Differs if it wraps [backup.ErrMismatch]; any
-// other means that the data could not be compared. Again reports whether it may be restored again after a Setup was
-// installed over it. The error is [errors.ErrUnsupported] if Target cannot
-// compare.
+// Compare fails unless the live data equals the snapshot, for a Target that can compare, see
+// [backup.Target]. The error has a method Differs if it wraps [backup.ErrMismatch]; any
+// other means that the data could not be compared, [errors.ErrUnsupported] that Target never can.
 func (d Data) Compare(ctx context.Context, ref string) (again bool, err error) {
 	c, ok := d.Target.(interface {
-		Compare(ctx context.Context, m backup.Meta) (again bool, err error)
+		Compare(ctx context.Context, dir string, m backup.Meta) (again bool, err error)
 	})
 	if !ok {
 		return false, errors.ErrUnsupported
@@ -23,7 +21,11 @@ func (d Data) Compare(ctx context.Context, ref string) (again bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	again, err = c.Compare(d.recorded(ctx), snap.Meta)
+	dir, err := d.Store.Path(ref)
+	if err != nil {
+		return false, err
+	}
+	again, err = c.Compare(d.recorded(ctx), dir, snap.Meta)
 	if errors.Is(err, backup.ErrMismatch) {
 		err = differsError{err}
 	}

@@ -26,6 +26,10 @@ type Data struct {
 	// live data and compared, before an update may start (R9). It is for data whose backup is
 	// of another form, such as a dump.
 	MustProve bool
+	// Early has a backup made before users are kept out as well, of a Target that can be compared in
+	// less time than that takes, such as a directory. It counts if nothing has changed once they are;
+	// otherwise another is made, and this one has cost its time only. See [backup.Store.Early].
+	Early bool
 	// Fence is closed only while a snapshot is made. It is for a database that
 	// installer and probe enter with the application's own role, so that the
 	// database cannot distinguish them from users: only the fence of the update
@@ -74,6 +78,33 @@ func (d Data) Snapshot(ctx context.Context) (ref string, err error) {
 	return snap.Ref(), nil
 }
 
+// Prepare makes a snapshot for [rollback.Data] if Early is set.
+func (d Data) Prepare(ctx context.Context) (rollback.Prepared, error) {
+	if !d.Early || d.Fence != nil {
+		return nil, errors.ErrUnsupported
+	}
+	e, err := d.Store.Early(d.recorded(ctx), d.snapshotName(), d.Target)
+	if err != nil {
+		return nil, err
+	}
+	return early{d, e}, nil
+}
+
+type early struct {
+	data  Data
+	early *backup.Early
+}
+
+func (e early) Snapshot(ctx context.Context) (ref string, err error) {
+	snap, err := e.early.Take(e.data.recorded(ctx))
+	if err != nil {
+		return "", err
+	}
+	return snap.Ref(), nil
+}
+
+func (e early) Drop(context.Context) error { return e.early.Drop() }
+
 // vouched warns if the journal has no hash of the snapshot: a version before the
 // references wrote it.
 func (d Data) vouched(ref string) {
@@ -90,6 +121,12 @@ func (d Data) vouched(ref string) {
 func (d Data) Verify(ctx context.Context, ref string) error {
 	d.vouched(ref)
 	return d.Store.Verify(ctx, ref)
+}
+
+// Recheck is Verify for a snapshot that Store has read back already, see [backup.Store.Recheck].
+func (d Data) Recheck(ctx context.Context, ref string) error {
+	d.vouched(ref)
+	return d.Store.Recheck(ctx, ref)
 }
 
 // Restore replaces the live data with the snapshot, or on an error changes nothing.

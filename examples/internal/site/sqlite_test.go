@@ -299,3 +299,59 @@ func TestSQLiteRowThatBreaksAConstraint(t *testing.T) {
 	_, err = w.store.Prove(t.Context(), snap.ID, w.target)
 	require.NoError(t, err)
 }
+
+// TestR15SQLiteIsComparedWithItsBackup changes one thing at a time.
+func TestR15SQLiteIsComparedWithItsBackup(t *testing.T) {
+	columns := make([]string, 1200)
+	for i := range columns {
+		columns[i] = fmt.Sprintf("c%d", i)
+	}
+	for _, mode := range []string{"WAL", "DELETE"} {
+		w := newSQLite(t, mode)
+		w.exec(t, "CREATE TABLE kinds (v)", "INSERT INTO kinds VALUES (1.0e-300), (x'00ff'), ('a' || char(0) || 'b'), (NULL), (9007199254740993), ('same'), ('same')",
+			"CREATE TABLE wide ("+strings.Join(columns, ", ")+")", "INSERT INTO wide (c0, c1199) VALUES (1, 2)", `CREATE TABLE "a ""table""" (id TEXT PRIMARY KEY) WITHOUT ROWID`,
+			"CREATE VIEW seen AS SELECT * FROM kinds", "CREATE TABLE made (a, b AS (a * 2))", "INSERT INTO made VALUES (1)", "CREATE VIRTUAL TABLE words USING fts5 (word)", "INSERT INTO words VALUES ('дом')")
+		snap, err := w.store.Take(t.Context(), "x", w.target)
+		require.NoError(t, err)
+		dir, err := w.store.Path(snap.Ref())
+		require.NoError(t, err)
+		compare := func() error {
+			again, err := w.target.Compare(t.Context(), dir, snap.Meta)
+			require.False(t, again, "a person decides of a database")
+			return err
+		}
+		for _, same := range []string{"SELECT 1", "VACUUM", "ANALYZE", "UPDATE kinds SET v = v", "DELETE FROM kinds WHERE v = 'same'; INSERT INTO kinds VALUES ('same'), ('same')"} {
+			w.exec(t, same)
+			require.NoError(t, compare(), same)
+		}
+		for statement, want := range map[string]string{
+			"UPDATE kinds SET v = 9007199254740992 WHERE v = 9007199254740993":    "table kinds has 7 rows, backed up with 7, and not the same ones",
+			"UPDATE kinds SET v = '9007199254740993' WHERE typeof(v) = 'integer'": "table kinds has 7 rows, backed up with 7, and not the same ones",
+			"UPDATE kinds SET v = x'00fe' WHERE typeof(v) = 'blob'":               "table kinds has 7",
+			"UPDATE kinds SET v = 'a' || char(0) || 'c' WHERE v LIKE 'a%'":        "table kinds has 7",
+			"UPDATE kinds SET v = 2.0e-300 WHERE typeof(v) = 'real'":              "table kinds has 7",
+			"DELETE FROM kinds WHERE v = 'same'":                                  "table kinds has 5 rows, backed up with 7",
+			"UPDATE wide SET c1199 = 3":                                           "table wide has 1",
+			`INSERT INTO "a ""table""" VALUES ('x')`:                              `table a "table" has 1 rows, backed up with 0`,
+			"INSERT INTO words VALUES ('сад')":                                    "words_content has 2",
+			"DROP TABLE made":                                                     "table made is missing",
+			"CREATE TABLE another (x)":                                            "table another is not in the backup",
+			"DROP VIEW seen; CREATE VIEW seen AS SELECT 1":                        `view seen is now "CREATE VIEW seen AS SELECT 1"`,
+			"PRAGMA user_version = 77":                                            `user_version is now "77"`,
+		} {
+			w.exec(t, statement)
+			err := compare()
+			require.ErrorIs(t, err, backup.ErrMismatch, statement)
+			require.ErrorContains(t, err, want)
+			_, err = w.store.Restore(t.Context(), snap.Ref(), w.target)
+			require.NoError(t, err)
+			require.NoError(t, compare(), "after %s", statement)
+		}
+		require.NoError(t, os.Remove(w.path))
+		require.ErrorIs(t, compare(), backup.ErrMismatch, "it is gone")
+		require.NoError(t, os.WriteFile(w.path, []byte("no database"), 0o600))
+		err = compare()
+		require.Error(t, err)
+		require.NotErrorIs(t, err, backup.ErrMismatch, "what cannot be read is no difference")
+	}
+}

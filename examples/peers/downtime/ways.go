@@ -110,7 +110,7 @@ func (s *site) ours() runner {
 	}
 	app := &files.Directory{Path: s.in("app")}
 	fences := []rollback.Fence{entry(s.in("closed"))}
-	data := []rollback.Dataset{{Name: "app", Data: roles.Data{Store: backups, Name: "app", Target: app}}}
+	data := []rollback.Dataset{{Name: "app", Data: roles.Data{Store: backups, Name: "app", Target: app, Early: true}}}
 	for _, name := range s.databases {
 		db := &postgres.Database{URI: s.Admin(name), Bin: s.Bin}
 		fences = append(fences, db)
