@@ -6,46 +6,36 @@ import (
 	"fmt"
 )
 
-// An Early is a backup that was made while the live data was in use, see [Store.Early]. Either
-// Take or Drop is called, once.
-type Early struct {
-	taking taking
-	name   string
-	target Target
-	live   unchanged
-}
-
 type unchanged interface {
 	Unchanged(ctx context.Context, m Meta) (bool, error)
 }
 
 // Early does what Take does but for the last step, while the live data may still be in use: the
-// backup has no name, and is no snapshot, before [Early.Take] has found that nothing
-// has changed. If the process dies first, the next Take removes it. Until then the store is locked as
-// by a Take. The error wraps [errors.ErrUnsupported] if t has no method Unchanged, see [Target].
-func (s *Store) Early(ctx context.Context, name string, t Target) (*Early, error) {
+// backup has no name, and is no snapshot, before take has found that nothing has changed. If the
+// process dies first, the next Take removes it. The store is locked as by a Take
+// until take or drop is called, one of them and once. The error wraps [errors.ErrUnsupported] if t has
+// no method Unchanged, see [Target].
+//
+// Take returns the snapshot if the live data, which must no longer be in use, is still what was
+// backed up. Otherwise, or if that cannot be found out, it drops the backup and makes another. Drop removes it.
+func (s *Store) Early(ctx context.Context, name string, t Target) (take func(context.Context) (Snapshot, error), drop func() error, err error) {
 	live, ok := t.(unchanged)
 	if !ok {
-		return nil, wrap("take", "", fmt.Errorf("%w: this kind of target cannot be compared in less time than a backup takes", errors.ErrUnsupported))
+		return nil, nil, wrap("take", "", fmt.Errorf("%w: it takes as long to compare this kind of target as to back it up", errors.ErrUnsupported))
 	}
 	k, err := s.begin(ctx, name, t)
 	if err != nil {
-		return nil, wrap("take", k.snap.ID, err)
+		return nil, nil, wrap("take", k.snap.ID, err)
 	}
-	return &Early{k, name, t, live}, nil
+	drop = func() error { return wrap("drop", k.snap.ID, k.drop()) }
+	take = func(ctx context.Context) (Snapshot, error) {
+		if same, err := live.Unchanged(ctx, k.snap.Meta); err == nil && same {
+			return k.snap, wrap("take", k.snap.ID, k.end())
+		}
+		if err := drop(); err != nil {
+			return Snapshot{}, err
+		}
+		return s.Take(ctx, name, t)
+	}
+	return take, drop, nil
 }
-
-// Take returns the snapshot if the live data, which must no longer be in use, is still what was
-// backed up. Otherwise, or if that cannot be found out, it drops the backup and makes another, as [Store.Take].
-func (e *Early) Take(ctx context.Context) (Snapshot, error) {
-	if same, err := e.live.Unchanged(ctx, e.taking.snap.Meta); err == nil && same {
-		return e.taking.snap, wrap("take", e.taking.snap.ID, e.taking.end())
-	}
-	if err := e.Drop(); err != nil {
-		return Snapshot{}, err
-	}
-	return e.taking.store.Take(ctx, e.name, e.target)
-}
-
-// Drop removes the backup.
-func (e *Early) Drop() error { return wrap("drop", e.taking.snap.ID, e.taking.drop()) }

@@ -43,7 +43,7 @@ func TestR9EarlyBackupCountsOnlyIfNothingHasChanged(t *testing.T) {
 				require.Equal(t, "memory", m.Kind)
 				return c.same, c.err
 			}}
-			e, err := s.Early(t.Context(), "x", target)
+			take, _, err := s.Early(t.Context(), "x", target)
 			require.NoError(t, err)
 			list, err := s.List()
 			require.NoError(t, err)
@@ -53,7 +53,7 @@ func TestR9EarlyBackupCountsOnlyIfNothingHasChanged(t *testing.T) {
 			if !c.same {
 				target.live["a"] = "users are out"
 			}
-			snap, err := e.Take(t.Context())
+			snap, err := take(t.Context())
 			require.NoError(t, err)
 			require.Equal(t, c.backups, target.backups)
 			require.NoError(t, s.Verify(t.Context(), snap.Ref()))
@@ -73,17 +73,17 @@ func TestEarlyBackupThatIsNotUsed(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "store")
 	s := &backup.Store{Dir: dir}
 	target := &watched{memory: memory{live: map[string]string{"a": "a"}}}
-	e, err := s.Early(t.Context(), "x", target)
+	_, drop, err := s.Early(t.Context(), "x", target)
 	require.NoError(t, err)
-	require.NoError(t, e.Drop())
+	require.NoError(t, drop())
 	entries, err := filepath.Glob(filepath.Join(dir, ".taking-*"))
 	require.NoError(t, err)
 	require.Empty(t, entries)
 
-	_, err = s.Early(t.Context(), "x", &target.memory)
+	_, _, err = s.Early(t.Context(), "x", &target.memory)
 	require.ErrorIs(t, err, errors.ErrUnsupported)
 	target.fail = errors.New("it changes while it is read")
-	_, err = s.Early(t.Context(), "x", target)
+	_, _, err = s.Early(t.Context(), "x", target)
 	require.ErrorIs(t, err, target.fail)
 	_, err = s.Prune(t.Context(), backup.Retention{Newest: 1}, []string{})
 	require.NoError(t, err, "the store is not locked")

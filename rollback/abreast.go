@@ -6,9 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 )
 
 // A job is a step for one dataset, which may run beside those for others.
@@ -124,16 +123,19 @@ func (e *engine) jobEnded(ctx context.Context, step Step, j end) error {
 // the journal, and returns when all have returned. A panic is the caller's.
 func (u *Update) each(n int, call func(i int)) {
 	panics := make([]any, n)
-	var calls errgroup.Group
-	calls.SetLimit(max(u.Parallel, 1))
+	free := make(chan struct{}, max(u.Parallel, 1))
+	var calls sync.WaitGroup
 	for i := range n {
-		calls.Go(func() error {
-			defer func() { panics[i] = recover() }()
+		free <- struct{}{}
+		calls.Go(func() {
+			defer func() {
+				panics[i] = recover()
+				<-free
+			}()
 			call(i)
-			return nil
 		})
 	}
-	_ = calls.Wait() // no call returns an error
+	calls.Wait()
 	for _, p := range panics {
 		if p != nil {
 			panic(p)

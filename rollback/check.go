@@ -227,7 +227,7 @@ func (u *Update) checkSnapshots(ctx context.Context, refs map[string]string, abs
 			continue
 		}
 		ref := refs[d.Name]
-		if err := u.within(ctx, u.Deadlines.snapshot(), func(ctx context.Context) error { return d.verify(ctx, ref) }); err != nil {
+		if err := u.within(ctx, u.Deadlines.snapshot(), func(ctx context.Context) error { return d.Data.Verify(ctx, ref) }); err != nil {
 			return refuse(ReasonBackup, d.Name, "R9: the snapshot %s: %w", ref, err)
 		}
 	}

@@ -17,12 +17,17 @@ type early struct {
 	err error
 }
 
-func (d early) Prepare(ctx context.Context) (rollback.Prepared, error) {
-	return early{data: d.data}, d.w.call("prepare "+d.part, func() error { return d.err })
+func (d early) Prepare(context.Context) (snapshot func(context.Context) (string, error), drop func(context.Context) error, err error) {
+	drop = func(context.Context) error { return d.w.call("drop "+d.part, func() error { return nil }) }
+	return d.used, drop, d.w.call("prepare "+d.part, func() error { return d.err })
 }
 
-func (d early) Drop(context.Context) error {
-	return d.w.call("drop "+d.part, func() error { return nil })
+func (d early) used(ctx context.Context) (ref string, err error) {
+	err = d.w.call("use what was prepared", func() error { return nil })
+	if err == nil {
+		ref, err = d.Snapshot(ctx)
+	}
+	return ref, err
 }
 
 func TestR9SnapshotIsPreparedWhileUsersWork(t *testing.T) {
@@ -51,6 +56,7 @@ func TestR9SnapshotIsPreparedWhileUsersWork(t *testing.T) {
 			require.Equal(t, rollback.Committed, res.Outcome)
 			require.True(t, before(w, "prepare ASP", "fence.close"), "%v", w.calls)
 			require.True(t, before(w, "fence.close", "snapshot ASP"), "%v", w.calls)
+			require.Equal(t, c.err == nil, slices.Contains(w.calls, "use what was prepared"))
 			require.NotContains(t, w.calls, "drop ASP")
 			require.Equal(t, c.note, slices.Contains(notes, "ASP is backed up only when users are kept out: a file changes while it is read"))
 		})

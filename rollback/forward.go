@@ -43,50 +43,55 @@ func (e *engine) prepare(ctx context.Context) error {
 	return e.do(ctx, stepGuard, "", 0, e.guard)
 }
 
-// early prepares snapshots while users still work, in the order of the datasets; nil where
-// there is none.
-func (e *engine) early(ctx context.Context) []Prepared {
-	early, errs := make([]Prepared, len(e.u.Data)), make([]error, len(e.u.Data))
+// A preparation is a snapshot that was prepared, see [Data].
+type preparation struct {
+	snapshot func(context.Context) (ref string, err error)
+	drop     func(context.Context) error // nil if nothing was prepared
+}
+
+// early prepares snapshots while users still work, in the order of the datasets.
+func (e *engine) early(ctx context.Context) []preparation {
+	early, errs := make([]preparation, len(e.u.Data)), make([]error, len(e.u.Data))
 	e.u.each(len(early), func(i int) {
 		p, ok := e.u.Data[i].Data.(preparer)
 		if !ok {
 			return
 		}
 		errs[i] = e.u.within(ctx, e.u.Deadlines.snapshot(), func(ctx context.Context) (err error) {
-			early[i], err = p.Prepare(ctx)
+			early[i].snapshot, early[i].drop, err = p.Prepare(ctx)
 			return err
 		})
 	})
-	for i, err := range errs {
-		if err != nil {
-			early[i] = nil
+	for i, d := range e.u.Data {
+		if errs[i] != nil || early[i].snapshot == nil {
+			early[i] = preparation{snapshot: d.Data.Snapshot}
 		}
-		if err != nil && !errors.Is(err, errors.ErrUnsupported) && ctx.Err() == nil {
-			e.note(stepSnapshot, fmt.Sprintf("%s is backed up only when users are kept out: %v", e.u.Data[i].Name, err))
+		if errs[i] != nil && !errors.Is(errs[i], errors.ErrUnsupported) && ctx.Err() == nil {
+			e.note(stepSnapshot, fmt.Sprintf("%s is backed up only when users are kept out: %v", d.Name, errs[i]))
 		}
 	}
 	return early
 }
 
 // drop removes what was prepared for an update that goes no further.
-func (e *engine) drop(ctx context.Context, early []Prepared) {
+func (e *engine) drop(ctx context.Context, early []preparation) {
 	for i, p := range early {
-		if p == nil {
+		if p.drop == nil {
 			continue
 		}
-		if err := e.u.within(context.WithoutCancel(ctx), e.u.Deadlines.snapshot(), p.Drop); err != nil {
+		if err := e.u.within(context.WithoutCancel(ctx), e.u.Deadlines.snapshot(), p.drop); err != nil {
 			e.note(stepSnapshot, fmt.Sprintf("%s: what was prepared cannot be removed: %v", e.u.Data[i].Name, err))
 		}
 	}
 }
 
 // snapshots backs the datasets up (R9) and reads the copies back.
-func (e *engine) snapshots(ctx context.Context, early []Prepared) error {
+func (e *engine) snapshots(ctx context.Context, early []preparation) error {
 	first := e.plan().first()
 	var jobs []job
 	for i, d := range e.u.Data {
 		jobs = append(jobs, job{part: d.Name, limit: e.u.Deadlines.snapshot(), call: func(ctx context.Context) (record, error) {
-			ref, err := take(ctx, d, early[i])
+			ref, err := take(ctx, d, early[i].snapshot)
 			switch {
 			case first && errors.Is(err, errNoData):
 				return record{}, nil // FullSetup creates it

@@ -119,7 +119,7 @@ func (e *engine) keep(ctx context.Context) error {
 			continue
 		}
 		jobs = append(jobs, job{part: d.Name, limit: e.u.Deadlines.snapshot(), spare: p.given[d.Name], call: func(ctx context.Context) (record, error) {
-			ref, err := take(ctx, d, nil)
+			ref, err := take(ctx, d, d.Data.Snapshot)
 			switch {
 			case errors.Is(err, errNoData) && removed:
 				return record{}, nil // it was removed with the version, and kept before that
@@ -157,13 +157,9 @@ func noData(err error) bool {
 	return errors.Is(err, fs.ErrNotExist)
 }
 
-// take makes a snapshot and reads it back, or uses one that was prepared, which may be nil.
-// Its error wraps errNoData if there is nothing to make one of.
-func take(ctx context.Context, d Dataset, prepared Prepared) (ref string, err error) {
-	snapshot := d.Data.Snapshot
-	if prepared != nil {
-		snapshot = prepared.Snapshot
-	}
+// take makes a snapshot by the function, and reads it back. Its error wraps errNoData if there
+// is nothing to make one of.
+func take(ctx context.Context, d Dataset, snapshot func(context.Context) (ref string, err error)) (ref string, err error) {
 	if ref, err = snapshot(ctx); err != nil {
 		if noData(err) {
 			err = fmt.Errorf("%w: %w", errNoData, err)
@@ -173,16 +169,7 @@ func take(ctx context.Context, d Dataset, prepared Prepared) (ref string, err er
 	if ref == "" {
 		return "", errors.New("the snapshot has no reference")
 	}
-	return ref, d.verify(ctx, ref)
-}
-
-// verify reads a snapshot back from the disk, or as little of it as the role says is enough
-// because it has read it back already.
-func (d Dataset) verify(ctx context.Context, ref string) error {
-	if r, ok := d.Data.(rechecker); ok {
-		return r.Recheck(ctx, ref)
-	}
-	return d.Data.Verify(ctx, ref)
+	return ref, d.Data.Verify(ctx, ref)
 }
 
 // unused refuses the reference of a new snapshot that is one of another snapshot: the role has

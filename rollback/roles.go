@@ -60,15 +60,13 @@ type (
 	// datasets at a time, and after a Restore that follows from it. The
 	// error is [errors.ErrUnsupported] of data that cannot be compared.
 	//
-	//	Prepare(ctx context.Context) (Prepared, error)
+	//	Prepare(ctx context.Context) (snapshot func(context.Context) (ref string, err error), drop func(context.Context) error, err error)
 	//
-	// makes a snapshot before users are kept out, so that they wait for less. Its error fails
-	// nothing: Snapshot is called then. It is [errors.ErrUnsupported] of data that has no use for it.
-	//
-	//	Recheck(ctx context.Context, ref string) error
-	//
-	// is called instead of Verify while users wait. It may leave out what has been read back
-	// before, as long as nothing can have written to it since.
+	// makes a snapshot before users are kept out, so that they wait for less. Once they are, snapshot
+	// is called in the place of Snapshot: it returns what was prepared if the live data still
+	// equals it, and else makes another. Drop is called if the update goes no further before
+	// that. An error fails nothing: Snapshot is called then. It is [errors.ErrUnsupported] of data that
+	// has no use for it.
 	//
 	//	RestoreDiffering(ctx context.Context, ref string, accepted []string) error
 	//
@@ -99,21 +97,13 @@ type (
 		// wraps [io/fs.ErrNotExist] means that there is no data, as before a first
 		// installation, unless it is that of a program that cannot be started.
 		Snapshot(ctx context.Context) (ref string, err error)
-		// Verify reads the snapshot back from the disk and fails unless
-		// every byte is what was sealed.
+		// Verify reads the snapshot back from the disk and fails unless every byte is
+		// what was sealed. It may leave out what this process has read back before, as long
+		// as nothing can have written to it since: users are waiting.
 		Verify(ctx context.Context, ref string) error
 		// Restore makes the live data equal the snapshot, or changes
 		// nothing. What it replaced is kept until Tidy.
 		Restore(ctx context.Context, ref string) error
-	}
-
-	// Prepared is a snapshot that Prepare of [Data] has made. One of its methods is called, once.
-	Prepared interface {
-		// Snapshot is that of Data: with users kept out it returns what was prepared if the
-		// live data still equals it, and else removes that and makes another.
-		Snapshot(ctx context.Context) (ref string, err error)
-		// Drop removes what was prepared.
-		Drop(ctx context.Context) error
 	}
 
 	// An Installer installs the releases of one distribution, the new one
@@ -214,11 +204,7 @@ type (
 	}
 
 	preparer interface {
-		Prepare(ctx context.Context) (Prepared, error)
-	}
-
-	rechecker interface {
-		Recheck(ctx context.Context, ref string) error
+		Prepare(ctx context.Context) (snapshot func(context.Context) (ref string, err error), drop func(context.Context) error, err error)
 	}
 
 	prover interface {

@@ -231,7 +231,7 @@ func whatHasChangedIsFound(t *testing.T, s suite) {
 
 func earlyBackupCountsOnlyIfNothingChanges(t *testing.T, s suite) {
 	for _, change := range []func(*testing.T){nil, s.Change} {
-		early, err := s.store.Early(t.Context(), "x", s.Target)
+		take, _, err := s.store.Early(t.Context(), "x", s.Target)
 		if errors.Is(err, errors.ErrUnsupported) {
 			t.Skip("the target has no Unchanged")
 		}
@@ -240,7 +240,7 @@ func earlyBackupCountsOnlyIfNothingChanges(t *testing.T, s suite) {
 			change(t)
 		}
 		before := s.State(t)
-		snap, err := early.Take(t.Context())
+		snap, err := take(t.Context())
 		require.NoError(t, err)
 		s.Change(t)
 		s.restore(t, snap.Ref())

@@ -18,7 +18,7 @@ import (
 )
 
 // Unchanged reports whether nothing in the directory was changed since the backup, owners and
-// times included. It reads the files only if none looks changed.
+// times included. It reads the files only if the times, sizes and owners are the same.
 func (d *Directory) Unchanged(ctx context.Context, m backup.Meta) (bool, error) {
 	var detail directoryDetail
 	if err := m.Decode(directoryKind, &detail); err != nil || !detail.Attrs || detail.Stamp == "" {

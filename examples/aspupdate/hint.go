@@ -67,7 +67,7 @@ func hint(err error) string {
 	}
 	switch {
 	case code == exitOperator && errors.Is(err, backup.ErrMismatch):
-		return ofSite(cmd, "look at what the message names; if that is what the previous version's Setup writes, aspupdate recover --accept REASON; "+
+		return ofSite(cmd, "check what the message names; if that is what the previous version's Setup writes, aspupdate recover --accept REASON; "+
 			"or aspupdate recover --retry REASON (restores it once more and runs that Setup again)")
 	case errors.Is(err, site.ErrSeveral):
 		return ofSite(cmd, "aspupdate recover --accept REASON --installed VERSION@SHA256")

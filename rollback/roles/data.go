@@ -79,31 +79,23 @@ func (d Data) Snapshot(ctx context.Context) (ref string, err error) {
 }
 
 // Prepare makes a snapshot for [rollback.Data] if Early is set.
-func (d Data) Prepare(ctx context.Context) (rollback.Prepared, error) {
+func (d Data) Prepare(ctx context.Context) (snapshot func(context.Context) (ref string, err error), drop func(context.Context) error, err error) {
 	if !d.Early || d.Fence != nil {
-		return nil, errors.ErrUnsupported
+		return nil, nil, errors.ErrUnsupported
 	}
-	e, err := d.Store.Early(d.recorded(ctx), d.snapshotName(), d.Target)
+	take, remove, err := d.Store.Early(d.recorded(ctx), d.snapshotName(), d.Target)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return early{d, e}, nil
-}
-
-type early struct {
-	data  Data
-	early *backup.Early
-}
-
-func (e early) Snapshot(ctx context.Context) (ref string, err error) {
-	snap, err := e.early.Take(e.data.recorded(ctx))
-	if err != nil {
-		return "", err
+	snapshot = func(ctx context.Context) (string, error) {
+		snap, err := take(d.recorded(ctx))
+		if err != nil {
+			return "", err
+		}
+		return snap.Ref(), nil
 	}
-	return snap.Ref(), nil
+	return snapshot, func(context.Context) error { return remove() }, nil
 }
-
-func (e early) Drop(context.Context) error { return e.early.Drop() }
 
 // vouched warns if the journal has no hash of the snapshot: a version before the
 // references wrote it.
@@ -114,17 +106,11 @@ func (d Data) vouched(ref string) {
 	}
 }
 
-// Verify reads every byte of the snapshot back from the disk. The error wraps
-// [backup.ErrDamaged] if one differs from what was sealed, or if the snapshot is not
-// the one that ref refers to. A reference that is an ID alone is accepted with a
-// warning, because journals of earlier versions have no others.
+// Verify reads the snapshot back from the disk, or what of it may have changed since Store has
+// read it back, see [backup.Store.Recheck]. The error wraps [backup.ErrDamaged] if a byte
+// differs from what was sealed, or if the snapshot is not the one that ref refers to. A
+// reference that is an ID alone is accepted with a warning, because journals of earlier versions have no others.
 func (d Data) Verify(ctx context.Context, ref string) error {
-	d.vouched(ref)
-	return d.Store.Verify(ctx, ref)
-}
-
-// Recheck is Verify for a snapshot that Store has read back already, see [backup.Store.Recheck].
-func (d Data) Recheck(ctx context.Context, ref string) error {
 	d.vouched(ref)
 	return d.Store.Recheck(ctx, ref)
 }
