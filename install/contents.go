@@ -1,6 +1,7 @@
 package install
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -51,7 +52,7 @@ func (c contents) head() (head []byte, err error) {
 }
 
 // withEntry calls use with the file that Run would run, or returns why there is none.
-func (c Command) withEntry(use func(contents) error) error {
+func (c Command) withEntry(ctx context.Context, use func(contents) error) error {
 	if c.Path == "" {
 		return use(contents{})
 	}
@@ -64,7 +65,7 @@ func (c Command) withEntry(use func(contents) error) error {
 	case c.Entry == "":
 		return use(fileAt(c.Path))
 	case !fi.IsDir():
-		return withZipEntry(c.Path, c.Entry, use)
+		return withZipEntry(ctx, c.Path, c.Entry, use)
 	}
 	file, err := entryIn(c.Path, c.Entry)
 	if err != nil {

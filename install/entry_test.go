@@ -110,7 +110,7 @@ func TestHostileZips(t *testing.T) {
 			path := makeZip(t, append([]string{"entry", setupScript}, pairs...)...)
 			r, _ := newRunner(t)
 			cmd := Command{Path: path, SHA256: sumOf(t, path), Entry: "entry", Launcher: []string{self(t)}}
-			err := r.Ready(cmd)
+			err := r.Ready(t.Context(), cmd)
 			require.ErrorContains(t, err, "the archive", "before users are put out")
 			_, err = r.Run(t.Context(), cmd)
 			require.Error(t, err)

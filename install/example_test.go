@@ -193,7 +193,7 @@ func ExampleCodes() {
 // Missing rights are known when the update is planned.
 func ExampleRunner_Ready() {
 	runner := &install.Runner{State: "/var/lib/asp/install"}
-	err := runner.Ready(install.Command{Path: "/srv/archive/ASP/7.13.100/Setup.msi", Kind: install.MSI})
+	err := runner.Ready(context.Background(), install.Command{Path: "/srv/archive/ASP/7.13.100/Setup.msi", Kind: install.MSI})
 	if errors.Is(err, install.ErrPermission) {
 		fmt.Println("run the update as an administrator:", err)
 	}

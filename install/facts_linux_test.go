@@ -18,11 +18,11 @@ import (
 func TestRightsOfUsers(t *testing.T) {
 	if os.Geteuid() != 0 {
 		require.ErrorIs(t, Elevated().Run(t.Context()), ErrPermission)
-		require.ErrorIs(t, new(Runner).Ready(Command{Kind: Deb}), ErrPermission)
+		require.ErrorIs(t, new(Runner).Ready(t.Context(), Command{Kind: Deb}), ErrPermission)
 		return
 	}
 	require.NoError(t, Elevated().Run(t.Context()))
-	require.NoError(t, new(Runner).Ready(Command{Kind: Deb}))
+	require.NoError(t, new(Runner).Ready(t.Context(), Command{Kind: Deb}))
 
 	dir := realtest.SharedDir(t)
 	exe, err := os.Executable()
@@ -42,6 +42,31 @@ func TestRightsOfUsers(t *testing.T) {
 	for _, line := range lines {
 		require.Contains(t, line, ErrPermission.Error())
 	}
+}
+
+// A file that this account may not read is refused before users are put out.
+func TestReadyRefusesAFileThatCannotBeRead(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "setup")
+	require.NoError(t, os.WriteFile(path, samples()["script"], 0))
+	if os.Geteuid() != 0 {
+		require.ErrorIs(t, new(Runner).Ready(t.Context(), Command{Path: path, Kind: Auto}), os.ErrPermission)
+		return
+	}
+	dir := realtest.SharedDir(t)
+	for name, mode := range map[string]os.FileMode{"test": 0o755, "setup": 0o600} {
+		from := map[string]string{"test": self(t), "setup": path}[name]
+		b, err := os.ReadFile(from)
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), b, mode))
+	}
+	cmd := exec.Command(filepath.Join(dir, "test"), filepath.Join(dir, "setup"))
+	cmd.Env = []string{fakeRole + "=ready", noNap}
+	cmd.Dir = dir
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	out, err := cmd.Output()
+	require.NoError(t, err)
+	require.Contains(t, string(out), "prepare "+filepath.Join(dir, "setup")+": open ")
+	require.Contains(t, string(out), "permission denied")
 }
 
 func TestRebootMark(t *testing.T) {

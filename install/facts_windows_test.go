@@ -99,7 +99,7 @@ func TestFrameworkOfWindows(t *testing.T) {
 func TestRightsOfTokens(t *testing.T) {
 	throwaway(t)
 	require.NoError(t, Elevated().Run(t.Context()))
-	require.NoError(t, new(Runner).Ready(Command{Kind: MSI}))
+	require.NoError(t, new(Runner).Ready(t.Context(), Command{Kind: MSI}))
 
 	linked, err := windows.GetCurrentProcessToken().GetLinkedToken()
 	require.NoError(t, err)

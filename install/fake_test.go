@@ -38,7 +38,10 @@ func TestMain(m *testing.M) {
 		fakeRunner()
 	case "rights":
 		fmt.Println(Elevated().Run(context.Background()))
-		fmt.Println(new(Runner).Ready(Command{Kind: Kind(os.Args[1])}))
+		fmt.Println(new(Runner).Ready(context.Background(), Command{Kind: Kind(os.Args[1])}))
+		os.Exit(0)
+	case "ready":
+		fmt.Println(new(Runner).Ready(context.Background(), Command{Path: os.Args[1], Kind: Auto}))
 		os.Exit(0)
 	}
 	os.Exit(func() int {

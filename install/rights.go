@@ -45,8 +45,9 @@ func requireRights(elevated func() (bool, error), what string) error {
 // All of that holds for the Entry of a directory and of a zip archive, too. Of an archive Ready
 // reads the names and sizes of all files, and the Entry to its end, and writes nothing. It fails
 // where Run could not unpack the archive: one that is cut short, has files that lead out of it, or needs
-// more space than there is. Whether its other files are whole is not known before Run.
-func (r *Runner) Ready(c Command) error {
+// more space than there is. Whether its other files are whole is not known before Run. Reading ends
+// when ctx does, and the error then wraps the cause of that.
+func (r *Runner) Ready(ctx context.Context, c Command) error {
 	if err := c.checkBatch(c.Path); err != nil {
 		return err
 	}
@@ -56,12 +57,15 @@ func (r *Runner) Ready(c Command) error {
 		elevated = r.elevated
 	}
 	var rights error
-	err := c.withEntry(func(f contents) (err error) {
+	err := c.withEntry(ctx, func(f contents) (err error) {
 		if c, err = c.opens(f); err == nil {
 			rights = c.rights(f, elevated)
 		}
 		return err
 	})
+	if err == nil {
+		err = context.Cause(ctx)
+	}
 	if err != nil {
 		return &Error{Op: "prepare", Subject: c.subject(), Err: err}
 	}

@@ -56,6 +56,7 @@ func TestRightsAreCheckedBefore(t *testing.T) {
 	}{
 		{"msi", Command{Kind: MSI}, true},
 		{"burn", Command{Kind: Burn}, true},
+		{"inno, as it is by default", Command{Kind: Inno}, true},
 		{"deb", Command{Kind: Deb}, true},
 		{"apt", Command{Kind: apt}, true},
 		{"rpm", Command{Kind: rpm}, true},
@@ -108,7 +109,7 @@ func TestRunChecksRightsBeforeItStarts(t *testing.T) {
 
 		ok, err := elevated()
 		require.NoError(t, err)
-		require.Equal(t, ok, new(Runner).Ready(cmd) == nil, "asked ahead it says the same")
+		require.Equal(t, ok, new(Runner).Ready(t.Context(), cmd) == nil, "asked ahead it says the same")
 		require.Equal(t, ok, Elevated().Run(t.Context()) == nil)
 	}
 	r, _ := newRunner(t)
@@ -153,7 +154,7 @@ func TestReadyRefuses(t *testing.T) {
 				require.NoError(t, os.WriteFile(c.cmd.Path, samples()[c.sample], 0o600))
 			}
 			r := &Runner{State: t.TempDir(), elevated: func() (bool, error) { return true, nil }}
-			err := r.Ready(c.cmd)
+			err := r.Ready(t.Context(), c.cmd)
 			if c.want == "" {
 				require.NoError(t, err)
 				return

@@ -117,13 +117,13 @@ func TestAVolumeThatForbidsPrograms(t *testing.T) {
 	require.NoError(t, os.WriteFile(script.Path, []byte("#!/bin/sh\n"), 0o600))
 	script.SHA256 = sumOf(t, script.Path)
 
-	require.ErrorContains(t, r.Ready(program), "forbids running programs (noexec)")
-	require.NoError(t, r.Ready(script))
+	require.ErrorContains(t, r.Ready(t.Context(), program), "forbids running programs (noexec)")
+	require.NoError(t, r.Ready(t.Context(), script))
 	elsewhere := Runner{State: t.TempDir()}
-	require.NoError(t, elsewhere.Ready(program))
+	require.NoError(t, elsewhere.Ready(t.Context(), program))
 	launched := program
 	launched.Launcher = []string{"/bin/sh", "-c", "exit"}
-	require.NoError(t, r.Ready(launched))
+	require.NoError(t, r.Ready(t.Context(), launched))
 
 	out, err := r.Run(t.Context(), program)
 	require.ErrorContains(t, err, "forbids running programs (noexec)")

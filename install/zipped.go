@@ -2,6 +2,7 @@ package install
 
 import (
 	"archive/zip"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"runtime"
 	"strings"
 
+	"github.com/aspupdate/aspupdate/internal/ctxio"
 	"github.com/aspupdate/aspupdate/internal/zipfile"
 )
 
@@ -28,7 +30,7 @@ const (
 // withZipEntry calls use with the entry of a zip archive, or returns why Run could not
 // unpack the archive and run the entry. It reads the entry to its end. The space is a matter of
 // the plan: a version that a person accepts is not unpacked.
-func withZipEntry(archive, entry string, use func(contents) error) error {
+func withZipEntry(ctx context.Context, archive, entry string, use func(contents) error) error {
 	z, err := openZip(archive)
 	if err != nil {
 		return err
@@ -50,9 +52,12 @@ func withZipEntry(archive, entry string, use func(contents) error) error {
 	if f == nil {
 		return errNoEntry(entry)
 	}
-	e := &zipEntry{file: f, left: unpackLimit}
+	e := &zipEntry{file: f, left: unpackLimit, wrap: func(r io.Reader) io.Reader { return ctxio.Reader(ctx, r) }}
 	defer e.close()
 	if err := e.readToEnd(); err != nil {
+		if ctx.Err() != nil { // the archive is not to blame
+			return context.Cause(ctx)
+		}
 		return damaged(f, err)
 	}
 	return use(contents{path: path.Join(archive, entry), zipped: true, read: func(use func(headers) error) error {
@@ -156,9 +161,11 @@ type zipEntry struct {
 	file *zip.File
 	size int64
 	head []byte
+	wrap func(io.Reader) io.Reader // of what is unpacked; nil for none
 	r    io.ReadCloser
-	at   int64 // of r
-	left int64 // of unpackLimit
+	from io.Reader // r, wrapped
+	at   int64     // of r
+	left int64     // of unpackLimit
 }
 
 var errTooMuch = errors.New("more than 8 GiB would be unpacked to read it")
@@ -184,7 +191,10 @@ func (z *zipEntry) readToEnd() error {
 func (z *zipEntry) rewind() (err error) {
 	z.close()
 	z.r, err = z.file.Open()
-	z.at = 0
+	z.from, z.at = z.r, 0
+	if z.wrap != nil {
+		z.from = z.wrap(z.r)
+	}
 	return err
 }
 
@@ -197,7 +207,7 @@ func (z *zipEntry) close() {
 
 // Read reads what follows, within the limit.
 func (z *zipEntry) Read(b []byte) (int, error) {
-	n, err := z.r.Read(b)
+	n, err := z.from.Read(b)
 	z.at, z.left = z.at+int64(n), z.left-int64(n)
 	if z.left < 0 {
 		err = errTooMuch

@@ -3,6 +3,8 @@ package install
 import (
 	"archive/zip"
 	"bytes"
+	"context"
+	"errors"
 	"io"
 	"math/rand/v2"
 	"os"
@@ -52,7 +54,7 @@ func TestReadyLooksIntoZips(t *testing.T) {
 				c.cmd.Entry = "bin/setup"
 			}
 			r := &Runner{State: filepath.Join(t.TempDir(), "state"), elevated: always}
-			err := r.Ready(c.cmd)
+			err := r.Ready(t.Context(), c.cmd)
 			require.NoDirExists(t, r.State)
 			if c.want == "" {
 				require.NoError(t, err)
@@ -80,17 +82,17 @@ func TestRightsOfDirectoriesAndArchives(t *testing.T) {
 		"zip":       {Path: makeZip(t, "setup", string(samples()[needs])), Entry: "setup", Kind: Auto},
 	} {
 		r := &Runner{elevated: always}
-		require.NoError(t, r.Ready(cmd), name)
+		require.NoError(t, r.Ready(t.Context(), cmd), name)
 		r.elevated = never
-		require.ErrorIs(t, r.Ready(cmd), ErrPermission, name)
+		require.ErrorIs(t, r.Ready(t.Context(), cmd), ErrPermission, name)
 		cmd.Unelevated = true
-		require.NoError(t, r.Ready(cmd), name)
+		require.NoError(t, r.Ready(t.Context(), cmd), name)
 		for entry, want := range map[string]string{"none": "has no file", "../setup": "is outside of", "": ""} {
 			cmd.Entry = entry
-			require.ErrorContains(t, r.Ready(cmd), want, name)
+			require.ErrorContains(t, r.Ready(t.Context(), cmd), want, name)
 		}
 	}
-	require.Error(t, new(Runner).Ready(Command{Path: filepath.Join(dir, "missing.zip"), Entry: "setup", Kind: Auto}))
+	require.Error(t, new(Runner).Ready(t.Context(), Command{Path: filepath.Join(dir, "missing.zip"), Entry: "setup", Kind: Auto}))
 }
 
 // A program whose manifest requires an administrator is known in an archive, too.
@@ -98,7 +100,7 @@ func TestRightsOfAProgramInAZip(t *testing.T) {
 	program, err := os.ReadFile(withManifest(t, demanding("requireAdministrator")))
 	require.NoError(t, err)
 	cmd := Command{Path: makeZip(t, "setup.exe", string(program)), Entry: "setup.exe", Kind: NSIS}
-	err = cmd.withEntry(func(f contents) error {
+	err = cmd.withEntry(t.Context(), func(f contents) error {
 		require.ErrorIs(t, cmd.rights(f, never), ErrPermission)
 		return cmd.rights(f, always)
 	})
@@ -117,7 +119,7 @@ func TestReadyRefusesDamagedZips(t *testing.T) {
 	ready := func(b []byte) error {
 		path := filepath.Join(t.TempDir(), "Setup.zip")
 		require.NoError(t, os.WriteFile(path, b, 0o600))
-		return new(Runner).Ready(Command{Path: path, Entry: "setup", Launcher: []string{self(t)}})
+		return new(Runner).Ready(t.Context(), Command{Path: path, Entry: "setup", Launcher: []string{self(t)}})
 	}
 	require.NoError(t, ready(whole))
 	for cut := 0; cut < len(whole); cut += 97 {
@@ -156,8 +158,43 @@ func TestZipsWithoutEnd(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "Setup.zip")
 	require.NoError(t, os.WriteFile(path, b.Bytes(), 0o600))
 	cmd := Command{Path: path, Entry: "setup", Launcher: []string{self(t)}}
-	require.ErrorIs(t, (&Runner{State: t.TempDir()}).Ready(cmd), errTooMuch)
+	require.ErrorIs(t, (&Runner{State: t.TempDir()}).Ready(t.Context(), cmd), errTooMuch)
 	require.ErrorContains(t, unpack(t.Context(), path, t.TempDir()), "is larger than the")
+}
+
+// endsAfter is a context that ends once it has been asked a number of times.
+type endsAfter struct {
+	context.Context
+	left int
+}
+
+func (c *endsAfter) Err() error {
+	if c.left--; c.left < 0 {
+		return context.Canceled
+	}
+	return nil
+}
+
+// An archive that is read whole is given up when the caller's context ends, and not called damaged.
+func TestReadyEndsWithItsContext(t *testing.T) {
+	zeros := string(make([]byte, 16*keptHead))
+	cmd := Command{Path: makeZip(t, "setup", "#!/bin/sh\n"+zeros), Entry: "setup", Launcher: []string{self(t)}}
+	all := &endsAfter{t.Context(), 1 << 30}
+	require.NoError(t, new(Runner).Ready(all, cmd))
+	pieces := 1<<30 - all.left
+	require.Greater(t, pieces, 100, "it is read in pieces")
+	half := &endsAfter{t.Context(), pieces / 2}
+	err := new(Runner).Ready(half, cmd)
+	require.ErrorIs(t, err, context.Canceled)
+	require.NotContains(t, err.Error(), "get the archive anew")
+	require.Greater(t, half.left, -10, "no more is read")
+
+	cause := errors.New("the window has closed")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(cause)
+	require.ErrorIs(t, new(Runner).Ready(ctx, cmd), cause)
+	cmd = Command{Path: self(t), Args: []string{"-q"}}
+	require.ErrorIs(t, new(Runner).Ready(ctx, cmd), cause)
 }
 
 // What is in it is not the question then, nor is it damaged.
@@ -171,7 +208,7 @@ func TestReadyRefusesAZipOfTooManyFiles(t *testing.T) {
 	require.NoError(t, z.Close())
 	path := filepath.Join(t.TempDir(), "Setup.zip")
 	require.NoError(t, os.WriteFile(path, b.Bytes(), 0o600))
-	err := new(Runner).Ready(Command{Path: path, Entry: "1"})
+	err := new(Runner).Ready(t.Context(), Command{Path: path, Entry: "1"})
 	require.ErrorIs(t, err, zipfile.ErrTooLarge)
 	require.ErrorContains(t, err, "Setup.zip: the archive lists too many files, or with too long names: 100001; unpack it and use the directory")
 	require.NotContains(t, err.Error(), "damaged")

@@ -188,7 +188,7 @@ func (i installer) Ready(ctx context.Context, r rollback.Release) error {
 			return fmt.Errorf("R14: %w", err)
 		}
 	}
-	return i.Runner.Ready(cmd)
+	return i.Runner.Ready(ctx, cmd)
 }
 
 func (i installer) Vouched(ctx context.Context, r rollback.Release) error {

@@ -85,7 +85,7 @@ func TestDoctorTriesWhatAnUpdateWouldTry(t *testing.T) {
 	_, err = d.Import(t.Context(), file, "АСП", version.MustParse("9.22.200"))
 	require.NoError(t, err)
 	d.findings = nil
-	d.installerKinds()
+	d.installerKinds(t.Context())
 	require.Len(t, d.findings, 2)
 	states := map[string]string{}
 	for _, f := range d.findings {
@@ -106,7 +106,7 @@ func TestDoctorTriesWhatAnUpdateWouldTry(t *testing.T) {
 	}
 	d.Config.Distributions[0].Entry = "bin/setup"
 	d.findings = nil
-	d.installerKinds()
+	d.installerKinds(t.Context())
 	texts := map[string]string{}
 	for _, f := range d.findings {
 		texts[f.Name] = f.State + ": " + f.Text

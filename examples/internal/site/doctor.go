@@ -42,7 +42,7 @@ func (s *Site) Doctor(ctx context.Context) []Finding {
 	d.fence(ctx)
 	d.versions(ctx)
 	d.patterns(ctx)
-	d.installerKinds()
+	d.installerKinds(ctx)
 	d.databases(ctx)
 	d.programs(ctx)
 	d.services(ctx)
@@ -239,7 +239,7 @@ func (d *doctor) previous(ctx context.Context, dist distributionConfig, installe
 
 // installerKinds detects the kind of each archived installer, as an update does
 // before it runs one.
-func (d *doctor) installerKinds() {
+func (d *doctor) installerKinds(ctx context.Context) {
 	items, _ := d.Archive().List() // versions reports what cannot be read
 	for _, dist := range d.Config.Distributions {
 		if dist.kind() != install.Auto {
@@ -253,7 +253,7 @@ func (d *doctor) installerKinds() {
 			if it.Parts == nil && strings.EqualFold(filepath.Ext(it.Path), ".zip") {
 				cmd := d.installers(dist, step{}).Command
 				cmd.Path, cmd.Unelevated = it.Path, true // rights are a finding of their own
-				d.either(d.runner().Ready(cmd), "installer", name, "%s in the zip archive can be run", dist.Entry)
+				d.either(d.runner().Ready(ctx, cmd), "installer", name, "%s in the zip archive can be run", dist.Entry)
 				continue
 			}
 			file, err := it.Entry(dist.Entry)
