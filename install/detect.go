@@ -146,11 +146,7 @@ func elf(head []byte) (Kind, error) {
 	if len(head) < 64 {
 		return "", unknown("the ELF file is truncated")
 	}
-	var order binary.ByteOrder = binary.LittleEndian
-	if head[5] == 2 {
-		order = binary.BigEndian
-	}
-	if t := order.Uint16(head[16:]); t != 2 && t != 3 {
+	if t := elfOrder(head).Uint16(head[16:]); t != 2 && t != 3 {
 		return "", unknown("the ELF file is not a program")
 	}
 	return Plain, nil

@@ -47,7 +47,12 @@
 //
 // Nothing is guessed: a file of no known kind, and a plain program without
 // Args, fails with [ErrUnknownKind] until the command sets a Kind and Args. An installer
-// for the other system fails with [errors.ErrUnsupported]. If another installation is in
+// for the other system fails with [errors.ErrUnsupported], and so does one for processors
+// whose programs this machine surely cannot run: by the headers of a program, the
+// template of an MSI, and the architecture of a .deb or rpm. What it may run is let
+// through: x86 on x86-64 unless Windows has no WOW64, x86-64 on ARM64 from Windows 11
+// on, foreign architectures of dpkg, and what Linux hands to an emulator. What scripts
+// and makeself archives bring is not checked. If another installation is in
 // progress ([Busy]), or another program holds the lock of the package manager, the
 // installer is started again for up to half an hour; a restart that is needed is
 // [RebootNeeded], a success.
@@ -98,7 +103,7 @@
 // the installer.
 //
 // [Runner.Ready] reports in advance what would keep Run from starting the installer: a
-// file of a wrong kind or for another system, also where it is one in a zip archive, a program
+// file of a wrong kind or for another system or processor, also where it is one in a zip archive, a program
 // that is missing, or elevated rights. Run starts no MSI, Burn, .deb or program whose manifest requires an administrator
 // without them, unless the command is Unelevated.
 //

@@ -3,6 +3,7 @@ package install
 import (
 	"bytes"
 	"context"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -166,6 +167,36 @@ func TestAMessageBoxIsToldAbout(t *testing.T) {
 	_, err := r.Run(ctx, cmd)
 	require.ErrorIs(t, err, context.Canceled)
 	require.Contains(t, strings.Join(eventsOf(events, eventWaiting), "\n"), `the installer shows a window and does nothing since, "ASP Setup": it may be waiting for an answer`)
+}
+
+// What is for processors that this Windows surely does not run is refused before it is started,
+// and what it may run is not.
+func TestOtherProcessorsOnWindows(t *testing.T) {
+	here := thisMachine()
+	require.Equal(t, x64, here.processor)
+	r, _ := newRunner(t)
+	for _, name := range []string{"ARM64.exe", "ARM64.msi", "Itanium.msi"} {
+		cmd := real(t, name, "/x")
+		of, _, _ := strings.Cut(name, ".")
+		want := "an installer for " + of + " cannot run on this machine, which is x86-64"
+		require.ErrorContains(t, r.Ready(t.Context(), cmd), want)
+		out, err := r.Run(t.Context(), cmd)
+		require.ErrorIs(t, err, errors.ErrUnsupported)
+		require.ErrorContains(t, err, want)
+		require.Equal(t, notRun, out.Status)
+	}
+	require.NoError(t, r.Ready(t.Context(), real(t, "x86-64.exe", "/x")))
+	require.NoError(t, r.Ready(t.Context(), real(t, "x86.msi")), "Windows Installer reads it, whatever the processor")
+
+	cmd := real(t, "x86.exe", "/x")
+	said, _ := exec.Command(cmd.Path).CombinedOutput() // it succeeds under Wine also where nothing ran
+	if !here.only64 {
+		require.Contains(t, string(said), "it runs")
+		require.NoError(t, r.Ready(t.Context(), cmd))
+		return
+	}
+	require.NotContains(t, string(said), "it runs", "the system's word counts")
+	require.ErrorContains(t, r.Ready(t.Context(), cmd), "the installer is a program of 32 bits, and this Windows runs none")
 }
 
 // A bundle of Burn's kind is made here: this program, with the name that marks one.

@@ -2,6 +2,7 @@ package install
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -73,13 +74,18 @@ func withNext(err error) error {
 	return err
 }
 
-// invoke returns how to start the file, such as the private copy, on this machine.
-func (c Command) invoke(f contents, log string) (invocation, error) {
+// invoke returns how to start the file, such as the private copy, on this machine. It fails
+// where the machine surely cannot run it.
+func (c Command) invoke(ctx context.Context, f contents, log string) (invocation, error) {
 	head, err := f.head()
 	if err != nil {
 		return invocation{}, err
 	}
-	return c.invocation(c.Kind, target{goos: runtime.GOOS, msiexec: msiexec(), path: f.path, head: head, log: log})
+	inv, err := c.invocation(c.Kind, target{goos: runtime.GOOS, msiexec: msiexec(), path: f.path, head: head, log: log})
+	if err == nil {
+		err = c.fits(ctx, f)
+	}
+	return inv, err
 }
 
 // found fails if the program that opens the installer is not on this machine. One that

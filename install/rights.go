@@ -38,7 +38,7 @@ func requireRights(elevated func() (bool, error), what string) error {
 // Unelevated or a Launcher is set.
 //
 // It also fails where the file is of another kind than stated, or of no kind, or for another
-// system; where the program that opens it was not found; where an argument would be taken apart
+// system, or for processors whose programs this machine surely cannot run; where the program that opens it was not found; where an argument would be taken apart
 // by cmd.exe, because the installer is a batch file; and on Linux where the installer is a
 // program and State is on a volume that forbids running programs.
 //
@@ -58,7 +58,7 @@ func (r *Runner) Ready(ctx context.Context, c Command) error {
 	}
 	var rights error
 	err := c.withEntry(ctx, func(f contents) (err error) {
-		if c, err = c.opens(f); err == nil {
+		if c, err = c.opens(ctx, f); err == nil {
 			rights = c.rights(f, elevated)
 		}
 		return err
@@ -74,7 +74,7 @@ func (r *Runner) Ready(ctx context.Context, c Command) error {
 
 // opens fails where the file cannot be run as the command says, and else returns the
 // command with its kind.
-func (c Command) opens(f contents) (Command, error) {
+func (c Command) opens(ctx context.Context, f contents) (Command, error) {
 	if f.read == nil {
 		return c, nil
 	}
@@ -86,7 +86,7 @@ func (c Command) opens(f contents) (Command, error) {
 	if f.zipped && stated == Auto && c.Kind == MSI {
 		return c, errors.New("a package of kind msi in a zip archive: state the kind, because a rollback uninstalls such a package first")
 	}
-	inv, err := c.invoke(f, f.path)
+	inv, err := c.invoke(ctx, f, f.path)
 	if err == nil {
 		err = inv.found(f.path)
 	}

@@ -127,7 +127,7 @@ func (r *Runner) runCopy(ctx context.Context, c Command, rec record) (Outcome, e
 	if rec.Log == "" {
 		rec.Log = filepath.Join(r.State, rec.Started.Format("20060102T150405Z")+"-"+rec.ID[:8]+".log")
 	}
-	inv, err := c.invoke(fileAt(rec.Program), ownLog(rec.Log))
+	inv, err := c.invoke(ctx, fileAt(rec.Program), ownLog(rec.Log))
 	if err != nil {
 		return Outcome{}, err
 	}

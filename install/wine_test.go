@@ -41,6 +41,13 @@ func TestUnderWine(t *testing.T) {
 		}
 	}
 
+	for name, from := range map[string]string{
+		"ARM64.exe": goProgram(t, "windows", "arm64"), "x86.exe": goProgram(t, "windows", "386"), "x86-64.exe": goProgram(t, "windows", "amd64"),
+		"ARM64.msi": msiFor(t, "Arm64"), "Itanium.msi": msiFor(t, "Intel64"), "x86.msi": buildMSI(t, "x86"),
+	} {
+		require.NoError(t, os.Rename(from, filepath.Join(packages, name)))
+	}
+
 	w := realtest.StartWine(t)
 	program := w.BuildTest(t, ".")
 	all := func(t *testing.T, what string, names ...string) {
@@ -55,7 +62,7 @@ func TestUnderWine(t *testing.T) {
 	// In runs of their own for the time that each has; and an uninstaller of NSIS leaves a file that
 	// is to be removed at the next start of the machine, which other tests would find.
 	const of32, leaves = "^(TestInno.*|TestEveryNSIS)$", "^TestAnUninstaller.*$"
-	names := []string{"TestNSIS", "TestMSI", "TestTheApplicationOutlivesItsInstaller", "TestAMessageBoxIsToldAbout", "TestABundleMadeHere", "TestAScannerHoldsTheFreshCopy", "TestServiceOutlastsTheInstaller", "TestRealInstallerOutlivesItsRunner", "TestReadyLooksIntoZips",
+	names := []string{"TestNSIS", "TestMSI", "TestTheApplicationOutlivesItsInstaller", "TestAMessageBoxIsToldAbout", "TestABundleMadeHere", "TestAScannerHoldsTheFreshCopy", "TestServiceOutlastsTheInstaller", "TestRealInstallerOutlivesItsRunner", "TestReadyLooksIntoZips", "TestOtherProcessorsOnWindows",
 		"TestRebootPendingOfWindows", "TestFrameworkOfWindows", "TestRightsOfTokens"}
 	what := "-test.run=^(" + strings.Join(names, "|") + ")$"
 	if os.Getenv("ASPUPDATE_SOAK") == "1" {

@@ -25,7 +25,8 @@ const (
 // Indexes of directories.
 const (
 	Resources = 2
-	Security  = 4 // signatures
+	Security  = 4  // signatures
+	Managed   = 14 // .NET
 )
 
 const maxSections = 96 // as many as Windows loads
@@ -33,7 +34,8 @@ const maxSections = 96 // as many as Windows loads
 // A File has the contents of a program's headers, which were not compared with
 // the size of the file.
 type File struct {
-	Start       int64 // where the PE header is in the file
+	Start       int64  // where the PE header is in the file
+	Machine     uint16 // the processors it was made for
 	Flags       uint16
 	Directories []Directory
 	Sections    []Section
@@ -83,7 +85,7 @@ func Read(read func(offset, n int64) ([]byte, error)) (*File, error) {
 	if string(head[:4]) != "PE\x00\x00" {
 		return nil, ErrNotWindows
 	}
-	f.Flags = le.Uint16(head[22:])
+	f.Machine, f.Flags = le.Uint16(head[4:]), le.Uint16(head[22:])
 	optional, err := read(f.Start+fileHeader, int64(le.Uint16(head[20:])))
 	if err != nil {
 		return nil, err

@@ -84,14 +84,22 @@ func TestDoctorTriesWhatAnUpdateWouldTry(t *testing.T) {
 	require.NoError(t, os.WriteFile(file, []byte("#!/bin/sh\n"), 0o600))
 	_, err = d.Import(t.Context(), file, "АСП", version.MustParse("9.22.200"))
 	require.NoError(t, err)
+	foreign := make([]byte, 64) // a program for SPARC
+	copy(foreign, "\x7fELF\x02\x02\x01")
+	foreign[17], foreign[19] = 2, 43
+	require.NoError(t, os.WriteFile(file, foreign, 0o600))
+	_, err = d.Import(t.Context(), file, "АСП", version.MustParse("9.22.250"))
+	require.NoError(t, err)
 	d.findings = nil
+	d.Config.Distributions[0].Arguments = []string{"-q"}
 	d.installerKinds(t.Context())
-	require.Len(t, d.findings, 2)
+	require.Len(t, d.findings, 3)
 	states := map[string]string{}
 	for _, f := range d.findings {
 		states[f.Name] = f.State
 	}
-	require.Equal(t, map[string]string{"АСП 9.22.100 Setup": "fix", "АСП 9.22.200 Setup": "ok"}, states, runtime.GOOS)
+	script := map[bool]string{true: "fix", false: "ok"}[runtime.GOOS == "windows"] // which has no /bin/sh
+	require.Equal(t, map[string]string{"АСП 9.22.100 Setup": "fix", "АСП 9.22.200 Setup": script, "АСП 9.22.250 Setup": "fix"}, states)
 
 	for v, text := range map[string]string{"9.22.300": "no installer", "9.23.100": "#!/bin/sh\n"} {
 		f, err := os.Create(filepath.Join(dir, "Setup.zip"))

@@ -264,6 +264,11 @@ func (d *doctor) installerKinds(ctx context.Context) {
 			if err == nil && kind == install.Plain && len(dist.Arguments) == 0 {
 				err = errors.New("a program whose silent arguments are not known: set distribution.arguments to those that make it run unattended")
 			}
+			if err == nil { // of this system, and for these processors
+				cmd := d.installers(dist, step{}).Command
+				cmd.Path, cmd.Entry, cmd.Unelevated = file, "", true
+				err = d.runner().Ready(ctx, cmd)
+			}
 			d.either(err, "installer", name, "kind %s", kind)
 		}
 	}
