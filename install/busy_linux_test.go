@@ -17,7 +17,12 @@ import (
 // until the function is called.
 func lockPackages(t *testing.T, root string) (unlock func()) {
 	t.Helper()
-	f, err := os.OpenFile(filepath.Join(root, "var/lib/dpkg/lock-frontend"), os.O_RDWR|os.O_CREATE, 0o640)
+	return lockFile(t, filepath.Join(root, "var/lib/dpkg/lock-frontend"))
+}
+
+func lockFile(t *testing.T, path string) (unlock func()) {
+	t.Helper()
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o640)
 	require.NoError(t, err)
 	require.NoError(t, syscall.FcntlFlock(f.Fd(), syscall.F_SETLK, &syscall.Flock_t{Type: syscall.F_WRLCK}))
 	return func() { _ = f.Close() }
@@ -34,13 +39,16 @@ func TestALockOfPackagesIsWaitedFor(t *testing.T) {
 	if os.Getenv("ASPUPDATE_SOAK") != "" {
 		held, interval = time.Minute, 0
 	}
-	root := debRoot(t)
+	realtest.Program(t, "apt-get")
+	machine := newLinuxRoot(t) // for apt
+	root := machine.dir
 	deb := buildDeb(t, "7.12.100", "exit 0")
 	script := filepath.Join(t.TempDir(), "setup.sh")
 	require.NoError(t, os.WriteFile(script, []byte("#!/bin/sh\ndpkg --root='"+root+"' --force-script-chrootless --log=/dev/null -i '"+deb+"' || exit 1\n"), 0o600))
 	for _, cmd := range []Command{
 		{Path: deb, SHA256: sumOf(t, deb), Kind: Auto, Args: []string{"--root=" + root, "--force-script-chrootless", "--log=/dev/null"}},
 		{Path: script, SHA256: sumOf(t, script), Kind: Auto},
+		{Path: deb, SHA256: sumOf(t, deb), Kind: apt, Env: machine.apt(t)},
 	} {
 		unlock := lockPackages(t, root)
 		timer := time.AfterFunc(held, unlock)
@@ -62,6 +70,35 @@ func TestALockOfPackagesIsWaitedFor(t *testing.T) {
 		require.Equal(t, Busy, out.Status, out.Tail)
 		require.Equal(t, nextBusy, out.Next)
 	}
+}
+
+// rpm waits for its lock by itself.
+func TestALockOfRPMIsWaitedFor(t *testing.T) {
+	root := newLinuxRoot(t)
+	realtest.Program(t, "rpm")
+	held := 2 * time.Second
+	if os.Getenv("ASPUPDATE_SOAK") != "" {
+		held = time.Minute
+	}
+	run := func(version string) (Outcome, error) {
+		path := buildRPM(t, version, "", "")
+		r, _ := newRunner(t)
+		r.busyInterval = 500 * time.Millisecond
+		return r.Run(t.Context(), Command{Path: path, SHA256: sumOf(t, path), Kind: Auto, Args: []string{"--root=" + root.dir}})
+	}
+	out, err := run("7.12.100") // it makes the database
+	require.NoError(t, err, out.Tail)
+	lock := strings.TrimSpace(output(t, "rpm", "--root="+root.dir, "--eval", "%{_dbpath}")) + "/.rpm.lock"
+	require.FileExists(t, filepath.Join(root.dir, lock))
+
+	unlock := lockFile(t, filepath.Join(root.dir, lock))
+	begun := time.Now()
+	timer := time.AfterFunc(held, unlock)
+	defer timer.Stop()
+	out, err = run("7.13.100")
+	require.NoError(t, err, out.Tail)
+	require.GreaterOrEqual(t, time.Since(begun), held)
+	root.has(t, "opt/asp/version.txt", "7.13.100")
 }
 
 func TestLocksOfPackageManagersAreRecognized(t *testing.T) {

@@ -53,28 +53,38 @@ func TestInno(t *testing.T) {
 // less than two minutes. With ASPUPDATE_SOAK=1 by the times of the program.
 func TestInnoStartsTheApplication(t *testing.T) {
 	for _, packages := range compilers(t)[:1] {
-		dir := filepath.Join(t.TempDir(), "Опека")
-		require.NoError(t, os.Mkdir(dir, 0o700))
-		app := program(t, dir, "asp-server")
-		cmd := real(t, filepath.Base(packages)+"/Сетап 7.13.100.exe", "/DIR="+dir)
-		pid := filepath.Join(t.TempDir(), "pid")
-		cmd.Env, cmd.Application = append(BaseEnv(), "ASP_START="+app, "ASP_PID="+pid, fakeRole+"=application"), []string{dir}
-		cmd.Deadline = 10 * time.Minute
-		r, events := newRunner(t)
-		if os.Getenv("ASPUPDATE_SOAK") != "1" {
-			r.applicationTimeout = 3 * time.Second
-		}
-		begun := time.Now()
-		out, err := r.Run(t.Context(), cmd)
-		require.NoError(t, err)
-		require.Equal(t, OK, out.Status)
-		require.Less(t, time.Since(begun), 2*time.Minute)
-		requireVersion(t, dir, "7.13.100")
-		require.True(t, alive(awaitPID(t, pid)), "the application runs")
-		require.Contains(t, strings.Join(eventsOf(events, eventLingering), "\n"), "asp-server.exe", "what is waited for is named")
-		require.Contains(t, strings.Join(eventsOf(events, eventLeft), "\n"), "asp-server.exe")
-		t.Logf("the run took %s", time.Since(begun))
+		startsTheApplication(t, filepath.Base(packages)+"/Сетап 7.13.100.exe", "/DIR=")
 	}
+}
+
+// startsTheApplication runs an installer into a directory, which it gets by the option.
+func startsTheApplication(t *testing.T, name, option string) {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "Опека")
+	require.NoError(t, os.Mkdir(dir, 0o700))
+	app := program(t, dir, "asp-server")
+	cmd := real(t, name, option+dir)
+	pid := filepath.Join(t.TempDir(), "pid")
+	cmd.Env, cmd.Application = append(BaseEnv(), "ASP_START="+app, "ASP_PID="+pid, fakeRole+"=application"), []string{dir}
+	cmd.Deadline = 10 * time.Minute
+	r, events := newRunner(t)
+	if os.Getenv("ASPUPDATE_SOAK") != "1" {
+		r.applicationTimeout = 3 * time.Second
+	}
+	begun := time.Now()
+	out, err := r.Run(t.Context(), cmd)
+	require.NoError(t, err)
+	require.Equal(t, OK, out.Status)
+	require.Less(t, time.Since(begun), 2*time.Minute)
+	requireVersion(t, dir, "7.13.100")
+	process := awaitPID(t, pid)
+	require.True(t, alive(process), "the application runs")
+	require.Contains(t, strings.Join(eventsOf(events, eventLingering), "\n"), "asp-server.exe", "what is waited for is named")
+	require.Contains(t, strings.Join(eventsOf(events, eventLeft), "\n"), "asp-server.exe")
+	t.Logf("the run took %s", time.Since(begun))
+	p, err := os.FindProcess(process)
+	require.NoError(t, err)
+	require.NoError(t, p.Kill())
 }
 
 // Inno Setup reports success although a step after the installation has failed; its

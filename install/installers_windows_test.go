@@ -92,6 +92,11 @@ func TestAnUninstallerThatReturnsEarlyIsWaitedFor(t *testing.T) {
 	}
 }
 
+// The same as for Inno Setup, by an installer that runs where Wine has 64 bits alone.
+func TestNSISStartsTheApplication(t *testing.T) {
+	startsTheApplication(t, "Установка 7.13.100.exe", "/D=")
+}
+
 func TestNSISTree(t *testing.T) {
 	exe, err := os.Executable()
 	require.NoError(t, err)

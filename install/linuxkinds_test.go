@@ -32,6 +32,19 @@ func newLinuxRoot(t *testing.T) linuxRoot {
 	return r
 }
 
+// apt returns the environment in which apt takes the directory for the machine.
+func (r linuxRoot) apt(t *testing.T) []string {
+	t.Helper()
+	config := filepath.Join(t.TempDir(), "apt.conf")
+	require.NoError(t, os.WriteFile(config, []byte(`Dir "`+r.dir+`";
+Dir::Bin::Methods "/usr/lib/apt/methods";
+Dir::State::Status "`+r.dir+`/var/lib/dpkg/status";
+DPkg::Options { "--root=`+r.dir+`"; "--force-script-chrootless"; "--log=/dev/null"; };
+APT::Architecture "`+strings.TrimSpace(output(t, "dpkg", "--print-architecture"))+`";
+`), 0o600))
+	return append(BaseEnv(), "APT_CONFIG="+config)
+}
+
 func (r linuxRoot) has(t *testing.T, name, want string) {
 	t.Helper()
 	got, err := os.ReadFile(filepath.Join(r.dir, name))
@@ -170,15 +183,7 @@ func TestApt(t *testing.T) {
 		require.NoError(t, err, string(out))
 		return filepath.Join(debs, name+"-"+version+".deb")
 	}
-	// apt takes the directory for the machine.
-	config := filepath.Join(t.TempDir(), "apt.conf")
-	require.NoError(t, os.WriteFile(config, []byte(`Dir "`+root.dir+`";
-Dir::Bin::Methods "/usr/lib/apt/methods";
-Dir::State::Status "`+root.dir+`/var/lib/dpkg/status";
-DPkg::Options { "--root=`+root.dir+`"; "--force-script-chrootless"; "--log=/dev/null"; };
-APT::Architecture "`+strings.TrimSpace(output(t, "dpkg", "--print-architecture"))+`";
-`), 0o600))
-	env := append(BaseEnv(), "APT_CONFIG="+config)
+	env := root.apt(t)
 	run := func(path, entry string, args ...string) (Outcome, error) {
 		t.Helper()
 		sumOfPath := sumOf

@@ -18,7 +18,8 @@ type complaint struct {
 var complaints = map[Kind][]complaint{
 	MSI: {
 		{regexp.MustCompile(`-- Installation (operation )?failed\.|-- (Configuration|Removal) failed\.|MainEngineThread is returning 1603`), true},
-		{regexp.MustCompile(`Return value 3\.|Note: 1: 1708 `), false},
+		// The last is of an action whose failure the package ignores, and in English on every Windows.
+		{regexp.MustCompile(`Return value 3\.|Note: 1: 1708 |returned actual error code -?[1-9]`), false},
 	},
 	Inno: {
 		{regexp.MustCompile(`Installation process failed|Rolling back changes`), true},
