@@ -67,7 +67,7 @@ func TestAttackByForgedSettings(t *testing.T) {
 		a.admin(t, "postgres", db+sql) // servers before 15 let the owner do it
 	}
 	require.ErrorIs(t, a.db.checkClosed(t.Context()), backup.ErrBusy, "the owner can open it")
-	a.db.inPlace = true
+	a.db.NoClone = true
 	_, err := a.store.Take(t.Context(), "x", a.db)
 	require.ErrorIs(t, err, backup.ErrBusy)
 	require.NoError(t, a.db.Close(t.Context()))

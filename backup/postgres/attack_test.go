@@ -175,7 +175,7 @@ func TestAttackByARenamedSchema(t *testing.T) {
 	a.admin(t, "postgres", "GRANT CREATE ON DATABASE "+ident(a.name)+" TO "+ident(a.role))
 	a.mine(t, `CREATE SCHEMA good; CREATE TABLE good.t (n int); CREATE SEQUENCE good.s;
 		CREATE SCHEMA bad; CREATE VIEW bad.t AS SELECT 1 AS n WHERE public.evil(1) = 1; CREATE TABLE bad.s (last_value int, is_called bool); CREATE INDEX ON bad.s ((last_value + public.evil(0)))`)
-	a.db.inPlace = true
+	a.db.NoClone = true
 	ctx, stop := context.WithCancel(t.Context())
 	var racing sync.WaitGroup
 	for range 2 {

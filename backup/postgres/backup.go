@@ -148,13 +148,13 @@ func (s *session) backup(ctx context.Context, dir string) (meta backup.Meta, err
 	if f.Limit, err = live.openLimit(); err != nil {
 		return meta, err
 	}
-	if s.d.inPlace {
+	if s.d.NoClone {
 		err = s.dumpable(ctx, live)
 	}
 	if err != nil {
 		return meta, err
 	}
-	if !s.d.inPlace {
+	if !s.d.NoClone {
 		if err := s.clone(ctx, live, &f); err != nil {
 			return meta, err
 		}
@@ -230,21 +230,59 @@ func (s *session) dump(ctx context.Context, t tools, source, dir string, f *fact
 		if err != nil {
 			return err
 		}
+		inside := s.readBeside(ctx, tx, source, snapshot, *f)
 		sum, err = s.runDump(ctx, t, source, snapshot, filepath.Join(dir, dumpFile), f)
-		if err != nil {
+		got, rerr := inside(err == nil)
+		if err = errors.Join(err, rerr); err != nil {
 			return err
 		}
-		if err := readInside(ctx, tx, s.version, f); err != nil {
-			return err
-		}
+		f.Extensions, f.NoPublic, f.Unlogged, f.Tables, f.Made = got.Extensions, got.NoPublic, got.Unlogged, got.Tables, got.Made
+		after, err := sequences(ctx, tx, s.version)
 		for i, t := range f.Tables {
-			if value, ok := before[[2]string{t.Schema, t.Name}]; ok && value != t.Sum {
+			if name := [2]string{t.Schema, t.Name}; t.Sequence && (before[name] != t.Sum || after[name] != t.Sum) {
 				f.Tables[i].Sum, f.Tables[i].Moved = "", true
 			}
 		}
-		return nil
+		return err
 	})
 	return map[string]string{dumpFile: sum}, err
+}
+
+// readBeside reads what is inside the database of the snapshot by a session of its own, while
+// pg_dump runs. The result waits for that, and is nothing if it is not needed. Where the server
+// has no room for one more session, tx reads it afterwards.
+func (s *session) readBeside(ctx context.Context, tx pgx.Tx, source, snapshot string, f facts) (result func(needed bool) (facts, error)) {
+	conn, err := s.to(ctx, source, reading)
+	if err != nil {
+		return func(needed bool) (facts, error) {
+			if !needed {
+				return f, nil
+			}
+			err := readInside(ctx, tx, s.version, &f)
+			return f, err
+		}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	read := make(chan error, 1)
+	go func() {
+		defer closeConn(conn)
+		read <- still(ctx, conn, func(tx pgx.Tx) error {
+			if _, err := tx.Exec(ctx, "SET TRANSACTION SNAPSHOT "+literal(snapshot)); err != nil {
+				return err
+			}
+			return readInside(ctx, tx, s.version, &f)
+		})
+	}()
+	return func(needed bool) (facts, error) {
+		defer cancel()
+		if !needed {
+			cancel()
+			_ = <-read // the session has ended
+			return f, nil
+		}
+		err := <-read
+		return f, err
+	}
 }
 
 // runDump runs pg_dump into the new file and returns the file's sum. That of the

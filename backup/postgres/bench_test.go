@@ -95,7 +95,7 @@ func BenchmarkWayBack(b *testing.B) {
 		dump      bool
 	}{{"clone", false, false}, {"clone, checksums", true, false}, {"dump", false, true}} {
 		b.Run(c.name, func(b *testing.B) {
-			w.db.Checksums, w.db.inPlace = c.checksums, c.dump
+			w.db.Checksums, w.db.NoClone = c.checksums, c.dump
 			if c.dump {
 				require.NoError(b, w.db.Close(b.Context()))
 				defer func() { require.NoError(b, w.db.Open(context.Background())) }()

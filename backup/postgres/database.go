@@ -38,6 +38,9 @@ type Database struct {
 	// restore from the clone. Without it, all but the rows is compared, and the
 	// dump is protected by its SHA-256.
 	Checksums bool
+	// NoClone dumps the database itself, and makes no clone of it on the server. A backup takes less
+	// time and space, and a restore, which then loads the dump, more time.
+	NoClone bool
 	// AsSuperuser names objects of the database that the maintenance role may
 	// restore, and run their code, because only superusers can: functions in C,
 	// for example. A backup is refused with [backup.ErrPermission] while one is not named.
@@ -51,7 +54,6 @@ type Database struct {
 	Observe func(backup.Event) `json:"-"`
 
 	drainTimeout time.Duration   // how long terminated sessions may take to end; 0 means 30 s
-	inPlace      bool            // dumps the database itself, without a clone; tests restore from the dump then
 	tracer       pgx.QueryTracer // tests interrupt runs at each statement
 }
 

@@ -256,7 +256,7 @@ func TestR15SequenceUsedDuringTheDump(t *testing.T) {
 		t.Skip("the fake tools are shell scripts")
 	}
 	w := newWorld(t)
-	w.db.inPlace = true
+	w.db.NoClone = true
 	require.NoError(t, w.db.Close(t.Context()))
 	w.db.Bin = t.TempDir()
 	for name, also := range map[string]string{

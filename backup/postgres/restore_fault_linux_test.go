@@ -148,7 +148,7 @@ func TestFaultProgramsAreKilled(t *testing.T) {
 		require.Equal(t, before, w.state(t))
 	}
 	require.NoError(t, w.db.Close(t.Context()))
-	w.db.inPlace = true // no clone: pg_restore restores
+	w.db.NoClone = true // no clone: pg_restore restores
 	snap := w.take(t)
 	list, err := w.store.List()
 	require.NoError(t, err)

@@ -115,7 +115,7 @@ func TestR15RestoreIsWhole(t *testing.T) {
 func TestInPlaceMakesNoClone(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.db.inPlace = true
+	w.db.NoClone = true
 	w.admin(t, w.name, "DROP SCHEMA public CASCADE")
 	_, err := w.store.Take(t.Context(), "open", w.db)
 	require.ErrorIs(t, err, backup.ErrBusy)

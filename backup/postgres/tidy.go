@@ -144,7 +144,7 @@ func (d *Database) Needs(ctx context.Context) ([]backup.Need, error) {
 		{Path: dir, Bytes: n, For: backup.ForRestored},
 		{Path: dir, Bytes: n, For: backup.ForOld},
 	}
-	if !d.inPlace {
+	if !d.NoClone {
 		list = append(list, backup.Need{Path: dir, Bytes: n, For: backup.ForClone})
 	}
 	return list, nil

@@ -144,3 +144,44 @@ uri_file = '${OWN}/asp.uri'`, "")
 	code, out = s.run("status")
 	require.Zero(t, code, out)
 }
+
+// TestShortUpdateHasNoClone updates a database whose site prefers a short update, and rolls a
+// failing one back from the dump.
+func TestShortUpdateHasNoClone(t *testing.T) {
+	t.Parallel()
+	cluster := realtest.Postgres(t)
+	conn, err := pgx.Connect(t.Context(), cluster.Admin("postgres"))
+	require.NoError(t, err)
+	_, err = conn.Exec(t.Context(), "CREATE DATABASE asp")
+	require.NoError(t, err)
+	require.NoError(t, conn.Close(t.Context()))
+	s := newScriptSite(t, `
+close = ['/bin/touch', '${OWN}/closed']
+open = ['/bin/rm', '-f', '${OWN}/closed']
+[[postgres]]
+name = 'asp'
+no_clone = true
+uri_file = '${OWN}/asp.uri'`, "")
+	require.NoError(t, os.WriteFile(filepath.Join(s.own, "asp.uri"), []byte(cluster.Admin("asp")+"\n"), 0o600))
+	psql := "'" + filepath.Join(cluster.Bin, "psql") + "' -XAtq '" + cluster.Admin("asp") + "' "
+	s.installed("7.12.100")
+	list := psql + `-c "SELECT datname FROM pg_database WHERE datname LIKE 'asp%'" > $1/databases` + "\n"
+	s.publish("7.12.200", "Setup", "echo 7.12.200 > $1/version\n"+psql+"-c 'CREATE TABLE families AS SELECT 1 AS n'\n"+list)
+	code, out := s.run("fetch")
+	require.Zero(t, code, out)
+	code, out = s.run("plan")
+	require.Zero(t, code, out)
+	require.Contains(t, out, "without a clone, so a shorter update and a longer rollback: asp")
+	code, out = s.run("update")
+	require.Zero(t, code, out)
+	require.Equal(t, "asp\n", s.read("databases"), "there is no clone beside it")
+	s.publish("7.12.300", "Setup", "echo broken > $1/version\n"+psql+"-c 'DROP TABLE families'\n")
+	code, out = s.run("update")
+	require.Equal(t, exitRolledBack, code, out)
+	conn, err = pgx.Connect(t.Context(), cluster.Admin("asp"))
+	require.NoError(t, err)
+	defer func() { require.NoError(t, conn.Close(t.Context())) }()
+	var n int
+	require.NoError(t, conn.QueryRow(t.Context(), "SELECT n FROM families").Scan(&n))
+	require.Equal(t, 1, n)
+}

@@ -25,6 +25,7 @@ type planDoc struct {
 	FirstOfYear bool            `json:"first_of_year"`         // R14
 	Databases   site.Patterns   `json:"databases,omitempty"`   // what the patterns of [[postgres]] and [[mssql]] match
 	Unfenced    []string        `json:"unfenced,omitempty"`    // databases that keep users out for their snapshot alone
+	NoClone     []string        `json:"no_clone,omitempty"`    // databases that are backed up by a dump alone: a short update, a longer rollback
 	LongestOut  float64         `json:"longest_out,omitempty"` // seconds: how long users are out if everything takes its longest and is rolled back
 	Announce    float64         `json:"announce,omitempty"`    // seconds: how long ahead users are notified
 	Copies      *site.CopyState `json:"copies,omitempty"`      // of the second place; none without [copies]
@@ -48,7 +49,7 @@ type passedDoc struct {
 // planDoc returns the document of an update's plan, or the error with which the plan was
 // made.
 func (j *job) planDoc(u *site.Update, plan rollback.Plan, err error) (planDoc, error) {
-	d := planDoc{Schema: "aspupdate.plan/1", Plan: plan, Databases: u.Databases, Unfenced: u.Unfenced}
+	d := planDoc{Schema: "aspupdate.plan/1", Plan: plan, Databases: u.Databases, Unfenced: u.Unfenced, NoClone: u.NoClone}
 	if j.announces() && plan.Revert == nil {
 		d.Announce, d.announced = time.Duration(j.Config.Announce.Before).Seconds(), true
 	}
@@ -124,6 +125,9 @@ func (plan planDoc) print(p *printer) {
 	}
 	if len(plan.Unfenced) > 0 {
 		p.line("  only the application's fence keeps users out of: %s", strings.Join(plan.Unfenced, ", "))
+	}
+	if len(plan.NoClone) > 0 {
+		p.line("  without a clone, so a shorter update and a longer rollback: %s", strings.Join(plan.NoClone, ", "))
 	}
 	for _, n := range plan.Needs {
 		p.line("  space: %d MB at %s for %s", n.Bytes/1e6+1, n.Path, plan.Databases.Purposes(n.For))

@@ -171,6 +171,10 @@ type postgresConfig struct {
 	URIFile string `toml:"uri_file"` // or a file with it
 	secret  `toml:"-"`
 
+	// Backups make no clone on the server: users are out for less time in an update, and for
+	// more in a rollback, which loads the dump.
+	NoClone bool `toml:"no_clone"`
+
 	// The reason why the database keeps users out only for its snapshot:
 	// installer or probe log in with the application's own role, so that the
 	// database cannot distinguish them from users. Then only the application's
@@ -188,6 +192,16 @@ func (a *applicationConfig) entry() bool {
 func (c *Config) unfenced() (names []string) {
 	for _, p := range servers(c.Postgres) {
 		if p.Unfenced != "" {
+			names = append(names, cmp.Or(p.Databases, p.Name))
+		}
+	}
+	return names
+}
+
+// withoutClone returns the names, or the patterns, of the databases that have no clone.
+func (c *Config) withoutClone() (names []string) {
+	for _, p := range servers(c.Postgres) {
+		if p.NoClone {
 			names = append(names, cmp.Or(p.Databases, p.Name))
 		}
 	}

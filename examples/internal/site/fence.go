@@ -50,7 +50,7 @@ func (s *Site) protect(u *rollback.Update) {
 		}})
 	}
 	for _, p := range c.Postgres {
-		db, name := &postgres.Database{URI: p.value(), Checksums: true, Observe: s.Observe.Backup}, p.names().data()
+		db, name := &postgres.Database{URI: p.value(), Checksums: true, NoClone: p.NoClone, Observe: s.Observe.Backup}, p.names().data()
 		part := named{db, name, db.Closed}
 		if p.Unfenced != "" {
 			fence = append(fence, roles.OpenOnly(s.fenceOf(p.exists, part)))

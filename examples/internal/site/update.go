@@ -23,6 +23,7 @@ type Update struct {
 	FirstOfYear bool     // R14: it crosses a new year
 	Databases   Patterns // with what they matched when it was planned
 	Unfenced    []string // names, or patterns, of the databases that keep users out only for their snapshot
+	NoClone     []string // and of those that are backed up by a dump alone
 
 	same func(context.Context) error // see Run
 }
@@ -444,5 +445,5 @@ func (s *Site) update(steps []step) (*Update, error) {
 			Migrations: s.migrations(d, u.Data),
 		})
 	}
-	return &Update{Update: u, FirstOfYear: firstOfYear, Databases: s.patterns, Unfenced: c.unfenced()}, nil
+	return &Update{Update: u, FirstOfYear: firstOfYear, Databases: s.patterns, Unfenced: c.unfenced(), NoClone: c.withoutClone()}, nil
 }
