@@ -7,10 +7,13 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -30,6 +33,10 @@ type heldSite struct {
 }
 
 func newHeldSite(t *testing.T, step string) heldSite {
+	remove := ""
+	if step == "remove" { // a kind that needs it on its way back
+		remove = "remove = ['/bin/sh', '${OWN}/held.sh', 'remove', '/bin/rm', '-f', '${SITE}/version']"
+	}
 	s := newScriptSite(t, `
 close = ['/bin/sh', '${OWN}/held.sh', 'close', '/bin/touch', '${OWN}/closed']
 open = ['/bin/sh', '${OWN}/held.sh', 'open', '/bin/rm', '-f', '${OWN}/closed']
@@ -39,7 +46,7 @@ start = ['/bin/sh', '${OWN}/held.sh', 'start', '/bin/touch', '${OWN}/running']
 live = '${SITE}/data'
 backup = ['/bin/sh', '${OWN}/held.sh', 'backup', '/bin/cp', '{live}', '{file}']
 restore = ['/bin/sh', '${OWN}/held.sh', 'restore', '/bin/cp', '{file}', '{new}']
-verify = ['/bin/cp', '{file}', '{new}']`, `
+verify = ['/bin/cp', '{file}', '{new}']`, remove+`
 [[distribution.migrate]]
 database = 'data'
 command = ['/bin/sh', '${OWN}/held.sh', 'migrate', '/bin/sh', '${OWN}/restructure.sh']
@@ -50,7 +57,8 @@ printf 'half\n%%s\n' "$rows" > data
 printf '%%s\n%%s\n' "$(cat version)" "$rows" > data
 `, s.site))
 	s.write(filepath.Join(s.own, "held.sh"), fmt.Sprintf(`cd '%s'
-while [ -e held-$1 ]; do touch at-$1; sleep 0.02; done
+while [ -e held-$1 ]; do mkdir first-$1 2> /dev/null && first=yes; touch at-$1; sleep 0.02; done
+[ "$first" = yes ] && [ -e late ] && sleep 2
 shift
 exec "$@"
 `, s.own))
@@ -84,7 +92,9 @@ exec "$@"
 }
 
 // onTheWayBack reports whether a step is reached only by a release that fails.
-func onTheWayBack(step string) bool { return step == "restore" || step == "previous" }
+func onTheWayBack(step string) bool {
+	return step == "remove" || step == "restore" || step == "previous"
+}
 
 func (h heldSite) hold() string { return filepath.Join(h.own, "held-"+h.step) }
 
@@ -237,6 +247,87 @@ var ends = map[string]end{
 			}
 		}
 	}},
+	"a real control group's kill": {kill: true, start: func(t *testing.T, cmd *exec.Cmd) func() {
+		group := newControlGroup(t)
+		dir, err := os.Open(group)
+		require.NoError(t, err)
+		cmd.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: int(dir.Fd())}
+		require.NoError(t, cmd.Start())
+		require.NoError(t, dir.Close())
+		return func() { // also what no longer descends from it
+			all := groupedIn(t, group)
+			require.Contains(t, all, cmd.Process.Pid)
+			require.Greater(t, len(all), 1, "the command of the step is in it, too")
+			for _, pid := range all {
+				to(pid, syscall.SIGTERM)
+			}
+			time.Sleep(100 * time.Millisecond)
+			require.NoError(t, os.WriteFile(filepath.Join(group, "cgroup.kill"), []byte("1"), 0o600))
+		}
+	}},
+}
+
+// newControlGroup makes a control group of the test's own, below the one that the test is in.
+func newControlGroup(t *testing.T) string {
+	t.Helper()
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	require.NoError(t, err)
+	at := regexp.MustCompile(`(?m)^\d+ \d+ \S+ / (\S+) .* - cgroup2 `).FindSubmatch(mounts)
+	own, err := os.ReadFile("/proc/self/cgroup")
+	require.NoError(t, err)
+	in := regexp.MustCompile(`(?m)^0::(/.*)$`).FindSubmatch(own)
+	if at == nil || in == nil {
+		t.Skip("control groups of version 2 are not mounted")
+	}
+	group, err := os.MkdirTemp(filepath.Join(string(at[1]), string(in[1])), "test-of-aspupdate-")
+	if err != nil {
+		t.Skipf("no control group can be made here: %v", err)
+	}
+	t.Cleanup(func() { // once its last process is gone
+		require.Eventually(t, func() bool {
+			for _, below := range slices.Backward(groups(t, group)) { // an updater makes one for each command
+				_ = os.Remove(below)
+			}
+			_, err := os.Stat(group)
+			return os.IsNotExist(err)
+		}, 20*time.Second, 10*time.Millisecond)
+	})
+	if _, err := os.Stat(filepath.Join(group, "cgroup.kill")); err != nil {
+		t.Skipf("this kernel does not kill control groups: %v", err)
+	}
+	return group
+}
+
+// groups returns a control group and all below it, each after the one that it is in.
+func groups(t *testing.T, group string) (all []string) {
+	t.Helper()
+	require.NoError(t, filepath.WalkDir(group, func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case os.IsNotExist(err):
+			return nil // it has ended
+		case err == nil && d.IsDir():
+			all = append(all, path)
+		}
+		return err
+	}))
+	return all
+}
+
+// groupedIn returns the processes of a control group and of all below it.
+func groupedIn(t *testing.T, group string) (all []int) {
+	t.Helper()
+	for _, dir := range groups(t, group) {
+		text, err := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
+		if err != nil {
+			continue // it has ended
+		}
+		for _, pid := range strings.Fields(string(text)) {
+			n, err := strconv.Atoi(pid)
+			require.NoError(t, err)
+			all = append(all, n)
+		}
+	}
+	return all
 }
 
 // TestNothingEndsAnUpdateInAnyStep strikes an update in each of its steps. What
@@ -247,7 +338,7 @@ func TestNothingEndsAnUpdateInAnyStep(t *testing.T) {
 	t.Parallel()
 	hangUp()
 	early := map[string]bool{"close": true, "stop": true, "backup": true}
-	steps := []string{"close", "stop", "backup", "install", "start", "migrate", "probe", "open", "restore", "previous"}
+	steps := []string{"close", "stop", "backup", "install", "start", "migrate", "probe", "open", "remove", "restore", "previous"}
 	i := 0
 	for name, end := range ends {
 		for _, step := range steps {
@@ -265,7 +356,9 @@ func TestNothingEndsAnUpdateInAnyStep(t *testing.T) {
 				strike()
 				if end.kill {
 					<-ended
-					// What it left running goes on while others follow, and acts later.
+					// What it left running goes on while others follow, and acts after the same
+					// command of a recovery that does not wait for it.
+					h.write(filepath.Join(h.own, "late"), "")
 					time.AfterFunc(time.Second, func() { _ = os.Remove(h.hold()) })
 					h.followed().follow(t, h.output("status"))
 					h.alone(t)
@@ -318,13 +411,15 @@ func hangUp() {
 func chosen(name, step string) bool {
 	switch name {
 	case "closed terminal", "kill -9 of the process group":
-		return step == "close" || step == "install" || step == "migrate" || step == "open" || step == "restore"
+		return step == "close" || step == "install" || step == "migrate" || step == "open" || step == "remove" || step == "restore"
 	case "the control group's kill":
 		return step == "backup" || step == "install" || step == "start" || step == "migrate" || step == "previous"
+	case "a real control group's kill":
+		return step == "close" || step == "install" || step == "remove"
 	case "SIGHUP twice":
 		return step == "start"
 	case "SIGTERM", "SIGHUP":
-		return step == "migrate" || step == "previous"
+		return step == "migrate" || step == "remove" || step == "previous"
 	}
 	return step == "install"
 }
