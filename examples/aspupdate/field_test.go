@@ -56,8 +56,8 @@ var fieldFaults = []fieldFault{
 	{"the installer died in its first moment", "a verdict at once", "TestFieldDeadInstallerIsAVerdictAtOnce TestFieldBundleHalfInstalledGoesBackAtOnce"},
 	{"recovery waits, and neither SIGTERM nor a person helps", "no dead end", "TestFieldRecoveryThatWaitsMakesWay TestFieldDecisionThatWaitsAsksAgain"},
 	{"a process that decides is killed while it waits", "no dead end", "TestFieldDecisionOfADeadProcessStopsNoRecovery"},
-	{"the journal is damaged or lost while users are kept out", "no dead end", "TestFieldOpenLetsUsersInWithNothingPending TestAClosedFenceWithNothingPendingIsFoundAndOpened TestADamagedJournalOfAPendingUpdateLeadsOut script/codes"},
 	{"a process that decides is killed in what it does", "no dead end", "TestCrashAtEveryMomentOfADecision TestKilledDecision"},
+	{"the journal is damaged or lost while users are kept out", "no dead end", "TestFieldOpenLetsUsersInWithNothingPending TestAClosedFenceWithNothingPendingIsFoundAndOpened TestADamagedJournalOfAPendingUpdateLeadsOut script/codes"},
 	{"a closed terminal, a broken pipe, a signal, a kill of a group", "nothing but a request ends an update", "TestNothingEndsAnUpdateInAnyStep TestSoakFieldActions"},
 
 	{"the previous Setup writes its own configuration", "a way back is compared", "TestFieldWayBackIsComparedAfterTheSetup TestFieldRevertIsComparedAfterTheSetup TestR15WhatDiffersIsKeptAndTakenByName"},
@@ -85,7 +85,7 @@ var fieldFaults = []fieldFault{
 	{"the umask of the caller reaches the installer", "a child gets what was named for it", "TestChildrenHaveASaneUmask"},
 
 	{"healthy once, and then it dies", "healthy is for a time", "TestFieldHealthyOnceIsNotHealthy"},
-	{"recovery with the releases of another day", "the journal has the plan", "TestFieldRecoverNeedsOnlyTheRoles TestEmbedInAForeignModule"},
+	{"recovery with the releases of another day", "the journal has the plan", "TestFieldRecoverNeedsOnlyTheRoles TestEmbedInAForeignModule TestEmbedIsKilled"},
 }
 
 // TestEachFieldFaultHasItsTests fails if a test of the table does not exist, or if a

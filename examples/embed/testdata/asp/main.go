@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 )
 
 var (
@@ -21,8 +22,10 @@ func main() {
 		panic(err)
 	}
 	dir := filepath.Dir(filepath.Dir(self))
-	switch name := strings.TrimSuffix(filepath.Base(self), ".exe"); name {
+	name := strings.TrimSuffix(filepath.Base(self), ".exe")
+	switch name {
 	case "close":
+		held(dir, name)
 		err = os.WriteFile(filepath.Join(dir, "closed"), nil, 0o600)
 	case "open":
 		err = os.RemoveAll(filepath.Join(dir, "closed"))
@@ -36,6 +39,7 @@ func main() {
 			err = fmt.Errorf("unknown arguments %q", os.Args[1:])
 			break
 		}
+		held(filepath.Dir(app), "Setup")
 		if err = os.WriteFile(filepath.Join(app, "version.txt"), []byte(version), 0o600); err == nil && broken != "" {
 			rows := filepath.Join(filepath.Dir(app), "data", "rows")
 			err = errors.Join(errors.New("the migration failed"), os.WriteFile(rows, []byte("damaged"), 0o600))
@@ -44,5 +48,19 @@ func main() {
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
+	}
+}
+
+// held waits while a test holds what the program does, and says which process waits.
+func held(dir, name string) {
+	for {
+		if _, err := os.Stat(filepath.Join(dir, "hold-"+name)); err != nil {
+			return
+		}
+		path := filepath.Join(dir, "at-"+name)
+		if err := os.WriteFile(path+".new", fmt.Append(nil, os.Getpid()), 0o600); err == nil {
+			_ = os.Rename(path+".new", path)
+		}
+		time.Sleep(10 * time.Millisecond)
 	}
 }
