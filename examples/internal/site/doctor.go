@@ -156,8 +156,11 @@ func (d *doctor) journal() {
 	d.either(err, "journal", "", "no update is pending")
 }
 
-// fence checks whether users are kept out for nothing.
+// fence checks whether users are kept out for nothing, and whether nginx would keep them out.
 func (d *doctor) fence(ctx context.Context) {
+	if n := d.nginx(); n.on() {
+		d.either(n.accepted(ctx), "fence", "nginx", "accepts %s", n.Include)
+	}
 	parts, err := d.Fence(ctx)
 	if err != nil {
 		d.fix("fence", "", err)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net/netip"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -22,13 +23,14 @@ type nginxConfig struct {
 	RetryAfter strict.Duration `toml:"retry_after"` // when users may come back
 	Test       []string        `toml:"test"`        // tests nginx's configuration; empty is nginx -t
 	Reload     []string        `toml:"reload"`      // has nginx read it again; empty is nginx -s reload
+	URL        string          `toml:"url"`         // of the site; asked after closing, from an address that is let in and from one that is not
 }
 
 func (c *nginxConfig) on() bool { return c.Include != "" }
 
 func (c *nginxConfig) check() (m mistakes) {
 	if !c.on() {
-		m.when(len(c.Allow)+len(c.Test)+len(c.Reload) > 0 || c.RetryAfter != 0, "application.nginx.include is missing: give a file that the server block of nginx includes")
+		m.when(len(c.Allow)+len(c.Test)+len(c.Reload)+len(c.URL) > 0 || c.RetryAfter != 0, "application.nginx.include is missing: give a file that the server block of nginx includes")
 		return m
 	}
 	m.when(!filepath.IsAbs(c.Include), "application.nginx.include = %q: give an absolute path", c.Include)
@@ -37,6 +39,8 @@ func (c *nginxConfig) check() (m mistakes) {
 	if len(m) == 0 {
 		m.add(readable("application.nginx.include", c.Include)) // root reads it, and replaces it
 	}
+	u, err := url.Parse(c.URL)
+	m.when(c.URL != "" && (err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil), "application.nginx.url = %q: give the site's address, such as http://127.0.0.1/", c.URL)
 	for _, a := range c.Allow {
 		_, err := netip.ParseAddr(a)
 		m.when(err != nil || strings.Contains(a, "%"), "application.nginx.allow has %q: give an address such as 192.0.2.7", a)
@@ -49,18 +53,22 @@ const nginxMark = "# Users are kept out by aspupdate, which puts back what was h
 
 // closed returns the file that keeps users out. nginx carries out such rules before it chooses a location.
 func (c *nginxConfig) closed() []byte {
-	after := time.Duration(c.RetryAfter)
-	if after == 0 {
-		after = 30 * time.Minute
-	}
 	var b strings.Builder
 	b.WriteString(nginxMark + "\nset $aspupdate_out 1;\n")
 	for _, a := range append([]string{"127.0.0.1", "::1"}, c.Allow...) {
 		addr, _ := netip.ParseAddr(a) // check has read it
 		fmt.Fprintf(&b, "if ($remote_addr = \"%s\") { set $aspupdate_out 0; }\n", addr)
 	}
-	fmt.Fprintf(&b, "add_header Retry-After %d always;\nif ($aspupdate_out) { return 503; }\n", int(after.Seconds()))
+	fmt.Fprintf(&b, "add_header Retry-After %d always;\nif ($aspupdate_out) { return 503; }\n", c.retryAfter())
 	return []byte(b.String())
+}
+
+// retryAfter returns the seconds after which users may come back.
+func (c *nginxConfig) retryAfter() int {
+	if c.RetryAfter == 0 {
+		return int((30 * time.Minute).Seconds())
+	}
+	return int(time.Duration(c.RetryAfter).Seconds())
 }
 
 // An nginxFence is that file as a part of the fence.
@@ -81,7 +89,9 @@ func (s *Site) nginx() nginxFence {
 	return nginxFence{c, filepath.Join(s.Config.State, "nginx", "before"), command(c.Test, "nginx", "-t"), command(c.Reload, "nginx", "-s", "reload")}
 }
 
-// Close writes the file, unless it is there, and has nginx read it. A file that nginx does not accept is not left.
+// Close writes the file, unless it is there, and has nginx read it. A file that nginx does not
+// accept, or does not include, is not left. With URL it waits until nginx follows the file: a reload
+// is carried out later.
 func (n nginxFence) Close(ctx context.Context) error {
 	have, err := os.ReadFile(n.Include)
 	if err != nil {
@@ -95,10 +105,13 @@ func (n nginxFence) Close(ctx context.Context) error {
 	if err := n.write(n.closed()); err != nil {
 		return err
 	}
-	if err := n.test.Run(ctx, nil); err != nil {
-		return errors.Join(fmt.Errorf("nginx does not accept %s: %w", n.Include, err), n.putBack())
+	if err := n.accepted(ctx); err != nil {
+		return errors.Join(err, n.putBack())
 	}
-	return n.reload.Run(ctx, nil)
+	if err := n.reload.Run(ctx, nil); err != nil || n.URL == "" {
+		return err
+	}
+	return n.keepsOut(ctx)
 }
 
 // Open puts back what was in the file, and has nginx read it also if it is there: a process may have
