@@ -10,6 +10,9 @@ import (
 	"time"
 )
 
+// errEnded is that of a call that came to no end of its own.
+var errEnded = errors.New("the call ended its goroutine")
+
 // A job is a step for one dataset, which may run beside those for others.
 type job struct {
 	part  string
@@ -53,7 +56,7 @@ func (e *engine) abreast(ctx context.Context, step Step, jobs []job, hasty bool)
 	}()
 	var failure error
 	fail := func(err error) {
-		if failure != nil && e.j.broken == nil && (errors.Is(err, errAnother) || errors.Is(err, context.Canceled)) {
+		if failure != nil && e.j.broken == nil && canceled(err) {
 			return // the journal has it; it says no more than the failure
 		}
 		failure = errors.Join(failure, err)
@@ -91,9 +94,14 @@ func (e *engine) abreast(ctx context.Context, step Step, jobs []job, hasty bool)
 	}
 }
 
+// canceled reports whether a job has failed because another one has, or because it was stopped.
+func canceled(err error) bool {
+	return errors.Is(err, errAnother) || errors.Is(err, context.Canceled)
+}
+
 // run calls a job and then says how it ended, also where that ended its goroutine.
 func (j job) run(ctx context.Context, step Step, ends chan<- end) {
-	result := end{job: j, err: errors.New("the call ended its goroutine")}
+	result := end{job: j, err: errEnded}
 	defer func() {
 		result.panicked = recover()
 		ends <- result

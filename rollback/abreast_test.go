@@ -22,6 +22,7 @@ type slowData struct {
 	r      *rush
 	strike func(call string) error
 	ref    string // given to each snapshot, if not ""
+	reads  bool   // Verify takes an hour as well
 }
 
 // A rush counts the calls that are at work.
@@ -58,6 +59,15 @@ func (d slowData) Snapshot(ctx context.Context) (string, error) {
 		ref = d.ref
 	}
 	return ref, err
+}
+
+func (d slowData) Verify(ctx context.Context, ref string) error {
+	if d.reads {
+		if err := d.slowly(ctx, "verify"); err != nil {
+			return err
+		}
+	}
+	return d.data.Verify(ctx, ref)
 }
 
 func (d slowData) Restore(ctx context.Context, ref string) error {
@@ -125,6 +135,53 @@ func TestDatasetsAreBackedUpSeveralAtATime(t *testing.T) {
 	require.InDelta(t, 2, last.Sub(first).Hours(), 0.1)
 	require.Len(t, kinds, 12, "each has its own begin and end")
 	require.Contains(t, strings.Join(notes, "\n"), "snapshot: 3 of 6 done, in progress: base4 for 1m0s, base5 for 1m0s, base6 for 1m0s")
+}
+
+// The guard reads all backups again while users are out.
+func TestBackupsAreReadSeveralAtATime(t *testing.T) {
+	w, r, _, res, err := rushed(t, "good", func(_ *world, _ int, d *slowData) { d.reads = true })
+	require.NoError(t, err)
+	require.Equal(t, rollback.Committed, res.Outcome)
+	require.Equal(t, 3, r.most)
+	first, last, kinds := w.lasted(t, rollback.StepGuard)
+	require.InDelta(t, 2, last.Sub(first).Hours(), 0.1)
+	require.Equal(t, []rollback.EventKind{"begin", "done"}, kinds)
+}
+
+// Of several that cannot be read the first one is named, whichever ends first.
+func TestABackupThatCannotBeReadEndsTheOthers(t *testing.T) {
+	w, _, _, res, err := rushed(t, "good", func(_ *world, i int, d *slowData) {
+		read := 0
+		d.reads, d.strike = true, func(call string) error {
+			if call == "verify" {
+				read++
+			}
+			if read < 2 { // after it was made
+				return nil
+			}
+			switch i {
+			case 1:
+				time.Sleep(30 * time.Minute)
+				return errors.New("the second is damaged")
+			case 2:
+				time.Sleep(30*time.Minute - time.Nanosecond)
+				return errors.New("the third is damaged")
+			}
+			return nil
+		}
+	})
+	require.Equal(t, rollback.Abandoned, res.Outcome)
+	require.ErrorContains(t, err, "is damaged")
+	require.NotContains(t, err.Error(), "another one failed")
+	require.Equal(t, oldVersion, w.consistent(t))
+	require.False(t, w.fenced())
+	first, last, kinds := w.lasted(t, rollback.StepGuard)
+	require.InDelta(t, 0.5, last.Sub(first).Hours(), 0.1, "the first is canceled, and no other begins")
+	require.Equal(t, []rollback.EventKind{"begin", "failed"}, kinds)
+	f, ok := errors.AsType[*rollback.Error](err)
+	require.True(t, ok)
+	require.Equal(t, rollback.ReasonBackup, f.Reason)
+	require.ErrorContains(t, err, "the second is damaged")
 }
 
 func TestDatasetsAreRestoredSeveralAtATime(t *testing.T) {

@@ -220,16 +220,31 @@ func (u *Update) checkWindow(ctx context.Context) error {
 	return nil
 }
 
-// checkSnapshots reads snapshots back from the disk. Data that was absent has none.
+// checkSnapshots reads snapshots back from the disk, Parallel at a time: users may be out. The first
+// failure ends the others; the error is that of the first dataset that has failed itself. Data that was
+// absent has no snapshot.
 func (u *Update) checkSnapshots(ctx context.Context, refs map[string]string, absent map[string]bool) error {
-	for _, d := range u.Data {
-		if absent[d.Name] {
-			continue
+	data := slices.DeleteFunc(slices.Clone(u.Data), func(d Dataset) bool { return absent[d.Name] })
+	errs := make([]error, len(data))
+	together, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	u.each(len(data), func(i int) {
+		if errs[i] = context.Cause(together); errs[i] != nil {
+			return // another one failed
 		}
-		ref := refs[d.Name]
-		if err := u.within(ctx, u.Deadlines.snapshot(), func(ctx context.Context) error { return d.Data.Verify(ctx, ref) }); err != nil {
-			return refuse(ReasonBackup, d.Name, "R9: the snapshot %s: %w", ref, err)
+		errs[i] = errEnded
+		errs[i] = u.within(together, u.Deadlines.snapshot(), func(ctx context.Context) error { return data[i].Data.Verify(ctx, refs[data[i].Name]) })
+		if errs[i] != nil {
+			cancel(errAnother)
 		}
+	})
+	failed := slices.IndexFunc(errs, func(err error) bool { return err != nil && !canceled(err) })
+	if failed < 0 {
+		failed = slices.IndexFunc(errs, func(err error) bool { return err != nil })
 	}
-	return nil
+	if failed < 0 {
+		return nil
+	}
+	d := data[failed]
+	return refuse(ReasonBackup, d.Name, "R9: the snapshot %s: %w", refs[d.Name], errs[failed])
 }

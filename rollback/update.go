@@ -43,7 +43,7 @@ type Update struct {
 	// that is an older copy of itself is refused.
 	Live, Kept []string
 
-	// Parallel is how many datasets are backed up, restored or migrated at a time; 0 means 1.
+	// Parallel is how many datasets are backed up, verified, restored or migrated at a time; 0 means 1.
 	Parallel  int
 	Deadlines Deadlines
 	// Steady is how long every part must stay healthy before an update is
