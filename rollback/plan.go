@@ -216,8 +216,7 @@ func (u *Update) needs(ctx context.Context) ([]Need, error) {
 	for _, p := range u.Parts {
 		roles = append(roles, p.Installer)
 	}
-	var sums []Need
-	var volumes []string // their IDs
+	var volumes []*volumeNeed
 	for _, role := range roles {
 		s, ok := role.(spacer)
 		if !ok {
@@ -230,22 +229,33 @@ func (u *Update) needs(ctx context.Context) ([]Need, error) {
 		if err != nil {
 			return nil, fmt.Errorf("find out how much space is needed: %w", err)
 		}
+		own := map[*volumeNeed]*roleNeed{}
 		for _, n := range needs {
 			v, err := durable.VolumeOf(n.Path)
 			if err != nil {
 				return nil, fmt.Errorf("find the volume of %s: %w", n.Path, err)
 			}
-			i := slices.Index(volumes, v.ID)
+			i := slices.IndexFunc(volumes, func(have *volumeNeed) bool { return have.id == v.ID })
 			if i < 0 {
-				i, volumes, sums = len(sums), append(volumes, v.ID), append(sums, Need{Path: n.Path})
+				i, volumes = len(volumes), append(volumes, &volumeNeed{id: v.ID, free: v.Free, path: n.Path})
 			}
-			sums[i].Bytes += n.Bytes
-			sums[i].For = strings.TrimPrefix(sums[i].For+", "+n.For, ", ")
-			if sums[i].Bytes > v.Free {
-				return nil, refuse(ReasonSpace, "", "the volume of %s has %d MB free and the update needs %d MB (%s)",
-					sums[i].Path, v.Free/1e6, sums[i].Bytes/1e6+1, sums[i].For).then("free space on it")
+			on := volumes[i]
+			if own[on] == nil {
+				own[on] = &roleNeed{}
+				on.roles = append(on.roles, own[on])
 			}
+			own[on].bytes += n.Bytes
+			own[on].purposes = append(own[on].purposes, n.For)
 		}
+	}
+	var sums []Need
+	for _, on := range volumes {
+		n, purposes := on.sum()
+		if n.Bytes > on.free {
+			return nil, refuse(ReasonSpace, "", "the volume of %s has %d MB free and the update needs %d MB (%s)",
+				n.Path, on.free/1e6, n.Bytes/1e6+1, few(purposes)).then("free space on it")
+		}
+		sums = append(sums, n)
 	}
 	return sums, nil
 }

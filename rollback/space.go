@@ -1,8 +1,12 @@
 package rollback
 
 import (
+	"cmp"
 	"errors"
+	"fmt"
 	"io/fs"
+	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/aspupdate/aspupdate/internal/durable"
@@ -14,6 +18,42 @@ import (
 func FreeSpace(path string) (bytes int64, volume string, err error) {
 	v, err := durable.VolumeOf(path)
 	return v.Free, v.ID, err
+}
+
+// A volumeNeed is what is needed on one volume.
+type volumeNeed struct {
+	id    string
+	free  int64
+	path  string // of the first role
+	roles []*roleNeed
+}
+
+// A roleNeed is what one role needs there.
+type roleNeed struct {
+	bytes    int64
+	purposes []string
+}
+
+// sum returns the sum, and what it is for: of the roles that need the most first.
+func (v *volumeNeed) sum() (Need, []string) {
+	n := Need{Path: v.path}
+	var purposes []string
+	slices.SortStableFunc(v.roles, func(a, b *roleNeed) int { return cmp.Compare(b.bytes, a.bytes) })
+	for _, r := range v.roles {
+		n.Bytes += r.bytes
+		purposes = append(purposes, r.purposes...)
+	}
+	n.For = strings.Join(purposes, ", ")
+	return n, purposes
+}
+
+// few returns the first of what space is needed for, and how many more there are.
+func few(purposes []string) string {
+	const most = 3
+	if len(purposes) <= most+1 {
+		return strings.Join(purposes, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(purposes[:most], ", "), len(purposes)-most)
 }
 
 // leastFree is the space without which a journal or a mark may not fit on a volume.

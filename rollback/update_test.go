@@ -370,6 +370,41 @@ func TestRoomIsSummedPerVolumeAndChecked(t *testing.T) {
 	require.Equal(t, []rollback.Need{{Path: w.root, Bytes: 5, For: "clone, dump"}}, needs)
 }
 
+// sized needs so much for each of two things.
+type sized struct {
+	data
+	bytes int64
+}
+
+func (s sized) Needs(context.Context) ([]rollback.Need, error) {
+	return []rollback.Need{{Path: s.w.root, Bytes: s.bytes, For: s.part + ": clone"}, {Path: s.w.root, Bytes: s.bytes, For: s.part + ": dump"}}, nil
+}
+
+// What needs the most is named first, and of much the first alone; the sum is that of all.
+func TestSpaceOfManyIsSummedUp(t *testing.T) {
+	var names []string
+	for i := range 20 {
+		names = append(names, fmt.Sprintf("base%d", i+1))
+	}
+	w := newWorld(t, names...)
+	u := w.update()
+	need := func(unit int64) {
+		for i := range u.Data {
+			u.Data[i].Data = sized{data{w, names[i]}, unit * int64(i+1)}
+		}
+	}
+	need(1)
+	needs, err := u.Needs(t.Context())
+	require.NoError(t, err)
+	require.Len(t, needs, 1)
+	require.Equal(t, int64(420), needs[0].Bytes)
+	require.True(t, strings.HasPrefix(needs[0].For, "base20: clone, base20: dump, base19: clone, "), needs[0].For)
+	need(1 << 50)
+	_, err = u.Plan(t.Context())
+	requireRefusal(t, err, rollback.ReasonSpace)
+	require.ErrorContains(t, err, fmt.Sprintf("needs %d MB (base20: clone, base20: dump, base19: clone and 37 more)", 420*(int64(1)<<50)/1e6+1))
+}
+
 // A trier finds what only trying shows.
 type trier struct{ data }
 

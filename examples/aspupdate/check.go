@@ -103,7 +103,14 @@ type doctorDoc struct {
 
 func (d doctorDoc) print(p *printer) {
 	for _, f := range d.Findings {
-		p.colored(p.color(f.State), p.state(f.State), " %s%s: %s", f.What, after(" ", f.Name), strings.ReplaceAll(f.Text, "\n", "; "))
+		printed, text := p.colored, strings.ReplaceAll(f.Text, "\n", "; ")
+		switch f.What {
+		case "databases":
+			printed = p.list
+		case "space":
+			text = f.Text
+		}
+		printed(p.color(f.State), p.state(f.State), " %s%s: %s", f.What, after(" ", f.Name), text)
 	}
 }
 

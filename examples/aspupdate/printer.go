@@ -71,6 +71,36 @@ func (p *printer) colored(color, text, format string, args ...any) {
 	p.print(color, text, shown(p.speak, fmt.Sprintf(format, args...)))
 }
 
+// list is [printer.colored] for a line with a list in it: a long one is broken into several.
+func (p *printer) list(color, text, format string, args ...any) {
+	if p.quiet {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.print(color, text, folded(shown(p.speak, fmt.Sprintf(format, args...))))
+}
+
+// folded breaks a long line between the entries of its lists.
+func folded(line string) string {
+	const most, width = 200, 100
+	if utf8.RuneCountInString(line) <= most {
+		return line
+	}
+	var b strings.Builder
+	column := 0
+	for entry := range strings.SplitAfterSeq(line, " ") {
+		n := utf8.RuneCountInString(entry)
+		if before := b.String(); column+n > width && (strings.HasSuffix(before, ", ") || strings.HasSuffix(before, "; ") || strings.HasSuffix(before, ": ")) {
+			b.WriteByte('\n')
+			column = 0
+		}
+		b.WriteString(entry)
+		column += n
+	}
+	return strings.ReplaceAll(b.String(), " \n", "\n")
+}
+
 // print prints a line in the reader's language. The caller has locked mu.
 func (p *printer) print(color, text, line string) {
 	if p.bar {

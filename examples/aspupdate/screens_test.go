@@ -69,13 +69,7 @@ path = '${SITE}'`, "")
 	run(true, "backups", "prune")
 	run(false, "plan", "--lang", "de")
 	for language, b := range screens {
-		file := filepath.Join("testdata", "screens", language+".txt")
-		if *golden {
-			require.NoError(t, os.WriteFile(file, []byte(b.String()), 0o644))
-		}
-		want, err := os.ReadFile(file)
-		require.NoError(t, err)
-		require.Equal(t, strings.ReplaceAll(string(want), "\r\n", "\n"), b.String(), "go test -run TestScreens -golden writes them anew")
+		compareScreen(t, language, b.String())
 	}
 	for line := range strings.Lines(screens["ru"].String()) {
 		require.NotRegexp(t, `(?i)\b(the|is|was|and|not|cannot|of|with|back|to)\b`, strings.ReplaceAll(line, "a test on loopback", ""), "English in the Russian screens")
@@ -86,6 +80,18 @@ path = '${SITE}'`, "")
 	ages := regexp.MustCompile(`"(proof_)?age": [0-9.e-]+`)
 	require.Equal(t, ages.ReplaceAllString(en, "$1"), ages.ReplaceAllString(ru, "$1"), "documents are the same in each language")
 	require.True(t, json.Valid([]byte(ru)))
+}
+
+// compareScreen compares a screen with a file in testdata/screens.
+func compareScreen(t *testing.T, name, screen string) {
+	t.Helper()
+	file := filepath.Join("testdata", "screens", name+".txt")
+	if *golden {
+		require.NoError(t, os.WriteFile(file, []byte(screen), 0o644))
+	}
+	want, err := os.ReadFile(file)
+	require.NoError(t, err)
+	require.Equal(t, strings.ReplaceAll(string(want), "\r\n", "\n"), screen, "go test -run TestScreens -golden writes them anew")
 }
 
 // stable returns a screen without what is different at each run.

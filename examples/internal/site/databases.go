@@ -64,21 +64,64 @@ func (p Patterns) Brief(list []string) []string {
 	return list
 }
 
-// Purposes returns what space is needed for, see [rollback.Need], with each pattern
-// in place of its databases.
+// Purposes returns in short what space is needed for, see [rollback.Need]: with each pattern in place
+// of its databases, and data for which the same is needed in one. Of much data it has the first, which
+// needs the most, and then a line for each purpose.
 func (p Patterns) Purposes(of string) string {
 	for _, one := range p {
 		for _, data := range one.Data {
 			of = strings.ReplaceAll(of, data+": ", one.Name+": ")
 		}
 	}
-	var list []string
+	var order []string
+	purposes := map[string][]string{} // by data, "" for what is needed for none
 	for what := range strings.SplitSeq(of, ", ") {
-		if !slices.Contains(list, what) {
-			list = append(list, what)
+		data := ""
+		if i := strings.LastIndex(what, ": "); i >= 0 {
+			data, what = what[:i], what[i+2:]
+		}
+		if !slices.Contains(order, data) {
+			order = append(order, data)
+		}
+		if !slices.Contains(purposes[data], what) {
+			purposes[data] = append(purposes[data], what)
 		}
 	}
-	return strings.Join(list, ", ")
+	var texts []string
+	between := "; "
+	for len(order) > 0 {
+		same := func(data string) bool {
+			return (data == "") == (order[0] == "") && slices.Equal(purposes[data], purposes[order[0]])
+		}
+		var alike, others []string
+		for _, data := range order {
+			if same(data) {
+				alike = append(alike, data)
+			} else {
+				others = append(others, data)
+			}
+		}
+		text := strings.Join(purposes[order[0]], ", ")
+		if order[0] != "" {
+			text = few(alike) + ": " + text
+			if len(alike) > most {
+				between = "\n"
+			}
+		}
+		texts, order = append(texts, text), others
+	}
+	return strings.Join(texts, between)
+}
+
+// most is how much data is named.
+const most = 3
+
+// few returns the first of a long list, and how many more there are.
+func few(list []string) string {
+	if len(list) <= most+1 {
+		return strings.Join(list, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(list[:most], ", "), len(list)-most)
 }
 
 // names are the databases that a [[postgres]] or [[mssql]] names.

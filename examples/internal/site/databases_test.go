@@ -188,3 +188,16 @@ func TestPatternOnARealServer(t *testing.T) {
 	require.Equal(t, "databases", parts[0].Name)
 	require.Equal(t, "unknown", parts[0].State)
 }
+
+func TestPurposesOfMuchDataAreSummedUp(t *testing.T) {
+	var of []string
+	p := Pattern{Name: "postgres asp_*"}
+	for i := range 20 {
+		of = append(of, fmt.Sprintf("sqlite asp_%02d.db: snapshot, sqlite asp_%02[1]d.db: kept old", i+1))
+		p.Data = append(p.Data, fmt.Sprintf("postgres asp_%02d", i+1))
+	}
+	all := strings.Join(append(of, "folder /srv/asp: snapshot", "copies of the installers"), ", ")
+	require.Equal(t, "sqlite asp_01.db, sqlite asp_02.db, sqlite asp_03.db and 17 more: snapshot, kept old\nfolder /srv/asp: snapshot\ncopies of the installers", Patterns{p}.Purposes(all))
+	require.Equal(t, "postgres asp_*: snapshot, clone; copy of the installer",
+		Patterns{p}.Purposes("postgres asp_07: snapshot, postgres asp_07: clone, postgres asp_02: snapshot, postgres asp_02: clone, copy of the installer"))
+}

@@ -488,7 +488,7 @@ func (d *doctor) space(ctx context.Context) {
 		seen[volume] = true
 		text := ""
 		if n.Bytes > 0 {
-			text = fmt.Sprintf(", an update needs %d MB (%s)", n.Bytes/1e6+1, d.Site.patterns.Purposes(n.For))
+			text = fmt.Sprintf(", an update needs %d MB: %s", n.Bytes/1e6+1, d.Site.patterns.Purposes(n.For))
 		}
 		d.either(err, "space", n.Path, "%d MB free%s", free/1e6, text)
 	}
