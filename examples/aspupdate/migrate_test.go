@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
 
@@ -103,9 +104,7 @@ func TestR11TwentyDatabasesAreRestructuredBeforeUsersAreIn(t *testing.T) {
 	s := newOffice(t)
 	code, out := s.run("fetch")
 	require.Zero(t, code, out)
-	_, out = s.run("plan")
-	require.Contains(t, out, "sqlite base20.db")
-	require.Contains(t, out, "migrate")
+	s.screens()
 	code, out = s.run("update")
 	require.Zero(t, code, out)
 	require.Contains(t, out, "migrate sqlite base13.db")
@@ -118,4 +117,37 @@ func TestR11TwentyDatabasesAreRestructuredBeforeUsersAreIn(t *testing.T) {
 	require.Zero(t, code, out)
 	s.all("7.12.100", 1)
 	require.Len(t, s.begun(), offices, "the data comes back with its structure")
+}
+
+// screens compares what plan and doctor print of many databases, and of how long users are out, with
+// the files in testdata/screens. No line is longer than a terminal of two lines.
+func (s office) screens() {
+	s.t.Helper()
+	text, err := os.ReadFile(s.config())
+	require.NoError(s.t, err)
+	defer s.write(s.config(), string(text))
+	s.write(s.config(), strings.Replace(string(text), "any_time = 'a test'", "backup = '30m'\nchecks = '10m'\nrollback = '30m'", 1))
+	for language, want := range map[string]string{
+		"en": "  users out for at most 3 h 14 min: snapshot 30 min, install 4 min, migrate 2 h, probe 10 min, rollback 30 min\n",
+		"ru": "  вход закрыт не дольше чем 3 ч 14 мин: резервная копия 30 мин, установка 4 мин, перестройка базы 2 ч, проба 10 мин, возврат 30 мин\n",
+	} {
+		screen := func(command string) string {
+			_, out, errs := aspupdate(s.t, []string{"SITE_FTP_PASSWORD=" + s.server.Password, "NO_COLOR=1", "LC_ALL=" + language, "ASPUPDATE_CONFIG=" + s.config()}, command)
+			return s.stable(out + errs)
+		}
+		plan, doctor := screen("plan"), screen("doctor")
+		require.Contains(s.t, plan, want)
+		for i := range offices {
+			require.Equal(s.t, 2, strings.Count(plan, " sqlite "+base(i)+"\n"), "a snapshot and a restructuring of each")
+		}
+		for line := range strings.Lines(plan + doctor) {
+			require.LessOrEqual(s.t, utf8.RuneCountInString(line), 200, line)
+		}
+		for line := range strings.Lines(doctor) {
+			if strings.Contains(line, "${SIZE}") {
+				plan += "\n" + line
+			}
+		}
+		compareScreen(s.t, "databases-"+language, plan)
+	}
 }

@@ -27,6 +27,7 @@ type planDoc struct {
 	Unfenced    []string        `json:"unfenced,omitempty"`    // databases that keep users out for their snapshot alone
 	NoClone     []string        `json:"no_clone,omitempty"`    // databases that are backed up by a dump alone: a short update, a longer rollback
 	LongestOut  float64         `json:"longest_out,omitempty"` // seconds: how long users are out if everything takes its longest and is rolled back
+	LongestBy   []stepTimeDoc   `json:"longest_by,omitempty"`  // of an update: the steps that longest_out is made of
 	Announce    float64         `json:"announce,omitempty"`    // seconds: how long ahead users are notified
 	Copies      *site.CopyState `json:"copies,omitempty"`      // of the second place; none without [copies]
 	Next        string          `json:"next,omitempty"`        // the command that carries the plan out
@@ -39,6 +40,12 @@ type proofDoc struct {
 	Data string    `json:"data"`
 	At   time.Time `json:"at,omitzero"` // zero if that never happened
 	Took float64   `json:"took"`        // seconds
+}
+
+// A stepTimeDoc is how long a step takes at most, for all parts and data together.
+type stepTimeDoc struct {
+	Step    string  `json:"step"`
+	Longest float64 `json:"longest"` // seconds
 }
 
 type passedDoc struct {
@@ -61,6 +68,14 @@ func (j *job) planDoc(u *site.Update, plan rollback.Plan, err error) (planDoc, e
 		d.Slot = &rollback.Slot{Start: plan.Slot.Start.UTC(), LatestStart: plan.Slot.LatestStart.UTC()}
 	}
 	return d, err
+}
+
+// longest adds how long users are out at most.
+func (plan *planDoc) longest(u *site.Update) {
+	plan.FirstOfYear, plan.LongestOut = u.FirstOfYear, u.LongestOut().Seconds()
+	for _, s := range u.LongestSteps() {
+		plan.LongestBy = append(plan.LongestBy, stepTimeDoc{s.Step, s.Longest.Seconds()})
+	}
 }
 
 // when adds the next slots, and why the days between have none.
@@ -98,7 +113,7 @@ func (plan planDoc) print(p *printer) {
 		p.line("  overridden: %s, because: %s", o.Rule, o.Reason)
 	}
 	for _, one := range plan.Databases {
-		p.line("  %s, databases: %d: %s", one.Name, len(one.Data), one.Names())
+		p.list("", "", "  %s, databases: %d: %s", one.Name, len(one.Data), one.Names())
 	}
 	p.proofs(plan.Plan.Proofs, plan.Databases)
 	if c := plan.Copies; c != nil && (c.Missing > 0 || c.Failed != "") {
@@ -108,7 +123,11 @@ func (plan planDoc) print(p *printer) {
 		p.line("  R13: start from %s, until %s", p.Time(plan.Slot.Start), p.Time(plan.Slot.LatestStart))
 	}
 	if plan.LongestOut > 0 {
-		p.line("  users out for at most %s", span(time.Duration(plan.LongestOut*float64(time.Second))))
+		var by []string
+		for _, s := range plan.LongestBy {
+			by = append(by, s.Step+" "+span(time.Duration(s.Longest*float64(time.Second))))
+		}
+		p.line("  users out for at most %s", span(time.Duration(plan.LongestOut*float64(time.Second)))+after(": ", strings.Join(by, ", ")))
 	}
 	if plan.announced {
 		lead := time.Duration(plan.Announce * float64(time.Second))
@@ -124,7 +143,7 @@ func (plan planDoc) print(p *printer) {
 		p.line("       not %s: %s", day.Date, day.Reason)
 	}
 	if len(plan.Unfenced) > 0 {
-		p.line("  only the application's fence keeps users out of: %s", strings.Join(plan.Unfenced, ", "))
+		p.list("", "", "  only the application's fence keeps users out of: %s", strings.Join(plan.Unfenced, ", "))
 	}
 	if len(plan.NoClone) > 0 {
 		p.line("  without a clone, so a shorter update and a longer rollback: %s", strings.Join(plan.NoClone, ", "))
@@ -198,7 +217,7 @@ func (p *printer) proofs(list []rollback.Proof, patterns site.Patterns) {
 		p.line("  proven: a backup like that of %s was restored and compared on %s, which took %s", name, p.Time(proven[name].At), proven[name].Took.Round(time.Second))
 	}
 	if len(never) > 0 {
-		p.line("  never restored and compared: a backup like that of %s; aspupdate prove does", strings.Join(patterns.Brief(never), ", "))
+		p.list("", "", "  never restored and compared: a backup like that of %s; aspupdate prove does", strings.Join(patterns.Brief(never), ", "))
 	}
 }
 

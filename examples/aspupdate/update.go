@@ -27,7 +27,7 @@ func plan(ctx context.Context, j *job) error {
 	if err != nil {
 		return err
 	}
-	d.FirstOfYear, d.LongestOut = u.FirstOfYear, u.LongestOut().Seconds()
+	d.longest(u)
 	d.Next = again(j.cmd, "update", "--plan", d.Hash)
 	err = d.when(u)
 	return errors.Join(j.show.answer(d), err)
@@ -49,7 +49,7 @@ func update(ctx context.Context, j *job) error {
 	if err != nil {
 		return err
 	}
-	d.FirstOfYear, d.LongestOut = u.FirstOfYear, u.LongestOut().Seconds()
+	d.longest(u)
 	d.print(j.show)
 	switch want := j.cmd.String("plan"); {
 	case want == d.Hash || want == "" && j.cmd.Bool("yes"):

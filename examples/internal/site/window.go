@@ -3,6 +3,7 @@ package site
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/aspupdate/aspupdate/rollback"
@@ -62,6 +63,36 @@ func (u *Update) LongestOut() time.Duration {
 	}
 	d, _ := w.Estimate.Total() // the window reports an incomplete one
 	return d
+}
+
+// A StepTime is how long a step of the update takes at most, of all parts and data together.
+type StepTime struct {
+	Step    string // as in the plan, or "rollback"
+	Longest time.Duration
+}
+
+// LongestSteps returns the steps that LongestOut is made of, nil if there is no estimate. What
+// restructures without a step of its own does so while the application is probed (R11).
+func (u *Update) LongestSteps() []StepTime {
+	w, ok := u.Window.(roles.Window)
+	if !ok {
+		return nil
+	}
+	total, err := w.Estimate.Total()
+	if err != nil {
+		return nil
+	}
+	const usualInstall = 4 * time.Minute // R11
+	e := w.Estimate
+	install := cmp.Or(e.Install, usualInstall)
+	restructuring := total - e.Backup - install - e.Checks - e.Rollback
+	steps := []StepTime{{"snapshot", e.Backup}, {"install", install}}
+	if slices.ContainsFunc(u.Parts, func(p rollback.Part) bool { return len(p.Migrations) > 0 }) {
+		steps = append(steps, StepTime{"migrate", restructuring}, StepTime{"probe", e.Checks})
+	} else {
+		steps = append(steps, StepTime{"probe", restructuring + e.Checks})
+	}
+	return append(steps, StepTime{"rollback", e.Rollback})
 }
 
 // zone returns the zone of the site, nil for Moscow's.
