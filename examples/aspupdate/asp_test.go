@@ -2,9 +2,13 @@ package main
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"os"
+	"runtime"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
@@ -62,4 +66,32 @@ func requireASP(t *testing.T, out string, databases int, fails string) {
 	} {
 		require.Contains(t, out, want)
 	}
+}
+
+// TestSoakASP has something happen at random moments of updates of 20 databases: see [demo.ASP.Soak].
+func TestSoakASP(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS == "windows" {
+		t.Skip("no process can send another one a Ctrl-C")
+	}
+	seed := uint64(time.Now().UnixNano())
+	if n, err := strconv.ParseUint(os.Getenv("ASPUPDATE_SOAK_SEED"), 10, 64); err == nil {
+		seed = n
+	}
+	t.Logf("seed %d", seed)
+	rnd := rand.New(rand.NewPCG(seed, 0))
+	actions, done, ends := soaking(1000, 1), 0, map[string]int{}
+	if n, err := strconv.Atoi(os.Getenv("ASPUPDATE_SOAK_ACTIONS")); err == nil {
+		actions = n
+	}
+	begun := time.Now()
+	for done < actions {
+		n := min(25, actions-done) // a new site for each 25: each archives a program for every release
+		var out strings.Builder
+		err := demo.ASP{Program: program, Dir: t.TempDir()}.Soak(t.Context(), &out, rnd, n, ends)
+		require.NoError(t, err, out.String())
+		done += n
+		t.Logf("%d actions, %s each: %v", done, (time.Since(begun) / time.Duration(done)).Round(time.Millisecond), ends)
+	}
+	t.Logf("%d actions: never a user in and never a commit while a database differed, no row lost", done)
 }
