@@ -32,9 +32,7 @@ func (s *Store) Early(ctx context.Context, name string, t Target) (take func(con
 		if same, err := live.Unchanged(ctx, k.snap.Meta); err == nil && same {
 			return k.snap, wrap("take", k.snap.ID, k.end())
 		}
-		if err := drop(); err != nil {
-			return Snapshot{}, err
-		}
+		_ = drop() // what it cannot remove, the next Take does
 		return s.Take(ctx, name, t)
 	}
 	return take, drop, nil

@@ -22,8 +22,7 @@ import (
 // the snapshot gets its name; all others come through verified: Verify, Restore
 // and Prove before they hand the snapshot on, Prune before it removes older ones.
 //
-// While users wait, nothing is read back twice: Recheck and Restore go by what the file system
-// says of files that this Store has read back, see recheck.
+// Recheck alone goes by what the file system says of files that this Store has read back.
 
 // Verify reads every byte of the snapshot from disk and compares it with what
 // was sealed. The error wraps [ErrDamaged] if anything differs: a bit, a size, a
@@ -42,10 +41,10 @@ func (s *Store) Recheck(ctx context.Context, ref string) error {
 	return wrap("verify", ID(ref), s.verified(ctx, ref, false, s.recheck, func(Snapshot, string) error { return nil }))
 }
 
-// Restore verifies the snapshot, as Recheck does, and has t restore it (R15). What
+// Restore verifies the snapshot, as Verify does, and has t restore it (R15). What
 // was live is kept aside until the Restored is discarded.
 func (s *Store) Restore(ctx context.Context, ref string, t Target) (restored Restored, err error) {
-	err = s.verified(ctx, ref, false, s.recheck, func(snap Snapshot, dir string) error {
+	err = s.verified(ctx, ref, false, s.readBack, func(snap Snapshot, dir string) error {
 		s.observe(eventRestore, snap, progress.Point{})
 		restored, err = t.Restore(ctx, dir, snap.Meta)
 		return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 )
 
 var (
@@ -70,14 +71,14 @@ func (e *engine) compareApplication(ctx context.Context) error {
 
 // same compares a dataset with the snapshot that it was restored from. It
 // reports whether it may be restored again where it differs. What has no way to be
-// compared is believed. What cannot be read is read again, and in the end the
-// error wraps errUncompared.
-func (u *Update) same(ctx context.Context, d Dataset, ref string) (again bool, err error) {
+// compared is believed. What cannot be read is read again until then, because its server may
+// still be starting, and in the end the error wraps errUncompared.
+func (u *Update) same(ctx context.Context, d Dataset, ref string, until time.Time) (again bool, err error) {
 	c, ok := d.Data.(comparer)
 	if !ok || ref == "" {
 		return false, nil
 	}
-	for try := 1; ; try++ {
+	for {
 		err = u.within(ctx, u.Deadlines.restore(), func(ctx context.Context) (err error) {
 			again, err = c.Compare(ctx, ref)
 			return err
@@ -87,7 +88,7 @@ func (u *Update) same(ctx context.Context, d Dataset, ref string) (again bool, e
 			return false, nil
 		case err == nil, differs(err):
 			return again, err
-		case try >= u.attempts() || pause(ctx, u.interval()) != nil:
+		case time.Now().After(until) || pause(ctx, u.interval()) != nil:
 			return again, fmt.Errorf("%w: %w", errUncompared, err)
 		}
 	}
@@ -127,23 +128,39 @@ func (e *engine) compareAll(ctx context.Context, refs map[string]string) error {
 	if err := e.app(ctx, stepStop); err != nil {
 		return err
 	}
+	var asks error
 	for _, d := range differing {
 		ref := refs[d.Name]
-		again, err := e.u.same(ctx, d, ref)
+		again, err := e.u.same(ctx, d, ref, time.Now().Add(e.u.Deadlines.fence()))
 		switch {
 		case err == nil:
 		case differs(err) && again:
-			err = e.restoreAgain(ctx, d, ref)
+			if err := e.restoreAgain(ctx, d, ref); err != nil {
+				return err
+			}
 		case differs(err):
-			err = &stepError{stepRestore, d.Name, fmt.Errorf("%w: its Setup has changed it: %w", errDiffers, err)}
+			asks = errors.Join(asks, &stepError{stepRestore, d.Name, fmt.Errorf("%w: its Setup has changed it: %w", errDiffers, err)})
 		default:
-			err = &stepError{stepRestore, d.Name, err}
-		}
-		if err != nil {
-			return err
+			asks = errors.Join(asks, &stepError{stepRestore, d.Name, err})
 		}
 	}
-	return nil
+	return asks
+}
+
+// asksPerson reports whether an error of compareAll is for a person to decide: nothing that is
+// done once more would help.
+func asksPerson(err error) bool { return errors.Is(err, errDiffers) || errors.Is(err, errUncompared) }
+
+// ask leaves the update to a person, with the application running behind the fence: it is accepted
+// as it is only if it is healthy.
+func (e *engine) ask(ctx context.Context, cause, rollback error) (Result, error) {
+	res, err := e.needsOperator(ctx, cause, rollback)
+	if res.Outcome == NeedsOperator {
+		if err := e.app(ctx, stepStart); err != nil {
+			e.note(stepStart, fmt.Sprintf("the application is stopped: %v", err))
+		}
+	}
+	return res, err
 }
 
 // unlike returns the datasets that differ from what they were restored from, or cannot be
@@ -152,7 +169,7 @@ func (e *engine) unlike(ctx context.Context, data []Dataset, refs map[string]str
 	errs := make([]error, len(data))
 	e.u.each(len(data), func(i int) {
 		if e.accepted(data[i].Name) == nil { // else it differs, and a person has accepted that
-			_, errs[i] = e.u.same(ctx, data[i], refs[data[i].Name])
+			_, errs[i] = e.u.same(ctx, data[i], refs[data[i].Name], time.Now())
 		}
 	})
 	for i, d := range data {
@@ -175,7 +192,7 @@ func (e *engine) restoreAgain(ctx context.Context, d Dataset, ref string) error 
 	if err := e.abreast(ctx, stepRestore, []job{e.restoring(d, ref)}, false); err != nil {
 		return err
 	}
-	_, err := e.u.same(ctx, d, ref)
+	_, err := e.u.same(ctx, d, ref, time.Now().Add(e.u.Deadlines.fence()))
 	if differs(err) {
 		err = fmt.Errorf("%w: it was restored, and differs from the snapshot %s: %w", errDiffers, ref, err)
 	}

@@ -18,6 +18,8 @@ type course interface {
 	resume(ctx, stop context.Context, e *engine, ended bool) (Result, error)
 	// unhealthy reports whether a part need not be healthy after a rollback.
 	unhealthy(part string) bool
+	// installed goes on once everything is installed.
+	installed(ctx context.Context, e *engine) (Result, error)
 
 	// What the state learns from the journal: that another process went on,
 	// that this is committed, that it was rolled back.
@@ -31,11 +33,12 @@ type course interface {
 // updating is the course of an update.
 type updating struct{}
 
-func (updating) verify(context.Context, *Update) error                  { return nil }
-func (updating) forward(ctx context.Context, e *engine) (Result, error) { return e.installAll(ctx) }
-func (updating) unhealthy(string) bool                                  { return false }
-func (updating) recovered(*Pending)                                     {}
-func (updating) committed(*Status, record)                              {}
+func (updating) verify(context.Context, *Update) error                    { return nil }
+func (updating) forward(ctx context.Context, e *engine) (Result, error)   { return e.installAll(ctx) }
+func (updating) installed(ctx context.Context, e *engine) (Result, error) { return e.prove(ctx) }
+func (updating) unhealthy(string) bool                                    { return false }
+func (updating) recovered(*Pending)                                       {}
+func (updating) committed(*Status, record)                                {}
 
 func (c updating) repaired(s *Status, r record) {
 	for _, part := range s.Pending.Plan.Parts {

@@ -65,10 +65,12 @@ func TestR9SnapshotIsPreparedWhileUsersWork(t *testing.T) {
 
 // What was prepared is removed if the update goes no further.
 func TestPreparedSnapshotOfAnAbandonedUpdateIsRemoved(t *testing.T) {
-	for _, fails := range []string{"fence.close", "app.stop"} {
-		w := newWorld(t, "ASP")
+	for fails, dropped := range map[string][]string{"fence.close": {"ASP", "INFO"}, "app.stop": {"ASP", "INFO"}, "snapshot ASP": {"INFO"}} {
+		w := newWorld(t, "ASP", "INFO")
 		u := w.update()
-		u.Data[0].Data = early{data: data{w, "ASP"}}
+		for i, d := range u.Data {
+			u.Data[i].Data = early{data: d.Data.(data)}
+		}
 		plan, err := u.Plan(t.Context())
 		require.NoError(t, err)
 		w.fault = func(call string) error {
@@ -80,8 +82,36 @@ func TestPreparedSnapshotOfAnAbandonedUpdateIsRemoved(t *testing.T) {
 		res, err := u.Run(t.Context(), plan)
 		require.Error(t, err)
 		require.Equal(t, rollback.Abandoned, res.Outcome, "%v", err)
-		require.Contains(t, w.calls, "drop ASP", fails)
-		require.NotContains(t, w.calls, "snapshot ASP")
+		for _, part := range w.parts {
+			require.Equal(t, slices.Contains(dropped, part), slices.Contains(w.calls, "drop "+part), "%s: %v", fails, w.calls)
+		}
 		w.stands(t, oldVersion, oldRows)
 	}
+}
+
+// Nothing is pending while snapshots are prepared, so that an update that is canceled then has
+// touched neither the fence nor the application.
+func TestCanceledWhileSnapshotsArePrepared(t *testing.T) {
+	w := newWorld(t, "ASP")
+	u := w.update()
+	u.Data[0].Data = early{data: data{w, "ASP"}}
+	ctx, cancel := context.WithCancel(t.Context())
+	plan, err := u.Plan(ctx)
+	require.NoError(t, err)
+	w.calls = nil
+	w.fault = func(call string) error {
+		if call == "prepare ASP" {
+			cancel()
+			require.Nil(t, w.status(t).Pending)
+		}
+		return nil
+	}
+	res, err := u.Run(ctx, plan)
+	require.ErrorIs(t, err, context.Canceled)
+	require.Equal(t, rollback.Nothing, res.Outcome)
+	require.Nil(t, w.status(t).Pending)
+	require.Contains(t, w.calls, "drop ASP")
+	require.NotContains(t, w.calls, "fence.close")
+	require.NotContains(t, w.calls, "app.start")
+	w.stands(t, oldVersion, oldRows)
 }

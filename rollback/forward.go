@@ -15,11 +15,16 @@ func (e *engine) carryOut(ctx context.Context, now Plan, reason string) (Result,
 	if err := e.writeMarks(); err != nil { // before users are kept out
 		return Result{Outcome: Nothing}, unwritable(err)
 	}
+	early := e.early(ctx) // while nothing is pending
+	defer e.drop(ctx, early)
+	if err := ctx.Err(); err != nil {
+		return Result{Outcome: Nothing}, &Error{Err: err}
+	}
 	e.id, e.direction = newID(e.u.now()), forward
 	if err := e.record(record{Step: stepIntent, Kind: EventDone, Plan: &now, Who: e.u.who(), Reason: reason}, nil); err != nil {
 		return Result{Outcome: Nothing}, e.failure(Nothing, &stepError{stepIntent, "", err}, nil)
 	}
-	if err := e.prepare(ctx); err != nil {
+	if err := e.prepare(ctx, early); err != nil {
 		return e.abandon(ctx, err)
 	}
 	// From the first damage on nothing is canceled.
@@ -27,14 +32,11 @@ func (e *engine) carryOut(ctx context.Context, now Plan, reason string) (Result,
 }
 
 // prepare does all that damages nothing: fence, stop, snapshots, guard.
-func (e *engine) prepare(ctx context.Context) error {
-	early := e.early(ctx)
-	err := e.fence(ctx)
-	if err == nil {
-		err = e.app(ctx, stepStop)
+func (e *engine) prepare(ctx context.Context, early []*preparation) error {
+	if err := e.fence(ctx); err != nil {
+		return err
 	}
-	if err != nil {
-		e.drop(ctx, early)
+	if err := e.app(ctx, stepStop); err != nil {
 		return err
 	}
 	if err := e.snapshots(ctx, early); err != nil {
@@ -46,35 +48,43 @@ func (e *engine) prepare(ctx context.Context) error {
 // A preparation is a snapshot that was prepared, see [Data].
 type preparation struct {
 	snapshot func(context.Context) (ref string, err error)
-	drop     func(context.Context) error // nil if nothing was prepared
+	drop     func(context.Context) error // nil if nothing was prepared, or once it is asked for
+}
+
+func (p *preparation) take(ctx context.Context) (ref string, err error) {
+	p.drop = nil
+	return p.snapshot(ctx)
 }
 
 // early prepares snapshots while users still work, in the order of the datasets.
-func (e *engine) early(ctx context.Context) []preparation {
-	early, errs := make([]preparation, len(e.u.Data)), make([]error, len(e.u.Data))
+func (e *engine) early(ctx context.Context) []*preparation {
+	early, errs := make([]*preparation, len(e.u.Data)), make([]error, len(e.u.Data))
+	for i, d := range e.u.Data {
+		early[i] = &preparation{snapshot: d.Data.Snapshot}
+	}
 	e.u.each(len(early), func(i int) {
 		p, ok := e.u.Data[i].Data.(preparer)
 		if !ok {
 			return
 		}
-		errs[i] = e.u.within(ctx, e.u.Deadlines.snapshot(), func(ctx context.Context) (err error) {
-			early[i].snapshot, early[i].drop, err = p.Prepare(ctx)
+		errs[i] = e.u.within(ctx, e.u.Deadlines.snapshot(), func(ctx context.Context) error {
+			snapshot, drop, err := p.Prepare(ctx)
+			if err == nil {
+				*early[i] = preparation{snapshot, drop}
+			}
 			return err
 		})
 	})
-	for i, d := range e.u.Data {
-		if errs[i] != nil || early[i].snapshot == nil {
-			early[i] = preparation{snapshot: d.Data.Snapshot}
-		}
-		if errs[i] != nil && !errors.Is(errs[i], errors.ErrUnsupported) && ctx.Err() == nil {
-			e.note(stepSnapshot, fmt.Sprintf("%s is backed up only when users are kept out: %v", d.Name, errs[i]))
+	for i, err := range errs {
+		if err != nil && !errors.Is(err, errors.ErrUnsupported) && !noData(err) && ctx.Err() == nil {
+			e.note(stepSnapshot, fmt.Sprintf("%s is backed up only when users are kept out: %v", e.u.Data[i].Name, err))
 		}
 	}
 	return early
 }
 
-// drop removes what was prepared for an update that goes no further.
-func (e *engine) drop(ctx context.Context, early []preparation) {
+// drop removes what was prepared and not asked for.
+func (e *engine) drop(ctx context.Context, early []*preparation) {
 	for i, p := range early {
 		if p.drop == nil {
 			continue
@@ -86,12 +96,12 @@ func (e *engine) drop(ctx context.Context, early []preparation) {
 }
 
 // snapshots backs the datasets up (R9) and reads the copies back.
-func (e *engine) snapshots(ctx context.Context, early []preparation) error {
+func (e *engine) snapshots(ctx context.Context, early []*preparation) error {
 	first := e.plan().first()
 	var jobs []job
 	for i, d := range e.u.Data {
 		jobs = append(jobs, job{part: d.Name, limit: e.u.Deadlines.snapshot(), call: func(ctx context.Context) (record, error) {
-			ref, err := take(ctx, d, early[i].snapshot)
+			ref, err := take(ctx, d, early[i].take)
 			switch {
 			case first && errors.Is(err, errNoData):
 				return record{}, nil // FullSetup creates it
@@ -113,8 +123,8 @@ func (e *engine) snapshots(ctx context.Context, early []preparation) error {
 	return e.abreast(ctx, stepSnapshot, jobs, true)
 }
 
-// guard is the last check before the first damage. It reads everything from the
-// disk again.
+// guard is the last check before the first damage. What a rollback needs is read from the disk
+// again, as far as its roles have not just read it.
 func (e *engine) guard(ctx context.Context) error {
 	u := e.u
 	if err := u.checkWindow(ctx); err != nil {
@@ -174,12 +184,7 @@ func (e *engine) installAll(ctx context.Context) (Result, error) {
 			return e.awaitReboot()
 		}
 	}
-	if c, ok := e.course().(reverting); ok {
-		if err := e.compareAll(ctx, c.Refs); err != nil {
-			return e.rollBack(ctx, err)
-		}
-	}
-	return e.prove(ctx)
+	return e.course().installed(ctx, e)
 }
 
 // install runs one installer, in either direction. It reports whether the

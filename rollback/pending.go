@@ -22,6 +22,8 @@ type Pending struct {
 	counts      map[string]map[string]int64 // rows by dataset and table, where known
 	begun       map[string]bool             // parts whose installer or remover was, or may have been, started
 	installed   map[string]bool             // parts whose installer succeeded
+	again       bool                        // an operator's rollback whose Setup has changed the data, perhaps: another try starts over
+	started     bool                        // something may have run since an installer did
 	migrated    map[string]bool             // datasets that have the new version's structure
 	reinstalled map[string]bool             // parts whose previous version's installer succeeded, in this attempt
 	retried     bool                        // a person may have changed any part by hand
@@ -94,10 +96,6 @@ func (p *Pending) apply(r record) {
 		p.keeps(r)
 	case stepInstall:
 		p.install(r)
-	case stepMigrate:
-		if r.Kind == EventDone {
-			p.migrated[r.Part] = true
-		}
 	case stepRemove, stepRestore:
 		p.removed = p.removed || r.Step == stepRemove
 		p.restored(r)
@@ -129,8 +127,16 @@ func (p *Pending) apply(r record) {
 		}
 		p.course.recovered(p)
 	case stepOperator:
-		p.Outcome = NeedsOperator
+		p.Outcome, p.again = NeedsOperator, p.Direction == forward && !p.started
+	case stepStart, stepMigrate, stepProbe:
+		p.started = true
+		if r.Step == stepMigrate && r.Kind == EventDone {
+			p.migrated[r.Part] = true
+		}
 	case stepRetry:
+		if p.again {
+			clear(p.installed)
+		}
 		p.Attempts, p.Outcome, p.retried = 0, "", true
 		clear(p.reinstalled)
 		clear(p.unkept)
@@ -180,7 +186,7 @@ func (p *Pending) install(r record) {
 		p.reinstalled[r.Part] = true
 	case r.Direction == back:
 	case r.Kind == EventBegin:
-		p.Damaged = true
+		p.Damaged, p.started = true, false
 		p.begun[r.Part] = true
 	case r.Kind == EventDone:
 		p.installed[r.Part] = true

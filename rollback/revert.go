@@ -216,13 +216,29 @@ func (c reverting) restore(ctx context.Context, e *engine) error {
 // resume goes on with what a person decided: restoring and installing again is
 // idempotent. A restart may have started the application.
 func (c reverting) resume(ctx, stop context.Context, e *engine, _ bool) (Result, error) {
-	if e.plan().all(e.st.Pending.installed) {
+	all := e.plan().all(e.st.Pending.installed)
+	if all && e.st.Pending.started {
 		return e.decideByAnswers(ctx, stop, e.u.Deadlines.probe())
 	}
 	if err := e.app(ctx, stepStop); err != nil {
 		return e.rollBack(ctx, err)
 	}
+	if all {
+		return c.installed(ctx, e)
+	}
 	return c.forward(ctx, e)
+}
+
+// installed compares what was restored before the application may write to it (R15). A
+// rollback that a person asked for is not taken back because of a difference: he decides.
+func (c reverting) installed(ctx context.Context, e *engine) (Result, error) {
+	switch err := e.compareAll(ctx, c.Refs); {
+	case asksPerson(err):
+		return e.ask(ctx, err, nil)
+	case err != nil:
+		return e.rollBack(ctx, err)
+	}
+	return e.prove(ctx)
 }
 
 // unhealthy parts were so before the operator's rollback that failed.

@@ -32,7 +32,9 @@ func (e *engine) rollBack(ctx context.Context, cause error) (Result, error) {
 			return e.result(Interrupted), e.failure(Interrupted, cause, errors.Join(err, e.keepOut(ctx)))
 		case isBusy(err) && time.Now().Before(patience):
 			// It was kept from trying.
-		case errors.Is(err, errDiffers), errors.Is(err, errLost), errors.Is(err, errUncompared), beside(err) != nil:
+		case asksPerson(err):
+			return e.ask(ctx, cause, err)
+		case errors.Is(err, errLost), beside(err) != nil:
 			return e.needsOperator(ctx, cause, err)
 		case e.st.Pending.Attempts+1 >= e.u.attempts():
 			return e.needsOperator(ctx, cause, err)

@@ -220,6 +220,7 @@ func whatHasChangedIsFound(t *testing.T, s suite) {
 	require.Equal(t, changed, s.State(t))
 	s.restore(t, id)
 	require.NoError(t, compare())
+	require.NoError(t, s.store.Verify(t.Context(), id), "what was sealed stays as it was")
 	_, err = c.Compare(t.Context(), dir, backup.Meta{Kind: "something else"})
 	require.ErrorIs(t, err, backup.ErrIncompatible)
 

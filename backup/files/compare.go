@@ -7,8 +7,10 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
+	"math"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -96,15 +98,20 @@ func (q *SQLite) compare(ctx context.Context, s *swap.Slot, from string, d sqlit
 		return err
 	}
 	defer func() { _ = held.Close() }()
-	if sum, _, err := copySum(ctx, from, ""); err != nil {
+	// The caller's driver opens a copy, as for a restore: it may change what it opens.
+	want := map[string]content{}
+	err = s.Try(ctx, func(path string) error {
+		return s.Build(path, &d.Owner, func(file string) error {
+			if err := q.build(ctx, from, file, d); err != nil {
+				return err
+			}
+			return q.with(ctx, file, func(c *sql.Conn) (err error) { want, err = readTables(ctx, c); return err })
+		})
+	})
+	if err != nil {
 		return err
-	} else if sum != d.SHA256 {
-		return fmt.Errorf("%w: SHA-256 is %s, backed up with %s", backup.ErrDamaged, sum, d.SHA256)
 	}
-	var want, got map[string]content
-	if err := q.with(ctx, from, func(c *sql.Conn) (err error) { want, err = readTables(ctx, c); return err }); err != nil {
-		return err
-	}
+	var got map[string]content
 	err = q.withLive(ctx, s, fi, func(c *sql.Conn, _ func(func() error) error) (err error) {
 		if err := isOpen(held); err != nil {
 			return err
@@ -140,7 +147,7 @@ func differing(want, got map[string]content) error {
 		case !ok:
 			list = append(list, name+" is missing")
 		case g.sql != w.sql:
-			list = append(list, fmt.Sprintf("%s is now %q", name, g.sql))
+			list = append(list, fmt.Sprintf("%s is now %q", name, g.sql[:min(len(g.sql), 200)]))
 		default:
 			list = append(list, fmt.Sprintf("%s has %d rows, backed up with %d, and not the same ones", name, g.rows, w.rows))
 		}
@@ -202,29 +209,43 @@ func readTables(ctx context.Context, c *sql.Conn) (map[string]content, error) {
 	return all, nil
 }
 
-// rows reads the rows of a table, each as one text that has the types of its values.
+// rows reads the rows of a table. The unary plus hides a column's declared type, by which a
+// driver may convert a value.
 func rows(ctx context.Context, c *sql.Conn, table string) (of content, err error) {
 	var columns []string
 	err = query(ctx, c, `SELECT name FROM pragma_table_info(?)`, []any{table}, func(scan func(...any) error) error {
 		var name string
 		err := scan(&name)
-		name = quoted(name)
-		columns = append(columns, "CASE typeof("+name+") WHEN 'text' THEN 't' || hex("+name+") WHEN 'blob' THEN 'b' || hex("+name+") ELSE quote("+name+") END")
+		columns = append(columns, "+"+quoted(name))
 		return err
 	})
 	if err != nil {
 		return of, err
 	}
-	var groups []string // SQLite limits how deep an expression is
-	for group := range slices.Chunk(columns, 50) {
-		groups = append(groups, "("+strings.Join(group, " || ',' || ")+")")
+	values, targets := make([]any, len(columns)), make([]any, len(columns))
+	for i := range values {
+		targets[i] = &values[i]
 	}
-	err = query(ctx, c, `SELECT `+strings.Join(groups, " || ',' || ")+` FROM `+quoted(table), nil, func(scan func(...any) error) error {
-		var row sql.RawBytes
-		if err := scan(&row); err != nil {
+	err = query(ctx, c, `SELECT `+strings.Join(columns, ", ")+` FROM `+quoted(table), nil, func(scan func(...any) error) error {
+		if err := scan(targets...); err != nil {
 			return err
 		}
-		hash := sha256.Sum256(row)
+		row := sha256.New()
+		for _, v := range values {
+			switch v := v.(type) {
+			case float64:
+				_, _ = fmt.Fprintf(row, "real %x\n", math.Float64bits(v))
+			case string:
+				_, _ = fmt.Fprintf(row, "text %d\n", len(v))
+				_, _ = io.WriteString(row, v)
+			case []byte:
+				_, _ = fmt.Fprintf(row, "blob %d\n", len(v))
+				_, _ = row.Write(v)
+			default: // an integer or NULL
+				_, _ = fmt.Fprintf(row, "%T %v\n", v, v)
+			}
+		}
+		hash := row.Sum(nil)
 		for i := range of.sum {
 			of.sum[i] += binary.LittleEndian.Uint64(hash[8*i:])
 		}

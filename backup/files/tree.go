@@ -22,7 +22,8 @@ import (
 // links, sizes and bytes of everything, in the order of a walk, and access
 // control lists, capabilities, extended attributes and hard links: two
 // directories with the same digest are the same to an application. The stamp covers what is
-// known without reading a byte, owners and times included: it is equal if nothing was touched.
+// known without reading a byte, owners and times included: it is equal if nothing was touched,
+// and only of the same files.
 type contents struct {
 	items  int
 	bytes  int64
@@ -77,7 +78,7 @@ func touch(sum hash.Hash, n *tree.Node) {
 	if !n.Mode.IsRegular() {
 		size = 0 // of a directory the file system decides
 	}
-	_, _ = fmt.Fprintf(sum, "%q %q %v %d %d %d %d\n", n.Path, n.Link, n.Mode, size, n.UID, n.GID, n.ModTime.UnixNano())
+	_, _ = fmt.Fprintf(sum, "%q %q %v %d %d %d %d %d\n", n.Path, n.Link, n.Mode, size, n.UID, n.GID, n.ModTime.UnixNano(), n.Touched().UnixNano())
 }
 
 func (s *scan) item(ctx context.Context, n *tree.Node) error {

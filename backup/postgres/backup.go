@@ -263,10 +263,12 @@ func (s *session) readBeside(ctx context.Context, tx pgx.Tx, source, snapshot st
 		}
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	read := make(chan error, 1)
+	var failed error
+	read := make(chan struct{})
 	go func() {
+		defer close(read)
 		defer closeConn(conn)
-		read <- still(ctx, conn, func(tx pgx.Tx) error {
+		failed = still(ctx, conn, func(tx pgx.Tx) error {
 			if _, err := tx.Exec(ctx, "SET TRANSACTION SNAPSHOT "+literal(snapshot)); err != nil {
 				return err
 			}
@@ -277,11 +279,11 @@ func (s *session) readBeside(ctx context.Context, tx pgx.Tx, source, snapshot st
 		defer cancel()
 		if !needed {
 			cancel()
-			_ = <-read // the session has ended
+			<-read
 			return f, nil
 		}
-		err := <-read
-		return f, err
+		<-read
+		return f, failed
 	}
 }
 

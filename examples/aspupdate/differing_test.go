@@ -120,6 +120,8 @@ func TestR15WhatTheSetupWritesIntoADatabaseIsForAPerson(t *testing.T) {
 	run("postgres", "CREATE DATABASE asp")
 	run("asp", "CREATE TABLE families (n int); INSERT INTO families VALUES (1); CREATE TABLE settings (name text, value text); INSERT INTO settings VALUES ('color', 'blue')")
 	s := newScriptSite(t, `
+stop = ['/bin/rm', '-f', '${SITE}/running']
+start = ['/bin/touch', '${SITE}/running']
 close = ['/bin/touch', '${OWN}/closed']
 open = ['/bin/rm', '-f', '${OWN}/closed']
 [[postgres]]
@@ -127,6 +129,10 @@ name = 'asp'
 uri_file = '${OWN}/asp.uri'`, "")
 	require.NoError(t, os.WriteFile(filepath.Join(s.own, "asp.uri"), []byte(cluster.Admin("asp")+"\n"), 0o600))
 	psql := "'" + filepath.Join(cluster.Bin, "psql") + "' -XAtq '" + cluster.Admin("asp") + "' -c "
+	config, err := os.ReadFile(s.config())
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(s.config(), []byte(strings.Replace(string(config), "['/bin/cat', ", "['/bin/sh', '-c', '[ -e \"${0%/*}/running\" ] && cat $0', ", 1)), 0o600))
+	s.write(filepath.Join(s.site, "running"), "")
 	s.installedBy("7.12.100", psql+`"UPDATE settings SET value = 'green'"`+"\n")
 	s.publish("7.12.200", "Setup", "echo broken > $1/version\n"+psql+`"INSERT INTO families VALUES (2)"`+"\n")
 
@@ -143,6 +149,17 @@ uri_file = '${OWN}/asp.uri'`, "")
 	require.NoFileExists(t, filepath.Join(s.own, "closed"))
 	code, out = s.run("status")
 	require.Zero(t, code, out)
+
+	// The site says that its Setup does that.
+	config, err = os.ReadFile(s.config())
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(s.config(), append([]byte("setup_writes = 'it writes the color'\n"), config...), 0o600))
+	run("asp", "UPDATE settings SET value = 'blue'")
+	s.publish("7.12.300", "Setup", "echo broken > $1/version\n"+psql+`"INSERT INTO families VALUES (2)"`+"\n")
+	code, out = s.run("update")
+	require.Equal(t, exitRolledBack, code, out)
+	require.Contains(t, out, `after the previous version's Setup, which writes there (it writes the color): compare database asp`)
+	require.Contains(t, out, `"public"."settings" has 1 rows with sum`)
 }
 
 // TestShortUpdateHasNoClone updates a database whose site prefers a short update, and rolls a

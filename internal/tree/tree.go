@@ -55,6 +55,10 @@ type Node struct {
 // An id is equal for two names of one file, and for no others.
 type id struct{ volume, file uint64 }
 
+// Touched is when anything of it was last changed, its rights and attributes included, which
+// no program can set. It is the zero time if the system does not say.
+func (n *Node) Touched() time.Time { return n.status }
+
 // Sparse reports whether the file occupies less than its size, because it has holes.
 func (n *Node) Sparse() bool { return n.blocks >= 0 && n.blocks*512 < n.Size }
 

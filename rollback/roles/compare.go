@@ -3,12 +3,14 @@ package roles
 import (
 	"context"
 	"errors"
+	"fmt"
+	"time"
 
 	"github.com/aspupdate/aspupdate/backup"
 )
 
 // Compare fails unless the live data equals the snapshot, for a Target that can compare, see
-// [backup.Target]. The error has a method Differs if it wraps [backup.ErrMismatch]; any
+// [backup.Target]. A difference that SetupWrites allows is a warning. The error has a method Differs if it wraps [backup.ErrMismatch]; any
 // other means that the data could not be compared, [errors.ErrUnsupported] that Target never can.
 func (d Data) Compare(ctx context.Context, ref string) (again bool, err error) {
 	c, ok := d.Target.(interface {
@@ -26,7 +28,15 @@ func (d Data) Compare(ctx context.Context, ref string) (again bool, err error) {
 		return false, err
 	}
 	again, err = c.Compare(d.recorded(ctx), dir, snap.Meta)
-	if errors.Is(err, backup.ErrMismatch) {
+	switch {
+	case !errors.Is(err, backup.ErrMismatch):
+	case d.SetupWrites != "" && !again:
+		if d.Store.Observe != nil {
+			d.Store.Observe(backup.Event{Time: time.Now().UTC(), Kind: backup.EventWarning,
+				Text: d.Name + ": " + fmt.Sprintf("after the previous version's Setup, which writes there (%s): %v", d.SetupWrites, err)})
+		}
+		return false, nil
+	default:
 		err = differsError{err}
 	}
 	return again, err

@@ -26,6 +26,9 @@ type Data struct {
 	// live data and compared, before an update may start (R9). It is for data whose backup is
 	// of another form, such as a dump.
 	MustProve bool
+	// SetupWrites is why a difference that the previous version's Setup has made in restored
+	// data is only reported. "" means that a person decides (R15).
+	SetupWrites string
 	// Early has a backup made before users are kept out as well, of a Target that can be compared in
 	// less time than that takes, such as a directory. It counts if nothing has changed once they are;
 	// otherwise another is made, and this one has cost its time only. See [backup.Store.Early].
@@ -224,5 +227,14 @@ func (d Data) lastProof() (took time.Duration, err error) {
 	return took, err
 }
 
-// lastTook returns how long the last snapshot took, 0 if there is none.
-func (d Data) lastTook() (time.Duration, error) { return d.Store.Took(d.snapshotName()) }
+// lastTook returns how long snapshots take in the window, 0 if there is none yet: one that was
+// made early may have to be made again.
+func (d Data) lastTook() (time.Duration, error) {
+	took, err := d.Store.Took(d.snapshotName())
+	if _, ok := d.Target.(interface {
+		Unchanged(ctx context.Context, m backup.Meta) (bool, error)
+	}); ok && d.Early {
+		took *= 2
+	}
+	return took, err
+}

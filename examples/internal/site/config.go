@@ -42,6 +42,9 @@ type Config struct {
 	// The reason why an update may start although no backup of a database was ever
 	// restored and compared (R9); recorded.
 	Unproven string `toml:"unproven"`
+	// The reason why a rollback ends although the previous version's Setup has changed a
+	// database that was restored.
+	SetupWrites string `toml:"setup_writes"`
 
 	file string // it was read from
 }

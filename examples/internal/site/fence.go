@@ -46,7 +46,7 @@ func (s *Site) protect(u *rollback.Update) {
 			return
 		}
 		u.Data = append(u.Data, rollback.Dataset{Name: name, Data: roles.Data{
-			Store: s.Store(), Name: name, Target: t, MustProve: mustProve(t), Fence: snapshotFence, State: s.records(), Early: true,
+			Store: s.Store(), Name: name, Target: t, MustProve: mustProve(t), Fence: snapshotFence, State: s.records(), Early: true, SetupWrites: c.SetupWrites,
 		}})
 	}
 	for _, p := range c.Postgres {

@@ -96,6 +96,21 @@ func TestSQLiteIsATarget(t *testing.T) {
 	}
 }
 
+// A driver's own settings may write into what it opens: it never opens the backup.
+func TestSQLiteWhoseDriverWrites(t *testing.T) {
+	backuptest.Test(t, func(t *testing.T) backuptest.Fixture {
+		w := newSQLite(t, "WAL")
+		w.target.Open = func(path string) (*sql.DB, error) {
+			db, err := openSQLite(path)
+			if err == nil {
+				_, err = db.Exec("PRAGMA journal_mode = WAL; PRAGMA wal_checkpoint")
+			}
+			return db, err
+		}
+		return backuptest.Fixture{Target: w.target, Change: w.change, State: w.state}
+	})
+}
+
 // An application that was killed leaves its write-ahead log. The log has
 // acknowledged writes: a backup includes them and Undo restores them, but they
 // must not be replayed into the restored database.

@@ -23,7 +23,9 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 
 	"github.com/aspupdate/aspupdate/examples/peers/internal/pg"
@@ -35,7 +37,7 @@ type plan struct {
 	parent string  // directory of the files
 	scale  float64 // of all data; 1 is what the package comment says
 	rounds int
-	only   string // one site's name, or "" for all
+	only   string // the sites' names, or "" for all
 }
 
 func main() {
@@ -43,7 +45,7 @@ func main() {
 	flag.StringVar(&p.parent, "dir", os.TempDir(), "`directory` on a disk to work in")
 	flag.Float64Var(&p.scale, "scale", 0.25, "`factor` of the data's size")
 	flag.IntVar(&p.rounds, "rounds", 5, "`number` of rounds")
-	flag.StringVar(&p.only, "site", "", "run one `site` only")
+	flag.StringVar(&p.only, "site", "", "run these `sites` only, such as mix,pgbench")
 	file := flag.String("readme", "README.md", "`file` to rewrite the tables in; empty prints them")
 	flag.Parse()
 
@@ -88,7 +90,7 @@ func (p plan) run(ctx context.Context, file string) error {
 // hold runs all rounds on all sites.
 func (p plan) hold(ctx context.Context) (results []result, err error) {
 	for _, k := range kinds() {
-		if p.only != "" && p.only != k.name {
+		if p.only != "" && !slices.Contains(strings.Split(p.only, ","), k.name) {
 			continue
 		}
 		r, err := p.site(ctx, k)
