@@ -648,7 +648,7 @@ func TestFieldRevertIsComparedAfterTheSetup(t *testing.T) {
 
 // The person who asked for a rollback decides where its Setup changes a database: it is not
 // taken back.
-func TestFieldRevertWhoseSetupChangesADatabaseAsksAPerson(t *testing.T) {
+func TestR15RevertWhoseSetupChangesADatabaseAsksAPerson(t *testing.T) {
 	changed := "schema " + oldVersion + "\ncolor green\n"
 	for _, accept := range []bool{true, false} {
 		w := committedWorld(t, "ASP")
@@ -680,7 +680,7 @@ func TestFieldRevertWhoseSetupChangesADatabaseAsksAPerson(t *testing.T) {
 
 // An operator's rollback that dies after its Setup, and before the application was started, compares
 // what was restored when it goes on.
-func TestFieldRevertThatDiesAfterItsSetupIsCompared(t *testing.T) {
+func TestR15RevertThatDiesAfterItsSetupIsCompared(t *testing.T) {
 	changed := "schema " + oldVersion + "\ncolor green\n"
 	w := committedWorld(t, "ASP")
 	u := w.backwards()

@@ -174,7 +174,7 @@ func (k *soak) strike(ctx context.Context, what strike, within time.Duration, co
 			return errors.Join(err, gone(u.Process.Kill()), <-u.ended)
 		}
 	}
-	_ = <-u.ended // status has it
+	<-u.ended //nolint:errcheck // status has it
 	return nil
 }
 
