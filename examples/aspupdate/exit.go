@@ -88,7 +88,7 @@ var exitTable = []struct{ meaning, next string }{
 		"do not run the file; ask the vendor for its hash, then aspupdate fetch; or for the right file, then aspupdate archive import --distribution NAME --version VERSION FILE",
 	},
 	exitPrevious: {
-		"the previous version's Setup is not in the archive (R10); nothing was changed",
+		"the previous version's Setup is not in the archive, or cannot be run (R10); nothing was changed",
 		"ask support for that Setup, then aspupdate archive import --distribution NAME --version VERSION FILE",
 	},
 	exitAbandoned: {

@@ -17,6 +17,7 @@ import (
 	"github.com/aspupdate/aspupdate/backup"
 	"github.com/aspupdate/aspupdate/examples/internal/copies"
 	"github.com/aspupdate/aspupdate/examples/internal/site"
+	"github.com/aspupdate/aspupdate/fetch/archive"
 	"github.com/aspupdate/aspupdate/install"
 	"github.com/aspupdate/aspupdate/rollback"
 	"github.com/aspupdate/aspupdate/schedule"
@@ -51,6 +52,8 @@ func hint(err error) string {
 		return ofSite(cmd, "ask support for that Setup, then aspupdate recover --accept REASON --setup FILE (NAME=FILE in a bundle)")
 	case code == exitPrevious && cmd != nil && cmd.Name == "adopt":
 		return ofSite(cmd, "ask support for that Setup, then aspupdate adopt --reason WHY --setup FILE (NAME=FILE in a bundle)")
+	case code == exitPrevious && !errors.Is(err, archive.ErrNotFound) && !errors.Is(err, site.ErrPrevious):
+		return ofSite(cmd, fixAndCheck) // it is there
 	case code == exitAbandoned && (errors.Is(err, errStopped) || errors.Is(err, context.Canceled)):
 		return "run it again later: aspupdate " + typed(os.Args[1:])
 	case errors.Is(err, rollback.ErrPending) && code == exitRefused:

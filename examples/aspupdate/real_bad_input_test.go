@@ -89,7 +89,7 @@ func TestBadInputOnRealServers(t *testing.T) {
 			config: map[string]string{"unauthenticated = 'a test on loopback'": "sha256 = { '7.13.100' = '" + strings.Repeat("0", 64) + "' }"},
 		},
 		{
-			name: "an installer that is not of the kind that is stated", code: exitPrevious, want: "the kind is stated as deb, and the file is one of kind script; state that, or leave the kind out",
+			name: "an installer that is not of the kind that is stated", code: exitPrevious, want: "fix what the message names, then aspupdate doctor",
 			config: map[string]string{"launcher = ['/bin/sh']": "kind = 'deb'"},
 		},
 		{
