@@ -118,14 +118,28 @@ func loadWindows(t *testing.T, text string) {
 	dir := t.TempDir()
 	etc := filepath.Join(dir, "ProgramData", "aspupdate", "etc")
 	require.NoError(t, os.MkdirAll(etc, 0o700))
-	for _, name := range []string{"ftp", "mssql.uri"} {
-		require.NoError(t, os.WriteFile(filepath.Join(etc, name), []byte("secret"), 0o600))
+	for name, secret := range map[string]string{"ftp": "secret", "mssql.uri": "sqlserver://maintenance:secret@localhost?database=master"} {
+		require.NoError(t, os.WriteFile(filepath.Join(etc, name), []byte(secret), 0o600))
 	}
 	path := filepath.Join(dir, "aspupdate.toml")
 	require.NoError(t, os.WriteFile(path, []byte(regexp.MustCompile(`"[CD]:/`).ReplaceAllString(text, `"`+filepath.ToSlash(dir)+`/`)), 0o600))
 	c, err := site.Load(path)
 	require.NoError(t, err)
+	require.Equal(t, 4, c.Parallel)
+	require.Equal(t, "asp", c.Application.IIS.Site)
 	require.Len(t, c.MSSQL, 1)
+	require.Equal(t, "asp_*", c.MSSQL[0].Databases)
+	require.Equal(t, []string{"asp_test*"}, c.MSSQL[0].Except)
+	require.Len(t, c.Distributions, 1)
+	p := c.Distributions[0].Probe
+	require.Equal(t, []string{c.MSSQL[0].Databases, "asp_probe", "структура отличается"}, []string{p.InDB, p.Role, p.NotText})
+	require.NotEmpty(t, p.SQL)
+	require.NotEmpty(t, p.HTTP)
+	require.Len(t, c.Distributions[0].Migrate, 1)
+	m := c.Distributions[0].Migrate[0]
+	require.Equal(t, []string{c.MSSQL[0].Databases, "asp_probe"}, []string{m.Database, m.Role})
+	require.Contains(t, m.Command, "{database}")
+	require.Equal(t, p.SQL, m.SQL)
 }
 
 // bare returns a configuration without comments, and without what a person says.
