@@ -75,9 +75,10 @@ type Command struct {
 	// outlive it. Otherwise a run lasts until the last process of its tree has
 	// ended, because some installers return at once and go on in a child.
 	LeavesRunning bool
-	// Application has the directories of the application. Programs in them may
-	// outlive the installer, which starts the application: once it has ended, they
-	// are waited for no longer than half a minute.
+	// Application has the directories of the application. Programs in them, and
+	// interpreters such as java that run a file in them, may outlive the installer, which
+	// starts the application: once it has ended, they are waited for no longer than half a
+	// minute. Services are not waited for: the system starts them.
 	Application []string
 }
 

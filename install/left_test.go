@@ -2,6 +2,7 @@ package install
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -9,6 +10,9 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/aspupdate/aspupdate/internal/process"
+	"github.com/aspupdate/aspupdate/internal/realtest"
 )
 
 // program copies the test binary to dir and returns its path: a program of the
@@ -80,6 +84,106 @@ func TestTheApplicationOutlivesItsInstaller(t *testing.T) {
 }
 
 func escaped(path string) string { return strings.NewReplacer("[", "[[]").Replace(path) }
+
+// An application may be a script: what runs is an interpreter of the system's, and what
+// the script has started.
+func TestAScriptOfTheApplicationOutlivesItsInstaller(t *testing.T) {
+	for name, c := range map[string]struct {
+		script, text string
+		argv         []string // {} is the script's directory
+		program      string   // that is waited for
+	}{
+		"a shell":        {"serve", "printf %s $$ >\"$ASP_PID.tmp\"; mv \"$ASP_PID.tmp\" \"$ASP_PID\"; while :; do sleep 300; done\n", []string{"sh", "serve"}, "sh"},
+		"an interpreter": {"serve.py", "import os, time\np = os.environ['ASP_PID']\nopen(p + '.tmp', 'w').write(str(os.getpid()))\nos.rename(p + '.tmp', p)\ntime.sleep(300)\n", []string{"python3", "-u", "{}/serve.py", "/etc/hosts"}, "python"},
+		"cmd":            {"serve.cmd", "@\"%~dp0asp-server.exe\" \"pid=%ASP_PID%\" hang\r\n", []string{"cmd", "/c", `{}\serve.cmd`}, "cmd.exe"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if (runtime.GOOS == "windows") != (name == "cmd") {
+				t.Skip("of the other system")
+			}
+			live, pid := t.TempDir(), filepath.Join(t.TempDir(), "pid")
+			if name == "cmd" {
+				program(t, live, "asp-server")
+			}
+			require.NoError(t, os.WriteFile(filepath.Join(live, c.script), []byte(c.text), 0o600))
+			steps := []string{"start=" + realtest.Program(t, c.argv[0])}
+			for _, arg := range c.argv[1:] {
+				steps = append(steps, strings.ReplaceAll(arg, "{}", live))
+			}
+			r, events := newRunner(t)
+			r.applicationTimeout = 3 * time.Second
+			cmd := fake(t, steps...)
+			cmd.Env = fakeEnv("ASP_PID=" + pid)
+			cmd.Dir, cmd.Application, cmd.Deadline = live, []string{live}, time.Minute
+			out, err := r.Run(t.Context(), cmd)
+			require.NoError(t, err)
+			require.Equal(t, OK, out.Status)
+			require.Contains(t, strings.Join(eventsOf(events, eventLingering), "\n"), "leaves_running", "the key is named")
+			require.Contains(t, strings.Join(eventsOf(events, eventLeft), "\n"), c.program)
+			require.True(t, alive(awaitPID(t, pid)))
+		})
+	}
+}
+
+// An interpreter that runs another script, which a file of the application is given to, does a
+// part of the installer's work.
+func TestAScriptOfTheInstallerIsWaitedFor(t *testing.T) {
+	python := realtest.Program(t, "python3")
+	live, dir := t.TempDir(), t.TempDir()
+	mark, script, data := filepath.Join(dir, "done"), filepath.Join(dir, "migrate.py"), filepath.Join(live, "rows")
+	require.NoError(t, os.WriteFile(script, []byte("import sys, time\ntime.sleep(4)\nopen(sys.argv[2], 'w')\n"), 0o600))
+	require.NoError(t, os.WriteFile(data, nil, 0o600))
+	r, events := newRunner(t)
+	r.applicationTimeout = 100 * time.Millisecond
+	cmd := fake(t, "start="+python, script, data, mark)
+	cmd.Application = []string{live}
+	_, err := r.Run(t.Context(), cmd)
+	require.NoError(t, err)
+	require.FileExists(t, mark)
+	require.Empty(t, eventsOf(events, eventLeft))
+}
+
+func TestFilesThatAnInterpreterRuns(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("the arguments are those of a program that runs here, whose name is chosen")
+	}
+	dir := t.TempDir()
+	jar, lib := filepath.Join(dir, "asp.jar"), filepath.Join(dir, "lib")
+	require.NoError(t, os.WriteFile(jar, nil, 0o600))
+	require.NoError(t, os.Mkdir(lib, 0o700))
+	exe, err := os.Executable()
+	require.NoError(t, err)
+	for _, c := range []struct {
+		name string
+		args []string
+		want bool
+	}{
+		{"java", []string{"-Xmx1g", "-jar", jar}, true},
+		{"java", []string{"-jar", "asp.jar", "--port", "80"}, true},
+		{"java", []string{"-cp", "/usr/share/none.jar:" + jar, "ru.asp.Main"}, true},
+		{"java", []string{"-cp", filepath.Join(lib, "*"), "ru.asp.Main"}, true},
+		{"javaw.exe", []string{"-jar", jar}, true},
+		{"python3.11", []string{jar}, true},
+		{"java", []string{"-jar", exe, jar}, false},
+		{"java", []string{"-version"}, false},
+		{"java", []string{dir}, false},
+		{"tar", []string{"-xf", jar}, false},
+		{"psql", []string{"-f", jar}, false},
+		{"publish", []string{jar}, false},
+	} {
+		child := exec.Command(exe, c.args...)
+		child.Env, child.Dir = append(fakeEnv(), fakeRole+"=application", "ASP_PID="+filepath.Join(t.TempDir(), "pid")), dir
+		require.NoError(t, realtest.Start(child))
+		m, ok := process.Lookup(child.Process.Pid)
+		require.True(t, ok)
+		m.Name = c.name
+		rec := record{Application: []string{dir}}
+		require.Equal(t, c.want, rec.isApplication([]process.Member{m}), "%s %v", c.name, c.args)
+		require.True(t, rec.isApplication([]process.Member{m, {PID: 1 << 30, Parent: m.PID}}) == c.want, "what it has started is like it")
+		require.NoError(t, child.Process.Kill())
+		_ = child.Wait()
+	}
+}
 
 // A program elsewhere that goes on does a part of the installer's work.
 func TestWhatIsNotTheApplicationIsWaitedFor(t *testing.T) {

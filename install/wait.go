@@ -3,6 +3,9 @@ package install
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -94,7 +97,7 @@ func (s *rest) alive() (bool, error) {
 	}
 	if after >= lingerTimeout && (s.reported.IsZero() || now.Sub(s.reported) >= lingerInterval) {
 		s.reported = now
-		s.r.event(eventLingering, 0, s.rec.Started, "the installer has ended, processes that it started have not: %s; waiting for them", names(left))
+		s.r.event(eventLingering, 0, s.rec.Started, "the installer has ended, processes that it started have not: %s; waiting for them, unless leaves_running says that they may stay", names(left))
 	}
 	if s.w != nil {
 		s.w.report(s.r, s.rec, s.t)
@@ -113,18 +116,64 @@ func (s *rest) leave(why string) error {
 	return writeLeft(s.r.State, s.rec.Record)
 }
 
-// isApplication reports whether all of the processes are programs of the application.
+// isApplication reports whether all of the processes are programs of the application, or
+// interpreters that run a file of it, or were started by such a process. Its services are no part of the tree: the system starts them.
 // A console of Windows, which belongs to another program's, does not count.
 func (r record) isApplication(left []process.Member) bool {
 	left = slices.DeleteFunc(slices.Clone(left), func(m process.Member) bool {
 		return runtime.GOOS == "windows" && strings.EqualFold(m.Name, "conhost.exe")
 	})
-	return len(left) > 0 && !slices.ContainsFunc(left, func(m process.Member) bool {
-		return !slices.ContainsFunc(r.Application, func(dir string) bool {
-			in, err := durable.Within(m.Path, dir)
-			return m.Path != "" && err == nil && in
-		})
+	ours := map[int]bool{} // the processes of the application, and those that they have started
+	for grown := true; grown; {
+		grown = false
+		for _, m := range left {
+			if !ours[m.PID] && (ours[m.Parent] || r.within(m.Path) || slices.ContainsFunc(scripts(m), r.within)) {
+				ours[m.PID], grown = true, true
+			}
+		}
+	}
+	return len(left) > 0 && len(ours) == len(left)
+}
+
+// within reports whether a file is in a directory of the application.
+func (r record) within(path string) bool {
+	return path != "" && slices.ContainsFunc(r.Application, func(dir string) bool {
+		in, err := durable.Within(path, dir)
+		return err == nil && in
 	})
+}
+
+// interpreters are programs that run what their arguments name.
+var interpreters = regexp.MustCompile(`(?i)^(javaw?|pythonw?|pypy|perl|ruby|php|node|nodejs|mono|dotnet|lua|tclsh|(ba|da|k|z|a)?sh|busybox|pwsh|powershell|[cw]script|cmd)(-?[0-9.]+)?(\.exe)?$`)
+
+// scripts returns the files that an interpreter runs: the first argument that names files. Those
+// that follow are for the script, such as a file of the application that it changes.
+func scripts(m process.Member) (files []string) {
+	if !interpreters.MatchString(m.Name) {
+		return nil
+	}
+	args, dir := m.Arguments()
+	for _, arg := range args {
+		if strings.HasPrefix(arg, "-") {
+			continue
+		}
+		for _, path := range append(filepath.SplitList(arg), arg) { // Java has lists
+			all, wild := strings.CutSuffix(path, "*") // all in a directory
+			if all = strings.TrimSpace(all); all != "" && !filepath.IsAbs(all) {
+				if dir == "" {
+					continue
+				}
+				all = filepath.Join(dir, all)
+			}
+			if fi, err := os.Stat(all); err == nil && (fi.Mode().IsRegular() || wild && fi.IsDir()) {
+				files = append(files, all)
+			}
+		}
+		if len(files) > 0 {
+			break
+		}
+	}
+	return files
 }
 
 // names lists processes for people.

@@ -26,7 +26,36 @@ func Lookup(pid int) (Member, bool) {
 		m.Path = windows.UTF16ToString(path[:size])
 		m.Name = filepath.Base(m.Path)
 	}
+	var basic windows.PROCESS_BASIC_INFORMATION
+	size = uint32(unsafe.Sizeof(basic))
+	if windows.NtQueryInformationProcess(h, windows.ProcessBasicInformation, unsafe.Pointer(&basic), size, &size) == nil {
+		m.Parent = int(basic.InheritedFromUniqueProcessId)
+	}
 	return m, true
+}
+
+// Arguments returns what follows the program in m's command line, none if m has ended or they
+// may not be read. The directory that it works in is not known.
+func (m Member) Arguments() (args []string, dir string) {
+	h, err := windows.OpenProcess(windows.PROCESS_QUERY_LIMITED_INFORMATION, false, uint32(m.PID)) //nolint:gosec // a process number
+	if err != nil {
+		return nil, ""
+	}
+	defer func() { _ = windows.CloseHandle(h) }()
+	if birth, err := birthOf(h); err != nil || birth != m.Birth {
+		return nil, ""
+	}
+	// A command line has at most 32,767 characters; the text follows its header.
+	buffer := make([]uint64, (64<<10+64)/8)
+	size := uint32(len(buffer) * 8) //nolint:gosec // of the constant above
+	if windows.NtQueryInformationProcess(h, windows.ProcessCommandLineInformation, unsafe.Pointer(&buffer[0]), size, &size) != nil {
+		return nil, ""
+	}
+	all, err := windows.DecomposeCommandLine((*windows.NTUnicodeString)(unsafe.Pointer(&buffer[0])).String())
+	if err != nil || len(all) < 2 {
+		return nil, ""
+	}
+	return all[1:], ""
 }
 
 // running reports whether the process of the handle has not ended.

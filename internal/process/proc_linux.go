@@ -43,7 +43,7 @@ func (p proc) member() Member {
 	if script := argument(p.pid, 1); filepath.IsAbs(script) && isScript(script) {
 		path, name = script, script
 	}
-	return Member{PID: p.pid, Birth: p.birth(), Name: strings.TrimPrefix(filepath.Base("/"+name), "/"), Path: path}
+	return Member{PID: p.pid, Birth: p.birth(), Name: strings.TrimPrefix(filepath.Base("/"+name), "/"), Path: path, Parent: p.parent}
 }
 
 // argument returns an argument of a process, "" if it has none or may not be read.
@@ -52,6 +52,17 @@ func argument(pid, n int) string {
 		return args[n]
 	}
 	return ""
+}
+
+// Arguments returns what follows the program in m's command line, and the directory it works
+// in. Both are empty if m has ended or belongs to another user.
+func (m Member) Arguments() (args []string, dir string) {
+	args = procStrings(m.PID, "cmdline")
+	dir, _ = os.Readlink("/proc/" + strconv.Itoa(m.PID) + "/cwd")
+	if len(args) < 2 || !m.Alive() { // the number may be another's now
+		return nil, ""
+	}
+	return args[1 : len(args)-1], dir // a zero ends the last one, too
 }
 
 func isScript(path string) bool {

@@ -51,10 +51,11 @@ func ValidID(id string) bool {
 
 // A Member is a process. PID and Birth together are never used again.
 type Member struct {
-	PID   int
-	Birth string // in the system's terms; it includes the start of the machine
-	Name  string // the file name of its program; "" if that cannot be read
-	Path  string // of its program; "" if that cannot be read
+	PID    int
+	Birth  string // in the system's terms; it includes the start of the machine
+	Name   string // the file name of its program; "" if that cannot be read
+	Path   string // of its program; "" if that cannot be read
+	Parent int    // the number of the process that started it, which may have ended; 0 if that is not known
 }
 
 // String returns the identity of m without its name; see [ParseMember].

@@ -37,6 +37,9 @@ func find(Record) (*Tree, error) { return nil, findable() }
 // Lookup returns the living process with that PID, or false.
 func Lookup(int) (Member, bool) { return Member{}, false }
 
+// Arguments returns what follows the program in m's command line, which is not known here.
+func (m Member) Arguments() (args []string, dir string) { return nil, "" }
+
 // Work returns how long the processors worked for the tree so far.
 func (t *Tree) Work() (time.Duration, error) { return 0, findable() }
 
