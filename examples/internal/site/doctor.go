@@ -47,6 +47,7 @@ func (s *Site) Doctor(ctx context.Context) []Finding {
 	d.programs(ctx)
 	d.services(ctx)
 	d.iisPools(ctx)
+	d.iisEntrance()
 	d.directories(ctx)
 	d.space(ctx)
 	d.clock()

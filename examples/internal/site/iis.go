@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/http"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -25,14 +26,16 @@ type iisConfig struct {
 	Allow  []string `toml:"allow"`  // IPv4 addresses that are let in, besides 127.0.0.1
 	Pools  []string `toml:"pools"`  // application pools that are stopped behind the fence
 	Appcmd string   `toml:"appcmd"` // the program; empty is the system's
+	URL    string   `toml:"url"`    // of the site; asked after closing, from an address that is let in and from one that is not
 }
 
 func (c *iisConfig) on() bool { return c.Site != "" }
 
 func (c *iisConfig) check() (m mistakes) {
-	m.when(!c.on() && (len(c.Allow) > 0 || c.Appcmd != "" && len(c.Pools) == 0), "application.iis.site is missing: give the name of the site in IIS")
+	m.when(!c.on() && (len(c.Allow)+len(c.URL) > 0 || c.Appcmd != "" && len(c.Pools) == 0), "application.iis.site is missing: give the name of the site in IIS")
 	m.when(strings.HasPrefix(c.Site, "/") || strings.HasPrefix(c.Site, "-") || strings.ContainsAny(c.Site, "\"'\r\n"), "application.iis.site = %q: give the name of a site in IIS, such as asp", c.Site)
 	m.when(c.Appcmd != "" && !filepath.IsAbs(c.Appcmd), "application.iis.appcmd = %q: give an absolute path", c.Appcmd)
+	m.when(c.URL != "" && !isSite(c.URL), "application.iis.url = %q: give the site's address, such as http://127.0.0.1/", c.URL)
 	for _, a := range c.Allow {
 		addr, err := netip.ParseAddr(a)
 		m.when(err != nil || !addr.Is4(), "application.iis.allow has %q: give an IPv4 address such as 192.0.2.7", a)
@@ -54,6 +57,7 @@ type ipSecurity struct {
 	XMLName xml.Name `xml:"system.webServer"`
 	Rules   struct {
 		AllowUnlisted string   `xml:"allowUnlisted,attr"` // true if it is missing
+		DenyAction    string   `xml:"denyAction,attr"`    // Forbidden if it is missing
 		Listed        []listed `xml:"add"`
 	} `xml:"security>ipSecurity"`
 }
@@ -66,6 +70,15 @@ type listed struct {
 }
 
 func (s *ipSecurity) closed() bool { return strings.EqualFold(s.Rules.AllowUnlisted, "false") }
+
+// refused reports whether that is how the site answers those whom it does not let in.
+func (s *ipSecurity) refused(res *http.Response, err error) bool {
+	status := map[string]int{"unauthorized": http.StatusUnauthorized, "forbidden": http.StatusForbidden, "notfound": http.StatusNotFound}
+	if how := strings.ToLower(cmp.Or(s.Rules.DenyAction, "forbidden")); how != "abortrequest" {
+		return res != nil && res.StatusCode == status[how]
+	}
+	return err != nil
+}
 
 // in returns what is let in although it is in no list of ours, and those of ours that are.
 func (s *ipSecurity) in(ours []string) (others, have []string) {
@@ -119,7 +132,9 @@ func (i iisFence) rules(ctx context.Context) (*ipSecurity, error) {
 }
 
 // Close lets in this machine and the addresses of Allow alone. A site that lets in a list
-// of its own is refused: those users would stay in, and the list would be changed.
+// of its own is refused: those users would stay in, and the list would be changed. With URL
+// it waits until the site keeps users out: without the role service IIS takes the rules, and
+// follows none.
 func (i iisFence) Close(ctx context.Context) error {
 	now, err := i.rules(ctx)
 	if err != nil {
@@ -150,7 +165,13 @@ func (i iisFence) Close(ctx context.Context) error {
 			return err
 		}
 	}
-	return i.set(ctx, "/allowUnlisted:false")
+	if err := i.set(ctx, "/allowUnlisted:false"); err != nil || i.URL == "" {
+		return err
+	}
+	if err := (entrance{i.URL, now.refused}).keepsOut(ctx); err != nil {
+		return fmt.Errorf("IIS does not keep users out by its list of addresses: install the role service IP and Domain Restrictions, and see that application.iis.url is of the site %s: %w", i.Site, err)
+	}
+	return nil
 }
 
 // Open lets in everybody, and removes what Close has added. Letting in comes first, and needs
@@ -203,4 +224,11 @@ func (i iisFence) readAdded() ([]string, error) {
 		err = json.Unmarshal(text, &added)
 	}
 	return added, err
+}
+
+// iisEntrance warns where closing relies on what appcmd reports alone.
+func (d *doctor) iisEntrance() {
+	if c := d.Config.Application.IIS; c.on() && c.URL == "" {
+		d.warn("fence", "IIS "+c.Site, "closing does not check that users are out: give the site's address in application.iis.url")
+	}
 }

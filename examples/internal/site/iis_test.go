@@ -1,12 +1,18 @@
 package site
 
 import (
+	"context"
 	"encoding/xml"
+	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -143,10 +149,86 @@ func TestIISRefuses(t *testing.T) {
 		"application.iis.site is missing":    {Allow: []string{"192.0.2.7"}},
 		`application.iis.site = "/text:*"`:   {Site: "/text:*"},
 		`application.iis.allow has "::1"`:    {Site: "asp", Allow: []string{"::1"}},
+		`application.iis.url = "asp"`:        {Site: "asp", URL: "asp"},
 		`application.iis.appcmd = "appcmd"`:  {Site: "asp", Appcmd: "appcmd"},
 		`application.iis.allow has "a', b'"`: {Site: "asp", Allow: []string{"a', b'"}},
 	} {
 		require.ErrorContains(t, c.check()[0], text)
+	}
+}
+
+// serve plays the site: it follows the rules of appcmd while the role service is installed.
+func (f *fakeIIS) serve(t *testing.T, role *atomic.Bool, deny http.HandlerFunc) {
+	t.Helper()
+	site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		from, _, _ := net.SplitHostPort(r.RemoteAddr)
+		_, closed := os.Stat(filepath.Join(f.dir, "closed"))
+		_, listed := os.Stat(filepath.Join(f.dir, "listed", from))
+		if role.Load() && closed == nil && listed != nil {
+			deny(w, r)
+		}
+	}))
+	t.Cleanup(site.Close)
+	f.URL = site.URL + "/"
+	require.Empty(t, f.check())
+}
+
+// IIS takes rules that it does not follow: closing asks the site from both sides.
+func TestIISIsCheckedFromOutsideAndInside(t *testing.T) {
+	t.Parallel()
+	f := newIIS(t)
+	var role atomic.Bool
+	role.Store(true)
+	f.serve(t, &role, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) })
+	require.NoError(t, f.Close(t.Context()))
+	require.NoError(t, f.Open(t.Context()))
+	for url, want := range map[string]int{f.URL: 0, "": 1} {
+		d := &doctor{Site: &Site{Config: &Config{Application: applicationConfig{IIS: iisConfig{Site: "asp", URL: url}}}}}
+		d.iisEntrance()
+		require.Len(t, d.findings, want)
+	}
+
+	role.Store(false)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	err := f.Close(ctx)
+	require.ErrorContains(t, err, "install the role service IP and Domain Restrictions")
+	require.ErrorContains(t, err, f.URL+" still lets in 127.0.0.2")
+	require.NoError(t, f.Open(t.Context()))
+	f.is(t, false)
+}
+
+// What refuses this machine, too, is no entrance for the probe; and another status is the application's own answer.
+func TestIISRefusesAllOrByAnotherAnswer(t *testing.T) {
+	t.Parallel()
+	for status, want := range map[int]string{http.StatusForbidden: "keeps out this machine, too", http.StatusServiceUnavailable: "still lets in 127.0.0.2"} {
+		f := newIIS(t)
+		site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }))
+		t.Cleanup(site.Close)
+		f.URL = site.URL
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		require.ErrorContains(t, f.Close(ctx), want)
+		cancel()
+	}
+}
+
+// A site answers those whom it does not let in as denyAction says.
+func TestIISAnswersByItsDenyAction(t *testing.T) {
+	t.Parallel()
+	for how, deny := range map[string]http.HandlerFunc{
+		"Unauthorized": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) },
+		"NotFound":     func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotFound) },
+		"AbortRequest": func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
+	} {
+		f := newIIS(t)
+		var role atomic.Bool
+		role.Store(true)
+		f.serve(t, &role, deny)
+		script, err := os.ReadFile(f.Appcmd)
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(f.Appcmd, []byte(strings.ReplaceAll(string(script), "<ipSecurity", `<ipSecurity denyAction="`+how+`"`)), 0o700))
+		require.NoError(t, f.Close(t.Context()), how)
+		f.is(t, true, "127.0.0.1", "192.0.2.7")
 	}
 }
 

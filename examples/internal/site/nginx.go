@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"net/netip"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -39,8 +38,7 @@ func (c *nginxConfig) check() (m mistakes) {
 	if len(m) == 0 {
 		m.add(readable("application.nginx.include", c.Include)) // root reads it, and replaces it
 	}
-	u, err := url.Parse(c.URL)
-	m.when(c.URL != "" && (err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil), "application.nginx.url = %q: give the site's address, such as http://127.0.0.1/", c.URL)
+	m.when(c.URL != "" && !isSite(c.URL), "application.nginx.url = %q: give the site's address, such as http://127.0.0.1/", c.URL)
 	for _, a := range c.Allow {
 		_, err := netip.ParseAddr(a)
 		m.when(err != nil || strings.Contains(a, "%"), "application.nginx.allow has %q: give an address such as 192.0.2.7", a)

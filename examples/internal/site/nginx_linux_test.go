@@ -150,7 +150,7 @@ func TestNginxDoesNotFollowTheFile(t *testing.T) {
 	n.reload.Argv = []string{"/bin/true"}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
-	require.ErrorContains(t, n.Close(ctx), "still lets in 127.0.0.2, which the file does not name")
+	require.ErrorContains(t, n.Close(ctx), "still lets in 127.0.0.2, which stands for users")
 	n.reload.Argv = reload
 	require.NoError(t, n.Open(t.Context()))
 	n.isOpen(t)
