@@ -35,13 +35,14 @@ func (s *session) check(ctx context.Context) error {
 	if err := s.supported(); err != nil {
 		return err
 	}
-	if _, err := s.suitable(ctx); err != nil {
+	st, err := s.suitable(ctx)
+	if err != nil {
 		return err
 	}
 	if _, err := s.prove(ctx); err != nil {
 		return err
 	}
-	if err := s.stoppable(ctx); err != nil {
+	if err := s.stoppable(ctx, st.id); err != nil {
 		return err
 	}
 	return s.tryDir(ctx)
@@ -153,13 +154,23 @@ func (s *session) keys(ctx context.Context) error {
 		"USE master; BACKUP CERTIFICATE "+ident(names[0])+" TO FILE = … WITH PRIVATE KEY (…), and keep both files")
 }
 
-// stoppable fails if RESTRICTED_USER does not stop logins that may be the application's.
-func (s *session) stoppable(ctx context.Context) error {
+// stoppable fails if RESTRICTED_USER does not stop logins that may be the application's. Those of
+// sysadmins are many, and few of them the application's: one that is connected may be.
+func (s *session) stoppable(ctx context.Context, id int) error {
 	if s.d.OwnersOut {
 		return nil
 	}
+	who, err := s.clients(ctx, id)
+	if err != nil {
+		return err
+	}
+	for _, c := range who {
+		if c.sysadmin != 0 && (c.login != s.server.login || c.program != program) {
+			return advise(fmt.Errorf("%w: %s is connected as a sysadmin, whom RESTRICTED_USER lets in, and would come back at once", backup.ErrPermission, c), s.howToKeepOut(c))
+		}
+	}
 	var names []string
-	err := s.rows(ctx, sqlOwners(s.name), []any{s.name}, func(r *sql.Rows) error {
+	err = s.rows(ctx, sqlOwners(s.name), []any{s.name}, func(r *sql.Rows) error {
 		var name string
 		err := r.Scan(&name)
 		names = append(names, name)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -42,6 +43,8 @@ func TestCheckRefuses(t *testing.T) {
 		"an unknown owner":      {func(w *world) { w.dbs[liveName].Owner = "gone" }, backup.ErrIncompatible, "ALTER AUTHORIZATION ON DATABASE::[asp ]]'1] TO [sa]"},
 		"an owner's role":       {func(w *world) { w.dbs[liveName].OwnerRole = []string{"app"} }, backup.ErrPermission, "ALTER ROLE [db_owner] DROP MEMBER"},
 		"an owner":              {func(w *world) { w.dbs[liveName].Owner = "app" }, backup.ErrPermission, `lets in "app"`},
+		"a sysadmin is in":      {func(w *world) { w.enter("sa", liveName, -1) }, backup.ErrPermission, "ALTER SERVER ROLE [sysadmin] DROP MEMBER [sa]"},
+		"our login is in":       {func(w *world) { w.enter("maintenance", liveName, -1) }, backup.ErrPermission, "stop that program, or give it another login"},
 		"an unwritable path":    {func(w *world) { w.dir = func(string) string { return "/nonexistent/x" } }, backup.ErrPermission, `let the server's account read and write in \\app\exchange`},
 		"another path": {func(w *world) {
 			dir := w.store.Dir
@@ -71,7 +74,7 @@ func TestCheckRefuses(t *testing.T) {
 			for _, s := range w.statements {
 				require.NotRegexp(t, `^(ALTER|KILL|DROP|RESTORE DATABASE)`, s, "a check changes nothing")
 			}
-			if name == "an owner's role" {
+			if slices.Contains([]string{"an owner's role", "a sysadmin is in"}, name) {
 				w.db.OwnersOut = true
 				_, err = w.db.Check(t.Context())
 				require.NoError(t, err)

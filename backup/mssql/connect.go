@@ -55,6 +55,9 @@ func (s server) major() int {
 	return n
 }
 
+// program is how sessions of ours are named.
+const program = "aspupdate"
+
 // config parses the URI.
 func (d *Database) config() (msdsn.Config, error) {
 	cfg, err := msdsn.Parse(d.URI)
@@ -64,7 +67,7 @@ func (d *Database) config() (msdsn.Config, error) {
 	cfg.Database = cmp.Or(d.name, cfg.Database)
 	cfg.LogFlags = 0
 	cfg.DisableRetry = true // a statement is never sent twice
-	cfg.AppName = "aspupdate"
+	cfg.AppName = program
 	cfg.FailOverPartner, cfg.ReadOnlyIntent = "", false
 	return cfg, nil
 }

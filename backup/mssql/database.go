@@ -36,7 +36,8 @@ type Database struct {
 	Notice time.Duration
 	// OwnersOut confirms that something else keeps out those logins of the
 	// application that own the database, or are members of its role db_owner.
-	// RESTRICTED_USER does not: without OwnersOut, Check refuses such a database.
+	// RESTRICTED_USER does not: without OwnersOut, Check refuses such a database, and
+	// one to which a sysadmin is connected.
 	OwnersOut bool
 	// Tested is what SelfTest returned. Backup and Restore are refused if that was on
 	// another server, or on another version of it. The caller stores it.

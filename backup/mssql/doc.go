@@ -64,7 +64,8 @@
 // members of dbcreator, the owner, and members of db_owner: the installer and the
 // health probe need a login that is a sysadmin, and the application one that is none of
 // these. Otherwise only the application's own fence keeps its users out:
-// Check refuses such a database unless OwnersOut confirms that there is one. Backup,
+// Check refuses such a database, and one on which a sysadmin's session is that is not ours,
+// unless OwnersOut confirms that there is one. Backup,
 // Restore and Undo are refused while the database is open. Open sets MULTI_USER.
 //
 // # Rights

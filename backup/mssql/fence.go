@@ -174,6 +174,9 @@ func (s *session) shut(ctx context.Context) error {
 }
 
 func (s *session) howToKeepOut(c client) string {
+	if c.login == s.server.login { // which we need as it is
+		return "stop that program, or give it another login"
+	}
 	if c.sysadmin != 0 {
 		return "stop that program, or ALTER SERVER ROLE [sysadmin] DROP MEMBER " + ident(c.login)
 	}
