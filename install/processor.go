@@ -217,42 +217,48 @@ func summaryText(b []byte, id uint32) string {
 // rpmProcessor reads the architecture from a package's header, which follows one of
 // signatures. The lead before both is not to be relied on.
 func (f headers) rpmProcessor() processor {
-	const (
-		lead    = 96
-		begin   = "\x8e\xad\xe8\x01"
-		archTag = 1022
-		most    = maxRead / 16 // entries
-	)
-	at := int64(lead)
-	for _, last := range []bool{false, true} {
-		b, err := f.read(at, 16)
-		if err != nil || string(b[:4]) != begin {
-			return ""
-		}
-		entries, size := int64(binary.BigEndian.Uint32(b[8:])), int64(binary.BigEndian.Uint32(b[12:]))
-		data := at + 16 + 16*entries
-		if !last {
-			at = (data + size + 7) &^ 7
-			continue
-		}
-		table, err := f.read(at+16, 16*min(entries, most))
-		if err != nil {
-			return ""
-		}
-		for ; len(table) >= 16; table = table[16:] {
-			if binary.BigEndian.Uint32(table) != archTag {
-				continue
-			}
-			from := data + int64(binary.BigEndian.Uint32(table[8:]))
-			text, err := f.read(from, min(32, max(f.size-from, 0)))
-			if err != nil {
-				return ""
-			}
-			name, _, _ := bytes.Cut(text, []byte{0})
-			return namedProcessor(string(name))
+	const archTag = 1022
+	signatures, ok := f.rpmHeader(rpmLead)
+	if !ok {
+		return ""
+	}
+	h, ok := f.rpmHeader((signatures.end + 7) &^ 7)
+	if !ok {
+		return ""
+	}
+	text, _ := f.rpmTag(h, archTag, 32)
+	name, _, _ := bytes.Cut(text, []byte{0})
+	return namedProcessor(string(name))
+}
+
+const rpmLead = 96 // bytes before the header of signatures
+
+// An rpmHeader is where one of a package's two is: a table of tags, and their data.
+type rpmHeader struct{ table, data, end int64 }
+
+func (f headers) rpmHeader(at int64) (h rpmHeader, ok bool) {
+	b, err := f.read(at, 16)
+	if err != nil || string(b[:4]) != "\x8e\xad\xe8\x01" {
+		return h, false
+	}
+	h.table = at + 16
+	h.data = h.table + 16*int64(binary.BigEndian.Uint32(b[8:]))
+	h.end = h.data + int64(binary.BigEndian.Uint32(b[12:]))
+	return h, true
+}
+
+// rpmTag returns the first bytes, at most limit of them, of what a header has by a tag.
+func (f headers) rpmTag(h rpmHeader, tag uint32, limit int64) ([]byte, bool) {
+	const most = maxRead / 16 * 16
+	table, err := f.read(h.table, min(h.data-h.table, most))
+	for ; err == nil && len(table) >= 16; table = table[16:] {
+		if binary.BigEndian.Uint32(table) == tag {
+			from := h.data + int64(binary.BigEndian.Uint32(table[8:]))
+			b, err := f.read(from, min(limit, max(f.size-from, 0)))
+			return b, err == nil
 		}
 	}
-	return ""
+	return nil, false
 }
 
 // packageFits asks dpkg which packages it accepts. Where it does not answer, it will complain

@@ -38,7 +38,7 @@ func requireRights(elevated func() (bool, error), what string) error {
 // Unelevated or a Launcher is set.
 //
 // It also fails where the file is of another kind than stated, or of no kind, or for another
-// system, or for processors whose programs this machine surely cannot run; where the program that opens it was not found; where an argument would be taken apart
+// system, or shorter than its own headers say, or for processors whose programs this machine surely cannot run; where the program that opens it was not found; where an argument would be taken apart
 // by cmd.exe, because the installer is a batch file; and on Linux where the installer is a
 // program and State is on a volume that forbids running programs.
 //
@@ -77,6 +77,9 @@ func (r *Runner) Ready(ctx context.Context, c Command) error {
 func (c Command) opens(ctx context.Context, f contents) (Command, error) {
 	if f.read == nil {
 		return c, nil
+	}
+	if err := f.whole(); err != nil { // before its kind: what shows that may be missing
+		return c, err
 	}
 	stated := c.Kind
 	c, err := c.resolve(f)

@@ -129,7 +129,16 @@ func (f *file) within(start uint32, off int64) (int64, error) {
 // next returns the sector that follows in its chain.
 func (f *file) next(sector uint32) (uint32, error) {
 	perSector := f.Sector / 4
-	i := int64(sector) / perSector
+	table, err := f.table(int64(sector) / perSector)
+	if err != nil {
+		return 0, err
+	}
+	return f.number(f.Offset(table) + 4*(int64(sector)%perSector))
+}
+
+// table returns the sector with that part of the table of all chains.
+func (f *file) table(i int64) (uint32, error) {
+	perSector := f.Sector / 4
 	var at int64
 	if i < inHeader {
 		at = 76 + 4*i
@@ -145,11 +154,39 @@ func (f *file) next(sector uint32) (uint32, error) {
 		}
 		at = f.Offset(list) + 4*i
 	}
-	table, err := f.number(at)
+	return f.number(at)
+}
+
+// End returns how large a file must be at least: where its last sector that is in use begins, as
+// some programs do not fill that up. It is 0 if the header does not say. It calls read as
+// [ReadStream] does.
+func End(read func(offset, n int64) ([]byte, error)) (int64, error) {
+	const unused = 0xffffffff
+	b, err := read(0, HeaderSize)
 	if err != nil {
 		return 0, err
 	}
-	return f.number(f.Offset(table) + 4*(int64(sector)%perSector))
+	h, err := ParseHeader(b)
+	if err != nil {
+		return 0, err
+	}
+	f := &file{Header: h, read: read}
+	for i := int64(binary.LittleEndian.Uint32(h.Raw[44:])) - 1; i >= 0; i-- {
+		table, err := f.table(i)
+		if err != nil {
+			return 0, err
+		}
+		b, err := f.at(f.Offset(table), f.Sector)
+		if err != nil {
+			return 0, err
+		}
+		for at := len(b) - 4; at >= 0; at -= 4 {
+			if binary.LittleEndian.Uint32(b[at:]) != unused {
+				return f.Offset(uint32(i*f.Sector/4)+uint32(at/4)) + 1, nil //nolint:gosec // a sector's number has 32 bits
+			}
+		}
+	}
+	return 0, nil
 }
 
 func (f *file) number(at int64) (uint32, error) {

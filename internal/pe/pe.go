@@ -52,10 +52,30 @@ type Section struct {
 	Name         string
 	Address      uint32 // in memory, relative to the program
 	Offset, Size uint32 // in the file
+	Memory       uint32 // the size in memory
 }
 
 // Checksum returns the offset of the four bytes of the checksum.
 func (f *File) Checksum() int64 { return f.Start + fileHeader + 64 }
+
+// End returns how large the file must be at least: where the last section ends, without what only
+// fills it up, and where the signatures do.
+func (f *File) End() (end int64) {
+	for _, s := range f.Sections {
+		size := s.Size
+		if s.Memory > 0 {
+			size = min(size, s.Memory)
+		}
+		if s.Offset > 0 { // otherwise it is not in the file
+			end = max(end, int64(s.Offset)+int64(size))
+		}
+	}
+	if len(f.Directories) > Security {
+		d := f.Directories[Security] // its address is that in the file
+		end = max(end, int64(d.Address)+int64(d.Size))
+	}
+	return end
+}
 
 // OffsetOf returns where in the file an address in memory comes from.
 func (f *File) OffsetOf(address uint32) (int64, bool) {
@@ -103,8 +123,8 @@ func Read(read func(offset, n int64) ([]byte, error)) (*File, error) {
 	}
 	for b := table; len(b) >= 40; b = b[40:] {
 		f.Sections = append(f.Sections, Section{
-			Name:    string(bytes.TrimRight(b[:8], "\x00")),
-			Address: le.Uint32(b[12:]), Size: le.Uint32(b[16:]), Offset: le.Uint32(b[20:]),
+			Name:   string(bytes.TrimRight(b[:8], "\x00")),
+			Memory: le.Uint32(b[8:]), Address: le.Uint32(b[12:]), Size: le.Uint32(b[16:]), Offset: le.Uint32(b[20:]),
 		})
 	}
 	return f, nil

@@ -135,7 +135,7 @@ func TestReadARealProgram(t *testing.T) {
 	require.Equal(t, want.Characteristics, f.Flags)
 	require.Len(t, f.Sections, len(want.Sections))
 	for i, s := range want.Sections {
-		require.Equal(t, Section{Name: s.Name, Address: s.VirtualAddress, Offset: s.Offset, Size: s.Size}, f.Sections[i])
+		require.Equal(t, Section{Name: s.Name, Address: s.VirtualAddress, Offset: s.Offset, Size: s.Size, Memory: s.VirtualSize}, f.Sections[i])
 	}
 	optional := want.OptionalHeader.(*pe.OptionalHeader64)
 	require.Len(t, f.Directories, int(optional.NumberOfRvaAndSizes))
@@ -175,4 +175,15 @@ func FuzzRead(f *testing.F) {
 		v, _ := p.Version(read)
 		_, _ = v.Text("ProductVersion")
 	})
+}
+
+func TestEnd(t *testing.T) {
+	f := &File{Sections: []Section{{Offset: 0x200, Size: 0x200}, {Offset: 0x400, Size: 0x200, Memory: 0x123}, {Size: 0x1000, Memory: 0x1000}}}
+	require.EqualValues(t, 0x523, f.End(), "without what fills up, and what is only in memory")
+	f.Sections[1].Memory = 0x1000
+	require.EqualValues(t, 0x600, f.End())
+	f.Directories = make([]Directory, Security+1)
+	require.EqualValues(t, 0x600, f.End())
+	f.Directories[Security] = Directory{Address: 0x600, Size: 0x88}
+	require.EqualValues(t, 0x688, f.End())
 }
