@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/aspupdate/aspupdate/backup"
+	"github.com/aspupdate/aspupdate/internal/durable"
 )
 
 // Check fails if an update of the database could not be carried out, before users are
@@ -197,7 +198,7 @@ func (s *session) tryDir(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = os.RemoveAll(dir) }()
+	defer func() { _ = durable.RemoveAll(dir) }()
 	if _, err := s.fetch(ctx, b, dir); err != nil {
 		return err
 	}

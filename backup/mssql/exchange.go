@@ -17,6 +17,7 @@ import (
 	"github.com/aspupdate/aspupdate/backup"
 	"github.com/aspupdate/aspupdate/backup/internal/owner"
 	"github.com/aspupdate/aspupdate/internal/ctxio"
+	"github.com/aspupdate/aspupdate/internal/durable"
 	"github.com/aspupdate/aspupdate/internal/tree"
 )
 
@@ -82,14 +83,14 @@ func (s *session) cleanDir() error {
 	entries, err := fs.ReadDir(root.FS(), ".")
 	for _, e := range entries {
 		if mark, ok := strings.CutPrefix(e.Name(), s.filePrefix()); ok && fileForm.MatchString(mark) {
-			err = errors.Join(err, root.Remove(e.Name()))
+			err = errors.Join(err, durable.WhileInUse(func() error { return root.Remove(e.Name()) }))
 		}
 	}
 	return err
 }
 
 // remove removes the file. What cannot be removed now, the next call removes.
-func (e exchanged) remove() { _ = os.Remove(filepath.Join(e.dir, e.name)) }
+func (e exchanged) remove() { _ = durable.Remove(filepath.Join(e.dir, e.name)) }
 
 // fetch copies a backup that the server has written to dir, and returns its sum.
 func (s *session) fetch(ctx context.Context, e exchanged, dir string) (sum string, err error) {

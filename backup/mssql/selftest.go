@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/aspupdate/aspupdate/backup"
+	"github.com/aspupdate/aspupdate/internal/durable"
 )
 
 // scratchName is the name of the database of a SelfTest.
@@ -111,7 +112,7 @@ func (s *session) selfTest(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = os.RemoveAll(dir) }()
+	defer func() { _ = durable.RemoveAll(dir) }()
 	return s.course(ctx, &backup.Store{Dir: filepath.Join(dir, "store")})
 }
 

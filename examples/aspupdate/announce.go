@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -148,14 +147,14 @@ func (j *job) cancelAnnounced(ctx context.Context, a announced) {
 	if !ok && time.Since(a.Begins) < 24*time.Hour {
 		return
 	}
-	if err := os.Remove(j.announcedFile()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := durable.Remove(j.announcedFile()); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		j.show.line("cannot remove the record of an announcement, so that it is canceled again: %v", err)
 	}
 }
 
 // readAnnounced returns what users were notified, nil if nothing or nothing that is still of interest.
 func (j *job) readAnnounced() (*announced, error) {
-	text, err := os.ReadFile(j.announcedFile())
+	text, err := durable.ReadFile(j.announcedFile())
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil //nolint:nilnil // there is none
 	}
@@ -210,7 +209,7 @@ func (j *job) settleAnnounced(ctx context.Context) error {
 	}
 	for _, h := range history {
 		if h.Step == "intent" && !h.Time.Before(a.At.Truncate(time.Second)) && h.Outcome != rollback.Abandoned {
-			return os.Remove(j.announcedFile())
+			return durable.Remove(j.announcedFile())
 		}
 	}
 	j.cancelAnnounced(ctx, *a)

@@ -369,7 +369,7 @@ func (s *Site) Copies(now time.Time) (*CopyState, error) {
 func (s *Site) runFile() string { return filepath.Join(s.copiesDir(), "run.json") }
 
 func (s *Site) lastRun() (c CopyState) {
-	data, err := os.ReadFile(s.runFile())
+	data, err := readFile(s.runFile())
 	if err != nil || json.Unmarshal(data, &c) != nil {
 		return CopyState{}
 	}
@@ -393,7 +393,7 @@ func (s *Site) ended(err error, checked bool) error {
 	if jerr != nil {
 		return jerr
 	}
-	return os.WriteFile(s.runFile(), data, 0o600) // only shown
+	return replaceFile(s.runFile(), data)
 }
 
 // VerifyCopies reads all copies back and returns how many there are, and the error for what is

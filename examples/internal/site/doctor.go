@@ -427,7 +427,7 @@ func (d *doctor) directories(ctx context.Context) {
 		f, err := os.CreateTemp(dir, ".doctor-*")
 		if err == nil {
 			_ = f.Close()
-			err = os.Remove(f.Name())
+			err = removeFile(f.Name())
 		}
 		d.either(err, "directory", dir, "can be written, and by no other account")
 	}

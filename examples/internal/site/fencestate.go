@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -170,7 +169,7 @@ func (s *Site) wasOff(name string) bool {
 		Found    struct{ Running bool }
 		Restored bool
 	}
-	text, err := os.ReadFile(filepath.Join(s.Config.State, "services", url.QueryEscape(name)+".service.json"))
+	text, err := readFile(filepath.Join(s.Config.State, "services", url.QueryEscape(name)+".service.json"))
 	return err == nil && json.Unmarshal(text, &rec) == nil && rec.Restored && !rec.Found.Running
 }
 

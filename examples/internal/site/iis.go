@@ -196,7 +196,7 @@ func (i iisFence) Open(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := os.Remove(i.added); !errors.Is(err, fs.ErrNotExist) {
+	if err := removeFile(i.added); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	return nil
@@ -215,7 +215,7 @@ func (i iisFence) Settle(ctx context.Context) (bool, error) {
 
 // readAdded returns nil if Close has added nothing, and no address if it cannot be read.
 func (i iisFence) readAdded() ([]string, error) {
-	text, err := os.ReadFile(i.added)
+	text, err := readFile(i.added)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -170,7 +169,7 @@ func (p iisPool) Start(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := os.Remove(p.found); !errors.Is(err, fs.ErrNotExist) {
+	if err := removeFile(p.found); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	return nil
@@ -216,7 +215,7 @@ func (p iisPool) Settle(ctx context.Context) (bool, error) {
 
 // before returns what Stop found, nil if the pool was not stopped.
 func (p iisPool) before() (*foundPool, error) {
-	text, err := os.ReadFile(p.found)
+	text, err := readFile(p.found)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

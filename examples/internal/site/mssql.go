@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io/fs"
 	"net/url"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -83,7 +82,7 @@ func (s *Site) testedFile(c mssqlConfig) string {
 
 // tested returns the record of the self-test that passed last.
 func (s *Site) tested(c mssqlConfig) (t mssql.Tested, err error) {
-	text, err := os.ReadFile(s.testedFile(c))
+	text, err := readFile(s.testedFile(c))
 	if errors.Is(err, fs.ErrNotExist) {
 		return t, nil
 	}
@@ -148,29 +147,6 @@ func (s *Site) testAll(ctx context.Context) map[string]SelfTest {
 
 // spoken returns a record as Check names a server.
 func spoken(t mssql.Tested) string { return "SQL Server " + t.Version + " on " + t.Server }
-
-func replaceFile(path string, text []byte) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return err
-	}
-	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(text)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		_ = os.Remove(f.Name())
-		return err
-	}
-	if dir, err := os.Open(filepath.Dir(path)); err == nil { // so that the name survives a power cut, where a directory can be synced
-		_, _ = dir.Sync(), dir.Close()
-	}
-	return nil
-}
 
 // ready fails if the database could not be backed up or restored, or if no self-test has
 // passed on its server. It changes nothing.

@@ -91,7 +91,7 @@ func (s *Site) nginx() nginxFence {
 // accept, or does not include, is not left. With URL it waits until nginx follows the file: a reload
 // is carried out later.
 func (n nginxFence) Close(ctx context.Context) error {
-	have, err := os.ReadFile(n.Include)
+	have, err := readFile(n.Include)
 	if err != nil {
 		return err
 	}
@@ -123,7 +123,7 @@ func (n nginxFence) Open(ctx context.Context) error {
 
 // Closed reports whether the file keeps users out.
 func (n nginxFence) Closed(context.Context) (bool, error) {
-	have, err := os.ReadFile(n.Include)
+	have, err := readFile(n.Include)
 	return isClosed(have), err
 }
 
@@ -136,11 +136,11 @@ func isClosed(text []byte) bool { return strings.HasPrefix(string(text), nginxMa
 
 // putBack puts back what was in the file, unless a person has done so.
 func (n nginxFence) putBack() error {
-	have, err := os.ReadFile(n.Include)
+	have, err := readFile(n.Include)
 	if err != nil || !isClosed(have) {
 		return err
 	}
-	was, err := os.ReadFile(n.copy)
+	was, err := readFile(n.copy)
 	if errors.Is(err, fs.ErrNotExist) { // it was lost: without the mark users are let in
 		was, err = nil, nil
 	}

@@ -115,23 +115,15 @@ func (s *Site) remember(found []fetch.Release) {
 	if err != nil {
 		return
 	}
-	f, err := os.CreateTemp(s.Config.State, ".server-*")
-	if err != nil {
-		return // without a state directory nothing has run here yet
-	}
-	_, err = f.Write(append(b, '\n'))
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(f.Name(), s.serverFile())
-	}
-	if err != nil {
-		_ = os.Remove(f.Name())
+	if _, err := os.Stat(s.Config.State); err == nil { // without a state directory nothing has run here yet
+		_ = replaceFile(s.serverFile(), append(b, '\n'))
 	}
 }
 
 // ServerState returns what the server had when it was last asked, nil if that is not
 // known.
 func (s *Site) ServerState() *ServerState {
-	b, err := os.ReadFile(s.serverFile())
+	b, err := readFile(s.serverFile())
 	var t ServerState
 	if err != nil || json.Unmarshal(b, &t) != nil || t.At.IsZero() {
 		return nil

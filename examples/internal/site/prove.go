@@ -34,7 +34,7 @@ func (s *Site) Prove(ctx context.Context, since time.Duration) ([]Proved, error)
 		return nil, err
 	}
 	defer func() { _ = lock.Release() }()
-	_ = os.Remove(s.stopFile()) // of one that was ended before
+	_ = removeFile(s.stopFile()) // of one that was ended before
 	st, err := s.Status()
 	if err == nil {
 		err = s.blocked(st)
@@ -147,7 +147,7 @@ func (s *Site) yielding(ctx context.Context) (context.Context, func()) {
 			}
 		}
 	}()
-	return ctx, func() { cancel(nil); <-done; _ = os.Remove(s.stopFile()) }
+	return ctx, func() { cancel(nil); <-done; _ = removeFile(s.stopFile()) }
 }
 
 // stopProof ends a proof that is running, and waits until it has removed its
@@ -164,7 +164,8 @@ func (s *Site) stopProof(ctx context.Context) error {
 		case time.Since(begun) > patience:
 			return fmt.Errorf("%w: process %d is proving backups and does not end", rollback.ErrBusy, holder.PID)
 		}
-		if err := os.WriteFile(s.stopFile(), nil, 0o600); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		err = whileInUse(func() error { return os.WriteFile(s.stopFile(), nil, 0o600) }) //nolint:forbidigo // it waits
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 		select {
