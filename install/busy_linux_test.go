@@ -72,6 +72,29 @@ func TestALockOfPackagesIsWaitedFor(t *testing.T) {
 	}
 }
 
+// As long as unattended upgrades hold it, by the times of the program.
+func TestALockOfPackagesIsHeldForAMinute(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes more than a minute")
+	}
+	realtest.Program(t, "dpkg")
+	if os.Geteuid() != 0 {
+		realtest.Skip(t, "dpkg installs for root only")
+	}
+	t.Parallel() // it waits
+	root := debRoot(t)
+	deb := buildDeb(t, "7.12.100", "exit 0")
+	begun := time.Now()
+	timer := time.AfterFunc(time.Minute, lockPackages(t, root))
+	defer timer.Stop()
+	r, events := newRunner(t)
+	out, err := r.Run(t.Context(), Command{Path: deb, SHA256: sumOf(t, deb), Kind: Auto, Args: []string{"--root=" + root, "--force-script-chrootless", "--log=/dev/null"}})
+	require.NoError(t, err, out.Tail)
+	require.GreaterOrEqual(t, time.Since(begun), time.Minute)
+	require.Greater(t, out.attempts, 1)
+	require.Len(t, eventsOf(events, eventBusy), out.attempts-1)
+}
+
 // rpm waits for its lock by itself.
 func TestALockOfRPMIsWaitedFor(t *testing.T) {
 	root := newLinuxRoot(t)

@@ -91,6 +91,26 @@ func TestReadStreamInACircle(t *testing.T) {
 	require.ErrorIs(t, err, ErrDamaged)
 }
 
+// The last sector in use is the end; what cannot be read is none.
+func TestEnd(t *testing.T) {
+	b := sample()
+	binary.LittleEndian.PutUint32(b[44:], 1)
+	copy(b[sector+4*8:], bytes.Repeat([]byte{0xff}, sector-4*8))
+	end, err := End(readerOf(b))
+	require.NoError(t, err)
+	require.EqualValues(t, len(b)-sector+1, end, "in the last one")
+	again, err := End(readerOf(b[:len(b)-sector]))
+	require.NoError(t, err)
+	require.Equal(t, end, again, "also where it is missing")
+	binary.LittleEndian.PutUint32(b[44:], 0xffffffff)
+	_, err = End(readerOf(b))
+	require.Error(t, err)
+	binary.LittleEndian.PutUint32(b[44:], 0)
+	end, err = End(readerOf(b))
+	require.NoError(t, err)
+	require.Zero(t, end)
+}
+
 func FuzzReadStream(f *testing.F) {
 	f.Add(sample(), "small")
 	f.Add(sample(), "large")
@@ -106,6 +126,9 @@ func FuzzReadStream(f *testing.F) {
 		}, name, 1000)
 		if err == nil && len(got) > 1000 {
 			t.Fatalf("%d bytes", len(got))
+		}
+		if end, err := End(read); err == nil && end < 0 {
+			t.Fatalf("ends at %d", end)
 		}
 	})
 }

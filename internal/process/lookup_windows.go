@@ -26,36 +26,68 @@ func Lookup(pid int) (Member, bool) {
 		m.Path = windows.UTF16ToString(path[:size])
 		m.Name = filepath.Base(m.Path)
 	}
-	var basic windows.PROCESS_BASIC_INFORMATION
-	size = uint32(unsafe.Sizeof(basic))
-	if windows.NtQueryInformationProcess(h, windows.ProcessBasicInformation, unsafe.Pointer(&basic), size, &size) == nil {
-		m.Parent = int(basic.InheritedFromUniqueProcessId)
+	if basic, err := basicOf(h); err == nil {
+		m.Parent = int(basic.parent)
 	}
 	return m, true
 }
 
-// Arguments returns what follows the program in m's command line, none if m has ended or they
-// may not be read. The directory that it works in is not known.
+// basicInformation is what Windows knows of a process. Its addresses are another process's, and
+// would be mistaken for this one's as pointers.
+type basicInformation struct {
+	exit, environment, affinity, priority, pid, parent uintptr
+}
+
+func basicOf(h windows.Handle) (basic basicInformation, err error) {
+	size := uint32(unsafe.Sizeof(basic))
+	err = windows.NtQueryInformationProcess(h, windows.ProcessBasicInformation, unsafe.Pointer(&basic), size, &size)
+	return basic, err
+}
+
+// Arguments returns what follows the program in m's command line, and the directory it works in.
+// Both are empty if m has ended or they may not be read.
 func (m Member) Arguments() (args []string, dir string) {
-	h, err := windows.OpenProcess(windows.PROCESS_QUERY_LIMITED_INFORMATION, false, uint32(m.PID)) //nolint:gosec // a process number
+	h, err := windows.OpenProcess(windows.PROCESS_QUERY_INFORMATION|windows.PROCESS_VM_READ, false, uint32(m.PID)) //nolint:gosec // a process number
 	if err != nil {
 		return nil, ""
 	}
 	defer func() { _ = windows.CloseHandle(h) }()
-	if birth, err := birthOf(h); err != nil || birth != m.Birth {
+	birth, err := birthOf(h)
+	basic, basicErr := basicOf(h)
+	if err != nil || basicErr != nil || birth != m.Birth {
 		return nil, ""
 	}
-	// A command line has at most 32,767 characters; the text follows its header.
-	buffer := make([]uint64, (64<<10+64)/8)
-	size := uint32(len(buffer) * 8) //nolint:gosec // of the constant above
-	if windows.NtQueryInformationProcess(h, windows.ProcessCommandLineInformation, unsafe.Pointer(&buffer[0]), size, &size) != nil {
+	// They are in the process's memory, in what its environment block has a pointer to.
+	var block [5]uintptr
+	if !readFrom(h, basic.environment, unsafe.Pointer(&block), unsafe.Sizeof(block)) {
 		return nil, ""
 	}
-	all, err := windows.DecomposeCommandLine((*windows.NTUnicodeString)(unsafe.Pointer(&buffer[0])).String())
+	text := func(offset uintptr) string {
+		var s struct {
+			size, capacity uint16
+			at             uintptr
+		}
+		if !readFrom(h, block[4]+offset, unsafe.Pointer(&s), unsafe.Sizeof(s)) || s.size < 2 {
+			return ""
+		}
+		b := make([]uint16, s.size/2)
+		if !readFrom(h, s.at, unsafe.Pointer(&b[0]), uintptr(len(b))*2) {
+			return ""
+		}
+		return windows.UTF16ToString(b)
+	}
+	var parameters windows.RTL_USER_PROCESS_PARAMETERS // for the offsets
+	all, err := windows.DecomposeCommandLine(text(unsafe.Offsetof(parameters.CommandLine)))
 	if err != nil || len(all) < 2 {
 		return nil, ""
 	}
-	return all[1:], ""
+	return all[1:], text(unsafe.Offsetof(parameters.CurrentDirectory))
+}
+
+// readFrom reads the memory of another process.
+func readFrom(h windows.Handle, at uintptr, into unsafe.Pointer, size uintptr) bool {
+	var n uintptr
+	return windows.ReadProcessMemory(h, at, (*byte)(into), size, &n) == nil && n == size
 }
 
 // running reports whether the process of the handle has not ended.
