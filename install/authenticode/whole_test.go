@@ -90,6 +90,32 @@ func rebuilt(t testing.TB, program []byte, change func(*pkcs7.ContentInfoSignedD
 	return withSignature(program, p, der)
 }
 
+// rebuiltWithin is rebuilt for the first signature nested in that of the table, which is valid
+// still: what is nested is not signed by it.
+func rebuiltWithin(t testing.TB, program []byte, change func(*pkcs7.ContentInfoSignedData)) []byte {
+	t.Helper()
+	return rebuilt(t, program, func(outer *pkcs7.ContentInfoSignedData) {
+		list := outer.Content.SignerInfos[0].UnauthenticatedAttributes
+		at := slices.IndexFunc(list, func(a pkcs7.Attribute) bool { return a.Type.Equal(oidNested) })
+		require.GreaterOrEqual(t, at, 0)
+		var first asn1.RawValue // of all that are nested
+		others, err := asn1.Unmarshal(list[at].Values.Bytes, &first)
+		require.NoError(t, err)
+		sd, err := pkcs7.Unmarshal(first.FullBytes)
+		require.NoError(t, err)
+		change(sd)
+		for i := range sd.Content.SignerInfos {
+			sd.Content.SignerInfos[i].RawContent = nil
+		}
+		der, err := sd.Marshal()
+		require.NoError(t, err)
+		list[at].Values.Bytes = append(der, others...)
+		for i := range list {
+			list[i].Values.FullBytes = nil // it would be written instead
+		}
+	})
+}
+
 func withSignature(program []byte, p portable, der []byte) []byte {
 	le := binary.LittleEndian
 	der = append(bytes.Clone(der), make([]byte, (8-len(der)%8)%8)...)
@@ -109,6 +135,7 @@ func TestDataWithinASignatureIsRefused(t *testing.T) {
 	vouched := issue(t, "Somebody", &s.root, coder)
 	single := s.sign(t, leaf, plain, append(chain, "-ts", s.tsa)...)
 	double := s.sign(t, leaf, s.sign(t, leaf, plain, append(chain, "-h", "sha1")...), append(chain, "-nest")...)
+	triple := s.sign(t, leaf, s.sign(t, issue(t, "Third", &s.root, coder), s.sign(t, leaf, plain, chain...), "-nest"), append(chain, "-nest")...)
 	blob := []byte("what the vendor never wrote")
 	attribute := func(id asn1.ObjectIdentifier, value any) func(*pkcs7.ContentInfoSignedData) {
 		return func(sd *pkcs7.ContentInfoSignedData) {
@@ -124,9 +151,12 @@ func TestDataWithinASignatureIsRefused(t *testing.T) {
 			sd.Content.Certificates = append(sd.Content.Certificates, asn1.RawValue{FullBytes: c.Raw})
 		}
 	}
-	for _, path := range []string{single, double} {
-		whole := read(t, path)
-		again := rebuilt(t, whole, func(*pkcs7.ContentInfoSignedData) {})
+	for _, in := range []struct {
+		path    string
+		rebuilt func(testing.TB, []byte, func(*pkcs7.ContentInfoSignedData)) []byte
+	}{{single, rebuilt}, {double, rebuilt}, {double, rebuiltWithin}, {triple, rebuiltWithin}} {
+		whole := read(t, in.path)
+		again := in.rebuilt(t, whole, func(*pkcs7.ContentInfoSignedData) {})
 		_, err := verify(t, s.policy(time.Now()), again)
 		require.NoError(t, err, "the test rebuilds a signature")
 		for name, change := range map[string]func(*pkcs7.ContentInfoSignedData){
@@ -152,8 +182,8 @@ func TestDataWithinASignatureIsRefused(t *testing.T) {
 			},
 			"no signed attributes": func(sd *pkcs7.ContentInfoSignedData) { sd.Content.SignerInfos[0].AuthenticatedAttributes = nil },
 		} {
-			_, err := verify(t, s.policy(time.Now()), rebuilt(t, whole, change))
-			require.ErrorIs(t, err, ErrMismatch, "%s in %s", name, filepath.Base(path))
+			_, err := verify(t, s.policy(time.Now()), in.rebuilt(t, whole, change))
+			require.ErrorIs(t, err, ErrMismatch, "%s in %s", name, filepath.Base(in.path))
 		}
 		// The decoder skips what follows the last element that it knows.
 		p, der, err := readPE(&reader{bytes.NewReader(whole), int64(len(whole))})
