@@ -2,20 +2,25 @@ package roles
 
 import (
 	"context"
+	"errors"
 
 	"github.com/aspupdate/aspupdate/install"
 	"github.com/aspupdate/aspupdate/rollback"
 )
 
-// A Migrator is a [rollback.Migrator]: a command restructures a database for the
-// new version (R11), and a probe reports the version that its structure is of.
+// A Migrator is a [rollback.Migrator]: a command or a function restructures a database for
+// the new version (R11), and a probe reports the version that its structure is of. Without
+// either nothing is started: the application restructures the database by itself, and only
+// the end is waited for.
 type Migrator struct {
 	// Command restructures the database, or does nothing where that is done. It may
-	// run again after a crash. Without a program nothing is started: the application
-	// restructures the database by itself, and only the end is waited for.
+	// run again after a crash.
 	Command Command
-	// GoesOn means that Command returns before the restructuring has ended, such as
-	// a request to the application.
+	// Start is called instead of Command, as for a request to the application. After a
+	// crash it may be called again while what it started before goes on. Where this
+	// process has died, Settle cannot find what it left.
+	Start func(ctx context.Context) error
+	// GoesOn means that Command or Start returns before the restructuring has ended.
 	GoesOn bool
 	// Structure returns the version that the database's structure is of. An
 	// error means that this cannot be found out now.
@@ -28,9 +33,14 @@ func (m Migrator) Migrated(ctx context.Context, to rollback.Version) (bool, erro
 	return err == nil && rollback.Version(got) == to, err
 }
 
-// Migrate runs the command.
+// Migrate runs the command, or calls Start.
 func (m Migrator) Migrate(ctx context.Context, _ rollback.Version) (goesOn bool, err error) {
-	if len(m.Command.Argv) == 0 {
+	switch {
+	case m.Start != nil && len(m.Command.Argv) > 0:
+		return false, errors.New("the migration is started twice; set Command or Start, not both")
+	case m.Start != nil:
+		return m.GoesOn, m.Start(ctx)
+	case len(m.Command.Argv) == 0:
 		return true, nil
 	}
 	return m.GoesOn, m.Command.Run(ctx, nil)

@@ -55,4 +55,21 @@ func TestMigratorThatFailsOrGoesOn(t *testing.T) {
 	goesOn, err = roles.Migrator{}.Migrate(t.Context(), "7.13.100")
 	require.NoError(t, err)
 	require.True(t, goesOn, "the application does it by itself")
+
+	begun, failure := 0, errors.New("status 500")
+	m = roles.Migrator{Start: func(context.Context) error { begun++; return failure }}
+	_, err = m.Migrate(t.Context(), "7.13.100")
+	require.ErrorIs(t, err, failure)
+	failure = nil
+	goesOn, err = m.Migrate(t.Context(), "7.13.100")
+	require.NoError(t, err)
+	require.False(t, goesOn)
+	m.GoesOn = true
+	goesOn, err = m.Migrate(t.Context(), "7.13.100")
+	require.NoError(t, err)
+	require.True(t, goesOn)
+	m.Command.Argv = program("say", "begun")
+	_, err = m.Migrate(t.Context(), "7.13.100")
+	require.ErrorContains(t, err, "set Command or Start, not both")
+	require.Equal(t, 3, begun)
 }

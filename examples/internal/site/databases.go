@@ -394,8 +394,8 @@ func (c *Config) usable(n names) error {
 	})
 	for _, d := range c.Distributions {
 		for _, m := range d.Migrate {
-			if !plain && m.Database == n.pattern && slices.ContainsFunc(slices.Concat(m.Command, m.Structure), func(a string) bool { return strings.Contains(a, placeholder) }) {
-				return fmt.Errorf("%w: the name %q of a database has other characters than letters, digits, spaces and _-. and is not put into a command: %s", ErrConfig, n.name, next)
+			if !plain && m.Database == n.pattern && slices.ContainsFunc(m.verbatim(), func(a string) bool { return strings.Contains(a, placeholder) }) {
+				return fmt.Errorf("%w: the name %q of a database has other characters than letters, digits, spaces and _-. and is not put into a command or request: %s", ErrConfig, n.name, next)
 			}
 		}
 	}

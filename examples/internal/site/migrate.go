@@ -2,12 +2,21 @@ package site
 
 import (
 	"cmp"
+	"context"
+	"encoding/json"
+	"encoding/xml"
 	"errors"
 	"fmt"
+	"maps"
+	"net"
+	"net/http"
+	"net/url"
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
+	"github.com/aspupdate/aspupdate/install"
 	"github.com/aspupdate/aspupdate/rollback"
 	"github.com/aspupdate/aspupdate/rollback/roles"
 )
@@ -18,10 +27,26 @@ type migrateConfig struct {
 	Database    string   `toml:"database"`    // the name of a [[postgres]] or [[mssql]], or its pattern, or the name of the file of a [[sqlite]] or [[command]]
 	Command     []string `toml:"command"`     // restructures it, {database} is its name; without one the application does it by itself
 	GoesOn      bool     `toml:"goes_on"`     // command only starts the restructuring
+	HTTP        string   `toml:"http"`        // instead of command: a request with POST starts the restructuring; {database} is its name in the three
+	Body        string   `toml:"body"`        // sent to http
 	Structure   []string `toml:"structure"`   // prints the version that the structure is of
 	SQL         string   `toml:"sql"`         // instead of it, for a [[postgres]] or [[mssql]]: returns that version
+	DoneHTTP    string   `toml:"done_http"`   // instead of it: answers with that version
+	Text        string   `toml:"text"`        // regular expression that the answer of done_http must match; its first group is the version
 	Role        string   `toml:"role"`        // with whose rights sql runs; "" means those of the database's owner, for a [[postgres]]
 	Environment []string `toml:"environment"` // names of variables of this process that both commands get
+
+	Headers map[string]string `toml:"headers"` // of the requests to http and done_http
+}
+
+// count counts the conditions that hold.
+func count(given ...bool) (n int) {
+	for _, g := range given {
+		if g {
+			n++
+		}
+	}
+	return n
 }
 
 // A database is one that can be restructured.
@@ -83,8 +108,14 @@ func (c *Config) checkMigrations() (m mistakes) {
 				of(errors.New("database names no [[postgres]], [[mssql]], [[sqlite]] or [[command]]: what is restructured must come back in a rollback"))
 			case seen[one.Database]:
 				of(errors.New("this database is given twice"))
-			case (len(one.Structure) > 0) == (one.SQL != ""):
-				of(errors.New("give either structure or sql, which report the version that the structure is of"))
+			case count(len(one.Structure) > 0, one.SQL != "", one.DoneHTTP != "") != 1:
+				of(errors.New("give one of structure, sql and done_http, which report the version that the structure is of"))
+			case len(one.Command) > 0 && one.HTTP != "":
+				of(errors.New("command and http exclude each other: give one, which starts the restructuring"))
+			case one.HTTP == "" && one.Body != "" || one.HTTP == "" && one.DoneHTTP == "" && len(one.Headers) > 0:
+				of(errors.New("body needs http, and headers need http or done_http"))
+			case one.DoneHTTP == "" && one.Text != "":
+				of(errors.New("text needs done_http"))
 			case one.SQL != "" && kind != "postgres" && kind != "mssql":
 				of(errors.New("sql is for a [[postgres]] or [[mssql]]: give a command in structure"))
 			case one.Role != "" && one.SQL == "":
@@ -93,6 +124,10 @@ func (c *Config) checkMigrations() (m mistakes) {
 				of(errNoRole)
 			case one.GoesOn && len(one.Command) == 0:
 				of(errors.New("goes_on needs command"))
+			default:
+				if err := one.checkHTTP(list); err != nil {
+					of(err)
+				}
 			}
 			seen[one.Database] = true
 		}
@@ -100,6 +135,29 @@ func (c *Config) checkMigrations() (m mistakes) {
 	m = append(m, c.checkParallel()...)
 	m.when(c.Parallel < 0, "parallel = %d: give how many databases and directories are worked on at a time", c.Parallel)
 	return m
+}
+
+// checkHTTP checks the requests that are sent for databases. The addresses are not shown: they
+// may hold a password.
+func (one migrateConfig) checkHTTP(list []database) error {
+	for _, db := range list {
+		db.name = cmp.Or(db.name, "asp") // a pattern has no name yet
+		for _, e := range []struct{ key, address string }{{"http", one.HTTP}, {"done_http", one.DoneHTTP}} {
+			u, err := url.Parse(db.address(e.address))
+			if e.address != "" && (err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "") {
+				return fmt.Errorf("%s: write it as http://host/path or https://host/path", e.key)
+			}
+		}
+		for _, p := range []probeConfig{one.start(db), one.done(db)} {
+			if p.HTTP == "" {
+				continue
+			}
+			if err := p.check(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // checkParallel refuses data within a directory that is worked on at the same time.
@@ -129,7 +187,7 @@ func (c *Config) checkParallel() (m mistakes) {
 	return m
 }
 
-// placeholder stands for the name of the database in commands that restructure.
+// placeholder stands for the name of the database in commands and requests that restructure.
 const placeholder = "{database}"
 
 // of returns arguments with the name of a database.
@@ -140,6 +198,123 @@ func (d database) of(argv []string) (list []string) {
 	return list
 }
 
+// address returns a URL with the name of a database, whatever part of it that stands in.
+func (d database) address(text string) string {
+	return strings.ReplaceAll(text, placeholder, strings.ReplaceAll(url.QueryEscape(d.name), "+", "%20"))
+}
+
+// escapes write a name as text in what a request sends, by its type.
+var escapes = []struct {
+	in     string // the media type, or the end of its name
+	escape func(name string) string
+}{
+	{"xml", func(name string) string {
+		var b strings.Builder
+		_ = xml.EscapeText(&b, []byte(name)) // a Builder does not fail
+		return b.String()
+	}},
+	{"json", func(name string) string {
+		b, _ := json.Marshal(name) // a string cannot fail
+		return string(b[1 : len(b)-1])
+	}},
+	{"application/x-www-form-urlencoded", url.QueryEscape},
+}
+
+// escape returns what writes a name in the body, nil if that is not known for its type.
+func (one migrateConfig) escape() func(name string) string {
+	kind := "text/xml" // what HTTPProbe sends
+	for name, value := range one.Headers {
+		if strings.EqualFold(name, "Content-Type") {
+			kind, _, _ = strings.Cut(strings.ToLower(value), ";")
+		}
+	}
+	for _, e := range escapes {
+		if strings.HasSuffix(strings.TrimSpace(kind), e.in) {
+			return e.escape
+		}
+	}
+	return nil
+}
+
+// verbatim returns the texts that a name is put into as it is.
+func (one migrateConfig) verbatim() []string {
+	list := slices.Concat(one.Command, one.Structure, slices.Collect(maps.Values(one.Headers)))
+	if one.escape() == nil {
+		list = append(list, one.Body)
+	}
+	return list
+}
+
+// headers returns those of a request for a database.
+func (one migrateConfig) headers(d database) map[string]string {
+	list := maps.Clone(one.Headers)
+	for name, value := range list {
+		list[name] = strings.ReplaceAll(value, placeholder, d.name)
+	}
+	return list
+}
+
+// start describes the request that starts the restructuring of a database.
+func (one migrateConfig) start(d database) probeConfig {
+	name := d.name
+	if escape := one.escape(); escape != nil {
+		name = escape(name)
+	}
+	return probeConfig{HTTP: d.address(one.HTTP), Body: strings.ReplaceAll(one.Body, placeholder, name), Headers: one.headers(d)}
+}
+
+// done describes the probe that reports the version that the structure of a database is of.
+func (one migrateConfig) done(d database) probeConfig {
+	p := probeConfig{
+		Command: d.of(one.Structure), Environment: one.Environment, HTTP: d.address(one.DoneHTTP), Text: one.Text,
+		SQL: one.SQL, Role: one.Role, sources: []source{{names{kind: d.kind(), name: d.name}, d.secret}},
+	}
+	if p.HTTP != "" {
+		p.Headers = one.headers(d)
+	}
+	return p
+}
+
+// starter returns the function that sends the request of a configuration, nil without one.
+func (c probeConfig) starter(transport http.RoundTripper) func(ctx context.Context) error {
+	if c.HTTP == "" {
+		return nil
+	}
+	h := c.probe().(install.HTTPProbe)
+	h.Transport = posting{transport}
+	h.Then = install.ProbeFunc(func(context.Context) (string, error) { return "", nil }) // what the answer contains does not count
+	return func(ctx context.Context) error {
+		for end := time.Now().Add(serverStart); ; {
+			_, err := h.Version(ctx)
+			// What was not sent is sent again; anything else may have begun.
+			if e, ok := errors.AsType[*net.OpError](err); !ok || e.Op != "dial" || time.Now().After(end) {
+				return err
+			}
+			select {
+			case <-ctx.Done():
+				return err
+			case <-time.After(time.Second):
+			}
+		}
+	}
+}
+
+// serverStart is how long an application that was just started may refuse connections.
+const serverStart = 5 * time.Minute
+
+// posting sends every request with POST, and takes every success for status 200.
+type posting struct{ http.RoundTripper }
+
+func (p posting) RoundTrip(r *http.Request) (*http.Response, error) {
+	r = r.Clone(r.Context())
+	r.Method = http.MethodPost
+	resp, err := p.RoundTripper.RoundTrip(r)
+	if err == nil && resp.StatusCode/100 == 2 {
+		resp.StatusCode = http.StatusOK
+	}
+	return resp, err
+}
+
 // migrations returns those of a distribution whose databases take part in the
 // update: in a first installation its FullSetup makes them.
 func (s *Site) migrations(d distributionConfig, data []rollback.Dataset) (list []rollback.Migration) {
@@ -148,13 +323,9 @@ func (s *Site) migrations(d distributionConfig, data []rollback.Dataset) (list [
 			if !slices.ContainsFunc(data, func(d rollback.Dataset) bool { return d.Name == db.data }) {
 				continue
 			}
-			probe := probeConfig{
-				Command: db.of(one.Structure), Environment: one.Environment,
-				SQL: one.SQL, Role: one.Role, sources: []source{{names{kind: db.kind(), name: db.name}, db.secret}},
-			}
 			list = append(list, rollback.Migration{Name: db.data, Migrator: roles.Migrator{
 				Command: roles.Command{Argv: db.of(one.Command), Environment: one.Environment, State: s.records(), Output: s.restructuring(db)},
-				GoesOn:  one.GoesOn, Structure: probe.probe(),
+				Start:   one.start(db).starter(http.DefaultTransport), GoesOn: one.GoesOn || one.HTTP != "", Structure: one.done(db).probe(),
 			}})
 		}
 	}
