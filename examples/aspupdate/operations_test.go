@@ -127,6 +127,21 @@ func TestOperationsProbes(t *testing.T) {
 	}
 }
 
+// TestOperationsOffline loads the fence that OPERATIONS.md makes of app_offline.htm; the Russian manual has the same.
+func TestOperationsOffline(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "aspupdate.toml")
+	fence := configuration(t, "app_offline.htm")
+	require.Contains(t, blocks(readDocument(t, operationsRU), "toml"), fence)
+	good := goodConfig(dir)
+	text := strings.Replace(good, "[application]\nno_fence = 'a test'\n", fence, 1)
+	require.NotEqual(t, good, text)
+	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+	c, err := site.Load(path)
+	require.NoError(t, err)
+	require.Len(t, c.Application.FenceStatus, 4)
+}
+
 // TestOperationsNotify sends a test notification as OPERATIONS.md configures it: through a mail
 // server, and by curl to a messenger.
 func TestOperationsNotify(t *testing.T) {
