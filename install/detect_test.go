@@ -113,7 +113,7 @@ func samples() map[string][]byte {
 		"nsis further on":                  fakePE{section: ".text", overlay: nsis}.bytes(),
 		"plain off the steps":              fakePE{section: ".text", overlay: nsis[500:]}.bytes(),
 		"msi":                              compoundFile(0x84),
-		"deb":                              []byte("!<arch>\ndebian-binary   1342943816  0     0     100644  4         `\n2.0\n"),
+		"deb":                              []byte("!<arch>\ndebian-binary   1342943816  0     0     100644  4         `\n2.0\ndata.tar        0           0     0     100644  0         `\n"),
 		"script":                           []byte("#!/bin/sh\nexit 0\n"),
 		"makeself":                         []byte("#!/bin/sh\n# This script was generated using Makeself 2.4.5\n\nexit\n"),
 		"rpm":                              append([]byte("\xed\xab\xee\xdb\x03\x00\x00\x00"), make([]byte, 100)...),

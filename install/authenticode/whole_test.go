@@ -109,7 +109,7 @@ func rebuiltWithin(t testing.TB, program []byte, change func(*pkcs7.ContentInfoS
 		}
 		der, err := sd.Marshal()
 		require.NoError(t, err)
-		list[at].Values.Bytes = append(der, others...)
+		list[at].Values.Bytes = slices.Concat(der, others)
 		for i := range list {
 			list[i].Values.FullBytes = nil // it would be written instead
 		}
