@@ -33,6 +33,10 @@ type historyDetails struct {
 	Error     string             `json:"error,omitempty"`     // of an update: what failed first
 	Releases  map[string]Release `json:"releases,omitempty"`  // adopt, lift: by part
 	Differing []string           `json:"differing,omitempty"` // retry: data that was put in place although it differs from its snapshot
+
+	// Migrated has how long each migration of an update took that came to its end, in
+	// the process that ended it.
+	Migrated map[string]time.Duration `json:"-"`
 }
 
 // ReadHistory returns what was ever done in the state directory dir, oldest
@@ -51,6 +55,7 @@ func historyOf(records []record) []HistoryEntry {
 	var entries []HistoryEntry
 	state := Status{Committed: map[string]Release{}}
 	pending := -1 // the entry of the pending update
+	begun := map[string]time.Time{}
 	for _, r := range records {
 		outcome := Outcome("")
 		state.apply(r)
@@ -84,6 +89,15 @@ func historyOf(records []record) []HistoryEntry {
 			e.Closed = r.Time
 		case r.Step == stepUnfence && r.Kind == EventDone && !e.Closed.IsZero() && e.Opened.IsZero():
 			e.Opened = r.Time
+		}
+		switch {
+		case r.Step == stepMigrate && r.Kind == EventBegin:
+			begun[r.Part] = r.Time
+		case r.Step == stepMigrate && r.Kind == EventDone:
+			if e.Migrated == nil {
+				e.Migrated = map[string]time.Duration{}
+			}
+			e.Migrated[r.Part] = r.Time.Sub(begun[r.Part])
 		}
 		switch {
 		case r.Step == stepEnd:

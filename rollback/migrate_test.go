@@ -71,6 +71,22 @@ func TestR11MigratesBeforeTheCommit(t *testing.T) {
 	require.Less(t, order("migrate Опека"), order("await "+newVersion))
 	require.Less(t, order("migrate Опека"), order("fence.open"))
 
+	entries, err := rollback.ReadHistory(u.Dir)
+	require.NoError(t, err)
+	records, err := rollback.ReadRecords(u.Dir)
+	require.NoError(t, err)
+	took := map[string]time.Duration{}
+	for _, r := range records {
+		switch {
+		case r.Step == rollback.StepMigrate && r.Kind == rollback.EventBegin:
+			took[r.Part] -= time.Duration(r.Time.UnixNano())
+		case r.Step == rollback.StepMigrate && r.Kind == rollback.EventDone:
+			took[r.Part] += time.Duration(r.Time.UnixNano())
+		}
+	}
+	require.Len(t, took, 2)
+	require.Equal(t, took, entries[len(entries)-1].Migrated)
+
 	// The operator's rollback brings the data back with its structure.
 	u = w.backwards()
 	plan, err = u.PlanRevert(t.Context())

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/aspupdate/aspupdate/rollback"
 )
 
 // A webOffice is a site of three databases, which its application restructures when it is asked to
@@ -150,6 +152,10 @@ func TestR11TheApplicationIsAskedToRestructure(t *testing.T) {
 	require.Zero(t, code, out)
 	s.all("7.13.100")
 	require.Equal(t, []string{base(0), base(1), base(2)}, s.begun)
+	entries, err := rollback.ReadHistory(filepath.Join(s.own, "state"))
+	require.NoError(t, err)
+	require.Len(t, entries[len(entries)-1].Migrated, webOffices)
+	require.Positive(t, entries[len(entries)-1].Migrated["sqlite "+base(0)])
 }
 
 func TestR15ARefusedRestructuringTakesAllBack(t *testing.T) {

@@ -126,7 +126,7 @@ func (s office) screens() {
 	text, err := os.ReadFile(s.config())
 	require.NoError(s.t, err)
 	defer s.write(s.config(), string(text))
-	s.write(s.config(), strings.Replace(string(text), "any_time = 'a test'", "backup = '30m'\nchecks = '10m'\nrollback = '30m'", 1))
+	s.write(s.config(), s.windowed(string(text)))
 	for language, want := range map[string]string{
 		"en": "  users out for at most 3 h 14 min: snapshot 30 min, install 4 min, migrate 2 h, probe 10 min, rollback 30 min\n",
 		"ru": "  вход закрыт не дольше чем 3 ч 14 мин: резервная копия 30 мин, установка 4 мин, перестройка базы 2 ч, проба 10 мин, возврат 30 мин\n",
@@ -150,4 +150,11 @@ func (s office) screens() {
 		}
 		compareScreen(s.t, "databases-"+language, plan)
 	}
+	s.write(s.config(), strings.Replace(s.windowed(string(text)), "checks =", "restructuring = '5h'\nchecks =", 1))
+	require.Contains(s.t, s.output("plan"), "migrate 5 h,")
+}
+
+// windowed returns a configuration that keeps to the support hours.
+func (s office) windowed(text string) string {
+	return strings.Replace(text, "any_time = 'a test'", "backup = '30m'\nchecks = '10m'\nrollback = '30m'", 1)
 }

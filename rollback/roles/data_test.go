@@ -216,7 +216,7 @@ func TestR11WindowMeasuresTheLastBackups(t *testing.T) {
 	data := []rollback.Dataset{{Name: "a", Data: d}, {Name: "b", Data: &other}, {Name: "c"}}
 	planned := roles.Window{}
 	planned.Estimate.Backup = 30 * time.Second
-	w, err := planned.Measured(data, 1)
+	w, err := planned.Measured(data, nil, 1)
 	require.NoError(t, err)
 	require.Equal(t, planned, w, "there is no backup yet")
 
@@ -229,21 +229,21 @@ func TestR11WindowMeasuresTheLastBackups(t *testing.T) {
 		return snap.Sealed.Sub(snap.Started)
 	}
 	first := took(d)
-	w, err = planned.Measured(data, 1)
+	w, err = planned.Measured(data, nil, 1)
 	require.NoError(t, err)
 	require.Equal(t, first, w.Estimate.Backup)
 	both := first + took(other)
-	w, err = planned.Measured(data, 1)
+	w, err = planned.Measured(data, nil, 1)
 	require.NoError(t, err)
 	require.Equal(t, both, w.Estimate.Backup)
-	w, err = planned.Measured(data, 2)
+	w, err = planned.Measured(data, nil, 2)
 	require.NoError(t, err)
 	require.Equal(t, max(first, both-first), w.Estimate.Backup, "two are made at a time")
-	w, err = planned.Measured(append(data, data[0]), 2)
+	w, err = planned.Measured(append(data, data[0]), nil, 2)
 	require.NoError(t, err)
 	require.Equal(t, min(first, both-first)+first, w.Estimate.Backup, "the third begins when the shorter one has ended")
 	planned.Estimate.Backup = time.Hour
-	w, err = planned.Measured(data, 1)
+	w, err = planned.Measured(data, nil, 1)
 	require.NoError(t, err)
 	require.Equal(t, planned, w, "the worst case that a person gave is not made smaller")
 }
@@ -267,7 +267,7 @@ func TestR9ProofIsAskedForAndMeasured(t *testing.T) {
 	planned := roles.Window{}
 	planned.Estimate.Rollback = time.Minute
 	data := []rollback.Dataset{{Name: "a", Data: d}}
-	w, err := planned.Measured(data, 1)
+	w, err := planned.Measured(data, nil, 1)
 	require.NoError(t, err)
 	require.Equal(t, time.Minute, w.Estimate.Rollback)
 
@@ -278,11 +278,11 @@ func TestR9ProofIsAskedForAndMeasured(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, rollback.Proof{At: snap.Proven, Took: snap.ProofTook}, p)
 	require.GreaterOrEqual(t, p.Took, 10*time.Minute)
-	w, err = planned.Measured(data, 1)
+	w, err = planned.Measured(data, nil, 1)
 	require.NoError(t, err)
 	require.Equal(t, p.Took+4*time.Minute, w.Estimate.Rollback)
 	planned.Estimate.Rollback = 10 * time.Hour
-	w, err = planned.Measured(data, 1)
+	w, err = planned.Measured(data, nil, 1)
 	require.NoError(t, err)
 	require.Equal(t, 10*time.Hour, w.Estimate.Rollback)
 }

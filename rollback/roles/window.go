@@ -36,7 +36,13 @@ func (w Window) Fits(_ context.Context, now time.Time) error {
 // the last snapshots took, made as many at a time as [rollback.Update].Parallel says, and whose
 // Rollback is at least as long as their last proofs took together, which restored them one at a
 // time, and an installer takes (R11). It measures each dataset that is a [Data].
-func (w Window) Measured(data []rollback.Dataset, parallel int) (Window, error) {
+//
+// Migrations has for each [rollback.Migration] how long the last one took, as
+// [rollback.ReadHistory] has it, or 0. Restructuring is at least as long as these take, as many
+// at a time. Where it is zero each takes 15 min or more (R11), and without Typical all take at
+// least 2 h.
+func (w Window) Measured(data []rollback.Dataset, migrations []time.Duration, parallel int) (Window, error) {
+	w.Estimate.Restructuring = restructuring(w.Estimate, migrations, parallel)
 	var took []time.Duration
 	var back time.Duration
 	for _, d := range data {
@@ -62,6 +68,24 @@ func (w Window) Measured(data []rollback.Dataset, parallel int) (Window, error) 
 	}
 	w.Estimate.Backup, w.Estimate.Rollback = max(w.Estimate.Backup, abreast(took, parallel)), max(w.Estimate.Rollback, back)
 	return w, nil
+}
+
+// restructuring returns how long all migrations take, zero for R11's time.
+func restructuring(e schedule.Estimate, migrations []time.Duration, parallel int) time.Duration {
+	if e.Restructuring != 0 || len(migrations) == 0 {
+		return max(e.Restructuring, abreast(migrations, parallel))
+	}
+	const typical, worst = 15 * time.Minute, 2 * time.Hour // R11
+	var each []time.Duration
+	for _, last := range migrations {
+		each = append(each, max(last, typical))
+	}
+	all := abreast(each, parallel)
+	switch {
+	case e.Typical && all > typical, all > worst:
+		return all
+	}
+	return 0
 }
 
 // abreast returns how long calls take together that begin in order, several at a time.

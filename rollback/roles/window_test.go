@@ -31,3 +31,26 @@ func TestR13Window(t *testing.T) {
 	_, err = roles.Window{}.Next(t.Context(), slot.Start)
 	require.ErrorIs(t, err, schedule.ErrIncomplete)
 }
+
+// Many databases take longer than one, four at a time; what they took is planned for.
+func TestR11WindowMeasuresTheLastMigrations(t *testing.T) {
+	estimate := func(e schedule.Estimate, parallel int, took ...time.Duration) time.Duration {
+		w, err := roles.Window{Estimate: e}.Measured(nil, took, parallel)
+		require.NoError(t, err)
+		return w.Estimate.Restructuring
+	}
+	all := make([]time.Duration, 43) // 11 rounds of 15 min
+	typical, given := schedule.Estimate{Typical: true}, schedule.Estimate{Restructuring: time.Hour}
+	require.Zero(t, estimate(schedule.Estimate{}, 4), "R11's 2 h")
+	require.Zero(t, estimate(schedule.Estimate{}, 4, all[:20]...), "75 min are less than R11's 2 h")
+	require.Equal(t, 165*time.Minute, estimate(schedule.Estimate{}, 4, all...))
+	require.Zero(t, estimate(typical, 4), "R11's 15 min")
+	require.Zero(t, estimate(typical, 4, all[:4]...))
+	require.Equal(t, 30*time.Minute, estimate(typical, 4, all[:5]...))
+	require.Equal(t, time.Hour, estimate(given, 4, all...), "a person gave it")
+
+	all[0] = 3 * time.Hour
+	require.Equal(t, 210*time.Minute, estimate(typical, 4, all...), "the others are done three at a time")
+	require.Equal(t, 3*time.Hour, estimate(schedule.Estimate{}, 0, all[0]))
+	require.Equal(t, 3*time.Hour, estimate(given, 4, all...))
+}

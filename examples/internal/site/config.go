@@ -90,12 +90,13 @@ type serverConfig struct {
 // A windowConfig has the site's estimate (R11), its zone, and when it has no updates. The
 // support hours are those of the regulation (R13).
 type windowConfig struct {
-	AnyTime  string          `toml:"any_time"` // the reason to ignore R13; recorded
-	Backup   strict.Duration `toml:"backup"`
-	Checks   strict.Duration `toml:"checks"`
-	Rollback strict.Duration `toml:"rollback"`
-	Typical  bool            `toml:"typical"` // plan with R11's typical times instead of the longest
-	Local    string          `toml:"local"`   // the site's zone, MSK-1 to MSK+9, shown beside Moscow time
+	AnyTime       string          `toml:"any_time"` // the reason to ignore R13; recorded
+	Backup        strict.Duration `toml:"backup"`
+	Checks        strict.Duration `toml:"checks"`
+	Rollback      strict.Duration `toml:"rollback"`
+	Restructuring strict.Duration `toml:"restructuring"` // of all databases together; 0 means R11's
+	Typical       bool            `toml:"typical"`       // plan with R11's typical times instead of the longest
+	Local         string          `toml:"local"`         // the site's zone, MSK-1 to MSK+9, shown beside Moscow time
 
 	FirstOfYearExtra strict.Duration `toml:"first_of_year_extra"` // R14: added for the first version of a year
 

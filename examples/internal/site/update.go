@@ -425,9 +425,6 @@ func (s *Site) update(steps []step) (*Update, error) {
 		Unproven: cmp.Or(s.Unproven, c.Unproven), App: s.application(first), Parallel: c.Parallel, Deadlines: c.Deadlines.deadlines(), Steady: c.steady(), Observe: s.Observe.Rollback,
 	}
 	s.protect(u)
-	if u.Window, err = s.window(firstOfYear, u.Data); err != nil {
-		return nil, err
-	}
 	for i, st := range steps {
 		d := c.Distributions[i]
 		if d.Name != st.name {
@@ -444,6 +441,9 @@ func (s *Site) update(steps []step) (*Update, error) {
 			Installer: installers.Role(), Probe: newProbe(d.Probe.planned(c), s.Observe.Install),
 			Migrations: s.migrations(d, u.Data),
 		})
+	}
+	if u.Window, err = s.window(firstOfYear, u); err != nil {
+		return nil, err
 	}
 	return &Update{Update: u, FirstOfYear: firstOfYear, Databases: s.patterns, Unfenced: c.unfenced(), NoClone: c.withoutClone()}, nil
 }

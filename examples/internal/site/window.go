@@ -12,25 +12,45 @@ import (
 )
 
 // window returns the window of an update: the support hours, or any time for a
-// reason. If the last backup took longer than the configuration says, the plan
+// reason. If the last backup or restructuring took longer than the configuration says, the plan
 // uses its duration (R11).
-func (s *Site) window(firstOfYear bool, data []rollback.Dataset) (rollback.Window, error) {
+func (s *Site) window(firstOfYear bool, u *rollback.Update) (rollback.Window, error) {
 	if why := cmp.Or(s.AnyTime, s.Config.Window.AnyTime); why != "" {
 		return rollback.AnyTime(why), nil
 	}
 	planned := s.Config.Window.hours(firstOfYear, s.Config.Calendar.days)
-	w, err := planned.Measured(data, s.Config.Parallel)
+	w, err := planned.Measured(u.Data, lastMigrations(u), s.Config.Parallel)
 	if took := w.Estimate.Backup; err == nil && took > planned.Estimate.Backup && s.Observe.Warn != nil {
 		s.Observe.Warn(fmt.Sprintf("the last backup took %v; the plan uses this and not window.backup = %v", took.Round(time.Second), planned.Estimate.Backup))
 	}
 	return w, err
 }
 
+// lastMigrations returns how long each migration of an update took the last time, 0 where that
+// is not known.
+func lastMigrations(u *rollback.Update) (list []time.Duration) {
+	entries, _ := rollback.ReadHistory(u.Dir) // what is damaged blocks no update; the rest counts
+	slices.Reverse(entries)
+	for _, part := range u.Parts {
+		for _, m := range part.Migrations {
+			last := time.Duration(0)
+			for _, e := range entries {
+				if took, ok := e.Migrated[m.Name]; ok {
+					last = took
+					break
+				}
+			}
+			list = append(list, last)
+		}
+	}
+	return list
+}
+
 // hours returns the support hours, long enough for the estimate of the site.
 func (w windowConfig) hours(firstOfYear bool, days schedule.Workdays) roles.Window {
 	e := schedule.Estimate{
 		Backup: time.Duration(w.Backup), Checks: time.Duration(w.Checks), Rollback: time.Duration(w.Rollback),
-		Typical: w.Typical, FirstOfYear: firstOfYear, FirstOfYearExtra: time.Duration(w.FirstOfYearExtra),
+		Restructuring: time.Duration(w.Restructuring), Typical: w.Typical, FirstOfYear: firstOfYear, FirstOfYearExtra: time.Duration(w.FirstOfYearExtra),
 	}
 	return roles.Window{Planner: schedule.Planner{
 		Local: w.zone(), Hours: w.support(days), QuietHours: w.quiet, Blackouts: w.blackout,

@@ -154,7 +154,7 @@ func TestR11PlanUsesTheMeasuredBackup(t *testing.T) {
 	estimate := func() time.Duration {
 		u := &rollback.Update{}
 		s.protect(u)
-		w, err := s.window(false, u.Data)
+		w, err := s.window(false, u)
 		require.NoError(t, err)
 		return w.(roles.Window).Estimate.Backup
 	}
