@@ -164,7 +164,7 @@ func TestR11PlanUsesTheMeasuredBackup(t *testing.T) {
 	require.NoError(t, err)
 	took := snap.Sealed.Sub(snap.Started)
 	require.GreaterOrEqual(t, took, time.Minute)
-	require.Equal(t, took, estimate())
+	require.Equal(t, 2*took, estimate(), "a directory that changes after its early backup is backed up again")
 	require.Len(t, warnings, 1)
 	require.Contains(t, warnings[0], "window.backup")
 	s.Config.Window.Backup = strict.Duration(time.Hour)
