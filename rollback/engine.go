@@ -27,7 +27,8 @@ type engine struct {
 	identity  string // the journal's, or the one that it gets with its first record
 	marker    *marker
 	gate      gate
-	goesOn    bool // another update, or an operator's rollback, follows recovery
+	stop      context.Context // of a recovery: ends its waits for answers; nil in an update
+	goesOn    bool            // another update, or an operator's rollback, follows recovery
 }
 
 // open checks the Update and begins.

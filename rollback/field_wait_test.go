@@ -106,6 +106,67 @@ func TestFieldRecoveryThatWaitsMakesWay(t *testing.T) {
 	})
 }
 
+// A way back that waits for the previous version's answer, for hours if it must, makes way as
+// well, in an update as in a recovery.
+func TestFieldWayBackThatWaitsMakesWay(t *testing.T) {
+	// at has the new Setup fail, and calls it when the previous version's answer is waited for.
+	at := func(w *world, waiting func()) {
+		w.fault = func(call string) error {
+			switch call {
+			case "install ASP " + newVersion + " after":
+				return errors.New("it fails")
+			case "await " + oldVersion:
+				waiting()
+			}
+			return nil
+		}
+	}
+	waits := func(t *testing.T, w *world, run func() error) (ended chan error) {
+		w.write(t, "archive.ASP."+oldVersion, "bad") // for now
+		begun, ended := make(chan struct{}, 9), make(chan error, 1)
+		at(w, func() { begun <- struct{}{} })
+		go func() { ended <- run() }()
+		<-begun
+		return ended
+	}
+	died := func(t *testing.T) *world {
+		w := newWorld(t, "ASP")
+		at(w, func() { panic(crash{}) })
+		require.True(t, crashing(func() { _, _ = w.run(t) }))
+		return w
+	}
+	for name, crashed := range map[string]bool{"an update": false, "a recovery": true} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, "ASP")
+			u := w.patient()
+			plan, err := u.Plan(t.Context())
+			require.NoError(t, err)
+			run := func() error { _, err := u.Run(context.Background(), plan); return err }
+			if crashed {
+				w = died(t)
+				run = func() error { _, err := w.patient().Recover(context.Background()); return err }
+			}
+			ended := waits(t, w, run)
+			w.write(t, "archive.ASP."+oldVersion, "good") // the support has repaired it
+			res, err := w.patient().Retry(t.Context(), "the Setup was repaired")
+			require.NoError(t, err)
+			require.Equal(t, rollback.RolledBack, res.Outcome)
+			require.ErrorContains(t, <-ended, "a person decides")
+			w.stands(t, oldVersion, oldRows)
+		})
+	}
+	t.Run("canceled", func(t *testing.T) {
+		w := died(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := waits(t, w, func() error { _, err := w.patient().Recover(ctx); return err })
+		cancel()
+		err := <-ended
+		require.ErrorIs(t, err, context.Canceled)
+		require.Zero(t, w.status(t).Pending.Attempts, "waiting is no attempt")
+		require.True(t, w.fenced())
+	})
+}
+
 // The process of a person's decision was killed while it waited.
 func TestFieldDecisionOfADeadProcessStopsNoRecovery(t *testing.T) {
 	for name, age := range map[string]time.Duration{"a minute ago": time.Minute, "before the clock was set back": -time.Hour} {

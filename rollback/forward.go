@@ -227,6 +227,9 @@ func (e *engine) prove(ctx context.Context) (Result, error) {
 		err := e.healthy(ctx, part, want, len(want) == len(e.u.Parts), func(ctx context.Context) error {
 			return part.Probe.Await(ctx, part.To.Version)
 		})
+		if errors.Is(err, errYield) {
+			return e.later(err)
+		}
 		if err != nil {
 			return e.rollBack(ctx, err)
 		}

@@ -42,7 +42,7 @@ func (e *engine) recover(ctx context.Context) (Result, error) {
 		return e.foreign(err)
 	}
 	stop := ctx
-	ctx = context.WithoutCancel(ctx)
+	e.stop, ctx = stop, context.WithoutCancel(ctx)
 	serr := e.settleRoles(ctx)
 	if p.decided() {
 		return e.end(ctx)

@@ -32,6 +32,8 @@ func (e *engine) rollBack(ctx context.Context, cause error) (Result, error) {
 			return e.result(Interrupted), e.failure(Interrupted, cause, errors.Join(err, e.keepOut(ctx)))
 		case isBusy(err) && time.Now().Before(patience):
 			// It was kept from trying.
+		case errors.Is(err, errYield):
+			return e.later(err)
 		case asksPerson(err):
 			return e.ask(ctx, cause, err)
 		case errors.Is(err, errLost), beside(err) != nil:

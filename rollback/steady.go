@@ -51,7 +51,13 @@ func (e *engine) healthy(ctx context.Context, part Part, want map[string]Version
 		d := e.u.Deadlines.probe()
 		limited, cancel := context.WithTimeoutCause(ctx, d, fmt.Errorf("the deadline of %v for %s passed: %w", d, stepProbe, context.DeadlineExceeded))
 		defer cancel()
-		if err := await(limited); err != nil || !last {
+		waiting, end := e.yielding(limited)
+		err := await(waiting)
+		if cause := context.Cause(waiting); err != nil && errors.Is(cause, errYield) {
+			err = cause
+		}
+		end()
+		if err != nil || !last {
 			return err
 		}
 		return e.steadily(ctx, want)
@@ -100,6 +106,28 @@ const (
 // errYield is why recovery stops waiting for a verdict: a person decides, or it
 // was canceled.
 var errYield = errors.New("recovery was stopped while it waited for an answer")
+
+// yielding returns a context in which an answer is waited for: it ends with errYield if a
+// person's decision waits in another process, or the recovery is canceled.
+func (e *engine) yielding(ctx context.Context) (waiting context.Context, end func()) {
+	waiting, cancel := context.WithCancelCause(ctx)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for pause(waiting, e.u.pollSteady()) == nil {
+			switch {
+			case e.stop != nil && e.stop.Err() != nil:
+				cancel(fmt.Errorf("%w: %w", errYield, context.Cause(e.stop)))
+			case decisionWaits(e.u.Dir):
+				cancel(fmt.Errorf("%w: a person decides", errYield))
+			}
+		}
+	}()
+	return waiting, func() {
+		cancel(nil)
+		<-ended
+	}
+}
 
 // judge waits until the answers of all parts are steady and returns what they
 // say, or silence after the deadline. Stop ends it, and so does a person's

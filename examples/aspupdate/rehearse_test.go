@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -63,6 +64,52 @@ start = ['/bin/sh', '-c', '! [ -e "$0" ] && touch "$0"', '%[1]s/running']
 	s.followed(t).follow(t, out+errs)
 	s.inOrder(t, installed)
 	require.FileExists(t, running)
+}
+
+// TestRehearsalThatDiesIsSeen kills a rehearsal of a site that has no command to report anything:
+// neither the entry nor the application says that it is closed or stopped.
+func TestRehearsalThatDiesIsSeen(t *testing.T) {
+	t.Parallel()
+	for name, start := range map[string]string{"once or twice": "/bin/touch", "only once": "/bin/mkdir"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newScriptSite(t, `
+close = ['/bin/touch', '${OWN}/closed']
+open = ['/bin/rm', '-f', '${OWN}/closed']
+stop = ['/bin/sh', '${OWN}/stop.sh']
+start = ['`+start+`', '${OWN}/running']
+[[directory]]
+path = '${SITE}'`, "")
+			stop := "cd " + s.own + " && rm -rf running && touch stopped"
+			s.write(filepath.Join(s.own, "stop.sh"), stop+" && exec sleep 5\n")
+			s.installed("7.12.100")
+			s.write(filepath.Join(s.own, "running"), "")
+			cmd := exec.Command(program, "doctor", "--rehearse", "--config", s.config())
+			cmd.Env = append(os.Environ(), "SITE_FTP_PASSWORD="+s.server.Password)
+			require.NoError(t, cmd.Start())
+			require.Eventually(t, func() bool { _, err := os.Stat(filepath.Join(s.own, "stopped")); return err == nil }, 30*time.Second, time.Millisecond)
+			require.NoError(t, cmd.Process.Kill())
+			_ = cmd.Wait()
+			s.write(filepath.Join(s.own, "stop.sh"), stop+"\n")
+
+			code, out := s.run("status")
+			require.Equal(t, exitClosed, code, out)
+			require.Contains(t, out, "a rehearsal that was cut short")
+			code, out = s.run("open", "--reason", "the rehearsal died")
+			require.Zero(t, code, out)
+			_, err := os.Stat(filepath.Join(s.own, "running"))
+			require.NoError(t, err, "the application was started")
+			require.NoFileExists(t, filepath.Join(s.own, "closed"))
+			code, out = s.run("status")
+			require.Zero(t, code, out)
+			code, out = s.run("doctor", "--rehearse")
+			if name == "once or twice" {
+				require.Zero(t, code, out)
+			}
+			code, out = s.run("status")
+			require.Zero(t, code, out, "a rehearsal that ends leaves nothing to report")
+		})
+	}
 }
 
 // TestRehearsalCallsTheCommandsInOrder has every command of a site note its name, and compares

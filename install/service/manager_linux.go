@@ -285,6 +285,18 @@ func autostartAs(ctx context.Context, name string, f found) error {
 	return err
 }
 
+// autostartOn enables a unit.
+func autostartOn(ctx context.Context, name string) error {
+	st, err := query(ctx, name)
+	if err == nil && masked(st.Autostart) {
+		err = change(ctx, name, "unmask", st.Autostart)
+	}
+	if err == nil && !enabled(st.Autostart) {
+		err = change(ctx, name, "enable", "")
+	}
+	return err
+}
+
 func stop(ctx context.Context, name string) error { return change(ctx, name, "stop", "") }
 
 func start(ctx context.Context, name string) error {

@@ -21,6 +21,7 @@ func dependents(context.Context, string) ([]string, error) { return nil, unsuppo
 func starters(context.Context, string) ([]string, error)   { return nil, unsupported() }
 func autostartOff(context.Context, string, Status) error   { return unsupported() }
 func autostartAs(context.Context, string, found) error     { return unsupported() }
+func autostartOn(context.Context, string) error            { return unsupported() }
 func stop(context.Context, string) error                   { return unsupported() }
 func start(context.Context, string) error                  { return unsupported() }
 func members(Status) []string                              { return nil }

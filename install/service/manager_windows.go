@@ -212,6 +212,11 @@ func autostartAs(_ context.Context, name string, f found) error {
 	return change(name, func(s *mgr.Service) error { return setAutostart(s, f.Autostart) })
 }
 
+// autostartOn has the service start with the machine.
+func autostartOn(_ context.Context, name string) error {
+	return change(name, func(s *mgr.Service) error { return setAutostart(s, automatic) })
+}
+
 // stop requests a stop as soon as the service accepts one.
 func stop(ctx context.Context, name string) error {
 	for {

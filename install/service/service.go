@@ -67,6 +67,27 @@ func (s *Service) Start(ctx context.Context) error {
 	return s.wrap(ctx, "start service", s.up(ctx, false))
 }
 
+// Revive turns the autostart on and starts a service that has no record here, such as one
+// that was lost with its directory. It is for a person who says that users are to be let in. With
+// a record it is Open.
+func (s *Service) Revive(ctx context.Context) error {
+	return s.wrap(ctx, "revive service", s.revive(ctx))
+}
+
+func (s *Service) revive(ctx context.Context) error {
+	rec, err := s.read()
+	if err != nil {
+		return err
+	}
+	if rec.phase() != untouched {
+		return s.up(ctx, true)
+	}
+	if err := autostartOn(ctx, s.Name); err != nil {
+		return advise("turn its autostart on by hand", err)
+	}
+	return s.run(ctx)
+}
+
 func (s *Service) down(ctx context.Context, fence bool) error {
 	old, err := s.read()
 	if err != nil {

@@ -241,3 +241,22 @@ func TestADamagedRecordChangesNothing(t *testing.T) {
 		require.Equal(t, text, string(b))
 	}
 }
+
+// The records went with a state directory that was moved aside: nothing else says that the
+// service was closed, so a person does.
+func TestReviveNeedsNoRecord(t *testing.T) {
+	requireManager(t)
+	auto := autostarts(t)[0]
+	s := newSubject(t, "asp-revived", auto, true)
+	require.NoError(t, s.Close(t.Context()))
+	require.NoError(t, os.Remove(s.path()))
+	require.NoError(t, s.Open(t.Context()))
+	s.mustBe(t, false, off(auto))
+	for range 2 {
+		require.NoError(t, s.Revive(t.Context()))
+		s.mustBe(t, true, auto)
+	}
+	require.NoError(t, s.Close(t.Context()))
+	require.NoError(t, s.Revive(t.Context()), "with a record it is Open")
+	s.mustBe(t, true, auto)
+}

@@ -407,6 +407,10 @@ func (d *doctor) services(ctx context.Context) {
 			d.warn("service", name, "not found: correct its name in application, unless the installer creates it")
 			continue
 		}
+		if err == nil && st.Running && autostartOff(st) {
+			d.warn("service", name, "%s, autostart %s: it does not start with the machine", st.State, st.Autostart)
+			continue
+		}
 		d.either(err, "service", name, "%s, autostart %s", st.State, st.Autostart)
 	}
 }

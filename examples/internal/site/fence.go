@@ -39,7 +39,7 @@ func (s *Site) protect(u *rollback.Update) {
 		fence = append(fence, named{entry, commandsName("application.close", app.Close), entry.Closed})
 	}
 	if len(app.FenceServices) > 0 {
-		fence = append(fence, named{s.services(app.FenceServices), "services " + strings.Join(app.FenceServices, ", "), s.servicesClosed(app.FenceServices)})
+		fence = append(fence, named{s.reviving(app.FenceServices), "services " + strings.Join(app.FenceServices, ", "), s.servicesClosed(app.FenceServices)})
 	}
 	add := func(name string, exists func(context.Context) bool, t backup.Target, snapshotFence rollback.Fence) {
 		if !s.takesPart(name, exists) {

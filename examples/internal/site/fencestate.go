@@ -69,15 +69,55 @@ func (s *Site) fence(ctx context.Context) *rollback.Update {
 		parts = append(parts, unresolved{unknown})
 	}
 	if len(app.Services) > 0 {
-		group := s.services(app.Services)
+		group := s.reviving(app.Services)
 		parts = append(parts, whenStopped{group, "services " + strings.Join(app.Services, ", "), s.servicesClosed(app.Services)})
 	}
 	if len(app.Status) > 0 {
 		commands := s.commands(app.Stop, app.Start, app.Status)
 		parts = append(parts, whenStopped{commands, commandsName("application.stop", app.Stop), commands.Closed})
 	}
+	if cut := (cutShort{s}); cut.is() {
+		parts = append(parts, cut)
+	}
 	u.Fence = roles.Fence(parts...)
 	return u
+}
+
+// A reviving group brings services back also where their records went with the state directory: one
+// that is stopped with its autostart off, and was never closed as far as is known, gets its
+// autostart and is started.
+type reviving struct {
+	service.Group
+	site  *Site
+	names []string
+}
+
+func (s *Site) reviving(names []string) reviving { return reviving{s.services(names), s, names} }
+
+func (r reviving) Open(ctx context.Context) error {
+	return errors.Join(r.Group.Open(ctx), r.revive(ctx))
+}
+
+func (r reviving) Start(ctx context.Context) error {
+	return errors.Join(r.revive(ctx), r.Group.Start(ctx))
+}
+
+func (r reviving) revive(ctx context.Context) error {
+	var errs []error
+	for i, one := range r.Group {
+		st, err := service.Query(ctx, r.names[i])
+		if err == nil && st.Exists && !st.Running && autostartOff(st) && !r.site.wasOff(r.names[i]) {
+			err = one.Revive(ctx)
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// autostartOff reports whether a service does not start with the machine, as Close leaves it: on
+// Windows its start is "manual".
+func autostartOff(st service.Status) bool {
+	return st.Autostart == "disabled" || st.Autostart == "manual" || strings.HasPrefix(st.Autostart, "masked")
 }
 
 // known returns the site with the databases of the pending update, or without one
@@ -146,13 +186,12 @@ func (s *Site) servicesClosed(names []string) func(context.Context) (bool, error
 		running := false
 		for _, name := range names {
 			st, err := service.Query(ctx, name)
-			off := st.Autostart == "disabled" || strings.HasPrefix(st.Autostart, "masked")
 			switch {
 			case err != nil:
 				return false, err
 			case st.Running:
 				running = true
-			case st.Exists && off && !s.wasOff(name):
+			case st.Exists && autostartOff(st) && !s.wasOff(name):
 				return true, nil
 			}
 		}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/aspupdate/aspupdate/rollback"
@@ -17,8 +19,8 @@ import (
 // twice, as after a crash. Users are kept out meanwhile. The findings name what
 // fails, and what cannot be done twice.
 //
-// If its process dies, the fence stays closed with nothing pending; [Site.Open]
-// opens it.
+// If its process dies, the fence stays closed and the application stopped with nothing pending;
+// [Site.Fence] reports that, and [Site.Open] brings both back.
 func (s *Site) Rehearse(ctx context.Context) []Finding {
 	quiet := *s
 	quiet.Observe = Observe{}
@@ -45,6 +47,37 @@ func (s *Site) Rehearse(ctx context.Context) []Finding {
 	return r.findings
 }
 
+// rehearsalMark is the file that is there while a rehearsal has anything to undo.
+func (s *Site) rehearsalMark() string { return filepath.Join(s.Config.State, "rehearsing") }
+
+// A cutShort is what a rehearsal that died has left: neither the fence nor the application need
+// have a command that reports it.
+type cutShort struct{ *Site }
+
+func (cutShort) String() string              { return "a rehearsal that was cut short" }
+func (cutShort) Close(context.Context) error { return nil }
+
+func (c cutShort) is() bool {
+	_, err := os.Lstat(c.rehearsalMark())
+	return err == nil
+}
+
+func (c cutShort) Closed(context.Context) (bool, error) { return c.is(), nil }
+
+// Open starts the application. Where that fails because there is nothing to do, the probes know.
+func (c cutShort) Open(ctx context.Context) error {
+	if app := c.application(false); app != nil {
+		if err := app.Start(ctx); err != nil {
+			for _, d := range c.Config.Distributions {
+				if _, perr := newProbe(d.Probe, nil).Version(ctx); perr != nil {
+					return errors.Join(err, perr)
+				}
+			}
+		}
+	}
+	return removeFile(c.rehearsalMark())
+}
+
 type rehearsal struct {
 	doctor
 	u *Update
@@ -56,10 +89,23 @@ func (r *rehearsal) rehearse(ctx context.Context) {
 		return
 	}
 	undo := context.WithoutCancel(ctx)
+	mark := r.rehearsalMark()
+	if err := replaceFile(mark, nil); err != nil {
+		r.fix("rehearsal", "", fmt.Errorf("nothing was closed: %w", err))
+		return
+	}
+	undone := true
+	defer func() { // last of all
+		if undone {
+			if err := removeFile(mark); err != nil {
+				r.fix("rehearsal", "", err)
+			}
+		}
+	}()
 	defer func() {
 		parts := fenceParts(r.u.Fence)
 		for i := len(parts) - 1; i >= 0; i-- {
-			r.twice(undo, "open", fmt.Sprint(parts[i]), "application.fence_status", parts[i].Open)
+			undone = r.twice(undo, "open", fmt.Sprint(parts[i]), "application.fence_status", parts[i].Open) && undone
 			r.reports(undo, parts[i], false)
 		}
 	}()
@@ -73,6 +119,8 @@ func (r *rehearsal) rehearse(ctx context.Context) {
 		defer func() {
 			if r.twice(undo, "start", "the application", "application.status", r.u.App.Start) {
 				r.healthy(undo)
+			} else {
+				undone = false
 			}
 		}()
 		if !r.twice(ctx, "stop", "the application", "application.status", r.u.App.Stop) {
