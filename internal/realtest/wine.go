@@ -57,11 +57,16 @@ func StartWine(t testing.TB) *Wine {
 		w.ask("-w")
 	}
 	w.startDesktop(t)
-	system32 := filepath.Join(w.Prefix, "drive_c", "windows", "system32")
-	dll := filepath.Join(system32, "bcryptprimitives.dll")
-	if _, err := os.Stat(dll); err != nil { // as in Wine 8: Go's programs need it
-		if err := os.WriteFile(dll, forwarder("bcryptprimitives.dll", "ProcessPrng", "advapi32.SystemFunction036"), 0o600); err != nil {
-			t.Fatal(err)
+	for name, wide := range map[string]bool{"system32": true, "syswow64": false} {
+		dir := filepath.Join(w.Prefix, "drive_c", "windows", name)
+		dll := filepath.Join(dir, "bcryptprimitives.dll")
+		if _, err := os.Stat(dir); err != nil {
+			continue // this Wine runs no programs of 32 bits
+		}
+		if _, err := os.Stat(dll); err != nil { // as in Wine 8: Go's programs need it
+			if err := os.WriteFile(dll, forwarder(wide, "bcryptprimitives.dll", "ProcessPrng", "advapi32.SystemFunction036"), 0o600); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
 	return w
@@ -224,8 +229,8 @@ func (w *Wine) env() []string {
 	return append(env, "LC_ALL=C.UTF-8", "WINEPREFIX="+w.Prefix, "WINEARCH=win64", "WINEDEBUG=-all", "WINEDLLOVERRIDES=mscoree,mshtml=", "DISPLAY=")
 }
 
-// forwarder returns a library with one function that is in another library.
-func forwarder(name, function, to string) []byte {
+// forwarder returns a library of 64 or 32 bits with one function that is in another library.
+func forwarder(wide bool, name, function, to string) []byte {
 	le := binary.LittleEndian
 	const rva, raw, align = 0x1000, 0x400, 0x200
 	b := make([]byte, raw+align)
@@ -240,6 +245,15 @@ func forwarder(name, function, to string) []byte {
 	opt := b[0x98:]
 	le.PutUint16(opt, 0x20b)
 	le.PutUint64(opt[24:], 0x180000000)
+	directories, section := opt[112:], opt[240:]
+	if !wide {
+		le.PutUint16(file, 0x14c)
+		le.PutUint16(file[16:], 224)
+		le.PutUint16(file[18:], 0x2102)
+		le.PutUint16(opt, 0x10b)
+		le.PutUint64(opt[24:], 0x6f000000<<32) // the field before it is of no use here
+		directories, section = opt[96:], opt[224:]
+	}
 	le.PutUint32(opt[32:], 0x1000)
 	le.PutUint32(opt[36:], align)
 	le.PutUint16(opt[40:], 6)
@@ -248,11 +262,18 @@ func forwarder(name, function, to string) []byte {
 	le.PutUint32(opt[60:], raw)
 	le.PutUint16(opt[68:], 3)
 	le.PutUint16(opt[70:], 0x100) // no relocation is needed
-	for i := range 4 {
-		le.PutUint64(opt[72+8*i:], 0x10000)
+	for i := range 4 {            // sizes of stack and heap
+		if wide {
+			le.PutUint64(opt[72+8*i:], 0x10000)
+		} else {
+			le.PutUint32(opt[72+4*i:], 0x10000)
+		}
 	}
-	le.PutUint32(opt[108:], 16)
-	section := opt[240:]
+	count := 108
+	if !wide {
+		count = 92
+	}
+	le.PutUint32(opt[count:], 16)
 	copy(section, ".edata")
 	le.PutUint32(section[8:], align)
 	le.PutUint32(section[12:], rva)
@@ -276,7 +297,7 @@ func forwarder(name, function, to string) []byte {
 	le.PutUint32(exports[36:], rva+48)
 	le.PutUint32(exports[44:], put(function))
 	le.PutUint32(exports[40:], put(to)) // an address in here is a forward
-	le.PutUint32(opt[112:], rva)
-	le.PutUint32(opt[116:], at)
+	le.PutUint32(directories, rva)
+	le.PutUint32(directories[4:], at)
 	return b
 }
