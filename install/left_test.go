@@ -85,44 +85,22 @@ func TestTheApplicationOutlivesItsInstaller(t *testing.T) {
 
 func escaped(path string) string { return strings.NewReplacer("[", "[[]").Replace(path) }
 
-// An application may be a script: what runs is an interpreter of the system's, and what
-// the script has started.
+// An application may be a script: what runs is an interpreter of the system's.
 func TestAScriptOfTheApplicationOutlivesItsInstaller(t *testing.T) {
-	for name, c := range map[string]struct {
-		script, text string
-		argv         []string // {} is the script's directory
-		program      string   // that is waited for
-	}{
-		"a shell":        {"serve", "printf %s $$ >\"$ASP_PID.tmp\"; mv \"$ASP_PID.tmp\" \"$ASP_PID\"; while :; do sleep 300; done\n", []string{"sh", "serve"}, "sh"},
-		"an interpreter": {"serve.py", "import os, time\np = os.environ['ASP_PID']\nopen(p + '.tmp', 'w').write(str(os.getpid()))\nos.rename(p + '.tmp', p)\ntime.sleep(300)\n", []string{"python3", "-u", "{}/serve.py", "/etc/hosts"}, "python"},
-		"cmd":            {"serve.cmd", "@\"%~dp0asp-server.exe\" \"pid=%ASP_PID%\" hang\r\n", []string{"cmd", "/c", `{}\serve.cmd`}, "cmd.exe"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			if (runtime.GOOS == "windows") != (name == "cmd") {
-				t.Skip("of the other system")
-			}
-			live, pid := t.TempDir(), filepath.Join(t.TempDir(), "pid")
-			if name == "cmd" {
-				program(t, live, "asp-server")
-			}
-			require.NoError(t, os.WriteFile(filepath.Join(live, c.script), []byte(c.text), 0o600))
-			steps := []string{"start=" + realtest.Program(t, c.argv[0])}
-			for _, arg := range c.argv[1:] {
-				steps = append(steps, strings.ReplaceAll(arg, "{}", live))
-			}
-			r, events := newRunner(t)
-			r.applicationTimeout = 3 * time.Second
-			cmd := fake(t, steps...)
-			cmd.Env = fakeEnv("ASP_PID=" + pid)
-			cmd.Dir, cmd.Application, cmd.Deadline = live, []string{live}, time.Minute
-			out, err := r.Run(t.Context(), cmd)
-			require.NoError(t, err)
-			require.Equal(t, OK, out.Status)
-			require.Contains(t, strings.Join(eventsOf(events, eventLingering), "\n"), "leaves_running", "the key is named")
-			require.Contains(t, strings.Join(eventsOf(events, eventLeft), "\n"), c.program)
-			require.True(t, alive(awaitPID(t, pid)))
-		})
-	}
+	live, pid := t.TempDir(), filepath.Join(t.TempDir(), "pid")
+	script := filepath.Join(live, "serve.py")
+	require.NoError(t, os.WriteFile(script, []byte("import os, time\np = os.environ['ASP_PID']\nopen(p + '.tmp', 'w').write(str(os.getpid()))\nos.rename(p + '.tmp', p)\ntime.sleep(300)\n"), 0o600))
+	r, events := newRunner(t)
+	r.applicationTimeout = 3 * time.Second
+	cmd := fake(t, "start="+realtest.Program(t, "python3"), "-u", script, "/etc/hosts")
+	cmd.Env = fakeEnv("ASP_PID=" + pid)
+	cmd.Dir, cmd.Application, cmd.Deadline = live, []string{live}, time.Minute
+	out, err := r.Run(t.Context(), cmd)
+	require.NoError(t, err)
+	require.Equal(t, OK, out.Status)
+	require.Contains(t, strings.Join(eventsOf(events, eventLingering), "\n"), "leaves_running", "the key is named")
+	require.Contains(t, strings.Join(eventsOf(events, eventLeft), "\n"), "python")
+	require.True(t, alive(awaitPID(t, pid)))
 }
 
 // An interpreter that runs another script, which a file of the application is given to, does a
@@ -164,6 +142,8 @@ func TestFilesThatAnInterpreterRuns(t *testing.T) {
 		{"java", []string{"-cp", filepath.Join(lib, "*"), "ru.asp.Main"}, true},
 		{"javaw.exe", []string{"-jar", jar}, true},
 		{"python3.11", []string{jar}, true},
+		{"sh", []string{jar}, false},
+		{"cmd.exe", []string{"/c", jar}, false},
 		{"java", []string{"-jar", exe, jar}, false},
 		{"java", []string{"-version"}, false},
 		{"java", []string{dir}, false},

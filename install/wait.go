@@ -143,8 +143,9 @@ func (r record) within(path string) bool {
 	})
 }
 
-// interpreters are programs that run what their arguments name.
-var interpreters = regexp.MustCompile(`(?i)^(javaw?|pythonw?|pypy|perl|ruby|php|node|nodejs|mono|dotnet|lua|tclsh|(ba|da|k|z|a)?sh|busybox|pwsh|powershell|[cw]script|cmd)(-?[0-9.]+)?(\.exe)?$`)
+// interpreters are programs that run an application that their arguments name. Shells are not
+// among them: what they run is more often a part of the installer's work.
+var interpreters = regexp.MustCompile(`(?i)^(javaw?|pythonw?|pypy|perl|ruby|php|node|nodejs|mono|dotnet|lua|tclsh)(-?[0-9.]+)?(\.exe)?$`)
 
 // scripts returns the files that an interpreter runs: the first argument that names files. Those
 // that follow are for the script, such as a file of the application that it changes.

@@ -62,7 +62,7 @@ func TestUnderWine(t *testing.T) {
 	// In runs of their own for the time that each has; and an uninstaller of NSIS leaves a file that
 	// is to be removed at the next start of the machine, which other tests would find.
 	const of32, leaves = "^(TestInno.*|TestEveryNSIS)$", "^TestAnUninstaller.*$"
-	names := []string{"TestNSIS", "TestNSISStartsTheApplication", "TestMSI", "TestTheApplicationOutlivesItsInstaller", "TestAScriptOfTheApplicationOutlivesItsInstaller", "TestAMessageBoxIsToldAbout", "TestABundleMadeHere", "TestAScannerHoldsTheFreshCopy", "TestServiceOutlastsTheInstaller", "TestRealInstallerOutlivesItsRunner", "TestReadyLooksIntoZips", "TestOtherProcessorsOnWindows",
+	names := []string{"TestNSIS", "TestNSISStartsTheApplication", "TestMSI", "TestTheApplicationOutlivesItsInstaller", "TestAMessageBoxIsToldAbout", "TestABundleMadeHere", "TestAScannerHoldsTheFreshCopy", "TestServiceOutlastsTheInstaller", "TestRealInstallerOutlivesItsRunner", "TestReadyLooksIntoZips", "TestOtherProcessorsOnWindows",
 		"TestRebootPendingOfWindows", "TestFrameworkOfWindows", "TestRightsOfTokens"}
 	what := "-test.run=^(" + strings.Join(names, "|") + ")$"
 	if os.Getenv("ASPUPDATE_SOAK") == "1" {

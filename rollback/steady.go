@@ -108,7 +108,8 @@ const (
 var errYield = errors.New("recovery was stopped while it waited for an answer")
 
 // yielding returns a context in which an answer is waited for: it ends with errYield if a
-// person's decision waits in another process, or the recovery is canceled.
+// person's decision waits in another process, or the recovery is canceled. An update that
+// waits for the new version makes way for no one: a decision that is refused then would leave it pending.
 func (e *engine) yielding(ctx context.Context) (waiting context.Context, end func()) {
 	waiting, cancel := context.WithCancelCause(ctx)
 	ended := make(chan struct{})
@@ -118,7 +119,7 @@ func (e *engine) yielding(ctx context.Context) (waiting context.Context, end fun
 			switch {
 			case e.stop != nil && e.stop.Err() != nil:
 				cancel(fmt.Errorf("%w: %w", errYield, context.Cause(e.stop)))
-			case decisionWaits(e.u.Dir):
+			case (e.stop != nil || e.direction == back) && decisionWaits(e.u.Dir):
 				cancel(fmt.Errorf("%w: a person decides", errYield))
 			}
 		}

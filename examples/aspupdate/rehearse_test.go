@@ -70,7 +70,7 @@ start = ['/bin/sh', '-c', '! [ -e "$0" ] && touch "$0"', '%[1]s/running']
 // neither the entry nor the application says that it is closed or stopped.
 func TestRehearsalThatDiesIsSeen(t *testing.T) {
 	t.Parallel()
-	for name, start := range map[string]string{"once or twice": "/bin/touch", "only once": "/bin/mkdir"} {
+	for name, start := range map[string]string{"once or twice": "/bin/touch", "only once": "/bin/mkdir", "an update follows": "/bin/touch"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newScriptSite(t, `
@@ -95,6 +95,15 @@ path = '${SITE}'`, "")
 			code, out := s.run("status")
 			require.Equal(t, exitClosed, code, out)
 			require.Contains(t, out, "a rehearsal that was cut short")
+			if name == "an update follows" {
+				require.NoError(t, os.Mkdir(filepath.Join(s.own, "running"), 0o755))
+				s.publish("7.12.200", "Setup", "echo 7.12.200 > $1/version\n")
+				code, out = s.run("update")
+				require.Zero(t, code, out)
+				code, out = s.run("status")
+				require.Zero(t, code, out)
+				return
+			}
 			code, out = s.run("open", "--reason", "the rehearsal died")
 			require.Zero(t, code, out)
 			_, err := os.Stat(filepath.Join(s.own, "running"))

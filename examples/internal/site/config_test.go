@@ -121,7 +121,7 @@ func TestServicesAsFenceAndApplication(t *testing.T) {
 	u, err := (&Site{Config: c}).update(oneStep("АСП", "9.23.100", "9.23.101"))
 	require.NoError(t, err)
 	kept := filepath.Join(c.State, "services")
-	require.Equal(t, service.Group{{Name: "entry", Dir: kept}, {Name: "pages", Dir: kept}}, reflect.ValueOf(u.Fence).Index(0).Interface().(named).Fence.(reviving).Group)
+	require.Equal(t, service.Group{{Name: "entry", Dir: kept}, {Name: "pages", Dir: kept}}, reflect.ValueOf(u.Fence).Index(0).Interface().(named).Fence)
 	require.Equal(t, service.Group{{Name: "asp", Dir: kept}}, reflect.ValueOf(u.App).Index(0).Interface())
 }
 

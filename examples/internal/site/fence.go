@@ -39,7 +39,10 @@ func (s *Site) protect(u *rollback.Update) {
 		fence = append(fence, named{entry, commandsName("application.close", app.Close), entry.Closed})
 	}
 	if len(app.FenceServices) > 0 {
-		fence = append(fence, named{s.reviving(app.FenceServices), "services " + strings.Join(app.FenceServices, ", "), s.servicesClosed(app.FenceServices)})
+		fence = append(fence, named{s.group(app.FenceServices), "services " + strings.Join(app.FenceServices, ", "), s.servicesClosed(app.FenceServices)})
+	}
+	if cut := (cutShort{s}); cut.is() && !s.opening {
+		fence = append(fence, followed{cut})
 	}
 	add := func(name string, exists func(context.Context) bool, t backup.Target, snapshotFence rollback.Fence) {
 		if !s.takesPart(name, exists) {

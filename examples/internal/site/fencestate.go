@@ -58,6 +58,8 @@ func (s *Site) Open(ctx context.Context, reason string) (before, now []rollback.
 // it is its innermost part: users who are let in to what is stopped are still out.
 func (s *Site) fence(ctx context.Context) *rollback.Update {
 	s, unknown := s.known(ctx)
+	opening := *s
+	s, opening.opening = &opening, true
 	u := &rollback.Update{Dir: s.Config.State, Kept: s.Config.kept(), Deadlines: s.Config.Deadlines.deadlines(), Observe: s.Observe.Rollback}
 	s.protect(u)
 	app := s.Config.Application
@@ -94,6 +96,15 @@ type reviving struct {
 
 func (s *Site) reviving(names []string) reviving { return reviving{s.services(names), s, names} }
 
+// group returns the services of the fence: a person who opens it brings them back without a record,
+// an update does not, since it may never have closed them.
+func (s *Site) group(names []string) rollback.Fence {
+	if s.opening {
+		return s.reviving(names)
+	}
+	return s.services(names)
+}
+
 func (r reviving) Open(ctx context.Context) error {
 	return errors.Join(r.Group.Open(ctx), r.revive(ctx))
 }
@@ -114,10 +125,9 @@ func (r reviving) revive(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// autostartOff reports whether a service does not start with the machine, as Close leaves it: on
-// Windows its start is "manual".
+// autostartOff reports whether a service cannot start with the machine.
 func autostartOff(st service.Status) bool {
-	return st.Autostart == "disabled" || st.Autostart == "manual" || strings.HasPrefix(st.Autostart, "masked")
+	return st.Autostart == "disabled" || strings.HasPrefix(st.Autostart, "masked")
 }
 
 // known returns the site with the databases of the pending update, or without one

@@ -165,7 +165,9 @@ func (i iisFence) Close(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := i.set(ctx, "/allowUnlisted:false"); err != nil || i.URL == "" {
+	// What was closed already was checked then. Since, the application may have been stopped: a
+	// site that answers no one keeps users out, and says nothing of its rules.
+	if err := i.set(ctx, "/allowUnlisted:false"); err != nil || i.URL == "" || added != nil && now.closed() {
 		return err
 	}
 	if err := (entrance{i.URL, now.refused}).keepsOut(ctx); err != nil {

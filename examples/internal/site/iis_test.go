@@ -198,6 +198,24 @@ func TestIISIsCheckedFromOutsideAndInside(t *testing.T) {
 	f.is(t, false)
 }
 
+// A rollback closes the fence again while the application's pool is stopped: the site answers
+// everybody with 503.
+func TestIISIsClosedAgainWhileThePoolIsStopped(t *testing.T) {
+	t.Parallel()
+	f := newIIS(t)
+	var role atomic.Bool
+	role.Store(true)
+	f.serve(t, &role, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) })
+	require.NoError(t, f.Close(t.Context()))
+	site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) }))
+	t.Cleanup(site.Close)
+	f.URL = site.URL
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	require.NoError(t, f.Close(ctx))
+	f.is(t, true, "127.0.0.1", "192.0.2.7")
+}
+
 // What refuses this machine, too, is no entrance for the probe; and another status is the application's own answer.
 func TestIISRefusesAllOrByAnotherAnswer(t *testing.T) {
 	t.Parallel()

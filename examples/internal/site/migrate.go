@@ -286,6 +286,11 @@ func (c probeConfig) starter(transport http.RoundTripper) func(ctx context.Conte
 	return func(ctx context.Context) error {
 		for end := time.Now().Add(serverStart); ; {
 			_, err := h.Version(ctx)
+			if e, ok := errors.AsType[net.Error](err); ok && e.Timeout() && ctx.Err() == nil {
+				if op, ok := errors.AsType[*net.OpError](err); !ok || op.Op != "dial" {
+					return nil // it was sent, and may answer when it has done everything: the structure says when
+				}
+			}
 			// What was not sent is sent again; anything else may have begun.
 			if e, ok := errors.AsType[*net.OpError](err); !ok || e.Op != "dial" || time.Now().After(end) {
 				return err

@@ -78,6 +78,12 @@ func (c cutShort) Open(ctx context.Context) error {
 	return removeFile(c.rehearsalMark())
 }
 
+// A followed is the mark in an update, which ends with users in and the application running.
+type followed struct{ cutShort }
+
+func (followed) Closed(context.Context) (bool, error) { return false, errors.ErrUnsupported }
+func (f followed) Open(context.Context) error         { return removeFile(f.rehearsalMark()) }
+
 type rehearsal struct {
 	doctor
 	u *Update

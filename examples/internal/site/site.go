@@ -66,6 +66,7 @@ type Site struct {
 	Version version.Version
 	Observe Observe
 
+	opening  bool            // a person lets users in, see [Site.Open]
 	patterns Patterns        // with the databases that they were replaced by
 	data     map[string]bool // of a pending first installation; nil means all
 	// source returns the source that remembers what the server cannot do: a

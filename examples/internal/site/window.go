@@ -31,11 +31,12 @@ func (s *Site) window(firstOfYear bool, u *rollback.Update) (rollback.Window, er
 func lastMigrations(u *rollback.Update) (list []time.Duration) {
 	entries, _ := rollback.ReadHistory(u.Dir) // what is damaged blocks no update; the rest counts
 	slices.Reverse(entries)
+	limit := cmp.Or(u.Deadlines.Migrate, 3*time.Hour)
 	for _, part := range u.Parts {
 		for _, m := range part.Migrations {
 			last := time.Duration(0)
 			for _, e := range entries {
-				if took, ok := e.Migrated[m.Name]; ok {
+				if took, ok := e.Migrated[m.Name]; ok && took > 0 && took <= limit { // a clock may have been set meanwhile
 					last = took
 					break
 				}
