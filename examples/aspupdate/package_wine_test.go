@@ -76,7 +76,7 @@ func TestInstallerOfWindows(t *testing.T) {
 	got, err = os.ReadFile(program)
 	require.NoError(t, err)
 	require.Equal(t, "newer", string(got))
-	registered := w.Output(t, w.Command("reg", "query", `HKLM\Software\Microsoft\Windows\CurrentVersion\Uninstall`, "/s"))
+	registered := w.Output(t, w.Command("reg", "query", `HKLM\Software\Microsoft\Windows\CurrentVersion\Uninstall`, "/s", "/reg:64")) // this may be a Wine with 32 bits as well
 	require.Contains(t, registered, "1.3.0")
 	require.NotContains(t, registered, "1.2.3")
 

@@ -40,7 +40,7 @@ func TestUpdateOnRealServers(t *testing.T) {
 		code, out, errs := s.run(t, "doctor")
 		require.Zero(t, code, out+errs)
 		require.Regexp(t, `(?m)^ok       postgres \S+: PostgreSQL \d+.*, the role has the rights that it needs, pg_dump \(PostgreSQL\) \d+`, out)
-		require.Regexp(t, `(?m)^ok       space .*an update needs \d+ MB \(.*snapshot`, out)
+		require.Regexp(t, `(?m)^ok       space .*an update needs \d+ MB: .*snapshot`, out)
 		require.Equal(t, 2, strings.Count(out, "the Setup of 7.13.100 is intact (R10)"), out)
 		code, out, errs = s.run(t, "check")
 		require.Equal(t, exitNothing, code, out+errs)
