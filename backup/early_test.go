@@ -49,7 +49,7 @@ func TestR9EarlyBackupCountsOnlyIfNothingHasChanged(t *testing.T) {
 			require.NoError(t, err)
 			require.Empty(t, list, "it is no snapshot yet")
 			other, err := (&backup.Store{Dir: dir}).Take(t.Context(), "another", &memory{live: map[string]string{"b": "b"}})
-			require.NoError(t, err, "it keeps nobody from taking another one, and that one does not remove it")
+			require.NoError(t, err, "another one can be taken meanwhile, and does not remove it")
 			if !c.same {
 				target.live["a"] = "users are out"
 			}

@@ -58,7 +58,7 @@ func TestADirectoryOf100000Names(t *testing.T) {
 	}
 }
 
-// Of the newest 200 versions each is asked about, and whatever a caller wants by name: the
+// Each of the newest 200 versions is asked about, and any that a caller names: the
 // listing here has neither sizes nor times.
 func TestAVersionByNameIsAskedAbout(t *testing.T) {
 	t.Parallel()

@@ -29,9 +29,15 @@ func TestUnchangedSeesEverythingThatARestoreBringsBack(t *testing.T) {
 		"time":                func() error { return os.Chtimes(in("a"), time.Now(), time.Unix(1, 0)) },
 		"time of a directory": func() error { return os.Chtimes(in("sub"), time.Now(), time.Unix(1, 0)) },
 		"mode":                func() error { return os.Chmod(in("a"), 0o600) },
-		"a new file":          func() error { return os.WriteFile(in("sub/new"), nil, 0o600) },
-		"a removed one":       func() error { return os.Remove(in("a")) },
-		"a link":              func() error { _ = os.Remove(in("link")); return os.Symlink("b", in("link")) },
+		"rights, taken away and given back": func() error {
+			if err := os.Chmod(d.Path, 0o700); err != nil {
+				return err
+			}
+			return os.Chmod(d.Path, 0o755)
+		},
+		"a new file":    func() error { return os.WriteFile(in("sub/new"), nil, 0o600) },
+		"a removed one": func() error { return os.Remove(in("a")) },
+		"a link":        func() error { _ = os.Remove(in("link")); return os.Symlink("b", in("link")) },
 		"bytes of one size, at the same time": func() error {
 			fi, err := os.Stat(in("a"))
 			require.NoError(t, err)

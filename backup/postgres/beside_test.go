@@ -30,7 +30,7 @@ func TestReadBesideTheDump(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, other, got)
 		_, err = s.readBeside(t.Context(), tx, w.name, snapshot, facts{Checksums: true})(false)
-		require.NoError(t, err, "nobody needs it")
+		require.NoError(t, err, "it is not needed")
 		_, err = s.readBeside(t.Context(), tx, w.name, "0-0-0", facts{Checksums: true})(true)
 		require.Error(t, err, "a snapshot that the server does not have")
 		return nil

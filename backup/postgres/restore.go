@@ -251,7 +251,7 @@ func (s *session) compare(ctx context.Context, f facts) error {
 		return err
 	}
 	if live == nil {
-		return fmt.Errorf("%w: there is no such database", backup.ErrMismatch)
+		return fmt.Errorf("%w: the database does not exist", backup.ErrMismatch)
 	}
 	s.begins(eventCompare)
 	got, err := s.describe(ctx, live)

@@ -13,6 +13,16 @@ import (
 	"github.com/aspupdate/aspupdate/internal/realtest"
 )
 
+// execute runs a statement in a session of its own.
+func execute(t *testing.T, uri, sql string) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), uri)
+	require.NoError(t, err)
+	_, err = conn.Exec(t.Context(), sql)
+	require.NoError(t, err)
+	require.NoError(t, conn.Close(t.Context()))
+}
+
 // TestR15WhatDiffersIsKeptAndTakenByName rolls back a database whose constraint writes
 // rows while the dump is loaded, as plain pg_restore would have it: what comes out differs.
 // It stays beside, the differences are named, and a person takes it by name.
@@ -27,14 +37,7 @@ func TestR15WhatDiffersIsKeptAndTakenByName(t *testing.T) {
 		require.NoError(t, conn.QueryRow(t.Context(), sql).Scan(&answer))
 		return answer
 	}
-	run := func(database, sql string) {
-		t.Helper()
-		conn, err := pgx.Connect(t.Context(), cluster.Admin(database))
-		require.NoError(t, err)
-		_, err = conn.Exec(t.Context(), sql)
-		require.NoError(t, err)
-		require.NoError(t, conn.Close(t.Context()))
-	}
+	run := func(database, sql string) { execute(t, cluster.Admin(database), sql) }
 	run("postgres", "CREATE ROLE clerk LOGIN PASSWORD 'clerk'")
 	run("postgres", "CREATE DATABASE asp OWNER clerk")
 	run("asp", `GRANT ALL ON SCHEMA public TO clerk; SET ROLE clerk;
@@ -109,14 +112,7 @@ uri_file = '${OWN}/asp.uri'`, "")
 func TestR15WhatTheSetupWritesIntoADatabaseIsForAPerson(t *testing.T) {
 	t.Parallel()
 	cluster := realtest.Postgres(t)
-	run := func(database, sql string) {
-		t.Helper()
-		conn, err := pgx.Connect(t.Context(), cluster.Admin(database))
-		require.NoError(t, err)
-		_, err = conn.Exec(t.Context(), sql)
-		require.NoError(t, err)
-		require.NoError(t, conn.Close(t.Context()))
-	}
+	run := func(database, sql string) { execute(t, cluster.Admin(database), sql) }
 	run("postgres", "CREATE DATABASE asp")
 	run("asp", "CREATE TABLE families (n int); INSERT INTO families VALUES (1); CREATE TABLE settings (name text, value text); INSERT INTO settings VALUES ('color', 'blue')")
 	s := newScriptSite(t, `
@@ -167,11 +163,7 @@ uri_file = '${OWN}/asp.uri'`, "")
 func TestShortUpdateHasNoClone(t *testing.T) {
 	t.Parallel()
 	cluster := realtest.Postgres(t)
-	conn, err := pgx.Connect(t.Context(), cluster.Admin("postgres"))
-	require.NoError(t, err)
-	_, err = conn.Exec(t.Context(), "CREATE DATABASE asp")
-	require.NoError(t, err)
-	require.NoError(t, conn.Close(t.Context()))
+	execute(t, cluster.Admin("postgres"), "CREATE DATABASE asp")
 	s := newScriptSite(t, `
 close = ['/bin/touch', '${OWN}/closed']
 open = ['/bin/rm', '-f', '${OWN}/closed']
@@ -195,7 +187,7 @@ uri_file = '${OWN}/asp.uri'`, "")
 	s.publish("7.12.300", "Setup", "echo broken > $1/version\n"+psql+"-c 'DROP TABLE families'\n")
 	code, out = s.run("update")
 	require.Equal(t, exitRolledBack, code, out)
-	conn, err = pgx.Connect(t.Context(), cluster.Admin("asp"))
+	conn, err := pgx.Connect(t.Context(), cluster.Admin("asp"))
 	require.NoError(t, err)
 	defer func() { require.NoError(t, conn.Close(t.Context())) }()
 	var n int

@@ -109,7 +109,7 @@ func (s *webOffice) restructure(w http.ResponseWriter, r *http.Request) {
 		if err := os.WriteFile(filepath.Join(s.own, "waiting-"+name), nil, 0o600); err != nil {
 			s.t.Error(err)
 		}
-		<-r.Context().Done() // whoever asked is gone
+		<-r.Context().Done() // the client is gone
 		s.exec(name, "UPDATE about SET version = '7.13.100'")
 		close(s.changed)
 	default:

@@ -57,7 +57,7 @@ func TestCyrillicOnEveryMakeOfServer(t *testing.T) {
 	})
 }
 
-// A server whose owner denies commands that only tell: what they would have told comes from
+// A server whose owner denies commands that only report something: what they report comes from
 // elsewhere. See https://www.proftpd.org/docs/howto/Limit.html
 func TestServersThatDenyCommands(t *testing.T) {
 	t.Parallel()

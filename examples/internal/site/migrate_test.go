@@ -135,7 +135,7 @@ func TestRequestThatWasSentIsNotSentAgain(t *testing.T) {
 	}
 }
 
-// Data that lies in a directory is not worked on beside it.
+// Data in a directory is not worked on beside it.
 func TestParallelDataIsNotNested(t *testing.T) {
 	c := &Config{Parallel: 2, Directories: []pathConfig{{Path: "/opt/asp"}, {Path: "/opt/asp-data"}}, SQLite: []pathConfig{{Path: "/opt/asp/data/asp.db"}}}
 	require.Len(t, c.checkParallel(), 1)
