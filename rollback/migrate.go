@@ -23,7 +23,8 @@ type Migrator interface {
 	Migrated(ctx context.Context, to Version) (bool, error)
 	// Migrate restructures the dataset. It is called only where Migrated has
 	// reported false. It is called again after a crash, so it must do no harm where
-	// it has done half of its work, or where what it started before goes on.
+	// it has done half of its work, or where what it started before goes on. It is
+	// also called again where the application had stopped since, see [Application].
 	// GoesOn means that it has only started the restructuring: Migrated
 	// reports its end. Otherwise it is at its end, and Migrated must report true.
 	Migrate(ctx context.Context, to Version) (goesOn bool, err error)
@@ -55,19 +56,22 @@ func (p Plan) migrates(name string) bool {
 // migrate brings every dataset of the plan to the structure that its version needs.
 func (e *engine) migrate(ctx context.Context) error {
 	var jobs []job
+	k := e.keeper()
+	defer e.noteStarts(stepMigrate, k)
 	for _, m := range e.unmigrated() {
 		jobs = append(jobs, job{part: m.Name, limit: e.u.Deadlines.migrate(), call: func(ctx context.Context) (record, error) {
-			return record{}, e.u.bring(ctx, m)
+			return record{}, e.u.bring(ctx, m, k)
 		}})
 	}
 	return e.abreast(ctx, stepMigrate, jobs, true)
 }
 
 // bring asks for the structure, starts what makes it, and asks again. What is said to
-// be done is not believed before Migrated reports it.
-func (u *Update) bring(ctx context.Context, m migration) error {
+// be done is not believed before Migrated reports it. What an application has not done
+// that had to be started again is asked for again.
+func (u *Update) bring(ctx context.Context, m migration, k *keeper) error {
 	const before, waiting, over = 0, 1, 2
-	state := before
+	state, started := before, 0
 	for {
 		is, err := m.Migrator.Migrated(ctx, m.to)
 		switch {
@@ -76,7 +80,8 @@ func (u *Update) bring(ctx context.Context, m migration) error {
 		case err == nil && state == over:
 			return fmt.Errorf("it has ended, and the structure is not that of version %s", m.to)
 		case err == nil && state == before:
-			goesOn, err := m.Migrator.Migrate(ctx, m.to)
+			var goesOn bool
+			goesOn, started, err = k.migrate(func() (bool, error) { return m.Migrator.Migrate(ctx, m.to) })
 			if err != nil {
 				return err
 			}
@@ -88,8 +93,15 @@ func (u *Update) bring(ctx context.Context, m migration) error {
 		case err == nil:
 			err = fmt.Errorf("the structure is not that of version %s yet", m.to)
 		}
-		if cause := pause(ctx, u.pollSteady()); cause != nil {
+		starts, cause := k.check(ctx)
+		if cause == nil {
+			cause = pause(ctx, u.pollSteady())
+		}
+		if cause != nil {
 			return fmt.Errorf("%w (last check: %w)", cause, err)
+		}
+		if starts > started {
+			state = before
 		}
 	}
 }

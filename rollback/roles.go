@@ -12,7 +12,8 @@ import (
 // must be idempotent: each may be called again after a crash, by another
 // process. Each gets a context with the deadline from [Deadlines]. The methods of
 // several [Data] or [Migrator], but not those of one, are called concurrently where
-// [Update].Parallel is above 1; no other role is, and an installer never beside them.
+// [Update].Parallel is above 1, and those of [Application] beside Migrated and Await; no
+// other role is, and an installer never beside them.
 //
 // Each role may have
 //
@@ -173,7 +174,15 @@ type (
 	// An Application can be stopped with its autostart, so that nothing
 	// holds its files, and started again behind the fence. In the rollback
 	// of a first installation Stop may find nothing to stop, which is not an
-	// error.
+	// error. It may have one more method:
+	//
+	//	Closed(ctx context.Context) (bool, error)
+	//
+	// reports whether the application is stopped. While an update waits for its
+	// answer, in a restructuring or before it is healthy, one that is stopped at two
+	// calls in a row is started again, three times at most; but not while Migrate of a
+	// [Migrator] is in progress. Without it an application that ends is waited for
+	// until the deadline.
 	Application interface {
 		Stop(ctx context.Context) error
 		Start(ctx context.Context) error

@@ -42,6 +42,7 @@ var fieldFaults = []fieldFault{
 
 	{"the state's volume fills after users are let in", "users are not locked out", "TestDiskFullAtEveryByte TestSoakFieldActions"},
 	{"the same, before anything was damaged", "users are not locked out", "TestDiskFullAtEveryByte TestSoakFieldActions"},
+	{"the application ends while its databases are restructured", "no dead end", "TestFieldApplicationThatEndsIsStartedAgain TestSoakASP"},
 	{"recovery closes the fence of a committed update", "after a durable end only open", "TestFieldRecoveryAfterADurableEndOnlyOpens"},
 	{"the application does not start after the commit", "reported until it does", "TestFieldApplicationThatDoesNotStartAfterTheCommitIsReported"},
 	{"a part that cannot be asked does not open", "users are not locked out", "TestFieldFencePartThatDoesNotOpenAndCannotBeAskedIsNoSuccess"},

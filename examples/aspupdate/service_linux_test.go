@@ -262,6 +262,22 @@ refused "aspupdate-watch.service: unneeded" service status
 a service install | grep "aspupdate-watch.service: removed"
 [ "$(systemctl is-active aspupdate-watch.service)" = inactive ] || fail "it still watches"
 
+echo "--- a service that ends while it is waited for is started again"
+mkdir /opt/mortal /opt/stick/АСП/7.14.100
+echo 'v=$(cat /opt/app/version); [ $v = 7.13.100 ] || [ -e /opt/mortal/ended ] || { sleep 4; touch /opt/mortal/ended; exit 1; }; echo $v > /opt/mortal/answer; exec sleep 600' > /opt/mortal/run
+echo 'echo 7.14.100 > $1/version; rm /opt/mortal/answer' > /opt/stick/АСП/7.14.100/Setup.sh; touch -d '1 hour ago' /opt/stick/АСП/7.14.100/Setup.sh
+printf '[Unit]\nDefaultDependencies=no\n[Service]\nExecStart=/bin/sh /opt/mortal/run\n[Install]\nWantedBy=multi-user.target\n' > $units/mortal.service
+systemctl daemon-reload; systemctl enable --now mortal.service
+config mortal "live = ['/opt/app']" "services = ['mortal']
+[[directory]]
+path = '/opt/app'" | sed "s|/opt/app/version'\]|/opt/mortal/answer']|; s/probe = '1s'/probe = '1m'/" > "$D/mortal.toml"
+chmod 600 "$D/mortal.toml"
+m() { CREDENTIALS_DIRECTORY="$D" ASPUPDATE_CONFIG="$D/mortal.toml" "$P" "$@"; }
+m archive import --distribution АСП --version 7.13.100 /opt/stick/АСП/7.13.100/Setup.sh
+m update || fail "the update with a service that ends"
+[ -e /opt/mortal/ended ] && [ "$(cat /opt/mortal/answer)" = 7.14.100 ] && systemctl is-active mortal.service || fail "not started again"
+systemctl disable --now mortal.service; rm -r $units/mortal.service /opt/mortal "$D/mortal.toml" /opt/stick/АСП/7.14.100 /var/lib/mortal; systemctl daemon-reload; systemctl reset-failed
+
 echo "--- remove"
 printf '#!/bin/sh\nsleep 600\n' > /opt/stick/sleeps; chmod +x /opt/stick/sleeps
 mkdir $units/aspupdate.service.d; printf '[Service]\nExecStart=\nExecStart=/opt/stick/sleeps\n' > $units/aspupdate.service.d/x.conf; systemctl daemon-reload

@@ -171,7 +171,7 @@ func (s *stage) copyFile(ctx context.Context, file string, p fetch.Part, silence
 	if err != nil {
 		return p, err
 	}
-	defer func() { go func() { _ = in.Close() }() }() // a share that hangs would keep it
+	defer share.Close(silence, in.Close)
 	out, err := s.open(p.Path)
 	if err != nil {
 		return p, err

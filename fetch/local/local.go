@@ -234,7 +234,7 @@ func (r *reader) Read(p []byte) (int, error) {
 // Close returns nil only if all of the file was read, and it has not changed its
 // size meanwhile.
 func (r *reader) Close() error {
-	defer func() { go func() { _ = r.f.Close() }() }() // a share that hangs would keep it
+	defer share.Close(r.s.timeout(), r.f.Close)
 	fail := func(cause error) error {
 		return &fetch.Error{Op: "read", Subject: r.s.URL(r.name), Err: cause, Temporary: true}
 	}

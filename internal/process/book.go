@@ -140,7 +140,7 @@ func (b *book) settle(ctx context.Context) (finished bool, err error) {
 	}
 	defer t.Close()
 	alive := t.Alive
-	if !e.Whole && e.PID != 0 { // what the command left behind is a service, if its own end is known
+	if !e.Whole && (e.PID != 0 || e.Line != "") { // what the command left behind is a service, if its own end is known
 		alive = t.RootAlive
 	}
 	if t.Suspended() { // it never ran

@@ -2,9 +2,13 @@ package process
 
 import (
 	"cmp"
+	"crypto/hmac"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"io"
+	"path/filepath"
 	"strconv"
 	"strings"
 )
@@ -23,8 +27,11 @@ type Record struct {
 	// private copy. On Linux it identifies the root as long as PID is 0. Its
 	// name on disk is the first version's.
 	Program string `json:"copy,omitempty"`
-	PID     int    `json:"pid,omitempty"`   // of the root; 0 if it was not recorded
-	Birth   string `json:"birth,omitempty"` // when PID was started, in the system's terms
+	// Line is a keyed hash of the root's command line, for a command that may leave a
+	// service running. On Linux it identifies the root as long as PID is 0.
+	Line  string `json:"line,omitempty"`
+	PID   int    `json:"pid,omitempty"`   // of the root; 0 if it was not recorded
+	Birth string `json:"birth,omitempty"` // when PID was started, in the system's terms
 }
 
 // NewRecord returns the record of a tree that is to be started. Keep it where
@@ -38,6 +45,18 @@ func random() string {
 	var b [16]byte
 	_, _ = rand.Read(b[:]) // documented never to fail
 	return hex.EncodeToString(b[:])
+}
+
+// line returns the hash of a command line, whose program may be given with its path.
+func (r Record) line(argv []string) string {
+	h := hmac.New(sha256.New, []byte(r.mark()))
+	for i, arg := range argv {
+		if i == 0 {
+			arg = filepath.Base(arg)
+		}
+		_, _ = io.WriteString(h, arg+"\x00")
+	}
+	return hex.EncodeToString(h.Sum(nil))
 }
 
 // mark returns the value by which processes show that they belong to the tree.

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"time"
 
@@ -24,7 +25,8 @@ type Command struct {
 	// the program starts lives on.
 	Whole bool
 	// Regardless means that the program runs also where neither it nor its output
-	// can be recorded, as on a full disk: one that lets people in again.
+	// can be recorded, as on a full disk: one that lets people in again, or starts what
+	// they use. If a crash hides whether it has ended, it is known by its command line.
 	Regardless bool
 	// Seen, if not nil, is called with what the program prints while it runs, in whole
 	// lines, by one call at a time and not after Run has returned. Of a flood it gets
@@ -173,6 +175,9 @@ func (r run) do(ctx context.Context, cmd *exec.Cmd) (err error) {
 		return ended(ctx)
 	}
 	entry := entry{Record: NewRecord(), Program: cmd.Path, Whole: r.whole, Output: r.output, Started: time.Now().UTC()}
+	if r.regardless && runtime.GOOS == "linux" { // Windows records it before it runs
+		entry.Line = entry.line(cmd.Args)
+	}
 	if r.disposable {
 		entry.Until = entry.Started
 	}

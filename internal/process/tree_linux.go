@@ -176,8 +176,25 @@ func (t *Tree) Members() ([]Member, error) {
 func (t *Tree) RootAlive() (bool, error) {
 	ps, err := t.living()
 	return slices.ContainsFunc(ps, func(p proc) bool {
-		return p.is(t.root) || t.root.pid == 0 && t.rec.Program != "" && slices.Contains(procStrings(p.pid, "cmdline"), t.rec.Program)
+		return p.is(t.root) || t.root.pid == 0 && t.rec.isRoot(procStrings(p.pid, "cmdline"))
 	}), err
+}
+
+// isRoot reports whether a command line is that of the root. That of a script begins with the
+// program that reads it.
+func (r Record) isRoot(argv []string) bool {
+	if r.Program != "" && slices.Contains(argv, r.Program) {
+		return true
+	}
+	if n := len(argv) - 1; n > 0 && argv[n] == "" { // after the last zero byte
+		argv = argv[:n]
+	}
+	for i := range argv {
+		if r.Line != "" && r.line(argv[i:]) == r.Line {
+			return true
+		}
+	}
+	return false
 }
 
 // living lists the living processes of the tree. An empty list counts only the

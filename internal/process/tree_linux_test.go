@@ -1,10 +1,13 @@
 package process
 
 import (
+	"context"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -61,5 +64,51 @@ func TestARecordFromBeforeARestartMatchesNothing(t *testing.T) {
 		alive, err := found.RootAlive()
 		require.NoError(t, err)
 		require.Equal(t, want, alive, boot)
+	}
+}
+
+// A crash may come after a start command was started and before that was recorded. What such a
+// command leaves behind is the application: it is not waited for, and not ended when the
+// time of the command is up. The command itself is.
+func TestAStartCommandThatIsNotRecordedIsKnownByItsCommandLine(t *testing.T) {
+	dir := t.TempDir()
+	script := filepath.Join(dir, "start.sh")
+	require.NoError(t, os.WriteFile(script, []byte("#!/bin/sh\nsleep 600 &\nread line\n"), 0o700))
+	for name, argv := range map[string][]string{
+		"a script":                    {script, "--now", ""},
+		"a program":                   {"/bin/sh", "-c", "sleep 600 & read line", "start"},
+		"a script named without path": {"start.sh"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cmd := exec.Command(argv[0], argv[1:]...)
+			if argv[0] == "start.sh" {
+				cmd.Path, cmd.Err = script, nil
+			}
+			in, hold, err := os.Pipe()
+			require.NoError(t, err)
+			defer func() { _ = in.Close() }()
+			cmd.Stdin = in
+			e := entry{Record: NewRecord(), Program: cmd.Path, Started: time.Now(), Until: time.Now().Add(time.Hour)}
+			e.Line = e.line(cmd.Args)
+			b, err := openEntry(t.TempDir(), e)
+			require.NoError(t, err)
+			tree, err := Start(cmd, e.Record, func(Record) error { return b.save(e.Record) }) // never with the number
+			require.NoError(t, err)
+			defer func() { require.NoError(t, tree.End()) }()
+			require.NoError(t, b.lock.Unlock())
+			two := func() bool { n, err := tree.count(); return err == nil && n == 2 }
+			require.Eventually(t, two, 10*time.Second, 5*time.Millisecond)
+
+			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+			defer cancel()
+			_, err = Settle(ctx, filepath.Dir(b.path))
+			require.ErrorIs(t, err, context.DeadlineExceeded, "it is waited for")
+			require.NoError(t, hold.Close())
+			_, err = Settle(t.Context(), filepath.Dir(b.path))
+			require.NoError(t, err)
+			n, err := tree.count()
+			require.NoError(t, err)
+			require.Equal(t, 1, n, "what it has started lives on")
+		})
 	}
 }

@@ -205,6 +205,14 @@ func (i installation) stop(ctx context.Context) error {
 	return i.until(ctx, "stop", func() bool { return !i.answers(ctx) && i.read("running") == "" })
 }
 
+// status fails if the application is stopped, with the exit code that application.status has for that.
+func (i installation) status(ctx context.Context) error {
+	if i.answers(ctx) || i.read("running") != "" {
+		return nil
+	}
+	return errors.New("the application is stopped")
+}
+
 // closeEntry closes the entry, whether the application is running or not.
 func (i installation) closeEntry(ctx context.Context) error {
 	if !i.answers(ctx) {

@@ -61,6 +61,7 @@ func (v *vendor) place(program, root, state string, site installation) string {
 	command("open", "open")
 	command("stop", "stop")
 	command("start", "start")
+	command("status", "status")
 	return b.String()
 }
 

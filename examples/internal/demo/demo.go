@@ -39,6 +39,7 @@ func Commands() []*cli.Command {
 		of("app", installation.serve),
 		of("start", installation.start),
 		of("stop", installation.stop),
+		of("status", installation.status),
 		of("close", installation.closeEntry),
 		of("open", installation.openEntry),
 		of("install", installation.install),

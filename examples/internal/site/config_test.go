@@ -122,7 +122,7 @@ func TestServicesAsFenceAndApplication(t *testing.T) {
 	require.NoError(t, err)
 	kept := filepath.Join(c.State, "services")
 	require.Equal(t, service.Group{{Name: "entry", Dir: kept}, {Name: "pages", Dir: kept}}, reflect.ValueOf(u.Fence).Index(0).Interface().(named).Fence)
-	require.Equal(t, service.Group{{Name: "asp", Dir: kept}}, reflect.ValueOf(u.App).Index(0).Interface())
+	require.Equal(t, service.Group{{Name: "asp", Dir: kept}}, reflect.ValueOf(u.App).Index(0).Interface().(running).Group)
 }
 
 // Load reports every mistake at once.

@@ -127,7 +127,7 @@ func (s *Site) application(first bool) rollback.Application {
 		a = append(a, pool)
 	}
 	if len(app.Services) > 0 {
-		a = append(a, s.services(app.Services))
+		a = append(a, running{s.services(app.Services), s, app.Services})
 	}
 	if a == nil {
 		return nil
@@ -168,6 +168,27 @@ func (c commanded) failed(err error) error {
 		return err
 	}
 	return &CommandError{err, c.status}
+}
+
+// running is the application that services of the system are.
+type running struct {
+	service.Group
+	site  *Site
+	names []string
+}
+
+// Closed reports whether a service is stopped that ran before the update.
+func (r running) Closed(ctx context.Context) (bool, error) {
+	for _, name := range r.names {
+		st, err := service.Query(ctx, name)
+		if err != nil {
+			return false, err
+		}
+		if st.Exists && !st.Running && !r.site.wasOff(name) {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // records returns the directory in which the commands of an update are recorded

@@ -63,6 +63,13 @@ func Within[T any](ctx context.Context, timeout time.Duration, f func() (T, erro
 	return *new(T), err
 }
 
+// Close waits for the closing of what was read, so that it can be removed after that, but a few
+// seconds and the timeout at most: a share that hangs would keep it.
+func Close(timeout time.Duration, shut func() error) {
+	const most = 5 * time.Second
+	_, _ = Within(context.Background(), min(timeout, most), func() (struct{}, error) { return struct{}{}, shut() })
+}
+
 // MaxNames is how many names of a directory are read: more than any distribution has.
 const MaxNames = 200_000
 
@@ -75,13 +82,11 @@ func ReadDir(ctx context.Context, timeout time.Duration, most int, open func() (
 		return nil, err
 	}
 	var reading sync.Mutex // a reading that was left behind goes on, and a file is not closed beside it
-	defer func() {
-		go func() { // a share that hangs would keep it
-			reading.Lock()
-			defer reading.Unlock()
-			_ = f.Close()
-		}()
-	}()
+	defer Close(timeout, func() error {
+		reading.Lock()
+		defer reading.Unlock()
+		return f.Close()
+	})
 	var all []fs.FileInfo
 	for {
 		infos, err := Within(ctx, timeout, func() ([]fs.FileInfo, error) {

@@ -130,3 +130,13 @@ func TestAListingThatIsLeftBehindEndsAlone(t *testing.T) {
 	}
 	require.Positive(t, left)
 }
+
+// What was read is closed when the caller goes on, and can be removed; what hangs keeps nobody.
+func TestCloseWaitsForTheClosingAndNotForWhatHangs(t *testing.T) {
+	closed := false
+	Close(time.Minute, func() error { time.Sleep(20 * time.Millisecond); closed = true; return nil })
+	require.True(t, closed)
+	hang := make(chan struct{})
+	defer close(hang)
+	Close(20*time.Millisecond, func() error { <-hang; return nil })
+}
