@@ -8,7 +8,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nkeys"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -80,8 +79,7 @@ func TestRestore(t *testing.T) {
 	})
 	assert.Equal(t, rollout.Paused, again.Phase)
 	assert.Contains(t, again.Reason, "restored from a backup that ends at "+had.Ends.Format(time.RFC3339))
-	_, err = r.members[11].Login.Connect("again", nats.RetryOnFailedConnect(false))
-	require.ErrorIs(t, err, nats.ErrAuthorization)
+	refused(t, r.members[11].Login)
 	key, err := nkeys.CreateUser()
 	require.NoError(t, err)
 	_, err = center.Join(t.Context(), *ticket, key)

@@ -3,6 +3,8 @@ package center_test
 import (
 	"bufio"
 	"context"
+	"crypto/rand"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -352,6 +354,57 @@ func TestForgeries(t *testing.T) {
 	assert.Equal(t, 1, site.starts, "the report of the forger would have made it done without a start")
 }
 
+// refused expects that a login is refused. The server may close the connection before its reason has arrived.
+func refused(t *testing.T, l link.Login) {
+	t.Helper()
+	var conn *nats.Conn
+	var err error
+	require.Eventually(t, func() bool {
+		conn, err = l.Connect("again", nats.RetryOnFailedConnect(false))
+		return err == nil || errors.Is(err, nats.ErrAuthorization)
+	}, time.Minute, 10*time.Millisecond)
+	require.Nil(t, conn)
+	require.ErrorIs(t, err, nats.ErrAuthorization)
+}
+
+// TestAskedAgain has the answer to a person's request lost, and the coordinator with it: the
+// same request again is answered, and nothing is done twice.
+func TestAskedAgain(t *testing.T) {
+	r := open(t, 2)
+	release := r.hold(0, 2)
+	twice := func(c center.Command) (a center.Answer) {
+		t.Helper()
+		c.ID = rand.Text()
+		r.ask(c)
+		a = r.ask(c)
+		r.coordinator.kill()
+		r.coordinator = start(t, "coordinator", r.dir, r.login.URL)
+		again := r.ask(c)
+		require.Len(t, again.Rollouts, len(a.Rollouts))
+		for i := range a.Rollouts {
+			require.Equal(t, a.Rollouts[i].Generation, again.Rollouts[i].Generation)
+		}
+		return again
+	}
+	twice(center.Command{Op: "start", Plan: r.plan(1, 1)})
+	r.until("one is updated", func() bool { return r.running.Load() == 1 })
+	twice(center.Command{Op: "pause", Rollout: "май", Reason: "the support is ill"})
+	a := twice(center.Command{Op: "resume", Rollout: "май", Reason: "it is well"})
+	assert.Equal(t, rollout.Running, a.Rollouts[0].Phase)
+	a = twice(center.Command{Op: "abort", Rollout: "май", Reason: "the vendor asked for it"})
+	phases := 0
+	for _, e := range a.Rollouts[0].Log {
+		if strings.Contains(e.Text, "the support is ill") || strings.Contains(e.Text, "it is well") || strings.Contains(e.Text, "the vendor asked") {
+			phases++
+		}
+	}
+	assert.Equal(t, 3, phases, "%v", a.Rollouts[0].Log)
+	twice(center.Command{Op: "revoke", Site: r.sites[1].id, Reason: "stolen"})
+	_, err := center.Ask(t.Context(), r.login, center.Command{Op: "pause", Rollout: "май", Reason: "another request"})
+	require.ErrorContains(t, err, "aborted")
+	release()
+}
+
 // TestPause pauses a rollout: nothing starts after that, and what has begun ends.
 func TestPause(t *testing.T) {
 	r := open(t, 12)
@@ -431,8 +484,7 @@ func TestOneSitesKey(t *testing.T) {
 	case <-time.After(time.Minute):
 		t.Fatal("the connection is not cut")
 	}
-	_, err = mine.Login.Connect("again", nats.RetryOnFailedConnect(false))
-	require.ErrorIs(t, err, nats.ErrAuthorization)
+	refused(t, mine.Login)
 	_, err = ask(center.Command{Op: "revoke", Site: "село", Reason: "stolen"})
 	require.ErrorContains(t, err, "is not enrolled")
 }

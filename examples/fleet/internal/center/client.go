@@ -2,6 +2,7 @@ package center
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -46,8 +47,11 @@ func (c *Client) Changed(f func()) error {
 }
 
 // Ask sends a command to the coordinator and returns its answer. It asks again until
-// there is one.
+// there is one; a decision is carried out once.
 func (c *Client) Ask(ctx context.Context, command Command) (a Answer, err error) {
+	if command.ID == "" {
+		command.ID = rand.Text()
+	}
 	b, err := json.Marshal(command)
 	if err != nil {
 		return a, err

@@ -17,6 +17,8 @@ import (
 
 // A Command is a decision of a person, sent to link.Control.
 type Command struct {
+	// ID is of the person's request, which can be sent again: what it asks for is done once.
+	ID      string        `json:"id,omitempty"`
 	Op      string        `json:"op"` // start, pause, resume, abort, status, sites, overview, ticket, revoke
 	Rollout string        `json:"rollout,omitempty"`
 	Reason  string        `json:"reason,omitempty"`
@@ -95,6 +97,13 @@ func (s *session) command(ctx context.Context, data []byte) (a Answer, err error
 	if err := json.Unmarshal(data, &c); err != nil {
 		return a, err
 	}
+	if c.ID != "" { // its answer was lost, in a cut or with the coordinator
+		for _, r := range s.state {
+			if r.Asked == c.ID {
+				return Answer{Rollouts: []*rollout.Rollout{r.Rollout}}, nil
+			}
+		}
+	}
 	now := time.Now()
 	decide := func(f func(*stored) error) error {
 		r := s.state[c.Rollout]
@@ -107,12 +116,13 @@ func (s *session) command(ctx context.Context, data []byte) (a Answer, err error
 		if err := f(r); err != nil {
 			return err
 		}
+		r.Asked = c.ID
 		a.Rollouts = append(a.Rollouts, r.Rollout)
 		return s.save(ctx, r)
 	}
 	switch c.Op {
 	case "start":
-		return a, s.start(ctx, now, c.Plan, &a)
+		return a, s.start(ctx, now, c, &a)
 	case "pause":
 		return a, decide(func(r *stored) error { return r.Pause(now, c.Reason) })
 	case "resume":
@@ -144,7 +154,7 @@ func (s *session) command(ctx context.Context, data []byte) (a Answer, err error
 		a.Ticket = &ticket
 		return a, err
 	case "revoke":
-		if err := s.Identity.Revoke(c.Site, c.Reason); err != nil {
+		if err := s.Identity.Revoke(c.Site, c.Reason, c.ID); err != nil {
 			return a, err
 		}
 		delete(s.known, c.Site)
@@ -170,7 +180,8 @@ func (s *session) sites() (all []SiteState) {
 
 // start starts a rollout. Rollouts of the same distribution that are not over are
 // superseded: of a release that was released again nothing more is installed.
-func (s *session) start(ctx context.Context, now time.Time, p *rollout.Plan, a *Answer) error {
+func (s *session) start(ctx context.Context, now time.Time, c Command, a *Answer) error {
+	p := c.Plan
 	if p == nil {
 		return fmt.Errorf("%w: the plan is missing", rollout.ErrPlan)
 	}
@@ -213,6 +224,7 @@ func (s *session) start(ctx context.Context, now time.Time, p *rollout.Plan, a *
 	if err := s.Identity.plan(*p, r.Generation); err != nil {
 		return err
 	}
+	r.Asked = c.ID
 	a.Rollouts = append(a.Rollouts, r)
 	return s.save(ctx, &stored{Rollout: r})
 }

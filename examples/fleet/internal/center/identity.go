@@ -55,6 +55,7 @@ type Identity struct {
 	last    time.Time         // of the last entry
 	sites   map[string]member // by id
 	barred  map[string]bool   // ids that are never enrolled again
+	asked   map[string]bool   // requests that have revoked a site
 	revoked map[string]time.Time
 	tickets map[string]string // site by the ticket's public key
 	plans   map[string]decided
@@ -187,7 +188,7 @@ func keys(dir string) (*Identity, error) {
 		return nil, fmt.Errorf("%s: it is of an older version, whose sites share the account of the center: make a new center with fleet init, and enroll the sites again", path)
 	}
 	i := &Identity{
-		dir: dir, ca: s.Cert, sites: map[string]member{}, barred: map[string]bool{}, revoked: map[string]time.Time{},
+		dir: dir, ca: s.Cert, sites: map[string]member{}, barred: map[string]bool{}, asked: map[string]bool{}, revoked: map[string]time.Time{},
 		tickets: map[string]string{}, plans: map[string]decided{},
 	}
 	var errs [6]error
@@ -272,14 +273,17 @@ func (i *Identity) Enroll(site, ticket, key string) (string, error) {
 
 // Revoke removes a site from the fleet. Its tickets cannot be used any more, also
 // those of a site that has not enrolled yet.
-func (i *Identity) Revoke(site, reason string) error {
+func (i *Identity) Revoke(site, reason, request string) error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
+	if request != "" && i.asked[request] {
+		return nil
+	}
 	_, enrolled := i.sites[site]
 	if !enrolled && !slices.Contains(slices.Collect(maps.Values(i.tickets)), site) {
 		return fmt.Errorf("%w: site %q is not enrolled and has no ticket", ErrEnroll, site)
 	}
-	return i.record(entry{Kind: "revoked", Site: site, Reason: reason})
+	return i.record(entry{Kind: "revoked", Site: site, Reason: reason, Asked: request})
 }
 
 // Sites returns the ids of the enrolled sites, sorted.

@@ -35,6 +35,7 @@ type entry struct {
 	Rollout string        `json:"rollout,omitempty"`
 	Phase   rollout.Phase `json:"phase,omitempty"`
 	Reason  string        `json:"reason,omitempty"`
+	Asked   string        `json:"asked,omitempty"` // the request of a person
 
 	// Generation is that of the rollout. What the center has issued is known from
 	// its own log, and not from what sites say.
@@ -96,6 +97,9 @@ func (i *Identity) apply(e entry) {
 	case "revoked", "barred":
 		if e.Kind == "barred" {
 			i.barred[e.Site] = true
+		}
+		if e.Asked != "" {
+			i.asked[e.Asked] = true
 		}
 		if old, ok := i.sites[e.Site]; ok {
 			i.revoked[old.key] = e.Time

@@ -83,6 +83,7 @@ type Rollout struct {
 	FewCommit  bool      `json:"few_commit,omitempty"`
 	Members    []Member  `json:"members"` // in the order in which they are updated
 	Log        []Entry   `json:"log"`
+	Asked      string    `json:"asked,omitempty"` // the request of the last decision of a person
 
 	index map[string]int
 }
