@@ -18,9 +18,10 @@ const startsAgain = 3
 // A keeper starts an application again that reports that it is stopped. One that cannot be asked
 // is left alone: no answer may be a restructuring (R12). Migrations call it concurrently.
 type keeper struct {
-	u     *Update
-	app   asker // nil if there is nothing to ask
-	start func(context.Context) error
+	u      *Update
+	app    asker // nil if there is nothing to ask
+	start  func(context.Context) error
+	yields func() error // ends the wait of migrations; nil for other waits, which end by their context
 
 	mu      sync.Mutex
 	busy    int // calls of Migrate in progress: what restructures may stop the application for that
@@ -44,7 +45,15 @@ func (e *engine) keeper() *keeper {
 func (k *keeper) check(ctx context.Context) (starts int, err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.app == nil || k.busy > 0 || time.Since(k.asked) < k.u.steady() {
+	if k.busy > 0 { // what a migration has begun comes to its end
+		return k.starts, nil
+	}
+	if k.yields != nil {
+		if err := k.yields(); err != nil {
+			return k.starts, err
+		}
+	}
+	if k.app == nil || time.Since(k.asked) < k.u.steady() {
 		return k.starts, nil
 	}
 	asking, cancel := context.WithTimeout(ctx, askDeadline)

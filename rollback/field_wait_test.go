@@ -167,6 +167,72 @@ func TestFieldWayBackThatWaitsMakesWay(t *testing.T) {
 	})
 }
 
+// A deaf migration gives no answer, or restructures until it is released.
+type deaf struct {
+	asked   func()
+	migrate func() error
+}
+
+func (m deaf) Migrated(context.Context, rollback.Version) (bool, error) {
+	if m.migrate != nil {
+		return false, nil
+	}
+	m.asked()
+	return false, errors.New("connection refused")
+}
+
+func (m deaf) Migrate(context.Context, rollback.Version) (bool, error) { return false, m.migrate() }
+
+// A recovery makes way as well while it waits for what a restructuring has done; but what it has begun
+// itself comes to its end first.
+func TestFieldRestructuringThatWaitsMakesWay(t *testing.T) {
+	for name, itself := range map[string]bool{"its answer is waited for": false, "it is in progress": true} {
+		t.Run(name, func(t *testing.T) {
+			w := newMigratingWorld(t, "ASP")
+			w.crashingAt("migrate ASP half")
+			require.True(t, crashing(func() { _, _ = w.run(t) }))
+			w.fault = nil
+			begun, release := make(chan struct{}, 1), make(chan struct{})
+			begin := func() {
+				select {
+				case begun <- struct{}{}:
+				default:
+				}
+			}
+			m := deaf{asked: begin}
+			ended := false
+			if itself {
+				m.migrate = func() error { begin(); <-release; ended = true; return errors.New("it fails") }
+			}
+			u := w.patient()
+			u.Parts[0].Migrations[0].Migrator = m
+			waits := make(chan error, 1)
+			go func() { _, err := u.Recover(context.Background()); waits <- err }()
+			<-begun
+			decided := make(chan error, 1)
+			go func() {
+				_, err := w.patient().Retry(context.Background(), "it hangs")
+				decided <- err
+			}()
+			if itself {
+				require.Eventually(t, func() bool { _, err := os.Stat(w.path("state/decision-waits")); return err == nil }, time.Minute, time.Millisecond)
+				close(release)
+			}
+			err := <-waits
+			if itself {
+				require.True(t, ended)
+				require.NoError(t, err, "it has gone back")
+			} else {
+				require.ErrorContains(t, err, "a person decides")
+			}
+			if err := <-decided; err != nil { // with what has failed there is nothing to decide any more
+				require.True(t, itself, "%v", err)
+			}
+			w.stands(t, oldVersion, oldRows)
+		})
+	}
+}
+
 // The process of a person's decision was killed while it waited.
 func TestFieldDecisionOfADeadProcessStopsNoRecovery(t *testing.T) {
 	for name, age := range map[string]time.Duration{"a minute ago": time.Minute, "before the clock was set back": -time.Hour} {

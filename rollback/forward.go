@@ -218,7 +218,9 @@ func (e *engine) prove(ctx context.Context) (Result, error) {
 	if err := e.app(ctx, stepStart); err != nil {
 		return e.rollBack(ctx, err)
 	}
-	if err := e.migrate(ctx); err != nil {
+	if err := e.migrate(ctx); errors.Is(err, errYield) {
+		return e.later(err)
+	} else if err != nil {
 		return e.rollBack(ctx, err)
 	}
 	want := map[string]Version{}
@@ -244,7 +246,9 @@ func (e *engine) decideByAnswers(ctx, stop context.Context, deadline time.Durati
 		return e.rollBack(ctx, err)
 	}
 	if e.plan().all(e.st.Pending.installed) {
-		if err := e.migrate(ctx); err != nil {
+		if err := e.migrate(ctx); errors.Is(err, errYield) {
+			return e.later(err)
+		} else if err != nil {
 			return e.rollBack(ctx, err)
 		}
 	}

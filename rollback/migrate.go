@@ -57,6 +57,7 @@ func (p Plan) migrates(name string) bool {
 func (e *engine) migrate(ctx context.Context) error {
 	var jobs []job
 	k := e.keeper()
+	k.yields = e.yields
 	defer e.noteStarts(stepMigrate, k)
 	for _, m := range e.unmigrated() {
 		jobs = append(jobs, job{part: m.Name, limit: e.u.Deadlines.migrate(), call: func(ctx context.Context) (record, error) {

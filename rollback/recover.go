@@ -45,6 +45,9 @@ func (e *engine) recover(ctx context.Context) (Result, error) {
 	e.stop, ctx = stop, context.WithoutCancel(ctx)
 	serr := e.settleRoles(ctx)
 	if p.decided() {
+		if serr != nil { // it keeps no one out, and is not silent
+			e.note(stepRecover, serr.Error())
+		}
 		return e.end(ctx)
 	}
 	if p.Outcome == NeedsOperator {

@@ -116,11 +116,8 @@ func (e *engine) yielding(ctx context.Context) (waiting context.Context, end fun
 	go func() {
 		defer close(ended)
 		for pause(waiting, e.u.pollSteady()) == nil {
-			switch {
-			case e.stop != nil && e.stop.Err() != nil:
-				cancel(fmt.Errorf("%w: %w", errYield, context.Cause(e.stop)))
-			case (e.stop != nil || e.direction == back) && decisionWaits(e.u.Dir):
-				cancel(fmt.Errorf("%w: a person decides", errYield))
+			if err := e.yields(); err != nil {
+				cancel(err)
 			}
 		}
 	}()
@@ -128,6 +125,17 @@ func (e *engine) yielding(ctx context.Context) (waiting context.Context, end fun
 		cancel(nil)
 		<-ended
 	}
+}
+
+// yields returns why an answer is waited for no longer, nil if it is.
+func (e *engine) yields() error {
+	switch {
+	case e.stop != nil && e.stop.Err() != nil:
+		return fmt.Errorf("%w: %w", errYield, context.Cause(e.stop))
+	case (e.stop != nil || e.direction == back) && decisionWaits(e.u.Dir):
+		return fmt.Errorf("%w: a person decides", errYield)
+	}
+	return nil
 }
 
 // judge waits until the answers of all parts are steady and returns what they

@@ -123,3 +123,21 @@ func TestDoctorTriesWhatAnUpdateWouldTry(t *testing.T) {
 	require.Contains(t, texts["АСП 9.22.300 Setup"], "the header is not that of an installer")
 	require.Equal(t, "ok: bin/setup in the zip archive can be run", texts["АСП 9.23.100 Setup"])
 }
+
+// What is found late, or not at all, because a key is missing is said before it matters.
+func TestDoctorNamesWhatStaysUnseen(t *testing.T) {
+	c := &Config{Application: applicationConfig{Stop: []string{"stop"}, Start: []string{"start"}}, Commands: []commandConfig{{Live: "base"}}}
+	texts := func() (list []string) {
+		d := &doctor{Site: &Site{Config: c}}
+		d.silent()
+		for _, f := range d.findings {
+			list = append(list, f.What+" "+f.Name)
+		}
+		return list
+	}
+	require.Equal(t, []string{"application status", "command base"}, texts())
+	c.Application.Status, c.Commands[0].Describe = []string{"status"}, []string{"describe"}
+	require.Empty(t, texts())
+	c.Application = applicationConfig{Services: []string{"asp"}} // can be asked
+	require.Empty(t, texts())
+}

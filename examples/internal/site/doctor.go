@@ -46,6 +46,7 @@ func (s *Site) Doctor(ctx context.Context) []Finding {
 	d.databases(ctx)
 	d.programs(ctx)
 	d.services(ctx)
+	d.silent()
 	d.iisPools(ctx)
 	d.iisEntrance()
 	d.directories(ctx)
@@ -412,6 +413,18 @@ func (d *doctor) services(ctx context.Context) {
 			continue
 		}
 		d.either(err, "service", name, "%s, autostart %s", st.State, st.Autostart)
+	}
+}
+
+// silent names what the configuration leaves unseen.
+func (d *doctor) silent() {
+	if app := d.Config.Application; len(app.Stop) > 0 && len(app.Status) == 0 {
+		d.warn("application", "status", "without application.status an application that ends while an update waits for it is found only at the deadline, with users kept out: give it")
+	}
+	for _, c := range d.Config.Commands {
+		if len(c.Describe) == 0 {
+			d.warn("command", c.Live, "without describe it is not found that the Setup of a rollback has changed this data: give it")
+		}
 	}
 }
 
