@@ -2,123 +2,145 @@ package rollback
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
 // An application that ends while an update waits for its answer, in a restructuring or before it
 // is healthy, never gives one: users would be kept out until the deadline, hours later.
 
-// startsAgain is how often an application is started again in one step. What ends each time
-// has failed.
+// startsAgain is how often a part of an application is started again. What ends each time has
+// failed; but that is for the deadline to say, as long as a restructuring may go on.
 const startsAgain = 3
 
-// A keeper starts an application again that reports that it is stopped. One that cannot be asked
-// is left alone: no answer may be a restructuring (R12). Migrations call it concurrently.
+// A keeper starts the parts of an application again that end, from its start on. One that cannot be
+// asked, or has not been seen running, is left alone: no answer may be a restructuring (R12).
 type keeper struct {
 	u      *Update
-	app    asker // nil if there is nothing to ask
-	start  func(context.Context) error
-	yields func() error // ends the wait of migrations; nil for other waits, which end by their context
+	parts  []*keptPart
+	starts atomic.Int64
+	failed error // of the last start
 
-	mu      sync.Mutex
-	busy    int // calls of Migrate in progress: what restructures may stop the application for that
-	asked   time.Time
-	stopped bool // when it was asked last
-	starts  int
-	failed  error // of the last start
+	// restructuring is held for reading by migrations while something other than the application
+	// restructures, which may stop the application for that.
+	restructuring sync.RWMutex
 }
 
-func (e *engine) keeper() *keeper {
-	k := &keeper{u: e.u, start: e.starter(stepStart), asked: time.Now()}
-	if k.start != nil {
-		k.start = e.u.App.Start
-		k.app, _ = e.u.App.(asker)
-	}
-	return k
+type keptPart struct {
+	app    Application
+	ended  func(context.Context) (bool, error)
+	seen   bool // running, since its last start
+	asked  bool // and it had ended
+	starts int
 }
 
-// check asks at most once in the time of Steady, and starts the application if it was stopped twice
-// in a row. It returns how often it did.
-func (k *keeper) check(ctx context.Context) (starts int, err error) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.busy > 0 { // what a migration has begun comes to its end
-		return k.starts, nil
+// An ender can be asked whether what it has started is stopped.
+type ender interface {
+	Ended(ctx context.Context) (bool, error)
+}
+
+// keepRunning begins with the application that was started just now.
+func (e *engine) keepRunning(ctx context.Context) {
+	e.keeper = &keeper{u: e.u}
+	e.keeper.add(e.u.App)
+	for _, p := range e.keeper.parts {
+		stopped, err := e.keeper.ask(ctx, p)
+		p.seen = err == nil && !stopped
 	}
-	if k.yields != nil {
-		if err := k.yields(); err != nil {
-			return k.starts, err
+}
+
+func (k *keeper) add(app Application) {
+	switch a := app.(type) {
+	case interface{ Unwrap() []Application }:
+		for _, one := range a.Unwrap() {
+			k.add(one)
 		}
+	case ender:
+		k.parts = append(k.parts, &keptPart{app: app, ended: a.Ended})
+	case asker:
+		k.parts = append(k.parts, &keptPart{app: app, ended: a.Closed})
 	}
-	if k.app == nil || time.Since(k.asked) < k.u.steady() {
-		return k.starts, nil
-	}
-	asking, cancel := context.WithTimeout(ctx, askDeadline)
-	stopped, err := k.app.Closed(asking)
-	cancel()
-	k.asked = time.Now()
-	was := k.stopped
-	k.stopped = err == nil && stopped
-	switch {
-	case !k.stopped || !was || ctx.Err() != nil:
-		return k.starts, nil
-	case k.starts == startsAgain:
-		return k.starts, errors.Join(fmt.Errorf("the application was started %d times again, and has stopped again", k.starts), k.failed)
-	}
-	k.starts, k.stopped = k.starts+1, false
-	starting, cancel := limited(ctx, stepStart, k.u.Deadlines.fence())
+}
+
+func (k *keeper) ask(ctx context.Context, p *keptPart) (stopped bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, askDeadline)
 	defer cancel()
-	k.failed = k.start(starting)
-	k.asked = time.Now()
-	return k.starts, nil
+	return p.ended(ctx)
 }
 
-// migrate calls a migration, beside which the application is left alone.
-func (k *keeper) migrate(call func() (goesOn bool, err error)) (goesOn bool, starts int, err error) {
-	add := func(n int) int {
-		k.mu.Lock()
-		defer k.mu.Unlock()
-		k.busy += n
-		k.stopped = false
-		return k.starts
+// check starts what has ended at two checks in a row. It is called by one goroutine at a time.
+func (k *keeper) check(ctx context.Context) {
+	for i := len(k.parts) - 1; i >= 0; i-- { // as Start of several does
+		p := k.parts[i]
+		ended, err := k.ask(ctx, p)
+		was := p.asked
+		p.asked = err == nil && ended && p.seen && p.starts < startsAgain
+		p.seen = p.seen || err == nil && !ended
+		if !p.asked || !was || ctx.Err() != nil {
+			continue
+		}
+		if !k.restructuring.TryLock() {
+			p.asked = false
+			continue
+		}
+		// The answer that is waited for may come while it starts: that does not end it.
+		starting, cancel := limited(context.WithoutCancel(ctx), stepStart, k.u.Deadlines.fence())
+		k.failed = p.app.Start(starting)
+		cancel()
+		k.restructuring.Unlock()
+		p.starts++
+		p.seen, p.asked = k.failed != nil, false
+		k.starts.Add(1)
 	}
-	starts = add(1)
-	defer add(-1)
-	goesOn, err = call()
-	return goesOn, starts, err
 }
 
-// attend waits for an answer of an application that is kept running meanwhile.
-func (e *engine) attend(ctx context.Context, wait func(context.Context) error) error {
-	k := e.keeper()
-	waiting, cancel := context.WithCancelCause(ctx)
-	ended := make(chan struct{})
-	var stopped error
+// attended keeps the application running until end is called.
+func (e *engine) attended(ctx context.Context, step Step) (end func()) {
+	k := e.keeper
+	if k == nil || len(k.parts) == 0 {
+		return func() {}
+	}
+	before := k.starts.Load()
+	waiting, cancel := context.WithCancel(ctx)
+	ended := make(chan any, 1)
 	go func() {
-		defer close(ended)
-		for k.app != nil && pause(waiting, e.u.pollSteady()) == nil {
-			if _, stopped = k.check(waiting); stopped != nil {
-				cancel(stopped)
-				return
-			}
+		defer func() { ended <- recover() }()
+		for pause(waiting, e.u.steady()) == nil {
+			k.check(waiting)
 		}
 	}()
-	err := wait(waiting)
-	cancel(nil)
-	<-ended
-	e.noteStarts(stepProbe, k)
-	if err != nil && stopped != nil && !errors.Is(err, stopped) {
-		err = errors.Join(stopped, err)
+	return func() {
+		cancel()
+		if p := <-ended; p != nil {
+			panic(p) // is the caller's, as that of any other role
+		}
+		if n := k.starts.Load() - before; n > 0 {
+			text := fmt.Sprintf("the application had stopped, and was started again: %d", n)
+			if k.failed != nil {
+				text += ": " + k.failed.Error()
+			}
+			e.note(step, text)
+		}
 	}
-	return err
 }
 
-// noteStarts reports that the application did not stay up.
-func (e *engine) noteStarts(step Step, k *keeper) {
-	if k.starts > 0 {
-		e.note(step, fmt.Sprintf("the application had stopped, and was started again: %d", k.starts))
+// hold waits until nothing is being started, and has nothing started until release is called.
+func (k *keeper) hold(ctx context.Context, poll time.Duration) (release func(), err error) {
+	for !k.restructuring.TryRLock() {
+		if err := pause(ctx, poll); err != nil {
+			return nil, err
+		}
 	}
+	return sync.OnceFunc(k.restructuring.RUnlock), nil
+}
+
+// idle reports whether nothing is being restructured or started.
+func (k *keeper) idle() bool {
+	if !k.restructuring.TryLock() {
+		return false
+	}
+	k.restructuring.Unlock()
+	return true
 }

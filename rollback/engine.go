@@ -28,6 +28,7 @@ type engine struct {
 	marker    *marker
 	gate      gate
 	stop      context.Context // of a recovery: ends its waits for answers; nil in an update
+	keeper    *keeper         // of the application that was started; nil without
 	goesOn    bool            // another update, or an operator's rollback, follows recovery
 }
 
@@ -195,7 +196,12 @@ func (e *engine) app(ctx context.Context, step Step) error {
 	if call == nil {
 		return nil
 	}
-	return e.do(ctx, step, "", e.u.Deadlines.fence(), call)
+	e.keeper = nil
+	err := e.do(ctx, step, "", e.u.Deadlines.fence(), call)
+	if err == nil && step == stepStart {
+		e.keepRunning(ctx)
+	}
+	return err
 }
 
 // starter returns what stops or starts the application, nil if there is none.

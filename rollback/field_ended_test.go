@@ -22,13 +22,34 @@ type mortal struct {
 	mu     sync.Mutex
 	starts int
 	begun  time.Time
+	first  time.Time             // when it was started first
+	slow   func(context.Context) // called in a start; may be nil
+}
+
+// several is an application of several parts.
+type several []*mortal
+
+func (s several) Unwrap() []rollback.Application { return []rollback.Application{s[0], s[1]} }
+
+func (s several) Stop(ctx context.Context) error {
+	return errors.Join(s[0].Stop(ctx), s[1].Stop(ctx))
+}
+
+func (s several) Start(ctx context.Context) error {
+	return errors.Join(s[0].Start(ctx), s[1].Start(ctx))
 }
 
 func (m *mortal) Start(ctx context.Context) error {
+	if m.slow != nil {
+		m.slow(ctx)
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.starts++
 	m.begun = time.Now()
+	if m.first.IsZero() {
+		m.first = m.begun
+	}
 	return m.app.Start(ctx)
 }
 
@@ -49,10 +70,12 @@ func (m *mortal) dead() bool { return m.starts <= m.times && time.Since(m.begun)
 
 // A dependent migration is what the application does when it is asked, for an hour from its start on.
 type dependent struct {
-	m      *mortal
-	asked  *time.Time
-	itself bool // what restructures stops the application meanwhile
+	m     *mortal
+	asked *time.Time
+	by    string // "": the application; what restructures else may stop it meanwhile
 }
+
+func (d dependent) ByApplication() bool { return d.by == "" }
 
 func (d dependent) Migrated(context.Context, rollback.Version) (bool, error) {
 	d.m.mu.Lock()
@@ -64,9 +87,12 @@ func (d dependent) Migrated(context.Context, rollback.Version) (bool, error) {
 }
 
 func (d dependent) Migrate(context.Context, rollback.Version) (bool, error) {
-	if d.itself {
+	switch d.by {
+	case "a command":
 		time.Sleep(time.Hour)
 		return false, errors.New("it has failed")
+	case "a service of its own":
+		return true, nil
 	}
 	time.Sleep(time.Second)
 	*d.asked = time.Now()
@@ -110,13 +136,13 @@ func TestFieldApplicationThatEndsIsStartedAgain(t *testing.T) {
 		})
 		return s, notes, took, res, err
 	}
-	migrating := func(s site, itself bool) {
-		s.u.Parts[0].Migrations = []rollback.Migration{{Name: "ASP", Migrator: dependent{s.m, &time.Time{}, itself}}}
+	migrating := func(s site, by string) {
+		s.u.Parts[0].Migrations = []rollback.Migration{{Name: "ASP", Migrator: dependent{s.m, &time.Time{}, by}}}
 	}
 	again := func(n string) string { return "the application had stopped, and was started again: " + n }
 
 	t.Run("in a restructuring", func(t *testing.T) {
-		s, notes, took, res, err := run(t, func(s site) { migrating(s, false) })
+		s, notes, took, res, err := run(t, func(s site) { migrating(s, "") })
 		require.NoError(t, err)
 		require.Equal(t, rollback.Committed, res.Outcome)
 		require.Less(t, took, 75*time.Minute)
@@ -124,20 +150,66 @@ func TestFieldApplicationThatEndsIsStartedAgain(t *testing.T) {
 		require.Contains(t, notes, again("1"))
 	})
 	t.Run("in a restructuring, each time", func(t *testing.T) {
-		s, notes, took, res, err := run(t, func(s site) { s.m.times = 100; migrating(s, false) })
-		require.ErrorContains(t, err, "the application was started 3 times again, and has stopped again")
+		s, notes, took, res, err := run(t, func(s site) { s.m.times = 100; migrating(s, "") })
+		require.ErrorContains(t, err, "the deadline of 3h0m0s for migrate passed")
 		require.ErrorContains(t, err, "connection refused")
 		require.Equal(t, rollback.RolledBack, res.Outcome)
-		require.Less(t, took, 50*time.Minute)
-		require.Equal(t, 5, s.m.starts, "once more at the previous version")
+		require.InDelta(t, 3, took.Hours(), 0.1)
+		require.Equal(t, 5, s.m.starts, "four times, and once the previous version")
 		require.Contains(t, notes, again("3"))
 	})
-	t.Run("what restructures stops it", func(t *testing.T) {
-		s, notes, _, res, err := run(t, func(s site) { migrating(s, true) })
-		require.ErrorContains(t, err, "it has failed")
+	for _, by := range []string{"a command", "a service of its own"} {
+		t.Run("it is stopped by what restructures, "+by, func(t *testing.T) {
+			s, notes, _, res, err := run(t, func(s site) { migrating(s, by) })
+			require.Error(t, err)
+			require.Equal(t, rollback.RolledBack, res.Outcome)
+			require.Equal(t, 2, s.m.starts, "of both versions")
+			require.Empty(t, notes)
+		})
+	}
+	t.Run("it was never seen running", func(t *testing.T) {
+		s, notes, took, res, err := run(t, func(s site) { s.m.ends = 0; migrating(s, "") })
+		require.Error(t, err)
 		require.Equal(t, rollback.RolledBack, res.Outcome)
-		require.Equal(t, 2, s.m.starts, "of both versions")
+		require.InDelta(t, 3, took.Hours(), 0.1)
+		require.Equal(t, 2, s.m.starts)
 		require.Empty(t, notes)
+	})
+	t.Run("one of several parts", func(t *testing.T) {
+		var other *mortal
+		s, _, _, res, err := run(t, func(s site) {
+			other = &mortal{app: s.m.app}
+			s.u.App = several{s.m, other}
+			migrating(s, "")
+		})
+		require.NoError(t, err)
+		require.Equal(t, rollback.Committed, res.Outcome)
+		require.Equal(t, []int{2, 1}, []int{s.m.starts, other.starts})
+	})
+	t.Run("the answer comes while it is started", func(t *testing.T) {
+		canceled := false
+		s, notes, _, res, err := run(t, func(s site) {
+			s.m.slow = func(ctx context.Context) {
+				if s.m.starts == 1 {
+					time.Sleep(time.Minute)
+					canceled = ctx.Err() != nil
+				}
+			}
+			s.u.Parts[0].Probe = probe{rollback.Poll(func(context.Context) (rollback.Version, error) {
+				s.m.mu.Lock()
+				defer s.m.mu.Unlock()
+				v, err := s.w.version("ASP")
+				if v == newVersion && time.Since(s.m.first) < 11*time.Minute+15*time.Second {
+					return "", errors.New("connection refused")
+				}
+				return v, err
+			}, time.Second), s.w}
+		})
+		require.NoError(t, err)
+		require.Equal(t, rollback.Committed, res.Outcome)
+		require.Equal(t, 2, s.m.starts)
+		require.False(t, canceled, "half a start could be killed with the application")
+		require.Contains(t, notes, again("1"))
 	})
 	t.Run("before it is healthy", func(t *testing.T) {
 		healthy := func(s site) {
@@ -160,14 +232,15 @@ func TestFieldApplicationThatEndsIsStartedAgain(t *testing.T) {
 		require.Equal(t, 2, s.m.starts)
 		require.Contains(t, notes, again("1"))
 
-		_, _, took, res, err = run(t, func(s site) { s.m.times = 100; healthy(s) })
-		require.ErrorContains(t, err, "the application was started 3 times again, and has stopped again")
+		s, _, took, res, err = run(t, func(s site) { s.m.times = 100; healthy(s) })
+		require.ErrorContains(t, err, "connection refused")
 		require.Equal(t, rollback.RolledBack, res.Outcome)
-		require.Less(t, took, 50*time.Minute)
+		require.InDelta(t, 3, took.Hours(), 0.1)
+		require.Equal(t, 5, s.m.starts)
 	})
 	t.Run("it cannot be asked", func(t *testing.T) {
 		s, _, took, res, err := run(t, func(s site) {
-			migrating(s, false)
+			migrating(s, "")
 			s.u.App = struct{ rollback.Application }{s.m}
 		})
 		require.ErrorContains(t, err, "connection refused")

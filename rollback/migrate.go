@@ -1,6 +1,7 @@
 package rollback
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -24,7 +25,9 @@ type Migrator interface {
 	// Migrate restructures the dataset. It is called only where Migrated has
 	// reported false. It is called again after a crash, so it must do no harm where
 	// it has done half of its work, or where what it started before goes on. It is
-	// also called again where the application had stopped since, see [Application].
+	// also called again where the application had stopped since, see [Application]:
+	// but only if the Migrator has a method ByApplication() bool that returns true, which
+	// means that the application itself restructures, and may be started meanwhile.
 	// GoesOn means that it has only started the restructuring: Migrated
 	// reports its end. Otherwise it is at its end, and Migrated must report true.
 	Migrate(ctx context.Context, to Version) (goesOn bool, err error)
@@ -55,24 +58,26 @@ func (p Plan) migrates(name string) bool {
 
 // migrate brings every dataset of the plan to the structure that its version needs.
 func (e *engine) migrate(ctx context.Context) error {
+	defer e.attended(ctx, stepMigrate)()
+	k := cmp.Or(e.keeper, &keeper{})
 	var jobs []job
-	k := e.keeper()
-	k.yields = e.yields
-	defer e.noteStarts(stepMigrate, k)
 	for _, m := range e.unmigrated() {
 		jobs = append(jobs, job{part: m.Name, limit: e.u.Deadlines.migrate(), call: func(ctx context.Context) (record, error) {
-			return record{}, e.u.bring(ctx, m, k)
+			return record{}, e.u.bring(ctx, m, k, e.yields)
 		}})
 	}
 	return e.abreast(ctx, stepMigrate, jobs, true)
 }
 
 // bring asks for the structure, starts what makes it, and asks again. What is said to
-// be done is not believed before Migrated reports it. What an application has not done
-// that had to be started again is asked for again.
-func (u *Update) bring(ctx context.Context, m migration, k *keeper) error {
+// be done is not believed before Migrated reports it. What an application had not done
+// that was started again is asked for again. It ends with what yields returns, but not
+// while a restructuring is in progress.
+func (u *Update) bring(ctx context.Context, m migration, k *keeper, yields func() error) error {
 	const before, waiting, over = 0, 1, 2
-	state, started := before, 0
+	state, starts := before, k.starts.Load()
+	itself, _ := m.Migrator.(interface{ ByApplication() bool })
+	byApplication := itself != nil && itself.ByApplication()
 	for {
 		is, err := m.Migrator.Migrated(ctx, m.to)
 		switch {
@@ -81,8 +86,13 @@ func (u *Update) bring(ctx context.Context, m migration, k *keeper) error {
 		case err == nil && state == over:
 			return fmt.Errorf("it has ended, and the structure is not that of version %s", m.to)
 		case err == nil && state == before:
-			var goesOn bool
-			goesOn, started, err = k.migrate(func() (bool, error) { return m.Migrator.Migrate(ctx, m.to) })
+			release, err := k.hold(ctx, u.pollSteady())
+			if err != nil {
+				return err
+			}
+			defer release() // what goes on elsewhere lasts until Migrated reports its end
+			starts = k.starts.Load()
+			goesOn, err := m.Migrator.Migrate(ctx, m.to)
 			if err != nil {
 				return err
 			}
@@ -90,18 +100,24 @@ func (u *Update) bring(ctx context.Context, m migration, k *keeper) error {
 			if goesOn {
 				state = waiting
 			}
+			if !goesOn || byApplication {
+				release()
+			}
 			continue
 		case err == nil:
 			err = fmt.Errorf("the structure is not that of version %s yet", m.to)
 		}
-		starts, cause := k.check(ctx)
+		var cause error
+		if k.idle() {
+			cause = yields()
+		}
 		if cause == nil {
 			cause = pause(ctx, u.pollSteady())
 		}
 		if cause != nil {
 			return fmt.Errorf("%w (last check: %w)", cause, err)
 		}
-		if starts > started {
+		if byApplication && k.starts.Load() > starts {
 			state = before
 		}
 	}

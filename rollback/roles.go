@@ -174,15 +174,24 @@ type (
 	// An Application can be stopped with its autostart, so that nothing
 	// holds its files, and started again behind the fence. In the rollback
 	// of a first installation Stop may find nothing to stop, which is not an
-	// error. It may have one more method:
+	// error. It may have more methods:
 	//
 	//	Closed(ctx context.Context) (bool, error)
 	//
 	// reports whether the application is stopped. While an update waits for its
-	// answer, in a restructuring or before it is healthy, one that is stopped at two
-	// calls in a row is started again, three times at most; but not while Migrate of a
-	// [Migrator] is in progress. Without it an application that ends is waited for
-	// until the deadline.
+	// answer, in a restructuring or before it is healthy, one that was running after
+	// its start and is stopped at two calls in a row is started again, three times at
+	// most; but not while a [Migrator] restructures. Without it an application that
+	// ends is waited for until the deadline.
+	//
+	//	Ended(ctx context.Context) (bool, error)
+	//
+	// is asked instead for that, if there is one.
+	//
+	//	Unwrap() []Application
+	//
+	// returns the parts of an application that is made of several; each is asked, and
+	// started, by itself.
 	Application interface {
 		Stop(ctx context.Context) error
 		Start(ctx context.Context) error

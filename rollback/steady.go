@@ -52,7 +52,10 @@ func (e *engine) healthy(ctx context.Context, part Part, want map[string]Version
 		limited, cancel := context.WithTimeoutCause(ctx, d, fmt.Errorf("the deadline of %v for %s passed: %w", d, stepProbe, context.DeadlineExceeded))
 		defer cancel()
 		waiting, end := e.yielding(limited)
-		err := e.attend(waiting, await)
+		err := func() error {
+			defer e.attended(limited, stepProbe)()
+			return await(waiting)
+		}()
 		if cause := context.Cause(waiting); err != nil && errors.Is(cause, errYield) {
 			err = cause
 		}
@@ -144,8 +147,7 @@ func (e *engine) yields() error {
 func (e *engine) judge(ctx, stop context.Context, deadline time.Duration) (verdict, error) {
 	begun := time.Now()
 	last, since := silence, begun
-	k := e.keeper()
-	defer e.noteStarts(stepProbe, k)
+	defer e.attended(ctx, stepProbe)()
 	for {
 		now := e.answers(ctx)
 		if now != last {
@@ -160,9 +162,6 @@ func (e *engine) judge(ctx, stop context.Context, deadline time.Duration) (verdi
 			return silence, fmt.Errorf("%w: %w", errYield, context.Cause(stop))
 		case decisionWaits(e.u.Dir):
 			return silence, fmt.Errorf("%w: a person decides", errYield)
-		}
-		if _, err := k.check(ctx); err != nil {
-			return silence, err
 		}
 		_ = pause(ctx, e.u.pollSteady())
 	}

@@ -92,6 +92,8 @@ type applications []rollback.Application
 
 func (a applications) Settle(ctx context.Context) (bool, error) { return settleAll(ctx, a...) }
 
+func (a applications) Unwrap() []rollback.Application { return a }
+
 // Closed reports whether one of the applications is stopped. The error is
 // [errors.ErrUnsupported] if none is known to be stopped and one cannot be asked.
 func (a applications) Closed(ctx context.Context) (stopped bool, err error) {

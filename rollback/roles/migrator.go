@@ -46,6 +46,10 @@ func (m Migrator) Migrate(ctx context.Context, _ rollback.Version) (goesOn bool,
 	return m.GoesOn, m.Command.Run(ctx, nil)
 }
 
+// ByApplication reports whether the application restructures the database, by itself or at a
+// request, and no command does: it is kept running meanwhile.
+func (m Migrator) ByApplication() bool { return len(m.Command.Argv) == 0 }
+
 // Settle waits for a command that a process before this one left running, or ends
 // it where its time is up. It reports whether one was found and came to its own
 // end.

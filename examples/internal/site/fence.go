@@ -177,8 +177,8 @@ type running struct {
 	names []string
 }
 
-// Closed reports whether a service is stopped that ran before the update.
-func (r running) Closed(ctx context.Context) (bool, error) {
+// Ended reports whether a service is stopped that ran before the update.
+func (r running) Ended(ctx context.Context) (bool, error) {
 	for _, name := range r.names {
 		st, err := service.Query(ctx, name)
 		if err != nil {

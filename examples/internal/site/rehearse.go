@@ -124,6 +124,7 @@ func (r *rehearsal) rehearse(ctx context.Context) {
 	if r.u.App != nil {
 		defer func() {
 			if r.twice(undo, "start", "the application", "application.status", r.u.App.Start) {
+				r.application(undo, false)
 				r.healthy(undo)
 			} else {
 				undone = false
@@ -132,6 +133,7 @@ func (r *rehearsal) rehearse(ctx context.Context) {
 		if !r.twice(ctx, "stop", "the application", "application.status", r.u.App.Stop) {
 			return
 		}
+		r.application(ctx, true)
 	} else {
 		defer r.healthy(undo)
 	}
@@ -190,6 +192,23 @@ func (r *rehearsal) reports(ctx context.Context, part rollback.Fence, closed boo
 		r.fix("rehearsal", "state", fmt.Errorf("%v: %w", part, err))
 	case is != closed:
 		r.fix("rehearsal", "state", fmt.Errorf("%v reports closed = %v and should report %v; correct application.fence_status, or the commands", part, is, closed))
+	}
+}
+
+// application checks what application.status reports.
+func (r *rehearsal) application(ctx context.Context, stopped bool) {
+	several, _ := r.u.App.(interface{ Unwrap() []rollback.Application })
+	if several == nil {
+		return
+	}
+	for _, part := range several.Unwrap() {
+		c, ok := part.(commanded)
+		if !ok || !c.status {
+			continue
+		}
+		if is, err := c.Closed(ctx); err != nil || is != stopped {
+			r.fix("rehearsal", "state", errors.Join(fmt.Errorf("application.status reports stopped = %v and should report %v; correct it, or the commands", is, stopped), err))
+		}
 	}
 }
 
