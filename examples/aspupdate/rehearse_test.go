@@ -44,6 +44,12 @@ start = ['/bin/sh', '-c', '! [ -e "$0" ] && touch "$0"', '%[1]s/running']
 	require.Regexp(t, `(?m)^ok +rehearsal snapshot: postgres asp: verified in .*, and proven by restoring it beside`, out)
 	s.inOrder(t, installed)
 
+	configure("status = ['/bin/true']") // an update would not notice that the application has ended
+	code, out, errs = s.run(t, "doctor", "--rehearse")
+	require.NotZero(t, code, out+errs)
+	require.Contains(t, out, "application.status reports stopped = false and should report true")
+	require.NoError(t, os.WriteFile(running, nil, 0o600)) // it was not started either
+
 	configure(fmt.Sprintf("status = ['/usr/bin/test', '-e', '%s']", running))
 	code, out, errs = s.run(t, "doctor", "--rehearse")
 	require.Zero(t, code, out+errs)
@@ -138,8 +144,8 @@ func TestRehearsalCallsTheCommandsInOrder(t *testing.T) {
 fence_status = ['/bin/sh', '${OWN}/note.sh', 'is open', '/usr/bin/test', '!', '-e', '${OWN}/closed']
 status = ['/bin/sh', '${OWN}/note.sh', 'is running', '/usr/bin/test', '-e', '${OWN}/running']`, []string{
 			"probe", "is open", "close", "is open", "is open", // at last it is asked what it reports of itself
-			"is running", "stop", "is running",
-			"backup", "verify", "restore", "is running", "start", "is running", "probe",
+			"is running", "stop", "is running", "is running",
+			"backup", "verify", "restore", "is running", "start", "is running", "is running", "probe",
 			"is open", "open", "is open", "is open",
 		}},
 	} {

@@ -140,8 +140,10 @@ func (b *book) settle(ctx context.Context) (finished bool, err error) {
 	}
 	defer t.Close()
 	alive := t.Alive
-	if !e.Whole && (e.PID != 0 || e.Line != "") { // what the command left behind is a service, if its own end is known
+	if !e.Whole && e.PID != 0 { // what the command left behind is a service, if its own end is known
 		alive = t.RootAlive
+	} else if !e.Whole && e.Line != "" {
+		alive = t.perhapsRoot(time.Now())
 	}
 	if t.Suspended() { // it never ran
 		return false, t.End()
@@ -160,6 +162,21 @@ func (b *book) settle(ctx context.Context) (finished bool, err error) {
 		_ = durable.Remove(e.Output)
 	}
 	return finished, nil
+}
+
+// unknown is how long a process is waited for that may be the command itself, under another
+// name: a script can become another program.
+const unknown = 30 * time.Second
+
+// perhapsRoot reports whether the root lives, whose number is not known, and for a while whether
+// anything of the tree does.
+func (t *Tree) perhapsRoot(since time.Time) func() (bool, error) {
+	return func() (bool, error) {
+		if time.Since(since) < unknown {
+			return t.Alive()
+		}
+		return t.RootAlive()
+	}
 }
 
 func (b *book) await(ctx context.Context, t *Tree, alive func() (bool, error)) (finished bool, err error) {

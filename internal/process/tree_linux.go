@@ -176,13 +176,13 @@ func (t *Tree) Members() ([]Member, error) {
 func (t *Tree) RootAlive() (bool, error) {
 	ps, err := t.living()
 	return slices.ContainsFunc(ps, func(p proc) bool {
-		return p.is(t.root) || t.root.pid == 0 && t.rec.isRoot(procStrings(p.pid, "cmdline"))
+		return p.is(t.root) || t.root.pid == 0 && t.rec.isRoot(procStrings(p.pid, "cmdline"), p.pid == p.session)
 	}), err
 }
 
-// isRoot reports whether a command line is that of the root. That of a script begins with the
-// program that reads it.
-func (r Record) isRoot(argv []string) bool {
+// isRoot reports whether a command line is that of the root, which is the first of a session. That of
+// a script begins with the program that reads it.
+func (r Record) isRoot(argv []string, first bool) bool {
 	if r.Program != "" && slices.Contains(argv, r.Program) {
 		return true
 	}
@@ -190,7 +190,7 @@ func (r Record) isRoot(argv []string) bool {
 		argv = argv[:n]
 	}
 	for i := range argv {
-		if r.Line != "" && r.line(argv[i:]) == r.Line {
+		if first && r.Line != "" && r.line(argv[i:]) == r.Line {
 			return true
 		}
 	}

@@ -73,10 +73,10 @@ func TestARecordFromBeforeARestartMatchesNothing(t *testing.T) {
 func TestAStartCommandThatIsNotRecordedIsKnownByItsCommandLine(t *testing.T) {
 	dir := t.TempDir()
 	script := filepath.Join(dir, "start.sh")
-	require.NoError(t, os.WriteFile(script, []byte("#!/bin/sh\nsleep 600 &\nread line\n"), 0o700))
+	require.NoError(t, os.WriteFile(script, []byte("#!/bin/sh\n(sleep 600; :) &\nread line\n"), 0o700))
 	for name, argv := range map[string][]string{
 		"a script":                    {script, "--now", ""},
-		"a program":                   {"/bin/sh", "-c", "sleep 600 & read line", "start"},
+		"a program":                   {"/bin/sh", "-c", "(sleep 600; :) & read line", "start"},
 		"a script named without path": {"start.sh"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -96,19 +96,28 @@ func TestAStartCommandThatIsNotRecordedIsKnownByItsCommandLine(t *testing.T) {
 			require.NoError(t, err)
 			defer func() { require.NoError(t, tree.End()) }()
 			require.NoError(t, b.lock.Unlock())
-			two := func() bool { n, err := tree.count(); return err == nil && n == 2 }
+			two := func() bool { n, err := tree.count(); return err == nil && n == 3 }
 			require.Eventually(t, two, 10*time.Second, 5*time.Millisecond)
 
 			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 			defer cancel()
 			_, err = Settle(ctx, filepath.Dir(b.path))
 			require.ErrorIs(t, err, context.DeadlineExceeded, "it is waited for")
+			found, err := Find(e.Record)
+			require.NoError(t, err)
+			defer found.Close()
+			later := found.perhapsRoot(time.Now().Add(-unknown))
+			alive, err := later()
+			require.NoError(t, err)
+			require.True(t, alive)
 			require.NoError(t, hold.Close())
-			_, err = Settle(t.Context(), filepath.Dir(b.path))
+			gone := func() bool { alive, err := later(); return err == nil && !alive }
+			require.Eventually(t, gone, 10*time.Second, 5*time.Millisecond, "what it has started is not waited for")
+			alive, err = found.perhapsRoot(time.Now())()
 			require.NoError(t, err)
-			n, err := tree.count()
-			require.NoError(t, err)
-			require.Equal(t, 1, n, "what it has started lives on")
+			require.True(t, alive, "but for a while: it may be the command itself")
+			left := func() bool { n, err := tree.count(); return err == nil && n == 2 }
+			require.Eventually(t, left, 10*time.Second, 5*time.Millisecond, "what it has started lives on, also the part that has its command line")
 		})
 	}
 }

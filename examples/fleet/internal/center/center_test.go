@@ -386,11 +386,13 @@ func TestAskedAgain(t *testing.T) {
 		}
 		return again
 	}
+	pause := center.Command{ID: rand.Text(), Op: "pause", Rollout: "май", Reason: "the support is ill"}
 	twice(center.Command{Op: "start", Plan: r.plan(1, 1)})
 	r.until("one is updated", func() bool { return r.running.Load() == 1 })
-	twice(center.Command{Op: "pause", Rollout: "май", Reason: "the support is ill"})
+	r.ask(pause)
 	a := twice(center.Command{Op: "resume", Rollout: "май", Reason: "it is well"})
 	assert.Equal(t, rollout.Running, a.Rollouts[0].Phase)
+	assert.Equal(t, rollout.Running, r.ask(pause).Rollouts[0].Phase, "another decision has followed it")
 	a = twice(center.Command{Op: "abort", Rollout: "май", Reason: "the vendor asked for it"})
 	phases := 0
 	for _, e := range a.Rollouts[0].Log {

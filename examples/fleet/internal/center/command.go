@@ -97,12 +97,16 @@ func (s *session) command(ctx context.Context, data []byte) (a Answer, err error
 	if err := json.Unmarshal(data, &c); err != nil {
 		return a, err
 	}
-	if c.ID != "" { // its answer was lost, in a cut or with the coordinator
-		for _, r := range s.state {
-			if r.Asked == c.ID {
-				return Answer{Rollouts: []*rollout.Rollout{r.Rollout}}, nil
-			}
+	if c.Op != "revoke" && s.Identity.done(c.ID) { // its answer was lost, in a cut or with the coordinator
+		id := c.Rollout
+		if c.Plan != nil {
+			id = c.Plan.ID
 		}
+		r := s.state[id]
+		if r == nil {
+			return a, fmt.Errorf("rollout %q not found", id)
+		}
+		return Answer{Rollouts: []*rollout.Rollout{r.Rollout}}, nil
 	}
 	now := time.Now()
 	decide := func(f func(*stored) error) error {
@@ -221,7 +225,7 @@ func (s *session) start(ctx context.Context, now time.Time, c Command, a *Answer
 			return err
 		}
 	}
-	if err := s.Identity.plan(*p, r.Generation); err != nil {
+	if err := s.Identity.plan(*p, r.Generation, c.ID); err != nil {
 		return err
 	}
 	r.Asked = c.ID

@@ -55,7 +55,7 @@ type Identity struct {
 	last    time.Time         // of the last entry
 	sites   map[string]member // by id
 	barred  map[string]bool   // ids that are never enrolled again
-	asked   map[string]bool   // requests that have revoked a site
+	asked   map[string]bool   // requests of people that were carried out
 	revoked map[string]time.Time
 	tickets map[string]string // site by the ticket's public key
 	plans   map[string]decided

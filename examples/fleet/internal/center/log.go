@@ -84,6 +84,9 @@ func (i *Identity) apply(e entry) {
 	before := i.last
 	i.next, i.last = e.N+1, e.Time
 	i.issued = max(i.issued, e.Generation)
+	if e.Asked != "" {
+		i.asked[e.Asked] = true
+	}
 	switch e.Kind {
 	case "ticket":
 		i.tickets[e.Ticket] = e.Site
@@ -97,9 +100,6 @@ func (i *Identity) apply(e entry) {
 	case "revoked", "barred":
 		if e.Kind == "barred" {
 			i.barred[e.Site] = true
-		}
-		if e.Asked != "" {
-			i.asked[e.Asked] = true
 		}
 		if old, ok := i.sites[e.Site]; ok {
 			i.revoked[old.key] = e.Time
@@ -153,10 +153,17 @@ func (i *Identity) record(e entry) error {
 }
 
 // plan records a rollout before it starts.
-func (i *Identity) plan(p rollout.Plan, generation uint64) error {
+func (i *Identity) plan(p rollout.Plan, generation uint64, request string) error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	return i.record(entry{Kind: "planned", Plan: &p, Generation: generation})
+	return i.record(entry{Kind: "planned", Plan: &p, Generation: generation, Asked: request})
+}
+
+// done reports whether a person's request was carried out.
+func (i *Identity) done(request string) bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return request != "" && i.asked[request]
 }
 
 // phase records a new phase of a rollout, before grants of its generation are
@@ -167,7 +174,7 @@ func (i *Identity) phase(r *rollout.Rollout) error {
 	if i.plans[r.Plan.ID].phase == r.Phase && r.Generation <= i.issued {
 		return nil
 	}
-	return i.record(entry{Kind: "phase", Rollout: r.Plan.ID, Phase: r.Phase, Reason: r.Reason, Generation: r.Generation})
+	return i.record(entry{Kind: "phase", Rollout: r.Plan.ID, Phase: r.Phase, Reason: r.Reason, Generation: r.Generation, Asked: r.Asked})
 }
 
 // highest returns the highest generation that the log has.
