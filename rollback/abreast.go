@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -48,6 +49,10 @@ func (e *engine) abreast(ctx context.Context, step Step, jobs []job, hasty bool)
 	ends, tick := make(chan end, len(jobs)), time.NewTicker(progressInterval)
 	defer tick.Stop()
 	total, done, running := len(jobs), 0, map[string]time.Time{}
+	var usually map[string]time.Duration
+	if step == stepMigrate {
+		usually = lastMigrations(historyOf(e.j.records))
+	}
 	defer func() { // also after a panic
 		cancel(errAnother)
 		for range running {
@@ -88,7 +93,7 @@ func (e *engine) abreast(ctx context.Context, step Step, jobs []job, hasty bool)
 			done++
 		case <-tick.C:
 			if total > 1 && (e.u.Parallel > 1 || step == stepMigrate) { // else the steps in the journal say it
-				e.note(step, fmt.Sprintf("%s: %d of %d done, in progress: %s", step, done, total, lasting(running)))
+				e.note(step, fmt.Sprintf("%s: %d of %d done, in progress: %s", step, done, total, lasting(running, usually)))
 			}
 		}
 	}
@@ -151,12 +156,25 @@ func (u *Update) each(n int, call func(i int)) {
 	}
 }
 
-// lasting lists what is in progress and for how long.
-func lasting(running map[string]time.Time) string {
+// lasting lists what is in progress, for how long, and how long that took the last time.
+func lasting(running map[string]time.Time, usually map[string]time.Duration) string {
 	var list []string
 	for name, since := range running {
-		list = append(list, fmt.Sprintf("%s for %s", name, time.Since(since).Round(time.Second)))
+		text := fmt.Sprintf("%s running for %s", name, time.Since(since).Round(time.Second))
+		if last := usually[name]; last > 0 {
+			text += fmt.Sprintf(", the last time %s", last.Round(time.Second))
+		}
+		list = append(list, text)
 	}
 	slices.Sort(list)
 	return strings.Join(list, ", ")
+}
+
+// lastMigrations returns how long each migration took the last time that it came to its end.
+func lastMigrations(entries []HistoryEntry) map[string]time.Duration {
+	took := map[string]time.Duration{}
+	for _, e := range entries {
+		maps.Copy(took, e.Migrated)
+	}
+	return took
 }

@@ -261,7 +261,7 @@ func TestMigrationsRunSeveralAtATime(t *testing.T) {
 	require.Equal(t, rollback.Committed, res.Outcome)
 	require.Equal(t, 4, most)
 	require.InDelta(t, 5, took.Hours(), 0.1)
-	require.Contains(t, strings.Join(notes, "\n"), "migrate: 4 of 20 done, in progress: base05 for 1m0s, base06 for 1m0s, base07 for 1m0s, base08 for 1m0s")
+	require.Contains(t, strings.Join(notes, "\n"), "migrate: 4 of 20 done, in progress: base05 running for 1m0s, base06 running for 1m0s, base07 running for 1m0s, base08 running for 1m0s")
 }
 
 func TestAMigrationThatFailsCancelsTheOthers(t *testing.T) {
@@ -293,4 +293,37 @@ func TestAMigrationThatDoesNothingFails(t *testing.T) {
 	require.ErrorContains(t, err, "it has ended, and the structure is not that of version "+newVersion)
 	require.Equal(t, rollback.RolledBack, res.Outcome)
 	require.InDelta(t, 5, took.Hours(), 0.1)
+}
+
+// How long each database took the last time is said beside how long it takes now.
+func TestProgressNamesTheLastTime(t *testing.T) {
+	w := newWorld(t, "ASP")
+	w.write(t, "archive.ASP.7.14.100", "good")
+	update := func(t *testing.T, from, to rollback.Version) (notes []string) {
+		u := w.update()
+		if from == newVersion {
+			u.Parts[0].From.SHA256, u.Parts[0].To.SHA256 = "new", "newer"
+		}
+		u.Steady, u.Deadlines.Migrate, u.NoData, u.Data = 30*time.Second, 3*time.Hour, "a test", nil
+		u.Parts[0].From.Version, u.Parts[0].To.Version = from, to
+		var mu sync.Mutex
+		now, most := 0, 0
+		for _, name := range []string{"base1", "base2"} {
+			u.Parts[0].Migrations = append(u.Parts[0].Migrations, rollback.Migration{Name: name, Migrator: slow{now: &now, most: &most, mu: &mu, begun: new(time.Time)}})
+		}
+		u.Observe = func(e rollback.Event) {
+			if e.Kind == rollback.EventNote {
+				notes = append(notes, e.Text)
+			}
+		}
+		plan, err := u.Plan(t.Context())
+		require.NoError(t, err)
+		_, err = u.Run(t.Context(), plan)
+		require.NoError(t, err)
+		return notes
+	}
+	synctest.Test(t, func(t *testing.T) {
+		require.Contains(t, update(t, oldVersion, newVersion), "migrate: 0 of 2 done, in progress: base1 running for 1m0s")
+		require.Contains(t, update(t, newVersion, "7.14.100"), "migrate: 0 of 2 done, in progress: base1 running for 1m0s, the last time 1h0m0s")
+	})
 }

@@ -291,8 +291,9 @@ func (c probeConfig) starter(transport http.RoundTripper) func(ctx context.Conte
 					return nil // it was sent, and may answer when it has done everything: the structure says when
 				}
 			}
-			// What was not sent is sent again; anything else may have begun.
-			if e, ok := errors.AsType[*net.OpError](err); !ok || e.Op != "dial" || time.Now().After(end) {
+			// What was not sent is sent again, and what a server before the application has answered
+			// while that starts: it does no harm where the first request has arrived after all.
+			if e, ok := errors.AsType[*net.OpError](err); !errors.Is(err, errStarting) && (!ok || e.Op != "dial") || time.Now().After(end) {
 				return err
 			}
 			select {
@@ -314,11 +315,20 @@ func (p posting) RoundTrip(r *http.Request) (*http.Response, error) {
 	r = r.Clone(r.Context())
 	r.Method = http.MethodPost
 	resp, err := p.RoundTripper.RoundTrip(r)
-	if err == nil && resp.StatusCode/100 == 2 {
+	switch {
+	case err != nil:
+		return nil, err
+	case resp.StatusCode/100 == 2:
 		resp.StatusCode = http.StatusOK
+	case slices.Contains([]int{http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout}, resp.StatusCode):
+		return nil, errors.Join(fmt.Errorf("%w: %s", errStarting, resp.Status), resp.Body.Close())
 	}
-	return resp, err
+	return resp, nil
 }
+
+// errStarting is what a server answers that stands before an application, as IIS or nginx, while that
+// is not there.
+var errStarting = errors.New("the server has no answer of the application")
 
 // migrations returns those of a distribution whose databases take part in the
 // update: in a first installation its FullSetup makes them.

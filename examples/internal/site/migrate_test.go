@@ -9,6 +9,8 @@ import (
 	"net/http/httptest"
 	"slices"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -133,6 +135,36 @@ func TestRequestThatWasSentIsNotSentAgain(t *testing.T) {
 		require.Equal(t, op == "read", err != nil, op)
 		require.Equal(t, want, sent, op)
 	}
+}
+
+// IIS and nginx answer in place of an application that is being started.
+func TestRequestIsSentAgainWhileTheApplicationStarts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for status, starts := range map[int]bool{http.StatusBadGateway: true, http.StatusServiceUnavailable: true, http.StatusGatewayTimeout: true, http.StatusNotFound: false} {
+			for _, least := range []time.Duration{time.Minute, time.Hour} {
+				begun, sent := time.Now(), 0
+				err := migrateConfig{HTTP: "http://127.0.0.1/"}.start(database{}).starter(transport(func(*http.Request) (*http.Response, error) {
+					sent++
+					answer := http.StatusOK
+					if time.Since(begun) < least {
+						answer = status
+					}
+					return &http.Response{StatusCode: answer, Status: http.StatusText(answer), Body: http.NoBody}, nil
+				}))(t.Context())
+				switch took := time.Since(begun); {
+				case !starts:
+					require.Error(t, err)
+					require.Equal(t, 1, sent)
+				case least == time.Minute:
+					require.NoError(t, err)
+					require.InDelta(t, least.Seconds(), took.Seconds(), 2)
+				default:
+					require.ErrorContains(t, err, "the server has no answer of the application: "+http.StatusText(status))
+					require.InDelta(t, serverStart.Seconds(), took.Seconds(), 2)
+				}
+			}
+		}
+	})
 }
 
 // Data in a directory is not worked on beside it.
