@@ -3,6 +3,7 @@ package rollback
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -31,8 +32,8 @@ type keeper struct {
 type keptPart struct {
 	app    Application
 	ended  func(context.Context) (bool, error)
-	seen   bool // running, since its last start
-	asked  bool // and it had ended
+	seen   atomic.Bool // running, since its last start
+	asked  bool        // and it had ended
 	starts int
 }
 
@@ -47,7 +48,7 @@ func (e *engine) keepRunning(ctx context.Context) {
 	e.keeper.add(e.u.App)
 	for _, p := range e.keeper.parts {
 		stopped, err := e.keeper.ask(ctx, p)
-		p.seen = err == nil && !stopped
+		p.seen.Store(err == nil && !stopped)
 	}
 }
 
@@ -76,8 +77,10 @@ func (k *keeper) check(ctx context.Context) {
 		p := k.parts[i]
 		ended, err := k.ask(ctx, p)
 		was := p.asked
-		p.asked = err == nil && ended && p.seen && p.starts < startsAgain
-		p.seen = p.seen || err == nil && !ended
+		p.asked = err == nil && ended && p.seen.Load() && p.starts < startsAgain
+		if err == nil && !ended {
+			p.seen.Store(true)
+		}
 		if !p.asked || !was || ctx.Err() != nil {
 			continue
 		}
@@ -85,15 +88,29 @@ func (k *keeper) check(ctx context.Context) {
 			p.asked = false
 			continue
 		}
-		// The answer that is waited for may come while it starts: that does not end it.
-		starting, cancel := limited(context.WithoutCancel(ctx), stepStart, k.u.Deadlines.fence())
-		k.failed = p.app.Start(starting)
-		cancel()
-		k.restructuring.Unlock()
+		k.failed = k.start(ctx, p)
 		p.starts++
-		p.seen, p.asked = k.failed != nil, false
+		p.seen.Store(k.failed != nil)
+		p.asked = false
 		k.starts.Add(1)
 	}
+}
+
+// start starts a part, with the lock held. The answer that is waited for may come meanwhile: that
+// does not end it.
+func (k *keeper) start(ctx context.Context, p *keptPart) error {
+	defer k.restructuring.Unlock()
+	starting, cancel := limited(context.WithoutCancel(ctx), stepStart, k.u.Deadlines.fence())
+	defer cancel()
+	return p.app.Start(starting)
+}
+
+// down reports whether a part has ended that was seen running: it may be started again.
+func (k *keeper) down(ctx context.Context) bool {
+	return slices.ContainsFunc(k.parts, func(p *keptPart) bool {
+		ended, err := k.ask(ctx, p)
+		return err == nil && ended && p.seen.Load()
+	})
 }
 
 // attended keeps the application running until end is called.
@@ -136,11 +153,15 @@ func (k *keeper) hold(ctx context.Context, poll time.Duration) (release func(), 
 	return sync.OnceFunc(k.restructuring.RUnlock), nil
 }
 
-// idle reports whether nothing is being restructured or started.
-func (k *keeper) idle() bool {
+// yield returns what yields returns, or nil as long as something is restructuring, or being started. After
+// an error nothing begins any more.
+func (k *keeper) yield(yields func() error) error {
 	if !k.restructuring.TryLock() {
-		return false
+		return nil
 	}
-	k.restructuring.Unlock()
-	return true
+	err := yields()
+	if err == nil {
+		k.restructuring.Unlock()
+	}
+	return err
 }

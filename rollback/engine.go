@@ -29,6 +29,7 @@ type engine struct {
 	gate      gate
 	stop      context.Context // of a recovery: ends its waits for answers; nil in an update
 	keeper    *keeper         // of the application that was started; nil without
+	counted   bool            // as an attempt, by this process
 	goesOn    bool            // another update, or an operator's rollback, follows recovery
 }
 

@@ -73,6 +73,7 @@ type dependent struct {
 	m     *mortal
 	asked *time.Time
 	by    string // "": the application; what restructures else may stop it meanwhile
+	sql   bool   // the structure is read past the application
 }
 
 func (d dependent) ByApplication() bool { return d.by == "" }
@@ -80,7 +81,7 @@ func (d dependent) ByApplication() bool { return d.by == "" }
 func (d dependent) Migrated(context.Context, rollback.Version) (bool, error) {
 	d.m.mu.Lock()
 	defer d.m.mu.Unlock()
-	if d.m.dead() {
+	if d.m.dead() && !d.sql {
 		return false, errors.New("connection refused")
 	}
 	return d.asked.After(d.m.begun) && time.Since(*d.asked) >= time.Hour, nil
@@ -95,6 +96,11 @@ func (d dependent) Migrate(context.Context, rollback.Version) (bool, error) {
 		return true, nil
 	}
 	time.Sleep(time.Second)
+	d.m.mu.Lock()
+	defer d.m.mu.Unlock()
+	if d.m.dead() {
+		return false, errors.New("connection refused")
+	}
 	*d.asked = time.Now()
 	return true, nil
 }
@@ -137,7 +143,7 @@ func TestFieldApplicationThatEndsIsStartedAgain(t *testing.T) {
 		return s, notes, took, res, err
 	}
 	migrating := func(s site, by string) {
-		s.u.Parts[0].Migrations = []rollback.Migration{{Name: "ASP", Migrator: dependent{s.m, &time.Time{}, by}}}
+		s.u.Parts[0].Migrations = []rollback.Migration{{Name: "ASP", Migrator: dependent{m: s.m, asked: &time.Time{}, by: by}}}
 	}
 	again := func(n string) string { return "the application had stopped, and was started again: " + n }
 
@@ -146,6 +152,17 @@ func TestFieldApplicationThatEndsIsStartedAgain(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, rollback.Committed, res.Outcome)
 		require.Less(t, took, 75*time.Minute)
+		require.Equal(t, 2, s.m.starts)
+		require.Contains(t, notes, again("1"))
+	})
+	t.Run("before it is asked to restructure", func(t *testing.T) {
+		s, notes, took, res, err := run(t, func(s site) {
+			s.m.ends = 500 * time.Millisecond
+			s.u.Parts[0].Migrations = []rollback.Migration{{Name: "ASP", Migrator: dependent{m: s.m, asked: &time.Time{}, sql: true}}}
+		})
+		require.NoError(t, err)
+		require.Equal(t, rollback.Committed, res.Outcome)
+		require.Less(t, took, 65*time.Minute)
 		require.Equal(t, 2, s.m.starts)
 		require.Contains(t, notes, again("1"))
 	})

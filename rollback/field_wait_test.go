@@ -233,6 +233,28 @@ func TestFieldRestructuringThatWaitsMakesWay(t *testing.T) {
 	}
 }
 
+// A recovery can be stopped; an update that follows it in the same call cannot be after the first damage.
+func TestFieldUpdateAfterARecoveryGoesOnToItsEnd(t *testing.T) {
+	w := newWorld(t, "ASP")
+	plan, err := w.update().Plan(t.Context())
+	require.NoError(t, err)
+	w.crashingAt("snapshot ASP")
+	require.True(t, crashing(func() { _, _ = w.update().Run(t.Context(), plan) }))
+	ctx, cancel := context.WithCancel(t.Context())
+	w.fault = func(call string) error {
+		if call == "await "+newVersion {
+			cancel()
+			time.Sleep(50 * time.Millisecond)
+			return errors.New("it does not answer")
+		}
+		return nil
+	}
+	res, err := w.patient().Run(ctx, plan)
+	require.ErrorContains(t, err, "it does not answer")
+	require.Equal(t, rollback.RolledBack, res.Outcome, "not interrupted, with users out")
+	w.stands(t, oldVersion, oldRows)
+}
+
 // The process of a person's decision was killed while it waited.
 func TestFieldDecisionOfADeadProcessStopsNoRecovery(t *testing.T) {
 	for name, age := range map[string]time.Duration{"a minute ago": time.Minute, "before the clock was set back": -time.Hour} {

@@ -71,46 +71,50 @@ func (e *engine) migrate(ctx context.Context) error {
 
 // bring asks for the structure, starts what makes it, and asks again. What is said to
 // be done is not believed before Migrated reports it. What an application had not done
-// that was started again is asked for again. It ends with what yields returns, but not
-// while a restructuring is in progress.
+// that was started again, or has ended and may be, is asked for again. It ends with what
+// yields returns, but not while something other than the application restructures.
 func (u *Update) bring(ctx context.Context, m migration, k *keeper, yields func() error) error {
 	const before, waiting, over = 0, 1, 2
 	state, starts := before, k.starts.Load()
 	itself, _ := m.Migrator.(interface{ ByApplication() bool })
 	byApplication := itself != nil && itself.ByApplication()
+	again := func() bool { return byApplication && (k.starts.Load() > starts || k.down(ctx)) }
 	for {
 		is, err := m.Migrator.Migrated(ctx, m.to)
-		switch {
-		case err == nil && is:
+		if err == nil && is {
 			return nil
-		case err == nil && state == over:
-			return fmt.Errorf("it has ended, and the structure is not that of version %s", m.to)
-		case err == nil && state == before:
-			release, err := k.hold(ctx, u.pollSteady())
-			if err != nil {
-				return err
+		}
+		if err == nil && state == before {
+			release := func() {}
+			if !byApplication {
+				if release, err = k.hold(ctx, u.pollSteady()); err != nil {
+					return err
+				}
+				defer release() // what goes on elsewhere lasts until Migrated reports its end
 			}
-			defer release() // what goes on elsewhere lasts until Migrated reports its end
 			starts = k.starts.Load()
-			goesOn, err := m.Migrator.Migrate(ctx, m.to)
-			if err != nil {
+			var goesOn bool
+			goesOn, err = m.Migrator.Migrate(ctx, m.to)
+			switch {
+			case err == nil && goesOn:
+				state = waiting
+				continue
+			case err == nil:
+				release()
+				state = over
+				continue
+			case !again():
 				return err
 			}
-			state = over
-			if goesOn {
-				state = waiting
-			}
-			if !goesOn || byApplication {
-				release()
-			}
-			continue
-		case err == nil:
+		}
+		switch {
+		case err != nil:
+		case state != over:
 			err = fmt.Errorf("the structure is not that of version %s yet", m.to)
+		case !again():
+			return fmt.Errorf("it has ended, and the structure is not that of version %s", m.to)
 		}
-		var cause error
-		if k.idle() {
-			cause = yields()
-		}
+		cause := k.yield(yields)
 		if cause == nil {
 			cause = pause(ctx, u.pollSteady())
 		}

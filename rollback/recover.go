@@ -122,6 +122,7 @@ func (e *engine) takeOver(boot reboot) error {
 	if boot == rebooted {
 		return e.record(record{Step: stepReboot, Kind: EventDone}, nil)
 	}
+	e.counted = true
 	return e.record(record{Step: stepRecover, Kind: EventBegin, Who: e.u.who()}, nil)
 }
 
@@ -156,8 +157,10 @@ func (e *engine) resume(ctx, stop context.Context, boot reboot) (Result, error) 
 // later ends a recovery that could not check anything yet, or was stopped. It
 // has changed nothing, and counts as no attempt.
 func (e *engine) later(cause error) (Result, error) {
-	if err := e.record(record{Step: stepRecover, Kind: EventDone}, nil); err != nil {
-		cause = errors.Join(cause, err)
+	if e.counted {
+		if err := e.record(record{Step: stepRecover, Kind: EventDone}, nil); err != nil {
+			cause = errors.Join(cause, err)
+		}
 	}
 	return e.interrupted(cause)
 }

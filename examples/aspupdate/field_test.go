@@ -55,7 +55,7 @@ var fieldFaults = []fieldFault{
 
 	{"a close command outlives its updater", "what was started is settled", "TestFieldOrphanIsSettledBeforeAnythingIsDecided TestFieldCommandsOfADeadUpdaterAreSettledFirst TestFieldOpenSettlesWhatADeadProcessLeft TestNothingEndsAnUpdateInAnyStep TestSoakFieldActions"},
 	{"the installer died in its first moment", "a verdict at once", "TestFieldDeadInstallerIsAVerdictAtOnce TestFieldBundleHalfInstalledGoesBackAtOnce"},
-	{"recovery waits, and neither SIGTERM nor a person helps", "no dead end", "TestFieldRecoveryThatWaitsMakesWay TestFieldWayBackThatWaitsMakesWay TestFieldRestructuringThatWaitsMakesWay TestFieldDecisionThatWaitsAsksAgain"},
+	{"recovery waits, and neither SIGTERM nor a person helps", "no dead end", "TestFieldRecoveryThatWaitsMakesWay TestFieldWayBackThatWaitsMakesWay TestFieldRestructuringThatWaitsMakesWay TestFieldUpdateAfterARecoveryGoesOnToItsEnd TestFieldDecisionThatWaitsAsksAgain"},
 	{"a process that decides is killed while it waits", "no dead end", "TestFieldDecisionOfADeadProcessStopsNoRecovery"},
 	{"a process that decides is killed in what it does", "no dead end", "TestCrashAtEveryMomentOfADecision TestKilledDecision"},
 	{"the journal is damaged or lost while users are kept out", "no dead end", "TestFieldOpenLetsUsersInWithNothingPending TestAClosedFenceWithNothingPendingIsFoundAndOpened TestADamagedJournalOfAPendingUpdateLeadsOut script/codes"},

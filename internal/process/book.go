@@ -139,17 +139,18 @@ func (b *book) settle(ctx context.Context) (finished bool, err error) {
 		return false, err
 	}
 	defer t.Close()
+	if t.Suspended() { // it never ran
+		return false, t.End()
+	}
 	alive := t.Alive
 	if !e.Whole && e.PID != 0 { // what the command left behind is a service, if its own end is known
 		alive = t.RootAlive
 	} else if !e.Whole && e.Line != "" {
-		alive = t.perhapsRoot(time.Now())
+		alive = nil
 	}
-	if t.Suspended() { // it never ran
-		return false, t.End()
-	}
-	yes, err := alive()
-	if err == nil && yes {
+	if alive == nil {
+		err = b.awaitStart(ctx, t, unknown)
+	} else if yes, aliveErr := alive(); aliveErr != nil || yes {
 		finished, err = b.await(ctx, t, alive)
 	}
 	if err != nil {
@@ -168,15 +169,24 @@ func (b *book) settle(ctx context.Context) (finished bool, err error) {
 // name: a script can become another program.
 const unknown = 30 * time.Second
 
-// perhapsRoot reports whether the root lives, whose number is not known, and for a while whether
-// anything of the tree does.
-func (t *Tree) perhapsRoot(since time.Time) func() (bool, error) {
-	return func() (bool, error) {
-		if time.Since(since) < unknown {
-			return t.Alive()
+// awaitStart waits for a command that may have left a service running, and whose own end cannot be
+// known for certain: it is never ended, since the service would be.
+func (b *book) awaitStart(ctx context.Context, t *Tree, unknown time.Duration) error {
+	for _, wait := range []struct {
+		alive func() (bool, error)
+		most  time.Duration
+	}{{t.Alive, unknown}, {t.RootAlive, time.Until(b.entry.Until)}} {
+		within, cancel := context.WithTimeout(ctx, wait.most)
+		_, err := Poll(within, wait.alive)
+		cancel()
+		switch {
+		case err != nil:
+			return err
+		case ctx.Err() != nil:
+			return fmt.Errorf("the command %s of an earlier process may still be running: %w", b.entry.Program, context.Cause(ctx))
 		}
-		return t.RootAlive()
 	}
+	return nil
 }
 
 func (b *book) await(ctx context.Context, t *Tree, alive func() (bool, error)) (finished bool, err error) {

@@ -207,7 +207,12 @@ func (r run) do(ctx context.Context, cmd *exec.Cmd) (err error) {
 			defer book.close()
 			save = book.save
 			if r.regardless {
-				save = func(rec Record) error { _ = book.save(rec); return nil }
+				save = func(rec Record) error {
+					if book.save(rec) != nil { // half a record would name something else
+						_ = durable.Remove(book.path)
+					}
+					return nil
+				}
 			}
 		}
 	}

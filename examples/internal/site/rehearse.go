@@ -124,8 +124,8 @@ func (r *rehearsal) rehearse(ctx context.Context) {
 	if r.u.App != nil {
 		defer func() {
 			if r.twice(undo, "start", "the application", "application.status", r.u.App.Start) {
-				r.application(undo, false)
 				r.healthy(undo)
+				r.application(undo, false)
 			} else {
 				undone = false
 			}
@@ -206,8 +206,11 @@ func (r *rehearsal) application(ctx context.Context, stopped bool) {
 		if !ok || !c.status {
 			continue
 		}
-		if is, err := c.Closed(ctx); err != nil || is != stopped {
-			r.fix("rehearsal", "state", errors.Join(fmt.Errorf("application.status reports stopped = %v and should report %v; correct it, or the commands", is, stopped), err))
+		switch is, err := c.Closed(ctx); {
+		case err != nil:
+			r.fix("rehearsal", "state", fmt.Errorf("application.status: %w", err))
+		case is != stopped:
+			r.fix("rehearsal", "state", fmt.Errorf("application.status reports stopped = %v and should report %v; correct it, or the commands", is, stopped))
 		}
 	}
 }

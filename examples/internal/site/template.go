@@ -23,14 +23,14 @@ func Template(goos, language string) string {
 	places := []string{
 		"{data}", "/var/lib/aspupdate", "{app}", "/opt/asp", "{etc}", "/etc/aspupdate",
 		"{stop}", `["systemctl", "disable", "--now", "asp"]`, "{start}", `["systemctl", "enable", "--now", "asp"]`,
-		"{status}", `["/bin/sh", "-c", "case $(systemctl is-active asp) in inactive|failed) exit 3;; esac"]`,
+		"{status}", `["/bin/sh", "-c", "case $(systemctl is-active asp) in active|activating|reloading) ;; inactive|failed) exit 3;; *) exit 2;; esac"]`,
 	}
 	if goos == "windows" {
 		places = []string{
 			"{data}", "C:/ProgramData/aspupdate", "{app}", "C:/ASP", "{etc}", "C:/ProgramData/aspupdate/etc",
 			"{stop}", `["powershell", "-Command", "Set-Service asp -StartupType Disabled; Stop-Service asp"]`,
 			"{start}", `["powershell", "-Command", "Set-Service asp -StartupType Automatic; Start-Service asp"]`,
-			"{status}", `["powershell", "-Command", "if ((Get-Service asp).Status -eq 'Stopped') { exit 1 }"]`,
+			"{status}", `["powershell", "-Command", "$s = Get-Service asp -ErrorAction SilentlyContinue; if (!$s -or $s.Status -eq 'Stopped') { exit 1 }; if ($s.Status -eq 'StopPending') { exit 2 }"]`,
 		}
 	}
 	text := template
