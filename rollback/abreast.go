@@ -160,7 +160,7 @@ func (u *Update) each(n int, call func(i int)) {
 func lasting(running map[string]time.Time, usually map[string]time.Duration) string {
 	var list []string
 	for name, since := range running {
-		text := fmt.Sprintf("%s running for %s", name, time.Since(since).Round(time.Second))
+		text := fmt.Sprintf("%s has taken %s", name, time.Since(since).Round(time.Second))
 		if last := usually[name]; last > 0 {
 			text += fmt.Sprintf(", the last time %s", last.Round(time.Second))
 		}

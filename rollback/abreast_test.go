@@ -134,7 +134,7 @@ func TestDatasetsAreBackedUpSeveralAtATime(t *testing.T) {
 	first, last, kinds := w.lasted(t, rollback.StepSnapshot)
 	require.InDelta(t, 2, last.Sub(first).Hours(), 0.1)
 	require.Len(t, kinds, 12, "each has its own begin and end")
-	require.Contains(t, strings.Join(notes, "\n"), "snapshot: 3 of 6 done, in progress: base4 running for 1m0s, base5 running for 1m0s, base6 running for 1m0s")
+	require.Contains(t, strings.Join(notes, "\n"), "snapshot: 3 of 6 done, in progress: base4 has taken 1m0s, base5 has taken 1m0s, base6 has taken 1m0s")
 }
 
 // The guard reads all backups again while users are out.

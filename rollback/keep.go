@@ -98,8 +98,8 @@ func (e *engine) suspect(ctx context.Context) error {
 	case g == gateOpen, g == gateDoubtful:
 		err = fmt.Errorf("%w: %s", errNotClosed, why)
 	case unasked(parts):
-		if boot, berr := e.u.bootID(); berr != nil || boot == "" || boot != p.fencedIn {
-			err = errors.New("the machine may have restarted, and a part of the fence cannot be asked whether it stayed closed")
+		if boot, berr := e.u.bootID(); e.counted || berr != nil || boot == "" || boot != p.fencedIn {
+			err = errors.New("a part of the fence cannot be asked whether it stayed closed since")
 		}
 	}
 	if err == nil {

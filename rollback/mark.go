@@ -3,12 +3,14 @@ package rollback
 import (
 	"cmp"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,6 +26,18 @@ type mark struct {
 	Journal string `json:"journal"` // the journal's identity, which is random
 	Records int    `json:"records"` // how many there were
 	Chain   string `json:"chain"`   // the journal's chain at their end
+
+	// Of is the state directory, by its path and its machine, and Time when it was marked: another
+	// journal of the same directory may have gone on since. Marks of earlier programs have neither.
+	Of   string    `json:"of,omitempty"`
+	Time time.Time `json:"time,omitzero"`
+}
+
+// placeOf names a state directory. Several sites may keep their archive in one.
+func placeOf(dir string) string {
+	host, _ := os.Hostname()
+	sum := sha256.Sum256([]byte(host + "\x00" + dir))
+	return hex.EncodeToString(sum[:8])
 }
 
 // newJournal returns a random identity.
@@ -97,7 +111,7 @@ func (e *engine) writeMarks() error {
 	if e.identity == "" {
 		e.identity = cmp.Or(e.st.journal, newJournal())
 	}
-	m := mark{e.identity, e.j.start + len(e.j.records), hex.EncodeToString(e.j.chain[:])}
+	m := mark{e.identity, e.j.start + len(e.j.records), hex.EncodeToString(e.j.chain[:]), placeOf(e.u.Dir), e.u.now().UTC()}
 	data, err := json.Marshal(m)
 	if err != nil {
 		return err
@@ -140,9 +154,11 @@ func (m *marker) check(state string, kept []string, journal string, s segment) (
 	for _, dir := range kept {
 		var data []byte
 		var rerr, derr error
+		var others []mark
 		err := m.in(dir, func() error {
 			data, rerr = durable.ReadFile(markPath(dir, journal))
 			_, derr = os.Stat(dir)
+			others = marksIn(dir)
 			return nil
 		})
 		if err != nil {
@@ -156,16 +172,38 @@ func (m *marker) check(state string, kept []string, journal string, s segment) (
 			}
 			continue
 		}
+		newer := slices.IndexFunc(others, func(o mark) bool { return o.Journal != journal && o.Of == placeOf(state) && o.Time.After(found.Time) })
+		if newer >= 0 && found.Of == placeOf(state) {
+			return silent, refuse(ReasonStale, state, "the state directory is an older one: %s has a mark that another journal of this directory has made since, at %s", dir, others[newer].Time.Format(time.RFC3339)).
+				then(nextStale)
+		}
 		if marked = true; s.has(found) {
 			continue
 		}
 		return silent, refuse(ReasonStale, state, "the state directory is an older copy of itself: its journal has %d records, and %s has a mark of its record %d", s.end(), dir, found.Records).
-			then("put the newest copy of the state directory back; if there is none, move this one aside, adopt what is installed, and open the fence: nothing is restored from it")
+			then(nextStale)
 	}
 	if !marked && len(without) > 0 {
 		silent = errors.Join(silent, fmt.Errorf("no mark of how far the journal has come is in %s; it is written again when an update begins or ends", strings.Join(without, ", ")))
 	}
 	return silent, nil
+}
+
+const nextStale = "put the newest copy of the state directory back; if there is none, move this one aside, adopt what is installed, and open the fence: nothing is restored from it"
+
+// marksIn returns all marks in a directory that can be read.
+func marksIn(dir string) (all []mark) {
+	entries, _ := os.ReadDir(dir)
+	for _, e := range entries {
+		if journal, ok := strings.CutPrefix(strings.TrimSuffix(e.Name(), ".json"), ".journal-"); ok {
+			var m mark
+			data, err := durable.ReadFile(markPath(dir, journal))
+			if err == nil && json.Unmarshal(data, &m) == nil && m.Journal == journal {
+				all = append(all, m)
+			}
+		}
+	}
+	return all
 }
 
 // has reports whether the journal has the record that was marked. What was

@@ -261,7 +261,7 @@ func TestMigrationsRunSeveralAtATime(t *testing.T) {
 	require.Equal(t, rollback.Committed, res.Outcome)
 	require.Equal(t, 4, most)
 	require.InDelta(t, 5, took.Hours(), 0.1)
-	require.Contains(t, strings.Join(notes, "\n"), "migrate: 4 of 20 done, in progress: base05 running for 1m0s, base06 running for 1m0s, base07 running for 1m0s, base08 running for 1m0s")
+	require.Contains(t, strings.Join(notes, "\n"), "migrate: 4 of 20 done, in progress: base05 has taken 1m0s, base06 has taken 1m0s, base07 has taken 1m0s, base08 has taken 1m0s")
 }
 
 func TestAMigrationThatFailsCancelsTheOthers(t *testing.T) {
@@ -323,7 +323,7 @@ func TestProgressNamesTheLastTime(t *testing.T) {
 		return notes
 	}
 	synctest.Test(t, func(t *testing.T) {
-		require.Contains(t, update(t, oldVersion, newVersion), "migrate: 0 of 2 done, in progress: base1 running for 1m0s")
-		require.Contains(t, update(t, newVersion, "7.14.100"), "migrate: 0 of 2 done, in progress: base1 running for 1m0s, the last time 1h0m0s")
+		require.Contains(t, update(t, oldVersion, newVersion), "migrate: 0 of 2 done, in progress: base1 has taken 1m0s")
+		require.Contains(t, update(t, newVersion, "7.14.100"), "migrate: 0 of 2 done, in progress: base1 has taken 1m0s, the last time 1h0m0s")
 	})
 }

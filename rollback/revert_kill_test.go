@@ -170,8 +170,9 @@ func TestR15RevertCutShortInAnInstallerRestoresAgain(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, rollback.Committed, res.Outcome)
 	require.Equal(t, []string{
-		"settle ASP", "settle Опека", "fence.close", "app.stop", "restore ASP", "restore Опека",
-		"install ASP " + oldVersion, "install Опека " + oldVersion, "app.start",
+		"settle ASP", "settle Опека", "fence.close", "app.stop",
+		"snapshot ASP", "verify ASP", "snapshot Опека", "verify Опека", // the fence cannot be asked whether it stayed closed
+		"restore ASP", "restore Опека", "install ASP " + oldVersion, "install Опека " + oldVersion, "app.start",
 		"await " + oldVersion, "await " + oldVersion, "fence.open",
 	}, w.calls)
 	w.stands(t, oldVersion, oldRows)

@@ -144,20 +144,32 @@ func (f findings) gravest() error {
 func doctor(ctx context.Context, j *job) error {
 	found := j.Doctor(ctx)
 	bad := problems(found)
-	if j.cmd.Bool("rehearse") && len(bad) == 0 && ctx.Err() == nil {
-		found = append(found, j.Rehearse(ctx)...)
-		bad = problems(found)
+	if j.cmd.Bool("rehearse") && ctx.Err() == nil {
+		if len(bad) == 0 {
+			found = append(found, j.Rehearse(ctx)...)
+			bad = problems(found)
+		} else {
+			found = append(found, site.Finding{State: "warning", What: "rehearsal", Text: "nothing was rehearsed: fix the above first"})
+		}
 	}
 	found = append(found, j.notifyFindings(ctx)...)
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
 	err := j.show.answer(doctorDoc{"aspupdate.doctor/1", found})
-	if len(bad) > 0 {
+	switch {
+	case len(bad) > 0 && slices.ContainsFunc(found, func(f site.Finding) bool { return f.Err != nil && f.What == "application" }):
+		return errors.Join(unhealthy{bad}, err)
+	case len(bad) > 0:
 		return errors.Join(bad, err)
 	}
 	return err
 }
+
+// An unhealthy site has an application that is in no order: users are not let in to that.
+type unhealthy struct{ findings }
+
+func (u unhealthy) Unwrap() error { return u.findings }
 
 func problems(found []site.Finding) (bad findings) {
 	for _, f := range found {

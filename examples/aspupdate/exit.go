@@ -102,7 +102,7 @@ var exitTable = []struct{ meaning, next string }{
 	},
 	exitStale: {
 		"the state directory is an old copy of itself; nothing was changed",
-		"put the newest copy of the state directory back, or if there is none, move this one aside (nothing is restored from it), then aspupdate adopt --reason WHY, then aspupdate open --reason WHY",
+		"put the newest copy of the state directory back, or if there is none, move this one aside (nothing is restored from it), put the installation in order by hand (OPERATIONS.md says how), then aspupdate adopt --reason WHY, then aspupdate open --reason WHY",
 	},
 	exitNewer:  {"a newer program wrote the journal; nothing was changed", "install the program that wrote it, or a newer one, then aspupdate status"},
 	exitClosed: {"users are kept out although no update is pending", "aspupdate open --reason WHY"},

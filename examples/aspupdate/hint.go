@@ -30,10 +30,14 @@ func hint(err error) string {
 	if on, ok := errors.AsType[*commandError](err); ok {
 		cmd = on.cmd
 	}
+	_, broken := errors.AsType[unhealthy](err)
 	if f, ok := errors.AsType[findings](err); ok {
 		err = f.gravest()
 	}
 	code := exitCode(err)
+	if broken && code == exitClosed {
+		return ofSite(cmd, "put the application in order by hand unless it is only stopped (OPERATIONS.md says how), then aspupdate open --reason WHY (starts it, and lets users in)")
+	}
 	switch { // a step that is the same whatever the cause
 	case errors.Is(err, errUsage) && cmd != nil:
 		return cmd.FullName() + " --help"
@@ -41,6 +45,8 @@ func hint(err error) string {
 		return "aspupdate --help"
 	case code == exitUsage:
 		return exitTable[code].next
+	case (code == exitJournal || code == exitStale) && cmd != nil && cmd.Name != "recover":
+		return ofSite(cmd, "aspupdate recover (waits until what an update has left running has ended, changes nothing, and says what is next)")
 	case code == exitInterrupted && errors.Is(err, site.ErrConfig):
 		return ofSite(cmd, "correct the configuration as the message says, then aspupdate recover")
 	case code == exitInterrupted && diskFull(err):

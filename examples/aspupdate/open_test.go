@@ -195,15 +195,13 @@ func (s *realSite) closeDatabase(t *testing.T, name string) {
 func TestADamagedJournalOfAPendingUpdateLeadsOut(t *testing.T) {
 	t.Parallel()
 	s := newRealSite(t)
-	s.publish(t, "7.13.100", both("ALTER TABLE entry ADD COLUMN city text NOT NULL DEFAULT 'Tula'; SELECT pg_sleep(0.3);"))
+	s.publish(t, "7.13.100", both("ALTER TABLE entry ADD COLUMN city text NOT NULL DEFAULT 'Tula'; SELECT pg_sleep(2);"))
 	s.killMidway(t)
 	journal := filepath.Join(s.dir, "state", "journal.log")
 	text, err := os.ReadFile(journal)
 	require.NoError(t, err)
 	text[len(text)/2] ^= 1
 	require.NoError(t, os.WriteFile(journal, text, 0o600))
-	marker := filepath.Join(s.site, bundle[1].database+".migrating")
-	require.Eventually(t, func() bool { _, err := os.Stat(marker); return err != nil }, 20*time.Second, 10*time.Millisecond, "the installer ends")
 
 	f := s.followed(t)
 	f.repair = func(next string) {
@@ -211,7 +209,7 @@ func TestADamagedJournalOfAPendingUpdateLeadsOut(t *testing.T) {
 			require.NoError(t, os.Rename(state, state+".damaged"))
 		}
 	}
-	_, out, errs := s.run(t, "recover")
+	_, out, errs := s.run(t, "status") // the installer still runs, and must not end in what is put in order
 	f.follow(t, out+errs)
 	s.inOrder(t, "7.13.100")
 }

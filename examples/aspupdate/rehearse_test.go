@@ -145,7 +145,7 @@ fence_status = ['/bin/sh', '${OWN}/note.sh', 'is open', '/usr/bin/test', '!', '-
 status = ['/bin/sh', '${OWN}/note.sh', 'is running', '/usr/bin/test', '-e', '${OWN}/running']`, []string{
 			"probe", "is open", "close", "is open", "is open", // at last it is asked what it reports of itself
 			"is running", "stop", "is running", "is running",
-			"backup", "verify", "restore", "is running", "start", "is running", "is running", "probe",
+			"backup", "verify", "restore", "is running", "start", "is running", "probe", "is running",
 			"is open", "open", "is open", "is open",
 		}},
 	} {

@@ -94,6 +94,9 @@ func (j *job) override() error {
 // recover finishes the pending update, if there is one.
 func (j *job) recover(ctx context.Context) error {
 	u, err := j.Pending()
+	if r, ok := errors.AsType[*rollback.Error](err); errors.Is(err, rollback.ErrDamaged) || ok && r.Reason == rollback.ReasonStale {
+		err = errors.Join(err, j.Settle(ctx))
+	}
 	if err != nil || u == nil {
 		return err
 	}

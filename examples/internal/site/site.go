@@ -1,6 +1,7 @@
 package site
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -17,6 +18,7 @@ import (
 	"github.com/aspupdate/aspupdate/fetch/local"
 	"github.com/aspupdate/aspupdate/install"
 	"github.com/aspupdate/aspupdate/rollback"
+	"github.com/aspupdate/aspupdate/rollback/roles"
 	"github.com/aspupdate/aspupdate/version"
 )
 
@@ -144,6 +146,15 @@ func (s *Site) runner() *install.Runner {
 		}
 	}
 	return r
+}
+
+// Settle waits for the installers and commands that a process which died has left running, or ends those
+// whose time is up. Their records need no journal: where that is damaged, or an old copy, nothing of them may
+// act later in what is put in order by hand.
+func (s *Site) Settle(ctx context.Context) error {
+	_, installers := s.runner().Settle(ctx)
+	_, commands := roles.Switch{Off: roles.Command{Argv: []string{""}, State: s.records()}}.Settle(ctx)
+	return errors.Join(installers, commands)
 }
 
 // blocked returns nil if an update may be planned. While a process is running,
