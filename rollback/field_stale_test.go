@@ -227,3 +227,83 @@ func TestFieldStateThatWasFollowedByAnotherIsRefused(t *testing.T) {
 	require.Empty(t, w.calls, "nothing is touched")
 	require.Contains(t, w.read("data.ASP"), newRows)
 }
+
+// The guard marks what is about to be damaged: a copy from before it does not know that.
+func TestFieldStateFromBeforeTheDamageIsRefused(t *testing.T) {
+	w := newWorld(t, "ASP")
+	u := w.marked(t)
+	putBack := func() {}
+	u.Observe = func(e rollback.Event) {
+		if e.Step == rollback.StepFence && e.Kind == rollback.EventDone {
+			putBack = w.copyState(t)
+		}
+	}
+	plan, err := u.Plan(t.Context())
+	require.NoError(t, err)
+	w.crashingAt("install ASP " + newVersion)
+	require.True(t, crashing(func() { _, _ = u.Run(t.Context(), plan) }))
+	w.fault = nil
+	putBack()
+	_, err = w.marked(t).Recover(t.Context())
+	requireRefusal(t, err, rollback.ReasonStale)
+}
+
+// A copy from before a person's decision does not know that decision.
+func TestFieldStateFromBeforeADecisionIsRefused(t *testing.T) {
+	pending := func(t *testing.T, w *world) {
+		w.write(t, "archive.ASP."+oldVersion, "bad")
+		w.write(t, "archive.ASP."+newVersion, "bad")
+		_, err := w.marked(t).Recover(t.Context()) // makes the directories
+		require.NoError(t, err)
+		u := w.marked(t)
+		plan, err := u.Plan(t.Context())
+		require.NoError(t, err)
+		_, err = u.Run(t.Context(), plan)
+		require.ErrorIs(t, err, rollback.ErrNeedsOperator)
+		w.write(t, "archive.ASP."+oldVersion, "good")
+	}
+	rolledBack := func(t *testing.T, w *world) {
+		w.write(t, "archive.ASP."+newVersion, "bad")
+		u := w.marked(t)
+		plan, err := u.Plan(t.Context())
+		require.NoError(t, err)
+		_, err = u.Run(t.Context(), plan)
+		require.Error(t, err)
+	}
+	for name, tc := range map[string]struct {
+		before func(t *testing.T, w *world)
+		decide func(t *testing.T, w *world, u *rollback.Update) error
+	}{
+		"retry": {pending, func(t *testing.T, _ *world, u *rollback.Update) error {
+			_, err := u.Retry(t.Context(), "repaired")
+			return err
+		}},
+		"accept": {pending, func(t *testing.T, w *world, u *rollback.Update) error {
+			w.enter(t, newVersion, oldRows)
+			w.write(t, "app.ASP", newVersion)
+			_, err := u.Accept(t.Context(), "put right by hand", nil)
+			return err
+		}},
+		"lift": {rolledBack, func(_ *testing.T, _ *world, u *rollback.Update) error {
+			return u.Lift("ASP", u.Parts[0].To, "the vendor says so")
+		}},
+		"adopt": {rolledBack, func(t *testing.T, _ *world, u *rollback.Update) error {
+			return u.Adopt(t.Context(), "again")
+		}},
+		"open": {rolledBack, func(t *testing.T, w *world, u *rollback.Update) error {
+			_, err := u.Open(t.Context(), "again")
+			return err
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, "ASP")
+			tc.before(t, w)
+			putBack := w.copyState(t)
+			require.NoError(t, tc.decide(t, w, w.marked(t)))
+			putBack()
+			u := w.marked(t)
+			_, err := rollback.ReadStatus(u.Dir, u.Kept...)
+			requireRefusal(t, err, rollback.ReasonStale)
+		})
+	}
+}

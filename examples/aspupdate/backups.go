@@ -90,7 +90,11 @@ func backupsVerify(ctx context.Context, j *job) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	return errors.Join(j.show.answer(d), errors.Join(errs...))
+	bad := errors.Join(errs...)
+	if bad != nil && len(d.Snapshots) == 0 { // it does not mean that there is nothing
+		return bad
+	}
+	return errors.Join(j.show.answer(d), bad)
 }
 
 func backupsPrune(ctx context.Context, j *job) error {
