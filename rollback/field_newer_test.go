@@ -321,11 +321,14 @@ func TestFieldAcceptTakesTheSupportsHotfix(t *testing.T) {
 			require.Nil(t, st.Pending)
 			require.Equal(t, fix, st.Committed["ASP"])
 			require.Equal(t, newVersion, string(st.Quarantined[0].Release.Version), "it failed")
+			history, err := rollback.ReadHistory(w.path("state"))
+			require.NoError(t, err)
+			require.Contains(t, history[0].String(), "ASP 7.12.100 to "+hotfix+": committed")
 
 			// It is reversible, and the next update starts from it.
 			u := w.update()
 			u.Parts[0].From, u.Parts[0].To = st.RestorePoint.Parts[0].From, st.RestorePoint.Parts[0].To
-			_, err := revert(t, u)
+			_, err = revert(t, u)
 			require.NoError(t, err)
 			w.stands(t, oldVersion, oldRows)
 			require.Equal(t, "schema "+hotfix+"\n"+newRows, w.read(w.status(t).Aside[0].Refs["ASP"]))

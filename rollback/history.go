@@ -75,6 +75,9 @@ func historyOf(records []record) []HistoryEntry {
 			if r.Step == stepForget {
 				details.Update = r.Ref
 			}
+			if r.Step == stepAccept && pending >= 0 && r.Outcome == Committed {
+				entries[pending].accept(r.Releases)
+			}
 			if r.Step == stepOpen && pending >= 0 && !entries[pending].Closed.IsZero() { // before the update did it
 				entries[pending].Opened = r.Time
 			}
@@ -109,6 +112,16 @@ func historyOf(records []record) []HistoryEntry {
 		e.Outcome = outcome
 	}
 	return entries
+}
+
+// accept has an update end with the releases that a person found in place of its own.
+func (e *historyDetails) accept(releases map[string]Release) {
+	e.Parts = slices.Clone(e.Parts)
+	for i, part := range e.Parts {
+		if r, ok := releases[part.Name]; ok {
+			e.Parts[i].To = r
+		}
+	}
 }
 
 // leavesOut reports whether an update left out a rule.

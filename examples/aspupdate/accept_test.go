@@ -48,6 +48,7 @@ func TestTheSupportsHotfixIsAccepted(t *testing.T) {
 
 	code, out := s.run("recover", "--accept", "the support has installed 7.12.250")
 	require.Equal(t, exitPrevious, code, out)
+	require.Contains(t, out, "state: refused, and nothing was changed: users are kept out as before")
 	require.Contains(t, out, "next: ask support for that Setup, then aspupdate recover --accept REASON --setup FILE (NAME=FILE in a bundle)\n")
 	code, out = s.run("archive", "import", "--distribution", "АСП", "--version", "7.12.250", hotfix)
 	require.Zero(t, code, out)

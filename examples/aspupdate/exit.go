@@ -114,6 +114,9 @@ func state(err error) string {
 	if e, ok := errors.AsType[*rollback.Error](err); ok && e.Outcome != "" {
 		return e.State()
 	}
+	if _, ok := errors.AsType[refused](err); ok {
+		return "refused, and nothing was changed: users are kept out as before, until a person decides"
+	}
 	return exitTable[exitCode(err)].meaning
 }
 

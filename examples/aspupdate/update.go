@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -130,7 +131,7 @@ func recoverPending(ctx context.Context, j *job) error {
 		return j.recover(ctx)
 	}
 	if accept != "" {
-		return j.ended(j.Accept(ctx, accept, j.cmd.StringSlice("installed"), j.cmd.StringSlice("setup")))
+		return j.stillPending(j.ended(j.Accept(ctx, accept, j.cmd.StringSlice("installed"), j.cmd.StringSlice("setup"))))
 	}
 	u, err := j.Pending()
 	switch {
@@ -140,7 +141,23 @@ func recoverPending(ctx context.Context, j *job) error {
 		return fmt.Errorf("%w: no update is pending", site.ErrNothing)
 	}
 	u.Differing = differing
-	return j.ended(u.Retry(ctx, retry, unkept...))
+	return j.stillPending(j.ended(u.Retry(ctx, retry, unkept...)))
+}
+
+// A refused decision has changed nothing: users are kept out as before.
+type refused struct{ error }
+
+func (r refused) Unwrap() error { return r.error }
+
+// stillPending marks the error of a decision that was refused while an update is pending.
+func (j *job) stillPending(err error) error {
+	if err == nil || !slices.Contains([]int{exitRefused, exitPrevious}, exitCode(err)) {
+		return err
+	}
+	if st, serr := j.Status(); serr != nil || st.Pending == nil {
+		return err
+	}
+	return refused{err}
 }
 
 // revert rolls back a committed update (R15), or undoes such a rollback.
