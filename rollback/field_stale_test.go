@@ -221,7 +221,7 @@ func TestFieldStateThatWasFollowedByAnotherIsRefused(t *testing.T) {
 	u = w.marked(t)
 	_, err = u.Recover(t.Context())
 	requireRefusal(t, err, rollback.ReasonStale)
-	require.ErrorContains(t, err, "another journal of this directory")
+	require.ErrorContains(t, err, "a mark of another journal, which has gone on in this directory since")
 	_, err = rollback.ReadStatus(u.Dir, u.Kept...)
 	requireRefusal(t, err, rollback.ReasonStale)
 	require.Empty(t, w.calls, "nothing is touched")

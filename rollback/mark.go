@@ -27,10 +27,11 @@ type mark struct {
 	Records int    `json:"records"` // how many there were
 	Chain   string `json:"chain"`   // the journal's chain at their end
 
-	// Of is the state directory, by its path and its machine, and Time when it was marked: another
-	// journal of the same directory may have gone on since. Marks of earlier programs have neither.
-	Of   string    `json:"of,omitempty"`
-	Time time.Time `json:"time,omitzero"`
+	// Of is the state directory, by its path and its machine, and Turn the how manyth journal of it this
+	// is: a later one may have gone on since. Marks of earlier programs have neither. A time would not do:
+	// clocks are set back.
+	Of   string `json:"of,omitempty"`
+	Turn int    `json:"turn,omitempty"`
 }
 
 // placeOf names a state directory. Several sites may keep their archive in one.
@@ -111,18 +112,20 @@ func (e *engine) writeMarks() error {
 	if e.identity == "" {
 		e.identity = cmp.Or(e.st.journal, newJournal())
 	}
-	m := mark{e.identity, e.j.start + len(e.j.records), hex.EncodeToString(e.j.chain[:]), placeOf(e.u.Dir), e.u.now().UTC()}
-	data, err := json.Marshal(m)
-	if err != nil {
-		return err
-	}
+	m := mark{e.identity, e.j.start + len(e.j.records), hex.EncodeToString(e.j.chain[:]), placeOf(e.u.Dir), 0}
 	var errs []error
 	for _, dir := range e.u.Kept {
 		werr := e.marker.in(dir, func() error {
-			if _, serr := os.Stat(dir); serr == nil {
-				return durable.WriteFile(markPath(dir, m.Journal), append(data, '\n'), 0o600)
+			if _, serr := os.Stat(dir); serr != nil {
+				return nil
 			}
-			return nil
+			m := m
+			m.Turn = m.turn(marksIn(dir))
+			data, err := json.Marshal(m)
+			if err != nil {
+				return err
+			}
+			return durable.WriteFile(markPath(dir, m.Journal), append(data, '\n'), 0o600)
 		})
 		if werr != nil {
 			errs = append(errs, fileError("mark the journal's end in", dir, werr))
@@ -172,10 +175,9 @@ func (m *marker) check(state string, kept []string, journal string, s segment) (
 			}
 			continue
 		}
-		newer := slices.IndexFunc(others, func(o mark) bool { return o.Journal != journal && o.Of == placeOf(state) && o.Time.After(found.Time) })
+		newer := slices.IndexFunc(others, func(o mark) bool { return o.Journal != journal && o.Of == found.Of && o.Turn > found.Turn })
 		if newer >= 0 && found.Of == placeOf(state) {
-			return silent, refuse(ReasonStale, state, "the state directory is an older one: %s has a mark that another journal of this directory has made since, at %s", dir, others[newer].Time.Format(time.RFC3339)).
-				then(nextStale)
+			return silent, refuse(ReasonStale, state, "the state directory is an older one: %s has a mark of another journal, which has gone on in this directory since", dir).then(nextStale)
 		}
 		if marked = true; s.has(found) {
 			continue
@@ -187,6 +189,21 @@ func (m *marker) check(state string, kept []string, journal string, s segment) (
 		silent = errors.Join(silent, fmt.Errorf("no mark of how far the journal has come is in %s; it is written again when an update begins or ends", strings.Join(without, ", ")))
 	}
 	return silent, nil
+}
+
+// turn returns the how manyth journal of its directory m is: a new one comes after all that have left marks.
+func (m mark) turn(all []mark) int {
+	last := 0
+	for _, o := range all {
+		switch {
+		case o.Of != m.Of:
+		case o.Journal == m.Journal && o.Turn > 0:
+			return o.Turn
+		default:
+			last = max(last, o.Turn)
+		}
+	}
+	return last + 1
 }
 
 const nextStale = "put the newest copy of the state directory back; if there is none, move this one aside, adopt what is installed, and open the fence: nothing is restored from it"
