@@ -116,7 +116,7 @@ func (e *engine) writeMarks() error {
 	var errs []error
 	for _, dir := range e.u.Kept {
 		werr := e.marker.in(dir, func() error {
-			if _, serr := os.Stat(dir); serr != nil {
+			if !there(dir) {
 				return nil
 			}
 			m := m
@@ -189,6 +189,11 @@ func (m *marker) check(state string, kept []string, journal string, s segment) (
 		silent = errors.Join(silent, fmt.Errorf("no mark of how far the journal has come is in %s; it is written again when an update begins or ends", strings.Join(without, ", ")))
 	}
 	return silent, nil
+}
+
+func there(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 // turn returns the how manyth journal of its directory m is: a new one comes after all that have left marks.
