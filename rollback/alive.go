@@ -34,7 +34,7 @@ type keptPart struct {
 	ended  func(context.Context) (bool, error)
 	seen   atomic.Bool // running, since its last start
 	asked  bool        // and it had ended
-	starts int
+	starts atomic.Int32
 }
 
 // An ender can be asked whether what it has started is stopped.
@@ -77,7 +77,7 @@ func (k *keeper) check(ctx context.Context) {
 		p := k.parts[i]
 		ended, err := k.ask(ctx, p)
 		was := p.asked
-		p.asked = err == nil && ended && p.seen.Load() && p.starts < startsAgain
+		p.asked = err == nil && ended && p.seen.Load() && p.starts.Load() < startsAgain
 		if err == nil && !ended {
 			p.seen.Store(true)
 		}
@@ -89,7 +89,7 @@ func (k *keeper) check(ctx context.Context) {
 			continue
 		}
 		k.failed = k.start(ctx, p)
-		p.starts++
+		p.starts.Add(1)
 		p.seen.Store(k.failed != nil)
 		p.asked = false
 		k.starts.Add(1)
@@ -109,7 +109,7 @@ func (k *keeper) start(ctx context.Context, p *keptPart) error {
 func (k *keeper) down(ctx context.Context) bool {
 	return slices.ContainsFunc(k.parts, func(p *keptPart) bool {
 		ended, err := k.ask(ctx, p)
-		return err == nil && ended && p.seen.Load()
+		return err == nil && ended && p.seen.Load() && p.starts.Load() < startsAgain
 	})
 }
 

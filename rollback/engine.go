@@ -30,6 +30,7 @@ type engine struct {
 	stop      context.Context // of a recovery: ends its waits for answers; nil in an update
 	keeper    *keeper         // of the application that was started; nil without
 	counted   bool            // as an attempt, by this process
+	closed    string          // the update whose fence this process has closed itself
 	goesOn    bool            // another update, or an operator's rollback, follows recovery
 }
 

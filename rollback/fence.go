@@ -261,10 +261,14 @@ func (e *engine) fenceAgain(ctx context.Context) error {
 // fenceBy journals with the end of the step in which boot of the machine the
 // fence was closed.
 func (e *engine) fenceBy(ctx context.Context, shut func(context.Context) error) error {
-	return e.doRecord(ctx, stepFence, "", e.u.Deadlines.fence(), func(ctx context.Context) (record, error) {
+	err := e.doRecord(ctx, stepFence, "", e.u.Deadlines.fence(), func(ctx context.Context) (record, error) {
 		boot, _ := e.u.bootID() // "" where the system does not say
 		return record{Ref: boot}, shut(ctx)
 	})
+	if err == nil {
+		e.closed = e.id
+	}
+	return err
 }
 
 // keepOut closes the fence where an update stays pending without going on: a

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"slices"
 	"testing"
 	"time"
 
@@ -54,8 +55,9 @@ func TestFieldRetryKeepsWhatWasEnteredSince(t *testing.T) {
 // A restart of the machine opened the fence while the update was pending.
 func TestFieldRestartThatOpenedTheFenceKeepsWhatWasEntered(t *testing.T) {
 	for name, fenced := range map[string]func(*world, *rollback.Update){
-		"a fence that can be asked": func(w *world, u *rollback.Update) { u.Fence = asked{fence{w}} },
-		"one that cannot":           func(w *world, _ *rollback.Update) { w.boot = "boot-2" },
+		"a fence that can be asked":               func(w *world, u *rollback.Update) { u.Fence = asked{fence{w}} },
+		"one that cannot":                         func(w *world, _ *rollback.Update) { w.boot = "boot-2" },
+		"one that cannot, and was opened by hand": func(*world, *rollback.Update) {},
 		"a part that cannot": func(w *world, u *rollback.Update) {
 			w.boot = "boot-2"
 			w.write(t, "fence", "closed") // as it stayed, and the other part did not
@@ -78,6 +80,32 @@ func TestFieldRestartThatOpenedTheFenceKeepsWhatWasEntered(t *testing.T) {
 			w.keptRows(t, res.Kept, "schema "+oldVersion+"\n"+newRows)
 		})
 	}
+}
+
+// What one process has kept once, and closed itself, is not kept again: the second time it would be
+// half restored, or a copy of the restored data.
+func TestAWayBackThatTriesAgainKeepsOnce(t *testing.T) {
+	w := newWorld(t, "ASP")
+	w.crashingAt("install ASP " + newVersion + " half")
+	require.True(t, crashing(func() { _, _ = w.run(t) }))
+	restores := 0
+	w.fault = func(call string) error {
+		if call == "restore ASP after" {
+			if restores++; restores < 2 {
+				require.NoError(t, w.put("data.ASP", "half restored"))
+				return errors.New("the connection is lost")
+			}
+		}
+		return nil
+	}
+	w.calls = nil
+	res, err := w.update().Recover(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, rollback.RolledBack, res.Outcome)
+	require.Equal(t, 2, restores)
+	require.Len(t, res.Kept, 1)
+	require.Len(t, slices.DeleteFunc(w.calls, func(call string) bool { return call != "snapshot ASP" }), 1)
+	w.stands(t, oldVersion, oldRows)
 }
 
 // Where the system does not say which boot it is, the machine may have restarted.

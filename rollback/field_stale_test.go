@@ -187,47 +187,6 @@ func TestFieldNewerJournalIsNotCalledDamaged(t *testing.T) {
 	}
 }
 
-// After the state directory was moved aside a new journal has begun, and users have worked: the old
-// one would restore over that. Another site that keeps its archive in the same place is none of its business.
-func TestFieldStateThatWasFollowedByAnotherIsRefused(t *testing.T) {
-	w := newWorld(t, "ASP")
-	u := w.marked(t)
-	plan, err := u.Plan(t.Context())
-	require.NoError(t, err)
-	w.crashingAt("install ASP " + newVersion + " half")
-	require.True(t, crashing(func() { _, _ = u.Run(t.Context(), plan) }))
-	w.fault = nil
-	w.enter(t, oldVersion, oldRows) // the support has put it right
-	w.write(t, "app.ASP", oldVersion)
-	w.write(t, "running", "yes")
-
-	neighbor := w.marked(t)
-	neighbor.Dir = w.path("state of a neighbor")
-	neighbor.Parts[0].From.Version = oldVersion
-	require.NoError(t, neighbor.Adopt(t.Context(), "another site"))
-	_, err = rollback.ReadStatus(u.Dir, u.Kept...)
-	require.NoError(t, err)
-
-	require.NoError(t, os.Rename(u.Dir, w.path("state aside")))
-	next := w.marked(t)
-	next.Parts[0].From.Version = oldVersion
-	require.NoError(t, next.Adopt(t.Context(), "the state was damaged"))
-	_, err = next.Open(t.Context(), "the state was damaged")
-	require.NoError(t, err)
-	w.enter(t, oldVersion, newRows)
-	require.NoError(t, os.RemoveAll(u.Dir))
-	require.NoError(t, os.Rename(w.path("state aside"), u.Dir))
-	w.calls = nil
-	u = w.marked(t)
-	_, err = u.Recover(t.Context())
-	requireRefusal(t, err, rollback.ReasonStale)
-	require.ErrorContains(t, err, "a mark of another journal, which has gone on in this directory since")
-	_, err = rollback.ReadStatus(u.Dir, u.Kept...)
-	requireRefusal(t, err, rollback.ReasonStale)
-	require.Empty(t, w.calls, "nothing is touched")
-	require.Contains(t, w.read("data.ASP"), newRows)
-}
-
 // The guard marks what is about to be damaged: a copy from before it does not know that.
 func TestFieldStateFromBeforeTheDamageIsRefused(t *testing.T) {
 	w := newWorld(t, "ASP")

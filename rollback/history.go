@@ -106,6 +106,7 @@ func historyOf(records []record) []HistoryEntry {
 		case r.Step == stepEnd:
 			e.Outcome, e.Ended, pending = state.Last, r.Time, -1
 			continue
+		case r.Step == stepFence && state.Pending != nil && state.Pending.Damaged: // a doubt about the fence, or it is closed again
 		case r.Kind == EventFailed && e.Error == "":
 			e.Error = r.Error
 		}

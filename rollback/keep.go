@@ -98,7 +98,7 @@ func (e *engine) suspect(ctx context.Context) error {
 	case g == gateOpen, g == gateDoubtful:
 		err = fmt.Errorf("%w: %s", errNotClosed, why)
 	case unasked(parts):
-		if boot, berr := e.u.bootID(); e.counted || berr != nil || boot == "" || boot != p.fencedIn {
+		if boot, berr := e.u.bootID(); e.closed != e.id || berr != nil || boot == "" || boot != p.fencedIn {
 			err = errors.New("a part of the fence cannot be asked whether it stayed closed since")
 		}
 	}
@@ -121,8 +121,8 @@ func (e *engine) keep(ctx context.Context) error {
 		jobs = append(jobs, job{part: d.Name, limit: e.u.Deadlines.snapshot(), spare: p.given[d.Name], call: func(ctx context.Context) (record, error) {
 			ref, err := take(ctx, d, d.Data.Snapshot)
 			switch {
-			case errors.Is(err, errNoData) && removed:
-				return record{}, nil // it was removed with the version, and kept before that
+			case errors.Is(err, errNoData) && (removed || p.absent[d.Name]):
+				return record{}, nil // it was removed with the version, and kept before that, or has never been
 			case err != nil:
 				return record{}, notKept(err)
 			}

@@ -3,14 +3,12 @@ package rollback
 import (
 	"cmp"
 	"crypto/rand"
-	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -26,19 +24,6 @@ type mark struct {
 	Journal string `json:"journal"` // the journal's identity, which is random
 	Records int    `json:"records"` // how many there were
 	Chain   string `json:"chain"`   // the journal's chain at their end
-
-	// Of is the state directory, by its path and its machine, and Turn the how manyth journal of it this
-	// is: a later one may have gone on since. Marks of earlier programs have neither. A time would not do:
-	// clocks are set back.
-	Of   string `json:"of,omitempty"`
-	Turn int    `json:"turn,omitempty"`
-}
-
-// placeOf names a state directory. Several sites may keep their archive in one.
-func placeOf(dir string) string {
-	host, _ := os.Hostname()
-	sum := sha256.Sum256([]byte(host + "\x00" + dir))
-	return hex.EncodeToString(sum[:8])
 }
 
 // newJournal returns a random identity.
@@ -112,20 +97,18 @@ func (e *engine) writeMarks() error {
 	if e.identity == "" {
 		e.identity = cmp.Or(e.st.journal, newJournal())
 	}
-	m := mark{e.identity, e.j.start + len(e.j.records), hex.EncodeToString(e.j.chain[:]), placeOf(e.u.Dir), 0}
+	m := mark{e.identity, e.j.start + len(e.j.records), hex.EncodeToString(e.j.chain[:])}
+	data, err := json.Marshal(m)
+	if err != nil {
+		return err
+	}
 	var errs []error
 	for _, dir := range e.u.Kept {
 		werr := e.marker.in(dir, func() error {
-			if !there(dir) {
-				return nil
+			if _, serr := os.Stat(dir); serr == nil {
+				return durable.WriteFile(markPath(dir, m.Journal), append(data, '\n'), 0o600)
 			}
-			m := m
-			m.Turn = m.turn(marksIn(dir))
-			data, err := json.Marshal(m)
-			if err != nil {
-				return err
-			}
-			return durable.WriteFile(markPath(dir, m.Journal), append(data, '\n'), 0o600)
+			return nil
 		})
 		if werr != nil {
 			errs = append(errs, fileError("mark the journal's end in", dir, werr))
@@ -157,11 +140,9 @@ func (m *marker) check(state string, kept []string, journal string, s segment) (
 	for _, dir := range kept {
 		var data []byte
 		var rerr, derr error
-		var others []mark
 		err := m.in(dir, func() error {
 			data, rerr = durable.ReadFile(markPath(dir, journal))
 			_, derr = os.Stat(dir)
-			others = marksIn(dir)
 			return nil
 		})
 		if err != nil {
@@ -175,57 +156,16 @@ func (m *marker) check(state string, kept []string, journal string, s segment) (
 			}
 			continue
 		}
-		newer := slices.IndexFunc(others, func(o mark) bool { return o.Journal != journal && o.Of == found.Of && o.Turn > found.Turn })
-		if newer >= 0 && found.Of == placeOf(state) {
-			return silent, refuse(ReasonStale, state, "the state directory is an older one: %s has a mark of another journal, which has gone on in this directory since", dir).then(nextStale)
-		}
 		if marked = true; s.has(found) {
 			continue
 		}
 		return silent, refuse(ReasonStale, state, "the state directory is an older copy of itself: its journal has %d records, and %s has a mark of its record %d", s.end(), dir, found.Records).
-			then(nextStale)
+			then("put the newest copy of the state directory back; if there is none, move this one aside, adopt what is installed, and open the fence: nothing is restored from it")
 	}
 	if !marked && len(without) > 0 {
 		silent = errors.Join(silent, fmt.Errorf("no mark of how far the journal has come is in %s; it is written again when an update begins or ends", strings.Join(without, ", ")))
 	}
 	return silent, nil
-}
-
-func there(path string) bool {
-	_, err := os.Stat(path)
-	return err == nil
-}
-
-// turn returns the how manyth journal of its directory m is: a new one comes after all that have left marks.
-func (m mark) turn(all []mark) int {
-	last := 0
-	for _, o := range all {
-		switch {
-		case o.Of != m.Of:
-		case o.Journal == m.Journal && o.Turn > 0:
-			return o.Turn
-		default:
-			last = max(last, o.Turn)
-		}
-	}
-	return last + 1
-}
-
-const nextStale = "put the newest copy of the state directory back; if there is none, move this one aside, adopt what is installed, and open the fence: nothing is restored from it"
-
-// marksIn returns all marks in a directory that can be read.
-func marksIn(dir string) (all []mark) {
-	entries, _ := os.ReadDir(dir)
-	for _, e := range entries {
-		if journal, ok := strings.CutPrefix(strings.TrimSuffix(e.Name(), ".json"), ".journal-"); ok {
-			var m mark
-			data, err := durable.ReadFile(markPath(dir, journal))
-			if err == nil && json.Unmarshal(data, &m) == nil && m.Journal == journal {
-				all = append(all, m)
-			}
-		}
-	}
-	return all
 }
 
 // has reports whether the journal has the record that was marked. What was

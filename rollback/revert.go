@@ -150,7 +150,7 @@ func (u *Update) Revert(ctx context.Context, confirmed, reason string) (Result, 
 	if res, err := e.recover(ctx); err != nil || res.Outcome == AwaitingReboot {
 		return res, err
 	}
-	e.u, e.stop = u, nil // recovery had the releases of another plan, and could be stopped
+	e.u, e.stop, e.counted = u, nil, false // recovery had the releases of another plan, and could be stopped
 	now, err := u.planRevert(durable.Trying(ctx), e.st)
 	if err != nil {
 		return Result{Outcome: Nothing}, err

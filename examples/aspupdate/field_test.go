@@ -19,7 +19,7 @@ type fieldFault struct {
 
 var fieldFaults = []fieldFault{
 	{"an old copy of the state directory is put back", "a stale state is refused",
-		"TestFieldStaleStateDirectoryIsRefused TestFieldStateFromBeforeThePendingUpdateIsRefused TestFieldStateThatWentOnElsewhereIsRefused TestFieldStateThatWasFollowedByAnotherIsRefused TestFieldStateFromBeforeTheDamageIsRefused TestFieldStateFromBeforeADecisionIsRefused TestFieldStateOfARunningUpdateIsNotStale TestAnOldCopyOfTheStateLosesNothing"},
+		"TestFieldStaleStateDirectoryIsRefused TestFieldStateFromBeforeThePendingUpdateIsRefused TestFieldStateThatWentOnElsewhereIsRefused TestFieldStateFromBeforeTheDamageIsRefused TestFieldStateFromBeforeADecisionIsRefused TestFieldStateOfARunningUpdateIsNotStale TestAnOldCopyOfTheStateLosesNothing"},
 	{"a whole machine is put back as it was in mid-update", "what fits together is no stale state", "TestAWholeMachineIsPutBack"},
 	{"a site moves to another machine", "a stale state is refused", "TestASiteMoves TestJournalGetsAnIdentityAndKeepsIt"},
 	{"a newer journal is called damaged", "each refusal has its own words", "TestFieldNewerJournalIsNotCalledDamaged script/codes"},

@@ -31,6 +31,7 @@ func hint(err error) string {
 		cmd = on.cmd
 	}
 	_, broken := errors.AsType[unhealthy](err)
+	_, running := errors.AsType[unsettled](err)
 	if f, ok := errors.AsType[findings](err); ok {
 		err = f.gravest()
 	}
@@ -45,7 +46,7 @@ func hint(err error) string {
 		return "aspupdate --help"
 	case code == exitUsage:
 		return exitTable[code].next
-	case (code == exitJournal || code == exitStale) && cmd != nil && cmd.Name != "recover":
+	case (code == exitJournal || code == exitStale) && cmd != nil && (cmd.Name != "recover" || running || cmd.String("retry")+cmd.String("accept") != ""):
 		return ofSite(cmd, "aspupdate recover (waits until what an update has left running has ended, changes nothing, and says what is next)")
 	case code == exitInterrupted && errors.Is(err, site.ErrConfig):
 		return ofSite(cmd, "correct the configuration as the message says, then aspupdate recover")

@@ -96,7 +96,9 @@ func (j *job) override() error {
 func (j *job) recover(ctx context.Context) error {
 	u, err := j.Pending()
 	if r, ok := errors.AsType[*rollback.Error](err); errors.Is(err, rollback.ErrDamaged) || ok && r.Reason == rollback.ReasonStale {
-		err = errors.Join(err, j.Settle(ctx))
+		if serr := j.Settle(ctx); serr != nil {
+			return unsettled{errors.Join(err, serr)}
+		}
 	}
 	if err != nil || u == nil {
 		return err
@@ -144,6 +146,11 @@ func recoverPending(ctx context.Context, j *job) error {
 	return j.stillPending(j.ended(u.Retry(ctx, retry, unkept...)))
 }
 
+// An unsettled site has a journal that cannot be used, and something that an update has left running.
+type unsettled struct{ error }
+
+func (u unsettled) Unwrap() error { return u.error }
+
 // A refused decision has changed nothing: users are kept out as before.
 type refused struct{ error }
 
@@ -154,7 +161,9 @@ func (j *job) stillPending(err error) error {
 	if err == nil || !slices.Contains([]int{exitRefused, exitPrevious}, exitCode(err)) {
 		return err
 	}
-	if st, serr := j.Status(); serr != nil || st.Pending == nil {
+	st, serr := j.Status()
+	open := j.Config.Application.NoFence != "" || serr != nil || st.Pending == nil || !st.Pending.Damaged || st.Pending.Outcome != rollback.NeedsOperator
+	if r, ok := errors.AsType[*rollback.Error](err); open || ok && r.Unfenced {
 		return err
 	}
 	return refused{err}

@@ -175,7 +175,7 @@ func (b *book) awaitStart(ctx context.Context, t *Tree, unknown time.Duration) e
 	for _, wait := range []struct {
 		alive func() (bool, error)
 		most  time.Duration
-	}{{t.Alive, unknown}, {t.RootAlive, time.Until(b.entry.Until)}} {
+	}{{t.Alive, unknown}, {t.RootAlive, min(time.Until(b.entry.Until), b.entry.Until.Sub(b.entry.Started))}} {
 		within, cancel := context.WithTimeout(ctx, wait.most)
 		_, err := Poll(within, wait.alive)
 		cancel()

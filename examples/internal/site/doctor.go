@@ -172,7 +172,7 @@ func (d *doctor) fence(ctx context.Context) {
 		switch {
 		case p.State != "unknown":
 			d.ok("fence", p.Name, "%s", p.State)
-		case strings.HasPrefix(p.Name, "application.") && len(d.Config.Application.FenceStatus) > 0:
+		case p.Name == commandsName("application.close", d.Config.Application.Close) && len(d.Config.Application.FenceStatus) > 0:
 			d.fix("fence", p.Name, fmt.Errorf("application.fence_status does not report whether users are in: %s", p.Detail))
 		case strings.HasPrefix(p.Name, "application."):
 			d.warn("fence", p.Name, "whether users are in is unknown: give application.fence_status")

@@ -320,7 +320,9 @@ func (p posting) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, err
 	case resp.StatusCode/100 == 2:
 		resp.StatusCode = http.StatusOK
-	case slices.Contains([]int{http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout}, resp.StatusCode):
+	case resp.StatusCode == http.StatusGatewayTimeout: // it was sent, and goes on
+		resp.StatusCode = http.StatusOK
+	case slices.Contains([]int{http.StatusBadGateway, http.StatusServiceUnavailable}, resp.StatusCode):
 		return nil, errors.Join(fmt.Errorf("%w: %s", errStarting, resp.Status), resp.Body.Close())
 	}
 	return resp, nil

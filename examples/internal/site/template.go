@@ -30,7 +30,7 @@ func Template(goos, language string) string {
 			"{data}", "C:/ProgramData/aspupdate", "{app}", "C:/ASP", "{etc}", "C:/ProgramData/aspupdate/etc",
 			"{stop}", `["powershell", "-Command", "Set-Service asp -StartupType Disabled; Stop-Service asp"]`,
 			"{start}", `["powershell", "-Command", "Set-Service asp -StartupType Automatic; Start-Service asp"]`,
-			"{status}", `["powershell", "-Command", "$s = Get-Service asp -ErrorAction SilentlyContinue; if (!$s -or $s.Status -eq 'Stopped') { exit 1 }; if ($s.Status -eq 'StopPending') { exit 2 }"]`,
+			"{status}", `["powershell", "-Command", "try { $s = (Get-Service asp -ErrorAction Stop).Status } catch { if ($_.FullyQualifiedErrorId -like 'NoServiceFound*') { exit 1 }; exit 2 }; if ($s -eq 'Stopped') { exit 1 }; if ($s -eq 'StopPending') { exit 2 }"]`,
 		}
 	}
 	text := template
