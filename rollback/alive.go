@@ -48,7 +48,7 @@ func (e *engine) keepRunning(ctx context.Context) {
 	e.keeper.add(e.u.App)
 	for _, p := range e.keeper.parts {
 		stopped, err := e.keeper.ask(ctx, p)
-		p.seen.Store(err == nil && !stopped)
+		p.seen.Store(err != nil || !stopped) // one that is just coming to its end may not know
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/urfave/cli/v3"
 	_ "modernc.org/sqlite" // the application's database
 
 	"github.com/aspupdate/aspupdate/internal/durable"
@@ -205,10 +206,15 @@ func (i installation) stop(ctx context.Context) error {
 	return i.until(ctx, "stop", func() bool { return !i.answers(ctx) && i.read("running") == "" })
 }
 
-// status fails if the application is stopped, with the exit code that application.status has for that.
+// status fails if the application is stopped, with the exit code that application.status has for that, and
+// with another one while it comes to its end: what is said to run then is not started, and what is said to
+// be stopped may be restored over.
 func (i installation) status(ctx context.Context) error {
-	if i.answers(ctx) || i.read("running") != "" {
+	switch {
+	case i.answers(ctx):
 		return nil
+	case i.read("running") != "":
+		return cli.Exit("the application is stopping", 0) // the program's code for a command line is 2
 	}
 	return errors.New("the application is stopped")
 }
