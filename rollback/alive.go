@@ -16,8 +16,9 @@ import (
 // failed; but that is for the deadline to say, as long as a restructuring may go on.
 const startsAgain = 3
 
-// A keeper starts the parts of an application again that end, from its start on. One that cannot be
-// asked, or has not been seen running, is left alone: no answer may be a restructuring (R12).
+// A keeper starts the parts of an application again that end, from its start on. One that cannot be asked
+// is left alone, since no answer may be a restructuring (R12), and so is one that reports right after its
+// start that it is stopped, until it is seen running: it may have been stopped before the update.
 type keeper struct {
 	u      *Update
 	parts  []*keptPart

@@ -166,7 +166,7 @@ func doctor(ctx context.Context, j *job) error {
 	return err
 }
 
-// An unhealthy site has an application that is in no order: users are not let in to that.
+// An unhealthy site has an application that must be put in order before users are let in.
 type unhealthy struct{ findings }
 
 func (u unhealthy) Unwrap() error { return u.findings }

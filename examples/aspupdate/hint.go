@@ -92,7 +92,7 @@ func hint(err error) string {
 	case errors.Is(err, copies.ErrDamaged) && cmd != nil && cmd.Name == "verify":
 		return ofSite(cmd, "find out who or what changed the copies, remove the files that the message names, then aspupdate copies run")
 	case errors.Is(err, backup.ErrDamaged) && code == exitOther:
-		return ofSite(cmd, "put the snapshot back from a copy, or move its directory away (no rollback goes to it, and the next update makes a new one), then aspupdate doctor")
+		return ofSite(cmd, "put the snapshot back from a copy, or if no update is pending, move its directory away (no rollback goes to it, and the next update makes a new one), then aspupdate doctor")
 	case errors.Is(err, site.ErrNotFetched):
 		return ofSite(cmd, "aspupdate fetch")
 	case errors.Is(err, schedule.ErrBeyondData):

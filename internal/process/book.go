@@ -142,16 +142,13 @@ func (b *book) settle(ctx context.Context) (finished bool, err error) {
 	if t.Suspended() { // it never ran
 		return false, t.End()
 	}
-	alive := t.Alive
-	if !e.Whole && e.PID != 0 { // what the command left behind is a service, if its own end is known
-		alive = t.RootAlive
-	} else if !e.Whole && e.Line != "" {
-		alive = nil
-	}
-	if alive == nil {
+	switch {
+	case e.Whole || e.PID == 0 && e.Line == "":
+		finished, err = b.await(ctx, t, t.Alive)
+	case e.PID != 0: // what the command left behind is a service, if its own end is known
+		finished, err = b.await(ctx, t, t.RootAlive)
+	default:
 		err = b.awaitStart(ctx, t, unknown)
-	} else if yes, aliveErr := alive(); aliveErr != nil || yes {
-		finished, err = b.await(ctx, t, alive)
 	}
 	if err != nil {
 		return finished, err
@@ -190,6 +187,9 @@ func (b *book) awaitStart(ctx context.Context, t *Tree, unknown time.Duration) e
 }
 
 func (b *book) await(ctx context.Context, t *Tree, alive func() (bool, error)) (finished bool, err error) {
+	if yes, err := alive(); err != nil || !yes { // whether or not its time is up
+		return false, err
+	}
 	if until := b.entry.Until; !until.IsZero() {
 		// A clock that was set back does not extend the time.
 		left := min(time.Until(until), until.Sub(b.entry.Started))

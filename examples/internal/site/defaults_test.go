@@ -129,7 +129,7 @@ func TestDoctorNamesWhatStaysUnseen(t *testing.T) {
 	c := &Config{Application: applicationConfig{Stop: []string{"stop"}, Start: []string{"start"}}, Commands: []commandConfig{{Live: "base"}}}
 	texts := func() (list []string) {
 		d := &doctor{Site: &Site{Config: c}}
-		d.silent()
+		d.unseen()
 		for _, f := range d.findings {
 			list = append(list, f.What+" "+f.Name)
 		}

@@ -46,7 +46,7 @@ func (s *Site) Doctor(ctx context.Context) []Finding {
 	d.databases(ctx)
 	d.programs(ctx)
 	d.services(ctx)
-	d.silent()
+	d.unseen()
 	d.iisPools(ctx)
 	d.iisEntrance()
 	d.directories(ctx)
@@ -418,8 +418,8 @@ func (d *doctor) services(ctx context.Context) {
 	}
 }
 
-// silent names what the configuration leaves unseen.
-func (d *doctor) silent() {
+// unseen names what no one would see, because a key is missing.
+func (d *doctor) unseen() {
 	if app := d.Config.Application; len(app.Stop) > 0 && len(app.Status) == 0 {
 		d.warn("application", "status", "without application.status an application that ends while an update waits for it is found only at the deadline, with users kept out: give it")
 	}

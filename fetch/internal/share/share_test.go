@@ -131,7 +131,7 @@ func TestAListingThatIsLeftBehindEndsAlone(t *testing.T) {
 	require.Positive(t, left)
 }
 
-// What was read is closed when the caller goes on, and can be removed; what hangs keeps nobody.
+// What was read is closed when the caller goes on, and can be removed; what hangs keeps no one waiting.
 func TestCloseWaitsForTheClosingAndNotForWhatHangs(t *testing.T) {
 	closed := false
 	Close(time.Minute, func() error { time.Sleep(20 * time.Millisecond); closed = true; return nil })
